@@ -1,0 +1,55 @@
+"""The errors of Postledger.
+
+    PostledgerError
+    ├── ReadError            a body (or one member of a bundle) can't be read
+    ├── DefinitionError      a chart or vocabulary file is wrong: where, and how to mend it
+    ├── LedgerError          the ledger can't do what was asked
+    │   ├── LedgerBusy       another process held the write lock for longer than the timeout
+    │   ├── NotALedger       the file is no ledger, or a ledger of a newer format
+    │   ├── DefinitionsDiffer  the ledger folds by other charts than the ones given
+    │   └── IntegrityError   the log or a projection contradicts itself: position and reason
+    └── UnknownKey           no event of that TRACKINGID or MMSID is known
+
+Every message is one line that a user can act on.
+"""
+
+from __future__ import annotations
+
+
+class PostledgerError(Exception):
+    """The root of all errors that Postledger raises on purpose."""
+
+
+class ReadError(PostledgerError):
+    """A body can't be read as a postback; the reason is the message."""
+
+
+class DefinitionError(PostledgerError):
+    """A chart or vocabulary is wrong; the message says where and what to write instead."""
+
+
+class LedgerError(PostledgerError):
+    """The ledger can't do what was asked."""
+
+
+class LedgerBusy(LedgerError):
+    """Another process held the write lock for longer than the timeout; nothing was written."""
+
+
+class NotALedger(LedgerError):
+    """The file is not a ledger, or it was written by a newer format of Postledger."""
+
+
+class DefinitionsDiffer(LedgerError):
+    """The ledger folds by other charts or vocabularies than the ones given."""
+
+
+class IntegrityError(LedgerError):
+    """The log or a projection contradicts itself."""
+
+
+class UnknownKey(PostledgerError, KeyError):
+    """No event of that TRACKINGID or MMSID is known."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -1,0 +1,263 @@
+"""Facts: the events of the log as the fold takes them.
+
+All events of one shape are read alike, so a shape is read once and becomes a mould; an event is
+then its mould filled with its own texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import attrs
+
+from postledger.definitions import Definitions, Effect
+from postledger.findings import Finding
+from postledger.fold import REASON, UNDATED, UNHEARD, Fact
+from postledger.log.shapes import Shape
+from postledger.log.sqlite import Log, Stored
+from postledger.postback import Postback, plain
+from postledger.times import micros, parse_timestamp
+from postledger.vocabulary import Reading
+
+_TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
+
+
+class Occurrence(NamedTuple):
+    """When an event occurred by the provider's clock, and what is to be noted of that."""
+
+    occurred_at: int
+    flags: int
+
+
+def occurrence(reading: Reading, postback: Postback) -> Occurrence:
+    """The provider's TIMESTAMP of a postback (PROVIDER.md, trap 6)."""
+    if reading.timestamp_at is None:
+        return Occurrence(UNDATED, 0)
+    parsed = parse_timestamp(postback.fields[reading.timestamp_at][1], reading.naive)
+    if parsed is None:
+        return Occurrence(UNDATED, 0)
+    occurred_at, naive = parsed
+    return Occurrence(occurred_at, int(Finding.TIMESTAMP_NAIVE) if naive else 0)
+
+
+class Mould(NamedTuple):
+    """What the facts of one shape have in common.
+
+    ``texts`` are those that the shape itself has, ``picks`` pairs of an index into ``Fact.texts``
+    and one into the event's values, ``reasons`` the indexes of the values that make the details.
+    """
+
+    stage: int
+    effect: Effect | None
+    findings: int
+    wants_time: bool
+    texts: tuple[str | None, ...]
+    picks: tuple[tuple[int, int], ...]
+    reasons: tuple[int, ...]
+
+    def fact(
+        self,
+        occurred_at: int,
+        digest: bytes,
+        position: int,
+        received_at: int,
+        values: list[str],
+        flags: int,
+    ) -> Fact:
+        """The fact of one event."""
+        texts = list(self.texts)
+        for slot, at in self.picks:
+            texts[slot] = values[at]
+        if self.reasons:
+            texts[REASON] = "; ".join([values[at] for at in self.reasons])
+        findings = self.findings | flags
+        if occurred_at == UNDATED and self.wants_time:
+            findings |= _TIMESTAMP_MISSING
+        return Fact(
+            self.stage, occurred_at, digest, position, received_at, self.effect, findings, texts
+        )
+
+
+def _mould(definitions: Definitions, reading: Reading, shape: Shape) -> Mould:
+    effect = definitions.effect(reading)
+    value_at: dict[int, int] = {}
+    for index, (_, text) in enumerate(shape.fields):
+        if text is None:
+            value_at[index] = len(value_at)
+    texts: list[str | None] = [None] * (REASON + 1)
+    picks: list[tuple[int, int]] = []
+    for slot, index in reading.picks:
+        if index in value_at:
+            picks.append((slot, value_at[index]))
+        else:
+            texts[slot] = shape.fields[index][1]
+    fixed = [shape.fields[index][1] or "" for index in reading.reason_at if index not in value_at]
+    if fixed:
+        texts[REASON] = "; ".join(fixed)
+    return Mould(
+        stage=UNHEARD if effect is None else effect.stage,
+        effect=effect,
+        findings=int(reading.findings),
+        wants_time=not reading.undated,
+        texts=tuple(texts),
+        picks=tuple(picks),
+        reasons=tuple(value_at[index] for index in reading.reason_at if index in value_at),
+    )
+
+
+@attrs.frozen
+class Bounds:
+    """What is left out of a fold: all that was not known yet, or had not happened yet.
+
+    ``position``: events up to it. ``received_by``: events known by then (microseconds), whenever
+    recorded. ``occurred_by``: events that had happened by then by the provider's clock; one without
+    a time had happened when it was received, at the latest.
+    """
+
+    position: int | None = None
+    received_by: int | None = None
+    occurred_by: int | None = None
+
+    def sql(self, event: str = "e") -> tuple[str, tuple[int, ...]]:
+        """Conditions on distinct events, each beginning with AND, and their parameters."""
+        conditions, parameters = "", []
+        if self.position is not None:
+            conditions += f" AND {event}.position <= ?"
+            parameters.append(self.position)
+        if self.received_by is not None:
+            # Of an event received several times, any of the times made it known.
+            conditions += (
+                f" AND ({event}.received_at <= ? OR EXISTS (SELECT 1 FROM events r WHERE"
+                f" r.stream_id = {event}.stream_id AND r.repeats = {event}.position"
+                " AND r.received_at <= ?))"
+            )
+            parameters += [self.received_by, self.received_by]
+        if self.occurred_by is not None:
+            conditions += (
+                f" AND CASE WHEN {event}.occurred_at = {UNDATED} THEN {event}.received_at"
+                f" ELSE {event}.occurred_at END <= ?"
+            )
+            parameters.append(self.occurred_by)
+        return conditions, tuple(parameters)
+
+    def of_repeats(self) -> tuple[str, tuple[int, ...]]:
+        """The same for repeats, of which only the arrival counts."""
+        conditions, parameters = "", []
+        for column, bound in (("position", self.position), ("received_at", self.received_by)):
+            if bound is not None:
+                conditions += f" AND {column} <= ?"
+                parameters.append(bound)
+        return conditions, tuple(parameters)
+
+
+EVERYTHING = Bounds()
+
+
+def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bounds:
+    """The bounds of what was known at a moment or position, and of what had happened by a moment."""
+    position = as_of if isinstance(as_of, int) else None
+    known = micros(as_of) if isinstance(as_of, datetime) else None
+    return Bounds(position, known, None if occurred_by is None else micros(occurred_by))
+
+
+class Facts:
+    """Makes facts of what the log has, by the meanings of the given definitions."""
+
+    def __init__(self, log: Log, definitions: Definitions) -> None:
+        self._log = log
+        self.definitions = definitions
+        self._moulds: dict[int, Mould | None] = {}
+
+    def reading(self, shape: Shape | None, values: list[str]) -> Reading | None:
+        """What an event of that shape and those texts means; ``None`` for an unreadable one."""
+        postback = None if shape is None else shape.postback(values)
+        return None if postback is None else self.definitions.lexicon.read(postback)
+
+    def of_stored(self, stored: Stored) -> Fact:
+        """The fact of an event as the log has it."""
+        assert stored.shape is not None
+        return self._made(
+            stored.shape,
+            stored.values,
+            (stored.occurred_at, stored.digest, stored.position, stored.received_at),
+            stored.flags,
+        )
+
+    def of_stream(self, stream_id: int, bounds: Bounds = EVERYTHING) -> list[Fact]:
+        """The facts of one stream."""
+        conditions, parameters = bounds.sql()
+        rows = self._log.db.conn.execute(
+            f"{_SELECT} WHERE e.repeats IS NULL AND e.stream_id = ?{conditions}",
+            (stream_id, *parameters),
+        )
+        return [self._fact(row) for row in rows]
+
+    def of_all(
+        self, after: int = 0, until: int = 2**63 - 1, bounds: Bounds = EVERYTHING
+    ) -> Iterator[tuple[int, list[Fact]]]:
+        """The facts of all streams behind stream ``after``, stream by stream, in constant memory."""
+        conditions, parameters = bounds.sql()
+        rows = self._log.db.conn.execute(
+            f"{_SELECT} WHERE e.repeats IS NULL AND e.stream_id > ? AND e.stream_id <= ?{conditions}"
+            " ORDER BY e.stream_id, e.occurred_at, e.digest",
+            (after, until, *parameters),
+        )
+        for stream_id, group in groupby(rows, itemgetter(0)):
+            yield stream_id, [self._fact(row) for row in group]
+
+    def _fact(self, row: tuple[int, int, bytes, int, int, int, str, int]) -> Fact:
+        _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
+        values = json.loads(fields)
+        try:
+            mould = self._moulds[shape_id]
+        except KeyError:
+            mould = self._moulds[shape_id] = self._pinned(self._log.shape(shape_id))
+        if mould is not None:
+            return mould.fact(occurred_at, digest, position, received_at, values, flags)
+        event = (occurred_at, digest, position, received_at)
+        return self._made(self._log.shape(shape_id), values, event, flags)
+
+    def _pinned(self, shape: Shape) -> Mould | None:
+        """The mould of a shape, where all texts that decide over the meaning are the shape's own.
+
+        They are not where the vocabulary came after the event.
+        """
+        words = self.definitions.lexicon.words
+        if any(text is None and plain(path) in words for path, text in shape.fields):
+            return None
+        reading = self.reading(shape, ["?"] * len(shape.fields))
+        assert reading is not None
+        return _mould(self.definitions, reading, shape)
+
+    def _made(
+        self, shape: Shape, values: list[str], event: tuple[int, bytes, int, int], flags: int
+    ) -> Fact:
+        reading = self.reading(shape, values)
+        assert reading is not None
+        occurred_at, digest, position, received_at = event
+        mould = _mould(self.definitions, reading, shape)
+        return mould.fact(occurred_at, digest, position, received_at, values, flags)
+
+
+def repeats(
+    log: Log, after: int, until: int, bounds: Bounds = EVERYTHING
+) -> Iterator[tuple[int, int]]:
+    """Pairs of a stream behind ``after`` and the number of its repeats, in order; none for none."""
+    conditions, parameters = bounds.of_repeats()
+    rows = log.db.conn.execute(
+        "SELECT stream_id, count(*) FROM events WHERE repeats IS NOT NULL"
+        f" AND stream_id > ? AND stream_id <= ?{conditions} GROUP BY stream_id",
+        (after, until, *parameters),
+    )
+    return iter(rows)
+
+
+_SELECT = (
+    "SELECT e.stream_id, e.occurred_at, e.digest, e.position, e.received_at, e.shape_id, e.fields,"
+    " e.flags FROM events e INDEXED BY events_fold"
+)

@@ -1,0 +1,70 @@
+"""The findings: what is noteworthy about an event or a stream, beside its state."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Finding(enum.IntFlag):
+    """What is noteworthy, as a set of bits; the lower-case name is the public word.
+
+    All but ``LATE`` and ``REPEATED`` depend on the set of events alone; those two tell of arrival.
+    The numbers are part of the file format: a bit is never given to another finding.
+    """
+
+    CONTRADICTION = 1
+    NO_CREATION = 2
+    OUTCOME_WITHOUT_SENT = 4
+    RECIPIENT_DIFFERS = 8
+    WRONG_ROUTE = 16
+    TIMESTAMP_MISSING = 32
+    TIMESTAMP_NAIVE = 64
+    NODE_MISSING = 128
+    REPAIRED = 256
+    CLOCK_DISORDER = 512
+    UNRECOGNISED = 1024
+    LATE = 2048
+    REPEATED = 4096
+
+
+ARRIVAL = Finding.LATE | Finding.REPEATED
+"""The findings that tell of arrival and so are no function of the set of events."""
+
+MEANINGS: dict[Finding, str] = {
+    Finding.CONTRADICTION: "Two events can't both be true; the chart's policy says which stands.",
+    Finding.NO_CREATION: "No answer of the API created this delivery, or it was not recorded.",
+    Finding.OUTCOME_WITHOUT_SENT: "A receipt came, but no notification that the message was sent.",
+    Finding.RECIPIENT_DIFFERS: "The events of one TRACKINGID name different recipients.",
+    Finding.WRONG_ROUTE: "A receipt of one route came for a message sent by another.",
+    Finding.TIMESTAMP_MISSING: "An event has no readable TIMESTAMP; it is taken last of its stage.",
+    Finding.TIMESTAMP_NAIVE: "A TIMESTAMP names no zone; it is read in the vocabulary's zone.",
+    Finding.NODE_MISSING: "An event lacks a node that the specification requires.",
+    Finding.REPAIRED: "A body was not well formed and was mended to be read; it is kept as it came.",
+    Finding.CLOCK_DISORDER: "An outcome is stamped before the sending that it is the outcome of.",
+    Finding.UNRECOGNISED: "An event is not known to the vocabulary; it changed no state.",
+    Finding.LATE: "An event arrived after one that follows it.",
+    Finding.REPEATED: "An event was received more than once.",
+}
+"""What each finding means, in a sentence."""
+
+
+def names(findings: int) -> tuple[str, ...]:
+    """The public words of a set of findings, in their fixed order.
+
+    >>> names(Finding.LATE | Finding.CONTRADICTION)
+    ('contradiction', 'late')
+    """
+    return tuple(finding.name.lower() for finding in Finding if finding & findings and finding.name)
+
+
+def named(word: str) -> Finding:
+    """The finding of a public word; raises ``ValueError`` with the words there are.
+
+    >>> named("late")
+    <Finding.LATE: 2048>
+    """
+    by_word = {finding.name.lower(): finding for finding in Finding if finding.name}
+    try:
+        return by_word[word.lower().replace("-", "_")]
+    except KeyError:
+        raise ValueError(f"no finding {word!r}; there are: {', '.join(by_word)}") from None

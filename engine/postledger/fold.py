@@ -1,0 +1,173 @@
+"""The fold: from the facts of one stream to its state, with the reasons.
+
+The facts of a stream are taken in the fold order: the stage of the trigger, the provider's clock
+(facts without a time last), the digest. The moment of arrival takes no part, so the state is a
+function of the set of facts, whatever the order in which they came and however often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import attrs
+
+from postledger.charts import Configuration, Statechart
+from postledger.definitions import APPLIED, NO_EFFECT, Effect
+from postledger.findings import Finding
+from postledger.vocabulary import FIELDS
+
+UNDATED = 2**63 - 1
+"""The ``occurred_at`` of a fact without a time: it sorts behind every time."""
+
+UNHEARD = 2**31
+"""The stage of a fact that says nothing to the chart: it sorts behind every stage."""
+
+REASON = len(FIELDS)
+"""The index in ``Fact.texts`` of the details that the event gives."""
+
+_NO_CREATION = int(Finding.NO_CREATION)
+_OUTCOME_WITHOUT_SENT = int(Finding.OUTCOME_WITHOUT_SENT)
+_CLOCK_DISORDER = int(Finding.CLOCK_DISORDER)
+_RECIPIENT_DIFFERS = int(Finding.RECIPIENT_DIFFERS)
+_LATE = int(Finding.LATE)
+
+
+class Fact(NamedTuple):
+    """One distinct event of a stream, as the fold takes it; facts sort in the fold order.
+
+    Times are microseconds since 1970, ``occurred_at`` by the provider's clock (``UNDATED`` without
+    one). ``texts`` are those of ``FIELDS`` and then the details (``None``: not said). ``findings``
+    are those that the reading of the event alone gives.
+    """
+
+    stage: int
+    occurred_at: int
+    digest: bytes
+    position: int
+    received_at: int
+    effect: Effect | None
+    findings: int
+    texts: Sequence[str | None]
+
+
+class Noted(NamedTuple):
+    """What the fold notes of one fact: the verdict on it and its findings."""
+
+    verdict: str
+    findings: int
+
+
+@attrs.define
+class Tally:
+    """A stream as far as it is folded: the fold's own, changed in place by ``advance``.
+
+    ``reasons`` are the details of the events by which each region entered a state that wants a
+    reason. ``times`` are those of the first fact of each stage, ``UNDATED`` where it has none and
+    ``None`` where there is no fact of that stage.
+    """
+
+    chart: Statechart
+    configuration: int = 0
+    events: int = 0
+    findings: int = 0
+    texts: list[str | None] = attrs.field(factory=lambda: [None] * len(FIELDS))
+    recipient: str | None = None
+    reasons: list[str | None] = attrs.field(init=False)
+    times: list[int | None] = attrs.field(init=False)
+    outcome_at: int = UNDATED
+    heard: int = 0
+    first_received_at: int = UNDATED
+    last_position: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.reasons = [None] * len(self.chart.regions)
+        self.times = [None] * len(self.chart.stages)
+
+    @property
+    def states(self) -> Configuration:
+        """The state of each region."""
+        return self.chart.configurations[self.configuration]
+
+
+def fold(chart: Statechart, facts: Iterable[Fact]) -> Tally:
+    """Fold the facts of one stream, given in any order."""
+    tally = Tally(chart)
+    for fact in sorted(facts):
+        advance(tally, fact)
+    return finish(tally)
+
+
+def advance(tally: Tally, fact: Fact) -> Noted:
+    """Take the next fact in fold order into the tally."""
+    findings = fact.findings
+    tally.events += 1
+    if fact.received_at < tally.first_received_at:
+        tally.first_received_at = fact.received_at
+    effect = fact.effect
+    if effect is None:
+        tally.findings |= findings
+        return Noted("unrecognised" if findings & Finding.UNRECOGNISED else "no_effect", findings)
+    tally.heard += 1
+    # Positions that don't rise in fold order mean that something arrived after what follows it.
+    if fact.position < tally.last_position:
+        tally.findings |= _LATE
+    else:
+        tally.last_position = fact.position
+    change = effect.changes[tally.configuration]
+    findings |= change.findings | _of_time(tally, fact, effect) | _of_recipient(tally, fact)
+    _keep_texts(tally, fact, took_effect=bool(change.regions))
+    if change.regions:
+        _enter(tally, fact, change.after, change.regions)
+        if change.outcome is not None:
+            tally.outcome_at = fact.occurred_at if change.outcome else UNDATED
+    tally.findings |= findings
+    # The first event that a stream is known by took effect even where it says what charts start at.
+    first = tally.heard == 1 and change.verdict == NO_EFFECT
+    return Noted(APPLIED if first else change.verdict, findings)
+
+
+def finish(tally: Tally) -> Tally:
+    """Note what can be said only when all facts are in: that nothing created the delivery."""
+    stages = tally.chart.stages
+    if tally.heard and "created" in stages and tally.times[stages.index("created")] is None:
+        tally.findings |= _NO_CREATION
+    return tally
+
+
+def _of_time(tally: Tally, fact: Fact, effect: Effect) -> int:
+    """Note the first time of each stage; what follows a stage must not be stamped before it."""
+    if tally.times[effect.stage] is None:
+        tally.times[effect.stage] = fact.occurred_at
+    if effect.after is None:
+        return 0
+    began = tally.times[effect.after]
+    if began is None:
+        return _OUTCOME_WITHOUT_SENT
+    return _CLOCK_DISORDER if fact.occurred_at < began != UNDATED else 0
+
+
+def _of_recipient(tally: Tally, fact: Fact) -> int:
+    recipient = fact.texts[0]
+    if recipient is None:
+        return 0
+    if tally.recipient is None:
+        tally.recipient = recipient
+    return 0 if recipient == tally.recipient else _RECIPIENT_DIFFERS
+
+
+def _keep_texts(tally: Tally, fact: Fact, *, took_effect: bool) -> None:
+    """An event that took effect has the say; others only fill what nobody said before."""
+    texts = tally.texts
+    for slot in range(REASON):
+        text = fact.texts[slot]
+        if text is not None and (took_effect or texts[slot] is None):
+            texts[slot] = text
+
+
+def _enter(tally: Tally, fact: Fact, after: int, regions: tuple[int, ...]) -> None:
+    tally.configuration = after
+    states = tally.chart.configurations[after]
+    for region in regions:
+        explained = states[region] in tally.chart.regions[region].explained
+        tally.reasons[region] = fact.texts[REASON] if explained else None

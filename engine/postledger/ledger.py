@@ -1,0 +1,448 @@
+"""The ledger: what programs embed. It records receipts and answers what became of each delivery."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+from sqlite_utils import Database
+
+from postledger import projections, replay
+from postledger.definitions import Definitions, builtin
+from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, UnknownKey
+from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
+from postledger.log.connection import immediate, open_database, translated
+from postledger.log.sqlite import Log
+from postledger.model import (
+    Content,
+    Delivery,
+    Event,
+    Receipt,
+    Recorded,
+    Summary,
+    Timeline,
+    Verification,
+)
+from postledger.projections import Generation, Row
+from postledger.queries import Query
+from postledger.recording import Appended, Recording, batches
+from postledger.replay import Progress, Projected, project
+from postledger.timeline import content_of, event_of, timeline_of, verdict_at
+from postledger.times import iso
+from postledger.verify import Anchor, verify
+from postledger.wire import Limits
+
+BATCH = 1_000
+"""How many receipts ``record_many`` commits at once."""
+
+_PAGE = 1_000
+_CREATED = "application/vnd.postledger.created+json"
+
+
+@attrs.frozen
+class Reader:
+    """What one thread reads and writes with; made anew when the definitions change."""
+
+    log: Log
+    facts: Facts
+
+
+class Ledger:
+    """A ledger of postbacks in one SQLite file.
+
+    Opens the file, and creates it where there is none. One ledger may be used from several threads,
+    and one file by several processes. ``timeout`` is how many seconds a write waits for another's
+    write to end. ``definitions`` are the charts and vocabularies to fold by: a new ledger adopts
+    them (by default those that ship with Postledger), an existing one must have been folded by the
+    same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what is
+    read of a body.
+
+    >>> with Ledger("deliveries.db") as ledger:
+    ...     recorded = ledger.record(body, content_type="text/xml")
+    ...     ledger.delivery("TU1TXzU5Nzg3OQ==").state
+    'delivered'
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        definitions: Definitions | None = None,
+        limits: Limits | None = None,
+        timeout: float = 60.0,
+        readonly: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.readonly = readonly
+        self._limits = limits or Limits()
+        self._timeout = timeout
+        self._writing = threading.RLock()
+        self._local = threading.local()
+        self._opened: list[Database] = []
+        self._closed = False
+        try:
+            with translated(self.path):
+                self.definitions = self._settle(self._open(), definitions)
+        except BaseException:
+            self.close()
+            raise
+
+    # --- record: append, fold, projection rows and checkpoint in one transaction ---
+
+    def record(
+        self,
+        body: bytes,
+        *,
+        content_type: str | None = None,
+        received_at: datetime | None = None,
+    ) -> Recorded:
+        """Record one request body. What this returns is durable.
+
+        Whatever the body is, it is kept: a repeat, a body that can't be read and one of an unknown
+        type are events too, which change no state. ``received_at`` is the moment of reception,
+        aware, by default now. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        """
+        with self._write() as recording:
+            appended = recording.add(Receipt(body, content_type, received_at))
+            projected = self._project(recording)
+        first, *others = [self._recorded(one, projected) for one in appended]
+        return attrs.evolve(first, others=tuple(others))
+
+    def record_many(
+        self, receipts: Iterable[Receipt | bytes], *, progress: Progress = lambda _: None
+    ) -> Summary:
+        """Record many receipts, ``BATCH`` of them in each transaction; counts what became of them.
+
+        When it raises, the batches before are durable, and nothing of the batch in which it raised.
+        ``progress`` is called with the number of receipts after each batch.
+        """
+        counts = dict.fromkeys(("recorded", "repeated", "unrecognised", "unreadable"), 0)
+        for batch in batches(map(_receipt, receipts), BATCH):
+            with self._write() as recording:
+                for receipt in batch:
+                    recording.add(receipt)
+                self._project(recording)
+            for appended in recording.appended:
+                counts[_counted(appended)] += 1
+            progress(len(batch))
+        position, head = self.head()
+        return Summary(**counts, position=position, head=head)
+
+    def created(
+        self,
+        tracking_id: str,
+        *,
+        to: str,
+        mms_id: str | None = None,
+        at: datetime | None = None,
+        received_at: datetime | None = None,
+    ) -> Recorded:
+        """Record that the provider accepted a message: for programs that have its answer already.
+
+        ``at`` is when it did, aware; without it the creation has no time. To say the same again is a
+        repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record`` instead.
+        """
+        said = {"tracking-id": tracking_id, "to": to, "mms-id": mms_id, "timestamp": iso(at)}
+        created = {"created": {name: text for name, text in said.items() if text is not None}}
+        body = json.dumps(created, ensure_ascii=False).encode()
+        return self.record(body, content_type=_CREATED, received_at=received_at)
+
+    @contextmanager
+    def _write(self) -> Iterator[Recording]:
+        """A write transaction, and what collects the entries in it."""
+        if self.readonly:
+            raise LedgerError(f"{self.path}: opened for reading only")
+        with self._writing, translated(self.path):
+            log = self._own().log
+            try:
+                with immediate(log.db):
+                    yield Recording(log, self.definitions, self._limits, log.head())
+            except BaseException:
+                # What was interned in the transaction is gone with it.
+                self._renew(log.db)
+                raise
+
+    def _project(self, recording: Recording) -> dict[int, Projected]:
+        """Append, and bring the projection to the new head."""
+        reader = self._own()
+        generation = self._live(reader.log.db)
+        position, _ = recording.write()
+        projected = project(reader.log, reader.facts, generation, recording.touched)
+        projections.move(reader.log.db, generation, position)
+        return projected
+
+    def _recorded(self, appended: Appended, projected: dict[int, Projected]) -> Recorded:
+        """The public value of what was just appended."""
+        reader = self._own()
+        event = event_of(reader.log.at(appended.position), reader.facts)
+        stream = projected.get(appended.entry.stream_id)
+        if event.repeats is not None:
+            verdict = "repeated"
+        elif event.kind == "postback" and stream is not None:
+            verdict = verdict_at(stream.facts, appended.position)
+        else:
+            verdict = "no_effect" if event.kind == "postback" else event.kind
+        row = stream.row if stream is not None and event.chart == "delivery" else None
+        delivery = None if row is None else projections.delivery_of(event.key or "", row)
+        return Recorded(event, verdict, delivery)
+
+    # --- read ---
+
+    def delivery(
+        self,
+        tracking_id: str,
+        *,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+    ) -> Delivery:
+        """The state of one delivery; raises ``UnknownKey``.
+
+        ``as_of`` asks for what was known at a moment (aware) or up to a position of the log,
+        ``occurred_by`` for what had happened by a moment of the provider's clock.
+        """
+        bounds = bounds_of(as_of, occurred_by)
+        with self._read() as reader:
+            row = self._row(reader, ("delivery", tracking_id), bounds)
+        return projections.delivery_of(tracking_id, row)
+
+    def content(
+        self,
+        mms_id: str,
+        *,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+    ) -> Content:
+        """The state of one saved MMS; raises ``UnknownKey``."""
+        bounds = bounds_of(as_of, occurred_by)
+        with self._read() as reader:
+            row = self._row(reader, ("content", mms_id), bounds)
+            steps = self._steps(reader, ("content", mms_id), bounds)
+        return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
+
+    def timeline(
+        self,
+        key: str,
+        *,
+        chart: str = "delivery",
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+    ) -> Timeline:
+        """The steps of one delivery (or MMS: ``chart="content"``) in fold order, with verdicts.
+
+        Raises ``UnknownKey`` where no event names the key.
+        """
+        with self._read() as reader:
+            return self._steps(reader, (chart, key), bounds_of(as_of, occurred_by))
+
+    def deliveries(
+        self,
+        query: Query | None = None,
+        *,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+        **wanted: Any,
+    ) -> Iterator[Delivery]:
+        """The deliveries that a ``Query`` asks for, given whole or by its fields.
+
+        They come in the order in which they were first heard of, page by page: each page is as of
+        the moment it is read, but with ``as_of`` or ``occurred_by`` all are as of that.
+        """
+        query = query or Query(**wanted)
+        left, after = query.limit, 0
+        with self._rows(bounds_of(as_of, occurred_by)) as table:
+            while left is None or left > 0:
+                size = _PAGE if left is None else min(left, _PAGE)
+                with self._read() as reader:
+                    named = table or self._live(reader.log.db).table
+                    page = query.page(reader.log.db, named, self.definitions, after, size)
+                for key, row in page:
+                    after = row[0]
+                    yield projections.delivery_of(key, row)
+                if len(page) < size:
+                    return
+                left = None if left is None else left - size
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """All events behind position ``after``, in order of position."""
+        while True:
+            with self._read() as reader:
+                page = list(islice(reader.log.events(after), _PAGE))
+                events = [event_of(stored, reader.facts) for stored in page]
+            yield from events
+            if len(page) < _PAGE:
+                return
+            after = page[-1].position
+
+    def head(self) -> tuple[int, str]:
+        """The last position and the hash there in hexadecimal: the anchor to keep elsewhere."""
+        with self._read() as reader:
+            position, chain = reader.log.head()
+            return position, chain.hex()
+
+    def verify(
+        self, anchor: Anchor | None = None, *, progress: Progress = lambda _: None
+    ) -> Verification:
+        """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold."""
+        with self._read() as reader:
+            return verify(reader.log, self.definitions, anchor, progress)
+
+    def rebuild(
+        self, definitions: Definitions | None = None, *, progress: Progress = lambda _: None
+    ) -> None:
+        """Build the projection anew from the log, by ``definitions`` if given, and switch to it.
+
+        Other processes may go on recording. The old projection stays live until the new one is
+        whole; a rebuild that was interrupted goes on where it was.
+        """
+        if self.readonly:
+            raise LedgerError(f"{self.path}: opened for reading only")
+        with self._writing, translated(self.path):
+            log = self._own().log
+            replay.rebuild(log.db, log, definitions or self.definitions, progress)
+            self.definitions = definitions or self.definitions
+
+    def _row(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Row:
+        log, found = reader.log, reader.log.find_stream(stream)
+        row: Row | None = None
+        if found is not None and bounds != EVERYTHING:
+            rows = replay.rows_of(log, reader.facts, found - 1, found, bounds)
+            row = next((row for _, _, row in rows), None)
+        elif found is not None:
+            sql = f"SELECT * FROM {self._live(log.db).table} WHERE stream_id = ?"
+            row = log.db.conn.execute(sql, (found,)).fetchone()
+        if row is None:
+            known = "" if found is None else " (events of it are, but none that says its state)"
+            raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known{known}")
+        return row
+
+    def _steps(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
+        found = reader.log.find_stream(stream)
+        if found is None:
+            raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known")
+        chart = self.definitions.charts[stream[0]]
+        return timeline_of(reader.log, reader.facts, found, chart, bounds)
+
+    @contextmanager
+    def _rows(self, bounds: Bounds) -> Iterator[str | None]:
+        """A table with the rows as of the bounds; ``None`` stands for the live one."""
+        if bounds == EVERYTHING:
+            yield None
+            return
+        with self._read() as reader:
+            folded = replay.rows_of(reader.log, reader.facts, bounds=bounds)
+            rows = (row for _, _, row in folded if row is not None)
+            made = projections.scratch(reader.log.db, rows)
+            table = made.__enter__()
+        try:
+            yield table
+        finally:
+            made.__exit__(None, None, None)
+
+    @contextmanager
+    def _read(self) -> Iterator[Reader]:
+        """A read transaction: all that is read in it is of one moment."""
+        with translated(self.path):
+            reader = self._own()
+            if reader.log.db.conn.in_transaction:
+                yield reader
+                return
+            reader.log.db.execute("BEGIN")
+            try:
+                yield reader
+            finally:
+                # A read transaction may have filled a scratch table.
+                reader.log.db.conn.commit()
+
+    # --- the file ---
+
+    def close(self) -> None:
+        """Close the file; the ledger can't be used afterwards."""
+        self._closed = True
+        for db in self._opened:
+            db.close()
+        self._opened.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> Database:
+        db = open_database(self.path, timeout=self._timeout, readonly=self.readonly)
+        self._opened.append(db)
+        return db
+
+    def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:
+        """The definitions that the ledger folds by; a new ledger adopts those that are wanted."""
+        generation = projections.live(db)
+        if generation is None:
+            if self.readonly:
+                raise LedgerError(f"{self.path}: nothing was ever recorded")
+            with immediate(db):
+                # Another process may have been quicker.
+                generation = projections.live(db)
+                if generation is None:
+                    begun = projections.begin(db, wanted or builtin(), 0)
+                    generation = projections.move(db, begun, 0, None)
+                    projections.switch(db, generation)
+        kept = projections.kept_definitions(db, generation)
+        if wanted is not None and wanted.hash != kept.hash:
+            raise DefinitionsDiffer(
+                f"{self.path}: folded by {kept.label}, asked for {wanted.label};"
+                " open it without, then rebuild by the others to adopt them"
+            )
+        return kept
+
+    def _live(self, db: Database) -> Generation:
+        """The live generation, which must be one by the definitions that this ledger holds."""
+        generation = projections.live(db)
+        if generation is None:
+            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
+        if generation.version != projections.version_of(self.definitions):
+            raise DefinitionsDiffer(
+                f"{self.path}: another process has rebuilt it by other definitions; open it again"
+            )
+        return generation
+
+    def _own(self) -> Reader:
+        """The connection of this thread, opened at its first use."""
+        if self._closed:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        reader: Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            with translated(self.path):
+                reader = self._renew(self._open())
+        elif reader.facts.definitions is not self.definitions:
+            reader = self._renew(reader.log.db)
+        return reader
+
+    def _renew(self, db: Database) -> Reader:
+        """What this thread works with, with nothing interned yet."""
+        log = Log(db)
+        reader = self._local.reader = Reader(log, Facts(log, self.definitions))
+        return reader
+
+
+def _receipt(given: Receipt | bytes) -> Receipt:
+    return Receipt(given) if isinstance(given, bytes) else given
+
+
+def _counted(appended: Appended) -> str:
+    """Under which count of a ``Summary`` an event falls."""
+    if appended.entry.repeats is not None:
+        return "repeated"
+    return "recorded" if appended.kind == "postback" else appended.kind

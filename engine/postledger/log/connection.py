@@ -1,0 +1,132 @@
+"""Connections to the SQLite file: how it is opened, and what its errors mean to a user."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.log.schema import APPLICATION_ID, FORMAT, migrations, require_guards
+
+
+def open_database(path: Path, *, timeout: float, readonly: bool = False) -> Database:
+    """Open a ledger's file, creating it where there is none (unless ``readonly``).
+
+    ``timeout`` is how many seconds a write waits for another process's write to end. Raises
+    ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
+    """
+    with translated(path):
+        if readonly and not path.exists():
+            raise NotALedger(f"{path}: no such ledger")
+        db = Database(_connect(path, timeout=timeout, readonly=readonly))
+        try:
+            db.execute("PRAGMA synchronous=FULL")
+            if not readonly:
+                _make(db, path, timeout)
+            _check(db, path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
+    mode = "ro" if readonly else "rwc"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    # Each thread has a connection of its own; only closing happens from another.
+    return sqlite3.connect(uri, uri=True, timeout=timeout, check_same_thread=False)
+
+
+def _make(db: Database, path: Path, timeout: float) -> None:
+    """Create the tables, where nobody has: two processes may open a new file at the same time."""
+    if db.execute("PRAGMA user_version").fetchone()[0]:
+        return
+    if db.table_names():
+        raise NotALedger(f"{path}: a database of something else, not a ledger")
+    _patiently(db.enable_wal, timeout)
+    with immediate(db):
+        if not db.execute("PRAGMA user_version").fetchone()[0]:
+            migrations.apply(db)
+
+
+def _patiently(action: object, timeout: float) -> None:
+    """SQLite does not wait for the lock when it changes the journal mode, so this does."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            action()  # type: ignore[operator]
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _check(db: Database, path: Path) -> None:
+    marks = [db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version")]
+    if marks[0] != APPLICATION_ID:
+        raise NotALedger(f"{path}: not a ledger")
+    if marks[1] > FORMAT:
+        raise NotALedger(
+            f"{path}: format {marks[1]}, this Postledger reads up to {FORMAT}: upgrade it"
+        )
+    require_guards(db)
+
+
+@contextmanager
+def immediate(db: Database) -> Iterator[None]:
+    """A write transaction that holds the write lock from its start.
+
+    A plain BEGIN that reads and then writes fails at once when another process wrote in between,
+    whatever the timeout.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if db.conn.in_transaction:
+            db.conn.rollback()
+        raise
+    else:
+        try:
+            db.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:
+                db.conn.rollback()
+            raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into errors that say what it means for the ledger."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _meaning(path, error) from error
+
+
+def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
+    # The primary code is the low byte of the extended one.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LedgerBusy(f"{path}: another process holds the write lock; nothing was written")
+    if code == sqlite3.SQLITE_NOTADB:
+        return NotALedger(f"{path}: not a ledger")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return IntegrityError(f"{path}: the file is damaged: {error}")
+    if code == sqlite3.SQLITE_FULL:
+        return LedgerError(f"{path}: the disk is full; nothing was written")
+    if code == sqlite3.SQLITE_READONLY:
+        return LedgerError(f"{path}: the file is read-only; nothing was written")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return LedgerError(
+            f"{path}: can't be opened; does its folder exist, and may it be written?"
+        )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return LedgerError(f"{path}: a body is larger than SQLite holds; nothing was written")
+    return LedgerError(f"{path}: {error}")

@@ -1,0 +1,50 @@
+"""Entries: what is appended to the log, before it has a position."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from postledger.log.shapes import Shape
+
+
+class Entry(NamedTuple):
+    """One event to append.
+
+    ``stream`` is its chart and key, ``NOWHERE`` for an event of no stream. Times are microseconds
+    since 1970. ``body`` is as received; ``whole`` tells that the row must hold it, because neither
+    the shape nor another event gives it back. ``repeats`` and ``body_of`` are positions.
+    """
+
+    received_at: int
+    stream: tuple[str, str]
+    stream_id: int
+    occurred_at: int
+    digest: bytes
+    flags: int
+    shape: Shape | None
+    values: list[str] | None
+    content_type: str | None
+    body: bytes
+    whole: bool
+    repeats: int | None
+    body_of: int | None
+
+    def head(self, position: int) -> list[str | int | None]:
+        """All that the hash chain covers of the event beside its body, ready for JSON."""
+        chart, key = self.stream
+        return [
+            position,
+            self.received_at,
+            self.content_type,
+            chart,
+            key,
+            self.occurred_at,
+            self.digest.hex(),
+            self.flags,
+            self.repeats,
+            self.body_of,
+        ]
+
+
+NOWHERE = ("", "")
+"""The stream of events that belong to no stream."""

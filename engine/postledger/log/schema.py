@@ -1,0 +1,164 @@
+"""The file format: tables, guards and views, made by the migrations of sqlite-utils."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from postledger.errors import IntegrityError
+
+APPLICATION_ID = 0x504C4752
+"""The application id in the file's header: "PLGR"."""
+
+FORMAT = 1
+"""The format of the file, kept as its user version; a newer one is not opened."""
+
+migrations = Migrations("postledger")
+
+_TABLES = """
+CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    chart TEXT NOT NULL,
+    key TEXT NOT NULL,
+    UNIQUE (key, chart)
+) STRICT;
+
+CREATE TABLE shapes (
+    id INTEGER PRIMARY KEY,
+    content_type TEXT,
+    root TEXT,
+    repaired INTEGER NOT NULL,
+    template TEXT,
+    fields TEXT NOT NULL
+) STRICT;
+CREATE INDEX shapes_fields ON shapes (fields);
+
+-- occurred_at: microseconds since 1970, 9223372036854775807 where the event has no time.
+-- fields: the texts that the shape leaves open, as a JSON array (of an unreadable body, the reason).
+-- body: as received, where the shape has no template that gives it back.
+-- repeats: the position of the event that this one repeats; shape, fields and body are then NULL
+-- unless the bytes differ. body_of: the position of the event that holds the body (of a bundle, or
+-- of an event that was read again).
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    received_at INTEGER NOT NULL,
+    stream_id INTEGER NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    shape_id INTEGER,
+    fields TEXT,
+    body BLOB,
+    flags INTEGER NOT NULL,
+    repeats INTEGER,
+    body_of INTEGER,
+    digest BLOB NOT NULL,
+    chain BLOB NOT NULL,
+    CHECK (length(digest) = 16 AND length(chain) = 32),
+    CHECK (repeats < position AND body_of < position)
+) STRICT;
+
+-- One row per distinct event, in fold order but for the stage: what finds a repeat is what is folded.
+CREATE UNIQUE INDEX events_fold ON events (stream_id, occurred_at, digest) WHERE repeats IS NULL;
+CREATE INDEX events_repeats ON events (stream_id, repeats) WHERE repeats IS NOT NULL;
+
+CREATE TABLE definitions (
+    hash TEXT PRIMARY KEY,
+    label TEXT NOT NULL,
+    sources TEXT NOT NULL,
+    adopted_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE projections (
+    generation INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    definitions TEXT NOT NULL REFERENCES definitions (hash),
+    position INTEGER NOT NULL,
+    cursor INTEGER,
+    live INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX projections_live ON projections (name) WHERE live;
+"""
+
+_NEXT = "SELECT coalesce(max({key}), {start}) + 1 FROM {table}"
+
+_GUARDED = {
+    # INSERT OR REPLACE takes away rows that are in the way of any unique index without a DELETE
+    # trigger firing; so an insert that would meet a row is stopped before it.
+    "events": """NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM events)
+        OR NEW.repeats IS NULL AND EXISTS (
+            SELECT 1 FROM events WHERE repeats IS NULL AND stream_id = NEW.stream_id
+            AND occurred_at = NEW.occurred_at AND digest = NEW.digest)""",
+    "streams": """NEW.id IS NOT (SELECT coalesce(max(id), -1) + 1 FROM streams)
+        OR EXISTS (SELECT 1 FROM streams WHERE key = NEW.key AND chart = NEW.chart)""",
+    "shapes": "NEW.id IS NOT (SELECT coalesce(max(id), 0) + 1 FROM shapes)",
+    "definitions": "EXISTS (SELECT 1 FROM definitions WHERE hash = NEW.hash)",
+}
+
+
+def guards() -> dict[str, str]:
+    """The triggers that keep what is written as it is: name to SQL."""
+    made: dict[str, str] = {}
+    for table, taken in _GUARDED.items():
+        stop = f"SELECT RAISE(ABORT, '{table} are append-only')"
+        for verb in ("UPDATE", "DELETE"):
+            name = f"{table}_no_{verb.lower()}"
+            made[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN {stop}; END"
+        name = f"{table}_no_replace"
+        made[name] = (
+            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {taken} BEGIN {stop}; END"
+        )
+    return made
+
+
+def check_guards(db: Database) -> list[str]:
+    """What is wrong with the guards: one line each, none where all stand as they were made."""
+    there = db.triggers_dict
+    return [
+        f"guard {name} is {'missing' if name not in there else 'changed'}: "
+        f"{name.split('_', 1)[0]} can be altered"
+        for name, sql in guards().items()
+        if there.get(name) != sql
+    ]
+
+
+_OF = "CASE WHEN {0} = 9223372036854775807 THEN NULL ELSE {0} END"
+_ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', ({0}) / 1e6, 'unixepoch')"
+_HOLES = ", ".join(f"e.fields ->> {n}" for n in range(40))
+
+_EVENTS_VIEW = f"""
+SELECT
+    e.position,
+    {_ISO.format("e.received_at")} AS received_at,
+    {_ISO.format(_OF.format("e.occurred_at"))} AS occurred_at,
+    CASE WHEN s.root IS NULL AND e.shape_id IS NOT NULL THEN 'unreadable' ELSE 'postback' END AS kind,
+    nullif(t.chart, '') AS chart,
+    nullif(t.key, '') AS key,
+    e.repeats,
+    s.content_type,
+    coalesce(CAST(e.body AS TEXT), printf(s.template, {_HOLES})) AS body,
+    e.body_of,
+    lower(hex(e.digest)) AS digest,
+    lower(hex(e.chain)) AS hash
+FROM events e
+JOIN streams t ON t.id = e.stream_id
+LEFT JOIN shapes s ON s.id = e.shape_id
+"""
+
+
+@migrations()
+def tables(db: Database) -> None:
+    """The tables of format 1."""
+    db.executescript(_TABLES)
+    # Stream 0 holds the events that belong to no stream.
+    db.execute("INSERT INTO streams (id, chart, key) VALUES (0, '', '')")
+    for sql in guards().values():
+        db.execute(sql)
+    db.create_view("event_log", _EVENTS_VIEW)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def require_guards(db: Database) -> None:
+    """Raise ``IntegrityError`` where a guard is missing or changed."""
+    if wrong := check_guards(db):
+        raise IntegrityError(f"{wrong[0]}; run verify to see whether anything was")

@@ -1,0 +1,285 @@
+"""The event log in SQLite: append, and read in order of position or by stream."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+from sqlite_utils import Database
+
+from postledger.errors import IntegrityError
+from postledger.log.chain import START, link
+from postledger.log.entry import NOWHERE, Entry
+from postledger.log.shapes import Shape
+
+_MOST_CACHED = 100_000
+_APPEND = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+Head = tuple[int, bytes]
+"""The last position of the log and the value of the hash chain there."""
+
+
+@attrs.frozen
+class Stored:
+    """One event as the log has it; ``values`` are the texts that ``shape`` leaves open."""
+
+    position: int
+    received_at: int
+    stream: tuple[str, str]
+    occurred_at: int
+    shape: Shape | None
+    values: list[str]
+    body: bytes
+    flags: int
+    repeats: int | None
+    body_of: int | None
+    digest: bytes
+    chain: bytes
+
+    @property
+    def content_type(self) -> str | None:
+        """The content type as received."""
+        return self.shape.content_type if self.shape else None
+
+    def link(self, previous: bytes) -> bytes:
+        """What the chain's value must be here, when ``previous`` is the one before."""
+        chart, key = self.stream
+        return link(
+            previous,
+            [
+                self.position,
+                self.received_at,
+                self.content_type,
+                chart,
+                key,
+                self.occurred_at,
+                self.digest.hex(),
+                self.flags,
+                self.repeats,
+                self.body_of,
+            ],
+            self.body,
+        )
+
+
+class Log:
+    """The event log over one connection; the caller holds the transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._conn: sqlite3.Connection = db.conn
+        self._shapes: dict[int, Shape] = {}
+        self._shape_ids: dict[Shape, int] = {}
+        self._stream_ids: dict[tuple[str, str], int] = {NOWHERE: 0}
+
+    def forget(self) -> None:
+        """Forget what was interned: a transaction that made it was rolled back."""
+        self._shapes.clear()
+        self._shape_ids.clear()
+        self._stream_ids = {NOWHERE: 0}
+
+    # --- append ---
+
+    def head(self) -> Head:
+        """The last position and its chain value; position 0 where the log is empty."""
+        row = self._conn.execute(
+            "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        return (row[0], row[1]) if row else (0, START)
+
+    def append(self, entries: Iterable[Entry], head: Head) -> Head:
+        """Append entries behind ``head``; gives the new head."""
+        position, chain = head
+
+        def rows() -> Iterator[tuple[object, ...]]:
+            nonlocal position, chain
+            for entry in entries:
+                position += 1
+                chain = link(chain, entry.head(position), entry.body)
+                yield (
+                    position,
+                    entry.received_at,
+                    entry.stream_id,
+                    entry.occurred_at,
+                    None if entry.shape is None else self.shape_id(entry.shape),
+                    None if entry.values is None else _encode(entry.values),
+                    entry.body if entry.whole else None,
+                    entry.flags,
+                    entry.repeats,
+                    entry.body_of,
+                    entry.digest,
+                    chain,
+                )
+
+        self._conn.executemany(_APPEND, list(rows()))
+        return position, chain
+
+    def stream_id(self, stream: tuple[str, str]) -> tuple[int, bool]:
+        """The id of a stream, and whether it was made just now."""
+        known = self._stream_ids.get(stream)
+        if known is not None:
+            return known, False
+        if len(self._stream_ids) > _MOST_CACHED:
+            self._stream_ids = {NOWHERE: 0}
+        found = self.find_stream(stream)
+        made = found is None
+        if found is None:
+            found = self._insert(
+                "INSERT INTO streams SELECT max(id) + 1, ?, ? FROM streams RETURNING id", stream
+            )
+        self._stream_ids[stream] = found
+        return found, made
+
+    def shape_id(self, shape: Shape) -> int:
+        """The id of a shape, which is kept if it is new."""
+        known = self._shape_ids.get(shape)
+        if known is None:
+            if len(self._shape_ids) > _MOST_CACHED:
+                self._shape_ids.clear()
+            known = self._shape_ids[shape] = self._intern(shape)
+        return known
+
+    def _intern(self, shape: Shape) -> int:
+        columns = (
+            shape.content_type,
+            shape.root,
+            int(shape.repaired),
+            shape.template,
+            shape.fields_json(),
+        )
+        row = self._conn.execute(
+            "SELECT id FROM shapes WHERE fields = ?5 AND content_type IS ?1 AND root IS ?2"
+            " AND repaired = ?3 AND template IS ?4",
+            columns,
+        ).fetchone()
+        if row:
+            return int(row[0])
+        return self._insert(
+            "INSERT INTO shapes SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM shapes"
+            " RETURNING id",
+            columns,
+        )
+
+    def _insert(self, sql: str, columns: tuple[object, ...]) -> int:
+        return int(self._conn.execute(sql, columns).fetchone()[0])
+
+    # --- read ---
+
+    def find_stream(self, stream: tuple[str, str]) -> int | None:
+        """The id of a stream, ``None`` where no event of it is known."""
+        row = self._conn.execute(
+            "SELECT id FROM streams WHERE chart = ? AND key = ?", stream
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def find(self, identity: tuple[int, int, bytes]) -> int | None:
+        """The position of the event with that stream id, ``occurred_at`` and digest."""
+        row = self._conn.execute(
+            "SELECT position FROM events WHERE repeats IS NULL"
+            " AND stream_id = ? AND occurred_at = ? AND digest = ?",
+            identity,
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def key_of(self, stream_id: int) -> str:
+        """The chart and key of a stream, for messages."""
+        row = self._conn.execute(
+            "SELECT chart, key FROM streams WHERE id = ?", (stream_id,)
+        ).fetchone()
+        if row is None:
+            raise IntegrityError(f"stream {stream_id} is missing")
+        return f"{row[0]} {row[1]}"
+
+    def repeats_of(self, stream_id: int) -> int:
+        """How many events of a stream repeat another."""
+        row = self._conn.execute(
+            "SELECT count(*) FROM events WHERE stream_id = ? AND repeats IS NOT NULL", (stream_id,)
+        ).fetchone()
+        return int(row[0])
+
+    def streams_of(self, after: int, until: int) -> Iterator[int]:
+        """The streams of the events behind position ``after`` up to ``until``."""
+        rows = self._conn.execute(
+            "SELECT DISTINCT stream_id FROM events"
+            " WHERE position > ? AND position <= ? AND stream_id > 0",
+            (after, until),
+        )
+        return (stream for (stream,) in rows)
+
+    def shape(self, shape_id: int) -> Shape:
+        """A shape by its id; raises ``IntegrityError`` where there is none."""
+        known = self._shapes.get(shape_id)
+        if known is None:
+            row = self._conn.execute(
+                "SELECT content_type, root, repaired, template, fields FROM shapes WHERE id = ?",
+                (shape_id,),
+            ).fetchone()
+            if row is None:
+                raise IntegrityError(f"shape {shape_id} is missing")
+            fields = tuple((path, text) for path, text in json.loads(row[4]))
+            known = self._shapes[shape_id] = Shape(row[0], row[1], bool(row[2]), row[3], fields)
+        return known
+
+    def events(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
+        """The events behind position ``after``, up to ``until``, in order of position."""
+        rows = self._conn.execute(
+            f"{_SELECT} WHERE e.position > ? AND e.position <= ? ORDER BY e.position",
+            (after, until if until is not None else 2**63 - 1),
+        )
+        return map(self._stored, rows)
+
+    def of_stream(self, stream_id: int) -> Iterator[Stored]:
+        """All events of a stream, repeats too, in order of position."""
+        rows = self._conn.execute(
+            f"{_SELECT} WHERE e.stream_id = ? AND e.repeats IS NULL"
+            f" UNION ALL {_SELECT} WHERE e.stream_id = ? AND e.repeats IS NOT NULL ORDER BY 1",
+            (stream_id, stream_id),
+        )
+        return map(self._stored, rows)
+
+    def at(self, position: int) -> Stored:
+        """The event at a position; raises ``IntegrityError`` where there is none."""
+        for stored in self.events(position - 1, position):
+            return stored
+        raise IntegrityError(f"position {position} is missing")
+
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        position, received_at, chart, key, occurred_at, shape_id, fields, body, flags = row[:9]
+        repeats, body_of, digest, chain = row[9:]
+        shape = None if shape_id is None else self.shape(shape_id)
+        values = [] if fields is None else json.loads(fields)
+        elsewhere = body_of if body_of is not None else repeats
+        if body is None and shape is not None:
+            body = shape.body(values)
+        if (body is None or shape is None) and elsewhere is not None:
+            first = self.at(elsewhere)
+            body = first.body if body is None else body
+            if shape is None:
+                shape, values = first.shape, first.values
+        if body is None:
+            raise IntegrityError(f"position {position} has no body")
+        return Stored(
+            position,
+            received_at,
+            (chart, key),
+            occurred_at,
+            shape,
+            values,
+            body,
+            flags,
+            repeats,
+            body_of,
+            digest,
+            chain,
+        )
+
+
+_SELECT = (
+    "SELECT e.position, e.received_at, t.chart, t.key, e.occurred_at, e.shape_id, e.fields, e.body,"
+    " e.flags, e.repeats, e.body_of, e.digest, e.chain"
+    " FROM events e JOIN streams t ON t.id = e.stream_id"
+)

@@ -1,0 +1,228 @@
+"""The values that Postledger gives to its users: frozen, typed, ready for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from postledger.postback import Postback
+from postledger.times import iso
+
+
+@attrs.frozen
+class Receipt:
+    """One HTTP request body as it was received, byte for byte.
+
+    ``received_at`` is an aware datetime; ``None`` means the moment of recording.
+    """
+
+    body: bytes
+    content_type: str | None = None
+    received_at: datetime | None = None
+
+
+@attrs.frozen
+class Event:
+    """One event of the log.
+
+    ``position`` counts from 1 without gaps. ``received_at`` is the moment of reception,
+    ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no readable one). ``kind`` is
+    ``postback``, ``unrecognised`` (readable, but not known to the vocabulary) or ``unreadable``
+    (``problem`` says why). ``repeats`` is the position of the event that this one repeats.
+    ``key`` is the TRACKINGID or MMSID as ``chart`` wants it. ``hash`` is the value of the hash chain
+    at this position: it covers all that the event says and all events before it.
+    """
+
+    position: int
+    kind: str
+    received_at: datetime
+    occurred_at: datetime | None
+    chart: str | None
+    key: str | None
+    content_type: str | None
+    body: bytes = attrs.field(repr=False)
+    postback: Postback | None = attrs.field(repr=False)
+    problem: str | None
+    repeats: int | None
+    digest: bytes = attrs.field(repr=False)
+    hash: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Step:
+    """One event in the life of a stream, with what it did.
+
+    ``verdict`` is ``applied``, ``no_effect``, ``contradicts``, ``unrecognised``, or, as arrival has
+    it, ``repeated`` (received before) or ``late`` (arrived after an event that follows it).
+    ``before`` and ``after`` are the states by region: ``{"delivery": "sent", "route": "xhtml"}``.
+    """
+
+    event: Event
+    trigger: str | None
+    verdict: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+    findings: tuple[str, ...]
+    code: str | None
+    status: str | None
+    details: str | None
+    missing: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as JSON has it."""
+        return {
+            "position": self.event.position,
+            "received_at": iso(self.event.received_at),
+            "occurred_at": iso(self.event.occurred_at),
+            "code": self.code,
+            "status": self.status,
+            "trigger": self.trigger,
+            "verdict": self.verdict,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "details": self.details,
+            "findings": list(self.findings),
+        }
+
+
+Timeline = tuple[Step, ...]
+"""The steps of a stream in fold order, each repeat behind the event that it repeats."""
+
+
+@attrs.frozen
+class Delivery:
+    """The state of one delivery, with where it comes from.
+
+    ``state`` and ``route`` are those of the chart's regions. ``reason`` is why the state is no plain
+    success: the details of the outcome, or else of the degrading. The ``*_at`` are by the provider's
+    clock, ``first_received_at`` by ours. ``events`` counts the distinct events, ``repeats`` those
+    received again. ``findings`` are listed in ``postledger.findings``.
+    """
+
+    tracking_id: str
+    state: str
+    route: str | None
+    reason: str | None
+    to: str | None
+    mms_id: str | None
+    spid: str | None
+    handset: str | None
+    aggregator_id: str | None
+    created_at: datetime | None
+    sent_at: datetime | None
+    outcome_at: datetime | None
+    events: int
+    repeats: int
+    findings: tuple[str, ...]
+    first_received_at: datetime = attrs.field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""
+        return {
+            "tracking_id": self.tracking_id,
+            "state": self.state,
+            "route": self.route,
+            "reason": self.reason,
+            "to": self.to,
+            "mms_id": self.mms_id,
+            "spid": self.spid,
+            "handset": self.handset,
+            "aggregator_id": self.aggregator_id,
+            "created_at": iso(self.created_at),
+            "sent_at": iso(self.sent_at),
+            "outcome_at": iso(self.outcome_at),
+            "events": self.events,
+            "repeats": self.repeats,
+            "findings": list(self.findings),
+        }
+
+
+@attrs.frozen
+class Content:
+    """The state of one saved MMS; ``failures`` names the audios and videos that did not encode."""
+
+    mms_id: str
+    state: str
+    saved: bool
+    failures: tuple[str, ...]
+    events: int
+    repeats: int
+    findings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content as JSON has it."""
+        return {
+            **attrs.asdict(self, recurse=False),
+            "failures": list(self.failures),
+            "findings": list(self.findings),
+        }
+
+
+@attrs.frozen
+class Recorded:
+    """What became of one receipt: its event, the verdict on it, the delivery after it.
+
+    ``delivery`` is ``None`` where the event belongs to no delivery. A body that bundles several
+    postbacks gives one event each: ``others`` are those behind the first.
+    """
+
+    event: Event
+    verdict: str
+    delivery: Delivery | None
+    others: tuple[Recorded, ...] = ()
+
+
+@attrs.frozen
+class Summary:
+    """What became of many receipts: each event counts once.
+
+    ``repeated`` counts the events received before, whatever they are; of the new ones,
+    ``unrecognised`` are not known to the vocabulary, ``unreadable`` could not be read, and
+    ``recorded`` are all others. All of them are in the log. ``position`` is that of the last event
+    of the log, ``head`` its hash in hexadecimal: together the anchor to keep.
+    """
+
+    recorded: int
+    repeated: int
+    unrecognised: int
+    unreadable: int
+    position: int
+    head: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as JSON has them."""
+        return {
+            "recorded": self.recorded,
+            "repeated": self.repeated,
+            "unrecognised": self.unrecognised,
+            "unreadable": self.unreadable,
+            "position": self.position,
+        }
+
+
+@attrs.frozen
+class Verification:
+    """What ``verify`` found: ``problems`` is empty where all holds. ``head`` is hexadecimal."""
+
+    events: int
+    position: int
+    head: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings of ``verify`` as JSON has them."""
+        return {
+            "ok": self.ok,
+            "events": self.events,
+            "position": self.position,
+            "head": self.head,
+            "problems": list(self.problems),
+        }

@@ -1,0 +1,132 @@
+"""Replay: the projection built anew from the log, beside the live one, and switched in whole.
+
+The streams are folded in the order of their ids, a chunk per write transaction, so that writers go
+on in between and memory stays flat. The cursor and the checkpoint move with each chunk: a replay
+that was killed goes on where it was. What writers appended meanwhile is folded again at the end, and
+the last of it in the transaction that switches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+import attrs
+from sqlite_utils import Database
+
+from postledger import projections
+from postledger.definitions import Definitions
+from postledger.errors import IntegrityError
+from postledger.facts import EVERYTHING, Bounds, Facts, repeats
+from postledger.fold import Fact, fold
+from postledger.log.connection import immediate
+from postledger.log.sqlite import Log
+from postledger.projections import Generation, Row
+
+CHUNK = 2_000
+"""How many streams are folded in one write transaction: some tens of milliseconds."""
+
+Progress = Callable[[int], None]
+"""Called with the number of events that were folded since the last call."""
+
+
+def rows_of(
+    log: Log, facts: Facts, after: int = 0, until: int = 2**63 - 1, bounds: Bounds = EVERYTHING
+) -> Iterator[tuple[int, int, Row | None]]:
+    """The rows of all streams behind ``after``, in order: stream, number of events, row.
+
+    Raises ``IntegrityError`` with the stream and its positions where the fold fails.
+    """
+    counted = iter(repeats(log, after, until, bounds))
+    repeated = next(counted, None)
+    for stream_id, folding in facts.of_all(after, until, bounds):
+        while repeated is not None and repeated[0] < stream_id:
+            repeated = next(counted, None)
+        count = repeated[1] if repeated is not None and repeated[0] == stream_id else 0
+        yield stream_id, len(folding) + count, row(stream_id, folding, count)
+
+
+def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
+    """The row of one stream; ``None`` where none of its events says anything to a chart."""
+    chart = next((fact.effect.chart for fact in folding if fact.effect is not None), None)
+    if chart is None:
+        return None
+    try:
+        return projections.row_of(stream_id, fold(chart, folding), repeats)
+    except Exception as error:
+        positions = ", ".join(str(fact.position) for fact in folding)
+        raise IntegrityError(
+            f"the events at {positions} can't be folded by {chart.label}: {error!r}"
+        ) from error
+
+
+@attrs.frozen
+class Projected:
+    """A stream that was folded: its facts and its row."""
+
+    facts: list[Fact]
+    row: Row | None
+
+
+def project(
+    log: Log, facts: Facts, generation: Generation, streams: Iterable[int]
+) -> dict[int, Projected]:
+    """Fold streams anew and write their rows; the caller holds the write transaction."""
+    projected: dict[int, Projected] = {}
+    for stream in streams:
+        folding = facts.of_stream(stream)
+        projected[stream] = Projected(folding, row(stream, folding, log.repeats_of(stream)))
+    rows = (one.row for one in projected.values() if one.row is not None)
+    projections.put(log.db, generation.table, rows)
+    return projected
+
+
+def rebuild(
+    db: Database, log: Log, definitions: Definitions, progress: Progress = lambda _: None
+) -> Generation:
+    """Build the projection by ``definitions`` and make it the live one.
+
+    The live one stays untouched until then. Raises ``IntegrityError``, with the positions and the
+    reason, where the log can't be folded.
+    """
+    facts = Facts(log, definitions)
+    with immediate(db):
+        begun = projections.building(db, projections.version_of(definitions))
+        generation = begun or projections.begin(db, definitions, log.head()[0])
+    while generation.cursor is not None:
+        with immediate(db):
+            generation = _chunk(db, log, facts, generation, progress)
+    # Each round has less to catch up with; the last is done under the lock, however much it is.
+    while log.head()[0] - generation.position > CHUNK:
+        with immediate(db):
+            generation = _catch_up(db, log, facts, generation, log.head()[0], progress)
+    with immediate(db):
+        generation = _catch_up(db, log, facts, generation, log.head()[0], progress)
+        projections.switch(db, generation)
+    return generation
+
+
+def _chunk(
+    db: Database, log: Log, facts: Facts, generation: Generation, progress: Progress
+) -> Generation:
+    """Fold the next streams; without a next one the cursor is done with."""
+    assert generation.cursor is not None
+    chunk = list(islice(rows_of(log, facts, generation.cursor), CHUNK))
+    projections.put(db, generation.table, (row for _, _, row in chunk if row is not None))
+    progress(sum(events for _, events, _ in chunk))
+    cursor = chunk[-1][0] if chunk else None
+    return projections.move(db, generation, generation.position, cursor)
+
+
+def _catch_up(
+    db: Database,
+    log: Log,
+    facts: Facts,
+    generation: Generation,
+    until: int,
+    progress: Progress,
+) -> Generation:
+    """Fold the streams of the events up to ``until`` that the generation has not seen."""
+    project(log, facts, generation, log.streams_of(generation.position, until))
+    progress(until - generation.position)
+    return projections.move(db, generation, until, generation.cursor)

@@ -1,0 +1,80 @@
+"""Moments: whole microseconds since 1970 in UTC inside, ``datetime`` and ISO 8601 outside."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# The forms seen on the wire: `T` or a space between date and time, a fraction or none, a zone as
+# `Z`, `-04`, `-0400`, `-04:00` or none. datetime.fromisoformat alone accepts more (a bare date, week
+# dates), which would be guessing.
+_TIMESTAMP = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+
+
+def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
+    """A provider's TIMESTAMP as microseconds, and whether it named no zone.
+
+    ``naive`` is the zone of those that name none. ``None`` where the text is no timestamp.
+
+    >>> parse_timestamp("2013-11-05T05:41:08-05:00", UTC)
+    (1383648068000000, False)
+    >>> parse_timestamp("2012-06-07 07:27:29", UTC)
+    (1339054049000000, True)
+    >>> parse_timestamp("yesterday", UTC) is None
+    True
+    """
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if match[1] is None:
+            moment = moment.replace(tzinfo=naive)
+        return micros(moment), match[1] is None
+    except (ValueError, OverflowError):
+        return None
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware datetime; raises ``ValueError`` for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} names no zone: give an aware datetime")
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def moment(micros: int) -> datetime:
+    """The aware UTC datetime of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with a Z, without a fraction where it is zero; ``None`` stays ``None``.
+
+    >>> iso(datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC))
+    '2013-11-05T10:41:08Z'
+    """
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_moment(text: str) -> datetime:
+    """A moment that a person or a file gives: ISO 8601, a date alone meaning its first instant.
+
+    Without a zone it is UTC. Raises ``ValueError``.
+
+    >>> parse_moment("2013-11-05").isoformat()
+    '2013-11-05T00:00:00+00:00'
+    """
+    parsed = datetime.fromisoformat(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,121 @@
+"""Verification: is the log what was written, and does the projection follow from it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import attrs
+
+from postledger import projections
+from postledger.definitions import Definitions
+from postledger.errors import PostledgerError
+from postledger.facts import Facts
+from postledger.log.chain import START
+from postledger.log.schema import check_guards
+from postledger.log.sqlite import Log
+from postledger.model import Verification
+from postledger.replay import rows_of
+
+_MOST_PROBLEMS = 20
+
+Progress = Callable[[int], None]
+
+
+@attrs.frozen
+class Anchor:
+    """A position and the hash that the chain had there, kept outside the ledger."""
+
+    position: int
+    hash: str
+
+
+def parse_anchor(text: str) -> Anchor:
+    """An anchor as it is printed, ``position:hash``; raises ``ValueError``."""
+    position, colon, digest = text.partition(":")
+    if not colon or not position.isdigit() or len(digest) != 64:
+        raise ValueError(f"{text!r} is no anchor: write position:hash, as ingest prints it")
+    return Anchor(int(position), bytes.fromhex(digest).hex())
+
+
+def verify(
+    log: Log,
+    definitions: Definitions,
+    anchor: Anchor | None = None,
+    progress: Progress = lambda _: None,
+) -> Verification:
+    """Check the database, the guards, the chain, an anchor, and the projection against a new fold.
+
+    What is wrong is listed, the first twenty of it, each in one line with its position. The caller
+    holds a read transaction.
+    """
+    position, head = log.head()
+    problems = islice(_problems(log, definitions, anchor, progress), _MOST_PROBLEMS)
+    events = log.db.conn.execute("SELECT count(*) FROM events").fetchone()[0]
+    return Verification(events, position, head.hex(), tuple(problems))
+
+
+def _problems(
+    log: Log, definitions: Definitions, anchor: Anchor | None, progress: Progress
+) -> Iterator[str]:
+    yield from _of_database(log)
+    yield from check_guards(log.db)
+    try:
+        chain = list(islice(_of_chain(log, anchor, progress), _MOST_PROBLEMS))
+    except PostledgerError as error:
+        chain = [str(error)]
+    yield from chain
+    if not chain:
+        # Where the log itself is wrong, what doesn't follow from it would only be noise.
+        yield from _of_projection(log, definitions)
+
+
+def _of_database(log: Log) -> Iterator[str]:
+    for (line,) in log.db.conn.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})"):
+        if line != "ok":
+            yield f"database: {line}"
+
+
+def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[str]:
+    previous, expected = START, 1
+    for stored in log.events():
+        if stored.position != expected:
+            yield f"position {expected} is missing"
+            return
+        if stored.link(previous) != stored.chain:
+            yield f"position {expected}: the event is not what was recorded, or one before it"
+            return
+        said = None if stored.shape is None else stored.shape.postback(stored.values)
+        if said is not None and said.digest() != stored.digest:
+            yield f"position {expected}: the fields are not those of the event that was recorded"
+            return
+        if anchor is not None and anchor.position == expected and anchor.hash != stored.chain.hex():
+            yield f"position {expected}: the hash is not that of the anchor; the log was rewritten"
+        previous, expected = stored.chain, expected + 1
+        if expected % 1000 == 0:
+            progress(1000)
+    if anchor is not None and anchor.position >= expected:
+        yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
+
+
+def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:
+    """Compare the live rows with a fold from zero, side by side in the order of the streams."""
+    generation = projections.live(log.db)
+    if generation is None:
+        yield "there is no live projection; run replay"
+        return
+    position = log.head()[0]
+    if generation.position != position:
+        yield f"the projection is at position {generation.position}, the log at {position}"
+    facts = Facts(log, definitions)
+    there = log.db.conn.execute(f"SELECT * FROM {generation.table} ORDER BY stream_id")
+    kept = next(there, None)
+    for stream_id, _, row in rows_of(log, facts):
+        while kept is not None and kept[0] < stream_id:
+            yield f"{log.key_of(kept[0])}: a row without events"
+            kept = next(there, None)
+        found, kept = (kept, next(there, None)) if kept and kept[0] == stream_id else (None, kept)
+        if found != row:
+            yield f"{log.key_of(stream_id)}: the projection differs from the fold; run replay"
+    if kept is not None:
+        yield f"{log.key_of(kept[0])}: a row without events"

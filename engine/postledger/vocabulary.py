@@ -1,0 +1,459 @@
+"""Vocabularies: what the words of a provider mean, as TOML.
+
+A postback's *wording* (which fields it has, and what its few deciding words say) settles its
+reading: the chart, the key, the trigger, what a receipt tells beside, which required nodes are
+missing. The reading is looked up once per wording and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from postledger.charts import NAME, content_hash, read_toml
+from postledger.errors import DefinitionError
+from postledger.findings import Finding
+from postledger.postback import Postback, plain
+
+FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
+"""The fields that a projection carries; a vocabulary says where on the wire they stand."""
+
+_KEYS = {
+    "section",
+    "root",
+    "match",
+    "chart",
+    "key",
+    "requires",
+    "undated",
+    "reason",
+    "means",
+    "evidence",
+}
+
+
+@attrs.frozen
+class Condition:
+    """What one field must be: one of ``texts``, or merely ``present`` or absent."""
+
+    names: tuple[str, ...]
+    texts: frozenset[str] | None
+    present: bool = True
+
+    def holds(self, text: str) -> bool:
+        return text in self.texts if self.texts is not None else bool(text) is self.present
+
+    def excludes(self, other: Condition) -> bool:
+        """Whether no text satisfies both."""
+        if self.texts is not None and other.texts is not None:
+            return not self.texts & other.texts
+        return self.present is not other.present
+
+
+@attrs.frozen
+class Row:
+    """One row of ``means`` or ``evidence``: where the conditions hold, the trigger is said."""
+
+    conditions: Mapping[str, Condition]
+    trigger: str
+
+
+@attrs.frozen
+class Entry:
+    """One type of postback, as a section of the provider's specification describes it."""
+
+    place: str
+    section: str
+    roots: frozenset[str]
+    match: Mapping[str, Condition]
+    chart: str | None
+    key: str | None
+    requires: tuple[str, ...]
+    undated: bool
+    reason: tuple[str, ...]
+    means: tuple[Row, ...]
+    evidence: tuple[Row, ...]
+
+
+@attrs.frozen
+class Reading:
+    """What postbacks of one wording mean.
+
+    The ``*_at`` values are indexes into the fields of the postback (``None``: it has none).
+    ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
+    says nothing to the chart. ``picks`` are pairs of an index into ``FIELDS`` and one into the
+    fields. ``missing`` are the required nodes that it lacks, by our name of the field.
+    """
+
+    recognised: bool
+    vocabulary: str | None = None
+    section: str | None = None
+    chart: str | None = None
+    key_at: int | None = None
+    trigger: str | None = None
+    evidence: str | None = None
+    picks: tuple[tuple[int, int], ...] = ()
+    code_at: int | None = None
+    status_at: int | None = None
+    reason_at: tuple[int, ...] = ()
+    timestamp_at: int | None = None
+    naive: tzinfo = UTC
+    undated: bool = False
+    missing: tuple[str, ...] = ()
+    findings: Finding = attrs.field(default=Finding(0))
+
+
+_NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
+
+
+@attrs.frozen
+class Vocabulary:
+    """The words of one provider, checked."""
+
+    name: str
+    version: int
+    title: str
+    hash: str
+    source: str = attrs.field(repr=False)
+    fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
+    timestamp: str
+    naive: tzinfo
+    entries: tuple[Entry, ...] = attrs.field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Name, version and the start of the hash."""
+        return f"{self.name} {self.version} ({self.hash[:8]})"
+
+    def words(self) -> frozenset[str]:
+        """The wire names, plain, of the fields whose text decides over the meaning."""
+        return frozenset(
+            name
+            for entry in self.entries
+            for conditions in (
+                entry.match,
+                *(r.conditions for r in (*entry.means, *entry.evidence)),
+            )
+            for condition in conditions.values()
+            if condition.texts is not None
+            for name in condition.names
+        )
+
+    def read(self, postback: Postback) -> Reading:
+        """What the postback means in this vocabulary; unrecognised where no row matches."""
+        at = self._find(postback)
+        texts = {name: postback.fields[index][1] for name, index in at.items()}
+        root = plain(postback.root)
+        for entry in self.entries:
+            if (not entry.roots or root in entry.roots) and _all_hold(entry.match, texts):
+                return self._reading(entry, at, texts, postback)
+        return self._unrecognised(at)
+
+    def _find(self, postback: Postback) -> dict[str, int]:
+        """Our names of the fields that are there, once and not empty, with their indexes.
+
+        A field that stands twice is none: which of the two is meant would be a guess.
+        """
+        by_name: dict[str, list[int]] = {}
+        for index, (path, text) in enumerate(postback.fields):
+            if text:
+                by_name.setdefault(plain(path), []).append(index)
+        once = {name: places[0] for name, places in by_name.items() if len(places) == 1}
+        return {
+            ours: next(once[name] for name in wire if name in once)
+            for ours, wire in self.fields.items()
+            if any(name in once for name in wire)
+        }
+
+    def _reading(
+        self, entry: Entry, at: Mapping[str, int], texts: Mapping[str, str], postback: Postback
+    ) -> Reading:
+        said = next((r.trigger for r in entry.means if _all_hold(r.conditions, texts)), None)
+        keyless = entry.key is not None and entry.key not in at
+        if keyless or (said is None and entry.means):
+            return self._unrecognised(at, entry)
+        missing = tuple(name for name in entry.requires if name not in at)
+        findings = Finding.NODE_MISSING if missing else Finding(0)
+        evidence = next((r.trigger for r in entry.evidence if _all_hold(r.conditions, texts)), None)
+        return attrs.evolve(
+            self._unrecognised(at, entry),
+            recognised=True,
+            trigger=said,
+            evidence=evidence,
+            reason_at=tuple(at[name] for name in entry.reason if name in at),
+            undated=entry.undated,
+            missing=missing,
+            findings=findings | (Finding.REPAIRED if postback.repaired else Finding(0)),
+        )
+
+    def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
+        """A reading that says no trigger, but where the postback would belong and what it has."""
+        homes = [(entry.chart, entry.key)] if entry else self._homes()
+        chart, key = next(((c, k) for c, k in homes if k in at), (None, None))
+        return Reading(
+            recognised=False,
+            vocabulary=self.name,
+            section=entry.section if entry else None,
+            chart=chart,
+            key_at=at[key] if key else None,
+            picks=tuple((FIELDS.index(name), at[name]) for name in FIELDS if name in at),
+            code_at=at.get("code"),
+            status_at=at.get("status"),
+            reason_at=tuple(at[name] for name in ("status_details",) if name in at),
+            timestamp_at=at.get(self.timestamp),
+            naive=self.naive,
+            undated=True,
+            findings=Finding.UNRECOGNISED,
+        )
+
+    def _homes(self) -> list[tuple[str | None, str | None]]:
+        """Where a postback of an unknown type is listed: with the stream whose key it names."""
+        return list(dict.fromkeys((e.chart, e.key) for e in self.entries if e.chart))
+
+
+@attrs.define
+class Lexicon:
+    """Several vocabularies as one, and the readings already looked up.
+
+    A postback that two vocabularies recognise is unrecognised: to choose would be a guess.
+    """
+
+    vocabularies: tuple[Vocabulary, ...]
+    words: frozenset[str] = attrs.field(init=False)
+    _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.words = frozenset().union(*(v.words() for v in self.vocabularies))
+
+    def read(self, postback: Postback) -> Reading:
+        """What the postback means."""
+        wording = (postback.root, postback.repaired, *self.wording(postback.fields))
+        reading = self._known.get(wording)
+        if reading is None:
+            # The wordings of real traffic are a few dozen; nonsense must not fill the memory.
+            if len(self._known) > 10_000:
+                self._known.clear()
+            reading = self._known[wording] = self._read(postback)
+        return reading
+
+    def wording(self, fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str | bool], ...]:
+        """The fields, with the text of the deciding ones and of the others whether they are empty."""
+        words = self.words
+        return tuple((path, text if plain(path) in words else bool(text)) for path, text in fields)
+
+    def _read(self, postback: Postback) -> Reading:
+        readings = [vocabulary.read(postback) for vocabulary in self.vocabularies]
+        recognised = [reading for reading in readings if reading.recognised]
+        if len(recognised) == 1:
+            return recognised[0]
+        placed = [r for r in recognised or readings if r.chart is not None]
+        best = (placed or readings or [_NOTHING])[0]
+        return attrs.evolve(
+            best, recognised=False, trigger=None, evidence=None, findings=Finding.UNRECOGNISED
+        )
+
+
+def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str]) -> bool:
+    return all(c.holds(texts.get(name, "")) for name, c in conditions.items())
+
+
+# --- loading ---
+
+
+def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
+    """Check a vocabulary from its TOML text; raises ``DefinitionError`` with place, fault, mend."""
+    data = read_toml(source, where)
+    load = _Loader(where)
+    load.only(data, {"name", "version", "title", "roots", "fields", "timestamps", "postbacks"}, "")
+    if not isinstance(data.get("name"), str) or not NAME.fullmatch(data["name"]):
+        raise load.fault("", f"name is {data.get('name')!r}", "write a name of lower-case letters")
+    if not isinstance(data.get("version"), int):
+        raise load.fault("", f"version is {data.get('version')!r}", "write version = 1")
+    fields = load.fields(data)
+    timestamp, naive = load.timestamps(data, fields)
+    postbacks = data.get("postbacks")
+    if not isinstance(postbacks, list) or not postbacks:
+        raise load.fault("postbacks", "missing", "write [[postbacks]] tables")
+    roots = load.texts(data.get("roots", []), "", "roots")
+    entries = tuple(load.entry(row, n, fields, roots) for n, row in enumerate(postbacks, 1))
+    load.disjoint(entries)
+    return Vocabulary(
+        name=data["name"],
+        version=data["version"],
+        title=str(data.get("title", data["name"])),
+        hash=content_hash(data),
+        source=source,
+        fields=fields,
+        timestamp=timestamp,
+        naive=naive,
+        entries=entries,
+    )
+
+
+@attrs.frozen
+class _Loader:
+    where: str
+
+    def fault(self, table: str, fault: str, mend: str) -> DefinitionError:
+        place = f"{self.where}: {table}: " if table else f"{self.where}: "
+        return DefinitionError(f"{place}{fault}; {mend}")
+
+    def only(self, data: Mapping[str, Any], known: set[str], table: str) -> None:
+        for key in data:
+            if key not in known:
+                raise self.fault(
+                    table, f"unknown key {key!r}", f"the keys are {', '.join(sorted(known))}"
+                )
+
+    def texts(self, value: Any, table: str, what: str) -> tuple[str, ...]:
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise self.fault(table, f"{what} is {value!r}", "write a text or a list of texts")
+        return tuple(listed)
+
+    def fields(self, data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        listed = data.get("fields")
+        if not isinstance(listed, dict) or not listed:
+            raise self.fault(
+                "fields", "missing", 'write [fields] with our_name = "NAME ON THE WIRE"'
+            )
+        fields = {
+            ours: tuple(plain(name) for name in self.texts(wire, "fields", ours))
+            for ours, wire in listed.items()
+        }
+        taken: dict[str, str] = {}
+        for ours, wire in fields.items():
+            for name in wire:
+                if name in taken:
+                    fault = f"{name!r} stands for {taken[name]!r} and for {ours!r}"
+                    raise self.fault("fields", fault, "a wire name has one meaning")
+                taken[name] = ours
+        return fields
+
+    def timestamps(self, data: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str, tzinfo]:
+        row = data.get("timestamps", {})
+        self.only(row, {"field", "naive"}, "timestamps")
+        field = row.get("field", "timestamp")
+        if "field" in row and field not in fields:
+            raise self.fault("timestamps", f"field {field!r} is unknown", "name it in [fields]")
+        zone = row.get("naive", "UTC")
+        try:
+            return field, UTC if zone == "UTC" else ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, TypeError):
+            mend = 'write a zone such as "UTC" or "America/New_York"'
+            raise self.fault("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+
+    def entry(
+        self,
+        row: Any,
+        number: int,
+        fields: Mapping[str, tuple[str, ...]],
+        roots: Sequence[str],
+    ) -> Entry:
+        section = str(row.get("section", "")) if isinstance(row, dict) else ""
+        place = f"postbacks[{number}]" + (f" ({section})" if section else "")
+        if not isinstance(row, dict):
+            raise self.fault(place, "no table", "write [[postbacks]] tables")
+        self.only(row, _KEYS, place)
+        chart, key = row.get("chart"), row.get("key")
+        if (chart is None) is not (key is None):
+            raise self.fault(place, "chart or key is missing", "write both, or neither")
+        requires = self.known(row.get("requires", []), place, "requires", fields)
+        if key is not None:
+            self.known([key], place, "key", fields)
+        means = self.rows(row, "means", place, fields)
+        if means and chart is None:
+            raise self.fault(place, "means without a chart", 'write chart = "…" and key = "…"')
+        if "match" not in row and "root" not in row:
+            raise self.fault(place, "matches everything", "write match = { … } or root = …")
+        return Entry(
+            place=place,
+            section=section,
+            roots=frozenset(
+                plain(r) for r in self.texts(row.get("root", list(roots)), place, "root")
+            ),
+            match=self.conditions(row.get("match", {}), f"{place}.match", fields),
+            chart=chart,
+            key=key,
+            requires=requires,
+            undated=bool(row.get("undated", False)),
+            reason=self.known(row.get("reason", _reason(fields)), place, "reason", fields),
+            means=means,
+            evidence=self.rows(row, "evidence", place, fields),
+        )
+
+    def known(
+        self, value: Any, place: str, what: str, fields: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        names = self.texts(value, place, what)
+        for name in names:
+            if name not in fields:
+                mend = f"the fields are {', '.join(fields)}"
+                raise self.fault(place, f"{what} names the unknown field {name!r}", mend)
+        return names
+
+    def conditions(
+        self, row: Any, place: str, fields: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, Condition]:
+        if not isinstance(row, dict):
+            raise self.fault(place, f"is {row!r}", 'write { field = "text" } or { field = true }')
+        self.known(list(row), place, "a condition", fields)
+        return {name: self.condition(value, place, fields[name]) for name, value in row.items()}
+
+    def condition(self, value: Any, place: str, names: tuple[str, ...]) -> Condition:
+        if isinstance(value, bool):
+            return Condition(names, None, value)
+        return Condition(names, frozenset(self.texts(value, place, "a condition")))
+
+    def rows(
+        self, entry: Mapping[str, Any], what: str, place: str, fields: Mapping[str, Any]
+    ) -> tuple[Row, ...]:
+        listed = entry.get(what, [])
+        if not isinstance(listed, list) or (what == "means" and "means" not in entry):
+            raise self.fault(place, f"{what} is missing or no list", f"write {what} = [ … ]")
+        rows = tuple(
+            self.row(row, f"{place}.{what}[{number}]", fields)
+            for number, row in enumerate(listed, 1)
+        )
+        for first, second in _pairs(rows):
+            if not _exclude(rows[first].conditions, rows[second].conditions):
+                raise self.fault(
+                    f"{place}.{what}",
+                    f"rows {first + 1} and {second + 1} match the same postback",
+                    "add a condition in which they differ",
+                )
+        return rows
+
+    def row(self, row: Any, place: str, fields: Mapping[str, Any]) -> Row:
+        if not isinstance(row, dict) or not isinstance(row.get("trigger"), str):
+            raise self.fault(place, "no trigger", 'write { status = "…", trigger = "…" }')
+        rest = {key: value for key, value in row.items() if key != "trigger"}
+        return Row(self.conditions(rest, place, fields), row["trigger"])
+
+    def disjoint(self, entries: Sequence[Entry]) -> None:
+        for first, second in _pairs(entries):
+            one, other = entries[first], entries[second]
+            apart = one.roots and other.roots and not one.roots & other.roots
+            if not apart and not _exclude(one.match, other.match):
+                raise self.fault(
+                    one.place,
+                    f"matches the same postbacks as {other.place}",
+                    "add a condition to match in which they differ",
+                )
+
+
+def _reason(fields: Mapping[str, Any]) -> list[str]:
+    return ["status_details"] if "status_details" in fields else []
+
+
+def _pairs(rows: Sequence[object]) -> Iterator[tuple[int, int]]:
+    return ((i, j) for i in range(len(rows)) for j in range(i + 1, len(rows)))
+
+
+def _exclude(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bool:
+    """Whether no postback satisfies both sets of conditions."""
+    return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())

@@ -1,0 +1,85 @@
+"""The wire: bytes as they came over HTTP become postbacks.
+
+What a body is shows in its first byte, whatever its content type claims; the content type decides
+only where the body doesn't, and helps with the encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from postledger.errors import ReadError
+from postledger.postback import Postback
+from postledger.wire.form import read_form, read_multipart
+from postledger.wire.json import read_json
+from postledger.wire.limits import Limits
+from postledger.wire.media import MediaType, media_type
+from postledger.wire.reading import Reading
+from postledger.wire.xml import read_xml
+
+__all__ = ["READERS", "Limits", "Reading", "read"]
+
+Reader: TypeAlias = Callable[[bytes, MediaType, Limits], Reading]
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "text/xml": read_xml,
+        "application/xml": read_xml,
+        "+xml": read_xml,
+        "application/json": read_json,
+        "text/json": read_json,
+        "+json": read_json,
+        "application/x-www-form-urlencoded": read_form,
+        "multipart/form-data": read_multipart,
+    }
+)
+"""The reader of each media type, or of its suffix after the last plus sign."""
+
+_STARTS: Mapping[bytes, Reader] = MappingProxyType(
+    {b"<": read_xml, b"{": read_json, b"[": read_json, b"xml=": read_form, b"--": read_multipart}
+)
+
+# Byte order marks, white space, and the zeros of two-byte encodings.
+_INSIGNIFICANT = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
+_DEFAULTS = Limits()
+
+
+def read(
+    body: bytes, content_type: str | None = None, limits: Limits = _DEFAULTS
+) -> tuple[Postback | ReadError, ...]:
+    """The postbacks of a body: one, or the members of a bundle in their order.
+
+    A member of a bundle that can't be read stands as a ``ReadError`` at its place. Raises
+    ``ReadError``, with one line of reason, when the whole body can't be read.
+    """
+    if len(body) > limits.body_bytes:
+        raise ReadError(
+            f"the body has {len(body)} bytes, more than the limit of {limits.body_bytes}"
+        )
+    media = media_type(content_type)
+    return _reader(body, media)(body, media, limits)
+
+
+def _reader(body: bytes, media: MediaType) -> Reader:
+    start = body.lstrip(_INSIGNIFICANT)[:4].lower()
+    if not start:
+        raise ReadError("the body is empty")
+    by_start = next((reader for mark, reader in _STARTS.items() if start.startswith(mark)), None)
+    reader = by_start or READERS.get(media.name) or READERS.get(_suffix(media.name))
+    if reader is None:
+        raise ReadError(f"the body is {_kind(body)}")
+    return reader
+
+
+def _suffix(name: str) -> str:
+    return "+" + name.rpartition("+")[2]
+
+
+def _kind(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeError:
+        return "not text"
+    return "neither XML nor JSON nor a form"

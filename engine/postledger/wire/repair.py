@@ -1,0 +1,136 @@
+"""The one repair: a leaf directly inside a message that nobody closed.
+
+The provider's own specification prints such a body (STATUSDETAILS without its end tag), and an
+older edition of it "closes" the leaf by a second opening tag. Both are mended here by writing the
+end tag where the text ends: before the next tag, or in place of the second opening tag. Nothing
+else is mended: what is cut off, crossed or nested stays unreadable.
+
+The repair works on bytes, in encodings that agree with ASCII about the tags; the mended bytes go
+through the same reader as any other body.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+MEMBER = "NOTIFICATION"
+"""The element that holds one message of a bundle, in upper case."""
+
+# These hold other elements; closing one before its first child would turn the message inside out.
+_CONTAINERS = frozenset({"POSTBACK", MEMBER, "BODY"})
+
+_TOKEN = re.compile(
+    rb"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>"""
+    rb"""|<(?P<end>/?)(?P<name>[^\s<>/="'&!?]+)(?:[^<>"']|"[^"<]*"|'[^'<]*')*?(?P<empty>/?)>""",
+    re.DOTALL,
+)
+
+
+@attrs.frozen
+class _Tag:
+    name: bytes
+    kind: str
+    start: int
+    end: int
+
+
+def mended(body: bytes) -> bytes | None:
+    """The body with the unclosed leaves of its messages closed; ``None`` if it has other faults.
+
+    >>> mended(b"<P><A>1</A><B>2</P>")
+    b'<P><A>1</A><B>2</B></P>'
+    >>> mended(b"<P><B>2<B></P>")
+    b'<P><B>2</B></P>'
+    >>> mended(b"<P><A>1</A><B>2")
+    """
+    tags = _tags(body)
+    unclosed = _unclosed(tags) if tags else None
+    return _closed(body, tags, unclosed) if tags and unclosed else None
+
+
+def local(name: str) -> str:
+    """An element's name without its namespace prefix.
+
+    >>> local("pb:CODE"), local("CODE")
+    ('CODE', 'CODE')
+    """
+    return name.rpartition(":")[2] or name
+
+
+def _tags(body: bytes) -> list[_Tag] | None:
+    tags = []
+    start = body.find(b"<")
+    while start >= 0:
+        token = _TOKEN.match(body, start)
+        if token is None:
+            return None
+        if token["name"]:
+            kind = "end" if token["end"] else "empty" if token["empty"] else "start"
+            tags.append(_Tag(token["name"], kind, start, token.end()))
+        start = body.find(b"<", token.end())
+    return tags
+
+
+def _unclosed(tags: list[_Tag]) -> list[int] | None:
+    """The start tags that miss their end, in order; ``None`` if one of them can't be mended."""
+    unclosed: list[int] = []
+    open_: list[int] = []
+    for index, tag in enumerate(tags):
+        if tag.kind == "start":
+            open_.append(index)
+        elif tag.kind == "end":
+            lost = _lost(tags, open_, tag.name)
+            if lost is None:
+                return None
+            unclosed += lost
+    return None if open_ else sorted(unclosed)
+
+
+def _lost(tags: list[_Tag], open_: list[int], name: bytes) -> list[int] | None:
+    """Take the innermost element of that name off the stack, and what was left open inside it."""
+    lost: list[int] = []
+    while open_ and tags[open_[-1]].name != name:
+        lost.append(open_.pop())
+    if not open_:
+        return None
+    open_.pop()
+    holder = _plain(name)
+    is_message = not open_ or (len(open_) == 1 and holder == MEMBER)
+    are_leaves = all(_plain(tags[index].name) not in _CONTAINERS for index in lost)
+    return lost if not lost or (is_message and are_leaves) else None
+
+
+def _plain(name: bytes) -> str:
+    return local(name.decode("latin-1")).upper()
+
+
+def _closed(body: bytes, tags: list[_Tag], unclosed: list[int]) -> bytes:
+    pieces: list[bytes] = []
+    done = 0
+    seconds = _second_openings(body, tags, unclosed)
+    for index in unclosed:
+        if index + 1 in seconds:
+            continue
+        tag = tags[index]
+        until, resume = (tag.start, tag.end) if index in seconds else (tags[index + 1].start,) * 2
+        pieces += [body[done:until], b"</%b>" % tag.name]
+        done = resume
+    return b"".join([*pieces, body[done:]])
+
+
+def _second_openings(body: bytes, tags: list[_Tag], unclosed: list[int]) -> frozenset[int]:
+    """The unclosed tags that stand where the end tag of the same name belongs."""
+    seconds: set[int] = set()
+    left_open = set(unclosed)
+    for index in unclosed:
+        first, second = tags[index - 1], tags[index]
+        if (
+            index - 1 in left_open
+            and index - 1 not in seconds
+            and first.name == second.name
+            and not body[second.end : tags[index + 1].start].strip()
+        ):
+            seconds.add(index)
+    return frozenset(seconds)

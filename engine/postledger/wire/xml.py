@@ -1,0 +1,178 @@
+"""XML bodies: parsed by xmltodict, with document types refused and the depth bounded.
+
+Three generations of the wire are XML, and all of them are one thing here: an element whose leaves
+are fields. A root with NOTIFICATION children is a bundle; its members are the messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn, TypeAlias
+from xml.parsers import expat
+
+import xmltodict
+
+from postledger.errors import ReadError
+from postledger.postback import Postback
+from postledger.wire.encoding import encoded
+from postledger.wire.limits import Limits
+from postledger.wire.media import MediaType
+from postledger.wire.reading import Reading, bundle, unreadable
+from postledger.wire.repair import MEMBER, local, mended
+
+_MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
+
+
+def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
+    """Read an XML body; ``ReadError`` when it isn't well-formed or holds no postback."""
+    data, encoding = encoded(body, media.charset)
+    try:
+        return _messages(_parsed(data, encoding, limits), limits, repaired=False)
+    except expat.ExpatError as error:
+        repaired = mended(data) if error.code == _MISMATCHED_TAG else None
+        if repaired is None:
+            raise unreadable("malformed XML", error) from None
+    try:
+        return _messages(_parsed(repaired, encoding, limits), limits, repaired=True)
+    except expat.ExpatError as error:
+        raise unreadable("malformed XML", error) from None
+
+
+class _Pairs:
+    """The dictionary that xmltodict fills, keeping repeated names and the document's order.
+
+    xmltodict asks for a name first, to make a list of repeated values; there never is one here.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, _Node]] = ()) -> None:
+        self.pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, name: str) -> NoReturn:
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: _Node) -> None:
+        self.pairs.append((name, value))
+
+    def items(self) -> list[tuple[str, _Node]]:
+        return self.pairs
+
+    def text(self) -> str:
+        """The element's own text, without that of its children."""
+        return next((str(value) for name, value in self.pairs if name == "#text"), "")
+
+    def attributes(self) -> list[tuple[str, str]]:
+        """The attributes by their names as written."""
+        return [(name[1:], str(value)) for name, value in self.pairs if name[0] == "@"]
+
+    def children(self) -> list[tuple[str, _Node]]:
+        """The elements inside by their local names."""
+        return [(local(name), value) for name, value in self.pairs if name[0] not in "@#"]
+
+
+_Node: TypeAlias = "_Pairs | str | None"
+_Element: TypeAlias = tuple[str, _Node]
+
+
+class _BoundedParser:
+    """Stands between xmltodict and expat: xmltodict sets its handlers here as on an expat parser.
+
+    It counts the depth while parsing and refuses every document type, with or without entities.
+    """
+
+    StartElementHandler: Callable[[str, list[str]], None]
+    EndElementHandler: Callable[[str], None]
+    CharacterDataHandler: Callable[[str], None]
+
+    def __init__(self, encoding: str | None, depth: int) -> None:
+        self._encoding = encoding
+        self._limit = depth
+        self._depth = 0
+
+    def Parse(self, data: bytes, is_final: bool) -> int:  # noqa: N802, FBT001 (expat's own)
+        parser = expat.ParserCreate(self._encoding)
+        parser.buffer_text = True
+        parser.ordered_attributes = True
+        parser.StartDoctypeDeclHandler = _refuse_document_type
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self.CharacterDataHandler
+        return parser.Parse(data, is_final)
+
+    def _start(self, name: str, attributes: list[str]) -> None:
+        self._depth += 1
+        if self._depth > self._limit:
+            raise ReadError(f"elements are nested deeper than the limit of {self._limit}")
+        self.StartElementHandler(name, attributes)
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
+        self.EndElementHandler(name)
+
+
+class _Expat:
+    """What xmltodict wants of the expat module: a way to make a parser."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def ParserCreate(self, encoding: str | None, _: Any) -> _BoundedParser:  # noqa: N802
+        return _BoundedParser(encoding, self._limits.depth)
+
+
+def _refuse_document_type(*_: object) -> NoReturn:
+    raise ReadError("document type declarations are refused")
+
+
+def _parsed(data: bytes, encoding: str | None, limits: Limits) -> _Element:
+    tree = xmltodict.parse(data, encoding=encoding, expat=_Expat(limits), dict_constructor=_Pairs)
+    name, node = next(iter(tree.items()))
+    return local(name), node
+
+
+def _messages(root: _Element, limits: Limits, *, repaired: bool) -> Reading:
+    name, node = root
+    children = node.children() if isinstance(node, _Pairs) else []
+    if any(child.upper() == MEMBER for child, _ in children):
+        return bundle((_member(child, repaired=repaired) for child in children), limits)
+    return (_message(name, node, repaired=repaired),)
+
+
+def _member(child: _Element, *, repaired: bool) -> Postback | ReadError:
+    name, node = child
+    if name.upper() != MEMBER:
+        return ReadError(f"the bundle holds an element {name[:40]} that is no message")
+    try:
+        return _message(name, node, repaired=repaired)
+    except ReadError as error:
+        return error
+
+
+def _message(name: str, node: _Node, *, repaired: bool) -> Postback:
+    children = node.children() if isinstance(node, _Pairs) else []
+    if not isinstance(node, _Pairs) or not children:
+        raise ReadError(f"there is no postback in it: the element {name[:40]} holds no fields")
+    fields = [("", node.text())] if node.text() else []
+    for child, value in children:
+        fields += _fields(child, value)
+    return Postback(name, tuple(fields), tuple(node.attributes()), repaired)
+
+
+def _fields(path: str, node: _Node) -> Iterable[tuple[str, str]]:
+    return _inner(path, node) if isinstance(node, _Pairs) else ((path, node or ""),)
+
+
+def _inner(path: str, node: _Pairs) -> Iterator[tuple[str, str]]:
+    children = node.children()
+    if node.text() or not children:
+        yield path, node.text()
+    for name, value in node.attributes():
+        # A namespace declaration tells about the document, not about the message.
+        if name != "xmlns" and not name.startswith("xmlns:"):
+            yield f"{path}@{name}", value.strip()
+    for name, child in children:
+        yield from _fields(f"{path}/{name}", child)

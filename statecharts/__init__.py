@@ -1,0 +1,1 @@
+"""The statecharts and vocabularies that ship with Postledger: TOML, no code."""

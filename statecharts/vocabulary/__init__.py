@@ -1,0 +1,1 @@
+"""What the words of each provider mean: one TOML file per provider."""

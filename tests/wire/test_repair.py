@@ -1,0 +1,146 @@
+"""The repair of unclosed leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postledger.errors import ReadError
+from postledger.postback import Postback
+from postledger.wire import Reading, read
+from postledger.wire.repair import mended
+
+Attempt = Callable[[bytes, str | None], Reading]
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True).filter(
+    lambda name: name.upper() not in {"POSTBACK", "NOTIFICATION", "BODY"}
+)
+TEXTS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=20)
+LEAVES = st.lists(st.tuples(NAMES, TEXTS), min_size=1, max_size=8)
+SPACES = st.sampled_from(["", "\n  ", "<!-- <X> -->\n"])
+
+
+def one(body: bytes) -> Postback:
+    (postback,) = read(body, "text/xml")
+    assert isinstance(postback, Postback)
+    return postback
+
+
+def flat(
+    leaves: list[tuple[str, str]], space: str, unclosed: frozenset[int], *, again: bool = False
+) -> bytes:
+    """A flat postback, some of its leaves closed by nothing, or by a second opening tag."""
+    written = (
+        f"{space}<{name}>{escape(text)}"
+        + (f"</{name}>" if n not in unclosed else f"<{name}>" * again)
+        for n, (name, text) in enumerate(leaves)
+    )
+    return f"<POSTBACK>{''.join(written)}\n</POSTBACK>".encode()
+
+
+@given(LEAVES, SPACES, st.data())
+def test_any_unclosed_leaf_is_read_as_if_closed(
+    leaves: list[tuple[str, str]], space: str, data: st.DataObject
+) -> None:
+    """Whatever leaf of a flat postback is left unclosed, all of it is read as if it were closed."""
+    place = data.draw(st.integers(0, len(leaves) - 1))
+    whole = one(flat(leaves, space, frozenset()))
+    broken = one(flat(leaves, space, frozenset({place})))
+    assert (broken.fields, broken.repaired) == (whole.fields, True)
+
+
+@given(LEAVES, SPACES, st.data())
+def test_a_second_opening_closes(
+    leaves: list[tuple[str, str]], space: str, data: st.DataObject
+) -> None:
+    """A leaf closed by a second opening tag is read as if it were closed, and only once."""
+    place = data.draw(st.integers(0, len(leaves) - 1))
+    whole = one(flat(leaves, "", frozenset()))
+    broken = one(flat(leaves, "", frozenset({place}), again=True))
+    assert (broken.fields, broken.repaired) == (whole.fields, True)
+
+
+@given(st.lists(st.tuples(NAMES, TEXTS), min_size=2, max_size=6, unique_by=lambda leaf: leaf[0]))
+def test_all_leaves_unclosed(leaves: list[tuple[str, str]]) -> None:
+    """Several unclosed leaves are mended together."""
+    broken = one(flat(leaves, "\n", frozenset(range(len(leaves)))))
+    assert broken.fields == one(flat(leaves, "\n", frozenset())).fields
+
+
+@given(LEAVES, SPACES)
+def test_well_formed_bodies_are_left_alone(leaves: list[tuple[str, str]], space: str) -> None:
+    """A well-formed body is never called repaired, and the repair finds nothing to mend in it."""
+    body = flat(leaves, space, frozenset())
+    assert one(body).repaired is False
+    assert mended(body) is None
+
+
+@given(LEAVES, st.data())
+def test_truncation_is_never_repaired(leaves: list[tuple[str, str]], data: st.DataObject) -> None:
+    """A body that was cut off anywhere is unreadable, with or without an unclosed leaf before."""
+    body = flat(leaves, "\n", data.draw(st.sampled_from([frozenset(), frozenset({0})])))
+    cut = body[: data.draw(st.integers(1, len(body) - 1))]
+    with pytest.raises(ReadError):
+        read(cut, "text/xml")
+
+
+@given(st.lists(st.sampled_from([b"<a>", b"</a>", b"<b>", b"</b>", b"<c/>", b"x", b"<", b"<!--"])))
+def test_any_tags_are_mended_or_left(attempt: Attempt, pieces: list[bytes]) -> None:
+    """Any muddle of tags is either refused or mended into what expat reads."""
+    body = b"<P>" + b"".join(pieces) + b"</P>"
+    assert attempt(body, "text/xml")
+
+
+def test_attributes_and_white_space() -> None:
+    """The text of a mended leaf keeps its attributes and loses the white space around it."""
+    body = b'<P><A x="a>b">1 \n<B/><C>2</C></P>'
+    assert one(body).fields == (("A", "1"), ("A@x", "a>b"), ("B", ""), ("C", "2"))
+
+
+def test_sixteen_bit_body() -> None:
+    """An unclosed leaf is mended in UTF-16 as well."""
+    assert one("<P><A>é</P>".encode("utf-16")).fields == (("A", "é"),)
+
+
+def test_member_of_a_bundle() -> None:
+    """An unclosed leaf of one member is mended, and the body counts as repaired."""
+    good = b"<NOTIFICATION><A>1</A></NOTIFICATION>"
+    body = b"<POSTBACK>" + good + b"<NOTIFICATION><A>2<B>3</B></NOTIFICATION></POSTBACK>"
+    assert read(body) == (
+        Postback("NOTIFICATION", (("A", "1"),), repaired=True),
+        Postback("NOTIFICATION", (("A", "2"), ("B", "3")), repaired=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<P><A>1<B>2</A></B></P>",
+        b"<P><A><B>1<C>2</C></A></P>",
+        b"<P><A>1</B></P>",
+        b"<N><BODY><A>1</A></N>",
+        b"<POSTBACK><NOTIFICATION><A>1</A></POSTBACK>",
+        b"<P><A>1</A></Q>",
+        b"<P><A>1&<B>2</B></P>",
+        b"<P><A>1<B 2</P>",
+        b"<P><A>1</P>&",
+    ],
+    ids=[
+        "crossed",
+        "nested",
+        "stray end",
+        "unclosed container",
+        "unclosed member",
+        "other root",
+        "bad text",
+        "bad tag",
+        "something after",
+    ],
+)
+def test_nothing_else_is_repaired(body: bytes) -> None:
+    """Any fault but unclosed leaves directly inside a message leaves the body unreadable."""
+    with pytest.raises(ReadError, match="malformed XML"):
+        read(body)
