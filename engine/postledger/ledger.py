@@ -125,16 +125,23 @@ class Ledger:
         ``progress`` is called with the number of receipts after each batch.
         """
         counts = dict.fromkeys(("recorded", "repeated", "unrecognised", "unreadable"), 0)
-        for batch in batches(map(_receipt, receipts), BATCH):
-            with self._write() as recording:
-                for receipt in batch:
-                    recording.add(receipt)
-                self._project(recording)
-            for appended in recording.appended:
-                counts[_counted(appended)] += 1
+        for batch in self.record_batches(map(_receipt, receipts)):
+            for _, appended in batch:
+                for one in appended:
+                    counts[one.count] += 1
             progress(len(batch))
         position, head = self.head()
         return Summary(**counts, position=position, head=head)
+
+    def record_batches(
+        self, receipts: Iterable[Receipt], size: int = BATCH
+    ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
+        """Record receipts, ``size`` in each transaction, and give each batch once it is durable."""
+        for batch in batches(iter(receipts), size):
+            with self._write() as recording:
+                appended = [(receipt, recording.add(receipt)) for receipt in batch]
+                self._project(recording)
+            yield appended
 
     def created(
         self,
@@ -439,10 +446,3 @@ class Ledger:
 
 def _receipt(given: Receipt | bytes) -> Receipt:
     return Receipt(given) if isinstance(given, bytes) else given
-
-
-def _counted(appended: Appended) -> str:
-    """Under which count of a ``Summary`` an event falls."""
-    if appended.entry.repeats is not None:
-        return "repeated"
-    return "recorded" if appended.kind == "postback" else appended.kind

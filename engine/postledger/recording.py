@@ -29,6 +29,13 @@ class Appended:
     entry: Entry
     kind: str
 
+    @property
+    def count(self) -> str:
+        """Under which count of a ``Summary`` it falls."""
+        if self.entry.repeats is not None:
+            return "repeated"
+        return "recorded" if self.kind == "postback" else self.kind
+
 
 @attrs.define
 class Recording:

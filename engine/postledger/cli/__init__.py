@@ -1,1 +1,32 @@
-"""The command line."""
+"""The command line: ``postledger COMMAND LEDGER …``.
+
+Results go to stdout, progress and remarks to stderr. Exit 0: done; 1: the answer is no, or it could
+not be done; 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import click
+
+from postledger.cli.charts import charts
+from postledger.cli.common import Commands
+from postledger.cli.deliveries import deliveries
+from postledger.cli.events import events
+from postledger.cli.ingest import ingest
+from postledger.cli.replay import replay
+from postledger.cli.show import show
+from postledger.cli.verify import verify
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: postledger ingest deliveries.db postbacks/ && postledger deliveries deliveries.db",
+)
+@click.version_option(package_name="postledger")
+def main() -> None:
+    """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
+
+
+for command in (ingest, show, deliveries, events, replay, verify, charts):
+    main.add_command(command)

@@ -1,0 +1,214 @@
+"""What the commands share: arguments, errors, progress, and the forms of output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tabulate import tabulate
+from tqdm import tqdm
+
+from postledger.errors import PostledgerError
+from postledger.ledger import Ledger
+from postledger.times import parse_moment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Record = Mapping[str, Any]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line where the answer is no."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what Postledger raises becomes a line on stderr and exit 1."""
+        try:
+            return super().invoke(ctx)
+        except PostledgerError as error:
+            remark(f"Error: {error}")
+            ctx.exit(1)
+        except BrokenPipeError:
+            # The reader has had enough (head, less): so be it, and without a second complaint.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]
+    """A moment: ISO 8601, without a zone in UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The aware datetime; a usage error where it is none."""
+        try:
+            return value if isinstance(value, datetime) else parse_moment(value)
+        except ValueError:
+            self.fail(f"{value!r} is no moment; write 2026-11-05 or 2026-11-05T14:30:00Z")
+
+
+class MomentOrPosition(Moment):
+    """A moment, or a position of the log as a whole number."""
+
+    name = "moment|position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The position where it is a whole number, else the moment."""
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            return int(value)
+        return super().convert(value, param, ctx)
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """A span of time: a number and s, m, h, d or w."""
+
+    name = "span"
+    _units: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """The span; a usage error where it is none."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"(\d{1,9})([smhdw])", value)
+        if match is None:
+            self.fail(f"{value!r} is no span of time; write 30m, 24h or 7d")
+        return timedelta(seconds=int(match[1]) * self._units[match[2]])
+
+
+def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
+    """The ledger's path, the first argument of every command."""
+    kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
+    return click.argument("ledger", type=kind)
+
+
+def time_travel(command: Command) -> Command:
+    """``--as-of`` and ``--occurred-by``."""
+    command = click.option(
+        "--occurred-by",
+        type=Moment(),
+        help="What had happened by that moment of the provider's clock.",
+    )(command)
+    return click.option(
+        "--as-of",
+        type=MomentOrPosition(),
+        help="What was known at that moment, or up to that position of the log.",
+    )(command)
+
+
+def output_options(command: Command) -> Command:
+    """``--json``, ``--nl`` and ``--csv``: forms for programs; the default is a table for people."""
+    for name, text in (
+        ("csv", "CSV with a header line."),
+        ("nl", "JSON, one object a line."),
+        ("json", "A JSON array."),
+    ):
+        command = click.option(f"--{name}", "form", flag_value=name, help=text)(command)
+    return command
+
+
+def json_option(command: Command) -> Command:
+    """``--json`` of commands that answer with one object."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON for programs.")(command)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Ledger]:
+    """The ledger, opened for reading only."""
+    with Ledger(path, readonly=True) as ledger:
+        yield ledger
+
+
+def write_json(value: object) -> None:
+    """One JSON value on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def write_records(records: Iterable[Record], form: str | None, columns: Mapping[str, str]) -> int:
+    """Write records as they come, in the form asked for; gives their number.
+
+    ``columns`` are those of the table for people: the key of the record and the heading.
+    """
+    writers = {"json": _as_json, "nl": _as_lines, "csv": _as_csv}
+    if form is not None:
+        return writers[form](records)
+    rows = [[cell(record[key]) for key in columns] for record in records]
+    click.echo(table(rows, list(columns.values())))
+    return len(rows)
+
+
+def table(rows: Iterable[Iterable[str]], headings: list[str]) -> str:
+    """A plain table of texts; numbers stay as they are, with their leading zeros."""
+    return tabulate(
+        [list(row) for row in rows], headers=headings, tablefmt="simple", disable_numparse=True
+    )
+
+
+def cell(value: object) -> str:
+    """A value for people, on one line; what could move the cursor is shown, not done."""
+    if value is None:
+        return ""
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def remark(text: str) -> None:
+    """A line for people on stderr."""
+    click.echo(cell(text), err=True)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with count, rate and time left; only on a terminal."""
+    with tqdm(total=total, desc=what, unit=" events", disable=None, leave=False) as bar:
+
+        def advance(count: int) -> None:
+            bar.update(count)
+
+        yield advance
+
+
+def _as_json(records: Iterable[Record]) -> int:
+    count = 0
+    for record in records:
+        click.echo((",\n " if count else "[") + _line(record), nl=False)
+        count += 1
+    click.echo("]" if count else "[]")
+    return count
+
+
+def _as_lines(records: Iterable[Record]) -> int:
+    count = 0
+    for record in records:
+        click.echo(_line(record))
+        count += 1
+    return count
+
+
+def _as_csv(records: Iterable[Record]) -> int:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    count = 0
+    for record in records:
+        if count == 0:
+            writer.writerow(record)
+        writer.writerow(_csv_cell(value) for value in record.values())
+        count += 1
+    return count
+
+
+def _csv_cell(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""``postledger deliveries``: the list, by what is asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postledger.cli.common import (
+    Moment,
+    Span,
+    ledger_argument,
+    output_options,
+    reading,
+    remark,
+    time_travel,
+    write_records,
+)
+from postledger.queries import Query
+
+_COLUMNS = {
+    "tracking_id": "tracking id",
+    "state": "state",
+    "route": "route",
+    "to": "to",
+    "spid": "spid",
+    "sent_at": "sent at",
+    "outcome_at": "outcome at",
+    "findings": "findings",
+}
+_MOST_FOR_PEOPLE = 100
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger deliveries deliveries.db --state failed --since 2026-11-01
+  postledger deliveries deliveries.db --stuck 24h --csv > stuck.csv
+  postledger deliveries deliveries.db --finding contradiction --nl"""
+)
+@ledger_argument()
+@click.option("--state", help="Those in that state: created, sent, delivered, failed …")
+@click.option("--route", help="Those that went by that route: sms, binary, xhtml, degraded …")
+@click.option("--spid", help="Those of that carrier.")
+@click.option("--to", help="Those to that recipient.")
+@click.option("--since", type=Moment(), help="Those that began at that moment or later.")
+@click.option("--until", type=Moment(), help="Those that began before that moment.")
+@click.option("--finding", help="Those with that finding: contradiction, late, repaired …")
+@click.option("--stuck", type=Span(), help="Those without outcome for so long: 30m, 24h, 7d.")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@time_travel
+@output_options
+def deliveries(
+    ledger: Path,
+    limit: int | None,
+    as_of: datetime | int | None,
+    occurred_by: datetime | None,
+    form: str | None,
+    **wanted: Any,
+) -> None:
+    """List deliveries, in the order in which they were first heard of."""
+    shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
+    with reading(ledger) as opened:
+        query = Query(limit=shown, **wanted)
+        found = opened.deliveries(query, as_of=as_of, occurred_by=occurred_by)
+        count = write_records((one.to_dict() for one in found), form, _COLUMNS)
+    if count == shown and limit is None:
+        remark(f"the first {count}; --limit, --json, --nl or --csv give more")

@@ -1,0 +1,92 @@
+"""``postledger show``: one delivery or MMS, with its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postledger.cli.common import (
+    cell,
+    json_option,
+    ledger_argument,
+    reading,
+    table,
+    time_travel,
+    write_json,
+)
+from postledger.model import Step
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger show deliveries.db TU1TXzU5Nzg3Nw==
+  postledger show deliveries.db TU1TXzU5Nzg3Nw== --as-of 2026-11-05T12:00:00Z --json
+  postledger show deliveries.db --mms 35674"""
+)
+@ledger_argument()
+@click.argument("tracking_id", required=False, metavar="ID")
+@click.option("--mms", metavar="MMSID", help="Show a saved MMS in place of a delivery.")
+@time_travel
+@json_option
+def show(
+    ledger: Path,
+    tracking_id: str | None,
+    mms: str | None,
+    as_of: datetime | int | None,
+    occurred_by: datetime | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Show the state of one TRACKINGID, what is noteworthy about it, and how it came about."""
+    if (tracking_id is None) is (mms is None):
+        raise click.UsageError("Give one ID, or --mms MMSID.")
+    when: Mapping[str, Any] = {"as_of": as_of, "occurred_by": occurred_by}
+    with reading(ledger) as opened:
+        if mms is not None:
+            state = opened.content(mms, **when).to_dict()
+            steps = opened.timeline(mms, chart="content", **when)
+        else:
+            state = opened.delivery(tracking_id or "", **when).to_dict()
+            steps = opened.timeline(tracking_id or "", **when)
+    if as_json:
+        write_json({**state, "timeline": [step.to_dict() for step in steps]})
+    else:
+        _print(state, steps)
+
+
+def _print(state: Mapping[str, Any], steps: Iterable[Step]) -> None:
+    width = max(map(len, state))
+    for name, value in state.items():
+        if value not in (None, []):
+            click.echo(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+    click.echo()
+    headings = ["position", "occurred at", "said", "verdict", "state", "noteworthy"]
+    click.echo(table(map(_row, steps), headings))
+    details = [(step.event.position, step.details) for step in steps if step.details]
+    if details:
+        click.echo()
+    for position, text in details:
+        click.echo(f"{position}: {cell(text)}")
+
+
+def _row(step: Step) -> list[str]:
+    said = " ".join(filter(None, (step.code, step.status))) or step.trigger or ""
+    occurred_at = step.to_dict()["occurred_at"]
+    return [
+        str(step.event.position),
+        cell(occurred_at),
+        cell(said),
+        step.verdict.replace("_", " "),
+        _transition(step),
+        cell([finding.replace("_", " ") for finding in step.findings]),
+    ]
+
+
+def _transition(step: Step) -> str:
+    """The states after the event, and before it where they differ."""
+    before, after = (", ".join(states.values()) for states in (step.before, step.after))
+    return after if before == after else f"{before} → {after}"
