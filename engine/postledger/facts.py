@@ -181,12 +181,9 @@ class Facts:
     def of_stored(self, stored: Stored) -> Fact:
         """The fact of an event as the log has it."""
         assert stored.shape is not None
-        return self._made(
-            stored.shape,
-            stored.values,
-            (stored.occurred_at, stored.digest, stored.position, stored.received_at),
-            stored.flags,
-        )
+        event = (stored.occurred_at, stored.digest, stored.position, stored.received_at)
+        fact = self._made(stored.shape, stored.values, event, stored.flags)
+        return _of_chart([fact], stored.stream[0])[0]
 
     def of_stream(self, stream_id: int, bounds: Bounds = EVERYTHING) -> list[Fact]:
         """The facts of one stream."""
@@ -195,7 +192,7 @@ class Facts:
             f"{_SELECT} WHERE e.repeats IS NULL AND e.stream_id = ?{conditions}",
             (stream_id, *parameters),
         )
-        return [self._fact(row) for row in rows]
+        return _of_chart([self._fact(row) for row in rows], self._log.chart_of(stream_id))
 
     def of_all(
         self, after: int = 0, until: int = 2**63 - 1, bounds: Bounds = EVERYTHING
@@ -207,8 +204,10 @@ class Facts:
             " ORDER BY e.stream_id, e.occurred_at, e.digest",
             (after, until, *parameters),
         )
+        charts = self._log.charts(after, until)
         for stream_id, group in groupby(rows, itemgetter(0)):
-            yield stream_id, [self._fact(row) for row in group]
+            chart = next(chart for stream, chart in charts if stream == stream_id)
+            yield stream_id, _of_chart([self._fact(row) for row in group], chart)
 
     def _fact(self, row: tuple[int, int, bytes, int, int, int, str, int]) -> Fact:
         _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
@@ -242,6 +241,22 @@ class Facts:
         occurred_at, digest, position, received_at = event
         mould = _mould(self.definitions, reading, shape)
         return mould.fact(occurred_at, digest, position, received_at, values, flags)
+
+
+def _of_chart(facts: list[Fact], chart: str) -> list[Fact]:
+    """The facts, of which those of another chart say nothing here.
+
+    A vocabulary that came later may place events elsewhere; they were then read again, as new events
+    of the streams that they belong to.
+    """
+    if all(fact.effect is None or fact.effect.chart.name == chart for fact in facts):
+        return facts
+    return [
+        fact
+        if fact.effect is None or fact.effect.chart.name == chart
+        else fact._replace(stage=UNHEARD, effect=None, findings=0)
+        for fact in facts
+    ]
 
 
 def repeats(

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +16,9 @@ import click
 from tabulate import tabulate
 from tqdm import tqdm
 
+from postledger.cli.params import Moment, MomentOrPosition
 from postledger.errors import PostledgerError
 from postledger.ledger import Ledger
-from postledger.times import parse_moment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
@@ -41,49 +40,6 @@ class Commands(click.Group):
             # The reader has had enough (head, less): so be it, and without a second complaint.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
-
-
-class Moment(click.ParamType):  # type: ignore[type-arg]
-    """A moment: ISO 8601, without a zone in UTC."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The aware datetime; a usage error where it is none."""
-        try:
-            return value if isinstance(value, datetime) else parse_moment(value)
-        except ValueError:
-            self.fail(f"{value!r} is no moment; write 2026-11-05 or 2026-11-05T14:30:00Z")
-
-
-class MomentOrPosition(Moment):
-    """A moment, or a position of the log as a whole number."""
-
-    name = "moment|position"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The position where it is a whole number, else the moment."""
-        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-            return int(value)
-        return super().convert(value, param, ctx)
-
-
-class Span(click.ParamType):  # type: ignore[type-arg]
-    """A span of time: a number and s, m, h, d or w."""
-
-    name = "span"
-    _units: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """The span; a usage error where it is none."""
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"(\d{1,9})([smhdw])", value)
-        if match is None:
-            self.fail(f"{value!r} is no span of time; write 30m, 24h or 7d")
-        return timedelta(seconds=int(match[1]) * self._units[match[2]])
 
 
 def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:

@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from postledger.cli.common import (
-    Moment,
-    Span,
     ledger_argument,
     output_options,
     reading,
@@ -18,6 +16,7 @@ from postledger.cli.common import (
     time_travel,
     write_records,
 )
+from postledger.cli.params import Moment, Span
 from postledger.queries import Query
 
 _COLUMNS = {

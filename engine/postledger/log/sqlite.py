@@ -185,6 +185,18 @@ class Log:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def chart_of(self, stream_id: int) -> str:
+        """The chart of a stream."""
+        return self.key_of(stream_id).partition(" ")[0]
+
+    def charts(self, after: int, until: int) -> Iterator[tuple[int, str]]:
+        """Pairs of stream and chart, in order of the streams."""
+        return iter(
+            self._conn.execute(
+                "SELECT id, chart FROM streams WHERE id > ? AND id <= ? ORDER BY id", (after, until)
+            )
+        )
+
     def key_of(self, stream_id: int) -> str:
         """The chart and key of a stream, for messages."""
         row = self._conn.execute(
