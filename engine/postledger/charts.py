@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Set
+from functools import lru_cache
 from hashlib import sha256
 from itertools import product
 from typing import Any
@@ -20,6 +21,7 @@ from transitions.extensions.factory import MachineFactory
 from transitions.extensions.nesting import HierarchicalMachine
 
 from postledger.errors import DefinitionError
+from postledger.faults import Faults
 from postledger.findings import Finding, named
 
 NAME = re.compile(r"[a-z]([a-z0-9]|_(?!_))*")
@@ -121,21 +123,37 @@ class Statechart:
 def load_chart(source: str, *, where: str = "chart") -> Statechart:
     """Check and compile a chart from its TOML text.
 
-    ``where`` names the text in messages (a path). Raises ``DefinitionError``: the place, the fault,
-    and what to write instead.
+    ``where`` names the text in messages (a path). Raises ``DefinitionError`` with all that is
+    wrong: the place, the fault, and what to write instead.
     """
+    return _compiled(source, where)
+
+
+# A ledger's charts are loaded each time it is opened, and exploring one takes tens of milliseconds.
+@lru_cache(maxsize=64)
+def _compiled(source: str, where: str) -> Statechart:
     data = read_toml(source, where)
-    fault = _Fault(where)
-    _only(data, {"name", "version", "title", "policy", "stages", "triggers", "states"}, "", fault)
-    stages = _stages(data, fault)
-    triggers = _triggers(data, stages, fault)
-    regions = tuple(_regions(data, triggers, fault))
-    configurations, table = _explore(regions, triggers, fault)
+    faults = Faults(where)
+    faults.attempt(faults.only, data, _CHART_KEYS, "")
+    name = faults.attempt(_name, data, "name", "", faults)
+    version = faults.attempt(version_number, data, faults)
+    title = faults.attempt(_text, data, "title", "", faults)
+    policy = faults.attempt(_text, data, "policy", "", faults)
+    stages = faults.attempt(_names, data, "stages", "", faults)
+    triggers = _triggers(data, stages, faults)
+    regions = _regions(data, triggers.keys(), faults)
+    faults.settle()
+    assert name is not None
+    assert version is not None
+    assert title is not None
+    assert policy is not None
+    assert stages is not None
+    configurations, table = _explore(regions, triggers, faults)
     return Statechart(
-        name=_name(data, "name", "", fault),
-        version=_version(data, fault),
-        title=_text(data, "title", "", fault),
-        policy=_text(data, "policy", "", fault),
+        name=name,
+        version=version,
+        title=title,
+        policy=policy,
         hash=content_hash(data),
         source=source,
         stages=stages,
@@ -161,38 +179,27 @@ def content_hash(data: Mapping[str, Any]) -> str:
 
 # --- the shape of the file ---
 
+_CHART_KEYS = {"name", "version", "title", "policy", "stages", "triggers", "states"}
 
-@attrs.frozen
-class _Fault:
-    """Makes the errors of one file: where, what is wrong, how to mend it."""
-
-    where: str
-
-    def __call__(self, table: str, fault: str, mend: str) -> DefinitionError:
-        place = f"{self.where}: {table}: " if table else f"{self.where}: "
-        return DefinitionError(f"{place}{fault}; {mend}")
+# What the library would call, and import by a dotted name.
+_CALLBACKS = {
+    *("before", "after", "conditions", "unless", "prepare", "on_enter", "on_exit", "on_final"),
+    *("before_state_change", "after_state_change", "prepare_event", "finalize_event"),
+    *("on_exception", "on_timeout", "callbacks"),
+}
 
 
-def _only(data: Mapping[str, Any], known: set[str], table: str, fault: _Fault) -> None:
+def _only(data: Mapping[str, Any], known: set[str], table: str, faults: Faults) -> None:
     for key in data:
-        if key in {
-            "on_enter",
-            "on_exit",
-            "before",
-            "after_callback",
-            "conditions",
-            "unless",
-            "prepare",
-        }:
-            raise fault(table, f"callback {key!r}", "charts hold no code: leave it out")
-        if key not in known:
-            raise fault(table, f"unknown key {key!r}", f"the keys are {', '.join(sorted(known))}")
+        if key in _CALLBACKS and key not in known:
+            raise faults(table, f"callback {key!r}", "charts hold no code: leave it out")
+    faults.only(data, known, table)
 
 
-def _name(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> str:
+def _name(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise fault(
+        raise faults(
             table,
             f"{key} is {value!r}",
             "write a name of lower-case letters, digits and single underscores",
@@ -200,81 +207,80 @@ def _name(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> str:
     return value
 
 
-def _text(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> str:
+def _text(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise fault(table, f"{key} is {value!r}", f'write {key} = "a sentence"')
+        raise faults(table, f"{key} is {value!r}", f'write {key} = "a sentence"')
     return value
 
 
-def _flag(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> bool:
-    value = data.get(key, False)
-    if not isinstance(value, bool):
-        raise fault(table, f"{key} is {value!r}", "write true or false")
-    return value
-
-
-def _version(data: Mapping[str, Any], fault: _Fault) -> int:
+def version_number(data: Mapping[str, Any], faults: Faults) -> int:
+    """The version of a definition; raises ``DefinitionError``."""
     value = data.get("version")
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise fault("", f"version is {value!r}", "write version = 1 and count up with each change")
+        raise faults("", f"version is {value!r}", "write version = 1 and count up with each change")
     return value
 
 
-def _names(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> tuple[str, ...]:
+def _names(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> tuple[str, ...]:
     value = data.get(key)
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not listed:
-        raise fault(table, f"{key} is {value!r}", f'write {key} = "a_name" or a list of names')
+        raise faults(table, f"{key} is {value!r}", f'write {key} = "a_name" or a list of names')
     for one in listed:
         if not isinstance(one, str) or not NAME.fullmatch(one):
-            raise fault(
+            raise faults(
                 table,
                 f"{key} names {one!r}",
                 "names are lower-case letters, digits and single underscores; no dots, no code",
             )
     if len(set(listed)) < len(listed):
-        raise fault(table, f"{key} lists a name twice", "name each once")
+        raise faults(table, f"{key} lists a name twice", "name each once")
     return tuple(listed)
 
 
-def _tables(data: Mapping[str, Any], key: str, table: str, fault: _Fault) -> list[dict[str, Any]]:
+def _tables(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> list[dict[str, Any]]:
     value = data.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
-        raise fault(table, f"{key} is missing or no list of tables", f"write [[{key}]] tables")
+        raise faults(table, f"{key} is missing or no list of tables", f"write [[{key}]] tables")
     return value
 
 
-def _stages(data: Mapping[str, Any], fault: _Fault) -> tuple[str, ...]:
-    return _names(data, "stages", "", fault)
-
-
 def _triggers(
-    data: Mapping[str, Any], stages: tuple[str, ...], fault: _Fault
+    data: Mapping[str, Any], stages: tuple[str, ...] | None, faults: Faults
 ) -> dict[str, Trigger]:
+    """The triggers by name; one that is wrong is noted, and stands for what names it."""
     listed = data.get("triggers")
     if not isinstance(listed, dict) or not listed:
-        raise fault("triggers", "missing", 'write [triggers] with name = { stage = "…" } rows')
-    return {name: _trigger(name, row, stages, fault) for name, row in listed.items()}
+        mend = 'write [triggers] with name = { stage = "…" } rows'
+        faults.note("triggers", "missing", mend)
+        return {}
+    stand_in = Trigger("", 0, None, Finding(0), "")
+    loaded = {
+        name: faults.attempt(_trigger, name, row, stages, faults) for name, row in listed.items()
+    }
+    return {name: trigger or stand_in for name, trigger in loaded.items()}
 
 
-def _trigger(name: str, row: Any, stages: tuple[str, ...], fault: _Fault) -> Trigger:
+def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults) -> Trigger:
     table = f"triggers.{name}"
     if not NAME.fullmatch(name):
-        raise fault(table, "not a name", "use lower-case letters, digits and single underscores")
+        raise faults(table, "not a name", "use lower-case letters, digits and single underscores")
     if not isinstance(row, dict):
-        raise fault(table, f"is {row!r}", 'write { stage = "…", means = "…" }')
-    _only(row, {"stage", "after", "refused", "means"}, table, fault)
+        raise faults(table, f"is {row!r}", 'write { stage = "…", means = "…" }')
+    _only(row, {"stage", "after", "refused", "means"}, table, faults)
 
     def stage(key: str) -> int:
+        if stages is None:
+            return 0
         if row.get(key) not in stages:
-            raise fault(table, f"{key} is {row.get(key)!r}", f"the stages are {', '.join(stages)}")
+            raise faults(table, f"{key} is {row.get(key)!r}", f"the stages are {', '.join(stages)}")
         return stages.index(row[key])
 
     try:
-        refused = named(row.get("refused", "contradiction"))
+        refused = named(str(row.get("refused", "contradiction")))
     except ValueError as error:
-        raise fault(table, "refused", str(error)) from None
+        raise faults(table, "refused", str(error)) from None
     after = stage("after") if "after" in row else None
     return Trigger(name, stage("stage"), after, refused, str(row.get("means", "")))
 
@@ -282,99 +288,117 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...], fault: _Fault) -> Tri
 # --- its meaning ---
 
 
-def _regions(
-    data: Mapping[str, Any], triggers: Mapping[str, Trigger], fault: _Fault
-) -> Iterator[Region]:
-    tables = _tables(data, "states", "", fault)
-    seen: set[str] = set()
+def _regions(data: Mapping[str, Any], triggers: Set[str], faults: Faults) -> tuple[Region, ...]:
+    """The regions; faults are noted, so that those of all regions are told."""
+    tables = faults.attempt(_tables, data, "states", "", faults) or []
+    regions: list[Region] = []
+    before = len(faults.found)
     for number, row in enumerate(tables, 1):
-        region = _region(row, f"states[{number}]", triggers, fault)
-        if region.name in seen:
-            raise fault(f"states[{number}]", f"region {region.name!r} again", "name each once")
-        seen.add(region.name)
-        yield region
-    used = {t["trigger"] for row in tables for t in _expand(row, "", fault)}
-    for unused in triggers.keys() - used:
-        raise fault(f"triggers.{unused}", "no transition takes it", "add one or leave it out")
+        place = f"states[{number}]"
+        region = faults.attempt(_region, row, place, triggers, faults)
+        if region is not None and region.name in [other.name for other in regions]:
+            faults.note(place, f"region {region.name!r} again", "name each once")
+        elif region is not None:
+            regions.append(region)
+    if tables and len(faults.found) == before:
+        used = {transition.trigger for region in regions for transition in region.transitions}
+        for name in triggers:
+            if name not in used:
+                mend = "add one or leave the trigger out"
+                faults.note(f"triggers.{name}", "no transition takes it", mend)
+    return tuple(regions)
 
 
-def _region(
-    row: dict[str, Any], table: str, triggers: Mapping[str, Trigger], fault: _Fault
-) -> Region:
-    _only(row, {"name", "initial", "children", "transitions"}, table, fault)
-    name = _name(row, "name", table, fault)
+def _region(row: dict[str, Any], table: str, triggers: Set[str], faults: Faults) -> Region:
+    _only(row, {"name", "initial", "children", "transitions"}, table, faults)
+    name = _name(row, "name", table, faults)
     table = f"{table} ({name})"
-    children = _tables(row, "children", table, fault)
+    states, marks = _children(row, table, faults)
+    initial = _name(row, "initial", table, faults)
+    if initial not in states:
+        raise faults(table, f"initial state {initial!r} is unknown", f"one of {', '.join(states)}")
+    before = len(faults.found)
+    transitions = _transitions(row, table, states, triggers, faults)
+    region = Region(name, initial, states, marks["final"], marks["explained"], transitions)
+    return _reachable(region, table, faults) if len(faults.found) == before else region
+
+
+def _children(
+    row: dict[str, Any], table: str, faults: Faults
+) -> tuple[tuple[str, ...], dict[str, frozenset[str]]]:
+    """The states of a region, and which of them bear which mark."""
+    children = _tables(row, "children", table, faults)
+    table = f"{table}.children"
     for child in children:
-        _only(child, {"name", "final", "explained"}, f"{table}.children", fault)
-    states = tuple(_name(child, "name", f"{table}.children", fault) for child in children)
+        _only(child, {"name", "final", "explained"}, table, faults)
+    states = tuple(_name(child, "name", table, faults) for child in children)
     for state in states:
         if states.count(state) > 1:
-            raise fault(f"{table}.children", f"state {state!r} twice", "name each state once")
-    initial = _name(row, "initial", table, fault)
-    if initial not in states:
-        raise fault(table, f"initial state {initial!r} is unknown", f"one of {', '.join(states)}")
-
-    def marked(key: str) -> frozenset[str]:
-        rows = zip(states, children, strict=True)
-        return frozenset(s for s, c in rows if _flag(c, key, f"{table}.children", fault))
-
-    transitions = tuple(_transitions(row, table, states, triggers, fault))
-    region = Region(name, initial, states, marked("final"), marked("explained"), transitions)
-    return _reachable(region, table, fault)
-
-
-def _expand(row: dict[str, Any], table: str, fault: _Fault) -> Iterator[dict[str, Any]]:
-    """The transitions of a region one by one: ``trigger`` and ``source`` may be lists."""
-    for number, entry in enumerate(_tables(row, "transitions", table, fault), 1):
-        place = f"{table}.transitions[{number}]"
-        _only(entry, {"trigger", "source", "dest", "overrides"}, place, fault)
-        dest = _name(entry, "dest", place, fault)
-        overrides = _flag(entry, "overrides", place, fault)
-        names = (_names(entry, key, place, fault) for key in ("trigger", "source"))
-        for trigger, source in product(*names):
-            yield {
-                "trigger": trigger,
-                "source": source,
-                "dest": dest,
-                "overrides": overrides,
-                "place": place,
-            }
+            raise faults(table, f"state {state!r} twice", "name each state once")
+    marks = {
+        mark: frozenset(c["name"] for c in children if faults.flag(c, mark, table))
+        for mark in ("final", "explained")
+    }
+    return states, marks
 
 
 def _transitions(
     row: dict[str, Any],
     table: str,
     states: tuple[str, ...],
-    triggers: Mapping[str, Trigger],
-    fault: _Fault,
-) -> Iterator[Transition]:
+    triggers: Set[str],
+    faults: Faults,
+) -> tuple[Transition, ...]:
+    """The transitions one by one: ``trigger`` and ``source`` of an entry may be lists."""
     taken: dict[tuple[str, str], str] = {}
-    for entry in _expand(row, table, fault):
-        place = entry.pop("place")
-        for key in ("source", "dest"):
-            if entry[key] not in states:
-                mend = f"the states are {', '.join(states)}"
-                raise fault(place, f"{key} state {entry[key]!r} is unknown", mend)
-        if entry["trigger"] not in triggers:
+    transitions: list[Transition] = []
+    for number, entry in enumerate(_tables(row, "transitions", table, faults), 1):
+        place = f"{table}.transitions[{number}]"
+        expanded = faults.attempt(_expanded, entry, place, states, triggers, faults)
+        for transition in expanded or ():
+            case = (transition.trigger, transition.source)
+            if case in taken:
+                clash = f"{case[0]!r} from {case[1]!r} stands already in {taken[case]}"
+                mend = "a trigger leads from a state to one state only"
+                faults.note(place, clash, mend)
+            taken[case] = place
+            transitions.append(transition)
+    return tuple(transitions)
+
+
+def _expanded(
+    entry: dict[str, Any],
+    place: str,
+    states: tuple[str, ...],
+    triggers: Set[str],
+    faults: Faults,
+) -> list[Transition]:
+    _only(entry, {"trigger", "source", "dest", "overrides"}, place, faults)
+    dest = _name(entry, "dest", place, faults)
+    overrides = faults.flag(entry, "overrides", place)
+    names = _names(entry, "trigger", place, faults)
+    sources = _names(entry, "source", place, faults)
+    for trigger in names:
+        if trigger not in triggers:
             mend = f"the triggers are {', '.join(triggers)}"
-            raise fault(place, f"trigger {entry['trigger']!r} is unknown", mend)
-        case = (entry["trigger"], entry["source"])
-        if case in taken:
-            clash = f"{case[0]!r} from {case[1]!r} stands already in {taken[case]}"
-            raise fault(place, clash, "a trigger leads from a state to one state only")
-        taken[case] = place
-        yield Transition(**entry)
+            raise faults(place, f"trigger {trigger!r} is unknown", mend)
+    for key, named_states in (("source", sources), ("dest", (dest,))):
+        for state in named_states:
+            if state not in states:
+                mend = f"the states are {', '.join(states)}"
+                raise faults(place, f"{key} state {state!r} is unknown", mend)
+    return [Transition(t, source, dest, overrides) for t, source in product(names, sources)]
 
 
-def _reachable(region: Region, table: str, fault: _Fault) -> Region:
+def _reachable(region: Region, table: str, faults: Faults) -> Region:
     reached = {region.initial}
     while more := {t.dest for t in region.transitions if t.source in reached} - reached:
         reached |= more
     for state in region.states:
         if state not in reached:
             mend = "add a transition that leads there or leave the state out"
-            raise fault(table, f"state {state!r} is unreachable from {region.initial!r}", mend)
+            fault = f"state {state!r} is unreachable from {region.initial!r}"
+            faults.note(table, fault, mend)
     return region
 
 
@@ -433,7 +457,7 @@ def stand(
 
 
 def _explore(
-    regions: tuple[Region, ...], triggers: Mapping[str, Trigger], fault: _Fault
+    regions: tuple[Region, ...], triggers: Mapping[str, Trigger], faults: Faults
 ) -> tuple[tuple[Configuration, ...], dict[str, tuple[Move, ...]]]:
     """Every configuration that the machine can reach, and what every trigger does there."""
     machine = _machine(regions, HierarchicalMachine)
@@ -449,7 +473,7 @@ def _explore(
                 queue.append(after)
             moves.append(_move(regions, name, before, index[after]))
         if len(index) > 4096:
-            raise fault("", "more than 4096 configurations", "use fewer regions or states")
+            raise faults("", "more than 4096 configurations", "use fewer regions or states")
     return tuple(index), {name: tuple(moves) for name, moves in rows.items()}
 
 

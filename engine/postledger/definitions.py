@@ -94,6 +94,23 @@ class Definitions:
         replaced = {v.name: v for v in (*self.vocabularies, *vocabularies)}
         return define(self.charts.values(), replaced.values())
 
+    def with_files(
+        self, charts: Iterable[str | Path] = (), vocabularies: Iterable[str | Path] = ()
+    ) -> Definitions:
+        """These definitions with those of the given TOML files; raises ``DefinitionError``."""
+        loaded = [load_chart(_text(path), where=str(path)) for path in charts]
+        words = [load_vocabulary(_text(path), where=str(path)) for path in vocabularies]
+        replaced = {c.name: c for c in (*self.charts.values(), *loaded)}
+        spoken = {v.name: v for v in (*self.vocabularies, *words)}
+        return define(replaced.values(), spoken.values())
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise DefinitionError(f"{path}: can't be read: {error}; name a TOML file") from None
+
 
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
     """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit."""

@@ -25,7 +25,18 @@ class ReadError(PostledgerError):
 
 
 class DefinitionError(PostledgerError):
-    """A chart or vocabulary is wrong; the message says where and what to write instead."""
+    """A chart or vocabulary is wrong; the message says where and what to write instead.
+
+    ``faults`` has a line for each fault that was found; the message is the first of them.
+    """
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """All that is wrong, one line each."""
+        return self.args
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LedgerError(PostledgerError):

@@ -18,6 +18,7 @@ import attrs
 from postledger.definitions import Definitions, Effect
 from postledger.findings import Finding
 from postledger.fold import REASON, UNDATED, UNHEARD, Fact
+from postledger.log.entry import Entry
 from postledger.log.shapes import Shape
 from postledger.log.sqlite import Log, Stored
 from postledger.postback import Postback, plain
@@ -185,6 +186,20 @@ class Facts:
         fact = self._made(stored.shape, stored.values, event, stored.flags)
         return _of_chart([fact], stored.stream[0])[0]
 
+    def of_entry(self, entry: Entry, position: int) -> Fact:
+        """The fact of an entry, as if it were at a position."""
+        assert entry.shape is not None
+        event = (entry.occurred_at, entry.digest, position, entry.received_at)
+        return self._made(entry.shape, entry.values or [], event, entry.flags)
+
+    def is_open(self, shape: Shape) -> bool:
+        """Whether texts that the shape leaves open decide over the meaning.
+
+        They do where the vocabulary came after the event.
+        """
+        words = self.definitions.lexicon.words
+        return any(text is None and plain(path) in words for path, text in shape.fields)
+
     def of_stream(self, stream_id: int, bounds: Bounds = EVERYTHING) -> list[Fact]:
         """The facts of one stream."""
         conditions, parameters = bounds.sql()
@@ -222,12 +237,8 @@ class Facts:
         return self._made(self._log.shape(shape_id), values, event, flags)
 
     def _pinned(self, shape: Shape) -> Mould | None:
-        """The mould of a shape, where all texts that decide over the meaning are the shape's own.
-
-        They are not where the vocabulary came after the event.
-        """
-        words = self.definitions.lexicon.words
-        if any(text is None and plain(path) in words for path, text in shape.fields):
+        """The mould of a shape, where all texts that decide over the meaning are the shape's own."""
+        if self.is_open(shape):
             return None
         reading = self.reading(shape, ["?"] * len(shape.fields))
         assert reading is not None

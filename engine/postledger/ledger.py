@@ -16,6 +16,7 @@ import attrs
 from sqlite_utils import Database
 
 from postledger import projections, replay
+from postledger.compare import Difference, differences
 from postledger.definitions import Definitions, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, UnknownKey
 from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
@@ -60,10 +61,11 @@ class Ledger:
 
     Opens the file, and creates it where there is none. One ledger may be used from several threads,
     and one file by several processes. ``timeout`` is how many seconds a write waits for another's
-    write to end. ``definitions`` are the charts and vocabularies to fold by: a new ledger adopts
-    them (by default those that ship with Postledger), an existing one must have been folded by the
-    same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what is
-    read of a body.
+    write to end. ``charts`` and ``vocabularies`` are TOML files to fold by, beside those that ship
+    with Postledger or in place of those of the same names; ``definitions`` are all of them as a
+    value. A new ledger adopts them and keeps their text; an existing one must have been folded by
+    the same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what
+    is read of a body.
 
     >>> with Ledger("deliveries.db") as ledger:
     ...     recorded = ledger.record(body, content_type="text/xml")
@@ -75,6 +77,8 @@ class Ledger:
         self,
         path: str | Path,
         *,
+        charts: Iterable[str | Path] = (),
+        vocabularies: Iterable[str | Path] = (),
         definitions: Definitions | None = None,
         limits: Limits | None = None,
         timeout: float = 60.0,
@@ -88,6 +92,8 @@ class Ledger:
         self._local = threading.local()
         self._opened: list[Database] = []
         self._closed = False
+        if charts or vocabularies:
+            definitions = (definitions or builtin()).with_files(charts, vocabularies)
         try:
             with translated(self.path):
                 self.definitions = self._settle(self._open(), definitions)
@@ -315,6 +321,17 @@ class Ledger:
             log = self._own().log
             replay.rebuild(log.db, log, definitions or self.definitions, progress)
             self.definitions = definitions or self.definitions
+
+    def differences(
+        self, definitions: Definitions, *, progress: Progress = lambda _: None
+    ) -> Iterator[Difference]:
+        """What would change if the log were folded by other definitions; nothing is written.
+
+        The log is read in one read transaction, which lasts as long as the iteration.
+        """
+        with self._read() as reader:
+            new = Facts(reader.log, definitions)
+            yield from differences(reader.log, reader.facts, new, progress)
 
     def _row(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Row:
         log, found = reader.log, reader.log.find_stream(stream)

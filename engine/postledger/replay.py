@@ -22,6 +22,7 @@ from postledger.fold import Fact, fold
 from postledger.log.connection import immediate
 from postledger.log.sqlite import Log
 from postledger.projections import Generation, Row
+from postledger.rereading import moved
 
 CHUNK = 2_000
 """How many streams are folded in one write transaction: some tens of milliseconds."""
@@ -47,7 +48,7 @@ def rows_of(
 
 
 def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
-    """The row of one stream; ``None`` where none of its events says anything to a chart."""
+    """The row of one stream; ``None`` where none of its events says anything to its chart."""
     chart = next((fact.effect.chart for fact in folding if fact.effect is not None), None)
     if chart is None:
         return None
@@ -86,8 +87,9 @@ def rebuild(
 ) -> Generation:
     """Build the projection by ``definitions`` and make it the live one.
 
-    The live one stays untouched until then. Raises ``IntegrityError``, with the positions and the
-    reason, where the log can't be folded.
+    The live one stays untouched until then. Events that ``definitions`` place elsewhere are read
+    again, which appends to the log, in the transaction that switches. Raises ``IntegrityError``,
+    with the positions and the reason, where the log can't be folded.
     """
     facts = Facts(log, definitions)
     with immediate(db):
@@ -96,14 +98,26 @@ def rebuild(
     while generation.cursor is not None:
         with immediate(db):
             generation = _chunk(db, log, facts, generation, progress)
-    # Each round has less to catch up with; the last is done under the lock, however much it is.
     while log.head()[0] - generation.position > CHUNK:
         with immediate(db):
-            generation = _catch_up(db, log, facts, generation, log.head()[0], progress)
+            generation = _catch_up(db, log, facts, generation, progress)
     with immediate(db):
-        generation = _catch_up(db, log, facts, generation, log.head()[0], progress)
+        _reread(db, log, facts)
+        while generation.position < log.head()[0]:
+            generation = _catch_up(db, log, facts, generation, progress)
         projections.switch(db, generation)
     return generation
+
+
+def _reread(db: Database, log: Log, facts: Facts) -> None:
+    """Append the events that belong elsewhere by the new definitions."""
+    live = projections.live(db)
+    if live is not None:
+        old = Facts(log, projections.kept_definitions(db, live))
+        for found in moved(log, old, facts).values():
+            for one in found:
+                stream_id, _ = log.stream_id(one.entry.stream)
+                log.append([one.entry._replace(stream_id=stream_id)], log.head())
 
 
 def _chunk(
@@ -119,14 +133,10 @@ def _chunk(
 
 
 def _catch_up(
-    db: Database,
-    log: Log,
-    facts: Facts,
-    generation: Generation,
-    until: int,
-    progress: Progress,
+    db: Database, log: Log, facts: Facts, generation: Generation, progress: Progress
 ) -> Generation:
-    """Fold the streams of the events up to ``until`` that the generation has not seen."""
+    """Fold the streams of the next events that the generation has not seen."""
+    until = min(generation.position + CHUNK, log.head()[0])
     project(log, facts, generation, log.streams_of(generation.position, until))
     progress(until - generation.position)
     return projections.move(db, generation, until, generation.cursor)

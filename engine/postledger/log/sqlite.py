@@ -187,7 +187,7 @@ class Log:
 
     def chart_of(self, stream_id: int) -> str:
         """The chart of a stream."""
-        return self.key_of(stream_id).partition(" ")[0]
+        return self.stream_of(stream_id)[0]
 
     def charts(self, after: int, until: int) -> Iterator[tuple[int, str]]:
         """Pairs of stream and chart, in order of the streams."""
@@ -199,12 +199,16 @@ class Log:
 
     def key_of(self, stream_id: int) -> str:
         """The chart and key of a stream, for messages."""
+        return " ".join(self.stream_of(stream_id))
+
+    def stream_of(self, stream_id: int) -> tuple[str, str]:
+        """The chart and key of a stream."""
         row = self._conn.execute(
             "SELECT chart, key FROM streams WHERE id = ?", (stream_id,)
         ).fetchone()
         if row is None:
             raise IntegrityError(f"stream {stream_id} is missing")
-        return f"{row[0]} {row[1]}"
+        return row[0], row[1]
 
     def repeats_of(self, stream_id: int) -> int:
         """How many events of a stream repeat another."""
@@ -235,6 +239,26 @@ class Log:
             fields = tuple((path, text) for path, text in json.loads(row[4]))
             known = self._shapes[shape_id] = Shape(row[0], row[1], bool(row[2]), row[3], fields)
         return known
+
+    def all_shapes(self) -> list[tuple[int, Shape]]:
+        """All shapes with their ids."""
+        ids = self._conn.execute("SELECT id FROM shapes ORDER BY id").fetchall()
+        return [(shape_id, self.shape(shape_id)) for (shape_id,) in ids]
+
+    def of_shapes(self, shape_ids: list[int]) -> Iterator[Stored]:
+        """The distinct events of some shapes, in order of position."""
+        rows = self._conn.execute(
+            f"{_SELECT} WHERE e.repeats IS NULL"
+            " AND e.shape_id IN (SELECT value FROM json_each(?)) ORDER BY e.position",
+            (json.dumps(shape_ids),),
+        )
+        return map(self._stored, rows)
+
+    def is_reread(self, entry: Entry) -> bool:
+        """Whether that stream has the event of an entry already."""
+        stream_id = self.find_stream(entry.stream)
+        identity = (stream_id or 0, entry.occurred_at, entry.digest)
+        return stream_id is not None and self.find(identity) is not None
 
     def events(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
         """The events behind position ``after``, up to ``until``, in order of position."""

@@ -1,0 +1,98 @@
+"""Comparison: what would change if the log were folded by other definitions; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+import attrs
+
+from postledger.facts import Facts
+from postledger.log.sqlite import Log
+from postledger.model import Delivery, Step
+from postledger.projections import Row, delivery_of
+from postledger.replay import Progress, row, rows_of
+from postledger.rereading import Moved, moved
+from postledger.timeline import timeline_of
+
+
+@attrs.frozen
+class Difference:
+    """A delivery (or MMS) whose row would change: from what, to what, and why.
+
+    ``before`` or ``after`` is ``None`` where there is no such row by those definitions. ``why`` names
+    the first event on whose verdict the two folds part.
+    """
+
+    chart: str
+    key: str
+    before: Delivery | None
+    after: Delivery | None
+    why: str
+
+
+def differences(
+    log: Log, old: Facts, new: Facts, progress: Progress = lambda _: None
+) -> Iterator[Difference]:
+    """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
+    elsewhere = moved(log, old, new)
+    pairs = zip(rows_of(log, old), rows_of(log, new), strict=True)
+    for (stream_id, events, before), (_, _, after) in pairs:
+        progress(events)
+        found = elsewhere.pop(log.stream_of(stream_id), None)
+        if found is not None:
+            after = _with(stream_id, new, found, log)
+        if before != after:
+            yield _difference(log, old, new, stream_id, before, after)
+    for (chart, key), facts in elsewhere.items():
+        after = row(0, [one.fact for one in facts], 0)
+        if after is not None:
+            positions = ", ".join(str(one.position) for one in facts)
+            why = f"position {positions}: read as {facts[0].trigger}, before not at all"
+            yield Difference(chart, key, None, delivery_of(key, after), why)
+
+
+def _with(stream_id: int, new: Facts, found: list[Moved], log: Log) -> Row | None:
+    """The row of a stream that events come to which stood elsewhere."""
+    facts = [*new.of_stream(stream_id), *(one.fact for one in found)]
+    return row(stream_id, facts, log.repeats_of(stream_id))
+
+
+def _difference(
+    log: Log, old: Facts, new: Facts, stream_id: int, before: Row | None, after: Row | None
+) -> Difference:
+    chart, key = log.stream_of(stream_id)
+    timelines = (
+        timeline_of(log, facts, stream_id, facts.definitions.charts[chart])
+        for facts in (old, new)
+        if chart in facts.definitions.charts
+    )
+    return Difference(
+        chart=chart,
+        key=key,
+        before=None if before is None else delivery_of(key, before),
+        after=None if after is None else delivery_of(key, after),
+        why=_why(*timelines),
+    )
+
+
+def _why(old: tuple[Step, ...], new: tuple[Step, ...] = ()) -> str:
+    """The first event, in fold order, of which the two folds say different things."""
+    for one, other in zip_longest(old, new):
+        if one is None or other is None or _said(one) != _said(other):
+            return " and ".join(
+                f"{name} {_told(step)}"
+                for name, step in (("before:", one), ("after:", other))
+                if step is not None
+            )
+    return "events of other streams belong to it"
+
+
+def _said(step: Step) -> tuple[object, ...]:
+    return step.event.position, step.trigger, step.verdict, step.after, step.findings
+
+
+def _told(step: Step) -> str:
+    said = " ".join(filter(None, (step.code, step.status))) or "its event"
+    state = ", ".join(step.after.values())
+    return f"position {step.event.position} ({said}) {step.verdict}, {state}"

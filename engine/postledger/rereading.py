@@ -1,0 +1,106 @@
+"""Rereading: events that a later vocabulary, or a better reader, places elsewhere.
+
+An event is never changed. Where other definitions place it in another stream, or a body that could
+not be read now can, a new event is appended that says so and refers to the old one for its body. A
+meaning that changes within the stream needs nothing: meanings are derived at each fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from postledger import wire
+from postledger.errors import ReadError
+from postledger.facts import Facts, occurrence
+from postledger.fold import Fact
+from postledger.log.entry import NOWHERE, Entry
+from postledger.log.shapes import Shape, shape_of
+from postledger.log.sqlite import Log, Stored
+from postledger.postback import Postback
+from postledger.vocabulary import Reading
+
+
+@attrs.frozen
+class Moved:
+    """An event that belongs to another stream now: its old position, and the entry to append."""
+
+    position: int
+    entry: Entry
+    trigger: str | None
+    fact: Fact
+
+
+def moved(log: Log, old: Facts, new: Facts) -> dict[tuple[str, str], list[Moved]]:
+    """The events that ``new`` places elsewhere than ``old`` did, by their new stream."""
+    found: dict[tuple[str, str], list[Moved]] = {}
+    for stored in log.of_shapes(_suspects(log, old, new)):
+        for one in _moved(stored, new):
+            if one.entry.stream != stored.stream and not log.is_reread(one.entry):
+                found.setdefault(one.entry.stream, []).append(one)
+    return found
+
+
+def _suspects(log: Log, old: Facts, new: Facts) -> list[int]:
+    """The shapes whose events may be placed elsewhere: of few shapes that is to be asked."""
+    return [
+        shape_id
+        for shape_id, shape in log.all_shapes()
+        if shape.root is None or _placing(old, shape) != _placing(new, shape)
+    ]
+
+
+def _placing(facts: Facts, shape: Shape) -> object:
+    """By which chart and field events of a shape are placed; unequal to all where texts decide."""
+    if facts.is_open(shape):
+        return object()
+    reading = facts.reading(shape, ["?"] * len(shape.fields))
+    return None if reading is None else (reading.chart, reading.key_at)
+
+
+def _moved(stored: Stored, new: Facts) -> Iterator[Moved]:
+    """What an event says, read anew; of a bundle that was unreadable, several."""
+    lexicon = new.definitions.lexicon
+    for postback in _read(stored):
+        reading = lexicon.read(postback)
+        if reading.recognised and reading.chart is not None:
+            shape, values = shape_of(postback, None, stored.content_type, lexicon.words)
+            entry = _entry(stored, postback, reading, shape, values)
+            fact = new.of_entry(entry, stored.position)
+            yield Moved(stored.position, entry, reading.trigger, fact)
+
+
+def _read(stored: Stored) -> list[Postback]:
+    known = None if stored.shape is None else stored.shape.postback(stored.values)
+    if known is not None:
+        return [known]
+    if stored.body_of is not None:
+        return []
+    try:
+        members = wire.read(stored.body, stored.content_type)
+    except ReadError:
+        return []
+    return [member for member in members if isinstance(member, Postback)]
+
+
+def _entry(
+    stored: Stored, postback: Postback, reading: Reading, shape: Shape, values: list[str]
+) -> Entry:
+    when = occurrence(reading, postback)
+    key = NOWHERE[1] if reading.key_at is None else postback.fields[reading.key_at][1]
+    return Entry(
+        received_at=stored.received_at,
+        stream=(reading.chart or NOWHERE[0], key),
+        stream_id=0,
+        occurred_at=when.occurred_at,
+        digest=postback.digest(),
+        flags=when.flags,
+        shape=shape,
+        values=values,
+        content_type=stored.content_type,
+        body=stored.body,
+        whole=False,
+        repeats=None,
+        body_of=stored.position if stored.body_of is None else stored.body_of,
+    )
