@@ -1,4 +1,4 @@
-"""``postledger replay``: build the projection anew from the log."""
+"""``postledger replay``: build the states anew from the log, or see what others would make of it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,117 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import ledger_argument, progress
+from postledger.cli.common import (
+    Record,
+    ledger_argument,
+    output_options,
+    progress,
+    reading,
+    remark,
+    write_records,
+)
+from postledger.compare import Difference
+from postledger.definitions import Definitions, builtin
 from postledger.ledger import Ledger
+
+_TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}
 
 
 @click.command(
     epilog="""\b
-Example:
-  postledger replay deliveries.db"""
+Examples:
+  postledger replay deliveries.db
+  postledger replay deliveries.db --chart my-delivery.toml
+  postledger replay deliveries.db --builtin --adopt"""
 )
 @ledger_argument()
-def replay(ledger: Path) -> None:
+@click.option("--chart", "charts", type=_TOML, multiple=True, help="Compare with this chart.")
+@click.option(
+    "--vocabulary", "words", type=_TOML, multiple=True, help="Compare with this vocabulary."
+)
+@click.option("--builtin", "shipped", is_flag=True, help="Compare with those that ship.")
+@click.option("--adopt", is_flag=True, help="Don't compare: rebuild by them, from now on.")
+@output_options
+def replay(
+    ledger: Path,
+    charts: tuple[Path, ...],
+    words: tuple[Path, ...],
+    shipped: bool,  # noqa: FBT001
+    adopt: bool,  # noqa: FBT001
+    form: str | None,
+) -> None:
     """Build the states anew from the log, beside the live ones, and switch to them.
 
     Other processes may go on recording. Interrupted, it leaves the live states untouched and goes on
-    where it was when it is called again.
+    where it was when it is called again. With --chart, --vocabulary or --builtin it only shows which
+    deliveries would change by those, from what to what, and why, and writes nothing.
     """
+    others = bool(charts or words or shipped)
+    if adopt and not others:
+        raise click.UsageError("--adopt what? Give --chart, --vocabulary or --builtin with it.")
+    if others and not adopt:
+        with reading(ledger) as opened:
+            _compare(opened, _wanted(opened, charts, words, shipped=shipped), form)
+        return
     with Ledger(ledger) as opened:
+        definitions = _wanted(opened, charts, words, shipped=shipped) if adopt else None
         with progress("replay", opened.head()[0]) as advance:
-            opened.rebuild(progress=advance)
-        position = opened.head()[0]
-        click.echo(f"rebuilt at position {position} by {opened.definitions.label}")
+            opened.rebuild(definitions, progress=advance)
+        click.echo(f"rebuilt at position {opened.head()[0]} by {opened.definitions.label}")
+
+
+def _wanted(
+    ledger: Ledger, charts: tuple[Path, ...], words: tuple[Path, ...], *, shipped: bool
+) -> Definitions:
+    return (builtin() if shipped else ledger.definitions).with_files(charts, words)
+
+
+def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:
+    with progress("compare", ledger.head()[0]) as advance:
+        found = ledger.differences(definitions, progress=advance)
+        records = map(_record if form else _row, found)
+        if form:
+            count = write_records(records, form, _COLUMNS)
+        else:
+            listed = list(records)
+            count = len(listed)
+            if listed:
+                write_records(listed, None, _COLUMNS)
+    remark(f"{count} would change by {definitions.label}; nothing was written")
+
+
+def _record(difference: Difference) -> Record:
+    return {
+        "chart": difference.chart,
+        "key": difference.key,
+        "before": None if difference.before is None else difference.before.to_dict(),
+        "after": None if difference.after is None else difference.after.to_dict(),
+        "why": difference.why,
+    }
+
+
+def _row(difference: Difference) -> Record:
+    return {
+        "chart": difference.chart,
+        "key": difference.key,
+        "from": _told(difference, was=True),
+        "to": _told(difference, was=False),
+        "why": difference.why,
+    }
+
+
+def _told(difference: Difference, *, was: bool) -> str:
+    """What a delivery is on one side, as far as the sides differ."""
+    one, other = difference.before, difference.after
+    here, there = (one, other) if was else (other, one)
+    if here is None:
+        return "-"
+    told, against = here.to_dict(), {} if there is None else there.to_dict()
+    names = ("state", "route", *(name for name in told if name not in ("state", "route")))
+    parts = [
+        str(told[name]) if name in ("state", "route") else f"{name} {told[name]}"
+        for name in names
+        if told[name] is not None and told[name] != against.get(name)
+    ]
+    return "; ".join(parts) or "the same"
