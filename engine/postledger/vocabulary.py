@@ -14,44 +14,39 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from postledger.charts import NAME, content_hash, read_toml
-from postledger.errors import DefinitionError
+from postledger.charts import NAME, content_hash, read_toml, version_number
+from postledger.faults import Faults
 from postledger.findings import Finding
 from postledger.postback import Postback, plain
 
 FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 """The fields that a projection carries; a vocabulary says where on the wire they stand."""
 
-_KEYS = {
-    "section",
-    "root",
-    "match",
-    "chart",
-    "key",
-    "requires",
-    "undated",
-    "reason",
-    "means",
-    "evidence",
-}
-
 
 @attrs.frozen
 class Condition:
-    """What one field must be: one of ``texts``, or merely ``present`` or absent."""
+    """What the text of one field must be: one of ``texts``, or (``other``) none of them.
+
+    A field that is missing has the empty text, so that "is there" is "none of: the empty one".
+    ``names`` are its names on the wire, plain.
+    """
 
     names: tuple[str, ...]
-    texts: frozenset[str] | None
-    present: bool = True
+    texts: frozenset[str]
+    other: bool = False
 
     def holds(self, text: str) -> bool:
-        return text in self.texts if self.texts is not None else bool(text) is self.present
+        """Whether the text is as wanted."""
+        return (text in self.texts) is not self.other
 
     def excludes(self, other: Condition) -> bool:
         """Whether no text satisfies both."""
-        if self.texts is not None and other.texts is not None:
-            return not self.texts & other.texts
-        return self.present is not other.present
+        if self.other and other.other:
+            return False
+        if self.other or other.other:
+            wanted, unwanted = (other, self) if self.other else (self, other)
+            return wanted.texts <= unwanted.texts
+        return not self.texts & other.texts
 
 
 @attrs.frozen
@@ -129,19 +124,15 @@ class Vocabulary:
         """Name, version and the start of the hash."""
         return f"{self.name} {self.version} ({self.hash[:8]})"
 
-    def words(self) -> frozenset[str]:
-        """The wire names, plain, of the fields whose text decides over the meaning."""
-        return frozenset(
-            name
-            for entry in self.entries
-            for conditions in (
-                entry.match,
-                *(r.conditions for r in (*entry.means, *entry.evidence)),
-            )
-            for condition in conditions.values()
-            if condition.texts is not None
-            for name in condition.names
-        )
+    def words(self) -> dict[str, frozenset[str]]:
+        """The texts that are asked for, by the plain wire name of their field."""
+        words: dict[str, frozenset[str]] = {}
+        for entry in self.entries:
+            rows = (entry.match, *(row.conditions for row in (*entry.means, *entry.evidence)))
+            for condition in (c for conditions in rows for c in conditions.values()):
+                for name in condition.names:
+                    words[name] = words.get(name, frozenset()) | condition.texts - {""}
+        return {name: texts for name, texts in words.items() if texts}
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means in this vocabulary; unrecognised where no row matches."""
@@ -220,14 +211,17 @@ class Lexicon:
     """Several vocabularies as one, and the readings already looked up.
 
     A postback that two vocabularies recognise is unrecognised: to choose would be a guess.
+    ``words`` are the texts that any of them asks for, by the plain name of the field.
     """
 
     vocabularies: tuple[Vocabulary, ...]
-    words: frozenset[str] = attrs.field(init=False)
+    words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.words = frozenset().union(*(v.words() for v in self.vocabularies))
+        for vocabulary in self.vocabularies:
+            for name, texts in vocabulary.words().items():
+                self.words[name] = self.words.get(name, frozenset()) | texts
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means."""
@@ -241,9 +235,12 @@ class Lexicon:
         return reading
 
     def wording(self, fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str | bool], ...]:
-        """The fields, with the text of the deciding ones and of the others whether they are empty."""
+        """What the reading depends on: of each field the word it is, or else whether it is empty."""
         words = self.words
-        return tuple((path, text if plain(path) in words else bool(text)) for path, text in fields)
+        return tuple(
+            (path, text if text in words.get(plain(path), ()) else bool(text))
+            for path, text in fields
+        )
 
     def _read(self, postback: Postback) -> Reading:
         readings = [vocabulary.read(postback) for vocabulary in self.vocabularies]
@@ -263,28 +260,43 @@ def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str]) -> 
 
 # --- loading ---
 
+_KEYS = {
+    *("section", "root", "match", "chart", "key", "requires", "undated", "reason"),
+    *("means", "evidence"),
+}
+_VOCABULARY_KEYS = {
+    *("name", "version", "title", "roots", "inside", "match", "fields", "timestamps"),
+    "postbacks",
+}
+
+Fields = Mapping[str, tuple[str, ...]]
+"""Our names of the fields, and the plain names that each has on the wire."""
+
 
 def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
-    """Check a vocabulary from its TOML text; raises ``DefinitionError`` with place, fault, mend."""
+    """Check a vocabulary from its TOML text.
+
+    ``where`` names the text in messages. Raises ``DefinitionError`` with all that is wrong: the
+    place, the fault, and what to write instead.
+    """
     data = read_toml(source, where)
-    load = _Loader(where)
-    load.only(data, {"name", "version", "title", "roots", "fields", "timestamps", "postbacks"}, "")
-    if not isinstance(data.get("name"), str) or not NAME.fullmatch(data["name"]):
-        raise load.fault("", f"name is {data.get('name')!r}", "write a name of lower-case letters")
-    if not isinstance(data.get("version"), int):
-        raise load.fault("", f"version is {data.get('version')!r}", "write version = 1")
+    faults = Faults(where)
+    load = _Loader(faults)
+    faults.attempt(faults.only, data, _VOCABULARY_KEYS, "")
+    name = faults.attempt(load.name, data)
+    version = faults.attempt(version_number, data, faults)
+    roots = faults.attempt(load.texts, data.get("roots", []), "", "roots") or ()
     fields = load.fields(data)
-    timestamp, naive = load.timestamps(data, fields)
-    postbacks = data.get("postbacks")
-    if not isinstance(postbacks, list) or not postbacks:
-        raise load.fault("postbacks", "missing", "write [[postbacks]] tables")
-    roots = load.texts(data.get("roots", []), "", "roots")
-    entries = tuple(load.entry(row, n, fields, roots) for n, row in enumerate(postbacks, 1))
-    load.disjoint(entries)
+    timestamp, naive = faults.attempt(load.timestamps, data, fields) or ("", UTC)
+    common = faults.attempt(load.conditions, data.get("match", {}), "match", fields) or {}
+    entries = load.entries(data, fields, roots, common)
+    faults.settle()
+    assert name is not None
+    assert version is not None
     return Vocabulary(
-        name=data["name"],
-        version=data["version"],
-        title=str(data.get("title", data["name"])),
+        name=name,
+        version=version,
+        title=str(data.get("title", name)),
         hash=content_hash(data),
         source=source,
         fields=fields,
@@ -296,157 +308,209 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
 
 @attrs.frozen
 class _Loader:
-    where: str
+    """Loads the parts of a vocabulary; each raises, or notes, what is wrong with its part."""
 
-    def fault(self, table: str, fault: str, mend: str) -> DefinitionError:
-        place = f"{self.where}: {table}: " if table else f"{self.where}: "
-        return DefinitionError(f"{place}{fault}; {mend}")
+    faults: Faults
 
-    def only(self, data: Mapping[str, Any], known: set[str], table: str) -> None:
-        for key in data:
-            if key not in known:
-                raise self.fault(
-                    table, f"unknown key {key!r}", f"the keys are {', '.join(sorted(known))}"
-                )
+    def name(self, data: Mapping[str, Any]) -> str:
+        name = data.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise self.faults("", f"name is {name!r}", "write a name of lower-case letters")
+        return name
 
     def texts(self, value: Any, table: str, what: str) -> tuple[str, ...]:
         listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise self.fault(table, f"{what} is {value!r}", "write a text or a list of texts")
+            raise self.faults(table, f"{what} is {value!r}", "write a text or a list of texts")
         return tuple(listed)
 
     def fields(self, data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """The names on the wire of each field; one inside another element is told by its path."""
         listed = data.get("fields")
         if not isinstance(listed, dict) or not listed:
-            raise self.fault(
-                "fields", "missing", 'write [fields] with our_name = "NAME ON THE WIRE"'
-            )
-        fields = {
-            ours: tuple(plain(name) for name in self.texts(wire, "fields", ours))
-            for ours, wire in listed.items()
-        }
+            mend = 'write [fields] with our_name = "NAME ON THE WIRE"'
+            self.faults.note("fields", "missing", mend)
+            return {}
+        inside = self.faults.attempt(self.texts, data.get("inside", []), "", "inside") or ()
+        prefixes = ("", *(f"{plain(container)}/" for container in inside))
+        fields: dict[str, tuple[str, ...]] = {}
+        for ours, wire in listed.items():
+            texts = self.faults.attempt(self.texts, wire, "fields", ours) or ()
+            fields[ours] = tuple(prefix + plain(name) for prefix in prefixes for name in texts)
+        self.one_meaning(fields)
+        return fields
+
+    def one_meaning(self, fields: Fields) -> None:
         taken: dict[str, str] = {}
         for ours, wire in fields.items():
             for name in wire:
                 if name in taken:
                     fault = f"{name!r} stands for {taken[name]!r} and for {ours!r}"
-                    raise self.fault("fields", fault, "a wire name has one meaning")
+                    self.faults.note("fields", fault, "give each name on the wire one meaning")
+                    break
                 taken[name] = ours
-        return fields
 
-    def timestamps(self, data: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str, tzinfo]:
+    def timestamps(self, data: Mapping[str, Any], fields: Fields) -> tuple[str, tzinfo]:
         row = data.get("timestamps", {})
-        self.only(row, {"field", "naive"}, "timestamps")
+        if not isinstance(row, dict):
+            raise self.faults("timestamps", f"is {row!r}", 'write [timestamps] and field = "…"')
+        self.faults.only(row, {"field", "naive"}, "timestamps")
         field = row.get("field", "timestamp")
         if "field" in row and field not in fields:
-            raise self.fault("timestamps", f"field {field!r} is unknown", "name it in [fields]")
+            raise self.faults("timestamps", f"field {field!r} is unknown", "name it in [fields]")
         zone = row.get("naive", "UTC")
         try:
             return field, UTC if zone == "UTC" else ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, TypeError):
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             mend = 'write a zone such as "UTC" or "America/New_York"'
-            raise self.fault("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+
+    def entries(
+        self,
+        data: Mapping[str, Any],
+        fields: Fields,
+        roots: Sequence[str],
+        common: Mapping[str, Condition],
+    ) -> tuple[Entry, ...]:
+        """The entries; those that are right are held against each other."""
+        rows = data.get("postbacks")
+        if not isinstance(rows, list) or not rows:
+            self.faults.note("postbacks", "missing", "write [[postbacks]] tables")
+            return ()
+        entries = [
+            self.faults.attempt(self.entry, row, number, fields, roots, common)
+            for number, row in enumerate(rows, 1)
+        ]
+        good = tuple(entry for entry in entries if entry is not None)
+        self.disjoint(good)
+        return good
 
     def entry(
         self,
         row: Any,
         number: int,
-        fields: Mapping[str, tuple[str, ...]],
+        fields: Fields,
         roots: Sequence[str],
+        common: Mapping[str, Condition],
     ) -> Entry:
         section = str(row.get("section", "")) if isinstance(row, dict) else ""
         place = f"postbacks[{number}]" + (f" ({section})" if section else "")
         if not isinstance(row, dict):
-            raise self.fault(place, "no table", "write [[postbacks]] tables")
-        self.only(row, _KEYS, place)
-        chart, key = row.get("chart"), row.get("key")
-        if (chart is None) is not (key is None):
-            raise self.fault(place, "chart or key is missing", "write both, or neither")
-        requires = self.known(row.get("requires", []), place, "requires", fields)
-        if key is not None:
-            self.known([key], place, "key", fields)
-        means = self.rows(row, "means", place, fields)
-        if means and chart is None:
-            raise self.fault(place, "means without a chart", 'write chart = "…" and key = "…"')
+            raise self.faults(place, "no table", "write [[postbacks]] tables")
+        self.faults.only(row, _KEYS, place)
         if "match" not in row and "root" not in row:
-            raise self.fault(place, "matches everything", "write match = { … } or root = …")
+            raise self.faults(place, "matches everything", "write match = { … } or root = …")
+        chart, key = self.home(row, place, fields)
+        roots = self.texts(row.get("root", list(roots)), place, "root")
+        match = self.conditions(row.get("match", {}), f"{place}.match", fields)
+        for name in match.keys() & common.keys():
+            mend = "leave it out here, or leave it out of the match that all share"
+            raise self.faults(f"{place}.match", f"{name!r} stands in the shared match too", mend)
+        match = {**common, **match}
+        means = self.rows(row, "means", place, fields, match)
+        if means and chart is None:
+            mend = 'write chart = "…" and key = "…"'
+            raise self.faults(place, "means without a chart", mend)
         return Entry(
             place=place,
             section=section,
-            roots=frozenset(
-                plain(r) for r in self.texts(row.get("root", list(roots)), place, "root")
-            ),
-            match=self.conditions(row.get("match", {}), f"{place}.match", fields),
+            roots=frozenset(map(plain, roots)),
+            match=match,
             chart=chart,
             key=key,
-            requires=requires,
-            undated=bool(row.get("undated", False)),
+            requires=self.known(row.get("requires", []), place, "requires", fields),
+            undated=self.faults.flag(row, "undated", place),
             reason=self.known(row.get("reason", _reason(fields)), place, "reason", fields),
             means=means,
-            evidence=self.rows(row, "evidence", place, fields),
+            evidence=self.rows(row, "evidence", place, fields, match),
         )
 
-    def known(
-        self, value: Any, place: str, what: str, fields: Mapping[str, Any]
-    ) -> tuple[str, ...]:
+    def home(
+        self, row: Mapping[str, Any], place: str, fields: Fields
+    ) -> tuple[str | None, str | None]:
+        """The chart and the key field, both or neither."""
+        chart, key = row.get("chart"), row.get("key")
+        if chart is None and key is None:
+            return None, None
+        if not isinstance(chart, str) or not isinstance(key, str):
+            mend = 'write both, chart = "…" and key = "…", or neither'
+            raise self.faults(place, "chart or key is missing", mend)
+        self.known([key], place, "key", fields)
+        return chart, key
+
+    def known(self, value: Any, place: str, what: str, fields: Fields) -> tuple[str, ...]:
         names = self.texts(value, place, what)
         for name in names:
             if name not in fields:
                 mend = f"the fields are {', '.join(fields)}"
-                raise self.fault(place, f"{what} names the unknown field {name!r}", mend)
+                raise self.faults(place, f"{what} names the unknown field {name!r}", mend)
         return names
 
-    def conditions(
-        self, row: Any, place: str, fields: Mapping[str, tuple[str, ...]]
-    ) -> dict[str, Condition]:
+    def conditions(self, row: Any, place: str, fields: Fields) -> dict[str, Condition]:
         if not isinstance(row, dict):
-            raise self.fault(place, f"is {row!r}", 'write { field = "text" } or { field = true }')
+            mend = 'write { field = "text" } or { field = true }'
+            raise self.faults(place, f"is {row!r}", mend)
         self.known(list(row), place, "a condition", fields)
         return {name: self.condition(value, place, fields[name]) for name, value in row.items()}
 
     def condition(self, value: Any, place: str, names: tuple[str, ...]) -> Condition:
         if isinstance(value, bool):
-            return Condition(names, None, value)
-        return Condition(names, frozenset(self.texts(value, place, "a condition")))
+            return Condition(names, frozenset({""}), other=value)
+        other = isinstance(value, dict)
+        if other and value.keys() != {"not"}:
+            raise self.faults(place, f"a condition is {value!r}", 'write { not = "text" }')
+        texts = self.texts(value["not"] if other else value, place, "a condition")
+        if not texts:
+            raise self.faults(place, "a condition lists no text", "list one, or leave it out")
+        return Condition(names, frozenset(texts), other)
 
     def rows(
-        self, entry: Mapping[str, Any], what: str, place: str, fields: Mapping[str, Any]
+        self,
+        entry: Mapping[str, Any],
+        what: str,
+        place: str,
+        fields: Fields,
+        match: Mapping[str, Condition],
     ) -> tuple[Row, ...]:
         listed = entry.get(what, [])
         if not isinstance(listed, list) or (what == "means" and "means" not in entry):
-            raise self.fault(place, f"{what} is missing or no list", f"write {what} = [ … ]")
+            raise self.faults(place, f"{what} is missing or no list", f"write {what} = [ … ]")
         rows = tuple(
-            self.row(row, f"{place}.{what}[{number}]", fields)
+            self.row(row, f"{place}.{what}[{number}]", fields, match)
             for number, row in enumerate(listed, 1)
         )
         for first, second in _pairs(rows):
             if not _exclude(rows[first].conditions, rows[second].conditions):
-                raise self.fault(
+                raise self.faults(
                     f"{place}.{what}",
                     f"rows {first + 1} and {second + 1} match the same postback",
                     "add a condition in which they differ",
                 )
         return rows
 
-    def row(self, row: Any, place: str, fields: Mapping[str, Any]) -> Row:
+    def row(self, row: Any, place: str, fields: Fields, match: Mapping[str, Condition]) -> Row:
         if not isinstance(row, dict) or not isinstance(row.get("trigger"), str):
-            raise self.fault(place, "no trigger", 'write { status = "…", trigger = "…" }')
+            raise self.faults(place, "no trigger", 'write { status = "…", trigger = "…" }')
         rest = {key: value for key, value in row.items() if key != "trigger"}
-        return Row(self.conditions(rest, place, fields), row["trigger"])
+        conditions = self.conditions(rest, place, fields)
+        if _exclude(conditions, match):
+            mend = "change its conditions or leave the row out"
+            raise self.faults(place, "no postback that the entry matches is like this", mend)
+        return Row(conditions, row["trigger"])
 
     def disjoint(self, entries: Sequence[Entry]) -> None:
         for first, second in _pairs(entries):
             one, other = entries[first], entries[second]
             apart = one.roots and other.roots and not one.roots & other.roots
             if not apart and not _exclude(one.match, other.match):
-                raise self.fault(
+                self.faults.note(
                     one.place,
                     f"matches the same postbacks as {other.place}",
                     "add a condition to match in which they differ",
                 )
 
 
-def _reason(fields: Mapping[str, Any]) -> list[str]:
+def _reason(fields: Fields) -> list[str]:
     return ["status_details"] if "status_details" in fields else []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 import attrs
 
@@ -19,7 +19,6 @@ from postledger.postback import Postback, plain
 _LEAF = re.compile(r"<([A-Za-z_][\w.-]*)(?:\s[^<>]*)?>([^<>&]*)</\1\s*>")
 _JSON_LEAF = re.compile(r'"([^"\\]*)"\s*:\s*"([^"\\]*)"')
 _SENDING = re.compile(r"(?!xmlns|xsi:)", re.IGNORECASE)
-_LONGEST_WORD = 64
 
 
 @attrs.frozen
@@ -63,15 +62,19 @@ def unreadable(content_type: str | None) -> Shape:
 
 
 def shape_of(
-    postback: Postback, body: bytes | None, content_type: str | None, words: Set[str]
+    postback: Postback,
+    body: bytes | None,
+    content_type: str | None,
+    words: Mapping[str, Set[str]],
 ) -> tuple[Shape, list[str]]:
     """The shape of a postback and its varying texts.
 
-    ``words`` are the plain names of the fields whose text decides over the meaning: it becomes part
-    of the shape. ``body`` is ``None`` for a member of a bundle, whose body is kept elsewhere.
+    ``words`` are the texts that decide over the meaning, by the plain names of their fields: such a
+    text becomes part of the shape, which so are no more than there are ways to say something.
+    ``body`` is ``None`` for a member of a bundle, whose body is kept elsewhere.
     """
     fields = tuple(
-        (path, text if not text or (len(text) <= _LONGEST_WORD and plain(path) in words) else None)
+        (path, text if not text or text in words.get(plain(path), ()) else None)
         for path, text in postback.fields
     )
     values = [
