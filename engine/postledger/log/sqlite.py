@@ -45,25 +45,25 @@ class Stored:
         """The content type as received."""
         return self.shape.content_type if self.shape else None
 
+    def head(self) -> list[str | int | None]:
+        """All that the chain covers of the event beside its body, ready for JSON."""
+        chart, key = self.stream
+        return [
+            self.position,
+            self.received_at,
+            self.content_type,
+            chart,
+            key,
+            self.occurred_at,
+            self.digest.hex(),
+            self.flags,
+            self.repeats,
+            self.body_of,
+        ]
+
     def link(self, previous: bytes) -> bytes:
         """What the chain's value must be here, when ``previous`` is the one before."""
-        chart, key = self.stream
-        return link(
-            previous,
-            [
-                self.position,
-                self.received_at,
-                self.content_type,
-                chart,
-                key,
-                self.occurred_at,
-                self.digest.hex(),
-                self.flags,
-                self.repeats,
-                self.body_of,
-            ],
-            self.body,
-        )
+        return link(previous, self.head(), self.body)
 
 
 class Log:
