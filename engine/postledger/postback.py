@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import blake2b
 
 import attrs
-
-_SPACE = re.compile(r"\s+")
 
 
 def plain(name: str) -> str:
@@ -39,12 +36,14 @@ class Postback:
     def digest(self) -> bytes:
         """The identity of what is said: 16 bytes over the canonical fields.
 
-        White space, empty fields, the order of the fields, the case of names and the attributes of
-        the message's element don't count, so that a postback sent again has the digest of the
-        first whatever its ``created`` says.
+        White space around texts, empty fields, the order of the fields, the case of names and the
+        attributes of the message's element don't count, so that a postback sent again has the
+        digest of the first whatever its ``created`` says. All that the meaning depends on counts:
+        which of two postbacks of one digest came first must not matter.
         """
-        said = sorted((plain(path), _SPACE.sub(" ", text)) for path, text in self.fields if text)
+        said = sorted((plain(path), text) for path, text in self.fields if text)
         # With the lengths written out no two sets of fields have the same canonical form.
         pairs = (f"{len(name)}:{name}{len(text)}:{text}" for name, text in said)
-        canonical = "".join([plain(self.root), "\n", *pairs])
+        mended = "*" if self.repaired else ""
+        canonical = "".join([plain(self.root), mended, "\n", *pairs])
         return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()
