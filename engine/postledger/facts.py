@@ -18,7 +18,7 @@ import attrs
 from postledger.definitions import Definitions, Effect
 from postledger.findings import Finding
 from postledger.fold import REASON, UNDATED, UNHEARD, Fact
-from postledger.log.entry import Entry
+from postledger.log.entry import IMPORTED, Entry
 from postledger.log.shapes import Shape
 from postledger.log.sqlite import Log, Stored
 from postledger.postback import Postback, plain
@@ -172,7 +172,9 @@ class Facts:
     def __init__(self, log: Log, definitions: Definitions) -> None:
         self._log = log
         self.definitions = definitions
-        self._moulds: dict[int, Mould | None] = {}
+        self._moulds: dict[int, Mould] = {}
+        self._open: dict[int, tuple[tuple[int, frozenset[str]], ...]] = {}
+        self._open_moulds: dict[tuple[int, tuple[str | None, ...]], Mould] = {}
 
     def reading(self, shape: Shape | None, values: list[str]) -> Reading | None:
         """What an event of that shape and those texts means; ``None`` for an unreadable one."""
@@ -183,14 +185,14 @@ class Facts:
         """The fact of an event as the log has it."""
         assert stored.shape is not None
         event = (stored.occurred_at, stored.digest, stored.position, stored.received_at)
-        fact = self._made(stored.shape, stored.values, event, stored.flags)
+        fact = self._made(stored.shape, stored.values, event, stored.flags & (IMPORTED - 1))
         return _of_chart([fact], stored.stream[0])[0]
 
     def of_entry(self, entry: Entry, position: int) -> Fact:
         """The fact of an entry, as if it were at a position."""
         assert entry.shape is not None
         event = (entry.occurred_at, entry.digest, position, entry.received_at)
-        return self._made(entry.shape, entry.values or [], event, entry.flags)
+        return self._made(entry.shape, entry.values or [], event, entry.flags & (IMPORTED - 1))
 
     def is_open(self, shape: Shape) -> bool:
         """Whether texts that the shape leaves open decide over the meaning.
@@ -227,22 +229,31 @@ class Facts:
     def _fact(self, row: tuple[int, int, bytes, int, int, int, str, int]) -> Fact:
         _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
         values = json.loads(fields)
-        try:
-            mould = self._moulds[shape_id]
-        except KeyError:
-            mould = self._moulds[shape_id] = self._pinned(self._log.shape(shape_id))
-        if mould is not None:
-            return mould.fact(occurred_at, digest, position, received_at, values, flags)
-        event = (occurred_at, digest, position, received_at)
-        return self._made(self._log.shape(shape_id), values, event, flags)
+        mould = self._moulds.get(shape_id) or self._mould_of(shape_id, values)
+        return mould.fact(occurred_at, digest, position, received_at, values, flags)
 
-    def _pinned(self, shape: Shape) -> Mould | None:
-        """The mould of a shape, where all texts that decide over the meaning are the shape's own."""
-        if self.is_open(shape):
-            return None
-        reading = self.reading(shape, ["?"] * len(shape.fields))
-        assert reading is not None
-        return _mould(self.definitions, reading, shape)
+    def _mould_of(self, shape_id: int, values: list[str]) -> Mould:
+        """The mould of a shape and of the words that an event has where the shape is open."""
+        shape = self._log.shape(shape_id)
+        if shape_id not in self._open:
+            self._open[shape_id] = self._deciding(shape)
+        words = tuple(
+            values[at] if values[at] in texts else None for at, texts in self._open[shape_id]
+        )
+        mould = self._open_moulds.get((shape_id, words))
+        if mould is None:
+            reading = self.reading(shape, values)
+            assert reading is not None
+            mould = self._open_moulds[shape_id, words] = _mould(self.definitions, reading, shape)
+        if not words:
+            self._moulds[shape_id] = mould
+        return mould
+
+    def _deciding(self, shape: Shape) -> tuple[tuple[int, frozenset[str]], ...]:
+        """The indexes of the values that decide over the meaning, and the texts asked of them."""
+        words = self.definitions.lexicon.words
+        paths = [plain(path) for path, text in shape.fields if text is None]
+        return tuple((at, words[path]) for at, path in enumerate(paths) if path in words)
 
     def _made(
         self, shape: Shape, values: list[str], event: tuple[int, bytes, int, int], flags: int
@@ -285,5 +296,5 @@ def repeats(
 
 _SELECT = (
     "SELECT e.stream_id, e.occurred_at, e.digest, e.position, e.received_at, e.shape_id, e.fields,"
-    " e.flags FROM events e INDEXED BY events_fold"
+    f" e.flags & {IMPORTED - 1} FROM events e INDEXED BY events_fold"
 )

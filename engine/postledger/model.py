@@ -16,12 +16,14 @@ from postledger.times import iso
 class Receipt:
     """One HTTP request body as it was received, byte for byte.
 
-    ``received_at`` is an aware datetime; ``None`` means the moment of recording.
+    ``received_at`` is an aware datetime; ``None`` means the moment of recording. ``imported`` tells
+    that a file states the time of reception, and this ledger didn't witness it.
     """
 
     body: bytes
     content_type: str | None = None
     received_at: datetime | None = None
+    imported: bool = False
 
 
 @attrs.frozen
@@ -32,6 +34,8 @@ class Event:
     ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no readable one). ``kind`` is
     ``postback``, ``unrecognised`` (readable, but not known to the vocabulary) or ``unreadable``
     (``problem`` says why). ``repeats`` is the position of the event that this one repeats.
+    ``imported`` tells that a file stated ``received_at``. ``body_of`` is the position of the event
+    that holds the body, where one body gave several events or was read again later.
     ``key`` is the TRACKINGID or MMSID as ``chart`` wants it. ``hash`` is the value of the hash chain
     at this position: it covers all that the event says and all events before it.
     """
@@ -47,6 +51,8 @@ class Event:
     postback: Postback | None = attrs.field(repr=False)
     problem: str | None
     repeats: int | None
+    imported: bool
+    body_of: int | None
     digest: bytes = attrs.field(repr=False)
     hash: bytes = attrs.field(repr=False)
 
@@ -173,6 +179,55 @@ class Recorded:
     verdict: str
     delivery: Delivery | None
     others: tuple[Recorded, ...] = ()
+
+
+@attrs.frozen
+class StateChanged:
+    """One event that changed the state of a delivery.
+
+    ``before`` and ``after`` are the states by region as they were known before and after the event
+    was recorded (``before`` is ``None`` where no event had told of the delivery yet), ``delivery`` is
+    the delivery as known after it.
+    """
+
+    delivery: Delivery
+    before: Mapping[str, str] | None
+    after: Mapping[str, str]
+    event: Event
+
+    @property
+    def position(self) -> int:
+        """The position of the event in the log: what a handler stores to be exactly once."""
+        return self.event.position
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change as JSON has it."""
+        return {
+            "position": self.position,
+            "received_at": iso(self.event.received_at),
+            "occurred_at": iso(self.event.occurred_at),
+            "before": None if self.before is None else dict(self.before),
+            "after": dict(self.after),
+            "delivery": self.delivery.to_dict(),
+        }
+
+
+@attrs.frozen
+class Change:
+    """One event as a projection is told of it, whatever the event is.
+
+    ``before`` and ``after`` are its delivery as known before and after it was recorded: both ``None``
+    where the event belongs to no delivery, equal where it changed nothing.
+    """
+
+    event: Event
+    before: Delivery | None
+    after: Delivery | None
+
+    @property
+    def position(self) -> int:
+        """The position of the event in the log."""
+        return self.event.position
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from postledger.definitions import Definitions
 from postledger.errors import ReadError
 from postledger.facts import Occurrence, occurrence
 from postledger.fold import UNDATED
-from postledger.log.entry import NOWHERE, Entry
+from postledger.log.entry import IMPORTED, NOWHERE, Entry
 from postledger.log.shapes import Shape, shape_of, unreadable
 from postledger.log.sqlite import Head, Log
 from postledger.model import Receipt
@@ -170,7 +170,7 @@ def _entry(
         stream_id=stream_id,
         occurred_at=said.when.occurred_at,
         digest=said.digest,
-        flags=said.when.flags,
+        flags=said.when.flags | (IMPORTED if receipt.imported else 0),
         shape=said.shape,
         values=said.values,
         content_type=receipt.content_type,

@@ -15,7 +15,7 @@ from postledger import wire
 from postledger.errors import ReadError
 from postledger.facts import Facts, occurrence
 from postledger.fold import Fact
-from postledger.log.entry import NOWHERE, Entry
+from postledger.log.entry import IMPORTED, NOWHERE, Entry
 from postledger.log.shapes import Shape, shape_of
 from postledger.log.sqlite import Log, Stored
 from postledger.postback import Postback
@@ -95,7 +95,7 @@ def _entry(
         stream_id=0,
         occurred_at=when.occurred_at,
         digest=postback.digest(),
-        flags=when.flags,
+        flags=when.flags | (stored.flags & IMPORTED),
         shape=shape,
         values=values,
         content_type=stored.content_type,

@@ -10,7 +10,7 @@ from postledger.errors import IntegrityError
 from postledger.facts import EVERYTHING, Bounds, Facts
 from postledger.findings import Finding, names
 from postledger.fold import UNDATED, Fact, Noted, Tally, advance
-from postledger.log.entry import NOWHERE
+from postledger.log.entry import IMPORTED, NOWHERE
 from postledger.log.sqlite import Log, Stored
 from postledger.model import Content, Delivery, Event, Step
 from postledger.times import moment
@@ -34,6 +34,8 @@ def event_of(stored: Stored, facts: Facts) -> Event:
         postback=postback,
         problem=stored.values[0] if reading is None else None,
         repeats=stored.repeats,
+        imported=bool(stored.flags & IMPORTED),
+        body_of=stored.body_of,
         digest=stored.digest,
         hash=stored.chain,
     )

@@ -12,6 +12,7 @@ from postledger.cli.charts import charts
 from postledger.cli.common import Commands
 from postledger.cli.deliveries import deliveries
 from postledger.cli.events import events
+from postledger.cli.export import export
 from postledger.cli.ingest import ingest
 from postledger.cli.replay import replay
 from postledger.cli.show import show
@@ -28,5 +29,5 @@ def main() -> None:
     """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
 
 
-for command in (ingest, show, deliveries, events, replay, verify, charts):
+for command in (ingest, show, deliveries, events, replay, verify, export, charts):
     main.add_command(command)

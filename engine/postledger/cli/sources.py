@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
-import json
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 import attrs
 
+from postledger.errors import PostledgerError
+from postledger.interchange import read_parquet, receipt_of
 from postledger.model import Receipt
-from postledger.times import parse_moment
+from postledger.packed import open_packed, plain_suffix
 
 LARGEST_BODY = 64 << 20
 """Bytes of the largest body that is recorded from a file: what is larger is no postback."""
@@ -60,23 +58,32 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _of_file(path: Path) -> Iterator[Found | Unfit]:
-    packed = path.suffix == ".gz"
-    suffix = Path(path.stem).suffix if packed else path.suffix
+    suffix = plain_suffix(path)
     try:
-        with gzip.open(path) if packed else path.open("rb") as opened:
-            file = cast(IO[bytes], opened)
+        if suffix == ".parquet":
+            for number, receipt in enumerate(read_parquet(path), 1):
+                yield _found(receipt, f"{path}:{number}")
+            return
+        with open_packed(path, "rb") as file:
             if suffix in _LINES:
                 yield from _of_lines(file, str(path))
             else:
-                yield _whole(file, str(path), _CONTENT_TYPES.get(suffix))
+                yield _fit(file.read(LARGEST_BODY + 1), str(path), _CONTENT_TYPES.get(suffix))
     except (OSError, EOFError, zlib.error) as error:
         yield Unfit(str(path), getattr(error, "strerror", None) or str(error))
+    except PostledgerError as error:
+        yield Unfit(str(path), str(error))
+    except Exception as error:
+        # zstd has an error class of its own, in whichever module it comes from.
+        if type(error).__name__ != "ZstdError":
+            raise
+        yield Unfit(str(path), str(error))
 
 
 def _of_stdin(stdin: IO[bytes]) -> Iterator[Found | Unfit]:
     """One body, or the lines that ``export`` writes: the first line tells."""
     first = stdin.readline(LARGEST_BODY + 1)
-    if _said(first) is not None:
+    if receipt_of(first) is not None:
         yield _of_line(first, "-:1")
         yield from _of_lines(stdin, "-", 2)
     else:
@@ -84,14 +91,10 @@ def _of_stdin(stdin: IO[bytes]) -> Iterator[Found | Unfit]:
         yield _fit(body, "-", None)
 
 
-def _whole(file: IO[bytes], where: str, content_type: str | None) -> Found | Unfit:
-    return _fit(file.read(LARGEST_BODY + 1), where, content_type)
-
-
 def _fit(body: bytes, where: str, content_type: str | None) -> Found | Unfit:
     if len(body) > LARGEST_BODY:
         return Unfit(where, f"larger than {LARGEST_BODY} bytes")
-    return Found(body, content_type, None, where)
+    return Found(body, content_type, where=where)
 
 
 def _of_lines(file: IO[bytes], where: str, number: int = 1) -> Iterator[Found | Unfit]:
@@ -107,26 +110,8 @@ def _of_lines(file: IO[bytes], where: str, number: int = 1) -> Iterator[Found | 
 
 def _of_line(line: bytes, where: str) -> Found:
     """The receipt that a line describes; any other line is a body itself."""
-    said = _said(line)
-    if said is None:
-        return Found(line.strip(), None, None, where)
-    body, content_type, received_at = said
-    return Found(body, content_type, received_at, where)
+    return _found(receipt_of(line) or Receipt(line.strip()), where)
 
 
-def _said(line: bytes) -> tuple[bytes, str | None, Any] | None:
-    """Body, content type and reception of a line of ``export``; ``None`` where it is none."""
-    try:
-        data = json.loads(line)
-        if not isinstance(data, dict):
-            return None
-        if "body_base64" in data:
-            body = base64.b64decode(data["body_base64"], validate=True)
-        else:
-            body = data["body"].encode()
-        content_type, received_at = data.get("content_type"), data.get("received_at")
-        if content_type is not None and not isinstance(content_type, str):
-            return None
-        return body, content_type, None if received_at is None else parse_moment(received_at)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, binascii.Error):
-        return None
+def _found(receipt: Receipt, where: str) -> Found:
+    return Found(**attrs.asdict(receipt, recurse=False), where=where)

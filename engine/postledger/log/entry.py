@@ -46,5 +46,8 @@ class Entry(NamedTuple):
         ]
 
 
+IMPORTED = 1 << 16
+"""The flag of an event whose time of reception a file stated; the bits below it are findings."""
+
 NOWHERE = ("", "")
 """The stream of events that belong to no stream."""

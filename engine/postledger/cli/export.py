@@ -1,0 +1,52 @@
+"""``postledger export``: the log as a file that any ledger can ingest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from postledger.cli.common import ledger_argument, progress, reading, remark
+from postledger.interchange import exported, line_of, write_parquet
+from postledger.ledger import Ledger
+from postledger.packed import open_packed, plain_suffix
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger export deliveries.db deliveries.jsonl.gz
+  postledger export deliveries.db deliveries.parquet
+  postledger export deliveries.db - | postledger ingest copy.db -"""
+)
+@ledger_argument()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Those behind that position.")
+def export(ledger: Path, file: Path, after: int) -> None:
+    """Write each receipt with its time of reception: .jsonl or .parquet; .gz and .zst are packed.
+
+    To ingest it gives a ledger with the same states, findings and times.
+    """
+    suffix = plain_suffix(file)
+    if str(file) != "-" and suffix not in (".jsonl", ".ndjson", ".parquet"):
+        raise click.BadParameter(f"{file}: name it .jsonl or .parquet", param_hint="FILE")
+    with reading(ledger) as opened:
+        if suffix == ".parquet":
+            count = write_parquet(opened.events(after), file)
+        else:
+            count = _write_lines(opened, file, after)
+        position, head = opened.head()
+    remark(f"{count} receipts, anchor {position}:{head}")
+
+
+def _write_lines(ledger: Ledger, file: Path, after: int) -> int:
+    count = 0
+    out = sys.stdout.buffer if str(file) == "-" else open_packed(file, "wb")
+    with progress("export", ledger.head()[0] - after) as advance:
+        for count, event in enumerate(exported(ledger.events(after)), 1):
+            out.write(line_of(event))
+            if count % 1_000 == 0:
+                advance(1_000)
+    out.flush() if out is sys.stdout.buffer else out.close()
+    return count
