@@ -1,0 +1,1 @@
+"""Benchmarks: Postledger beside its peers on the same events; run ``python -m benchmarks``."""

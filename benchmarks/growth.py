@@ -1,0 +1,114 @@
+"""Growth: one ledger filled from ten thousand to millions of events, and measured on the way."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import attrs
+
+from benchmarks.figures import fold
+from benchmarks.measure import Figure, bound, file_bytes, peak_megabytes, stopwatch
+from benchmarks.memory import ACTIONS
+from benchmarks.postbacks import receipts
+from postledger import Ledger
+
+_STEPS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000)
+_PIECE = 20_000
+_ASKED = 500
+
+
+@attrs.frozen
+class Stage:
+    """What was measured at one size: rates in events/s, one delivery's state in microseconds.
+
+    ``memory`` is the peak of each action in megabytes; it is taken at the ends only.
+    """
+
+    events: int
+    ingest: float
+    fold: float
+    delivery: float
+    bytes_per_event: float
+    memory: dict[str, float]
+
+
+def grow(path: Path, events: int) -> Iterator[Stage]:
+    """Fill a ledger up to so many events; gives a stage at each size."""
+    traffic = receipts(seed=7)
+    sizes = sorted({size for size in _STEPS if size < events} | {events})
+    compared = {min(sizes, key=lambda size: abs(size - 100_000)), events}
+    done = 0
+    for size in sizes:
+        spent = 0.0
+        began = done
+        with Ledger(path) as ledger:
+            while done < size:
+                piece = list(islice(traffic, min(_PIECE, size - done)))
+                with stopwatch() as elapsed:
+                    done = ledger.record_many(piece).position
+                    spent += elapsed()
+            with stopwatch() as elapsed:
+                folded = fold(ledger) / elapsed()
+            delivery = _one_delivery(ledger, size)
+        memory = {a: peak_megabytes(a, path) for a in ACTIONS} if size in compared else {}
+        yield Stage(size, (size - began) / spent, folded, delivery, file_bytes(path) / size, memory)
+
+
+def _one_delivery(ledger: Ledger, events: int) -> float:
+    """The median time of the state of one delivery, at random, in microseconds."""
+    rng = random.Random(events)
+    with ledger._read() as reader:
+        newest = reader.log.db.execute("SELECT max(id) FROM streams").fetchone()[0]
+        wanted = [rng.randint(1, newest) for _ in range(_ASKED)]
+        sql = "SELECT key FROM streams WHERE id = ? AND chart = 'delivery'"
+        keys = [row[0] for i in wanted for row in reader.log.db.execute(sql, (i,))]
+    times = []
+    for key in keys:
+        began = time.perf_counter()
+        ledger.delivery(key)
+        times.append(time.perf_counter() - began)
+    return sorted(times)[len(times) // 2] * 1e6
+
+
+def figures(stages: list[Stage]) -> Iterator[Figure]:
+    """The figures that the stages give."""
+    for stage in stages:
+        if stage.events >= 100_000:
+            yield bound(f"one delivery at {stage.events:,}", stage.delivery, "µs", 1000)
+    compared = [stage for stage in stages if stage.memory]
+    if len(compared) == 2:
+        small, large = compared
+        for action in small.memory:
+            name = f"memory of {action}, {small.events:,} to {large.events:,}"
+            more = large.memory[action] - small.memory[action]
+            yield Figure(f"peak of {action} at {large.events:,}", large.memory[action], "MB")
+            yield bound(name, more, "MB more", 50)
+
+
+def plot(stages: list[Stage], path: Path) -> None:
+    """Draw the growth: rates, time of one delivery, and size over the number of events."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "postledger"
+    from matplotlib import pyplot
+
+    figure, (rates, times, sizes) = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    events = [stage.events for stage in stages]
+    rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold")
+    rates.plot(events, [stage.ingest / 1e3 for stage in stages], "o-", label="bulk ingest")
+    rates.set(title="Thousand events a second", ylim=(0, None))
+    rates.legend()
+    times.plot(events, [stage.delivery for stage in stages], "o-")
+    times.set(title="State of one delivery, µs", ylim=(0, None))
+    sizes.plot(events, [stage.bytes_per_event for stage in stages], "o-")
+    sizes.set(title="Bytes an event", ylim=(0, None))
+    for axis in (rates, times, sizes):
+        axis.set_xscale("log")
+        axis.set_xlabel("events in the ledger")
+        axis.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
