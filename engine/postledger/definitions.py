@@ -6,7 +6,7 @@ alone, years later, whatever Postledger ships by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import attrs
 
-from postledger.charts import Statechart, load_chart
+from postledger.charts import Statechart, load_chart, read_toml
 from postledger.errors import DefinitionError
+from postledger.faults import Faults
 from postledger.findings import Finding
 from postledger.vocabulary import Lexicon, Reading, Vocabulary, load_vocabulary
 
@@ -98,42 +99,40 @@ class Definitions:
         self, charts: Iterable[str | Path] = (), vocabularies: Iterable[str | Path] = ()
     ) -> Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
-        loaded = [load_chart(_text(path), where=str(path)) for path in charts]
-        words = [load_vocabulary(_text(path), where=str(path)) for path in vocabularies]
+        loaded = [load_chart(_text(Path(path)), where=str(path)) for path in charts]
+        words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabularies]
         replaced = {c.name: c for c in (*self.charts.values(), *loaded)}
         spoken = {v.name: v for v in (*self.vocabularies, *words)}
         return define(replaced.values(), spoken.values())
 
 
-def _text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise DefinitionError(f"{path}: can't be read: {error}; name a TOML file") from None
-
-
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
     """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit."""
+    charts = list(charts)
     by_name = {chart.name: chart for chart in charts}
     lexicon = Lexicon(tuple(vocabularies))
-    for vocabulary in lexicon.vocabularies:
-        _fits(vocabulary, by_name)
+    faults = [
+        *_named_twice("chart", [chart.name for chart in charts]),
+        *_named_twice("vocabulary", [v.name for v in lexicon.vocabularies]),
+        *(fault for v in lexicon.vocabularies for fault in _unfit(v, by_name)),
+    ]
+    if faults:
+        raise DefinitionError(*faults)
     return Definitions(by_name, lexicon)
 
 
 def builtin() -> Definitions:
     """The definitions that ship with Postledger."""
-    return load([files("postledger.statecharts"), files("postledger.statecharts") / "vocabulary"])
+    shipped = files("postledger.statecharts")
+    return load([shipped, shipped / "vocabulary"])
 
 
-def load(paths: Iterable[Path | Traversable]) -> Definitions:
-    """Definitions from TOML files and folders of them.
+def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
+    """Definitions from TOML files and folders of them, and from nothing else.
 
     A file with ``[[postbacks]]`` is a vocabulary, any other a chart. Raises ``DefinitionError``.
     """
-    return from_sources(
-        (path.name, path.read_text("utf-8")) for top in paths for path in _toml_files(top)
-    )
+    return from_sources((_where(path), _text(path)) for path in _toml_files(paths))
 
 
 def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
@@ -141,11 +140,43 @@ def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     charts: list[Statechart] = []
     vocabularies: list[Vocabulary] = []
     for where, text in sources:
-        if "[[postbacks]]" in text:
-            vocabularies.append(load_vocabulary(text, where=where))
+        loaded = _loaded(where, text)
+        if isinstance(loaded, Vocabulary):
+            vocabularies.append(loaded)
         else:
-            charts.append(load_chart(text, where=where))
+            charts.append(loaded)
     return define(charts, vocabularies)
+
+
+def _loaded(where: str, text: str) -> Statechart | Vocabulary:
+    if "postbacks" in read_toml(text, where):
+        return load_vocabulary(text, where=where)
+    return load_chart(text, where=where)
+
+
+def check(paths: Iterable[str | Path]) -> list[str]:
+    """All that is wrong with TOML files and folders of them: a line for each fault.
+
+    Each line says where it is, what it is and what to write. A vocabulary may name the charts among
+    the files and those that ship with Postledger.
+    """
+    faults = Faults("")
+    found = faults.attempt(_toml_files, paths) or []
+    loaded = [one for path in found if (one := faults.attempt(_checked, path)) is not None]
+    charts = {one.name: one for one in loaded if isinstance(one, Statechart)}
+    known = {**builtin().charts, **charts}
+    lines = [line for error in faults.found for line in error.faults]
+    for kind in (Statechart, Vocabulary):
+        named = [one.name for one in loaded if isinstance(one, kind)]
+        lines += _named_twice("chart" if kind is Statechart else "vocabulary", named)
+    # Where a chart could not be loaded, that a vocabulary misses its triggers would only be noise.
+    if not faults.found:
+        lines += [line for v in loaded if isinstance(v, Vocabulary) for line in _unfit(v, known)]
+    return lines
+
+
+def _checked(path: Path | Traversable) -> Statechart | Vocabulary:
+    return _loaded(_where(path), _text(path))
 
 
 def sources(definitions: Definitions) -> list[tuple[str, str]]:
@@ -154,28 +185,53 @@ def sources(definitions: Definitions) -> list[tuple[str, str]]:
     return charts + [(v.name, v.source) for v in definitions.vocabularies]
 
 
-def _toml_files(top: Path | Traversable) -> list[Path | Traversable]:
-    if not top.is_dir():
-        return [top]
-    return sorted((p for p in top.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+def _toml_files(paths: Iterable[str | Path | Traversable]) -> list[Path | Traversable]:
+    """The files that are named, and those of the folders that are."""
+    found: list[Path | Traversable] = []
+    for top in (Path(path) if isinstance(path, str) else path for path in paths):
+        if top.is_dir():
+            inside = [path for path in top.iterdir() if path.name.endswith(".toml")]
+            found += sorted(inside, key=lambda path: path.name)
+        else:
+            found.append(top)
+    return found
 
 
-def _fits(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> None:
+def _where(path: Path | Traversable) -> str:
+    return str(path) if isinstance(path, Path) else path.name
+
+
+def _text(path: Path | Traversable) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DefinitionError(f"{path}: can't be read: {reason}; name a TOML file") from None
+
+
+def _named_twice(kind: str, names: list[str]) -> list[str]:
+    return [
+        f"{kind} {name!r}: two files have that name; give each {kind} a name of its own"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator[str]:
+    """Where a vocabulary names a chart or a trigger that there isn't."""
     for entry in vocabulary.entries:
+        place = f"{vocabulary.where}: {entry.place}"
         if entry.chart is None:
             continue
-        place = f"{vocabulary.name}: {entry.place}"
         if entry.chart not in charts:
             known = ", ".join(charts)
-            raise DefinitionError(f"{place}: chart {entry.chart!r} is unknown; there are: {known}")
+            yield f"{place}: chart {entry.chart!r} is unknown; the charts are {known}"
+            continue
         triggers = charts[entry.chart].triggers
-        for row in (*entry.means, *entry.evidence):
-            if row.trigger not in triggers:
-                known = ", ".join(triggers)
-                raise DefinitionError(
-                    f"{place}: chart {entry.chart!r} has no trigger {row.trigger!r};"
-                    f" there are: {known}"
-                )
+        for trigger in dict.fromkeys(row.trigger for row in (*entry.means, *entry.evidence)):
+            if trigger not in triggers:
+                fault = f"chart {entry.chart!r} has no trigger {trigger!r}"
+                yield f"{place}: {fault}; the triggers are {', '.join(triggers)}"
 
 
 def _effect(

@@ -113,6 +113,7 @@ class Vocabulary:
     version: int
     title: str
     hash: str
+    where: str = attrs.field(eq=False, repr=False)
     source: str = attrs.field(repr=False)
     fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     timestamp: str
@@ -298,6 +299,7 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
         version=version,
         title=str(data.get("title", name)),
         hash=content_hash(data),
+        where=where,
         source=source,
         fields=fields,
         timestamp=timestamp,
