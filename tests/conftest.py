@@ -1,0 +1,48 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from postledger import Ledger, Receipt
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger."""
+    with Ledger(tmp_path / "test.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def specification() -> list[bytes]:
+    """The 11 samples of the specification, in document order."""
+    return [path.read_bytes() for path in sorted((FIXTURES / "specification").glob("*.xml"))]
+
+
+@contextmanager
+def ledger_of(receipts: Iterable[Receipt | bytes]) -> Iterator[Ledger]:
+    """A ledger of its own folder, with some receipts in it."""
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "test.db") as opened:
+        opened.record_many(receipts)
+        yield opened
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., object]:
+    """The command line in this process."""
+    from click.testing import CliRunner
+
+    from postledger.cli import main
+
+    def invoke(*words: object, stdin: bytes | None = None) -> object:
+        return CliRunner().invoke(main, [str(word) for word in words], input=stdin)
+
+    return invoke

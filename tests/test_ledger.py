@@ -1,0 +1,348 @@
+"""The ledger: receipts in, states out."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from postledger import (
+    DefinitionsDiffer,
+    Ledger,
+    LedgerError,
+    NotALedger,
+    Receipt,
+    UnknownKey,
+)
+from postledger.definitions import builtin
+from postledger.errors import PostledgerError
+from tests.conftest import FIXTURES, ledger_of
+from tests.states import states
+from tests.strategies import body
+
+SMS, BINARY, DEGRADED = "U01TXzgwNjc4", "TU1TXzU5Nzg3OQ==", "TU1TXzU5Nzg3Nw=="
+
+
+def test_the_samples_of_the_specification_in_document_order(
+    ledger: Ledger, specification: list[bytes]
+) -> None:
+    """All 11 are taken: one is a repeat, one is mended, nothing is refused."""
+    summary = ledger.record_many(specification)
+    assert summary.to_dict() == {
+        "recorded": 10,
+        "repeated": 1,
+        "unrecognised": 0,
+        "unreadable": 0,
+        "position": 11,
+    }
+    sms, binary, degraded = (ledger.delivery(key) for key in (SMS, BINARY, DEGRADED))
+    assert (sms.state, sms.route) == ("delivered", "sms")
+    assert (binary.state, binary.route, binary.handset) == ("delivered", "binary", "motol7c")
+    assert (degraded.state, degraded.route) == ("delivered", "degraded")
+    assert degraded.reason == "Handset setting: mms with pass via xHTML;"
+    assert (degraded.events, degraded.repeats) == (4, 1)
+
+
+def test_the_sending_failure_of_the_samples_is_kept_as_a_contradiction(
+    ledger: Ledger, specification: list[bytes]
+) -> None:
+    """The E101 after a delivery receipt changes nothing, is mended, and says so."""
+    ledger.record_many(specification)
+    step = ledger.timeline(DEGRADED)[-1]
+    assert (step.code, step.verdict, step.after["delivery"]) == ("E101", "contradicts", "delivered")
+    assert set(step.findings) == {"contradiction", "timestamp_missing", "repaired"}
+    assert step.event.body == (FIXTURES / "specification/09-mms-mt-sending-failure-e101.xml").read_bytes()
+
+
+def test_the_content_of_the_samples_was_saved_and_failed(
+    ledger: Ledger, specification: list[bytes]
+) -> None:
+    """MMSID 35674 has both a save and an audio that failed."""
+    ledger.record_many(specification)
+    content = ledger.content("35674")
+    assert (content.state, content.saved, content.failures) == ("failed", True, ("sample.mp3",))
+
+
+def test_any_order_of_the_samples_gives_the_same_states(specification: list[bytes]) -> None:
+    """Thirty shuffles of the 11 samples say the same of every delivery and content."""
+    with ledger_of(specification) as ledger:
+        expected = states(ledger)
+    for seed in range(30):
+        shuffled = random.Random(seed).sample(specification, len(specification))
+        with ledger_of(shuffled) as ledger:
+            assert states(ledger) == expected
+
+
+def test_the_answer_of_the_api_creates_a_delivery(ledger: Ledger) -> None:
+    """A successful answer makes the state Created; a failed one is known and makes nothing."""
+    created = ledger.record((FIXTURES / "api/response-success.xml").read_bytes())
+    failed = ledger.record((FIXTURES / "api/response-failure.xml").read_bytes())
+    assert created.delivery is not None
+    assert (created.verdict, created.delivery.state) == ("applied", "created")
+    assert created.delivery.created_at is None
+    assert "no_creation" not in created.delivery.findings
+    assert (failed.event.kind, failed.verdict, failed.delivery) == ("postback", "no_effect", None)
+
+
+def test_a_program_says_itself_that_a_message_was_accepted(ledger: Ledger) -> None:
+    """``created`` makes the delivery, with its time if that is known; to say it again is a repeat."""
+    at = datetime(2026, 11, 5, 12, tzinfo=UTC)
+    first = ledger.created("X-1", to="16503333058", mms_id="7", at=at)
+    again = ledger.created("X-1", to="16503333058", mms_id="7", at=at)
+    assert first.delivery is not None
+    assert (first.delivery.state, first.delivery.created_at) == ("created", at)
+    assert (first.delivery.to, first.delivery.mms_id) == ("16503333058", "7")
+    assert (again.verdict, again.event.repeats) == ("repeated", first.event.position)
+
+
+def sent(key: str, **fields: str | None) -> bytes:
+    """An N201 of a message."""
+    said = {"ORIGIN": "SMS_MT", "CODE": "N201", "STATUS": "Message Sent", "TO": "1650"}
+    said |= {"TRACKINGID": key, "SPID": "0001470", "TIMESTAMP": "2013-11-05T05:41:08Z"}
+    return body(*{**said, **fields}.items())
+
+
+def delivered(key: str, **fields: str | None) -> bytes:
+    """An N202 of a message."""
+    said = {"CODE": "N202", "STATUS": "Message Sent/Delivered", "AGGREGATORID": "1-2"}
+    return sent(key, **{**said, "TIMESTAMP": "2013-11-05T05:41:15Z", **fields})
+
+
+def test_a_late_sent_does_not_overwrite_delivered(ledger: Ledger) -> None:
+    """A Sent that arrives after its receipt is late; the state stays and the time is filled in."""
+    ledger.record(delivered("a"))
+    late = ledger.record(sent("a"))
+    assert late.delivery is not None
+    assert (late.verdict, late.delivery.state) == ("late", "delivered")
+    assert late.delivery.sent_at == datetime(2013, 11, 5, 5, 41, 8, tzinfo=UTC)
+    assert late.delivery.findings == ("no_creation", "late")
+
+
+@pytest.mark.parametrize(
+    ("bodies", "finding"),
+    [
+        ([delivered("a")], "outcome_without_sent"),
+        ([sent("a"), delivered("a", TO="1651")], "recipient_differs"),
+        ([sent("a"), delivered("a", ORIGIN="MMS_MT", SENTAS="MMS", CODE="N102")], "wrong_route"),
+        ([sent("a", TIMESTAMP=None)], "timestamp_missing"),
+        ([sent("a", TIMESTAMP="tomorrow")], "timestamp_missing"),
+        ([sent("a", TIMESTAMP="2013-11-05 05:41:08")], "timestamp_naive"),
+        ([sent("a", SPID=None)], "node_missing"),
+        ([sent("a"), delivered("a", TIMESTAMP="2013-11-05T05:41:07.9Z")], "clock_disorder"),
+        ([sent("a"), delivered("a"), delivered("a", STATUS="Message Sent/Failed")], "contradiction"),
+        ([sent("a"), sent("a", CODE="N333")], "unrecognised"),
+        ([sent("a")], "no_creation"),
+    ],
+)
+def test_what_is_noteworthy_is_a_finding(ledger: Ledger, bodies: list[bytes], finding: str) -> None:
+    """Each finding is noted where its cause is there, and not where it isn't."""
+    ledger.record_many(bodies)
+    ledger.record_many([sent("b"), delivered("b")])
+    assert finding in ledger.delivery("a").findings
+    assert finding == "no_creation" or finding not in ledger.delivery("b").findings
+
+
+def test_an_unknown_word_changes_no_state(ledger: Ledger) -> None:
+    """An unknown code with a known TRACKINGID is listed in its timeline, and no more."""
+    ledger.record(sent("a"))
+    unknown = ledger.record(sent("a", CODE="N333", STATUS="Message Eaten"))
+    assert (unknown.event.kind, unknown.verdict) == ("unrecognised", "unrecognised")
+    assert ledger.delivery("a").state == "sent"
+    assert [step.verdict for step in ledger.timeline("a")] == ["applied", "unrecognised"]
+
+
+def test_a_message_of_which_nothing_is_understood_is_no_delivery(ledger: Ledger) -> None:
+    """A stream with unrecognised events only has a timeline, but no state is invented for it."""
+    ledger.record(sent("a", CODE="N333"))
+    with pytest.raises(UnknownKey, match="no delivery 'a' is known"):
+        ledger.delivery("a")
+    assert len(ledger.timeline("a")) == 1
+    assert list(ledger.deliveries()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "problem"),
+    [
+        (b"", "unreadable", "empty"),
+        (b"\x89PNG\r\n\x1a\n\x00", "unreadable", None),
+        (b"<POSTBACK><CODE>N101</CODE>", "unreadable", None),
+        (b"<POSTBACK><ORIGIN>SMS_MO</ORIGIN><FROM>1650</FROM></POSTBACK>", "unrecognised", None),
+        (b"<POSTBACK><ORIGIN>SUB</ORIGIN><CODE>S1</CODE></POSTBACK>", "unrecognised", None),
+        (b"<POSTBACK>" + b" " * (1 << 20) + b"</POSTBACK>", "unreadable", "limit"),
+        (
+            b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><POSTBACK><TO>&c;</TO></POSTBACK>',
+            "unreadable",
+            "document type",
+        ),
+        (b'{"tracking-id": "\\ud800"}', "unreadable", "surrogate"),
+    ],
+)
+def test_whatever_comes_is_kept_byte_for_byte(
+    ledger: Ledger, given: bytes, kind: str, problem: str | None
+) -> None:
+    """What can't be read or isn't known is an event of its own kind; the rest is recorded."""
+    ledger.record_many([sent("a"), given, delivered("a")])
+    event = list(ledger.events())[1]
+    assert (event.kind, event.body) == (kind, given)
+    assert (event.problem is not None) is (kind == "unreadable")
+    assert problem is None or problem in (event.problem or "")
+    assert "\n" not in (event.problem or "")
+    assert ledger.delivery("a").state == "delivered"
+    assert ledger.verify().ok
+
+
+def test_the_same_nonsense_again_is_a_repeat(ledger: Ledger) -> None:
+    """A body that can't be read and comes again refers to the first."""
+    first = ledger.record(b"\xff\xfe\x00")
+    again = ledger.record(b"\xff\xfe\x00")
+    assert (again.verdict, again.event.repeats) == ("repeated", first.event.position)
+
+
+def test_a_repeat_with_other_white_space_keeps_its_own_bytes(ledger: Ledger) -> None:
+    """A repeat stores no second body, unless its bytes differ."""
+    once, again = sent("a"), sent("a").replace(b"\n  ", b"\n\t")
+    ledger.record_many([once, again, once])
+    assert [event.body for event in ledger.events()] == [once, again, once]
+    assert [event.repeats for event in ledger.events()] == [None, 1, 1]
+    kept = ledger._own().log.db.execute("SELECT shape_id, fields, body FROM events").fetchall()
+    assert kept[1] != (None, None, None)
+    assert kept[2] == (None, None, None)
+
+
+def test_ids_are_never_changed(ledger: Ledger) -> None:
+    """Case and leading zeros of ids and carriers stay as they are."""
+    for key in ("0012", "12", "abC", "ABC", "TU1T=="):
+        ledger.record(sent(key))
+    assert [d.tracking_id for d in ledger.deliveries()] == ["0012", "12", "abC", "ABC", "TU1T=="]
+    assert ledger.delivery("0012").spid == "0001470"
+
+
+def test_a_reception_time_must_name_its_zone(ledger: Ledger) -> None:
+    """A naive datetime is refused with what to give instead, and nothing is written."""
+    with pytest.raises(ValueError, match="give an aware datetime"):
+        ledger.record(sent("a"), received_at=datetime(2026, 1, 1))  # noqa: DTZ001
+    assert ledger.head()[0] == 0
+    assert ledger.record(sent("a")).event.position == 1
+
+
+def test_a_batch_that_raises_leaves_the_batches_before(tmp_path: Path) -> None:
+    """What was committed stays, and of the failed batch there is nothing."""
+
+    def receipts() -> object:
+        for number in range(1500):
+            yield sent(f"m{number}")
+        raise RuntimeError("the source broke")
+
+    with Ledger(tmp_path / "l.db") as ledger:
+        with pytest.raises(RuntimeError, match="the source broke"):
+            ledger.record_many(receipts())  # type: ignore[arg-type]
+        assert ledger.head()[0] == 1000
+        ledger.record_many(sent(f"m{number}") for number in range(1500))
+        assert ledger.verify().ok
+        assert len(list(ledger.deliveries())) == 1500
+
+
+def test_one_ledger_serves_many_threads(ledger: Ledger) -> None:
+    """Threads that record and read at once lose nothing."""
+
+    def work(name: int) -> None:
+        for number in range(40):
+            ledger.record(sent(f"{name}-{number}"))
+            assert ledger.delivery(f"{name}-{number}").state == "sent"
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ledger.head()[0] == 240
+    assert ledger.verify().ok
+
+
+def test_deliveries_are_listed_by_what_is_asked_for(ledger: Ledger) -> None:
+    """State, route, carrier, recipient, period, finding, stuck and limit each choose."""
+    now = datetime(2013, 11, 6, tzinfo=UTC)
+    ledger.record_many([sent("a"), delivered("a"), sent("b", SPID="7", TO="9"), sent("c")])
+    ledger.record(sent("d", TIMESTAMP="2013-11-05T23:59:00Z"))
+
+    def keys(**wanted: object) -> str:
+        return "".join(d.tracking_id for d in ledger.deliveries(now=now, **wanted))
+
+    assert keys() == "abcd"
+    assert keys(state="sent") == "bcd"
+    assert keys(route="sms", limit=2) == "ab"
+    assert keys(route="binary") == ""
+    assert keys(spid="7") == keys(to="9") == "b"
+    assert keys(since=datetime(2013, 11, 5, 12, tzinfo=UTC)) == "d"
+    assert keys(until=datetime(2013, 11, 5, 12, tzinfo=UTC)) == "abc"
+    assert keys(stuck=timedelta(hours=2)) == "bc"
+    assert keys(finding="no_creation") == "abcd"
+    assert keys(finding="late") == ""
+    with pytest.raises(PostledgerError, match="no state 'eaten'; there are: created, sent"):
+        keys(state="eaten")
+    with pytest.raises(PostledgerError, match="no finding 'odd'"):
+        keys(finding="odd")
+
+
+def test_a_long_list_comes_page_by_page(ledger: Ledger) -> None:
+    """More deliveries than a page holds are listed once each, in the order of their first event."""
+    ledger.record_many(sent(f"m{number}") for number in range(2500))
+    assert [d.tracking_id for d in ledger.deliveries()] == [f"m{n}" for n in range(2500)]
+    assert len(list(ledger.deliveries(limit=1200))) == 1200
+    assert [e.position for e in ledger.events()] == list(range(1, 2501))
+    assert [e.position for e in ledger.events(after=2490)] == list(range(2491, 2501))
+
+
+def test_a_ledger_keeps_the_definitions_that_it_was_made_with(tmp_path: Path) -> None:
+    """Other definitions are refused with what to do, and taken up by a rebuild."""
+    chart = tmp_path / "delivery.toml"
+    chart.write_text(builtin().charts["delivery"].source.replace("version = 1", "version = 2"))
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record(sent("a"))
+    with pytest.raises(DefinitionsDiffer, match="rebuild by the others to adopt them"):
+        Ledger(path, charts=[chart])
+    with Ledger(path) as ledger, Ledger(path) as other:
+        ledger.rebuild(ledger.definitions.with_files([chart]))
+        assert ledger.delivery("a").state == "sent"
+        with pytest.raises(DefinitionsDiffer, match="open it again"):
+            other.record(sent("b"))
+    with Ledger(path, charts=[chart]) as ledger:
+        assert ledger.definitions.charts["delivery"].version == 2
+        assert ledger.verify().ok
+
+
+def test_a_ledger_for_reading_writes_nothing(tmp_path: Path) -> None:
+    """Opened for reading, a ledger answers, refuses to record, and needs a file."""
+    path = tmp_path / "l.db"
+    with pytest.raises(NotALedger, match="no such ledger"):
+        Ledger(path, readonly=True)
+    with Ledger(path) as ledger:
+        ledger.record(sent("a"))
+    before = path.read_bytes()
+    with Ledger(path, readonly=True) as ledger:
+        assert ledger.delivery("a").state == "sent"
+        assert ledger.verify().ok
+        with pytest.raises(LedgerError, match="opened for reading only"):
+            ledger.record(sent("b"))
+    assert path.read_bytes() == before
+
+
+def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    """After close nothing is read or recorded."""
+    ledger = Ledger(tmp_path / "l.db")
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.record(b"")
+
+
+def test_a_receipt_carries_its_own_time(ledger: Ledger) -> None:
+    """The time of reception is kept to the microsecond, in UTC."""
+    at = datetime(2026, 11, 5, 12, 0, 0, 123456, tzinfo=UTC)
+    ledger.record_many([Receipt(sent("a"), "text/xml", at)])
+    event = next(ledger.events())
+    assert (event.received_at, event.content_type) == (at, "text/xml")
+    assert event.occurred_at == datetime(2013, 11, 5, 5, 41, 8, tzinfo=UTC)
