@@ -266,8 +266,8 @@ _KEYS = {
     *("means", "evidence"),
 }
 _VOCABULARY_KEYS = {
-    *("name", "version", "title", "roots", "inside", "match", "fields", "timestamps"),
-    "postbacks",
+    *("name", "version", "title", "roots", "inside", "marks", "match"),
+    *("fields", "timestamps", "postbacks"),
 }
 
 Fields = Mapping[str, tuple[str, ...]]
@@ -288,6 +288,8 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
     version = faults.attempt(version_number, data, faults)
     roots = faults.attempt(load.texts, data.get("roots", []), "", "roots") or ()
     fields = load.fields(data)
+    marks = load.marked(data, fields)
+    load = attrs.evolve(load, marks=marks)
     timestamp, naive = faults.attempt(load.timestamps, data, fields) or ("", UTC)
     common = faults.attempt(load.conditions, data.get("match", {}), "match", fields) or {}
     entries = load.entries(data, fields, roots, common)
@@ -301,7 +303,7 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
         hash=content_hash(data),
         where=where,
         source=source,
-        fields=fields,
+        fields={**fields, **marks},
         timestamp=timestamp,
         naive=naive,
         entries=entries,
@@ -310,9 +312,13 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
 
 @attrs.frozen
 class _Loader:
-    """Loads the parts of a vocabulary; each raises, or notes, what is wrong with its part."""
+    """Loads the parts of a vocabulary; each raises, or notes, what is wrong with its part.
+
+    ``marks`` are names that conditions may ask for and that nothing else may use.
+    """
 
     faults: Faults
+    marks: Fields = attrs.field(factory=dict)
 
     def name(self, data: Mapping[str, Any]) -> str:
         name = data.get("name")
@@ -327,20 +333,39 @@ class _Loader:
         return tuple(listed)
 
     def fields(self, data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """The names on the wire of each field; one inside another element is told by its path."""
+        """The names on the wire of each field."""
         listed = data.get("fields")
         if not isinstance(listed, dict) or not listed:
             mend = 'write [fields] with our_name = "NAME ON THE WIRE"'
             self.faults.note("fields", "missing", mend)
             return {}
-        inside = self.faults.attempt(self.texts, data.get("inside", []), "", "inside") or ()
-        prefixes = ("", *(f"{plain(container)}/" for container in inside))
-        fields: dict[str, tuple[str, ...]] = {}
-        for ours, wire in listed.items():
-            texts = self.faults.attempt(self.texts, wire, "fields", ours) or ()
-            fields[ours] = tuple(prefix + plain(name) for prefix in prefixes for name in texts)
+        fields = self.wire_names(data, listed, "fields")
         self.one_meaning(fields)
         return fields
+
+    def marked(self, data: Mapping[str, Any], fields: Fields) -> dict[str, tuple[str, ...]]:
+        """The marks: names that tell something by being there, whatever they mean as a field."""
+        listed = data.get("marks", {})
+        if not isinstance(listed, dict) or listed.keys() & fields.keys():
+            mend = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
+            self.faults.note("marks", f"is {listed!r}", mend)
+            return {}
+        return self.wire_names(data, listed, "marks")
+
+    def wire_names(
+        self, data: Mapping[str, Any], listed: Mapping[str, Any], table: str
+    ) -> dict[str, tuple[str, ...]]:
+        """The plain names on the wire; one that may stand inside an element has its path too."""
+        inside = self.faults.attempt(self.texts, data.get("inside", []), "", "inside") or ()
+        prefixes = ("", *(f"{plain(container)}/" for container in inside))
+        names = {
+            ours: self.faults.attempt(self.texts, wire, table, ours) or ()
+            for ours, wire in listed.items()
+        }
+        return {
+            ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
+            for ours, wire in names.items()
+        }
 
     def one_meaning(self, fields: Fields) -> None:
         taken: dict[str, str] = {}
@@ -452,8 +477,9 @@ class _Loader:
         if not isinstance(row, dict):
             mend = 'write { field = "text" } or { field = true }'
             raise self.faults(place, f"is {row!r}", mend)
-        self.known(list(row), place, "a condition", fields)
-        return {name: self.condition(value, place, fields[name]) for name, value in row.items()}
+        names = {**fields, **self.marks}
+        self.known(list(row), place, "a condition", names)
+        return {name: self.condition(value, place, names[name]) for name, value in row.items()}
 
     def condition(self, value: Any, place: str, names: tuple[str, ...]) -> Condition:
         if isinstance(value, bool):
