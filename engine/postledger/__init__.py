@@ -1,5 +1,8 @@
 """Postledger: the state of every SMS and MMS delivery, derived from its postbacks."""
 
+from postledger.aio import AsyncLedger, AsyncSubscription
+from postledger.checkpoints import Checkpoint
+from postledger.custom import Projection
 from postledger.definitions import Definitions
 from postledger.errors import (
     DefinitionError,
@@ -9,16 +12,20 @@ from postledger.errors import (
     LedgerError,
     NotALedger,
     PostledgerError,
+    ProjectionFailed,
     ReadError,
+    SubscriptionFailed,
     UnknownKey,
 )
 from postledger.ledger import Ledger
 from postledger.model import (
+    Change,
     Content,
     Delivery,
     Event,
     Receipt,
     Recorded,
+    StateChanged,
     Step,
     Summary,
     Timeline,
@@ -26,11 +33,16 @@ from postledger.model import (
 )
 from postledger.postback import Postback
 from postledger.queries import Query
+from postledger.subscriptions import Retry, Subscription
 from postledger.verify import Anchor
 from postledger.wire import Limits
 
 __all__ = [
     "Anchor",
+    "AsyncLedger",
+    "AsyncSubscription",
+    "Change",
+    "Checkpoint",
     "Content",
     "DefinitionError",
     "Definitions",
@@ -45,11 +57,17 @@ __all__ = [
     "NotALedger",
     "Postback",
     "PostledgerError",
+    "Projection",
+    "ProjectionFailed",
     "Query",
     "ReadError",
     "Receipt",
     "Recorded",
+    "Retry",
+    "StateChanged",
     "Step",
+    "Subscription",
+    "SubscriptionFailed",
     "Summary",
     "Timeline",
     "UnknownKey",

@@ -7,6 +7,8 @@
     │   ├── LedgerBusy       another process held the write lock for longer than the timeout
     │   ├── NotALedger       the file is no ledger, or a ledger of a newer format
     │   ├── DefinitionsDiffer  the ledger folds by other charts than the ones given
+    │   ├── SubscriptionFailed  a handler went on raising: the position, and its own error as cause
+    │   ├── ProjectionFailed  a projection of the user raised: likewise
     │   └── IntegrityError   the log or a projection contradicts itself: position and reason
     └── UnknownKey           no event of that TRACKINGID or MMSID is known
 
@@ -53,6 +55,25 @@ class NotALedger(LedgerError):
 
 class DefinitionsDiffer(LedgerError):
     """The ledger folds by other charts or vocabularies than the ones given."""
+
+
+class SubscriptionFailed(LedgerError):
+    """A subscription stopped: ``position`` is that of the change its handler could not take.
+
+    ``None`` stands for a stop that no change is to blame for.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class ProjectionFailed(LedgerError):
+    """A projection of the user's own could not apply the event at ``position``."""
+
+    def __init__(self, message: str, *, position: int) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class IntegrityError(LedgerError):

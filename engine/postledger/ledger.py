@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -15,8 +16,11 @@ from typing import Any, Self
 import attrs
 from sqlite_utils import Database
 
-from postledger import projections, replay
+from postledger import changes, checkpoints, custom, projections, replay
+from postledger.changes import Bell, Page
+from postledger.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.compare import Difference, differences
+from postledger.custom import Projection
 from postledger.definitions import Definitions, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, UnknownKey
 from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
@@ -28,6 +32,7 @@ from postledger.model import (
     Event,
     Receipt,
     Recorded,
+    StateChanged,
     Summary,
     Timeline,
     Verification,
@@ -36,6 +41,7 @@ from postledger.projections import Generation, Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
 from postledger.replay import Progress, Projected, project
+from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of, verdict_at
 from postledger.times import iso
 from postledger.verify import Anchor, verify
@@ -89,9 +95,13 @@ class Ledger:
         self._limits = limits or Limits()
         self._timeout = timeout
         self._writing = threading.RLock()
+        self._opening = threading.Lock()
         self._local = threading.local()
-        self._opened: list[Database] = []
+        self._opened: list[tuple[threading.Thread, Database]] = []
         self._closed = False
+        self._bell = Bell()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._custom: dict[str, Projection] = {}
         if charts or vocabularies:
             definitions = (definitions or builtin()).with_files(charts, vocabularies)
         try:
@@ -177,11 +187,14 @@ class Ledger:
             log = self._own().log
             try:
                 with immediate(log.db):
-                    yield Recording(log, self.definitions, self._limits, log.head())
+                    recording = Recording(log, self.definitions, self._limits, log.head())
+                    yield recording
             except BaseException:
                 # What was interned in the transaction is gone with it.
                 self._renew(log.db)
                 raise
+        if recording.appended:
+            self._bell.ring()
 
     def _project(self, recording: Recording) -> dict[int, Projected]:
         """Append, and bring the projection to the new head."""
@@ -190,6 +203,8 @@ class Ledger:
         position, _ = recording.write()
         projected = project(reader.log, reader.facts, generation, recording.touched)
         projections.move(reader.log.db, generation, position)
+        appended = len(recording.appended)
+        custom.keep_up(reader.log, reader.facts, self._custom.values(), appended)
         return projected
 
     def _recorded(self, appended: Appended, projected: dict[int, Projected]) -> Recorded:
@@ -257,6 +272,7 @@ class Ledger:
 
     def deliveries(
         self,
+        /,
         query: Query | None = None,
         *,
         as_of: int | datetime | None = None,
@@ -321,6 +337,10 @@ class Ledger:
             log = self._own().log
             replay.rebuild(log.db, log, definitions or self.definitions, progress)
             self.definitions = definitions or self.definitions
+            # What users derive from the states is of other states now.
+            for projection in self._custom.values():
+                self.project(projection)
+        self._bell.ring()
 
     def differences(
         self, definitions: Definitions, *, progress: Progress = lambda _: None
@@ -385,12 +405,118 @@ class Ledger:
                 # A read transaction may have filled a scratch table.
                 reader.log.db.conn.commit()
 
+    # --- follow: what changed, in order of position ---
+
+    def follow(self, after: int = 0, *, live: bool = True) -> Iterator[StateChanged]:
+        """The changes of deliveries behind position ``after``, in order of position.
+
+        It goes on with those to come until the ledger is closed, or with ``live=False`` ends with
+        the last there is. Events that change no state give none.
+        """
+        return changes.follow(self._page, after, bell=self._bell, live=live)
+
+    def subscribe(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        after: int = 0,
+        live: bool = True,
+        retry: Retry | None = None,
+    ) -> Subscription:
+        """Have ``handler`` told of every change of a delivery, in order of position, at least once.
+
+        The ledger keeps under ``name`` how far it has come, behind the handler and never before it;
+        a new name begins behind position ``after``. The handler is called in a thread of its own
+        until the ledger is closed; with ``live=False`` in this one, until there is no more. One that
+        raises is called again as ``retry`` says, then the subscription stops at that position:
+        ``Subscription.wait`` and ``live=False`` raise ``SubscriptionFailed``, the checkpoint says
+        why, and others go on. Raises ``LedgerError`` where that name is running already.
+        """
+        running = self._subscriptions.get(name)
+        if running is not None and running.running:
+            raise LedgerError(f"subscription {name!r} is running already; stop it first")
+        with self._write() as recording:
+            db = recording.log.db
+            if checkpoints.load(db, SUBSCRIPTION, name) is None:
+                checkpoints.begin(db, SUBSCRIPTION, name, after)
+        subscription = Subscription(name, handler, self._place(name), retry or Retry())
+        self._subscriptions[name] = subscription
+        if live:
+            subscription.start()
+        else:
+            subscription.run(live=False)
+        return subscription
+
+    def project(self, projection: Projection) -> None:
+        """Keep a projection of your own: its tables in the ledger, up to date with each write.
+
+        It is first built from the log, or brought up to it, while writers go on; anew where its
+        version or the definitions are others than before. Other processes that record without it
+        leave it behind until this one writes. Raises ``ProjectionFailed``, with the position and the
+        reason, where its ``apply`` raises. While recording that never raises: the projection stays
+        where it was, and the checkpoint says why.
+        """
+        if self.readonly:
+            raise LedgerError(f"{self.path}: opened for reading only")
+        with translated(self.path):
+            reader = self._own()
+            self._live(reader.log.db)
+            custom.settle(reader.log, reader.facts, projection, self._writing)
+        # Replaced and not changed: another thread may be going through it in a write.
+        self._custom = {**self._custom, projection.name: projection}
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Where the subscriptions and the projections of your own stand, whoever runs them."""
+        with self._read() as reader:
+            return checkpoints.all_of(reader.log.db)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """The rows of a SELECT over the views and over tables of your own; nothing can be written.
+
+        The views are ``deliveries``, ``contents`` and ``event_log``. Raises ``LedgerError`` with what
+        SQLite says where the statement is wrong.
+        """
+        with self._read() as reader:
+            db = reader.log.db
+            db.execute("PRAGMA query_only=ON")
+            try:
+                return list(db.query(sql, parameters))
+            except sqlite3.Error as error:
+                raise LedgerError(f"{self.path}: the query fails: {error}") from None
+            finally:
+                db.execute("PRAGMA query_only=OFF")
+
+    def _page(self, after: int) -> Page:
+        with self._read() as reader:
+            self._live(reader.log.db)
+            return changes.page_of(reader.log, reader.facts, after)
+
+    def _place(self, name: str) -> Place:
+        """What the subscription of that name reads from and keeps its checkpoint in."""
+
+        def load() -> Checkpoint:
+            with self._read() as reader:
+                there = checkpoints.load(reader.log.db, SUBSCRIPTION, name)
+            if there is None:
+                raise LedgerError(f"subscription {name!r} is not kept in {self.path}")
+            return there
+
+        def move(checkpoint: Checkpoint, position: int, problem: str | None) -> Checkpoint:
+            with self._write() as recording:
+                return checkpoints.move(recording.log.db, checkpoint, position, problem)
+
+        return Place(self._bell, self._page, load, move, lambda: self.head()[0])
+
     # --- the file ---
 
     def close(self) -> None:
-        """Close the file; the ledger can't be used afterwards."""
+        """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
+        self._bell.close()
+        for subscription in self._subscriptions.values():
+            subscription.stop()
         self._closed = True
-        for db in self._opened:
+        for _, db in self._opened:
             db.close()
         self._opened.clear()
 
@@ -407,7 +533,13 @@ class Ledger:
 
     def _open(self) -> Database:
         db = open_database(self.path, timeout=self._timeout, readonly=self.readonly)
-        self._opened.append(db)
+        with self._opening:
+            # Servers that make a thread for each request must not use up all file descriptors.
+            for thread, left in self._opened:
+                if not thread.is_alive():
+                    left.close()
+            self._opened = [one for one in self._opened if one[0].is_alive()]
+            self._opened.append((threading.current_thread(), db))
         return db
 
     def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:

@@ -77,6 +77,17 @@ CREATE TABLE projections (
     live INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX projections_live ON projections (name) WHERE live;
+
+-- Where subscriptions and users' own projections stand; tables: those of a projection, as JSON.
+CREATE TABLE checkpoints (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT,
+    tables TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    problem TEXT,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 """
 
 _NEXT = "SELECT coalesce(max({key}), {start}) + 1 FROM {table}"

@@ -1,0 +1,311 @@
+"""The ledger for async programs: the same calls, made in threads, awaited.
+
+Nothing is done a second time here: each method is the one of ``Ledger``. Writes have one thread,
+reads a few, and an iteration one of its own, so that a long read holds up no write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial, wraps
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from postledger.changes import patience
+from postledger.checkpoints import Checkpoint
+from postledger.definitions import Definitions
+from postledger.errors import LedgerError, SubscriptionFailed
+from postledger.ledger import Ledger
+from postledger.model import StateChanged
+from postledger.subscriptions import Handler, Retry, Subscription
+from postledger.wire import Limits
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READERS = 4
+_TURN = 0.25
+_AHEAD = 100
+
+
+async def _settled(future: Future[T]) -> T:
+    """The result of a call in a thread; cancelled, it was never begun or is finished.
+
+    A call that has begun can't be stopped, so its end is waited for; the error it may have ended
+    with is the cause of the cancellation that is raised then.
+    """
+    waiting = asyncio.wrap_future(future)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError as cancelled:
+        if future.cancel():
+            raise
+        while not waiting.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([waiting])
+        raise cancelled from waiting.exception()
+
+
+def _in_thread(
+    method: Callable[Concatenate[Ledger, P], T], *, writes: bool
+) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
+    @wraps(method)
+    async def call(self: AsyncLedger, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        ledger = self._opened
+        executor = self._writer if writes else self._readers
+        return await _settled(executor.submit(partial(method, ledger, *args, **kwargs)))
+
+    return call
+
+
+def _reading(
+    method: Callable[Concatenate[Ledger, P], T],
+) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
+    return _in_thread(method, writes=False)
+
+
+def _writing(
+    method: Callable[Concatenate[Ledger, P], T],
+) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
+    return _in_thread(method, writes=True)
+
+
+def _iterating(
+    method: Callable[Concatenate[Ledger, P], Iterator[T]], *, ahead: int = _AHEAD
+) -> Callable[Concatenate[AsyncLedger, P], AsyncGenerator[T, None]]:
+    @wraps(method)
+    def call(self: AsyncLedger, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        return _iterate(partial(method, self._opened, *args, **kwargs), ahead)
+
+    return call
+
+
+async def _iterate(begin: Callable[[], Iterator[T]], ahead: int) -> AsyncGenerator[T, None]:
+    """An iteration in a thread of its own, since what it holds open belongs to that thread.
+
+    ``ahead`` is the number of values that are fetched at once.
+    """
+    with ThreadPoolExecutor(1, "postledger iteration") as thread:
+        iterator = await _settled(thread.submit(begin))
+        try:
+            while values := await _settled(thread.submit(_next_of, iterator, ahead)):
+                for value in values:
+                    yield value
+        finally:
+            await _settled(thread.submit(_close, iterator))
+
+
+def _next_of(iterator: Iterator[T], ahead: int) -> list[T]:
+    return list(islice(iterator, ahead))
+
+
+def _close(iterator: Iterator[object]) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+
+
+class AsyncLedger:
+    """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
+
+    It is opened by ``async with`` and closed with it. To cancel an ``await`` is safe: a call that
+    has not begun never will, and one that has is finished before the cancellation goes on, so that
+    whatever was being written is durable or was never begun. To record the same again is a repeat,
+    so that a program which can't tell records it again.
+
+    >>> async def main():
+    ...     async with AsyncLedger("deliveries.db") as ledger:
+    ...         await ledger.created("TU1TXzU5Nzg3OQ==", to="16501112222")
+    ...         return await ledger.delivery("TU1TXzU5Nzg3OQ==")
+    >>> asyncio.run(main()).state
+    'created'
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        charts: Iterable[str | Path] = (),
+        vocabularies: Iterable[str | Path] = (),
+        definitions: Definitions | None = None,
+        limits: Limits | None = None,
+        timeout: float = 60.0,
+        readonly: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.readonly = readonly
+        self._open: Callable[[], Ledger] = partial(
+            Ledger,
+            path,
+            charts=charts,
+            vocabularies=vocabularies,
+            definitions=definitions,
+            limits=limits,
+            timeout=timeout,
+            readonly=readonly,
+        )
+        self._ledger: Ledger | None = None
+        self._closed = False
+        self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
+        self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
+
+    @property
+    def definitions(self) -> Definitions:
+        """The definitions that the ledger folds by."""
+        return self._opened.definitions
+
+    record = _writing(Ledger.record)
+    record_many = _writing(Ledger.record_many)
+    created = _writing(Ledger.created)
+    rebuild = _writing(Ledger.rebuild)
+    project = _writing(Ledger.project)
+
+    delivery = _reading(Ledger.delivery)
+    content = _reading(Ledger.content)
+    timeline = _reading(Ledger.timeline)
+    head = _reading(Ledger.head)
+    verify = _reading(Ledger.verify)
+    checkpoints = _reading(Ledger.checkpoints)
+    query = _reading(Ledger.query)
+
+    deliveries = _iterating(Ledger.deliveries)
+    events = _iterating(Ledger.events)
+    differences = _iterating(Ledger.differences)
+    record_batches = _iterating(Ledger.record_batches, ahead=1)
+
+    async def follow(
+        self, after: int = 0, *, live: bool = True
+    ) -> AsyncGenerator[StateChanged, None]:
+        """The changes of deliveries behind position ``after``: see ``Ledger.follow``."""
+        ledger, loop, heard = self._opened, asyncio.get_running_loop(), asyncio.Event()
+
+        def hear() -> None:
+            # A loop that is closed has nobody waiting in it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(heard.set)
+
+        waits = patience()
+        with ledger._bell.heard_by(hear):
+            while not ledger._bell.closed:
+                heard.clear()
+                page = await _settled(self._readers.submit(ledger._page, after))
+                for change in page.changes:
+                    yield change
+                if page.until > after:
+                    after, waits = page.until, patience()
+                elif not live:
+                    return
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(heard.wait(), next(waits))
+
+    async def subscribe(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        after: int = 0,
+        live: bool = True,
+        retry: Retry | None = None,
+    ) -> AsyncSubscription:
+        """Have ``handler`` told of every change: see ``Ledger.subscribe``.
+
+        Where the handler is a coroutine function it runs in the event loop, else in a thread.
+        """
+        subscribe = partial(self._opened.subscribe, after=after, live=live, retry=retry)
+        told = _in_loop(handler, asyncio.get_running_loop())
+        with ThreadPoolExecutor(1, "postledger subscribe") as thread:
+            return AsyncSubscription(await _settled(thread.submit(subscribe, name, told)))
+
+    async def close(self) -> None:
+        """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._ledger is not None:
+                await _settled(self._writer.submit(self._ledger.close))
+        finally:
+            self._writer.shutdown(wait=False)
+            self._readers.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        def open_it() -> None:
+            self._ledger = self._open()
+
+        try:
+            await _settled(self._writer.submit(open_it))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def _opened(self) -> Ledger:
+        if self._closed:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        if self._ledger is None:
+            raise LedgerError(f"{self.path}: not open yet; write `async with AsyncLedger(...)`")
+        return self._ledger
+
+
+class AsyncSubscription:
+    """A ``Subscription`` whose calls are awaited; made by ``AsyncLedger.subscribe``."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+        self.name = subscription.name
+
+    @property
+    def running(self) -> bool:
+        """Whether it is being told of changes in this process."""
+        return self._subscription.running
+
+    @property
+    def error(self) -> SubscriptionFailed | None:
+        """Why it stopped, ``None`` while nothing is wrong."""
+        return self._subscription.error
+
+    async def status(self) -> Checkpoint:
+        """Where it stands by the ledger."""
+        return await asyncio.to_thread(self._subscription.status)
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait until the handler was told all that the ledger holds now.
+
+        Raises as ``Subscription.wait`` does.
+        """
+        until = await asyncio.to_thread(self._subscription.head)
+        async with asyncio.timeout(timeout):
+            # In short turns, so that no thread goes on waiting for what nobody wants any more.
+            while not await asyncio.to_thread(self._subscription.reached, until, _TURN):
+                pass
+
+    async def stop(self) -> None:
+        """Stop after the change in hand, with the checkpoint behind it."""
+        await asyncio.to_thread(self._subscription.stop)
+
+
+def _in_loop(handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
+    """The handler as a thread calls it; what it gives to await is awaited in the event loop."""
+
+    def told(change: StateChanged) -> None:
+        given = handler(change)
+        if inspect.iscoroutine(given):
+            asyncio.run_coroutine_threadsafe(given, loop).result()
+
+    return told

@@ -1,0 +1,271 @@
+"""Projections of your own: tables that a program derives from the log, kept in the ledger.
+
+They are told every event of the log once, in order of position, with the delivery as known before
+and after it. Their rows and their checkpoint are written in one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Protocol
+
+from sqlite_utils import Database
+
+from postledger import checkpoints
+from postledger.changes import PAGE, change_of, passages
+from postledger.checkpoints import PROJECTION, Checkpoint
+from postledger.definitions import Definitions
+from postledger.errors import LedgerError, ProjectionFailed
+from postledger.facts import Facts
+from postledger.log.connection import immediate
+from postledger.log.sqlite import Log
+from postledger.model import Change
+
+_NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
+
+
+class Projection(Protocol):
+    """A projection of your own.
+
+    ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
+    ``tables`` or ``apply``: the projection is then built anew from the log. ``tables`` are its
+    tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
+    event of the log, once and in order of position; it writes to its own tables only.
+
+    >>> class Outcomes:
+    ...     name = "outcomes"
+    ...     version = 1
+    ...     tables = {"outcomes": "state TEXT PRIMARY KEY, deliveries INTEGER NOT NULL"}
+    ...
+    ...     def apply(self, change, db):
+    ...         for delivery, by in ((change.before, -1), (change.after, 1)):
+    ...             if delivery is not None:
+    ...                 db.execute(
+    ...                     "INSERT INTO outcomes VALUES (?1, ?2) ON CONFLICT (state)"
+    ...                     " DO UPDATE SET deliveries = deliveries + ?2", (delivery.state, by))
+    >>> ledger.project(Outcomes())
+    >>> ledger.query("SELECT deliveries FROM outcomes WHERE state = 'delivered'")
+    [{'deliveries': 3}]
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of its checkpoint."""
+
+    @property
+    def version(self) -> int:
+        """Counted up when ``tables`` or ``apply`` changes."""
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Its tables by name, with their columns as ``CREATE TABLE`` wants them."""
+
+    def apply(self, change: Change, db: Database) -> None:
+        """Take one event into the tables."""
+
+
+def version_of(projection: Projection, definitions: Definitions) -> str:
+    """The version of its rows: they follow from its own code and from the definitions."""
+    return f"{projection.version}:{definitions.hash}"
+
+
+def check(projection: Projection) -> None:
+    """Raise ``LedgerError`` where a name can't be that of a table."""
+    for name in projection.tables:
+        if not _NAME.fullmatch(name):
+            raise LedgerError(
+                f"projection {projection.name!r}: {name!r} is no name for a table;"
+                " write lower-case letters, digits and underscores"
+            )
+
+
+def settle(
+    log: Log, facts: Facts, projection: Projection, writing: AbstractContextManager[object]
+) -> None:
+    """Bring a projection to the head of the log: built anew where its version is another.
+
+    ``writing`` is held for each write transaction. Raises ``ProjectionFailed``, with the position
+    and the reason, where ``apply`` raises: nothing is changed then beyond the pages before.
+    """
+    check(projection)
+    checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
+    if checkpoint is None or checkpoint.version != version_of(projection, facts.definitions):
+        _build(log, facts, projection, writing)
+        return
+    behind = True
+    while behind:
+        with writing, immediate(log.db):
+            behind = _catch_up(log, facts, projection)
+
+
+def keep_up(log: Log, facts: Facts, projections: Iterable[Projection], appended: int) -> None:
+    """Take what was just appended into the projections; the caller holds the write transaction.
+
+    ``appended`` is the number of those events; a projection that is further behind, since another
+    process wrote without it, comes a page nearer each time. One that fails is left where it was,
+    with the problem noted: to record must never fail for it.
+    """
+    for projection in projections:
+        checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
+        if checkpoint is None or checkpoint.problem is not None:
+            continue
+        if checkpoint.version != version_of(projection, facts.definitions):
+            continue
+        try:
+            with log.db.atomic():
+                until = checkpoint.position + appended + PAGE
+                at = checkpoint
+                while at.position < min(until, log.head()[0]):
+                    at = _advance(log, facts, projection, at)
+        except ProjectionFailed as error:
+            checkpoints.move(log.db, checkpoint, checkpoint.position, str(error))
+
+
+def _catch_up(log: Log, facts: Facts, projection: Projection) -> bool:
+    """One page of catching up; whether there is more."""
+    checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
+    if checkpoint is None or checkpoint.version != version_of(projection, facts.definitions):
+        raise LedgerError(f"projection {projection.name!r} was built anew by another version")
+    return _advance(log, facts, projection, checkpoint).position < log.head()[0]
+
+
+def _advance(log: Log, facts: Facts, projection: Projection, checkpoint: Checkpoint) -> Checkpoint:
+    """Apply the next page to the tables in the ledger, and move the checkpoint."""
+    changes = _page(log, facts, checkpoint.position)
+    _apply(log.db, projection, changes)
+    position = changes[-1].position if changes else checkpoint.position
+    return checkpoints.move(log.db, checkpoint, position)
+
+
+def _page(log: Log, facts: Facts, after: int) -> list[Change]:
+    return [change_of(passage, facts) for passage in passages(log, facts, after, after + PAGE)]
+
+
+def _apply(db: Database, projection: Projection, changes: Iterable[Change]) -> None:
+    with _confined(db, projection.tables):
+        for change in changes:
+            try:
+                projection.apply(change, db)
+            except Exception as error:
+                raise ProjectionFailed(
+                    f"projection {projection.name!r} can't apply the event at"
+                    f" {change.position}: {error!r}; mend it and count up its version",
+                    position=change.position,
+                ) from error
+            finally:
+                _require_transaction(db, projection)
+
+
+def _require_transaction(db: Database, projection: Projection) -> None:
+    """`INSERT OR ROLLBACK` ends the whole transaction, and what was recorded in it is gone."""
+    if not db.conn.in_transaction:
+        raise LedgerError(
+            f"projection {projection.name!r} rolled the transaction back; nothing was written"
+        )
+
+
+# --- build anew, beside the live tables ---
+
+
+def _build(
+    log: Log, facts: Facts, projection: Projection, writing: AbstractContextManager[object]
+) -> None:
+    """Build the tables in a database of their own, then put them in the place of the old ones.
+
+    Readers see the old ones until then, and writers go on.
+    """
+    # The empty name stands for a temporary database that spills to disk and is gone with its
+    # connection.
+    with closing(sqlite3.connect("")) as conn:
+        beside = Database(conn)
+        _create(beside, projection)
+        position = 0
+        while log.head()[0] - position > PAGE:
+            position = _onward(beside, log, facts, projection, position)
+        with writing, immediate(log.db):
+            while position < log.head()[0]:
+                position = _onward(beside, log, facts, projection, position)
+            _replace(log.db, beside, projection)
+            version = version_of(projection, facts.definitions)
+            checkpoints.begin(
+                log.db,
+                PROJECTION,
+                projection.name,
+                position,
+                version=version,
+                tables=projection.tables,
+            )
+
+
+def _onward(beside: Database, log: Log, facts: Facts, projection: Projection, position: int) -> int:
+    changes = _page(log, facts, position)
+    with immediate(beside):
+        _apply(beside, projection, changes)
+    return changes[-1].position
+
+
+def _create(db: Database, projection: Projection) -> None:
+    for name, columns in projection.tables.items():
+        try:
+            db.execute(f"CREATE TABLE {name} ({columns}) STRICT")
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"projection {projection.name!r}: table {name}: {error}") from None
+
+
+def _replace(db: Database, beside: Database, projection: Projection) -> None:
+    for name in checkpoints.tables_of(db, projection.name):
+        db.execute(f"DROP TABLE IF EXISTS {name}")
+    _create(db, projection)
+    for name in projection.tables:
+        rows = beside.conn.execute(f"SELECT * FROM {name}")
+        holes = ", ".join("?" * len(rows.description))
+        db.conn.executemany(f"INSERT INTO {name} VALUES ({holes})", rows)
+
+
+# --- what apply may do ---
+
+_ALWAYS = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+    sqlite3.SQLITE_SAVEPOINT,
+}
+_WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
+_TABLES_OF_SQLITE = {"sqlite_master", "sqlite_schema"}
+_LOOKS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo"}
+
+Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
+
+
+@contextmanager
+def _confined(db: Database, tables: Collection[str]) -> Iterator[None]:
+    """Only the projection's own tables can be read and written, and nothing be committed.
+
+    What it makes then follows from what it is told, whether it runs live or is built anew, and a
+    mistake in it can't harm the log.
+    """
+    db.conn.set_authorizer(_authorizer(tables))
+    try:
+        yield
+    finally:
+        db.conn.set_authorizer(None)
+
+
+def _authorizer(tables: Collection[str]) -> Authorizer:
+    def allowed(
+        action: int, one: str | None, _two: str | None, _schema: str | None, _inner: str | None
+    ) -> int:
+        if action in _ALWAYS:
+            fine = True
+        elif action in _WRITES:
+            fine = one in tables
+        elif action == sqlite3.SQLITE_READ:
+            fine = one in tables or one in _TABLES_OF_SQLITE
+        else:
+            fine = action == sqlite3.SQLITE_PRAGMA and one in _LOOKS
+        return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
+
+    return allowed

@@ -1,0 +1,215 @@
+"""Subscriptions: a handler that is told every change, in order, at least once.
+
+The checkpoint is kept in the ledger. It moves behind the handler, never before it: a process that is
+killed is told again what it may not have done, and nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import attrs
+
+from postledger.changes import Bell, Page, pages
+from postledger.checkpoints import Checkpoint
+from postledger.errors import PostledgerError, SubscriptionFailed
+from postledger.model import StateChanged
+
+Handler = Callable[[StateChanged], object]
+"""What a subscription calls with each change; what it gives back is ignored."""
+
+_KEEP_EVERY = 1.0
+"""After so many seconds the checkpoint is kept, even within a page."""
+
+_log = logging.getLogger("postledger")
+
+
+@attrs.frozen
+class Retry:
+    """How often a handler that raises is called again, and after how many seconds at first.
+
+    The wait doubles each time.
+
+    >>> list(Retry(times=3, wait=0.5).waits())
+    [0.5, 1.0, 2.0]
+    """
+
+    times: int = 4
+    wait: float = 0.1
+
+    def waits(self) -> list[float]:
+        """The seconds before each further call."""
+        return [self.wait * 2**n for n in range(self.times)]
+
+
+@attrs.frozen
+class Place:
+    """What a subscription reads from, and where it keeps its checkpoint."""
+
+    bell: Bell
+    page: Callable[[int], Page]
+    load: Callable[[], Checkpoint]
+    move: Callable[[Checkpoint, int, str | None], Checkpoint]
+    head: Callable[[], int]
+
+
+class Subscription:
+    """A handler and how far it has come; made by ``Ledger.subscribe``.
+
+    >>> subscription = ledger.subscribe("webhooks", lambda change: None)
+    >>> subscription.wait()
+    >>> subscription.status().behind
+    0
+    >>> subscription.stop()
+    """
+
+    def __init__(self, name: str, handler: Handler, place: Place, retry: Retry) -> None:
+        self.name = name
+        self.error: SubscriptionFailed | None = None
+        self._handler = handler
+        self._place = place
+        self._retry = retry
+        self._kept = place.load()
+        self._position = self._kept.position
+        self._kept_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._heard = threading.Event()
+        self._told = threading.Condition()
+        self._ended = True
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it is being told of changes in a thread of this process."""
+        return not self._ended
+
+    def status(self) -> Checkpoint:
+        """Where it stands by the ledger: position, how far behind, and why it stopped, if it did."""
+        return self._place.load()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the handler was told all that the ledger holds now.
+
+        Raises ``SubscriptionFailed`` where the handler failed before, ``TimeoutError`` after
+        ``timeout`` seconds.
+        """
+        until = self.head()
+        if not self.reached(until, timeout):
+            raise TimeoutError(f"subscription {self.name!r} is at {self._kept.position} of {until}")
+
+    def head(self) -> int:
+        """The last position of the ledger: what ``wait`` waits for."""
+        return self._place.head()
+
+    def reached(self, position: int, timeout: float | None = None) -> bool:
+        """Wait, at most ``timeout`` seconds, until it is done with a position; whether it is.
+
+        Raises ``SubscriptionFailed`` where it never will be, since it has stopped.
+        """
+        with self._told:
+            self._told.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
+            done, ended = self._kept.position >= position, self._ended
+        if self.error is not None:
+            raise self.error
+        if ended and not done:
+            raise SubscriptionFailed(f"subscription {self.name!r} was stopped before {position}")
+        return done
+
+    def stop(self) -> None:
+        """Stop after the change in hand, with the checkpoint behind it."""
+        self._stopping.set()
+        self._heard.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def start(self) -> None:
+        """Catch up, then go on with what comes, in a thread of its own."""
+        self._ended = False
+        self._thread = threading.Thread(
+            target=self._run_to_the_end, name=f"postledger {self.name}", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, *, live: bool) -> None:
+        """Catch up in this thread, and where ``live`` go on until stopped.
+
+        Raises ``SubscriptionFailed`` where the handler, or the ledger, fails for good.
+        """
+        try:
+            for page in pages(
+                self._place.page,
+                self._position,
+                bell=self._place.bell,
+                live=live,
+                heard=self._heard,
+                stopped=self._stopping.is_set,
+            ):
+                self._take(page)
+        except SubscriptionFailed as error:
+            self._fail(error)
+            raise
+        except PostledgerError as error:
+            failed = SubscriptionFailed(
+                f"subscription {self.name!r} stopped behind position {self._position}: {error}"
+            )
+            self._fail(failed)
+            raise failed from error
+
+    def _run_to_the_end(self) -> None:
+        try:
+            self.run(live=True)
+        except SubscriptionFailed as error:
+            _log.error("%s", error)
+        finally:
+            with self._told:
+                self._ended = True
+                self._told.notify_all()
+
+    def _take(self, page: Page) -> None:
+        """Tell the changes of a page; the checkpoint is kept when it is done, or stopped."""
+        try:
+            for change in page.changes:
+                if self._stopping.is_set() or not self._tell(change):
+                    return
+                self._position = change.position
+                if time.monotonic() - self._kept_at > _KEEP_EVERY:
+                    self._keep(None)
+            self._position = page.until
+        finally:
+            self._keep(None)
+
+    def _tell(self, change: StateChanged) -> bool:
+        """Call the handler until it succeeds; ``False`` where it was stopped before it did."""
+        for wait in (*self._retry.waits(), None):
+            try:
+                self._handler(change)
+                return True
+            except Exception as error:
+                if wait is None:
+                    raise SubscriptionFailed(
+                        f"subscription {self.name!r} stopped at position {change.position}: its"
+                        f" handler raised {error!r} {self._retry.times + 1} times; mend it, then"
+                        " subscribe again",
+                        position=change.position,
+                    ) from error
+                if self._stopping.wait(wait):
+                    return False
+        raise AssertionError("the last turn returns or raises")
+
+    def _keep(self, problem: str | None) -> None:
+        if (self._position, problem) != (self._kept.position, self._kept.problem):
+            kept = self._place.move(self._kept, self._position, problem)
+            with self._told:
+                self._kept = kept
+                self._told.notify_all()
+        self._kept_at = time.monotonic()
+
+    def _fail(self, error: SubscriptionFailed) -> None:
+        self.error = error
+        try:
+            self._keep(str(error))
+        except PostledgerError as another:
+            _log.error("subscription %r: its checkpoint can't be kept: %s", self.name, another)
