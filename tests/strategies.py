@@ -36,7 +36,9 @@ SAID = (
 
 def body(*fields: tuple[str, str | None], indent: str = "  ") -> bytes:
     """A flat POSTBACK of the fields that are not ``None``; texts are taken as XML."""
-    leaves = "".join(f"\n{indent}<{name}>{text}</{name}>" for name, text in fields if text is not None)
+    leaves = "".join(
+        f"\n{indent}<{name}>{text}</{name}>" for name, text in fields if text is not None
+    )
     return f"<?xml version='1.0'?>\n<POSTBACK>{leaves}\n</POSTBACK>".encode()
 
 
@@ -84,8 +86,10 @@ def contents(draw: st.DrawFn) -> bytes:
 def answers() -> st.SearchStrategy[bytes]:
     """The API's answer to a send request."""
     return st.sampled_from(KEYS).map(
-        lambda key: f"<RESPONSE><STATUS>Success</STATUS><TRACKINGID>{key}</TRACKINGID>"
-        f"<TO>16503333058</TO></RESPONSE>".encode()
+        lambda key: (
+            f"<RESPONSE><STATUS>Success</STATUS><TRACKINGID>{key}</TRACKINGID>"
+            f"<TO>16503333058</TO></RESPONSE>".encode()
+        )
     )
 
 
@@ -101,5 +105,42 @@ def bodies() -> st.SearchStrategy[bytes]:
 
 def receipts() -> st.SearchStrategy[Receipt]:
     """Bodies with times of reception that need not be in order."""
-    moments = st.integers(0, 1000).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
+    moments = st.integers(0, 1000).map(
+        lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s)
+    )
     return st.builds(Receipt, bodies(), st.sampled_from((None, "text/xml")), moments)
+
+
+@st.composite
+def charts(draw: st.DrawFn) -> str:
+    """The TOML of a chart that is right: every state reached, every trigger taken."""
+    regions = [draw(_regions(number)) for number in range(draw(st.integers(1, 3)))]
+    used = sorted({trigger for _, rows in regions for trigger, *_ in rows})
+    stages = ["early", "late"]
+    lines = ['name = "made"', "version = 1", 'title = "Made up"', 'policy = "None."']
+    lines += [f"stages = {stages}", "[triggers]"]
+    lines += [f'{trigger} = {{ stage = "{draw(st.sampled_from(stages))}" }}' for trigger in used]
+    for number, (states, rows) in enumerate(regions):
+        children = ", ".join(f'{{ name = "{state}" }}' for state in states)
+        transitions = ", ".join(
+            f'{{ trigger = "{trigger}", source = "{source}", dest = "{dest}",'
+            f" overrides = {draw(st.sampled_from(('true', 'false')))} }}"
+            for trigger, source, dest in rows
+        )
+        lines += ["[[states]]", f'name = "region{number}"', f'initial = "{states[0]}"']
+        lines += [f"children = [{children}]", f"transitions = [{transitions}]"]
+    return "\n".join(lines)
+
+
+@st.composite
+def _regions(draw: st.DrawFn, number: int) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The states of a region and its transitions; what can't be reached is left out."""
+    states = [f"s{number}_{index}" for index in range(draw(st.integers(1, 4)))]
+    state, trigger = st.sampled_from(states), st.sampled_from(("go", "come", "stay", "leave"))
+    taken = draw(st.dictionaries(st.tuples(trigger, state), state, min_size=1, max_size=8))
+    taken.setdefault(("go", states[0]), states[-1])
+    reached = {states[0]}
+    while more := {d for (_, s), d in taken.items() if s in reached} - reached:
+        reached |= more
+    rows = [(t, s, d) for (t, s), d in taken.items() if s in reached]
+    return [state for state in states if state in reached], rows

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Set
 from functools import lru_cache
 from hashlib import sha256
 from itertools import product
+from math import prod
 from typing import Any
 
 import attrs
@@ -27,6 +28,7 @@ from postledger.findings import Finding, named
 NAME = re.compile(r"[a-z]([a-z0-9]|_(?!_))*")
 _ROOT = "chart"
 _SEPARATOR = "__"
+_MOST_CONFIGURATIONS = 4096
 
 
 @attrs.frozen
@@ -460,6 +462,9 @@ def _explore(
     regions: tuple[Region, ...], triggers: Mapping[str, Trigger], faults: Faults
 ) -> tuple[tuple[Configuration, ...], dict[str, tuple[Move, ...]]]:
     """Every configuration that the machine can reach, and what every trigger does there."""
+    if prod(len(region.states) for region in regions) > _MOST_CONFIGURATIONS:
+        fault = f"more than {_MOST_CONFIGURATIONS} configurations"
+        raise faults("", fault, "use fewer regions or states")
     machine = _machine(regions, HierarchicalMachine)
     index = {configuration_of(machine, regions): 0}
     rows: dict[str, list[Move]] = {name: [] for name in triggers}
@@ -472,8 +477,6 @@ def _explore(
                 index[after] = len(index)
                 queue.append(after)
             moves.append(_move(regions, name, before, index[after]))
-        if len(index) > 4096:
-            raise faults("", "more than 4096 configurations", "use fewer regions or states")
     return tuple(index), {name: tuple(moves) for name, moves in rows.items()}
 
 
