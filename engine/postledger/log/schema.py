@@ -6,6 +6,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from postledger.errors import IntegrityError
+from postledger.log.shapes import MOST_HOLES
 
 APPLICATION_ID = 0x504C4752
 """The application id in the file's header: "PLGR"."""
@@ -122,19 +123,54 @@ def guards() -> dict[str, str]:
 
 
 def check_guards(db: Database) -> list[str]:
-    """What is wrong with the guards: one line each, none where all stand as they were made."""
-    there = db.triggers_dict
-    return [
+    """What is wrong with the guards: one line each, none where all stand as they were made.
+
+    A trigger of somebody else's on a guarded table counts too: it could skip what is to be appended.
+    """
+    rows = db.conn.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
+    there = {name: (table, sql) for name, table, sql in rows}
+    wanted = guards()
+    wrong = [
         f"guard {name} is {'missing' if name not in there else 'changed'}: "
         f"{name.split('_', 1)[0]} can be altered"
-        for name, sql in guards().items()
-        if there.get(name) != sql
+        for name, sql in wanted.items()
+        if there.get(name, ("", ""))[1] != sql
     ]
+    return wrong + [
+        f"trigger {name} on {table} is none of Postledger's: what it does is not recorded"
+        for name, (table, _) in there.items()
+        if table in _GUARDED and name not in wanted
+    ]
+
+
+def check_schema(db: Database) -> list[str]:
+    """Which tables, indexes and views are not as they were made: one line each."""
+    made = Database(memory=True)
+    try:
+        migrations.apply(made)
+        wanted = _objects(made)
+    finally:
+        made.close()
+    there = _objects(db)
+    return [
+        f"{kind} {name} is {'missing' if (kind, name) not in there else 'not as it was made'}"
+        for (kind, name), sql in wanted.items()
+        if there.get((kind, name)) != sql
+    ]
+
+
+def _objects(db: Database) -> dict[tuple[str, str], str]:
+    """Tables, indexes and views with their SQL; those that a constraint implies have none."""
+    rows = db.conn.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE type <> 'trigger' AND sql IS NOT NULL"
+    )
+    # The tables of sqlite-utils itself differ with its version.
+    return {(kind, name): sql for kind, name, sql in rows if not name.startswith("_")}
 
 
 _OF = "CASE WHEN {0} = 9223372036854775807 THEN NULL ELSE {0} END"
 _ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', ({0}) / 1e6, 'unixepoch')"
-_HOLES = ", ".join(f"e.fields ->> {n}" for n in range(40))
+_HOLES = ", ".join(f"e.fields ->> {n}" for n in range(MOST_HOLES))
 
 _EVENTS_VIEW = f"""
 SELECT
@@ -155,6 +191,27 @@ JOIN streams t ON t.id = e.stream_id
 LEFT JOIN shapes s ON s.id = e.shape_id
 """
 
+# What the hash chain covers, in the order in which it does, so that anybody can compute it again.
+# An event that repeats another, or shares a body, takes bytes and content type from where they are.
+_CHAIN_VIEW = f"""
+SELECT e.position, e.received_at, s.content_type, t.chart, t.key, e.occurred_at,
+    lower(hex(e.digest)) AS digest, e.flags, e.repeats, e.body_of,
+    coalesce(b.body, CAST(printf(s.template, {_HOLES.replace("e.", "b.")}) AS BLOB)) AS body,
+    lower(hex(e.chain)) AS hash
+FROM events e
+JOIN streams t ON t.id = e.stream_id
+JOIN events b ON b.position = (
+    WITH RECURSIVE hop (at) AS (
+        SELECT e.position
+        UNION ALL
+        SELECT coalesce(x.body_of, x.repeats) FROM hop
+        JOIN events x ON x.position = hop.at
+        LEFT JOIN shapes y ON y.id = x.shape_id
+        WHERE x.body IS NULL AND y.template IS NULL)
+    SELECT min(at) FROM hop)
+JOIN shapes s ON s.id = b.shape_id
+"""
+
 
 @migrations()
 def tables(db: Database) -> None:
@@ -165,6 +222,7 @@ def tables(db: Database) -> None:
     for sql in guards().values():
         db.execute(sql)
     db.create_view("event_log", _EVENTS_VIEW)
+    db.create_view("hash_chain", _CHAIN_VIEW)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {FORMAT}")
 

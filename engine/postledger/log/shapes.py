@@ -11,10 +11,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Set
+from hashlib import blake2b
 
 import attrs
 
 from postledger.postback import Postback, plain
+
+MOST_HOLES = 40
+"""The most texts that a template may leave open: the views of the file fill no more."""
 
 _LEAF = re.compile(r"<([A-Za-z_][\w.-]*)(?:\s[^<>]*)?>([^<>&]*)</\1\s*>")
 _JSON_LEAF = re.compile(r'"([^"\\]*)"\s*:\s*"([^"\\]*)"')
@@ -61,6 +65,11 @@ def unreadable(content_type: str | None) -> Shape:
     return Shape(content_type, None, repaired=False, template=None, fields=())
 
 
+def unreadable_digest(body: bytes, index: int) -> bytes:
+    """The identity of what can't be read: 16 bytes over the body, and the place in its bundle."""
+    return blake2b(body, digest_size=16, salt=index.to_bytes(8), person=b"unreadable").digest()
+
+
 def shape_of(
     postback: Postback,
     body: bytes | None,
@@ -97,6 +106,8 @@ def _template(
         return None
     leaves = list((_JSON_LEAF if postback.root == "" else _LEAF).finditer(text))
     if [(leaf[1], leaf[2].strip()) for leaf in leaves] != list(postback.fields):
+        return None
+    if sum(fixed is None for _, fixed in fields) > MOST_HOLES:
         return None
     pieces, end = [], 0
     for leaf, (_, fixed) in zip(leaves, fields, strict=True):

@@ -288,14 +288,15 @@ class Log:
         repeats, body_of, digest, chain = row[9:]
         shape = None if shape_id is None else self.shape(shape_id)
         values = [] if fields is None else json.loads(fields)
-        elsewhere = body_of if body_of is not None else repeats
         if body is None and shape is not None:
             body = shape.body(values)
-        if (body is None or shape is None) and elsewhere is not None:
-            first = self.at(elsewhere)
-            body = first.body if body is None else body
-            if shape is None:
-                shape, values = first.shape, first.values
+        if shape is None and repeats is not None:
+            first = self.at(repeats)
+            shape, values = first.shape, first.values
+        # A repeated member of a bundle says what it repeats; its body is that of its own bundle.
+        elsewhere = body_of if body_of is not None else repeats
+        if body is None and elsewhere is not None:
+            body = self.at(elsewhere).body
         if body is None:
             raise IntegrityError(f"position {position} has no body")
         return Stored(

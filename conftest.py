@@ -1,0 +1,159 @@
+"""The documentation runs in the tests: README, docs/, and the examples in docstrings.
+
+Of a Markdown page the fenced blocks run from top to bottom, in a new folder with `fixtures` in it:
+
+- `python`: executed, or a doctest where it begins with `>>>`; the blocks of a page share their names.
+- `console`: lines with `$ ` go to the shell (`> ` continues one), and what stands below must be what
+  they print. `...` stands for anything on its line, a line of nothing else for any lines.
+- any block whose info line ends with `file=NAME` is written to that file.
+
+A comment `<!-- skip: next -->` leaves the next block out; blocks of other languages are text.
+
+The examples in docstrings find all public names, `ledger`, a ledger of the specification's samples,
+and `body`, one of these.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from pathlib import Path
+from typing import Any
+
+from sybil import Document, Example, Region, Sybil
+from sybil.document import PythonDocStringDocument
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
+from sybil.parsers.rest import DocTestParser
+from sybil.sybil import SybilCollection
+
+import postledger
+
+ROOT = Path(__file__).parent
+FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
+
+
+def enter(namespace: dict[str, Any]) -> None:
+    """Begin a page: in a new folder, and with this Python's commands first."""
+    namespace["_back"] = Path.cwd()
+    folder = Path(tempfile.mkdtemp(prefix="postledger-docs-"))
+    (folder / "fixtures").symlink_to(ROOT / "fixtures")
+    os.chdir(folder)
+
+
+def enter_module(namespace: dict[str, Any]) -> None:
+    """Begin a module: what its docstrings take as given."""
+    enter(namespace)
+    samples = [path.read_bytes() for path in sorted(Path("fixtures/specification").glob("*.xml"))]
+    ledger = postledger.Ledger("specification.db")
+    ledger.record_many(samples)
+    namespace.update({name: getattr(postledger, name) for name in postledger.__all__})
+    namespace.update(ledger=ledger, body=samples[3])
+
+
+def leave(namespace: dict[str, Any]) -> None:
+    """End a page or a module."""
+    if "ledger" in namespace:
+        namespace["ledger"].close()
+    folder = Path.cwd()
+    os.chdir(namespace["_back"])
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_console(example: Example) -> str | None:
+    """Run the commands of a console block; what differs from the page is the failure."""
+    failures = (
+        difference(command, expected, printed(command))
+        for command, expected in commands(str(example.parsed))
+    )
+    return "\n".join(filter(None, failures)) or None
+
+
+def commands(block: str) -> Iterator[tuple[str, str]]:
+    """Pairs of a command and what it must print."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines()
+        end = next((n for n, line in enumerate(lines[1:], 1) if line[:2] not in ("> ", ">")), None)
+        command = [lines[0], *(line[2:] for line in lines[1:end])]
+        yield "\n".join(command), "\n".join(lines[end:] if end else [])
+
+
+def printed(command: str) -> str:
+    """What a command prints, errors too; one that fails says so, unless the page tells how it ends."""
+    scripts = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
+    environment |= {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+        timeout=120,
+    )
+    failed = f"(exit status {done.returncode})" if done.returncode else ""
+    return "\n".join(filter(None, (done.stdout.rstrip("\n"), failed)))
+
+
+def difference(command: str, expected: str, got: str) -> str | None:
+    """What to say where a command does not print what the page says."""
+    wanted = [line.rstrip() for line in expected.strip("\n").splitlines()]
+    lines = [line.rstrip() for line in got.strip("\n").splitlines()]
+    if re.fullmatch("".join(map(pattern, wanted)), "".join(f"{line}\n" for line in lines)):
+        return None
+    return f"$ {command}\n--- the page says\n{expected.rstrip()}\n--- it prints\n{got}"
+
+
+def pattern(line: str) -> str:
+    """The lines that a line of a page stands for, as a regular expression."""
+    if line == "...":
+        return r"(?:[^\n]*\n)*?"
+    return r"[^\n]*".join(map(re.escape, line.split("..."))) + r"\n"
+
+
+def files(document: Document) -> Iterable[Region]:
+    """The blocks that are files."""
+    for region in FencedCodeBlockLexer(r"\w+ file=\S+", {"language": "info", "source": "source"})(
+        document
+    ):
+        region.parsed = (region.lexemes["info"].rpartition("=")[2], region.lexemes["source"])
+        region.evaluator = write_file
+        yield region
+
+
+def write_file(example: Example) -> None:
+    """Write a block to the file that it is."""
+    name, text = example.parsed
+    Path(name).write_text(str(text), "utf-8")
+
+
+pages = Sybil(
+    parsers=[
+        PythonCodeBlockParser(doctest_optionflags=FLAGS),
+        CodeBlockParser("console", run_console),
+        files,
+        SkipParser(),
+    ],
+    pattern="*.md",
+    setup=enter,
+    teardown=leave,
+)
+
+docstrings = Sybil(
+    parsers=[DocTestParser(optionflags=FLAGS)],
+    pattern="*.py",
+    path="engine",
+    document_types={".py": PythonDocStringDocument},
+    setup=enter_module,
+    teardown=leave,
+)
+
+pytest_collect_file = SybilCollection([pages, docstrings]).pytest()
