@@ -1,0 +1,131 @@
+"""Changes: what each event changed, told in order of position."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postledger import Delivery, Ledger, StateChanged, UnknownKey
+from tests.conftest import ledger_of
+from tests.strategies import KEYS, body, contents, postbacks
+
+Told = tuple[int, tuple[str, str | None] | None, Delivery]
+
+
+def sent(key: str) -> bytes:
+    """The first event of an SMS."""
+    return body(
+        ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Sent"), ("TRACKINGID", key)
+    )
+
+
+def delivered(key: str) -> bytes:
+    """Its receipt."""
+    return body(
+        ("ORIGIN", "SMS_MT"),
+        ("CODE", "N202"),
+        ("STATUS", "Message Sent/Delivered"),
+        ("TRACKINGID", key),
+    )
+
+
+def told(change: StateChanged) -> Told:
+    before = change.before and (change.before["delivery"], change.before["route"])
+    after = change.delivery
+    assert change.after == {"delivery": after.state, "route": after.route}
+    return change.position, before, after
+
+
+def known(ledger: Ledger, key: str, position: int) -> Delivery | None:
+    try:
+        return ledger.delivery(key, as_of=position)
+    except UnknownKey:
+        return None
+
+
+def expected(ledger: Ledger) -> list[Told]:
+    """The same from the states as of each position, one position at a time."""
+    found: list[Told] = []
+    for event in ledger.events():
+        if event.chart != "delivery":
+            continue
+        before, after = (known(ledger, str(event.key), event.position - n) for n in (1, 0))
+        states = before and (before.state, before.route)
+        if after is not None and states != (after.state, after.route):
+            found.append((event.position, states, after))
+    return found
+
+
+@given(st.lists(st.one_of(postbacks(), contents(), st.just(b"?")), max_size=12))
+def test_changes_are_the_differences_between_the_states_as_of_each_position(
+    bodies: list[bytes],
+) -> None:
+    """What is told at a position is what ``as_of`` says of it and of the one before."""
+    with ledger_of(bodies) as ledger:
+        assert [told(change) for change in ledger.follow(live=False)] == expected(ledger)
+
+
+@given(st.lists(postbacks(), max_size=10), st.integers(0, 10))
+def test_changes_behind_a_position_are_the_rest_of_all_changes(
+    bodies: list[bytes], after: int
+) -> None:
+    """Where one begins makes no difference to what is told."""
+    with ledger_of(bodies) as ledger:
+        every = list(ledger.follow(live=False))
+        rest = [change for change in every if change.position > after]
+        assert list(ledger.follow(after, live=False)) == rest
+
+
+def test_streams_go_on_from_page_to_page(ledger: Ledger) -> None:
+    """A delivery whose events lie pages apart is told of as one whose events lie side by side."""
+    keys = [f"SMS_{n}" for n in range(700)]
+    ledger.record_many(map(sent, keys))
+    ledger.record_many(map(delivered, keys))
+    changes = list(ledger.follow(live=False))
+    assert [change.position for change in changes] == list(range(1, 1401))
+    assert [change.before for change in changes[:700]] == [None] * 700
+    assert [change.before for change in changes[700:]] == [
+        {"delivery": "sent", "route": "sms"}
+    ] * 700
+    assert [change.delivery.tracking_id for change in changes] == keys + keys
+
+
+def test_what_comes_while_following_is_told(tmp_path: Path) -> None:
+    """A follower is told what this ledger writes, and what another process does."""
+    with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
+        ledger.record(sent(KEYS[0]))
+        changes = ledger.follow()
+        assert next(changes).after["delivery"] == "sent"
+        for writer, key in ((ledger, KEYS[1]), (other, "SMS_3")):
+            writing = threading.Timer(0.05, writer.record, [sent(key)])
+            writing.start()
+            assert next(changes).delivery.tracking_id == key
+            writing.join()
+
+
+def test_following_ends_when_the_ledger_is_closed(tmp_path: Path) -> None:
+    """A follower that waits is not left waiting for ever."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        changes = ledger.follow()
+        closing = threading.Timer(0.05, ledger.close)
+        closing.start()
+        assert list(changes) == []
+        closing.join()
+
+
+def test_a_change_as_json(ledger: Ledger) -> None:
+    """The JSON of a change is that of ``tail``."""
+    ledger.record(sent(KEYS[0]))
+    (change,) = ledger.follow(live=False)
+    said = change.to_dict()
+    assert said.pop("received_at").endswith("Z")
+    assert said.pop("delivery") == ledger.delivery(KEYS[0]).to_dict()
+    assert said == {
+        "position": 1,
+        "occurred_at": None,
+        "before": None,
+        "after": {"delivery": "sent", "route": "sms"},
+    }
