@@ -16,7 +16,8 @@ from typing import Any, Self
 import attrs
 from sqlite_utils import Database
 
-from postledger import changes, checkpoints, custom, projections, replay
+from postledger import audit, changes, checkpoints, custom, projections, replay
+from postledger.audit import AuditReport
 from postledger.changes import Bell, Page
 from postledger.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.compare import Difference, differences
@@ -322,6 +323,37 @@ class Ledger:
         """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold."""
         with self._read() as reader:
             return verify(reader.log, self.definitions, anchor, progress)
+
+    def audit(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+        unmask: bool = False,
+        tracking_id: str | None = None,
+        progress: Progress = lambda _: None,
+    ) -> AuditReport:
+        """The state audit report: of the deliveries that began in a period, or of one of them.
+
+        ``since`` is inclusive, ``until`` exclusive; ``as_of`` and ``occurred_by`` are as of
+        ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
+        ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known.
+        """
+        asked = audit.Asked(since, until, as_of, occurred_by, unmask)
+        with self._read() as reader:
+            made_by = reader.log, reader.facts
+            ledger = self.path.name
+            if tracking_id is not None:
+                stream = (audit.CHART, tracking_id)
+                row = self._row(reader, stream, asked.bounds)
+                steps = self._steps(reader, stream, asked.bounds)
+                told = projections.delivery_of(tracking_id, row), steps
+                return audit.of_delivery(*made_by, told, asked, ledger, progress)
+            with self._rows(asked.bounds) as table:
+                named = table or self._live(reader.log.db).table
+                return audit.of_period(*made_by, named, asked, ledger, progress)
 
     def rebuild(
         self, definitions: Definitions | None = None, *, progress: Progress = lambda _: None

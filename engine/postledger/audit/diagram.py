@@ -1,0 +1,238 @@
+"""The diagram: one region of a statechart, with the way that a delivery took through it.
+
+States stand in columns by the longest way from the initial state, so that arrows run to the right;
+an arrow within a column, or back, bows out at the side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from postledger.audit.dossier import Exhibit
+from postledger.charts import Region, Statechart
+
+_BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
+_LETTER, _PADDING, _BADGE = 7.8, 30, 9
+_MOST_BADGES = 5
+
+Point = tuple[float, float]
+
+
+@attrs.frozen
+class Badge:
+    """The number of an event; ``kind`` is ``moved``, ``stayed`` or ``refused``."""
+
+    x: float
+    y: float
+    text: str
+    kind: str
+
+
+@attrs.frozen
+class Box:
+    """A state; ``visited`` where the delivery stood in it, ``current`` where it stands now."""
+
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+    final: bool
+    visited: bool
+    current: bool
+
+
+@attrs.frozen
+class Arrow:
+    """A transition between two states, whatever its triggers; ``steps`` took it."""
+
+    path: str
+    steps: tuple[int, ...]
+
+
+@attrs.frozen
+class Diagram:
+    """One region, drawn."""
+
+    region: str
+    title: str
+    description: str
+    width: float
+    height: float
+    start: Point
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    badges: tuple[Badge, ...]
+
+
+@attrs.frozen
+class Visit:
+    """What one event did in a region."""
+
+    number: int
+    before: str
+    after: str
+    refused: bool
+
+
+def diagrams(chart: Statechart, exhibits: Sequence[Exhibit]) -> tuple[Diagram, ...]:
+    """A diagram for each region of the chart."""
+    return tuple(_diagram(region, tuple(_visits(region.name, exhibits))) for region in chart.regions)
+
+
+def _visits(region: str, exhibits: Iterable[Exhibit]) -> Iterator[Visit]:
+    """What the events did in a region; repeats and what says nothing to the chart are left out."""
+    for e in exhibits:
+        if e.repeats is None and e.trigger is not None:
+            yield Visit(e.number, e.before[region], e.after[region], e.verdict == "contradicts")
+
+
+def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
+    boxes = _boxes(region, visits)
+    taken: dict[tuple[str, str], list[int]] = {}
+    for visit in visits:
+        if visit.before != visit.after:
+            taken.setdefault((visit.before, visit.after), []).append(visit.number)
+    pairs = [(t.source, t.dest) for t in region.transitions if t.source != t.dest]
+    drawn = [
+        _arrow(boxes, source, dest, tuple(taken.get((source, dest), ())))
+        for source, dest in dict.fromkeys((*pairs, *taken))
+    ]
+    # Those that were taken lie on top of the others.
+    drawn.sort(key=lambda one: len(one[0].steps))
+    moved = [_moved(middle, arrow.steps) for arrow, middle in drawn if arrow.steps]
+    stayed = [badge for box in boxes.values() for badge in _stayed(box, visits)]
+    first = boxes[region.initial]
+    bow = 0.0 if all(_column_apart(boxes, *pair) for pair in pairs) else 56.0
+    return Diagram(
+        region=region.name,
+        title=f"Region {region.name} of the statechart, with the path taken",
+        description=_described(region, visits),
+        width=max(box.x + box.width for box in boxes.values()) + _MARGIN + bow,
+        height=max(box.y + box.height for box in boxes.values()) + _MARGIN,
+        start=(first.x - 22, first.y + first.height / 2),
+        boxes=tuple(boxes.values()),
+        arrows=tuple(arrow for arrow, _ in drawn),
+        badges=(*moved, *stayed),
+    )
+
+
+def _boxes(region: Region, visits: Sequence[Visit]) -> dict[str, Box]:
+    columns = _columns(region)
+    width = max(len(state) for state in region.states) * _LETTER + _PADDING
+    rows = {c: [s for s in region.states if columns[s] == c] for c in set(columns.values())}
+    tallest = max(map(len, rows.values()))
+    stood = {visit.after for visit in visits} | {visit.before for visit in visits}
+    now = visits[-1].after if visits else region.initial
+    boxes = {}
+    for state in region.states:
+        column = columns[state]
+        row = rows[column].index(state) + (tallest - len(rows[column])) / 2
+        x, y = _MARGIN + 16 + column * (width + _GAP), _MARGIN + row * _ROW
+        marks = state in region.final, state in stood, state == now
+        boxes[state] = Box(state, round(x, 1), round(y, 1), round(width, 1), _BOX_HEIGHT, *marks)
+    return boxes
+
+
+def _columns(region: Region) -> dict[str, int]:
+    """The length of the longest way to each state, what contradicts or leads back left out."""
+    onward: dict[str, list[str]] = {state: [] for state in region.states}
+    for t in region.transitions:
+        if t.source != t.dest and not t.overrides and t.dest not in onward[t.source]:
+            onward[t.source].append(t.dest)
+    columns = dict.fromkeys(region.states, 0)
+    for way in _ways(onward, (region.initial,)):
+        columns[way[-1]] = max(columns[way[-1]], len(way) - 1)
+    return columns
+
+
+def _ways(onward: Mapping[str, Sequence[str]], way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """All ways without a circle that begin with ``way``."""
+    yield way
+    for state in onward[way[-1]]:
+        if state not in way:
+            yield from _ways(onward, (*way, state))
+
+
+def _column_apart(boxes: Mapping[str, Box], source: str, dest: str) -> bool:
+    return boxes[source].x < boxes[dest].x
+
+
+def _arrow(
+    boxes: Mapping[str, Box], source: str, dest: str, steps: tuple[int, ...]
+) -> tuple[Arrow, Point]:
+    """The arrow and its middle."""
+    one, other = boxes[source], boxes[dest]
+    if other.x > one.x + one.width + _GAP + 1:
+        points = _over(one, other)
+    elif other.x > one.x:
+        points = _across(one, other)
+    else:
+        points = _around(one, other)
+    path = "M{:.1f} {:.1f}C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(
+        *(number for point in points for number in point)
+    )
+    return Arrow(path, steps), _middle(points)
+
+
+def _across(one: Box, other: Box) -> tuple[Point, ...]:
+    """From the right side to the left side of the next column."""
+    start, end = (one.x + one.width, _centre(one)), (other.x - 3, _centre(other))
+    bend = (end[0] - start[0]) / 2
+    return start, (start[0] + bend, start[1]), (end[0] - bend, end[1]), end
+
+
+def _over(one: Box, other: Box) -> tuple[Point, ...]:
+    """Past the columns between: up or down first, then along."""
+    up = _centre(other) < _centre(one)
+    start = (one.x + one.width / 2, one.y if up else one.y + one.height)
+    end = (other.x - 3, _centre(other))
+    return start, (start[0] + 10, end[1]), (start[0] + 60, end[1]), end
+
+
+def _around(one: Box, other: Box) -> tuple[Point, ...]:
+    """Within a column or back: bowing out on the right."""
+    start = (one.x + one.width, _centre(one) + (4 if other.y > one.y else -4))
+    end = (other.x + other.width + 3, _centre(other) + (6 if other.y < one.y else -6))
+    out = max(start[0], end[0]) + 22 + abs(other.y - one.y) / _ROW * 13
+    return start, (out, start[1]), (out, end[1]), end
+
+
+def _middle(points: tuple[Point, ...]) -> Point:
+    weights = (0.125, 0.375, 0.375, 0.125)
+    x, y = (sum(w * p[axis] for w, p in zip(weights, points, strict=True)) for axis in (0, 1))
+    return round(x, 1), round(y, 1)
+
+
+def _centre(box: Box) -> float:
+    return box.y + box.height / 2
+
+
+def _moved(middle: Point, steps: tuple[int, ...]) -> Badge:
+    return Badge(*middle, ", ".join(map(str, steps)), "moved")
+
+
+def _stayed(box: Box, visits: Sequence[Visit]) -> Iterator[Badge]:
+    """The events that left the delivery in this state, along the lower edge of its box."""
+    here = [v for v in visits if v.before == v.after == box.name]
+    for i, visit in enumerate(here[:_MOST_BADGES]):
+        text = str(visit.number)
+        if i == _MOST_BADGES - 1 and len(here) > _MOST_BADGES:
+            text = "…"
+        kind = "refused" if visit.refused else "stayed"
+        yield Badge(box.x + 14 + i * 22, box.y + box.height, text, kind)
+
+
+def _described(region: Region, visits: Sequence[Visit]) -> str:
+    """The path in words, for those who don't see it."""
+    said = [f"It starts in {region.initial}."]
+    for visit in visits:
+        if visit.before != visit.after:
+            said.append(f"Event {visit.number} moves it from {visit.before} to {visit.after}.")
+        elif visit.refused:
+            said.append(f"Event {visit.number} contradicts and leaves it {visit.after}.")
+        else:
+            said.append(f"Event {visit.number} leaves it {visit.after}.")
+    return " ".join(said)

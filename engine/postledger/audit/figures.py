@@ -1,0 +1,63 @@
+"""The figures: all that an audit counts of the deliveries of a period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import attrs
+
+from postledger.audit.asked import CHART, Asked, Scope
+from postledger.audit.durations import Durations, durations
+from postledger.audit.noted import Missing, Noted, Unread, missing, noted, unread
+from postledger.audit.outcomes import Group, Outcomes, by_state, outcomes
+from postledger.facts import Facts
+from postledger.log.sqlite import Log
+
+
+@attrs.frozen
+class Other:
+    """The streams of another chart, by state."""
+
+    chart: str
+    title: str
+    states: tuple[str, ...]
+    all: Group
+
+
+@attrs.frozen
+class Figures:
+    """All that is counted of the deliveries of a period."""
+
+    outcomes: Outcomes
+    durations: Durations
+    noted: tuple[Noted, ...]
+    unread: tuple[Unread, ...]
+    missing: tuple[Missing, ...]
+    others: tuple[Other, ...]
+
+
+def figures_of(log: Log, facts: Facts, table: str, asked: Asked, as_of: datetime) -> Figures:
+    """Count the deliveries of the period asked for, whose rows are in ``table``."""
+    charts = facts.definitions.charts
+    scope = Scope(log.db, table, charts[CHART], asked.since, asked.until)
+    return Figures(
+        outcomes=outcomes(scope, unmask=asked.unmask),
+        durations=durations(scope, as_of),
+        noted=noted(scope, asked),
+        unread=unread(scope, log, facts, asked),
+        missing=missing(scope, log, facts, asked),
+        others=tuple(
+            other
+            for name, chart in charts.items()
+            if name != CHART
+            for other in _other(attrs.evolve(scope, chart=chart))
+        ),
+    )
+
+
+def _other(scope: Scope) -> Iterator[Other]:
+    """The streams of a chart, if there are any."""
+    found = by_state(scope)
+    if found.total:
+        yield Other(scope.chart.name, scope.chart.title, scope.region.states, found)

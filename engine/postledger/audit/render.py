@@ -1,0 +1,70 @@
+"""Rendering: the templates, filled."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from postledger.audit import diagram, drawing, tables, words
+from postledger.errors import PostledgerError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+
+
+def render(template: str, report: object) -> str:
+    """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed."""
+    environment = _environment(markup=template.endswith(".html"))
+    return environment.get_template(template).render(report=report)
+
+
+@cache
+def _environment(*, markup: bool) -> Environment:
+    """The templates of HTML, or those of Markdown: each escapes all that it is given."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise PostledgerError(
+            "HTML and Markdown need Jinja2: pip install 'postledger[audit]'; JSON goes without"
+        ) from None
+    environment = Environment(
+        loader=PackageLoader("postledger.audit"),
+        autoescape=markup,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_html if markup else _markdown,
+    )
+    environment.globals.update(
+        tables=tables, drawing=drawing, diagrams=diagram.diagrams, words=words
+    )
+    environment.filters["fenced"] = _fenced
+    return environment
+
+
+def _html(value: Any) -> Any:
+    """What the environment is about to escape, with nothing in it that can't be seen."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return words.visible(value)
+    return value
+
+
+def _markdown(value: Any) -> Any:
+    """A text that says the same in Markdown, on one line."""
+    if hasattr(value, "__html__"):
+        return value
+    return _MARKDOWN.sub(r"\\\1", " ".join(words.visible(str(value)).split()))
+
+
+def _fenced(text: str) -> Any:
+    """A text as a code block of Markdown, with a fence longer than any in it."""
+    from markupsafe import Markup
+
+    text = words.visible(text)
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup(f"{fence}\n{text}\n{fence}")  # noqa: S704

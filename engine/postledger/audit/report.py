@@ -1,0 +1,148 @@
+"""The report: what an audit found, as HTML, Markdown or JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from importlib import metadata
+from typing import Any
+
+import attrs
+
+from postledger.audit import dossier as dossiers
+from postledger.audit.asked import Asked
+from postledger.audit.dossier import Dossier
+from postledger.audit.durations import Durations
+from postledger.audit.figures import Figures, figures_of
+from postledger.audit.integrity import Integrity, integrity
+from postledger.audit.render import render
+from postledger.facts import Facts
+from postledger.log.sqlite import Log
+from postledger.model import Delivery, Timeline
+from postledger.times import iso
+from postledger.verify import Progress
+
+
+@attrs.frozen
+class AuditReport:
+    """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
+
+    ``ledger`` is the name of its file, ``as_of`` the moment that it is told as of.
+    """
+
+    ledger: str
+    asked: Asked
+    as_of: datetime
+    integrity: Integrity
+    figures: Figures | None = None
+    dossier: Dossier | None = None
+
+    @property
+    def version(self) -> str:
+        """The version of Postledger that made the report."""
+        return metadata.version("postledger")
+
+    def to_html(self) -> str:
+        """One page that holds all it needs; raises ``PostledgerError`` without Jinja2."""
+        return render("report.html", self)
+
+    def to_markdown(self) -> str:
+        """The same as Markdown (tables as GitHub has them); raises as ``to_html`` does."""
+        return render("report.md", self)
+
+    def to_json(self) -> str:
+        """The same for programs, with a newline at the end."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON has: the names of the attributes, times in ISO 8601 UTC, durations in seconds."""
+        asked = self.asked
+        return {
+            "ledger": self.ledger,
+            "generated_at": iso(asked.now),
+            "postledger": self.version,
+            "as_of": iso(self.as_of),
+            "asked": {
+                "since": iso(asked.since),
+                "until": iso(asked.until),
+                "as_of": iso(asked.as_of) if isinstance(asked.as_of, datetime) else asked.as_of,
+                "occurred_by": iso(asked.occurred_by),
+                "masked": not asked.unmask,
+            },
+            "integrity": {"ok": self.integrity.ok, **_plain(self.integrity)},
+            **({} if self.figures is None else _figures(self.figures)),
+            **({} if self.dossier is None else {"delivery": dossiers.to_dict(self.dossier)}),
+        }
+
+
+def of_period(
+    log: Log, facts: Facts, table: str, asked: Asked, ledger: str, progress: Progress
+) -> AuditReport:
+    """The report on the deliveries of a period, whose rows are in ``table``.
+
+    The caller holds a read transaction, so that all figures are of one moment.
+    """
+    as_of = asked.moment(log)
+    figures = figures_of(log, facts, table, asked, as_of)
+    checked = integrity(log, facts.definitions, progress)
+    return AuditReport(ledger, asked, as_of, checked, figures=figures)
+
+
+def of_delivery(
+    log: Log,
+    facts: Facts,
+    told: tuple[Delivery, Timeline],
+    asked: Asked,
+    ledger: str,
+    progress: Progress,
+) -> AuditReport:
+    """The report on one delivery, from its state and its timeline."""
+    found = dossiers.dossier(log, facts, *told, asked, ledger)
+    checked = integrity(log, facts.definitions, progress)
+    return AuditReport(ledger, asked, asked.moment(log), checked, dossier=found)
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    named = figures.outcomes.states
+    outcomes_ = _plain(figures.outcomes)
+    for part in ("routes", "days", "carriers", "handsets"):
+        outcomes_[part]["groups"] = [_group(g, named) for g in outcomes_[part]["groups"]]
+        outcomes_[part]["rest"] = _group(outcomes_[part]["rest"], named)
+    outcomes_["all"] = _group(outcomes_["all"], named)
+    others = [_plain(other) for other in figures.others]
+    return {
+        "outcomes": outcomes_,
+        "durations": _durations(figures.durations),
+        "findings": [_plain(one) for one in figures.noted],
+        "unread": [_plain(one) for one in figures.unread],
+        "missing": [_plain(one) for one in figures.missing],
+        "others": [{**other, "all": _group(other["all"], other["states"])} for other in others],
+    }
+
+
+def _group(group: dict[str, Any] | None, states: Any) -> dict[str, Any] | None:
+    """A group with its counts by the names of the states."""
+    if group is None:
+        return None
+    return {**group, "states": dict(zip(states, group["states"], strict=True))}
+
+
+def _durations(durations: Durations) -> dict[str, Any]:
+    said: dict[str, Any] = _plain(durations)
+    for part in ("by_route", "by_carrier"):
+        said[part] = [{"label": label, **figures} for label, figures in said[part].items()]
+    return said
+
+
+def _plain(value: Any) -> Any:
+    """An attrs value as JSON has it."""
+    return attrs.asdict(value, value_serializer=_serialized)
+
+
+def _serialized(owner: Any, attribute: Any, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    seconds = attribute is not None and attribute.name in ("p50", "p90", "p99")
+    return value / 1_000_000 if seconds else value

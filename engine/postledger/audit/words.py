@@ -1,0 +1,130 @@
+"""Words: numbers, times and odd characters as a report writes them."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime, timedelta
+
+from postledger.audit.asked import Asked
+from postledger.times import iso
+
+NONE = "–"
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+# What a reader can't see, or what could reorder the text before his eyes (U+202E).
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def count(number: int) -> str:
+    """
+    >>> count(102345)
+    '102,345'
+    """
+    return f"{number:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent; a few are never none, and not all are never all.
+
+    >>> share(1, 3), share(1, 100000), share(99999, 100000), share(0, 0)
+    ('33.3%', '<0.1%', '>99.9%', '–')
+    """
+    if not whole:
+        return NONE
+    percent = 100 * part / whole
+    if 0 < percent < 0.05:
+        return "<0.1%"
+    if part < whole and percent >= 99.95:
+        return ">99.9%"
+    return f"{percent:.1f}%"
+
+
+def span(micros: int) -> str:
+    """A duration in its two largest units; below a minute with its fraction.
+
+    >>> span(0), span(250_000), span(6_200_000), span(75_000_000), span(93_600_000_000)
+    ('0 s', '0.25 s', '6.2 s', '1 min 15 s', '1 d 2 h')
+    """
+    if micros < 59_500_000:
+        return f"{micros / 1e6:.2g} s"
+    rest, said = round(micros / 1e6), []
+    for size, unit in _UNITS:
+        if rest >= size or said:
+            number, rest = divmod(rest, size)
+            said.append(f"{number} {unit}" if number else "")
+        if len(said) == 2:
+            break
+    return " ".join(filter(None, said))
+
+
+def bound(seconds: int) -> str:
+    """
+    >>> bound(30), bound(7200)
+    ('30 s', '2 h')
+    """
+    size, unit = next(one for one in _UNITS if seconds >= one[0] and not seconds % one[0])
+    return f"{seconds // size} {unit}"
+
+
+def between(least: int | None, below: int | None) -> str:
+    """The words of a bin, its bounds in seconds.
+
+    >>> between(0, 1), between(60, 120), between(86400, None)
+    ('under 1 s', '1 min to 2 min', '1 d and more')
+    """
+    if not least:
+        return "stamped later than the report" if below == 0 else f"under {bound(below or 1)}"
+    return f"{bound(least)} and more" if below is None else f"{bound(least)} to {bound(below)}"
+
+
+def time(moment: datetime | None) -> str:
+    """A moment in UTC for people: date and time with a space between.
+
+    >>> from datetime import UTC
+    >>> time(datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC))
+    '2013-11-05 10:41:08 UTC'
+    """
+    said = iso(moment)
+    return NONE if said is None else said.replace("T", " ").replace("Z", " UTC")
+
+
+def period(since: datetime | None, until: datetime | None) -> str:
+    """The period in words; ``until`` is exclusive."""
+    if since is None and until is None:
+        return "all deliveries"
+    start = "" if since is None else f"from {time(since)} "
+    return f"deliveries that began {start}{'' if until is None else f'until {time(until)}'}".strip()
+
+
+def as_of(asked: Asked, moment: datetime) -> str:
+    """What the report knows: all, or what was known or had happened by a moment."""
+    known = f"what was known at {time(moment)}"
+    if isinstance(asked.as_of, int):
+        known = f"what was known at position {count(asked.as_of)} of the log"
+    elif isinstance(asked.as_of, datetime):
+        known = f"what was known at {time(asked.as_of)}"
+    if asked.occurred_by is None:
+        return known
+    return f"{known}, had it happened by {time(asked.occurred_by)} by the provider's clock"
+
+
+def lapse(start: datetime, end: datetime) -> str:
+    """The time between two moments."""
+    return span((end - start) // timedelta(microseconds=1))
+
+
+def visible(text: str) -> str:
+    """A text in which every character that is not seen is written out.
+
+    Lines stay lines, however they end.
+
+    >>> visible("16503\\u202e\\x00")
+    '16503⟨U+202E⟩⟨U+0000⟩'
+    """
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩" if c not in "\n\t" and unicodedata.category(c) in _UNSEEN else c
+        for c in text
+    )
