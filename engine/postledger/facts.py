@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -35,15 +36,24 @@ class Occurrence(NamedTuple):
     flags: int
 
 
+UNTIMED = Occurrence(UNDATED, 0)
+
+
 def occurrence(reading: Reading, postback: Postback) -> Occurrence:
     """The provider's TIMESTAMP of a postback (PROVIDER.md, trap 6)."""
     if reading.timestamp_at is None:
-        return Occurrence(UNDATED, 0)
-    parsed = parse_timestamp(postback.fields[reading.timestamp_at][1], reading.naive)
+        return UNTIMED
+    return occurrence_at(postback.fields[reading.timestamp_at][1], reading.naive)
+
+
+@lru_cache(maxsize=10_000)
+def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
+    """The same of a TIMESTAMP's text; at any rate worth a cache, many events share a second."""
+    parsed = parse_timestamp(timestamp, naive)
     if parsed is None:
-        return Occurrence(UNDATED, 0)
-    occurred_at, naive = parsed
-    return Occurrence(occurred_at, int(Finding.TIMESTAMP_NAIVE) if naive else 0)
+        return UNTIMED
+    occurred_at, lacks_zone = parsed
+    return Occurrence(occurred_at, int(Finding.TIMESTAMP_NAIVE) if lacks_zone else 0)
 
 
 class Mould(NamedTuple):

@@ -25,6 +25,7 @@ from postledger.custom import Projection
 from postledger.definitions import Definitions, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, UnknownKey
 from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
+from postledger.intake import Intake
 from postledger.log.connection import immediate, open_database, translated
 from postledger.log.sqlite import Log
 from postledger.model import (
@@ -61,6 +62,7 @@ class Reader:
 
     log: Log
     facts: Facts
+    intake: Intake
 
 
 class Ledger:
@@ -188,7 +190,7 @@ class Ledger:
             log = self._own().log
             try:
                 with immediate(log.db):
-                    recording = Recording(log, self.definitions, self._limits, log.head())
+                    recording = Recording(log, self._own().intake, log.head())
                     yield recording
             except BaseException:
                 # What was interned in the transaction is gone with it.
@@ -621,7 +623,8 @@ class Ledger:
     def _renew(self, db: Database) -> Reader:
         """What this thread works with, with nothing interned yet."""
         log = Log(db)
-        reader = self._local.reader = Reader(log, Facts(log, self.definitions))
+        intake = Intake(self.definitions, self._limits)
+        reader = self._local.reader = Reader(log, Facts(log, self.definitions), intake)
         return reader
 
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 
 import attrs
 
-from postledger import wire
-from postledger.definitions import Definitions
-from postledger.errors import ReadError
-from postledger.facts import Occurrence, occurrence
-from postledger.fold import UNDATED
-from postledger.log.entry import IMPORTED, NOWHERE, Entry
-from postledger.log.shapes import Shape, shape_of, unreadable
+from postledger.intake import Intake, Said
+from postledger.log.entry import IMPORTED, Entry
 from postledger.log.sqlite import Head, Log
 from postledger.model import Receipt
-from postledger.postback import Postback
 from postledger.times import micros, now
-from postledger.vocabulary import Reading
 
 
 @attrs.frozen
@@ -42,8 +34,7 @@ class Recording:
     """Collects entries behind a head; the caller holds the write transaction throughout."""
 
     log: Log
-    definitions: Definitions
-    limits: wire.Limits
+    intake: Intake
     head: Head
     appended: list[Appended] = attrs.field(factory=list)
     touched: set[int] = attrs.field(factory=set)
@@ -52,36 +43,17 @@ class Recording:
     def add(self, receipt: Receipt) -> list[Appended]:
         """Take one receipt: an event for each postback in it, or one that it can't be read."""
         received_at = micros(receipt.received_at or now())
-        try:
-            members = wire.read(receipt.body, receipt.content_type, self.limits)
-        except ReadError as error:
-            members = (error,)
-        members = tuple(map(_whole, members))
-        first = self.head[0] + len(self.appended) + 1
-        return [
-            self._add(receipt, received_at, member, None if index == 0 else first, len(members))
-            for index, member in enumerate(members)
-        ]
+        first, *others = self.intake.take(receipt)
+        holder = self._add(receipt, received_at, first, None)
+        return [holder, *(self._add(receipt, received_at, o, holder.position) for o in others)]
 
     def write(self) -> Head:
         """Append what was collected."""
         self.head = self.log.append((a.entry for a in self.appended), self.head)
         return self.head
 
-    def _add(
-        self,
-        receipt: Receipt,
-        received_at: int,
-        member: Postback | ReadError,
-        body_of: int | None,
-        members: int,
-    ) -> Appended:
+    def _add(self, receipt: Receipt, received_at: int, said: Said, body_of: int | None) -> Appended:
         position = self.head[0] + len(self.appended) + 1
-        if isinstance(member, ReadError):
-            index = 0 if body_of is None else position - body_of
-            said = _unreadable(receipt, member, index)
-        else:
-            said = self._said(receipt, member, alone=members == 1)
         stream_id, made = self.log.stream_id(said.stream)
         identity = (stream_id, said.when.occurred_at, said.digest)
         first = None if made else self._first(identity)
@@ -96,20 +68,6 @@ class Recording:
             self.touched.add(stream_id)
         return appended
 
-    def _said(self, receipt: Receipt, postback: Postback, *, alone: bool) -> _Said:
-        lexicon = self.definitions.lexicon
-        reading = lexicon.read(postback)
-        body = receipt.body if alone else None
-        shape, values = shape_of(postback, body, receipt.content_type, lexicon.words)
-        return _Said(
-            kind="postback" if reading.recognised else "unrecognised",
-            stream=_stream(reading, postback),
-            when=occurrence(reading, postback),
-            digest=postback.digest(),
-            shape=shape,
-            values=values,
-        )
-
     def _first(self, identity: tuple[int, int, bytes]) -> tuple[int, str | None, bytes] | None:
         """Position, content type and body of the event that has this identity already."""
         if (new := self._new.get(identity)) is not None:
@@ -121,48 +79,8 @@ class Recording:
         return position, stored.content_type, stored.body
 
 
-@attrs.frozen
-class _Said:
-    """What one postback says, as the log keeps it."""
-
-    kind: str
-    stream: tuple[str, str]
-    when: Occurrence
-    digest: bytes
-    shape: Shape
-    values: list[str]
-
-
-def _whole(member: Postback | ReadError) -> Postback | ReadError:
-    """Refuse half characters: JSON can spell a surrogate without its other half, SQLite can't."""
-    if isinstance(member, Postback):
-        try:
-            "".join((member.root, *(name + text for name, text in member.fields))).encode()
-        except UnicodeEncodeError:
-            return ReadError("a text holds half a character (a lone surrogate)")
-    return member
-
-
-def _stream(reading: Reading, postback: Postback) -> tuple[str, str]:
-    if reading.chart is None or reading.key_at is None:
-        return NOWHERE
-    return reading.chart, postback.fields[reading.key_at][1]
-
-
-def _unreadable(receipt: Receipt, error: ReadError, index: int) -> _Said:
-    identity = blake2b(receipt.body, digest_size=16, salt=index.to_bytes(8), person=b"unreadable")
-    return _Said(
-        kind="unreadable",
-        stream=NOWHERE,
-        when=Occurrence(UNDATED, 0),
-        digest=identity.digest(),
-        shape=unreadable(receipt.content_type),
-        values=[str(error)],
-    )
-
-
 def _entry(
-    said: _Said, receipt: Receipt, received_at: int, stream_id: int, body_of: int | None
+    said: Said, receipt: Receipt, received_at: int, stream_id: int, body_of: int | None
 ) -> Entry:
     return Entry(
         received_at=received_at,
