@@ -1,0 +1,51 @@
+"""Postbacks made from the rows of a vocabulary, so that every row is put to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from postledger.definitions import Definitions
+from postledger.postback import Postback
+from postledger.vocabulary import Condition, Entry, Reading, Row, Vocabulary
+
+SOME = "some other words"
+
+
+def text_for(condition: Condition) -> str:
+    """A text that satisfies a condition; empty for a field that must not be there."""
+    if condition.other:
+        return SOME
+    return max(condition.texts)
+
+
+def said(
+    vocabulary: Vocabulary, entry: Entry, row: Row | None, evidence: Row | None = None
+) -> Postback:
+    """A postback that an entry matches, with its required nodes, as a row wants it."""
+    conditions: Mapping[str, Condition] = {
+        **entry.match,
+        **(evidence.conditions if evidence else {}),
+        **(row.conditions if row else {}),
+    }
+    texts = dict.fromkeys((*entry.requires, *((entry.key,) if entry.key else ())), "x")
+    texts |= {name: text_for(condition) for name, condition in conditions.items()}
+    if vocabulary.timestamp in texts:
+        texts[vocabulary.timestamp] = "2013-11-05T05:41:08-05:00"
+    fields = tuple((vocabulary.fields[name][0], text) for name, text in texts.items() if text)
+    return Postback(min(entry.roots), fields)
+
+
+def everything(vocabulary: Vocabulary) -> Iterator[tuple[Entry, Row | None, Postback]]:
+    """A postback for every row of every entry, and for every row beside every evidence."""
+    for entry in vocabulary.entries:
+        for row in entry.means or (None,):
+            yield entry, row, said(vocabulary, entry, row)
+            for evidence in entry.evidence:
+                yield entry, row, said(vocabulary, entry, row, evidence)
+
+
+def readings(definitions: Definitions) -> Iterator[Reading]:
+    """The readings of all that the vocabularies know."""
+    for vocabulary in definitions.vocabularies:
+        for _, _, postback in everything(vocabulary):
+            yield definitions.lexicon.read(postback)
