@@ -74,7 +74,8 @@ class Ledger:
     with Postledger or in place of those of the same names; ``definitions`` are all of them as a
     value. A new ledger adopts them and keeps their text; an existing one must have been folded by
     the same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what
-    is read of a body.
+    is read of a body. A file whose guards against alteration are missing is refused with
+    ``IntegrityError``, unless ``guarded`` is false: so ``verify`` can say what else is wrong.
 
     >>> with Ledger("deliveries.db") as ledger:
     ...     recorded = ledger.record(body, content_type="text/xml")
@@ -92,9 +93,11 @@ class Ledger:
         limits: Limits | None = None,
         timeout: float = 60.0,
         readonly: bool = False,
+        guarded: bool = True,
     ) -> None:
         self.path = Path(path)
         self.readonly = readonly
+        self._guarded = guarded
         self._limits = limits or Limits()
         self._timeout = timeout
         self._writing = threading.RLock()
@@ -566,7 +569,9 @@ class Ledger:
         self.close()
 
     def _open(self) -> Database:
-        db = open_database(self.path, timeout=self._timeout, readonly=self.readonly)
+        db = open_database(
+            self.path, timeout=self._timeout, readonly=self.readonly, guarded=self._guarded
+        )
         with self._opening:
             # Servers that make a thread for each request must not use up all file descriptors.
             for thread, left in self._opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -12,8 +13,9 @@ from postledger.definitions import Definitions
 from postledger.errors import PostledgerError
 from postledger.facts import Facts
 from postledger.log.chain import START
-from postledger.log.schema import check_guards
-from postledger.log.sqlite import Log
+from postledger.log.schema import check_guards, check_schema
+from postledger.log.shapes import unreadable_digest
+from postledger.log.sqlite import Log, Stored
 from postledger.model import Verification
 from postledger.replay import rows_of
 
@@ -58,16 +60,24 @@ def verify(
 def _problems(
     log: Log, definitions: Definitions, anchor: Anchor | None, progress: Progress
 ) -> Iterator[str]:
-    yield from _of_database(log)
+    yield from _until_error(_of_database(log))
     yield from check_guards(log.db)
-    try:
-        chain = list(islice(_of_chain(log, anchor, progress), _MOST_PROBLEMS))
-    except PostledgerError as error:
-        chain = [str(error)]
+    yield from check_schema(log.db)
+    chain = list(islice(_until_error(_of_chain(log, anchor, progress)), _MOST_PROBLEMS))
     yield from chain
     if not chain:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
-        yield from _of_projection(log, definitions)
+        yield from _until_error(_of_projection(log, definitions))
+
+
+def _until_error(problems: Iterator[str]) -> Iterator[str]:
+    """The problems; the error that ends the search for more is one of them."""
+    try:
+        yield from problems
+    except PostledgerError as error:
+        yield str(error)
+    except sqlite3.DatabaseError as error:
+        yield f"database: {error}"
 
 
 def _of_database(log: Log) -> Iterator[str]:
@@ -85,8 +95,7 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
         if stored.link(previous) != stored.chain:
             yield f"position {expected}: the event is not what was recorded, or one before it"
             return
-        said = None if stored.shape is None else stored.shape.postback(stored.values)
-        if said is not None and said.digest() != stored.digest:
+        if _digest(stored) != stored.digest:
             yield f"position {expected}: the fields are not those of the event that was recorded"
             return
         if anchor is not None and anchor.position == expected and anchor.hash != stored.chain.hex():
@@ -96,6 +105,17 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
             progress(1000)
     if anchor is not None and anchor.position >= expected:
         yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
+
+
+def _digest(stored: Stored) -> bytes | None:
+    """The identity of what the event says by its fields, or by its body where it can't be read."""
+    if stored.shape is None:
+        return None
+    said = stored.shape.postback(stored.values)
+    if said is not None:
+        return said.digest()
+    index = 0 if stored.body_of is None else stored.position - stored.body_of
+    return unreadable_digest(stored.body, index)
 
 
 def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:

@@ -10,9 +10,9 @@ from postledger.cli.common import (
     json_option,
     ledger_argument,
     progress,
-    reading,
     write_json,
 )
+from postledger.ledger import Ledger
 from postledger.verify import parse_anchor
 
 
@@ -34,8 +34,9 @@ def verify(ledger: Path, anchor: str | None, as_json: bool) -> None:  # noqa: FB
         kept = None if anchor is None else parse_anchor(anchor)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--anchor") from None
-    with reading(ledger) as opened, progress("verify", opened.head()[0]) as advance:
-        found = opened.verify(kept, progress=advance)
+    with Ledger(ledger, readonly=True, guarded=False) as opened:
+        with progress("verify", opened.head()[0]) as advance:
+            found = opened.verify(kept, progress=advance)
     if as_json:
         write_json(found.to_dict())
     else:

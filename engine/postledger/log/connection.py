@@ -14,11 +14,14 @@ from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedge
 from postledger.log.schema import APPLICATION_ID, FORMAT, migrations, require_guards
 
 
-def open_database(path: Path, *, timeout: float, readonly: bool = False) -> Database:
+def open_database(
+    path: Path, *, timeout: float, readonly: bool = False, guarded: bool = True
+) -> Database:
     """Open a ledger's file, creating it where there is none (unless ``readonly``).
 
-    ``timeout`` is how many seconds a write waits for another process's write to end. Raises
-    ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
+    ``timeout`` is how many seconds a write waits for another process's write to end. With ``guarded``
+    a file whose guards are not as they were made is refused. Raises ``NotALedger``, ``LedgerBusy``,
+    ``IntegrityError`` or ``LedgerError``.
     """
     with translated(path):
         if readonly and not path.exists():
@@ -29,6 +32,8 @@ def open_database(path: Path, *, timeout: float, readonly: bool = False) -> Data
             if not readonly:
                 _make(db, path, timeout)
             _check(db, path)
+            if guarded:
+                require_guards(db)
         except BaseException:
             db.close()
             raise
@@ -46,7 +51,8 @@ def _make(db: Database, path: Path, timeout: float) -> None:
     """Create the tables, where nobody has: two processes may open a new file at the same time."""
     if db.execute("PRAGMA user_version").fetchone()[0]:
         return
-    if db.table_names():
+    # Asked in this order: another process may make it a ledger at any moment.
+    if db.table_names() and not db.execute("PRAGMA user_version").fetchone()[0]:
         raise NotALedger(f"{path}: a database of something else, not a ledger")
     _patiently(db.enable_wal, timeout)
     with immediate(db):
@@ -75,7 +81,6 @@ def _check(db: Database, path: Path) -> None:
         raise NotALedger(
             f"{path}: format {marks[1]}, this Postledger reads up to {FORMAT}: upgrade it"
         )
-    require_guards(db)
 
 
 @contextmanager
