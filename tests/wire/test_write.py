@@ -54,9 +54,6 @@ def test_bundle(members: list[tuple[tuple[str, str], ...]], name: str) -> None:
 def test_json(said: list[tuple[str, str]]) -> None:
     """A postback written as JSON is read back equal, with or without a root, alone or among others."""
     flat, rooted = Postback("", tuple(said)), Postback("response", tuple(said))
-    assert read(
-        write_json(rooted).decode("utf-8", "surrogatepass").encode("utf-8", "surrogatepass")
-    )
     assert read(write_json(flat)) == (flat,)
     assert read(write_json(rooted)) == (rooted,)
     assert read(write_json(flat, rooted)) == (flat, rooted)
