@@ -17,11 +17,12 @@ from typing import NamedTuple
 import attrs
 
 from postledger.definitions import Definitions, Effect
+from postledger.errors import IntegrityError
 from postledger.findings import Finding
 from postledger.fold import REASON, UNDATED, UNHEARD, Fact
 from postledger.log.entry import IMPORTED, Entry
 from postledger.log.shapes import Shape
-from postledger.log.sqlite import Log, Stored
+from postledger.log.sqlite import DAMAGE, Log, Stored, damaged
 from postledger.postback import Postback, plain
 from postledger.times import micros, parse_timestamp
 from postledger.vocabulary import Reading
@@ -238,9 +239,12 @@ class Facts:
 
     def _fact(self, row: tuple[int, int, bytes, int, int, int, str, int]) -> Fact:
         _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
-        values = json.loads(fields)
-        mould = self._moulds.get(shape_id) or self._mould_of(shape_id, values)
-        return mould.fact(occurred_at, digest, position, received_at, values, flags)
+        try:
+            values = json.loads(fields)
+            mould = self._moulds.get(shape_id) or self._mould_of(shape_id, values)
+            return mould.fact(occurred_at, digest, position, received_at, values, flags)
+        except (IntegrityError, AssertionError, *DAMAGE) as error:
+            raise damaged(position, error) from error
 
     def _mould_of(self, shape_id: int, values: list[str]) -> Mould:
         """The mould of a shape and of the words that an event has where the shape is open."""

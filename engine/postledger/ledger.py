@@ -584,6 +584,8 @@ class Ledger:
     def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:
         """The definitions that the ledger folds by; a new ledger adopts those that are wanted."""
         generation = projections.live(db)
+        if generation is None and Log(db).head()[0]:
+            generation = self._refold(db, wanted)
         if generation is None:
             if self.readonly:
                 raise LedgerError(f"{self.path}: nothing was ever recorded")
@@ -601,6 +603,13 @@ class Ledger:
                 " open it without, then rebuild by the others to adopt them"
             )
         return kept
+
+    def _refold(self, db: Database, wanted: Definitions | None) -> Generation:
+        """A new projection in place of one that was taken away: the log says all that it said."""
+        if self.readonly:
+            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
+        definitions = wanted or projections.adopted_last(db) or builtin()
+        return replay.rebuild(db, Log(db), definitions)
 
     def _live(self, db: Database) -> Generation:
         """The live generation, which must be one by the definitions that this ledger holds."""

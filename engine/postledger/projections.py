@@ -19,7 +19,7 @@ import attrs
 from sqlite_utils import Database
 
 from postledger.definitions import Definitions, from_sources, sources
-from postledger.errors import IntegrityError
+from postledger.errors import DefinitionError, IntegrityError
 from postledger.findings import Finding, names
 from postledger.fold import UNDATED, Tally
 from postledger.model import Delivery
@@ -163,6 +163,8 @@ def begin(db: Database, definitions: Definitions, position: int) -> Generation:
         " VALUES (?, ?, ?, ?, ?, ?, 0)",
         (generation.number, NAME, generation.version, definitions.hash, position, 0),
     )
+    # A table of that name belongs to no generation.
+    db.conn.execute(f"DROP TABLE IF EXISTS {generation.table}")
     db.conn.execute(_CREATE.format(table=generation.table))
     return generation
 
@@ -249,13 +251,28 @@ def keep_definitions(db: Database, definitions: Definitions) -> None:
 def kept_definitions(db: Database, generation: Generation) -> Definitions:
     """The definitions that a generation was folded by, from the ledger's own text of them."""
     row = db.conn.execute(
-        "SELECT sources FROM definitions WHERE hash = ?", (generation.definitions,)
+        "SELECT hash, sources FROM definitions WHERE hash = ?", (generation.definitions,)
     ).fetchone()
     if row is None:
         raise IntegrityError(f"the definitions of {generation.table} are missing")
-    definitions = from_sources((name, text) for name, text in json.loads(row[0]))
-    if definitions.hash != generation.definitions:
-        raise IntegrityError(f"the definitions of {generation.table} are not what they were")
+    return _kept(*row)
+
+
+def adopted_last(db: Database) -> Definitions | None:
+    """The definitions that were kept last; ``None`` in a ledger that has none yet."""
+    row = db.conn.execute(
+        "SELECT hash, sources FROM definitions ORDER BY adopted_at DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else _kept(*row)
+
+
+def _kept(hashed: str, text: str) -> Definitions:
+    try:
+        definitions = from_sources((name, source) for name, source in json.loads(text))
+    except (ValueError, TypeError, DefinitionError) as error:
+        raise IntegrityError(f"the definitions {hashed[:8]} are damaged: {error}") from error
+    if definitions.hash != hashed:
+        raise IntegrityError(f"the definitions {hashed[:8]} are not what they were")
     return definitions
 
 

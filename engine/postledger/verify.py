@@ -14,7 +14,7 @@ from postledger.errors import PostledgerError
 from postledger.facts import Facts
 from postledger.log.chain import START
 from postledger.log.schema import check_guards, check_schema
-from postledger.log.shapes import unreadable_digest
+from postledger.log.shapes import Shape, unreadable_digest
 from postledger.log.sqlite import Log, Stored
 from postledger.model import Verification
 from postledger.replay import rows_of
@@ -95,7 +95,7 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
         if stored.link(previous) != stored.chain:
             yield f"position {expected}: the event is not what was recorded, or one before it"
             return
-        if _digest(stored) != stored.digest:
+        if not _says_what_was_recorded(stored):
             yield f"position {expected}: the fields are not those of the event that was recorded"
             return
         if anchor is not None and anchor.position == expected and anchor.hash != stored.chain.hex():
@@ -107,15 +107,21 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
         yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
 
 
-def _digest(stored: Stored) -> bytes | None:
-    """The identity of what the event says by its fields, or by its body where it can't be read."""
+def _says_what_was_recorded(stored: Stored) -> bool:
+    """Whether the identity is that of the fields, or of the body where there are none to be read."""
     if stored.shape is None:
-        return None
-    said = stored.shape.postback(stored.values)
-    if said is not None:
-        return said.digest()
-    index = 0 if stored.body_of is None else stored.position - stored.body_of
-    return unreadable_digest(stored.body, index)
+        return False
+    if stored.shape.root is None:
+        index = 0 if stored.body_of is None else stored.position - stored.body_of
+        return unreadable_digest(stored.body, index) == stored.digest
+    said = stored.shape.postback(stored.values) if _fits(stored.shape, stored.values) else None
+    return said is not None and said.digest() == stored.digest
+
+
+def _fits(shape: Shape, values: list[str]) -> bool:
+    """Whether the texts are as many as the shape leaves open."""
+    holes = sum(text is None for _, text in shape.fields)
+    return len(values) == holes and all(isinstance(value, str) for value in values)
 
 
 def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:

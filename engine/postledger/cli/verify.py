@@ -34,9 +34,11 @@ def verify(ledger: Path, anchor: str | None, as_json: bool) -> None:  # noqa: FB
         kept = None if anchor is None else parse_anchor(anchor)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--anchor") from None
-    with Ledger(ledger, readonly=True, guarded=False) as opened:
-        with progress("verify", opened.head()[0]) as advance:
-            found = opened.verify(kept, progress=advance)
+    with (
+        Ledger(ledger, readonly=True, guarded=False) as opened,
+        progress("verify", opened.head()[0]) as advance,
+    ):
+        found = opened.verify(kept, progress=advance)
     if as_json:
         write_json(found.to_dict())
     else:

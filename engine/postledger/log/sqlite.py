@@ -66,6 +66,16 @@ class Stored:
         return link(previous, self.head(), self.body)
 
 
+DAMAGE = (ValueError, TypeError, LookupError, RuntimeError, StopIteration)
+"""What is raised where the texts of an event are not such as its shape wants."""
+
+
+def damaged(position: int, error: Exception) -> IntegrityError:
+    """The error for an event that was altered, so that it can't be put together."""
+    what = str(error) if isinstance(error, IntegrityError) else "its texts don't fit its shape"
+    return IntegrityError(f"position {position}: {what}")
+
+
 class Log:
     """The event log over one connection; the caller holds the transaction."""
 
@@ -284,6 +294,12 @@ class Log:
         raise IntegrityError(f"position {position} is missing")
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
+        try:
+            return self._filled(row)
+        except (IntegrityError, *DAMAGE) as error:
+            raise damaged(row[0], error) from error
+
+    def _filled(self, row: tuple[Any, ...]) -> Stored:
         position, received_at, chart, key, occurred_at, shape_id, fields, body, flags = row[:9]
         repeats, body_of, digest, chain = row[9:]
         shape = None if shape_id is None else self.shape(shape_id)
@@ -298,7 +314,7 @@ class Log:
         if body is None and elsewhere is not None:
             body = self.at(elsewhere).body
         if body is None:
-            raise IntegrityError(f"position {position} has no body")
+            raise IntegrityError("there is no body")
         return Stored(
             position,
             received_at,
