@@ -52,7 +52,9 @@ said = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(strategies.bodies(), max_size=9), st.data())
-def test_any_order_and_repetition_gives_the_same_state(bodies: list[bytes], data: st.DataObject) -> None:
+def test_any_order_and_repetition_gives_the_same_state(
+    bodies: list[bytes], data: st.DataObject
+) -> None:
     """Permuting receipts and repeating them changes nothing but what speaks of arrival."""
     again = data.draw(st.lists(st.sampled_from(bodies), max_size=4)) if bodies else []
     shuffled = data.draw(st.permutations([*bodies, *again]))
@@ -95,7 +97,9 @@ def test_the_fold_of_facts_takes_no_account_of_their_order(
 
 
 @given(said)
-def test_delivered_wins_and_else_the_earliest_outcome_stands(triggers: list[tuple[str, int]]) -> None:
+def test_delivered_wins_and_else_the_earliest_outcome_stands(
+    triggers: list[tuple[str, int]],
+) -> None:
     """The policy of the chart, told anew in a few lines."""
     order = {"created": 0, "sent": 1, "outcome": 2}
     stages = {t: order[DELIVERY.stages[DELIVERY.triggers[t].stage]] for t in DELIVERY.triggers}

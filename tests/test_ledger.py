@@ -54,7 +54,10 @@ def test_the_sending_failure_of_the_samples_is_kept_as_a_contradiction(
     step = ledger.timeline(DEGRADED)[-1]
     assert (step.code, step.verdict, step.after["delivery"]) == ("E101", "contradicts", "delivered")
     assert set(step.findings) == {"contradiction", "timestamp_missing", "repaired"}
-    assert step.event.body == (FIXTURES / "specification/09-mms-mt-sending-failure-e101.xml").read_bytes()
+    assert (
+        step.event.body
+        == (FIXTURES / "specification/09-mms-mt-sending-failure-e101.xml").read_bytes()
+    )
 
 
 def test_the_content_of_the_samples_was_saved_and_failed(
@@ -132,7 +135,10 @@ def test_a_late_sent_does_not_overwrite_delivered(ledger: Ledger) -> None:
         ([sent("a", TIMESTAMP="2013-11-05 05:41:08")], "timestamp_naive"),
         ([sent("a", SPID=None)], "node_missing"),
         ([sent("a"), delivered("a", TIMESTAMP="2013-11-05T05:41:07.9Z")], "clock_disorder"),
-        ([sent("a"), delivered("a"), delivered("a", STATUS="Message Sent/Failed")], "contradiction"),
+        (
+            [sent("a"), delivered("a"), delivered("a", STATUS="Message Sent/Failed")],
+            "contradiction",
+        ),
         ([sent("a"), sent("a", CODE="N333")], "unrecognised"),
         ([sent("a")], "no_creation"),
     ],
@@ -223,7 +229,7 @@ def test_ids_are_never_changed(ledger: Ledger) -> None:
 def test_a_reception_time_must_name_its_zone(ledger: Ledger) -> None:
     """A naive datetime is refused with what to give instead, and nothing is written."""
     with pytest.raises(ValueError, match="give an aware datetime"):
-        ledger.record(sent("a"), received_at=datetime(2026, 1, 1))  # noqa: DTZ001
+        ledger.record(sent("a"), received_at=datetime(2026, 1, 1))
     assert ledger.head()[0] == 0
     assert ledger.record(sent("a")).event.position == 1
 

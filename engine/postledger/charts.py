@@ -444,9 +444,13 @@ def _machine(
 
 def configuration_of(machine: HierarchicalMachine, regions: tuple[Region, ...]) -> Configuration:
     """The configuration that a machine stands in, in the order of the regions."""
-    standing = machine.state if isinstance(machine.state, list) else [machine.state]
-    by_region = dict(path.split(_SEPARATOR)[1:] for path in standing)
+    by_region = dict(path.split(_SEPARATOR)[1:] for path in _standing(machine))
     return tuple(by_region[region.name] for region in regions)
+
+
+def _standing(machine: HierarchicalMachine) -> list[str]:
+    """The states that a machine stands in: the library lists them only where there are several."""
+    return machine.state if isinstance(machine.state, list) else [machine.state]
 
 
 def stand(
@@ -471,7 +475,9 @@ def _explore(
     for before in (queue := list(index)):
         for name, moves in rows.items():
             stand(machine, regions, before)
-            machine.trigger(name)
+            # The library logs a warning for each trigger that no transition takes.
+            if name in machine.get_triggers(*_standing(machine)):
+                machine.trigger(name)
             after = configuration_of(machine, regions)
             if after not in index:
                 index[after] = len(index)

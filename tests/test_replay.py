@@ -1,0 +1,228 @@
+"""Replay: the states built anew, and what others would make of the log."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import IntegrityError, Ledger, projections, replay
+from postledger.definitions import Definitions, builtin
+from tests import strategies
+from tests.conftest import ledger_of
+from tests.states import rows
+from tests.test_ledger import DEGRADED, delivered, sent
+
+DELIVERY = builtin().charts["delivery"].source
+FAILS = '["failed", "sending_failed"], source = ["created", "sent", "failed"], dest = "failed" }'
+
+
+def chart(tmp_path: Path, *, last_stands: bool) -> Path:
+    """The chart with another policy: the first, or the last outcome stands."""
+    path = tmp_path / "delivery.toml"
+    text = DELIVERY.replace("version = 1", "version = 2")
+    if last_stands:
+        taken = FAILS.replace('"created", "sent", "failed"', '"delivered"').replace(
+            " }", ", overrides = true }"
+        )
+        text = text.replace(
+            f"    {{ trigger = {FAILS},", f"    {{ trigger = {FAILS},\n    {{ trigger = {taken},"
+        )
+    else:
+        text = re.sub(r".*overrides = true.*\n", "", text)
+    assert text.count("overrides = true") == (2 if last_stands else 0)
+    path.write_text(text)
+    return path
+
+
+def other(tmp_path: Path, *, last_stands: bool) -> Definitions:
+    """The definitions with that chart."""
+    return builtin().with_files([chart(tmp_path, last_stands=last_stands)])
+
+
+def test_another_policy_shows_exactly_the_delivery_that_changes(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """With the last outcome standing, of the samples one delivery changes, and the reason is told."""
+    ledger.record_many(specification)
+    (difference,) = ledger.differences(other(tmp_path, last_stands=True))
+    assert difference.before is not None
+    assert difference.after is not None
+    assert (difference.key, difference.before.state) == (DEGRADED, "delivered")
+    assert difference.after.state == "failed"
+    assert difference.why == (
+        "before: position 9 (E101 Message Failed) contradicts, delivered, degraded"
+        " and after: position 9 (E101 Message Failed) contradicts, failed, degraded"
+    )
+
+
+def test_a_policy_that_changes_nothing_shows_nothing(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """With the first outcome standing the samples stay: there, delivered is the first."""
+    ledger.record_many(specification)
+    assert list(ledger.differences(other(tmp_path, last_stands=False))) == []
+
+
+def test_the_first_outcome_stands_by_a_chart_that_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    """Failed before delivered is delivered by the shipped policy and failed by the other."""
+    failed = delivered("a", STATUS="Message Sent/Failed", TIMESTAMP="2013-11-05T05:41:10Z")
+    ledger.record_many([sent("a"), failed, delivered("a"), sent("b"), delivered("b")])
+    (difference,) = ledger.differences(other(tmp_path, last_stands=False))
+    assert difference.before is not None
+    assert difference.after is not None
+    assert (difference.key, difference.before.state, difference.after.state) == (
+        "a",
+        "delivered",
+        "failed",
+    )
+
+
+def test_comparing_changes_no_byte(specification: list[bytes], tmp_path: Path) -> None:
+    """The file is the same before and after a comparison."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(specification)
+    before = path.read_bytes()
+    with Ledger(path, readonly=True) as ledger:
+        assert len(list(ledger.differences(other(tmp_path, last_stands=True)))) == 1
+    assert path.read_bytes() == before
+
+
+def test_an_adopted_chart_is_folded_by_from_then_on(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """A rebuild by another chart gives its states, keeps its text, and verifies."""
+    ledger.record_many(specification)
+    ledger.rebuild(other(tmp_path, last_stands=True))
+    assert ledger.delivery(DEGRADED).state == "failed"
+    assert ledger.verify().ok
+    with Ledger(ledger.path, readonly=True) as again:
+        assert again.definitions.charts["delivery"].version == 2
+
+
+NEW = """
+name = "newcomer"
+version = 1
+[fields]
+tracking_id = "Id"
+status = "What"
+timestamp = "When"
+[[postbacks]]
+match = { status = ["gone out", "arrived"] }
+chart = "delivery"
+key = "tracking_id"
+means = [
+    { status = "gone out", trigger = "sent_sms" },
+    { status = "arrived", trigger = "delivered" },
+]
+"""
+
+
+def test_a_vocabulary_that_comes_later_reads_again_what_was_not_understood(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """Unrecognised events are appended anew, refer to the old ones, and give the states."""
+    gone = b'{"Id": "n1", "What": "gone out", "When": "2026-11-05T12:00:00Z"}'
+    came = b'{"Id": "n1", "What": "arrived", "When": "2026-11-05T12:00:07Z"}'
+    summary = ledger.record_many([gone, came, came, sent("a")])
+    assert (summary.unrecognised, summary.repeated) == (2, 1)
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEW)
+    definitions = ledger.definitions.with_files([], [words])
+    (difference,) = ledger.differences(definitions)
+    assert (difference.before, difference.key) == (None, "n1")
+    assert difference.after is not None
+    assert difference.after.state == "delivered"
+    ledger.rebuild(definitions)
+    assert ledger.delivery("n1").state == "delivered"
+    new = list(ledger.events())[4:]
+    assert [(event.body_of, event.body, event.kind) for event in new] == [
+        (1, gone, "postback"),
+        (2, came, "postback"),
+    ]
+    assert ledger.verify().ok
+    ledger.rebuild()
+    assert ledger.head()[0] == 6
+    again = ledger.record(came)
+    assert (again.verdict, again.event.repeats) == ("repeated", 6)
+    assert list(ledger.differences(definitions)) == []
+
+
+def test_a_meaning_that_changes_within_a_stream_needs_no_new_event(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A new word of a known postback is understood by folding again."""
+    ledger.record_many([sent("a"), delivered("a", STATUS="Message Sent/Eaten")])
+    assert ledger.delivery("a").state == "sent"
+    words = tmp_path / "skycore.toml"
+    shipped = next(v for v in builtin().vocabularies if v.name == "skycore")
+    known = 'status = "Message Sent/Failed"'
+    assert known in shipped.source
+    words.write_text(
+        shipped.source.replace(known, 'status = ["Message Sent/Failed", "Message Sent/Eaten"]')
+    )
+    ledger.rebuild(ledger.definitions.with_files([], [words]))
+    assert ledger.delivery("a").state == "failed"
+    assert ledger.head()[0] == 2
+    assert ledger.verify().ok
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(strategies.bodies(), min_size=1, max_size=12), st.integers(1, 4))
+def test_a_rebuild_in_chunks_equals_the_rows_kept_live(bodies: list[bytes], chunk: int) -> None:
+    """However many streams a chunk has, the rows are those that were kept up."""
+    with ledger_of(bodies) as ledger, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "CHUNK", chunk)
+        kept = rows(ledger)
+        ledger.rebuild()
+        assert rows(ledger) == kept
+        assert ledger.verify().ok
+
+
+def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(ledger: Ledger) -> None:
+    """Stopped in the middle, it leaves the live rows, and the next one finishes the same table."""
+    ledger.record_many(sent(f"m{number}") for number in range(5000))
+    before = rows(ledger)
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    calls: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        ledger.rebuild(progress=lambda n: calls.append(n) if not calls else stop(n))
+    assert rows(ledger) == before
+    db = ledger._own().log.db
+    begun = projections.building(db, projections.version_of(ledger.definitions))
+    assert begun is not None
+    assert begun.cursor == 2000
+    ledger.record(delivered("m1"))
+    done: list[int] = []
+    ledger.rebuild(progress=done.append)
+    assert sum(done) < 5000
+    assert ledger.delivery("m1").state == "delivered"
+    assert ledger.verify().ok
+    live = projections.live(db)
+    assert live is not None
+    assert live.number == begun.number
+    assert [t for t in db.table_names() if t.startswith("states_")] == [live.table]
+
+
+def test_a_rebuild_fails_loudly_with_position_and_reason(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that can't be applied stops the rebuild; recording and the live rows go on."""
+    ledger.record_many([sent("a"), sent("b")])
+
+    def broken(*_: object) -> object:
+        raise ZeroDivisionError("no such thing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(projections, "row_of", broken)
+        with pytest.raises(IntegrityError, match=r"the events at 1 can't be folded by delivery 1"):
+            ledger.rebuild()
+    assert ledger.delivery("a").state == "sent"
+    assert ledger.record(delivered("a")).verdict == "applied"

@@ -1,0 +1,100 @@
+"""Time travel: what was known at a moment, and what had happened by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import Ledger, Receipt, UnknownKey
+from tests import strategies
+from tests.conftest import ledger_of
+from tests.states import rows, states
+from tests.test_ledger import delivered, sent
+
+NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(strategies.receipts(), min_size=1, max_size=6))
+def test_as_of_a_position_equals_a_ledger_of_the_events_up_to_it(receipts: list[Receipt]) -> None:
+    """For every prefix of a log, the past is what a ledger of that prefix says, row by row."""
+    with ledger_of(receipts) as ledger, ledger_of([]) as past:
+        for receipt in receipts:
+            past.record_many([receipt])
+            # A receipt may give several events.
+            assert rows(ledger, as_of=past.head()[0]) == rows(past)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(strategies.receipts(), min_size=1, max_size=8), st.integers(0, 1000))
+def test_as_of_a_moment_equals_a_ledger_of_what_was_received_by_then(
+    receipts: list[Receipt], seconds: int
+) -> None:
+    """What was known at a moment are the receipts received by then, wherever they stand in the log."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    known = [r for r in receipts if r.received_at is not None and r.received_at <= moment]
+    with ledger_of(receipts) as ledger, ledger_of(known) as past:
+        assert states(ledger, as_of=moment) == states(past)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(strategies.receipts(), min_size=1, max_size=8), st.data())
+def test_a_single_delivery_of_the_past_equals_its_row_in_the_list(
+    receipts: list[Receipt], data: st.DataObject
+) -> None:
+    """``delivery`` and ``deliveries`` agree about any moment."""
+    position = data.draw(st.integers(0, len(receipts)))
+    with ledger_of(receipts) as ledger:
+        for delivery in ledger.deliveries(as_of=position):
+            assert ledger.delivery(delivery.tracking_id, as_of=position) == delivery
+
+
+def test_what_had_happened_goes_by_the_clock_of_the_provider(ledger: Ledger) -> None:
+    """``occurred_by`` leaves out what happened later, however early it was received."""
+    ledger.record_many([Receipt(sent("a"), None, NOON), Receipt(delivered("a"), None, NOON)])
+    between = datetime(2013, 11, 5, 5, 41, 10, tzinfo=UTC)
+    assert ledger.delivery("a", occurred_by=between).state == "sent"
+    assert ledger.delivery("a").state == "delivered"
+    with pytest.raises(UnknownKey):
+        ledger.delivery("a", occurred_by=datetime(2013, 11, 5, 5, 41, tzinfo=UTC))
+
+
+def test_an_event_without_a_time_had_happened_when_it_was_received(ledger: Ledger) -> None:
+    """Nothing is guessed of an undated event but that it came after it happened."""
+    ledger.record(sent("a", TIMESTAMP=None), received_at=NOON)
+    assert ledger.delivery("a", occurred_by=NOON).state == "sent"
+    with pytest.raises(UnknownKey):
+        ledger.delivery("a", occurred_by=NOON - timedelta(seconds=1))
+
+
+def test_the_timeline_of_the_past_has_no_later_steps(ledger: Ledger) -> None:
+    """A timeline as of a position or moment holds neither later events nor later repeats."""
+    receipts = [(sent("a"), 0), (delivered("a"), 1), (sent("a"), 2)]
+    ledger.record_many(Receipt(b, None, NOON + timedelta(hours=h)) for b, h in receipts)
+    assert [s.event.position for s in ledger.timeline("a")] == [1, 3, 2]
+    assert [s.event.position for s in ledger.timeline("a", as_of=2)] == [1, 2]
+    assert [s.event.position for s in ledger.timeline("a", as_of=NOON)] == [1]
+    assert ledger.delivery("a", as_of=2).repeats == 0
+
+
+def test_the_past_of_a_content_can_be_asked_for(ledger: Ledger, specification: list[bytes]) -> None:
+    """A content as of a position says what was known of it there."""
+    ledger.record_many(specification)
+    assert ledger.content("35674", as_of=10).state == "saved"
+    assert ledger.content("35674").state == "failed"
+    with pytest.raises(UnknownKey, match="no content '35674'"):
+        ledger.content("35674", as_of=9)
+
+
+def test_scratch_tables_are_gone_afterwards(ledger: Ledger) -> None:
+    """A list of the past, read whole or left in the middle, leaves nothing behind."""
+    ledger.record_many(sent(f"m{number}") for number in range(1100))
+    assert len(list(ledger.deliveries(as_of=1050))) == 1050
+    listing = ledger.deliveries(as_of=1050)
+    next(listing)
+    listing.close()
+    left = ledger._own().log.db.execute("SELECT count(*) FROM sqlite_temp_master").fetchone()[0]
+    assert left == 0
