@@ -1,0 +1,123 @@
+"""Interchange: a log as a file, and a ledger from that file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import Ledger, PostledgerError, Receipt, packed
+from postledger.interchange import exported, line_of, read_parquet, receipt_of
+from tests import strategies
+from tests.conftest import FIXTURES, ledger_of
+from tests.states import rows
+from tests.test_cli import Run
+from tests.test_ledger import DEGRADED
+
+BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(strategies.receipts(), st.just(Receipt(BUNDLE))), max_size=8))
+def test_a_ledger_of_an_export_says_the_same(receipts: list[Receipt]) -> None:
+    """Export and ingest: equal rows, findings, times of reception, bodies and positions."""
+    with ledger_of(receipts) as ledger:
+        lines = [line_of(event) for event in exported(ledger.events())]
+        with ledger_of(filter(None, map(receipt_of, lines))) as copy:
+            assert rows(copy) == rows(ledger)
+            pairs = list(zip(ledger.events(), copy.events(), strict=True))
+    for one, other in pairs:
+        assert (one.position, one.received_at, one.occurred_at) == (
+            other.position,
+            other.received_at,
+            other.occurred_at,
+        )
+        assert (one.body, one.content_type, one.repeats) == (
+            other.body,
+            other.content_type,
+            other.repeats,
+        )
+        assert (one.imported, other.imported) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["l.jsonl", "l.jsonl.gz", "l.ndjson.zst", "l.parquet"])
+def test_each_form_of_file_comes_back(
+    run: Run, tmp_path: Path, specification: list[bytes], name: str
+) -> None:
+    """JSON Lines, packed with gzip or zstd, and Parquet carry the same log."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many([*specification, b"\xff\x00", BUNDLE])
+        expected = rows(ledger)
+    done = run("export", tmp_path / "a.db", tmp_path / name)
+    assert (done.exit_code, done.stderr.startswith("13 receipts, anchor ")) == (0, True)
+    assert run("ingest", tmp_path / "b.db", tmp_path / name).exit_code == 0
+    with Ledger(tmp_path / "b.db", readonly=True) as copy:
+        assert rows(copy) == expected
+        assert copy.verify().ok
+
+
+def test_an_export_can_be_piped(run: Run, tmp_path: Path, specification: list[bytes]) -> None:
+    """``export -`` writes to stdout what ``ingest -`` reads."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    lines = run("export", tmp_path / "a.db", "-").stdout_bytes
+    assert [json.loads(line)["position"] for line in lines.splitlines()] == list(range(1, 12))
+    assert run("ingest", tmp_path / "b.db", "-", stdin=lines).exit_code == 0
+    assert run("show", tmp_path / "b.db", DEGRADED).exit_code == 0
+    later = run("export", tmp_path / "a.db", "-", "--after", 9).stdout_bytes
+    assert [json.loads(line)["position"] for line in later.splitlines()] == [10, 11]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b'{"content_type": "text/xml"}',
+        b'{"body": 1}',
+        b'{"body": "a", "content_type": 1}',
+        b'{"body": "a", "received_at": "soon"}',
+        b'{"body": "a", "received_at": 5}',
+        b'{"body_base64": "*"}',
+        b"\xff",
+    ],
+)
+def test_a_line_that_describes_no_receipt_is_none(line: bytes) -> None:
+    """Nothing is made up for a line that lacks something."""
+    assert receipt_of(line) is None
+
+
+def test_a_line_without_a_time_of_reception_is_not_imported() -> None:
+    """A time that nobody states is that of the recording."""
+    assert receipt_of(b'{"body": "a"}') == Receipt(b"a", None, None)
+
+
+def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
+    """Something else under the name of Parquet is named with the reason."""
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(PostledgerError, match=r"no Parquet file of an export"):
+        list(read_parquet(tmp_path / "x.parquet"))
+    done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+
+
+def test_a_broken_zstd_file_is_told(run: Run, tmp_path: Path) -> None:
+    """A damaged archive is one line, not a traceback."""
+    (tmp_path / "x.jsonl.zst").write_bytes(b"(\xb5/\xfd not really")
+    done = run("ingest", tmp_path / "l.db", tmp_path / "x.jsonl.zst")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+
+
+def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing extra is named with the command that installs it."""
+
+    def missing(name: str) -> object:
+        raise ImportError(name)
+
+    monkeypatch.setattr(packed, "import_module", missing)
+    with pytest.raises(PostledgerError, match=r"pip install 'postledger\[zstd\]'"):
+        packed.zstd()
