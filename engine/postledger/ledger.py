@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,6 +103,7 @@ class Ledger:
         self._timeout = timeout
         self._writing = threading.RLock()
         self._opening = threading.Lock()
+        self._process = os.getpid()
         self._local = threading.local()
         self._opened: list[tuple[threading.Thread, Database]] = []
         self._closed = False
@@ -189,8 +191,9 @@ class Ledger:
         """A write transaction, and what collects the entries in it."""
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
+        # Before the lock: in a forked child another thread may hold it for ever.
+        log = self._own().log
         with self._writing, translated(self.path):
-            log = self._own().log
             try:
                 with immediate(log.db):
                     recording = Recording(log, self._own().intake, log.head())
@@ -626,6 +629,9 @@ class Ledger:
         """The connection of this thread, opened at its first use."""
         if self._closed:
             raise LedgerError(f"{self.path}: the ledger is closed")
+        if os.getpid() != self._process:
+            # A connection that two processes share would damage the file.
+            raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
             with translated(self.path):

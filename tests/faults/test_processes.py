@@ -1,0 +1,124 @@
+"""Several processes, and threads of each, that record into one ledger at the same time.
+
+Seen to fail: with a plain BEGIN in place of BEGIN IMMEDIATE (``log/connection.py``) a writer stops
+with "the ledger is busy"; without waiting for the journal mode, or with the version of the file
+looked at before its tables only, one of those that create it together fails.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+from postledger import Ledger, Receipt
+from tests.faults import traffic
+from tests.states import states
+
+
+def test_two_processes_record_10_000_receipts_of_overlapping_ids(tmp_path: Path) -> None:
+    """All are there, without a gap, each id has all of its events, and nobody was turned away."""
+    path = tmp_path / "test.db"
+    running = [traffic.start("batches", path, first, first + 5000) for first in (0, 2500)]
+    for process in running:
+        assert traffic.finish(process) == (0, "", "")
+    with Ledger(path) as ledger:
+        found = ledger.verify()
+        assert (found.events, found.position, found.problems) == (10_000, 10_000, ())
+        assert [event.position for event in ledger.events()] == list(range(1, 10_001))
+        assert sum(delivery.repeats for delivery in ledger.deliveries()) == 2500
+        together = states(ledger)
+    with Ledger(tmp_path / "alone.db") as alone:
+        alone.record_many(traffic.bodies(0, 7500))
+        assert states(alone) == together
+
+
+def test_several_threads_of_two_processes(tmp_path: Path) -> None:
+    """The threads of one process share a ledger while another process records into its file."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        other = traffic.start("batches", path, 0, 400)
+        failed: list[BaseException] = []
+
+        def record(seed: int) -> None:
+            numbers = list(range(100))
+            random.Random(seed).shuffle(numbers)
+            try:
+                for number in numbers:
+                    ledger.record(traffic.body(number))
+                ledger.record_many(map(traffic.body, numbers))
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=record, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert traffic.finish(other) == (0, "", "")
+        found = ledger.verify()
+        assert (found.events, found.position, found.problems) == (1200, 1200, ())
+        assert {delivery.events for delivery in ledger.deliveries()} == {1, 3}
+
+
+def test_threads_that_come_and_go_leave_no_open_files(tmp_path: Path) -> None:
+    """A server may use a new thread for each request: its connection is closed when it has ended."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        for number in range(60):
+            thread = threading.Thread(target=ledger.record, args=(traffic.body(number),))
+            thread.start()
+            thread.join()
+        assert len(list(Path("/proc/self/fd").iterdir())) < 60
+        assert ledger.head()[0] == 60
+
+
+def test_processes_that_create_a_ledger_together(tmp_path: Path) -> None:
+    """Each of them opens it, and it is one ledger."""
+    for attempt in range(3):
+        path = tmp_path / f"{attempt}.db"
+        running = [traffic.start("acknowledge", path, n, n + 1) for n in range(4)]
+        done = [traffic.finish(process) for process in running]
+        assert sorted(done) == [(0, f"{position}\n", "") for position in (1, 2, 3, 4)]
+        with Ledger(path) as ledger:
+            assert ledger.verify().ok
+
+
+def test_a_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:
+    """A connection that two processes share would damage the file: each opens the ledger anew."""
+    program = (
+        "import os, sys\n"
+        "from postledger import Ledger, LedgerError\n"
+        "ledger = Ledger(sys.argv[1])\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "try:\n"
+        "    ledger.record(b'<a/>')\n"
+        "except LedgerError as error:\n"
+        "    print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os._exit(1)\n"
+    )
+    path = tmp_path / "test.db"
+    code, out, err = traffic.finish(traffic.python("-c", program, path))
+    assert (code, err) == (0, "")
+    assert out == f"{path}: opened before a fork; open it again in each process\n"
+
+
+def test_receptions_whose_clock_steps_back(tmp_path: Path) -> None:
+    """Order is that of recording: a clock that is set back changes no state and harms no proof."""
+    from datetime import UTC, datetime, timedelta
+
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    with Ledger(tmp_path / "back.db") as back, Ledger(tmp_path / "forth.db") as forth:
+        for number in range(30):
+            hours = timedelta(hours=number)
+            back.record_many([Receipt(traffic.body(number), received_at=noon - hours)])
+            forth.record_many([Receipt(traffic.body(number), received_at=noon + hours)])
+        assert states(back) == states(forth)
+        assert back.verify().ok
+        known = {d.tracking_id for d in back.deliveries(as_of=noon - timedelta(hours=27))}
+        assert known == {"TU1T9"}
+        first = back.delivery("TU1T0").first_received_at
+        assert first == noon - timedelta(hours=2)
