@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Delivery, Ledger, StateChanged, UnknownKey
@@ -29,6 +29,13 @@ def delivered(key: str) -> bytes:
         ("CODE", "N202"),
         ("STATUS", "Message Sent/Delivered"),
         ("TRACKINGID", key),
+    )
+
+
+def failed(key: str) -> bytes:
+    """An SMS that could not be sent."""
+    return body(
+        ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Failed"), ("TRACKINGID", key)
     )
 
 
@@ -60,6 +67,7 @@ def expected(ledger: Ledger) -> list[Told]:
 
 
 @given(st.lists(st.one_of(postbacks(), contents(), st.just(b"?")), max_size=12))
+@settings(max_examples=50)
 def test_changes_are_the_differences_between_the_states_as_of_each_position(
     bodies: list[bytes],
 ) -> None:
@@ -69,6 +77,7 @@ def test_changes_are_the_differences_between_the_states_as_of_each_position(
 
 
 @given(st.lists(postbacks(), max_size=10), st.integers(0, 10))
+@settings(max_examples=30)
 def test_changes_behind_a_position_are_the_rest_of_all_changes(
     bodies: list[bytes], after: int
 ) -> None:

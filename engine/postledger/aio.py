@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial, wraps
@@ -24,7 +24,6 @@ from postledger.errors import LedgerError, SubscriptionFailed
 from postledger.ledger import Ledger
 from postledger.model import StateChanged
 from postledger.subscriptions import Handler, Retry, Subscription
-from postledger.wire import Limits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +110,17 @@ def _close(iterator: Iterator[object]) -> None:
         close()
 
 
+def _opening(
+    opened: Callable[P, Ledger],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[AsyncLedger, P], None]]:
+    """Gives a constructor the parameters of the ledger's."""
+
+    def with_them(begin: Callable[..., None]) -> Callable[Concatenate[AsyncLedger, P], None]:
+        return wraps(opened.__init__)(begin)
+
+    return with_them
+
+
 class AsyncLedger:
     """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
 
@@ -127,33 +137,23 @@ class AsyncLedger:
     'created'
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        charts: Iterable[str | Path] = (),
-        vocabularies: Iterable[str | Path] = (),
-        definitions: Definitions | None = None,
-        limits: Limits | None = None,
-        timeout: float = 60.0,
-        readonly: bool = False,
-    ) -> None:
-        self.path = Path(path)
-        self.readonly = readonly
-        self._open: Callable[[], Ledger] = partial(
-            Ledger,
-            path,
-            charts=charts,
-            vocabularies=vocabularies,
-            definitions=definitions,
-            limits=limits,
-            timeout=timeout,
-            readonly=readonly,
-        )
-        self._ledger: Ledger | None = None
-        self._closed = False
+    @_opening(Ledger)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._open: Callable[[], Ledger] = partial(Ledger, *args, **kwargs)
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
+        self._ledger: Ledger | None = None
+        self._closed = False
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._opened.path
+
+    @property
+    def readonly(self) -> bool:
+        """Whether it is open for reading only."""
+        return self._opened.readonly
 
     @property
     def definitions(self) -> Definitions:
@@ -171,6 +171,7 @@ class AsyncLedger:
     timeline = _reading(Ledger.timeline)
     head = _reading(Ledger.head)
     verify = _reading(Ledger.verify)
+    audit = _reading(Ledger.audit)
     checkpoints = _reading(Ledger.checkpoints)
     query = _reading(Ledger.query)
 
@@ -257,9 +258,9 @@ class AsyncLedger:
     @property
     def _opened(self) -> Ledger:
         if self._closed:
-            raise LedgerError(f"{self.path}: the ledger is closed")
+            raise LedgerError("the ledger is closed")
         if self._ledger is None:
-            raise LedgerError(f"{self.path}: not open yet; write `async with AsyncLedger(...)`")
+            raise LedgerError("the ledger is not open yet; write `async with AsyncLedger(...)`")
         return self._ledger
 
 

@@ -247,6 +247,8 @@ def _confined(db: Database, tables: Collection[str]) -> Iterator[None]:
     What it makes then follows from what it is told, whether it runs live or is built anew, and a
     mistake in it can't harm the log.
     """
+    # sqlite-utils finds this out by making a table, and remembers it.
+    assert db.supports_on_conflict
     db.conn.set_authorizer(_authorizer(tables))
     try:
         yield

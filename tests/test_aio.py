@@ -1,0 +1,285 @@
+"""The ledger for async programs: the same, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from postledger import (
+    AsyncLedger,
+    AsyncSubscription,
+    Ledger,
+    LedgerBusy,
+    LedgerError,
+    Receipt,
+    Retry,
+    StateChanged,
+    Subscription,
+    SubscriptionFailed,
+    UnknownKey,
+)
+from tests.test_changes import delivered, sent
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another process that is writing."""
+    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        other.rollback()
+
+
+def test_the_names_are_those_of_the_ledger(tmp_path: Path) -> None:
+    """Whatever a ledger has, its async form has, with the same parameters."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        assert public(AsyncLedger) == {name for name in dir(ledger) if name[0] != "_"}
+    for name in sorted(public(Ledger) | {"__init__"}):
+        mine, its = (
+            list(inspect.signature(getattr(k, name)).parameters) for k in (AsyncLedger, Ledger)
+        )
+        assert mine == its, name
+    assert public(AsyncSubscription) <= public(Subscription) | {"error"}
+
+
+def test_recording_and_reading(tmp_path: Path, specification: list[bytes]) -> None:
+    """What is awaited gives what the call gives; iterations are asynchronous."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            recorded = await ledger.record(specification[0], content_type="text/xml")
+            assert (recorded.event.position, recorded.verdict) == (1, "applied")
+            summary = await ledger.record_many(specification)
+            assert (summary.repeated, summary.position) == (2, 12)
+            states = {d.tracking_id: d.state async for d in ledger.deliveries(state="delivered")}
+            assert len(states) == 3
+            assert [event.position async for event in ledger.events()] == list(range(1, 13))
+            assert (await ledger.delivery("U01TXzgwNjc4")).state == "delivered"
+            assert len(await ledger.timeline("U01TXzgwNjc4")) == 3
+            assert (await ledger.verify()).ok
+            with pytest.raises(UnknownKey):
+                await ledger.delivery("nobody")
+            receipts = [Receipt(sent(f"SMS_{n}")) for n in range(5)]
+            batches = [len(batch) async for batch in ledger.record_batches(receipts, 2)]
+            assert batches == [2, 2, 1]
+            assert ledger.definitions.charts
+
+    asyncio.run(main())
+
+
+def test_an_iteration_that_is_left_is_closed(tmp_path: Path) -> None:
+    """Its thread ends with it, and what it held open is given back."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            await ledger.record_many(sent(f"SMS_{n}") for n in range(250))
+            found = ledger.deliveries(as_of=200)
+            assert (await anext(found)).tracking_id == "SMS_0"
+            assert any("iteration" in thread.name for thread in threading.enumerate())
+            await found.aclose()
+            assert not any("iteration" in thread.name for thread in threading.enumerate())
+            assert len([d async for d in ledger.deliveries(as_of=200)]) == 200
+
+    asyncio.run(main())
+
+
+def test_following(tmp_path: Path) -> None:
+    """What was, and what comes, whoever writes it; it ends with the last, or is cancelled."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            await ledger.record(sent("SMS_1"))
+            assert [change.position async for change in ledger.follow(live=False)] == [1]
+            changes = ledger.follow()
+            assert (await anext(changes)).before is None
+            for write, body in (
+                (ledger.record, delivered("SMS_1")),
+                (in_another_process(tmp_path / "l.db"), sent("SMS_2")),
+            ):
+                coming = asyncio.ensure_future(anext(changes))
+                await asyncio.sleep(0.05)
+                await write(body)
+                assert (await coming).event.body == body
+            waiting = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(main())
+
+
+def in_another_process(path: Path) -> Callable[[bytes], Awaitable[object]]:
+    """Recording by a ledger of its own."""
+
+    def record(body: bytes) -> None:
+        with Ledger(path) as other:
+            other.record(body)
+
+    return lambda body: asyncio.to_thread(record, body)
+
+
+def test_a_handler_may_be_a_coroutine_function(tmp_path: Path) -> None:
+    """It runs in the event loop, where it may await the ledger; one that raises is told of."""
+    told: list[tuple[int, str]] = []
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            loop = asyncio.get_running_loop()
+
+            async def handler(change: StateChanged) -> None:
+                assert asyncio.get_running_loop() is loop
+                told.append((change.position, (await ledger.delivery("SMS_1")).state))
+
+            async def fails(change: StateChanged) -> None:
+                raise ValueError("no")
+
+            await ledger.record(sent("SMS_1"))
+            subscription = await ledger.subscribe("a", handler)
+            await subscription.wait(10)
+            await ledger.record(delivered("SMS_1"))
+            await subscription.wait(10)
+            assert (await subscription.status()).position == 2
+            assert (subscription.running, subscription.error, subscription.name) == (
+                True,
+                None,
+                "a",
+            )
+            await subscription.stop()
+            assert not subscription.running
+            failing = await ledger.subscribe("b", fails, retry=Retry(times=0))
+            with pytest.raises(SubscriptionFailed, match="at position 1"):
+                await failing.wait(10)
+            with pytest.raises(SubscriptionFailed, match="at position 1"):
+                await ledger.subscribe("c", fails, live=False, retry=Retry(times=0))
+            await ledger.subscribe("d", lambda change: told.append((0, "")), live=False)
+
+    asyncio.run(main())
+    assert told == [(1, "sent"), (2, "delivered"), (0, ""), (0, "")]
+
+
+def test_waiting_for_a_subscription_has_an_end(tmp_path: Path) -> None:
+    """A wait that is too short, or cancelled, leaves nothing behind."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            await ledger.record(sent("SMS_1"))
+            go_on = threading.Event()
+            subscription = await ledger.subscribe("a", lambda _: go_on.wait(10))
+            with pytest.raises(TimeoutError):
+                await subscription.wait(0.05)
+            go_on.set()
+            await subscription.wait(10)
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_was_never_begun_or_is_finished(tmp_path: Path) -> None:
+    """The one that waits in the queue is taken back; the one that is under way is waited for."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            await ledger.head()
+            with write_lock(tmp_path / "l.db") as other:
+                under_way = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+                in_the_queue = asyncio.ensure_future(ledger.record(sent("SMS_2")))
+                await asyncio.sleep(0.1)
+                in_the_queue.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await in_the_queue
+                for _ in range(3):
+                    under_way.cancel()
+                    await asyncio.sleep(0.02)
+                assert not under_way.done()
+                other.rollback()
+                with pytest.raises(asyncio.CancelledError):
+                    await under_way
+            assert [event.body async for event in ledger.events()] == [sent("SMS_1")]
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_that_fails_tells_its_error(tmp_path: Path) -> None:
+    """The error is the cause of the cancellation, so that it is not lost."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db", timeout=0.2) as ledger:
+            with write_lock(tmp_path / "l.db"):
+                recording = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+                await asyncio.sleep(0.1)
+                recording.cancel()
+                with pytest.raises(asyncio.CancelledError) as caught:
+                    await recording
+            assert isinstance(caught.value.__cause__, LedgerBusy)
+            assert (await ledger.head())[0] == 0
+
+    asyncio.run(main())
+
+
+def test_cancelled_at_random_nothing_is_lost_or_half_written(tmp_path: Path) -> None:
+    """All that gave a result is in the ledger; what is in it whole was asked for; it verifies."""
+    chance = random.Random(7)
+    keys = [f"SMS_{n}" for n in range(150)]
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            tasks = {key: asyncio.ensure_future(ledger.record(sent(key))) for key in keys}
+            while not all(task.done() for task in tasks.values()):
+                chance.choice(list(tasks.values())).cancel()
+                await asyncio.sleep(chance.choice((0, 0.002)))
+            await asyncio.wait(tasks.values())
+            done = {key for key, task in tasks.items() if not task.cancelled()}
+            there = {d.tracking_id async for d in ledger.deliveries()}
+            assert done <= there <= set(keys)
+            assert 0 < len(done) < len(keys)
+            assert (await ledger.verify()).ok
+
+    asyncio.run(main())
+
+
+def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
+    """A writer that is kept waiting holds up no reader."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            await ledger.record(sent("SMS_1"))
+            with write_lock(tmp_path / "l.db") as other:
+                writing = asyncio.ensure_future(ledger.record(delivered("SMS_1")))
+                states = await asyncio.gather(*(ledger.delivery("SMS_1") for _ in range(20)))
+                assert {delivery.state for delivery in states} == {"sent"}
+                assert not writing.done()
+                other.rollback()
+                await writing
+
+    asyncio.run(main())
+
+
+def test_it_is_open_within_async_with_only(tmp_path: Path) -> None:
+    """Before and after, and where it can't be opened, the error says what is the matter."""
+
+    async def main() -> None:
+        ledger = AsyncLedger(tmp_path / "l.db")
+        with pytest.raises(LedgerError, match="async with"):
+            await ledger.head()
+        async with ledger:
+            assert (await ledger.head())[0] == 0
+        with pytest.raises(LedgerError, match="closed"):
+            await ledger.head()
+        await ledger.close()
+        with pytest.raises(LedgerError, match="can't be opened"):
+            async with AsyncLedger(tmp_path / "nowhere" / "l.db"):
+                pass
+
+    asyncio.run(main())

@@ -1,0 +1,325 @@
+"""Projections of a user's own: tables that follow from the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlite_utils import Database
+
+from postledger import Change, Ledger, LedgerError, ProjectionFailed
+from postledger.charts import load_chart
+from postledger.definitions import builtin
+from tests.conftest import ledger_of
+from tests.strategies import bodies
+from tests.test_changes import delivered, failed, sent
+
+Apply = Callable[[Change, Database], None]
+
+
+class Outcomes:
+    """How many deliveries are in each state."""
+
+    name = "outcomes"
+    tables = {"outcomes": "state TEXT PRIMARY KEY, deliveries INTEGER NOT NULL"}  # noqa: RUF012
+
+    def __init__(self, version: int = 1) -> None:
+        self.version = version
+
+    def apply(self, change: Change, db: Database) -> None:
+        for delivery, by in ((change.before, -1), (change.after, 1)):
+            if delivery is not None:
+                db.execute(
+                    "INSERT INTO outcomes VALUES (?1, ?2)"
+                    " ON CONFLICT (state) DO UPDATE SET deliveries = deliveries + ?2",
+                    (delivery.state, by),
+                )
+
+
+class Seen:
+    """Every event, with a way to misbehave at each."""
+
+    name = "seen"
+
+    def __init__(self, also: Apply = lambda change, db: None, version: int = 1) -> None:
+        self.version = version
+        self.tables = {"seen": "position INTEGER PRIMARY KEY, kind TEXT UNIQUE"}
+        self._also = also
+
+    def apply(self, change: Change, db: Database) -> None:
+        db.execute("INSERT INTO seen (position) VALUES (?)", (change.position,))
+        self._also(change, db)
+
+
+def failing_at(position: int) -> Apply:
+    def fail(change: Change, db: Database) -> None:
+        if change.position == position:
+            raise ValueError("not this one")
+
+    return fail
+
+
+def outcomes(ledger: Ledger) -> dict[str, int]:
+    rows = ledger.query("SELECT * FROM outcomes WHERE deliveries <> 0")
+    return {row["state"]: row["deliveries"] for row in rows}
+
+
+def seen(ledger: Ledger) -> list[int]:
+    return [row["position"] for row in ledger.query("SELECT position FROM seen ORDER BY position")]
+
+
+def states(ledger: Ledger) -> dict[str, int]:
+    return dict(Counter(delivery.state for delivery in ledger.deliveries()))
+
+
+@given(st.lists(bodies(), max_size=12), st.integers(0, 12))
+@settings(max_examples=40)
+def test_kept_up_or_built_anew_the_rows_are_those_of_the_states(
+    bodies: list[bytes], at: int
+) -> None:
+    """Whenever the projection comes in, it counts what a look at all deliveries counts."""
+    with ledger_of(bodies[:at]) as ledger:
+        ledger.project(Outcomes())
+        for body in bodies[at:]:
+            ledger.record(body)
+        assert outcomes(ledger) == states(ledger)
+        ledger.project(Outcomes(version=2))
+        assert outcomes(ledger) == states(ledger)
+
+
+@given(st.lists(bodies(), max_size=8))
+@settings(max_examples=40)
+def test_every_event_is_told_once_and_in_order(bodies: list[bytes]) -> None:
+    """Events of no delivery too; before is what after was at the last event of that delivery."""
+    told: list[Change] = []
+    with ledger_of([]) as ledger:
+        ledger.project(Seen(lambda change, db: told.append(change)))
+        ledger.record_many(bodies)
+        assert [change.event for change in told] == list(ledger.events())
+        known = {}
+        for change in told:
+            if change.event.chart != "delivery":
+                assert (change.before, change.after) == (None, None)
+            else:
+                assert change.before == known.get(change.event.key)
+                known[change.event.key] = change.after
+        assert [known[d.tracking_id] for d in ledger.deliveries()] == list(ledger.deliveries())
+
+
+def test_the_rows_are_written_with_the_event(ledger: Ledger) -> None:
+    """A program that reads after recording finds its own projection there too."""
+    ledger.project(Outcomes())
+    ledger.record(sent("SMS_1"))
+    assert outcomes(ledger) == {"sent": 1}
+    (checkpoint,) = ledger.checkpoints()
+    assert (checkpoint.kind, checkpoint.position, checkpoint.behind) == ("projection", 1, 0)
+
+
+def test_a_batch_larger_than_a_page_is_kept_up(ledger: Ledger) -> None:
+    """However many events a transaction has, the projection is not behind after it."""
+    ledger.project(Outcomes())
+    ledger.record_many(sent(f"SMS_{n}") for n in range(1500))
+    assert ledger.checkpoints()[0].behind == 0
+    assert outcomes(ledger) == {"sent": 1500}
+
+
+def test_another_version_is_built_anew(ledger: Ledger) -> None:
+    """Its old tables go, its new ones hold the whole log."""
+    ledger.record_many([sent("SMS_1"), delivered("SMS_1")])
+    ledger.project(Seen())
+    new = Seen(version=2)
+    new.tables = {"seen": "position INTEGER PRIMARY KEY", "more": "n INTEGER"}
+    ledger.project(new)
+    assert seen(ledger) == [1, 2]
+    assert ledger.query("SELECT count(*) AS n FROM more") == [{"n": 0}]
+    ledger.project(Seen(version=3))
+    with pytest.raises(LedgerError, match="no such table: more"):
+        ledger.query("SELECT * FROM more")
+
+
+def test_the_old_rows_are_read_until_the_new_are_whole(ledger: Ledger) -> None:
+    """A reader in the midst of building sees the old version, whole."""
+    ledger.record_many(sent(f"SMS_{n}") for n in range(1200))
+    ledger.project(Seen())
+    counts: set[int] = set()
+
+    def look(change: Change, db: Database) -> None:
+        if change.position % 100 == 0:
+            with closing(sqlite3.connect(ledger.path)) as reader:
+                counts.update(*reader.execute("SELECT count(*) FROM seen"))
+
+    ledger.project(Seen(look, version=2))
+    assert counts == {1200}
+
+
+def test_a_build_that_fails_changes_nothing(ledger: Ledger) -> None:
+    """It says at which event and why; the old version stays and is kept up."""
+    ledger.record_many([sent("SMS_1"), sent("SMS_2")])
+    ledger.project(Seen())
+    with pytest.raises(ProjectionFailed, match=r"the event at 2: .*not this one") as caught:
+        ledger.project(Seen(failing_at(2), version=2))
+    assert caught.value.position == 2
+    ledger.record(sent("SMS_3"))
+    assert seen(ledger) == [1, 2, 3]
+
+
+def test_recording_never_fails_for_a_projection(ledger: Ledger) -> None:
+    """It is left where it was, with the problem noted; other projections go on."""
+    ledger.project(Seen(failing_at(2)))
+    ledger.project(Outcomes())
+    for key in ("SMS_1", "SMS_2", "SMS_3"):
+        assert ledger.record(sent(key)).delivery is not None
+    kept, left = ledger.checkpoints()
+    assert (kept.name, kept.position, kept.problem) == ("outcomes", 3, None)
+    assert (left.name, left.position, left.behind) == ("seen", 1, 2)
+    assert left.problem is not None
+    assert "the event at 2" in left.problem
+    assert seen(ledger) == [1]
+    with pytest.raises(ProjectionFailed, match="the event at 2"):
+        ledger.project(Seen(failing_at(2)))
+    ledger.project(Seen(version=2))
+    assert seen(ledger) == [1, 2, 3]
+
+
+def test_one_that_another_process_left_behind_is_brought_up(tmp_path: Path) -> None:
+    """A process that doesn't know the projection leaves it behind until one that does writes."""
+    with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
+        ledger.project(Outcomes())
+        other.record_many([sent("SMS_1"), sent("SMS_2")])
+        assert ledger.checkpoints()[0].behind == 2
+        ledger.record(sent("SMS_3"))
+        assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 3}, 0)
+        other.record_many(sent(f"SMS_{n}") for n in range(1300))
+        ledger.project(Outcomes())
+        assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 1300}, 0)
+
+
+def test_a_process_with_an_older_version_leaves_the_newer_alone(tmp_path: Path) -> None:
+    """While programs are being replaced, the old one does not write into the new tables."""
+    with Ledger(tmp_path / "l.db") as old, Ledger(tmp_path / "l.db") as new:
+        old.project(Outcomes(version=1))
+        new.project(Outcomes(version=2))
+        old.record(sent("SMS_1"))
+        assert outcomes(new) == {}
+        new.record(sent("SMS_2"))
+        assert outcomes(new) == {"sent": 2}
+
+
+def test_other_definitions_build_it_anew(ledger: Ledger) -> None:
+    """What was derived from the states is derived from the new states."""
+    ledger.project(Outcomes())
+    ledger.record_many([failed("SMS_1"), delivered("SMS_1")])
+    assert outcomes(ledger) == {"delivered": 1}
+    lines = builtin().charts["delivery"].source.splitlines(keepends=True)
+    kept = [line for line in lines if not ('"delivered"' in line and "overrides" in line)]
+    assert len(kept) == len(lines) - 1
+    ledger.rebuild(builtin().with_charts([load_chart("".join(kept))]))
+    assert outcomes(ledger) == states(ledger) == {"failed": 1}
+    ledger.record(failed("SMS_2"))
+    assert outcomes(ledger) == {"failed": 2}
+
+
+@pytest.mark.parametrize(
+    "misdeed",
+    [
+        "INSERT INTO checkpoints VALUES ('a', 'b', NULL, '[]', 0, NULL)",
+        "UPDATE streams SET key = 'x'",
+        "SELECT * FROM deliveries",
+        "SELECT * FROM events",
+        "DROP TABLE seen",
+        "CREATE TABLE other (a)",
+        "COMMIT",
+        "PRAGMA query_only = ON",
+        "ATTACH ':memory:' AS more",
+    ],
+)
+def test_a_projection_is_confined_to_its_own_tables(ledger: Ledger, misdeed: str) -> None:
+    """Else its rows would not follow from what it is told, or it would harm the log."""
+    ledger.record(sent("SMS_1"))
+    with pytest.raises(ProjectionFailed, match=r"not authorized|no such table|prohibited"):
+        ledger.project(Seen(lambda change, db: list(db.execute(misdeed))))
+    ledger.project(Seen(lambda change, db: change.position < 2 or list(db.execute(misdeed))))
+    ledger.record(sent("SMS_2"))
+    assert seen(ledger) == [1]
+    assert "not authorized" in str(ledger.checkpoints()[0].problem) or "prohibited" in str(
+        ledger.checkpoints()[0].problem
+    )
+    assert ledger.verify().ok
+    assert [event.position for event in ledger.events()] == [1, 2]
+
+
+def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
+    """Its inserts, upserts and reads work within the transaction."""
+
+    def use(change: Change, db: Database) -> None:
+        db["seen"].upsert(
+            {"position": change.position, "kind": str(change.position)}, pk="position"
+        )
+        with db.atomic():
+            db["seen"].update(change.position, {"kind": f"{change.position}!"})
+        assert db["seen"].get(change.position)["kind"] == f"{change.position}!"
+
+    ledger.record(sent("SMS_1"))
+    ledger.project(Seen(use))
+    ledger.record(sent("SMS_2"))
+    assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [{"kind": "1!"}, {"kind": "2!"}]
+
+
+@pytest.mark.parametrize("swallows", [True, False])
+def test_a_rolled_back_transaction_is_never_taken_for_a_recorded_one(
+    ledger: Ledger, swallows: bool
+) -> None:
+    """``INSERT OR ROLLBACK`` takes the event with it: recording must then say that it failed."""
+
+    def roll_back(change: Change, db: Database) -> None:
+        try:
+            if change.position == 2:
+                db.execute("INSERT OR ROLLBACK INTO seen (position) VALUES (2)")
+        except sqlite3.IntegrityError:
+            if not swallows:
+                raise
+
+    ledger.project(Seen(roll_back))
+    ledger.record(sent("SMS_1"))
+    with pytest.raises(LedgerError, match="nothing was written"):
+        ledger.record(sent("SMS_2"))
+    assert ledger.head()[0] == 1
+
+
+@pytest.mark.parametrize("name", ["events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""])
+def test_a_table_needs_a_name_that_is_free(ledger: Ledger, name: str) -> None:
+    """Neither the ledger's own tables nor what is no name are taken."""
+    projection = Seen(lambda change, db: None)
+    projection.tables = {**projection.tables, name: "n INTEGER"}
+    with pytest.raises(LedgerError, match="'seen'"):
+        ledger.project(projection)
+    assert ledger.checkpoints() == ()
+
+
+def test_a_query_reads_only(ledger: Ledger) -> None:
+    """It gives rows as dicts; a statement that writes, or is wrong, is an error that says so."""
+    ledger.record(sent("SMS_1"))
+    rows = ledger.query("SELECT tracking_id, state FROM deliveries WHERE state = ?", ["sent"])
+    assert rows == [{"tracking_id": "SMS_1", "state": "sent"}]
+    with pytest.raises(LedgerError, match="the query fails"):
+        ledger.query("DELETE FROM checkpoints")
+    with pytest.raises(LedgerError, match="no such column: colour"):
+        ledger.query("SELECT colour FROM deliveries")
+    ledger.record(sent("SMS_2"))
+
+
+def test_a_ledger_for_reading_keeps_no_projection(tmp_path: Path) -> None:
+    """It says so, and its tables can be read."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.project(Outcomes())
+        ledger.record(sent("SMS_1"))
+    with Ledger(tmp_path / "l.db", readonly=True) as ledger:
+        assert outcomes(ledger) == {"sent": 1}
+        with pytest.raises(LedgerError, match="reading only"):
+            ledger.project(Outcomes())
