@@ -27,8 +27,8 @@ def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
     Raises ``ValueError`` for a postback that has no XML form: one without a root, with a name that
     is none in XML, or with a text that XML can't hold.
 
-    >>> write_xml(Postback("POSTBACK", (("CODE", "N101"), ("STATUS@celly", "20"))))[39:]
-    b'<POSTBACK><CODE>N101</CODE><STATUS celly="20"></STATUS></POSTBACK>'
+    >>> write_xml(Postback("POSTBACK", (("TO", "16501112222"), ("STATUS@celly", "20"))))[39:]
+    b'<POSTBACK><TO>16501112222</TO><STATUS celly="20"></STATUS></POSTBACK>'
     """
     members = [(postback.root, _element(postback)) for postback in postbacks]
     if bundle is not None:
@@ -45,8 +45,8 @@ def write_json(*postbacks: Postback) -> bytes:
 
     A root wraps its object. Raises ``ValueError`` for a postback that has no JSON form.
 
-    >>> write_json(Postback("", (("code", "N101"), ("to", "16501112222"))))
-    b'{"code": "N101", "to": "16501112222"}'
+    >>> write_json(Postback("", (("spid", "0001470"), ("to", "16501112222"))))
+    b'{"spid": "0001470", "to": "16501112222"}'
     """
     objects = [_object(postback) for postback in postbacks]
     written = objects[0] if len(objects) == 1 else objects
