@@ -3,4 +3,4 @@
 from postledger.audit.asked import CHART, Asked
 from postledger.audit.report import AuditReport, of_delivery, of_period
 
-__all__ = ["CHART", "AuditReport", "Asked", "of_delivery", "of_period"]
+__all__ = ["CHART", "Asked", "AuditReport", "of_delivery", "of_period"]

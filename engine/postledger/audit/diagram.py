@@ -14,7 +14,7 @@ from postledger.audit.dossier import Exhibit
 from postledger.charts import Region, Statechart
 
 _BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
-_LETTER, _PADDING, _BADGE = 7.8, 30, 9
+_LETTER, _PADDING, _TIP = 7.8, 30, 3
 _MOST_BADGES = 5
 
 Point = tuple[float, float]
@@ -79,14 +79,16 @@ class Visit:
 
 def diagrams(chart: Statechart, exhibits: Sequence[Exhibit]) -> tuple[Diagram, ...]:
     """A diagram for each region of the chart."""
-    return tuple(_diagram(region, tuple(_visits(region.name, exhibits))) for region in chart.regions)
+    return tuple(_diagram(region, tuple(_visits(region, exhibits))) for region in chart.regions)
 
 
-def _visits(region: str, exhibits: Iterable[Exhibit]) -> Iterator[Visit]:
-    """What the events did in a region; repeats and what says nothing to the chart are left out."""
+def _visits(region: Region, exhibits: Iterable[Exhibit]) -> Iterator[Visit]:
+    """What the events did in a region: those that moved it, and those that it heard in vain."""
+    heard = {transition.trigger for transition in region.transitions}
     for e in exhibits:
-        if e.repeats is None and e.trigger is not None:
-            yield Visit(e.number, e.before[region], e.after[region], e.verdict == "contradicts")
+        before, after = e.before[region.name], e.after[region.name]
+        if e.repeats is None and (before != after or e.trigger in heard):
+            yield Visit(e.number, before, after, e.verdict == "contradicts")
 
 
 def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
@@ -165,45 +167,64 @@ def _arrow(
 ) -> tuple[Arrow, Point]:
     """The arrow and its middle."""
     one, other = boxes[source], boxes[dest]
-    if other.x > one.x + one.width + _GAP + 1:
-        points = _over(one, other)
+    between = [box for box in boxes.values() if one.x < box.x < other.x]
+    if between:
+        path, middle = _past(one, other, between)
     elif other.x > one.x:
-        points = _across(one, other)
+        path, middle = _across(one, other)
     else:
-        points = _around(one, other)
-    path = "M{:.1f} {:.1f}C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(
-        *(number for point in points for number in point)
-    )
-    return Arrow(path, steps), _middle(points)
+        path, middle = _around(one, other)
+    return Arrow(path, steps), middle
 
 
-def _across(one: Box, other: Box) -> tuple[Point, ...]:
+def _across(one: Box, other: Box) -> tuple[str, Point]:
     """From the right side to the left side of the next column."""
-    start, end = (one.x + one.width, _centre(one)), (other.x - 3, _centre(other))
-    bend = (end[0] - start[0]) / 2
-    return start, (start[0] + bend, start[1]), (end[0] - bend, end[1]), end
+    start, end = (one.x + one.width, _centre(one)), (other.x - _TIP, _centre(other))
+    return _path(start, _bend(start, end)), _halfway(start, end)
 
 
-def _over(one: Box, other: Box) -> tuple[Point, ...]:
-    """Past the columns between: up or down first, then along."""
-    up = _centre(other) < _centre(one)
-    start = (one.x + one.width / 2, one.y if up else one.y + one.height)
-    end = (other.x - 3, _centre(other))
-    return start, (start[0] + 10, end[1]), (start[0] + 60, end[1]), end
+def _past(one: Box, other: Box, between: Sequence[Box]) -> tuple[str, Point]:
+    """Past the columns between, in the free lane that is nearest to where the arrow ends."""
+    start, end = (one.x + one.width, _centre(one)), (other.x - _TIP, _centre(other))
+    lane = _lane(_centre(other), between)
+    enter = (min(box.x for box in between), lane)
+    leave = (max(box.x + box.width for box in between), lane)
+    along = f"L{leave[0]:.1f} {leave[1]:.1f}"
+    return _path(start, _bend(start, enter), along, _bend(leave, end)), _halfway(enter, leave)
 
 
-def _around(one: Box, other: Box) -> tuple[Point, ...]:
+def _lane(wanted: float, between: Sequence[Box]) -> float:
+    """The height nearest to ``wanted`` at which no box is in the way."""
+    lanes = [wanted + half * _ROW / 2 for half in range(-20, 21)]
+    apart = _BOX_HEIGHT / 2 + 6
+    free = (y for y in lanes if y > 0 and all(abs(y - _centre(b)) >= apart for b in between))
+    return min(free, key=lambda y: (abs(y - wanted), y), default=wanted)
+
+
+def _around(one: Box, other: Box) -> tuple[str, Point]:
     """Within a column or back: bowing out on the right."""
-    start = (one.x + one.width, _centre(one) + (4 if other.y > one.y else -4))
-    end = (other.x + other.width + 3, _centre(other) + (6 if other.y < one.y else -6))
+    down = other.y > one.y
+    start = (one.x + one.width, _centre(one) + (4 if down else -4))
+    end = (other.x + other.width + _TIP, _centre(other) + (-6 if down else 6))
     out = max(start[0], end[0]) + 22 + abs(other.y - one.y) / _ROW * 13
-    return start, (out, start[1]), (out, end[1]), end
+    bow = f"C{out:.1f} {start[1]:.1f} {out:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+    # A cubic curve's middle lies at three quarters of the way out.
+    middle = _halfway(start, end)
+    return _path(start, bow), (round(middle[0] + (out - middle[0]) * 0.75, 1), middle[1])
 
 
-def _middle(points: tuple[Point, ...]) -> Point:
-    weights = (0.125, 0.375, 0.375, 0.125)
-    x, y = (sum(w * p[axis] for w, p in zip(weights, points, strict=True)) for axis in (0, 1))
-    return round(x, 1), round(y, 1)
+def _path(start: Point, *pieces: str) -> str:
+    return f"M{start[0]:.1f} {start[1]:.1f}{''.join(pieces)}"
+
+
+def _bend(start: Point, end: Point) -> str:
+    """A curve that leaves and arrives level."""
+    x = (start[0] + end[0]) / 2
+    return f"C{x:.1f} {start[1]:.1f} {x:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+
+
+def _halfway(start: Point, end: Point) -> Point:
+    return round((start[0] + end[0]) / 2, 1), round((start[1] + end[1]) / 2, 1)
 
 
 def _centre(box: Box) -> float:
@@ -230,7 +251,10 @@ def _described(region: Region, visits: Sequence[Visit]) -> str:
     said = [f"It starts in {region.initial}."]
     for visit in visits:
         if visit.before != visit.after:
-            said.append(f"Event {visit.number} moves it from {visit.before} to {visit.after}.")
+            although = ", contradicting it" if visit.refused else ""
+            said.append(
+                f"Event {visit.number} moves it from {visit.before} to {visit.after}{although}."
+            )
         elif visit.refused:
             said.append(f"Event {visit.number} contradicts and leaves it {visit.after}.")
         else:

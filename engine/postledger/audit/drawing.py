@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import attrs
 
 from postledger.audit.durations import BINS, SECOND, Durations
-from postledger.audit.outcomes import Outcomes
+from postledger.audit.outcomes import Group, Outcomes
 from postledger.audit.words import bound, count, span
 
 WIDTH, HEIGHT = 960, 250
@@ -69,10 +69,20 @@ def signs(outcomes: Outcomes) -> dict[str, str]:
     return made
 
 
+def ordered(outcomes: Outcomes) -> list[str]:
+    """The states as pictures stack them: successes, other outcomes, none yet."""
+    return sorted(
+        outcomes.states,
+        key=lambda s: 0 if s in outcomes.succeeded else 2 if s in outcomes.open else 1,
+    )
+
+
 def bar(outcomes: Outcomes) -> tuple[Block, ...]:
     """All deliveries as one bar, divided by state."""
     blocks, x = [], 0.0
-    for state, n in zip(outcomes.states, outcomes.all.states, strict=True):
+    counts = dict(zip(outcomes.states, outcomes.all.states, strict=True))
+    for state in ordered(outcomes):
+        n = counts[state]
         if n:
             width = n / outcomes.all.total * WIDTH
             blocks.append(Block(_r(x), 0, _r(width), 40, state, f"{state}: {count(n)}"))
@@ -93,15 +103,7 @@ def days(outcomes: Outcomes) -> Columns | None:
         if span_days <= _MOST_COLUMNS
         else sorted(groups)
     )
-    stacks = [
-        [
-            (state, n, f"{day}, {state}: {count(n)}")
-            for state, n in zip(outcomes.states, groups[day].states, strict=True)
-        ]
-        if day in groups
-        else []
-        for day in shown
-    ]
+    stacks = [_stack(outcomes, groups[day], day) if day in groups else [] for day in shown]
     every = max(1, math.ceil(len(shown) / 10))
     labels = [day.isoformat() if i % every == 0 else "" for i, day in enumerate(shown)]
     peak = max(groups, key=lambda day: groups[day].total)
@@ -112,20 +114,25 @@ def days(outcomes: Outcomes) -> Columns | None:
     return _columns("Deliveries by day and state", description, stacks, labels, centred=True)
 
 
+def _stack(outcomes: Outcomes, group: Group, day: date) -> list[tuple[str, int, str]]:
+    counts = dict(zip(outcomes.states, group.states, strict=True))
+    return [(s, counts[s], f"{day}, {s}: {count(counts[s])}") for s in ordered(outcomes)]
+
+
 def histogram(durations: Durations, state: str) -> Columns | None:
     """The times from sent to outcome, in the colour of a state; ``None`` where there are none."""
     found = durations.overall
     if found is None:
         return None
-    stacks = [
-        [(state, one.deliveries, f"{count(one.deliveries)}")] for one in durations.histogram
-    ]
+    stacks = [[(state, one.deliveries, f"{count(one.deliveries)}")] for one in durations.histogram]
     labels = ["0", *map(bound, BINS)]
     described = (
         f"{count(found.count)} deliveries; half took at most {span(found.p50)}, 90% at most"
         f" {span(found.p90)}, 99% at most {span(found.p99)}. The table below has the numbers."
     )
-    chart = _columns("Time from sent to outcome", described, stacks, labels, centred=False)
+    chart = _columns(
+        "Distribution of the time from sent to outcome", described, stacks, labels, centred=False
+    )
     named = (("p50", found.p50), ("p90", found.p90), ("p99", found.p99))
     marked = tuple(
         _place(chart, f"{name} {span(took)}", took, level)

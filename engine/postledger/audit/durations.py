@@ -13,8 +13,11 @@ from postledger.times import micros
 SECOND = 1_000_000
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
-BINS = (1, 2, 5, 10, 30, _MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE)
-BINS += (_HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY)
+BINS = (
+    *(1, 2, 5, 10, 30),
+    *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 30)),
+    *(hours * _HOUR for hours in (1, 2, 6, 12, 24, 72)),
+)
 """The bounds between the histogram's bins, in seconds: a bin begins at one and ends before the next."""
 
 AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)

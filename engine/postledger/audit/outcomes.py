@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from itertools import islice
 
@@ -86,7 +86,7 @@ class Outcomes:
     degraded: Reasons
     failures: Reasons
 
-    def count(self, states: frozenset[str]) -> int:
+    def count(self, states: Collection[str]) -> int:
         """How many deliveries are in any of the states."""
         pairs = zip(self.states, self.all.states, strict=True)
         return sum(count for state, count in pairs if state in states)

@@ -32,7 +32,8 @@ def _environment(*, markup: bool) -> Environment:
         ) from None
     environment = Environment(
         loader=PackageLoader("postledger.audit"),
-        autoescape=markup,
+        # Markdown has escapes of its own: see _markdown.
+        autoescape=markup,  # noqa: S701
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -42,7 +43,7 @@ def _environment(*, markup: bool) -> Environment:
     environment.globals.update(
         tables=tables, drawing=drawing, diagrams=diagram.diagrams, words=words
     )
-    environment.filters["fenced"] = _fenced
+    environment.filters.update(fenced=_fenced, ticked=_ticked)
     return environment
 
 
@@ -64,7 +65,18 @@ def _fenced(text: str) -> Any:
     """A text as a code block of Markdown, with a fence longer than any in it."""
     from markupsafe import Markup
 
-    text = words.visible(text)
+    text = words.visible(text).removesuffix("\n")
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markup(f"{fence}\n{text}\n{fence}")  # noqa: S704
+
+
+def _ticked(text: str) -> Any:
+    """A text as code of Markdown, within a line."""
+    from markupsafe import Markup
+
+    text = " ".join(words.visible(text).split())
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    ticks = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return Markup(f"{ticks}{pad}{text}{pad}{ticks}")  # noqa: S704

@@ -139,7 +139,7 @@ def _plain(value: Any) -> Any:
     return attrs.asdict(value, value_serializer=_serialized)
 
 
-def _serialized(owner: Any, attribute: Any, value: Any) -> Any:
+def _serialized(_: Any, attribute: Any, value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, frozenset):

@@ -11,7 +11,7 @@ from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.figures import Figures, Other
 from postledger.audit.noted import MOST_LISTED, Listed, Missing, Unread
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
-from postledger.audit.words import NONE, between, count, share, span, time
+from postledger.audit.words import NONE, bare, between, count, second, share, span, time
 
 UNKNOWN = "not known"
 
@@ -91,27 +91,28 @@ def _percentiles(found: Percentiles) -> tuple[str, str, str]:
 def reasons(found: Reasons, caption: str) -> Table:
     """Reasons, most frequent first."""
     rows = [
-        (one.reason or "no reason was given", one.state, count(one.deliveries),
-         share(one.deliveries, found.total))
-        for one in found.ranked
-    ]  # fmt: skip
+        (one.reason or "no reason was given", one.state, one.deliveries) for one in found.ranked
+    ]
     if found.rest:
-        rest = (f"All other reasons ({count(found.kinds)})", NONE, count(found.rest))
-        rows.append((*rest, share(found.rest, found.total)))
+        rows.append((f"All other reasons ({count(found.kinds)})", NONE, found.rest))
     return Table(
-        caption, ("Reason as received", "Led to", "Deliveries", "Share"), tuple(rows), texts=2
+        caption,
+        ("Reason as received", "Led to", "Deliveries", "Share"),
+        tuple((reason, state, count(n), share(n, found.total)) for reason, state, n in rows),
+        texts=2,
     )
 
 
 def percentiles(durations: Durations) -> Table:
     """The times from sent to outcome, all and by route."""
-    rows = [("All", durations.overall)] if durations.overall else []
-    rows += [(UNKNOWN if k is None else k, v) for k, v in sorted(
-        durations.by_route.items(), key=lambda item: -item[1].count)]  # fmt: skip
+    routes = sorted(durations.by_route.items(), key=lambda item: -item[1].count)
+    rows = [(UNKNOWN if route is None else route, found) for route, found in routes]
+    if durations.overall is not None:
+        rows.insert(0, ("All", durations.overall))
     return Table(
         "Time from sent to outcome, by route",
         ("Route", "Deliveries timed", "p50", "p90", "p99"),
-        tuple((name, count(found.count), *_percentiles(found)) for name, found in rows if found),
+        tuple((name, count(found.count), *_percentiles(found)) for name, found in rows),
         note="p90 is the smallest time that 90% of the deliveries did not exceed (nearest rank).",
     )
 
@@ -127,7 +128,7 @@ def histogram(durations: Durations) -> Table:
         within = (share(one.deliveries, total), share(so_far, total))
         rows.append((between(one.least, one.below), count(one.deliveries), *within))
     return Table(
-        "Time from sent to outcome, distribution",
+        "Distribution of the time from sent to outcome",
         ("Time", "Deliveries", "Share", "Share so far"),
         tuple(rows),
     )
@@ -136,15 +137,16 @@ def histogram(durations: Durations) -> Table:
 def ages(durations: Durations) -> Table:
     """Deliveries without outcome by age."""
     rows = [
-        (between(one.least, one.below), *map(count, one.states), count(sum(one.states)))
+        (between(one.least, one.below), one.states)
         for one in durations.open
-        if one.least is not None or sum(one.states)
+        if one.least is not None or any(one.states)
     ]
-    totals = [sum(column) for column in zip(*(one.states for one in durations.open), strict=True)]
+    totals = map(sum, zip(*(one.states for one in durations.open), strict=True))
+    rows.append(("All", tuple(totals)))
     return Table(
-        f"Deliveries without outcome by age at {time(durations.as_of)}",
+        f"Deliveries without outcome by age at {second(durations.as_of)}",
         ("Age", *durations.open_states, "All"),
-        (*rows, ("All", *map(count, totals), count(sum(totals)))),
+        tuple((age, *map(count, states), count(sum(states))) for age, states in rows),
     )
 
 
@@ -173,36 +175,44 @@ def words(finding: str) -> str:
 
 def listed(deliveries: Sequence[Listed], finding: str) -> Table:
     """The deliveries that a finding concerns."""
+    rows = ((d.tracking_id, d.state, d.route, d.to, d.spid, time(d.began_at)) for d in deliveries)
     return Table(
         f"Deliveries with {words(finding)}",
         ("TRACKINGID", "State", "Route", "To", "Carrier (SPID)", "Began"),
-        tuple(
-            (d.tracking_id, d.state, d.route or NONE, d.to or NONE, d.spid or NONE,
-             time(d.began_at))
-            for d in deliveries
-        ),
+        tuple(tuple(cell or NONE for cell in row) for row in rows),
         texts=6,
-    )  # fmt: skip
+    )
 
 
-def unread(found: Sequence[Unread], kind: str) -> Table:
-    """Events that are unreadable or unrecognised, by what they say."""
-    of_kind = [one for one in found if one.kind == kind]
-    rows = [_unread(one) for one in of_kind[:MOST_LISTED]]
-    if rest := of_kind[MOST_LISTED:]:
-        last = (count(sum(one.events for one in rest)), NONE)
-        rows.append((*(f"All others ({count(len(rest))})", NONE)[-len(rows[0]) + 2 :], *last))
-    if kind == "unreadable":
-        head: tuple[str, ...] = ("Why it can't be read", "Events", "First at position")
-        return Table("Unreadable bodies, by reason", head, tuple(rows))
+def unreadable(found: Sequence[Unread]) -> Table:
+    """Events whose body can't be read, by the reason."""
+    listed, rest = _most([one for one in found if one.kind == "unreadable"])
+    rows = [(one.status or NONE, count(one.events), str(one.first)) for one in listed]
+    if rest:
+        rows.append((f"All others ({count(len(rest))})", _events(rest), NONE))
+    head = ("Why it can't be read", "Events", "First at position")
+    return Table("Unreadable bodies, by reason", head, tuple(rows))
+
+
+def unrecognised(found: Sequence[Unread]) -> Table:
+    """Events that the vocabularies don't know, by what they say."""
+    listed, rest = _most([one for one in found if one.kind == "unrecognised"])
+    rows = [
+        (one.code or "no code", one.status or NONE, count(one.events), str(one.first))
+        for one in listed
+    ]
+    if rest:
+        rows.append((f"All others ({count(len(rest))})", NONE, _events(rest), NONE))
     head = ("Code", "Status", "Events", "First at position")
     return Table("Unrecognised events, by code", head, tuple(rows), texts=2)
 
 
-def _unread(one: Unread) -> tuple[str, ...]:
-    said = (one.status or NONE,) if one.kind == "unreadable" else (one.code or "no code",
-                                                                   one.status or NONE)  # fmt: skip
-    return (*said, count(one.events), str(one.first))
+def _most(found: list[Unread]) -> tuple[list[Unread], list[Unread]]:
+    return found[:MOST_LISTED], found[MOST_LISTED:]
+
+
+def _events(found: Iterable[Unread]) -> str:
+    return count(sum(one.events for one in found))
 
 
 def missing(found: Iterable[Missing]) -> Table:
@@ -219,7 +229,7 @@ def other(found: Other) -> Table:
     """The streams of another chart by state."""
     pairs = zip(found.states, found.all.states, strict=True)
     return Table(
-        f"{found.title}, by state",
+        f"By state, chart {found.chart}",
         ("State", "Number", "Share"),
         tuple((state, count(n), share(n, found.all.total)) for state, n in pairs),
     )
@@ -227,16 +237,15 @@ def other(found: Other) -> Table:
 
 def steps(exhibits: Sequence[Exhibit]) -> Table:
     """The events of a delivery at a glance."""
-    return Table(
-        "The events in the order in which they are taken",
-        ("No.", "Position", "Received", "Occurred", "Code", "Says", "Verdict", "Effect"),
-        tuple(
-            (str(e.number), str(e.position), time(e.received_at), time(e.occurred_at),
-             e.code or NONE, words(e.trigger or NONE), words(e.verdict), effect(e))
-            for e in exhibits
-        ),
-        texts=8,
-    )  # fmt: skip
+    rows = tuple(
+        (
+            *(str(e.number), str(e.position), bare(e.received_at), bare(e.occurred_at)),
+            *(e.code or NONE, words(e.trigger or NONE), words(e.verdict), effect(e)),
+        )
+        for e in exhibits
+    )
+    head = ("No.", "Position", "Received (UTC)", "Occurred (UTC)", "Code", "Says", "Verdict")
+    return Table("The events in the order in which they are taken", (*head, "Effect"), rows, 8)
 
 
 def effect(exhibit: Exhibit) -> str:

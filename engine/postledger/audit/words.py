@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from postledger.audit.asked import Asked
-from postledger.times import iso
 
 NONE = "–"
 
@@ -47,7 +46,8 @@ def span(micros: int) -> str:
     """
     if micros < 59_500_000:
         return f"{micros / 1e6:.2g} s"
-    rest, said = round(micros / 1e6), []
+    rest = round(micros / 1e6)
+    said: list[str] = []
     for size, unit in _UNITS:
         if rest >= size or said:
             number, rest = divmod(rest, size)
@@ -78,14 +78,26 @@ def between(least: int | None, below: int | None) -> str:
 
 
 def time(moment: datetime | None) -> str:
-    """A moment in UTC for people: date and time with a space between.
+    """A moment in UTC for people: date and time with a space between, to the millisecond.
 
     >>> from datetime import UTC
     >>> time(datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC))
     '2013-11-05 10:41:08 UTC'
     """
-    said = iso(moment)
-    return NONE if said is None else said.replace("T", " ").replace("Z", " UTC")
+    if moment is None:
+        return NONE
+    said = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    return f"{said.removesuffix('.000')} UTC"
+
+
+def bare(moment: datetime | None) -> str:
+    """The same without its zone, for a column that names it."""
+    return time(moment).removesuffix(" UTC")
+
+
+def second(moment: datetime) -> str:
+    """A moment of ours, whose fractions say nothing."""
+    return time(moment.replace(microsecond=0))
 
 
 def period(since: datetime | None, until: datetime | None) -> str:
@@ -98,7 +110,7 @@ def period(since: datetime | None, until: datetime | None) -> str:
 
 def as_of(asked: Asked, moment: datetime) -> str:
     """What the report knows: all, or what was known or had happened by a moment."""
-    known = f"what was known at {time(moment)}"
+    known = f"what was known at {second(moment)}"
     if isinstance(asked.as_of, int):
         known = f"what was known at position {count(asked.as_of)} of the log"
     elif isinstance(asked.as_of, datetime):
