@@ -16,6 +16,7 @@ from postledger.cli.export import export
 from postledger.cli.ingest import ingest
 from postledger.cli.replay import replay
 from postledger.cli.show import show
+from postledger.cli.tail import tail
 from postledger.cli.verify import verify
 
 
@@ -29,5 +30,5 @@ def main() -> None:
     """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
 
 
-for command in (ingest, show, deliveries, events, replay, verify, export, charts):
+for command in (ingest, show, deliveries, events, tail, replay, verify, export, charts):
     main.add_command(command)

@@ -1,0 +1,67 @@
+"""``postledger tail``: what changed, and what changes."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from postledger.cli.common import cell, ledger_argument, reading
+from postledger.ledger import Ledger
+from postledger.model import StateChanged
+from postledger.times import iso
+
+_LAST = 10
+_WINDOW = 500
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger tail deliveries.db
+  postledger tail deliveries.db --after 120 --follow --json"""
+)
+@ledger_argument()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until interrupted.")
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    help=f"The changes behind that position; without it the last {_LAST}.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def tail(ledger: Path, *, follow: bool, after: int | None, as_json: bool) -> None:
+    """Tell each change of a delivery's state, in order of position."""
+    with reading(ledger) as opened, suppress(KeyboardInterrupt):
+        begin = _before_the_last(opened, _LAST) if after is None else after
+        for change in opened.follow(begin, live=follow):
+            click.echo(
+                json.dumps(change.to_dict(), ensure_ascii=False) if as_json else line(change)
+            )
+
+
+def line(change: StateChanged) -> str:
+    """A change for people."""
+    received = iso(change.event.received_at.replace(microsecond=0)) or ""
+    before = "" if change.before is None else f"{states(change.before)} → "
+    key, after = change.delivery.tracking_id, states(change.after)
+    return cell(f"{change.position}  {received}  {key}  {before}{after}")
+
+
+def states(by_region: Mapping[str, str]) -> str:
+    """The states of all regions."""
+    return ", ".join(by_region.values())
+
+
+def _before_the_last(ledger: Ledger, count: int) -> int:
+    """The position behind which there are so many changes, or all there are."""
+    head, window = ledger.head()[0], _WINDOW
+    while True:
+        after = max(0, head - window)
+        last = deque((c.position for c in ledger.follow(after, live=False)), maxlen=count)
+        if len(last) == count or after == 0:
+            return last[0] - 1 if last else after
+        window *= 4
