@@ -16,12 +16,9 @@ and `body`, one of these.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
+from tests.console import commands, difference, printed
 
 import postledger
 
@@ -73,50 +71,6 @@ def run_console(example: Example) -> str | None:
         for command, expected in commands(str(example.parsed))
     )
     return "\n".join(filter(None, failures)) or None
-
-
-def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Pairs of a command and what it must print."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        lines = part.splitlines()
-        end = next((n for n, line in enumerate(lines[1:], 1) if line[:2] not in ("> ", ">")), None)
-        command = [lines[0], *(line[2:] for line in lines[1:end])]
-        yield "\n".join(command), "\n".join(lines[end:] if end else [])
-
-
-def printed(command: str) -> str:
-    """What a command prints, errors too; one that fails says so, unless the page tells how it ends."""
-    scripts = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
-    environment |= {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "error"}
-    done = subprocess.run(  # noqa: S603
-        ["/bin/sh", "-c", command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-        check=False,
-        timeout=120,
-    )
-    failed = f"(exit status {done.returncode})" if done.returncode else ""
-    return "\n".join(filter(None, (done.stdout.rstrip("\n"), failed)))
-
-
-def difference(command: str, expected: str, got: str) -> str | None:
-    """What to say where a command does not print what the page says."""
-    wanted = [line.rstrip() for line in expected.strip("\n").splitlines()]
-    lines = [line.rstrip() for line in got.strip("\n").splitlines()]
-    if re.fullmatch("".join(map(pattern, wanted)), "".join(f"{line}\n" for line in lines)):
-        return None
-    return f"$ {command}\n--- the page says\n{expected.rstrip()}\n--- it prints\n{got}"
-
-
-def pattern(line: str) -> str:
-    """The lines that a line of a page stands for, as a regular expression."""
-    if line == "...":
-        return r"(?:[^\n]*\n)*?"
-    return r"[^\n]*".join(map(re.escape, line.split("..."))) + r"\n"
 
 
 def files(document: Document) -> Iterable[Region]:

@@ -1,0 +1,395 @@
+"""Writes the generated pages of the reference, from the charts, the commands and the docstrings.
+
+python docs/generate.py             write them
+python docs/generate.py --check     only name those that are stale; exit 1 where one is
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import postledger
+from postledger.charts import Region, Statechart
+from postledger.cli import main
+from postledger.definitions import builtin
+from postledger.findings import names
+from postledger.vocabulary import Condition, Entry, Vocabulary
+
+HERE = Path(__file__).parent
+COMMAND = "python docs/generate.py"
+MARK = f"<!-- Generated: change what it is made from, then run `{COMMAND}`. -->"
+
+Lines = Iterator[str]
+
+
+def stale() -> list[str]:
+    """The generated pages that are not what would be written now."""
+    return [name for name, make in PAGES.items() if _there(name) != page(make)]
+
+
+def page(make: Callable[[], Lines]) -> str:
+    """The text of a generated page."""
+    title, *rest = make()
+    return "\n".join([title, "", MARK, "", *rest]).rstrip() + "\n"
+
+
+def _there(name: str) -> str:
+    path = HERE / name
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
+    """A Markdown table; cells may hold anything but line breaks."""
+    yield ""
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        cells = [cell.replace("|", r"\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def code(words: Iterable[str]) -> str:
+    """Words, each as code."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+# --- the charts ---
+
+
+def charts() -> Lines:
+    """The charts and the words of the vocabularies that ship."""
+    definitions = builtin()
+    yield "# The statecharts"
+    yield "Each chart is a TOML file of `statecharts/`; its language is told in"
+    yield "[Charts and vocabularies](vocabulary.md), the idea in [Design](../explanation/design.md)."
+    yield "`postledger charts` prints these, `postledger charts --mermaid` the diagrams."
+    for chart in definitions.charts.values():
+        yield from _chart(chart)
+    yield ""
+    yield "## Which postbacks say what"
+    yield ""
+    yield "A postback is looked up by the vocabularies below. One that two of them know, or none, is"
+    yield "`unrecognised`: it is kept and changes no state. What is *said beside* is said by a receipt"
+    yield "in addition to its outcome: the route that it came by."
+    for vocabulary in definitions.vocabularies:
+        yield from _vocabulary(vocabulary)
+
+
+def _chart(chart: Statechart) -> Lines:
+    yield ""
+    yield f"## {chart.name}"
+    yield ""
+    yield f"{chart.title}. Version {chart.version}."
+    yield ""
+    yield f"**Policy.** {chart.policy}"
+    yield ""
+    yield "```mermaid"
+    yield chart.mermaid().rstrip()
+    yield "```"
+    yield ""
+    yield f"### Triggers of {chart.name}"
+    yield ""
+    yield f"Fold order: {', then '.join(f'`{stage}`' for stage in chart.stages)}."
+    yield from table(["trigger", "stage", "presupposes", "if refused", "means"], _triggers(chart))
+    for region in chart.regions:
+        yield f"### Region {region.name} of {chart.name}"
+        yield ""
+        yield from _region(region)
+
+
+def _triggers(chart: Statechart) -> Iterator[list[str]]:
+    for trigger in chart.triggers.values():
+        yield [
+            f"`{trigger.name}`",
+            chart.stages[trigger.stage],
+            "" if trigger.after is None else chart.stages[trigger.after],
+            names(trigger.refused)[0],
+            trigger.means,
+        ]
+
+
+def _region(region: Region) -> Lines:
+    yield f"It begins in `{region.initial}`. Final states: {_listed(region.final)}. States that come"
+    yield f"with a reason: {_listed(region.explained)}."
+    yield from table(["from", "trigger", "to", ""], _transitions(region))
+
+
+def _transitions(region: Region) -> Iterator[list[str]]:
+    """The transitions, those of the same triggers and destination in one row."""
+    triggers: dict[tuple[str, str, bool], list[str]] = {}
+    for one in region.transitions:
+        triggers.setdefault((one.source, one.dest, one.overrides), []).append(one.trigger)
+    sources: dict[tuple[str, str, bool], list[str]] = {}
+    for (source, dest, overrides), said in triggers.items():
+        sources.setdefault((code(said), dest, overrides), []).append(source)
+    for (said, dest, overrides), sourced in sources.items():
+        yield [code(sourced), said, f"`{dest}`", "contradicts what stood" if overrides else ""]
+
+
+def _listed(states: Iterable[str]) -> str:
+    return code(sorted(states)) or "none"
+
+
+def _vocabulary(vocabulary: Vocabulary) -> Lines:
+    yield ""
+    yield f"### {vocabulary.name}"
+    yield ""
+    yield f"{vocabulary.title}. Version {vocabulary.version}."
+    rows = [row for entry in vocabulary.entries for row in _entry(entry)]
+    yield from table(["section", "where", "says", "to", "beside"], rows)
+
+
+def _entry(entry: Entry) -> Iterator[list[str]]:
+    """A row for each trigger, or one for a postback that says none."""
+    means: list[tuple[Mapping[str, Condition], str]] = [
+        (row.conditions, f"`{row.trigger}`") for row in entry.means
+    ]
+    beside = [f"`{row.trigger}`{_if(row.conditions)}" for row in entry.evidence]
+    for conditions, trigger in means or [({}, "nothing")]:
+        where = _conditions({**entry.match, **conditions})
+        to = f"`{entry.chart}`" if entry.chart else ""
+        yield [entry.section, where, trigger, to, "<br>".join(beside)]
+
+
+def _if(conditions: Mapping[str, Condition]) -> str:
+    return f" if {_conditions(conditions)}" if conditions else ""
+
+
+def _conditions(conditions: Mapping[str, Condition]) -> str:
+    return ", ".join(f"{name} {_told(condition)}" for name, condition in conditions.items())
+
+
+def _told(condition: Condition) -> str:
+    if condition.texts == {""}:
+        return "is there" if condition.other else "is missing"
+    texts = [f"`{text}`" if text else "empty" for text in sorted(condition.texts)]
+    if condition.other:
+        return f"not {texts[0]}" if len(texts) == 1 else f"neither {' nor '.join(texts)}"
+    return " or ".join(texts)
+
+
+# --- the command line ---
+
+
+def cli() -> Lines:
+    """Every command with its arguments and options."""
+    yield "# The command line"
+    yield "`postledger COMMAND LEDGER …`: the path of the ledger comes first. Results go to stdout;"
+    yield "progress and remarks go to stderr, and bars show on a terminal only. `NO_COLOR` is honoured."
+    yield ""
+    yield "Exit status: 0 done; 1 the answer is no, or it could not be done (one line on stderr says"
+    yield "why); 2 wrong usage."
+    yield ""
+    yield "Moments are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
+    yield "Spans are a number with `s`, `m`, `h`, `d` or `w`."
+    yield from table(["command", "does"], _commands())
+    for path, command in commands():
+        yield from _command(path, command)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with its words: ``charts check`` too."""
+    yield from _below("", main)
+
+
+def _below(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        words = f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield words, command
+            yield from _below(words, command)
+        else:
+            yield words, command
+
+
+def _commands() -> Iterator[list[str]]:
+    for path, command in commands():
+        first = inspect.cleandoc(command.help or "").split("\n\n")[0].replace("\n", " ")
+        yield [f"[`{path}`](#{path.replace(' ', '-')})", first]
+
+
+def _command(path: str, command: click.Command) -> Lines:
+    words = [_word(p) for p in command.params if isinstance(p, click.Argument)]
+    yield ""
+    yield f"## {path}"
+    yield ""
+    yield f"`postledger {' '.join([path, *words])} [OPTIONS]`"
+    yield ""
+    yield inspect.cleandoc(command.help or "").replace("\b\n", "")
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    rows = ([f"`{_option(option)}`", option.help or ""] for option in options)
+    yield from table(["option", ""], rows) if options else [""]
+    epilog = inspect.cleandoc(command.epilog or "").replace("\b\n", "")
+    for line in epilog.splitlines()[:1]:
+        yield from (line, "", "```sh")
+    yield from (line.strip() for line in epilog.splitlines()[1:])
+    if epilog:
+        yield "```"
+
+
+def _word(argument: click.Argument) -> str:
+    word = argument.metavar or (argument.name or "").upper()
+    return word if argument.required else f"[{word}]"
+
+
+def _option(option: click.Option) -> str:
+    flags = ", ".join([*option.opts, *option.secondary_opts])
+    if option.is_flag or option.count:
+        return flags
+    kind = option.type
+    value = "|".join(kind.choices) if isinstance(kind, click.Choice) else kind.name.upper()
+    return f"{flags} {option.metavar or value.replace('INTEGER RANGE', 'NUMBER')}"
+
+
+# --- the Python interface ---
+
+
+def api() -> Lines:
+    """Every public name."""
+    yield "# The Python interface"
+    yield "These are the names that `postledger` gives; all others are its own and may change."
+    yield "The package is typed. Every error is a `PostledgerError`, and its message is one line that"
+    yield "says what to do. The examples take `ledger` and `body` as given."
+    yield from table(["name", ""], ([f"[`{n}`](#{n.lower()})", _first(n)] for n in _public()))
+    for name in _public():
+        yield from _name(name, getattr(postledger, name))
+
+
+def _public() -> list[str]:
+    first = ["Ledger"]
+    return first + [name for name in postledger.__all__ if name not in first]
+
+
+def _first(name: str) -> str:
+    """The first sentence of a name's docstring."""
+    doc = _doc(getattr(postledger, name))
+    return " ".join(doc.split("\n\n")[0].split())
+
+
+def _doc(value: Any) -> str:
+    """The docstring; of an alias of a type, which has none of its own, what it stands for."""
+    if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, property):
+        return inspect.getdoc(value) or ""
+    return f"A type: `{str(value).replace('postledger.', '').replace('model.', '')}`."
+
+
+def _name(name: str, value: Any) -> Lines:
+    yield ""
+    yield f"## {name}"
+    yield ""
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        yield f"Error, a kind of `{value.__bases__[0].__name__}`."
+    elif inspect.isclass(value) or inspect.isfunction(value):
+        yield from _fenced(f"{name}({_parameters(value)})")
+    yield from _described(_doc(value))
+    if inspect.isclass(value):
+        yield from _members(name, value)
+
+
+def _members(owner: str, cls: type) -> Lines:
+    for name, member in vars(cls).items():
+        plain = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+        if name.startswith("_") or not (inspect.isfunction(plain) or isinstance(plain, property)):
+            continue
+        yield ""
+        yield f"### {owner}.{name}"
+        yield ""
+        if inspect.isfunction(plain):
+            yield from _fenced(f"{name}({_parameters(plain)}){_returns(plain)}")
+        yield from _described(_doc(plain))
+
+
+def _fenced(text: str) -> Lines:
+    # Not "python": those run.
+    yield from ("```py", text, "```", "")
+
+
+def _parameters(value: Any) -> str:
+    """The parameters without ``self``, annotated as they are in the source."""
+    parts: list[str] = []
+    keyword = False
+    for one in inspect.signature(value).parameters.values():
+        if one.name in ("self", "cls"):
+            continue
+        if one.kind is one.KEYWORD_ONLY and not keyword:
+            keyword = True
+            parts.append("*")
+        stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        keyword = keyword or one.kind is one.VAR_POSITIONAL
+        parts.append(f"{stars}{one.name}{_annotation(one.annotation)}{_default(one.default)}")
+    return ", ".join(parts)
+
+
+def _annotation(annotation: Any) -> str:
+    return "" if annotation is inspect.Parameter.empty else f": {_type(annotation)}"
+
+
+def _type(annotation: Any) -> str:
+    if isinstance(annotation, str):
+        return annotation
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
+
+
+def _default(default: Any) -> str:
+    if default is inspect.Parameter.empty:
+        return ""
+    simple = default is None or isinstance(default, (str, int, float, tuple))
+    return f" = {default!r}" if simple else " = …"
+
+
+def _returns(function: Any) -> str:
+    annotation = inspect.signature(function).return_annotation
+    return "" if annotation is inspect.Signature.empty else f" -> {_type(annotation)}"
+
+
+def _described(doc: str) -> Lines:
+    """A docstring as Markdown; its examples run where they stand, in the source."""
+    example = False
+    for block in re.split(r"\n\s*\n", doc):
+        if block.startswith(">>>"):
+            if not example:
+                yield "```pycon"
+            yield block
+            example = True
+            continue
+        if example:
+            yield from ("```", "")
+            example = False
+        yield from (block, "")
+    if example:
+        yield from ("```", "")
+
+
+PAGES: dict[str, Callable[[], Lines]] = {
+    "reference/charts.md": charts,
+    "reference/cli.md": cli,
+    "reference/api.md": api,
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Write the pages, or with ``--check`` only name those that are stale."""
+    found = stale()
+    for name in found:
+        if "--check" in arguments:
+            print(f"docs/{name} is stale: run `{COMMAND}`")
+        else:
+            (HERE / name).write_text(page(PAGES[name]), "utf-8")
+            print(f"docs/{name}")
+    return 1 if found and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""Console blocks of the documentation: what they run, and whether it prints what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def commands(block: str) -> Iterator[tuple[str, str]]:
+    """Pairs of a command and what it must print."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines()
+        end = next((n for n, line in enumerate(lines[1:], 1) if line[:2] not in ("> ", ">")), None)
+        command = [lines[0], *(line[2:] for line in lines[1:end])]
+        yield "\n".join(command), "\n".join(lines[end:] if end else [])
+
+
+def printed(command: str) -> str:
+    """What a command prints, errors too; one that fails says so, unless the page tells how it ends."""
+    scripts = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
+    environment |= {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+        timeout=120,
+    )
+    failed = f"(exit status {done.returncode})" if done.returncode else ""
+    return "\n".join(filter(None, (done.stdout.rstrip("\n"), failed)))
+
+
+def difference(command: str, expected: str, got: str) -> str | None:
+    """What to say where a command does not print what the page says."""
+    wanted = [line.rstrip() for line in expected.strip("\n").splitlines()]
+    lines = [line.rstrip() for line in got.strip("\n").splitlines()]
+    if re.fullmatch("".join(map(pattern, wanted)), "".join(f"{line}\n" for line in lines)):
+        return None
+    return f"$ {command}\n--- the page says\n{expected.rstrip()}\n--- it prints\n{got}"
+
+
+def pattern(line: str) -> str:
+    """The lines that a line of a page stands for, as a regular expression."""
+    if line == "...":
+        return r"(?:[^\n]*\n)*?"
+    return r"[^\n]*".join(map(re.escape, line.split("..."))) + r"\n"

@@ -1,0 +1,221 @@
+"""The documentation: complete, not stale, and without dead links. Its examples run in conftest.py."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postledger import DefinitionError, Ledger
+from postledger.charts import load_chart
+from postledger.findings import MEANINGS, Finding, names
+from postledger.vocabulary import load_vocabulary
+from tests.console import commands, difference
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+GENERATE = runpy.run_path(str(DOCS / "generate.py"))
+
+
+def page(name: str) -> str:
+    """The text of a page."""
+    return (DOCS / name).read_text("utf-8")
+
+
+# --- what is generated ---
+
+
+@pytest.mark.parametrize("name", GENERATE["PAGES"])
+def test_generated_page_is_current(name: str) -> None:
+    """A generated page is what its sources give now."""
+    made = GENERATE["page"](GENERATE["PAGES"][name])
+    assert page(name) == made, f"docs/{name} is stale: run `{GENERATE['COMMAND']}`"
+
+
+def test_check_names_stale_pages(tmp_path: Path) -> None:
+    """The command tells which pages are stale, and writes them when asked."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "reference").mkdir()
+    shutil.copy(DOCS / "generate.py", docs)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(docs / "generate.py"), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert run("--check").returncode == 1
+    assert "docs/reference/cli.md is stale" in run("--check").stdout
+    assert run().returncode == 0
+    assert run("--check").stdout == ""
+
+
+# --- the README ---
+
+
+def block_of(command: str) -> tuple[str, str]:
+    """A command of the README's console blocks and what it prints there."""
+    blocks = re.findall(r"^```console\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+    found = [pair for block in blocks for pair in commands(block) if pair[0] == command]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of the repository in which everything is installed already."""
+    for name in ("Makefile", "pyproject.toml", "fixtures"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for mark in (".installed", ".tested"):
+        (tmp_path / ".venv" / mark).touch()
+    return tmp_path
+
+
+def make(clone: Path, *words: str) -> str:
+    """What make prints."""
+    done = subprocess.run(
+        ["make", *words], cwd=clone, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    return done.stdout
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+@needs_make
+def test_demo_prints_what_the_readme_shows(clone: Path) -> None:
+    """`make demo` prints what the README says."""
+    _, expected = block_of("make demo")
+    assert not difference("make demo", expected, make(clone, "demo"))
+
+
+@needs_make
+def test_test_command_is_that_of_the_readme(clone: Path) -> None:
+    """`make test` runs the commands that the README shows, in that order, and no others."""
+    _, expected = block_of("make test")
+    shown = [line for line in expected.splitlines() if line.startswith(".venv/")]
+    assert make(clone, "-n", "test").splitlines() == shown
+
+
+def test_check_of_the_project_calls_the_readme_s_command() -> None:
+    """`.ci/run` runs the command that the README says."""
+    assert (ROOT / ".ci/run").read_text().rstrip().endswith("\nmake test")
+
+
+def test_readme_is_one_reading() -> None:
+    """The README stays short."""
+    assert len(README.read_text("utf-8").splitlines()) <= 110
+
+
+def test_readme_names_every_command() -> None:
+    """The table of the README names every command, and none that there isn't."""
+    table = re.findall(r"^\| `postledger ([a-z]+)", README.read_text("utf-8"), re.M)
+    there = {path.split()[0] for path, _ in GENERATE["commands"]()}
+    assert set(table) == there
+
+
+# --- complete ---
+
+
+def test_findings_are_all_told() -> None:
+    """The page of findings has each with its bit and its meaning, and no other."""
+    text = page("reference/findings-and-verdicts.md")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*?) \|", text, re.M)
+    assert rows == [(names(f)[0], str(int(f)), MEANINGS[f]) for f in Finding]
+
+
+def test_file_format_is_all_told(tmp_path: Path) -> None:
+    """The page of the file format has a section of each table and view, with all its columns."""
+    text = page("reference/file-format.md")
+    with Ledger(tmp_path / "new.db") as ledger:
+        listed = ledger.query(
+            "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+        )
+        for row in listed:
+            name = re.sub(r"\d+$", "N", str(row["name"]))
+            assert f"`{name}`" in text, f"{row['type']} {name}"
+            if row["type"] in ("table", "view"):
+                section = re.search(rf"^### `{name}`\n(.*?)(?=^##|\Z)", text, re.M | re.S)
+                assert section, name
+                columns = ledger.query("SELECT name FROM pragma_table_info(?)", [row["name"]])
+                for column in columns:
+                    assert f"`{column['name']}`" in section[1], f"{name}.{column['name']}"
+
+
+CHART: dict[str, Any] = {
+    "": "",
+    "triggers.t": "[triggers]\nt = {{ {} }}",
+    "states": "[[states]]\n{}",
+    "children": "[[states]]\nname='a'\nchildren=[{{ {} }}]",
+    "transitions": (
+        "stages=['s']\n[triggers]\nt={{stage='s'}}\n[[states]]\nname='a'\ninitial='b'\n"
+        "children=[{{name='b'}}]\ntransitions=[{{ {} }}]"
+    ),
+}
+VOCABULARY: dict[str, Any] = {
+    "": "postbacks=[]\n{}",
+    "timestamps": "[fields]\na='A'\n[timestamps]\n{}",
+    "postbacks": "[fields]\na='A'\n[[postbacks]]\n{}",
+}
+
+
+def keys(load: Any, text: str) -> set[str]:
+    """The keys that a loader accepts at a place, as its message for another one tells."""
+    with pytest.raises(DefinitionError) as raised:
+        load((text or "{}").format("surely_unknown = 1"))
+    faults = "\n".join(raised.value.faults)
+    listed = re.search(r"unknown key 'surely_unknown'; the keys are (.*)", faults)
+    assert listed, faults
+    return set(listed[1].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("load", "text"),
+    [(load_chart, text) for text in CHART.values()]
+    + [(load_vocabulary, text) for text in VOCABULARY.values()],
+)
+def test_vocabulary_page_tells_every_key(load: Any, text: str) -> None:
+    """The page of the TOML language tells every key that a loader accepts, in its table."""
+    told = set(re.findall(r"^\| `(\w+)` \|", page("reference/vocabulary.md"), re.M))
+    assert keys(load, text) <= told
+
+
+# --- links ---
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link of a page within the repository leads to a file, and to a heading that it has."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there.read_text("utf-8")), target
+
+
+def test_every_page_is_in_the_index() -> None:
+    """From docs/index.md every page is one step away."""
+    index = page("index.md")
+    for path in DOCS.rglob("*.md"):
+        name = path.relative_to(DOCS).as_posix()
+        assert name == "index.md" or f"({name})" in index, name
