@@ -1,0 +1,258 @@
+"""Stories: what a provider tells of its messages and in which form, as TOML.
+
+A story has the *forms* of the wire, the *generations* (a form for postbacks and one for answers),
+what can be *said*, and the *paths* that a message takes through what is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, tzinfo
+from importlib.resources import files
+from pathlib import Path as File
+from typing import Any
+
+import attrs
+
+from postledger.charts import read_toml
+from postledger.errors import DefinitionError
+from postledger.postback import Postback
+from postledger.wire.write import write_json, write_xml
+
+Texts = Mapping[str, str]
+"""Texts by our name of the field."""
+
+
+@attrs.frozen
+class Form:
+    """How a generation writes one message.
+
+    ``names`` are the names on the wire by ours, in the order of the wire. ``mendable`` says that a
+    body with an unclosed leaf is still read; ``bundle`` is the element that wraps several messages.
+    ``attributes`` are those of the message's element: ``number`` or ``sending``.
+    """
+
+    name: str
+    content_type: str
+    root: str
+    names: Mapping[str, str]
+    timestamp: str
+    zone: tzinfo
+    suffix: str
+    mendable: bool = False
+    bundle: str | None = None
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
+
+    def postback(self, texts: Texts, at: datetime) -> Postback:
+        """What is said, in this form; ``at`` is the moment of the timestamp."""
+        told = dict(texts)
+        if "timestamp" in told:
+            told["timestamp"] = at.astimezone(self.zone).strftime(self.timestamp) + self.suffix
+        fields = tuple((wire, told[ours]) for ours, wire in self.names.items() if ours in told)
+        return Postback(self.root, fields)
+
+    def sent(self, postback: Postback, at: datetime, number: int) -> Postback:
+        """The postback as it is sent at a moment: with the attributes that tell of the sending."""
+        told = {
+            "number": str(number),
+            "sending": at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S.%f") + self.suffix,
+        }
+        said = tuple((name, told[what]) for name, what in self.attributes.items())
+        return attrs.evolve(postback, attributes=said)
+
+    def body(self, *postbacks: Postback) -> bytes:
+        """The bytes of one postback, or of a bundle of several."""
+        if self.content_type.endswith("json"):
+            return write_json(*postbacks)
+        return write_xml(*postbacks, bundle=self.bundle if len(postbacks) > 1 else None)
+
+
+@attrs.frozen
+class Say:
+    """One thing that can be said: the state and the route that it tells (``None``: it tells none).
+
+    ``has`` are the fields of the message that it bears, ``words`` its own texts by generation.
+    """
+
+    name: str
+    answers: bool
+    state: str | None
+    route: str | None
+    has: frozenset[str]
+    words: Mapping[str, Texts]
+
+
+@attrs.frozen
+class Path:
+    """One path of a message: what is said of it, in the order in which it happens.
+
+    ``disputed`` is what may be said in contradiction to the end, which overrides it. ``share`` is how
+    often the path is taken, in proportion to the others.
+    """
+
+    name: str
+    chart: str
+    key: str
+    share: float
+    steps: tuple[Say, ...]
+    disputed: tuple[Say, ...]
+    degraded: bool
+
+
+@attrs.frozen
+class Story:
+    """All that a provider may tell; made by ``load_story``."""
+
+    name: str
+    forms: Mapping[str, Form]
+    generations: Mapping[str, Mapping[str, str]]
+    paths: tuple[Path, ...]
+    strangers: tuple[Say, ...]
+    choices: Mapping[str, tuple[str, ...]]
+    details: Mapping[str, tuple[str, ...]]
+
+    def form(self, generation: str, say: Say) -> Form:
+        """The form in which a generation says something."""
+        return self.forms[self.generations[generation]["answer" if say.answers else "postback"]]
+
+    def postback(self, generation: str, say: Say, texts: Texts, at: datetime) -> Postback:
+        """What is said of a message with these texts at a moment, as a generation tells it."""
+        told = {name: text for name, text in texts.items() if name in say.has}
+        if "timestamp" in say.has:
+            told["timestamp"] = ""
+        for kind in self.details:
+            if kind in say.has:
+                told["status_details"] = texts[kind]
+        return self.form(generation, say).postback({**told, **say.words[generation]}, at)
+
+
+def builtin() -> Story:
+    """The story that ships with Postledger: all paths of the specification."""
+    source = files("postledger.statecharts") / "simulation" / "skycore.toml"
+    return load_story(source.read_text("utf-8"), where="skycore.toml")
+
+
+def load_story(source: str, *, where: str = "story") -> Story:
+    """A story from its TOML text; raises ``DefinitionError``: where, and what is missing."""
+    return _Loader(where, read_toml(source, where)).story()
+
+
+def read_story(path: str | File) -> Story:
+    """A story from a TOML file; raises ``DefinitionError``."""
+    try:
+        return load_story(File(path).read_text("utf-8"), where=str(path))
+    except (OSError, UnicodeError) as error:
+        raise DefinitionError(f"{path}: can't be read: {error}; name a TOML file") from None
+
+
+@attrs.frozen
+class _Loader:
+    where: str
+    data: Mapping[str, Any]
+
+    def story(self) -> Story:
+        generations = self.table(self.data, "generations", "")
+        forms = {name: self.form(name) for name in self.table(self.data, "forms", "")}
+        for name, pair in generations.items():
+            for kind in ("postback", "answer"):
+                self.one_of(pair.get(kind), forms, f"generations.{name}", kind)
+        says = {name: self.say(name, generations) for name in self.table(self.data, "says", "")}
+        paths = tuple(self.path(number, row, says) for number, row in self.rows())
+        strangers = self.data.get("strangers", {}).get("says", [])
+        return Story(
+            name=str(self.data.get("name", "")),
+            forms=forms,
+            generations=generations,
+            paths=paths,
+            strangers=tuple(self.one_of(name, says, "strangers", "says") for name in strangers),
+            choices=self.lists("choices"),
+            details=self.lists("details"),
+        )
+
+    def form(self, name: str) -> Form:
+        table = f"forms.{name}"
+        row = self.data["forms"][name]
+        zone = self.text(row, "zone", table)
+        return Form(
+            name=name,
+            content_type=self.text(row, "content_type", table),
+            root=self.text(row, "root", table),
+            names=self.table(row, "names", table),
+            timestamp=self.text(row, "timestamp", table),
+            zone=self.zone(zone, table),
+            suffix=zone,
+            mendable=bool(row.get("mendable", False)),
+            bundle=row.get("bundle"),
+            attributes=row.get("attributes", {}),
+        )
+
+    def zone(self, text: str, table: str) -> tzinfo:
+        try:
+            zone = datetime.fromisoformat(f"2000-01-01T00:00:00{text}").tzinfo
+        except ValueError:
+            zone = None
+        if zone is None:
+            raise self.fault(table, f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
+        return zone
+
+    def say(self, name: str, generations: Mapping[str, Any]) -> Say:
+        row = self.data["says"][name]
+        common = self.table(row, "all", f"says.{name}")
+        return Say(
+            name=name,
+            answers=row.get("form") == "answer",
+            state=row.get("state"),
+            route=row.get("route"),
+            has=frozenset(row.get("has", [])),
+            words={generation: {**common, **row.get(generation, {})} for generation in generations},
+        )
+
+    def rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        rows = self.data.get("paths")
+        if not isinstance(rows, list) or not rows:
+            raise self.fault("paths", "missing", "write [[paths]] tables")
+        return enumerate(rows, 1)
+
+    def path(self, number: int, row: Mapping[str, Any], says: Mapping[str, Say]) -> Path:
+        table = f"paths[{number}]"
+
+        def listed(key: str) -> tuple[Say, ...]:
+            return tuple(self.one_of(name, says, table, key) for name in row.get(key, []))
+
+        steps = listed("steps")
+        if not steps:
+            raise self.fault(table, "no steps", 'write steps = ["…"]')
+        return Path(
+            name=str(row.get("name", table)),
+            chart=str(row.get("chart", "delivery")),
+            key=str(row.get("key", "tracking_id")),
+            share=float(row.get("share", 1)),
+            steps=steps,
+            disputed=listed("disputed"),
+            degraded=bool(row.get("degraded", False)),
+        )
+
+    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(texts) for name, texts in self.data.get(key, {}).items()}
+
+    def table(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, Any]:
+        value = row.get(key)
+        if not isinstance(value, dict) or not value:
+            raise self.fault(table, f"{key} is missing", f"write it as a table, {key} = {{ … }}")
+        return value
+
+    def text(self, row: Mapping[str, Any], key: str, table: str) -> str:
+        value = row.get(key)
+        if not isinstance(value, str):
+            raise self.fault(table, f"{key} is {value!r}", f'write {key} = "…"')
+        return value
+
+    def one_of(self, name: Any, known: Mapping[str, Any], table: str, key: str) -> Any:
+        if name not in known:
+            mend = f"one of {', '.join(known)}"
+            raise self.fault(table, f"{key} names {name!r}, which there isn't", mend)
+        return known[name]
+
+    def fault(self, table: str, fault: str, mend: str) -> DefinitionError:
+        place = f"{self.where}: {table}: " if table else f"{self.where}: "
+        return DefinitionError(f"{place}{fault}; {mend}")
