@@ -55,7 +55,7 @@ def differences(
 def _with(stream_id: int, new: Facts, found: list[Moved], log: Log) -> Row | None:
     """The row of a stream that events come to which stood elsewhere."""
     facts = [*new.of_stream(stream_id), *(one.fact for one in found)]
-    return row(stream_id, facts, log.repeats_of(stream_id))
+    return row(stream_id, facts, log.repeats_of([stream_id]).get(stream_id, 0))
 
 
 def _difference(

@@ -7,12 +7,10 @@ then its mould filled with its own texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -177,12 +175,23 @@ def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bou
     return Bounds(position, known, None if occurred_by is None else micros(occurred_by))
 
 
+EventRow = tuple[int, int, bytes, int, int, int, str, int]
+"""A distinct event: stream, occurred_at, digest, position, received_at, shape, fields, flags."""
+
+Stream = tuple[int, str, list[EventRow]]
+"""A stream, its chart, and its distinct events in order of occurred_at and digest."""
+
+
 class Facts:
-    """Makes facts of what the log has, by the meanings of the given definitions."""
+    """Makes facts of what the log has, by the meanings of the given definitions.
+
+    ``courses`` are what the fold was seen to make of them, kept by the module of that name.
+    """
 
     def __init__(self, log: Log, definitions: Definitions) -> None:
         self._log = log
         self.definitions = definitions
+        self.courses: dict[tuple[Any, ...], Any] = {}
         self._moulds: dict[int, Mould] = {}
         self._open: dict[int, tuple[tuple[int, frozenset[str]], ...]] = {}
         self._open_moulds: dict[tuple[int, tuple[str | None, ...]], Mould] = {}
@@ -215,29 +224,54 @@ class Facts:
 
     def of_stream(self, stream_id: int, bounds: Bounds = EVERYTHING) -> list[Fact]:
         """The facts of one stream."""
-        conditions, parameters = bounds.sql()
-        rows = self._log.db.conn.execute(
-            f"{_SELECT} WHERE e.repeats IS NULL AND e.stream_id = ?{conditions}",
-            (stream_id, *parameters),
-        )
-        return _of_chart([self._fact(row) for row in rows], self._log.chart_of(stream_id))
+        for _, chart, events in self.rows(stream_id - 1, stream_id, bounds):
+            return self.of_rows(chart, events)
+        return []
 
-    def of_all(
+    def rows(
         self, after: int = 0, until: int = 2**63 - 1, bounds: Bounds = EVERYTHING
-    ) -> Iterator[tuple[int, list[Fact]]]:
-        """The facts of all streams behind stream ``after``, stream by stream, in constant memory."""
+    ) -> Iterator[Stream]:
+        """The distinct events of all streams behind ``after`` up to ``until``, in constant memory."""
         conditions, parameters = bounds.sql()
-        rows = self._log.db.conn.execute(
-            f"{_SELECT} WHERE e.repeats IS NULL AND e.stream_id > ? AND e.stream_id <= ?{conditions}"
-            " ORDER BY e.stream_id, e.occurred_at, e.digest",
+        return self._streams(
+            f"{_SELECT} WHERE e.stream_id > ? AND e.stream_id <= ?{conditions} {_ORDER}",
             (after, until, *parameters),
+            self._log.charts(after, until),
         )
-        charts = self._log.charts(after, until)
-        for stream_id, group in groupby(rows, itemgetter(0)):
-            chart = next(chart for stream, chart in charts if stream == stream_id)
-            yield stream_id, _of_chart([self._fact(row) for row in group], chart)
 
-    def _fact(self, row: tuple[int, int, bytes, int, int, int, str, int]) -> Fact:
+    def rows_of(self, streams: Iterable[int]) -> Iterator[Stream]:
+        """The distinct events of some streams, in order of the streams."""
+        ids = json.dumps(list(streams))
+        return self._streams(
+            f"{_SELECT} WHERE e.stream_id IN (SELECT value FROM json_each(?)) {_ORDER}",
+            (ids,),
+            self._log.charts_of(ids),
+        )
+
+    def _streams(
+        self, sql: str, parameters: tuple[object, ...], charts: Iterator[tuple[int, str]]
+    ) -> Iterator[Stream]:
+        """The rows in order of the streams, put together stream by stream."""
+        events: list[EventRow] = []
+        current = None
+        for row in self._log.db.conn.execute(sql, parameters):
+            if row[0] != current:
+                if current is not None:
+                    yield current, _chart(charts, current), events
+                current, events = row[0], []
+            events.append(row)
+        if current is not None:
+            yield current, _chart(charts, current), events
+
+    def of_rows(self, chart: str, events: Iterable[EventRow]) -> list[Fact]:
+        """The facts of the events of one stream."""
+        return _of_chart([self._fact(row) for row in events], chart)
+
+    def closed_mould(self, shape_id: int) -> Mould | None:
+        """The mould of a shape that was met, if it alone decides over the meaning."""
+        return self._moulds.get(shape_id)
+
+    def _fact(self, row: EventRow) -> Fact:
         _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
         try:
             values = json.loads(fields)
@@ -279,6 +313,13 @@ class Facts:
         return mould.fact(occurred_at, digest, position, received_at, values, flags)
 
 
+def _chart(charts: Iterator[tuple[int, str]], stream_id: int) -> str:
+    for stream, chart in charts:
+        if stream == stream_id:
+            return chart
+    raise IntegrityError(f"stream {stream_id} is missing")
+
+
 def _of_chart(facts: list[Fact], chart: str) -> list[Fact]:
     """The facts, of which those of another chart say nothing here.
 
@@ -312,3 +353,4 @@ _SELECT = (
     "SELECT e.stream_id, e.occurred_at, e.digest, e.position, e.received_at, e.shape_id, e.fields,"
     f" e.flags & {IMPORTED - 1} FROM events e INDEXED BY events_fold"
 )
+_ORDER = "AND e.repeats IS NULL ORDER BY e.stream_id, e.occurred_at, e.digest"

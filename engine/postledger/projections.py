@@ -29,7 +29,7 @@ NAME = "states"
 COLUMNS_VERSION = 1
 """Counted up when the columns or the fold itself change, so that old rows are not taken for new."""
 
-_COLUMNS = (
+COLUMNS = (
     "stream_id",
     "state",
     "route",
@@ -171,7 +171,7 @@ def begin(db: Database, definitions: Definitions, position: int) -> Generation:
 
 def put(db: Database, table: str, rows: Iterable[Row]) -> None:
     """Write rows in place of those of the same streams."""
-    holes = ", ".join("?" * len(_COLUMNS))
+    holes = ", ".join("?" * len(COLUMNS))
     db.conn.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({holes})", rows)
 
 

@@ -15,9 +15,10 @@ import attrs
 from sqlite_utils import Database
 
 from postledger import projections
+from postledger.courses import Courses
 from postledger.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.facts import EVERYTHING, Bounds, Facts, repeats
+from postledger.facts import EVERYTHING, Bounds, EventRow, Facts, repeats
 from postledger.fold import Fact, fold
 from postledger.log.connection import immediate
 from postledger.log.sqlite import Log
@@ -40,11 +41,26 @@ def rows_of(
     """
     counted = iter(repeats(log, after, until, bounds))
     repeated = next(counted, None)
-    for stream_id, folding in facts.of_all(after, until, bounds):
+    courses = Courses(facts)
+    for stream_id, chart, events in facts.rows(after, until, bounds):
         while repeated is not None and repeated[0] < stream_id:
             repeated = next(counted, None)
         count = repeated[1] if repeated is not None and repeated[0] == stream_id else 0
-        yield stream_id, len(folding) + count, row(stream_id, folding, count)
+        made = _row(courses, facts, stream_id, chart, events, count)
+        yield stream_id, len(events) + count, made
+
+
+def _row(
+    courses: Courses,
+    facts: Facts,
+    stream_id: int,
+    chart: str,
+    events: list[EventRow],
+    repeats: int,
+) -> Row | None:
+    """The row of one stream: by its course where others run alike, or else folded."""
+    alike = courses.row_of(stream_id, chart, events, repeats)
+    return alike or row(stream_id, facts.of_rows(chart, events), repeats)
 
 
 def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
@@ -63,20 +79,35 @@ def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
 
 @attrs.frozen
 class Projected:
-    """A stream that was folded: its facts and its row."""
+    """A stream that was folded: its row, and the facts where they are asked for."""
 
-    facts: list[Fact]
     row: Row | None
+    _facts: Facts
+    _chart: str
+    _events: list[EventRow]
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The facts that the row follows from."""
+        return self._facts.of_rows(self._chart, self._events)
 
 
 def project(
     log: Log, facts: Facts, generation: Generation, streams: Iterable[int]
 ) -> dict[int, Projected]:
     """Fold streams anew and write their rows; the caller holds the write transaction."""
-    projected: dict[int, Projected] = {}
-    for stream in streams:
-        folding = facts.of_stream(stream)
-        projected[stream] = Projected(folding, row(stream, folding, log.repeats_of(stream)))
+    wanted = sorted(streams)
+    counts = log.repeats_of(wanted)
+    courses = Courses(facts)
+    projected = {
+        stream: Projected(
+            _row(courses, facts, stream, chart, events, counts.get(stream, 0)),
+            facts,
+            chart,
+            events,
+        )
+        for stream, chart, events in facts.rows_of(wanted)
+    }
     rows = (one.row for one in projected.values() if one.row is not None)
     projections.put(log.db, generation.table, rows)
     return projected

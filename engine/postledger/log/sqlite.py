@@ -76,6 +76,12 @@ def damaged(position: int, error: Exception) -> IntegrityError:
     return IntegrityError(f"position {position}: {what}")
 
 
+def texts_of(fields: str) -> list[str]:
+    """The texts of an event from its JSON array; quicker than JSON where nothing is escaped."""
+    # Without a backslash no text holds a quote, so every second piece is a text.
+    return fields.split('"')[1::2] if "\\" not in fields else json.loads(fields)
+
+
 class Log:
     """The event log over one connection; the caller holds the transaction."""
 
@@ -207,6 +213,11 @@ class Log:
             )
         )
 
+    def charts_of(self, ids: str) -> Iterator[tuple[int, str]]:
+        """Pairs of stream and chart of the streams in a JSON array, in order of the streams."""
+        sql = "SELECT id, chart FROM streams WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        return iter(self._conn.execute(sql, (ids,)))
+
     def key_of(self, stream_id: int) -> str:
         """The chart and key of a stream, for messages."""
         return " ".join(self.stream_of(stream_id))
@@ -220,12 +231,14 @@ class Log:
             raise IntegrityError(f"stream {stream_id} is missing")
         return row[0], row[1]
 
-    def repeats_of(self, stream_id: int) -> int:
-        """How many events of a stream repeat another."""
-        row = self._conn.execute(
-            "SELECT count(*) FROM events WHERE stream_id = ? AND repeats IS NOT NULL", (stream_id,)
-        ).fetchone()
-        return int(row[0])
+    def repeats_of(self, streams: list[int]) -> dict[int, int]:
+        """How many events of each stream repeat another; those without any are left out."""
+        rows = self._conn.execute(
+            "SELECT stream_id, count(*) FROM events WHERE repeats IS NOT NULL"
+            " AND stream_id IN (SELECT value FROM json_each(?)) GROUP BY stream_id",
+            (json.dumps(streams),),
+        )
+        return dict(rows.fetchall())
 
     def streams_of(self, after: int, until: int) -> Iterator[int]:
         """The streams of the events behind position ``after`` up to ``until``."""
