@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import IntegrityError, Ledger, projections, replay
+from postledger import IntegrityError, Ledger, courses, projections, replay
 from postledger.definitions import Definitions, builtin
 from tests import strategies
 from tests.conftest import ledger_of
@@ -221,7 +221,8 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
         raise ZeroDivisionError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(projections, "row_of", broken)
+        patch.setattr(replay, "fold", broken)
+        patch.setattr(courses, "fold", broken)
         with pytest.raises(IntegrityError, match=r"the events at 1 can't be folded by delivery 1"):
             ledger.rebuild()
     assert ledger.delivery("a").state == "sent"
