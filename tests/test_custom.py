@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +82,7 @@ def states(ledger: Ledger) -> dict[str, int]:
 
 
 @given(st.lists(bodies(), max_size=12), st.integers(0, 12))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_kept_up_or_built_anew_the_rows_are_those_of_the_states(
     bodies: list[bytes], at: int
 ) -> None:
@@ -94,7 +97,7 @@ def test_kept_up_or_built_anew_the_rows_are_those_of_the_states(
 
 
 @given(st.lists(bodies(), max_size=8))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_every_event_is_told_once_and_in_order(bodies: list[bytes]) -> None:
     """Events of no delivery too; before is what after was at the last event of that delivery."""
     told: list[Change] = []
@@ -323,3 +326,67 @@ def test_a_ledger_for_reading_keeps_no_projection(tmp_path: Path) -> None:
         assert outcomes(ledger) == {"sent": 1}
         with pytest.raises(LedgerError, match="reading only"):
             ledger.project(Outcomes())
+
+
+PAGE = Path(__file__).parent.parent / "docs/how-to/own-projection.md"
+STATUSES = (
+    ("N101", "Sent", 5),
+    ("N102", "Delivered", 7),
+    ("N102", "Expired", 65),
+    ("N101", "Sent", 1),
+)
+
+
+@st.composite
+def campaign_postbacks(draw: st.DrawFn) -> bytes:
+    """A postback of the JSON generation, of few messages, campaigns and hours."""
+    code, status, minute = draw(st.sampled_from(STATUSES))
+    hour, minute = divmod(minute + draw(st.sampled_from((0, 60))), 60)
+    said = {
+        "origin": "MMS_MT",
+        "code": code,
+        "status": status,
+        "sent-as": "MMS",
+        "tracking-id": draw(st.sampled_from(("MMS_1", "MMS_2"))),
+        "campaign-ref": draw(st.sampled_from((None, "autumn", "winter"))),
+        "timestamp": f"2024-03-11T{9 + hour:02}:{minute:02}:00Z",
+    }
+    return json.dumps({key: text for key, text in said.items() if text is not None}).encode()
+
+
+def campaign_hours(ledger: Ledger) -> dict[tuple[str, str, str], int]:
+    """The count that the worked example keeps, made from all deliveries and all events."""
+    campaigns: dict[str, str] = {}
+    for event in ledger.events():
+        assert event.postback is not None
+        campaign = dict(event.postback.fields).get("campaign-ref")
+        if campaign is not None:
+            key = str(event.key)
+            campaigns[key] = min(campaign, campaigns.get(key, campaign))
+    return dict(
+        Counter(
+            (campaigns[d.tracking_id], f"{d.sent_at or d.first_received_at:%Y-%m-%dT%H}", d.state)
+            for d in ledger.deliveries()
+            if d.tracking_id in campaigns
+        )
+    )
+
+
+@given(st.lists(campaign_postbacks(), max_size=8), st.integers(0, 8))
+@settings(max_examples=50, deadline=None)
+def test_the_worked_example_is_a_function_of_the_set_of_events(
+    bodies: list[bytes], at: int
+) -> None:
+    """Late, repeated, contradicting, kept up or built: it holds what a count of all gives."""
+    found = re.search(r"```python file=campaigns.py\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    assert found
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    with ledger_of(bodies[:at]) as ledger:
+        ledger.project(names["CampaignHours"]())
+        for body in bodies[at:]:
+            ledger.record(body, content_type="application/json")
+        rows = ledger.query("SELECT campaign, hour, state, deliveries FROM campaign_hours")
+        assert {(r["campaign"], r["hour"], r["state"]): r["deliveries"] for r in rows} == (
+            campaign_hours(ledger)
+        )
