@@ -63,6 +63,8 @@ def test_mixed_in_one_stream(path: Path) -> None:
     with ledger_of(receipts) as ledger:
         found = [dict(row) for row in rows(ledger).values()]
     assert len({row.pop("tracking_id") for row in found}) == len(mixtures)
+    for row in found if path.key == "mms_id" else ():
+        del row["mms_id"]
     assert all(row == found[0] for row in found)
 
 
