@@ -98,3 +98,22 @@ def test_scratch_tables_are_gone_afterwards(ledger: Ledger) -> None:
     listing.close()
     left = ledger._own().log.db.execute("SELECT count(*) FROM sqlite_temp_master").fetchone()[0]
     assert left == 0
+
+
+def test_repeat_of_what_had_not_happened(ledger: Ledger) -> None:
+    """A repeat counts among what had happened by a moment only where what it repeats had happened."""
+    bodies = (sent("a"), delivered("a"), delivered("a"))
+    ledger.record_many([Receipt(body, None, NOON) for body in bodies])
+    between = datetime(2013, 11, 5, 5, 41, 10, tzinfo=UTC)
+    before = ledger.delivery("a", occurred_by=between)
+    assert (before.state, before.repeats) == ("sent", 0)
+    assert "repeated" not in before.findings
+    assert len(ledger.timeline("a", occurred_by=between)) == 1
+    assert ledger.delivery("a", occurred_by=NOON).repeats == 1
+
+
+def test_a_delivery_that_was_not_known_yet(ledger: Ledger) -> None:
+    """A delivery of which nothing was known yet is unknown, and the message says that it was then."""
+    ledger.record(sent("a"))
+    with pytest.raises(UnknownKey, match="no delivery 'a' was known then"):
+        ledger.delivery("a", as_of=0)

@@ -148,21 +148,40 @@ class Bounds:
             )
             parameters += [self.received_by, self.received_by]
         if self.occurred_by is not None:
-            conditions += (
-                f" AND CASE WHEN {event}.occurred_at = {UNDATED} THEN {event}.received_at"
-                f" ELSE {event}.occurred_at END <= ?"
-            )
+            conditions += f" AND {_HAPPENED_AT.format(event + '.')} <= ?"
             parameters.append(self.occurred_by)
         return conditions, tuple(parameters)
 
     def of_repeats(self) -> tuple[str, tuple[int, ...]]:
-        """The same for repeats, of which only the arrival counts."""
+        """The same for repeats: each was known when it arrived, and says what had happened before."""
         conditions, parameters = "", []
-        for column, bound in (("position", self.position), ("received_at", self.received_by)):
+        for column, bound in (
+            ("position", self.position),
+            ("received_at", self.received_by),
+            (_HAPPENED_AT.format(""), self.occurred_by),
+        ):
             if bound is not None:
                 conditions += f" AND {column} <= ?"
                 parameters.append(bound)
         return conditions, tuple(parameters)
+
+    def hold(self, repeat: Stored) -> bool:
+        """Whether a repeat is within them."""
+        happened_at = repeat.received_at if repeat.occurred_at == UNDATED else repeat.occurred_at
+        return all(
+            bound is None or value <= bound
+            for value, bound in (
+                (repeat.position, self.position),
+                (repeat.received_at, self.received_by),
+                (happened_at, self.occurred_by),
+            )
+        )
+
+
+# Of an event without a time the latest moment is known at which it can have happened.
+_HAPPENED_AT = (
+    f"CASE WHEN {{0}}occurred_at = {UNDATED} THEN {{0}}received_at ELSE {{0}}occurred_at END"
+)
 
 
 EVERYTHING = Bounds()

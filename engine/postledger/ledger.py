@@ -54,6 +54,7 @@ BATCH = 1_000
 """How many receipts ``record_many`` commits at once."""
 
 _PAGE = 1_000
+_STATELESS = " (events of it are, but none that says its state)"
 _CREATED = "application/vnd.postledger.created+json"
 
 
@@ -403,8 +404,9 @@ class Ledger:
             sql = f"SELECT * FROM {self._live(log.db).table} WHERE stream_id = ?"
             row = log.db.conn.execute(sql, (found,)).fetchone()
         if row is None:
-            known = "" if found is None else " (events of it are, but none that says its state)"
-            raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known{known}")
+            is_known = "is known" if bounds == EVERYTHING else "was known then"
+            but = "" if found is None or bounds != EVERYTHING else _STATELESS
+            raise UnknownKey(f"no {stream[0]} {stream[1]!r} {is_known}{but}")
         return row
 
     def _steps(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:

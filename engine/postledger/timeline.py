@@ -59,16 +59,10 @@ def timeline_of(
     stored = {s.position: s for s in log.of_stream(stream_id)}
     repeats: dict[int, list[Stored]] = {}
     for one in stored.values():
-        if one.repeats is not None and _within(one, bounds):
+        if one.repeats is not None and bounds.hold(one):
             repeats.setdefault(one.repeats, []).append(one)
     folding = [facts.of_stored(stored[position]) for position in known]
     return tuple(_steps(chart, sorted(folding), stored, repeats, facts))
-
-
-def _within(repeat: Stored, bounds: Bounds) -> bool:
-    if bounds.position is not None and repeat.position > bounds.position:
-        return False
-    return bounds.received_by is None or repeat.received_at <= bounds.received_by
 
 
 def _steps(
