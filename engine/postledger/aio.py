@@ -129,6 +129,7 @@ class AsyncLedger:
     whatever was being written is durable or was never begun. To record the same again is a repeat,
     so that a program which can't tell records it again.
 
+    >>> import asyncio
     >>> async def main():
     ...     async with AsyncLedger("deliveries.db") as ledger:
     ...         await ledger.created("TU1TXzU5Nzg3OQ==", to="16501112222")
@@ -265,7 +266,17 @@ class AsyncLedger:
 
 
 class AsyncSubscription:
-    """A ``Subscription`` whose calls are awaited; made by ``AsyncLedger.subscribe``."""
+    """A ``Subscription`` whose calls are awaited; made by ``AsyncLedger.subscribe``.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with AsyncLedger("specification.db") as ledger:
+    ...         subscription = await ledger.subscribe("webhooks", lambda change: None)
+    ...         await subscription.wait()
+    ...         return await subscription.status()
+    >>> asyncio.run(main()).behind
+    0
+    """
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription

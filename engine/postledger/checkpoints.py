@@ -21,6 +21,10 @@ class Checkpoint:
     with, ``behind`` the number of events that came since. ``problem`` is why it stopped there,
     ``None`` while nothing is wrong. ``version`` is that of a projection, with the hash of the
     definitions that it was made by.
+
+    >>> subscription = ledger.subscribe("webhooks", lambda change: None, live=False)
+    >>> [(c.name, c.position, c.behind, c.problem) for c in ledger.checkpoints()]
+    [('webhooks', 11, 0, None)]
     """
 
     kind: str

@@ -51,7 +51,11 @@ class Effect:
 
 @attrs.frozen
 class Definitions:
-    """The charts by name, and the vocabularies."""
+    """The charts by name, and the vocabularies.
+
+    >>> sorted(ledger.definitions.charts)
+    ['content', 'delivery', ...]
+    """
 
     charts: Mapping[str, Statechart]
     lexicon: Lexicon = attrs.field(repr=False)

@@ -19,17 +19,37 @@ from __future__ import annotations
 
 
 class PostledgerError(Exception):
-    """The root of all errors that Postledger raises on purpose."""
+    """The root of all errors that Postledger raises on purpose.
+
+    >>> try:
+    ...     ledger.delivery("nobody")
+    ... except PostledgerError as error:
+    ...     print(error)
+    no delivery 'nobody' is known
+    """
 
 
 class ReadError(PostledgerError):
-    """A body can't be read as a postback; the reason is the message."""
+    """A body can't be read as a postback; the reason is the message.
+
+    >>> from postledger.wire import read
+    >>> read(b"")
+    Traceback (most recent call last):
+        ...
+    postledger.errors.ReadError: the body is empty
+    """
 
 
 class DefinitionError(PostledgerError):
     """A chart or vocabulary is wrong; the message says where and what to write instead.
 
     ``faults`` has a line for each fault that was found; the message is the first of them.
+
+    >>> from postledger.charts import load_chart
+    >>> load_chart("name = ", where="mine.toml")
+    Traceback (most recent call last):
+        ...
+    postledger.errors.DefinitionError: mine.toml: not TOML: ...
     """
 
     @property
@@ -42,25 +62,63 @@ class DefinitionError(PostledgerError):
 
 
 class LedgerError(PostledgerError):
-    """The ledger can't do what was asked."""
+    """The ledger can't do what was asked.
+
+    >>> with Ledger("specification.db", readonly=True) as reader:
+    ...     reader.record(body)
+    Traceback (most recent call last):
+        ...
+    postledger.errors.LedgerError: specification.db: opened for reading only
+    """
 
 
 class LedgerBusy(LedgerError):
-    """Another process held the write lock for longer than the timeout; nothing was written."""
+    """Another process held the write lock for longer than the timeout; nothing was written.
+
+    >>> import sqlite3
+    >>> other = sqlite3.connect("specification.db")
+    >>> cursor = other.execute("BEGIN IMMEDIATE")
+    >>> with Ledger("specification.db", timeout=0) as impatient:
+    ...     impatient.record(body)
+    Traceback (most recent call last):
+        ...
+    postledger.errors.LedgerBusy: specification.db: another process holds the write lock; nothing...
+    >>> other.close()
+    """
 
 
 class NotALedger(LedgerError):
-    """The file is not a ledger, or it was written by a newer format of Postledger."""
+    """The file is not a ledger, or it was written by a newer format of Postledger.
+
+    >>> Ledger("nowhere.db", readonly=True)
+    Traceback (most recent call last):
+        ...
+    postledger.errors.NotALedger: nowhere.db: no such ledger
+    """
 
 
 class DefinitionsDiffer(LedgerError):
-    """The ledger folds by other charts or vocabularies than the ones given."""
+    """The ledger folds by other charts or vocabularies than the ones given.
+
+    >>> from postledger.charts import load_chart
+    >>> source = ledger.definitions.charts["delivery"].source
+    >>> other = load_chart(source.replace("version = 1", "version = 2", 1))
+    >>> Ledger("specification.db", definitions=ledger.definitions.with_charts([other]))
+    Traceback (most recent call last):
+        ...
+    postledger.errors.DefinitionsDiffer: specification.db: folded by ..., asked for ...
+    """
 
 
 class SubscriptionFailed(LedgerError):
     """A subscription stopped: ``position`` is that of the change its handler could not take.
 
     ``None`` stands for a stop that no change is to blame for.
+
+    >>> ledger.subscribe("a", lambda change: 1 / 0, live=False, retry=Retry(times=0))
+    Traceback (most recent call last):
+        ...
+    postledger.errors.SubscriptionFailed: subscription 'a' stopped at position 1: its handler ...
     """
 
     def __init__(self, message: str, *, position: int | None = None) -> None:
@@ -69,7 +127,18 @@ class SubscriptionFailed(LedgerError):
 
 
 class ProjectionFailed(LedgerError):
-    """A projection of the user's own could not apply the event at ``position``."""
+    """A projection of the user's own could not apply the event at ``position``.
+
+    >>> class Wrong:
+    ...     name, version, tables = "wrong", 1, {"wrong": "n INTEGER"}
+    ...
+    ...     def apply(self, change, db):
+    ...         db.execute("DELETE FROM events")
+    >>> ledger.project(Wrong())
+    Traceback (most recent call last):
+        ...
+    postledger.errors.ProjectionFailed: projection 'wrong' can't apply the event at 1: ...
+    """
 
     def __init__(self, message: str, *, position: int) -> None:
         super().__init__(message)
@@ -77,11 +146,28 @@ class ProjectionFailed(LedgerError):
 
 
 class IntegrityError(LedgerError):
-    """The log or a projection contradicts itself."""
+    """The log or a projection contradicts itself.
+
+    >>> import sqlite3
+    >>> Ledger("tampered.db").close()
+    >>> other = sqlite3.connect("tampered.db")
+    >>> cursor = other.execute("DROP TRIGGER events_no_update")
+    >>> Ledger("tampered.db")
+    Traceback (most recent call last):
+        ...
+    postledger.errors.IntegrityError: guard events_no_update is missing: events can be altered; ...
+    >>> other.close()
+    """
 
 
 class UnknownKey(PostledgerError, KeyError):
-    """No event of that TRACKINGID or MMSID is known."""
+    """No event of that TRACKINGID or MMSID is known.
+
+    >>> ledger.content("nobody")
+    Traceback (most recent call last):
+        ...
+    postledger.errors.UnknownKey: no content 'nobody' is known
+    """
 
     def __str__(self) -> str:
         return str(self.args[0])

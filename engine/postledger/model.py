@@ -18,6 +18,9 @@ class Receipt:
 
     ``received_at`` is an aware datetime; ``None`` means the moment of recording. ``imported`` tells
     that a file states the time of reception, and this ledger didn't witness it.
+
+    >>> Receipt(body, content_type="text/xml").received_at is None
+    True
     """
 
     body: bytes
@@ -38,6 +41,10 @@ class Event:
     that holds the body, where one body gave several events or was read again later.
     ``key`` is the TRACKINGID or MMSID as ``chart`` wants it. ``hash`` is the value of the hash chain
     at this position: it covers all that the event says and all events before it.
+
+    >>> event = next(ledger.events())
+    >>> event.position, event.kind, event.chart, event.key
+    (1, 'postback', 'delivery', 'U01TXzgwNjc4')
     """
 
     position: int
@@ -64,6 +71,10 @@ class Step:
     ``verdict`` is ``applied``, ``no_effect``, ``contradicts``, ``unrecognised``, or, as arrival has
     it, ``repeated`` (received before) or ``late`` (arrived after an event that follows it).
     ``before`` and ``after`` are the states by region: ``{"delivery": "sent", "route": "xhtml"}``.
+
+    >>> step = ledger.timeline("U01TXzgwNjc4")[-1]
+    >>> step.status, step.verdict, step.before["delivery"], step.after["delivery"]
+    ('Message Sent/Delivered', 'applied', 'sent', 'delivered')
     """
 
     event: Event
@@ -106,6 +117,10 @@ class Delivery:
     success: the details of the outcome, or else of the degrading. The ``*_at`` are by the provider's
     clock, ``first_received_at`` by ours. ``events`` counts the distinct events, ``repeats`` those
     received again. ``findings`` are listed in ``postledger.findings``.
+
+    >>> delivery = ledger.delivery("TU1TXzU5Nzg3Nw==")
+    >>> delivery.state, delivery.route, delivery.reason
+    ('delivered', 'degraded', 'Handset setting: mms with pass via xHTML;')
     """
 
     tracking_id: str
@@ -148,7 +163,12 @@ class Delivery:
 
 @attrs.frozen
 class Content:
-    """The state of one saved MMS; ``failures`` names the audios and videos that did not encode."""
+    """The state of one saved MMS; ``failures`` names the audios and videos that did not encode.
+
+    >>> content = ledger.content("35674")
+    >>> content.state, content.saved, content.failures
+    ('failed', True, ('sample.mp3',))
+    """
 
     mms_id: str
     state: str
@@ -173,6 +193,10 @@ class Recorded:
 
     ``delivery`` is ``None`` where the event belongs to no delivery. A body that bundles several
     postbacks gives one event each: ``others`` are those behind the first.
+
+    >>> recorded = ledger.record(body)
+    >>> recorded.verdict, recorded.delivery.state
+    ('repeated', 'delivered')
     """
 
     event: Event
@@ -188,6 +212,10 @@ class StateChanged:
     ``before`` and ``after`` are the states by region as they were known before and after the event
     was recorded (``before`` is ``None`` where no event had told of the delivery yet), ``delivery`` is
     the delivery as known after it.
+
+    >>> change = next(ledger.follow(after=1))
+    >>> change.delivery.tracking_id, change.before["delivery"], change.after["delivery"]
+    ('U01TXzgwNjc4', 'sent', 'delivered')
     """
 
     delivery: Delivery
@@ -218,6 +246,16 @@ class Change:
 
     ``before`` and ``after`` are its delivery as known before and after it was recorded: both ``None``
     where the event belongs to no delivery, equal where it changed nothing.
+
+    >>> class Log:
+    ...     name, version, tables = "log", 1, {"log": "position INTEGER, state TEXT"}
+    ...
+    ...     def apply(self, change, db):
+    ...         state = change.after and change.after.state
+    ...         db.execute("INSERT INTO log VALUES (?, ?)", (change.position, state))
+    >>> ledger.project(Log())
+    >>> ledger.query("SELECT state FROM log WHERE position = 2")
+    [{'state': 'delivered'}]
     """
 
     event: Event
@@ -238,6 +276,10 @@ class Summary:
     ``unrecognised`` are not known to the vocabulary, ``unreadable`` could not be read, and
     ``recorded`` are all others. All of them are in the log. ``position`` is that of the last event
     of the log, ``head`` its hash in hexadecimal: together the anchor to keep.
+
+    >>> summary = ledger.record_many([body, b"?"])
+    >>> summary.recorded, summary.repeated, summary.unreadable
+    (0, 1, 1)
     """
 
     recorded: int
@@ -260,7 +302,11 @@ class Summary:
 
 @attrs.frozen
 class Verification:
-    """What ``verify`` found: ``problems`` is empty where all holds. ``head`` is hexadecimal."""
+    """What ``verify`` found: ``problems`` is empty where all holds. ``head`` is hexadecimal.
+
+    >>> ledger.verify().ok
+    True
+    """
 
     events: int
     position: int

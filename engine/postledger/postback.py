@@ -26,6 +26,10 @@ class Postback:
     ``STATUS@provider``. ``attributes`` are those of the message's element: they tell about the
     sending (``created``), not about the message, and take no part in its identity.
     ``repaired`` is true where the body was mended before it could be read.
+
+    >>> postback = Postback("", (("code", "1"), ("status", "Sent")))
+    >>> postback.digest() == Postback("", (("STATUS", "Sent"), ("CODE", "1"))).digest()
+    True
     """
 
     root: str

@@ -21,6 +21,9 @@ class Query:
     ``since`` and ``until`` bound the moment at which a delivery began: sent, or else created, or
     else first received; ``until`` is exclusive. ``stuck`` asks for those without an outcome that
     began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``.
+
+    >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
+    ['U01TXzgwNjc4']
     """
 
     chart: str = "delivery"

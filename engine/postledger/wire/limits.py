@@ -14,6 +14,10 @@ class Limits:
 
     ``body_bytes`` is the size of the body in bytes; ``depth`` counts nested elements or JSON
     containers, the outermost being 1; ``members`` is the number of messages in a bundle.
+
+    >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
+    ...     small.record(bytes(101)).event.problem
+    'the body has 101 bytes, more than the limit of 100'
     """
 
     body_bytes: int = attrs.field(default=1 << 20, validator=_count)
