@@ -106,7 +106,7 @@ def unread(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Unread, 
         reading = facts.reading(shape, values)
         if reading is not None and reading.recognised:
             continue
-        kind = ("unreadable", None, values[0]) if reading is None else _told(shape, values, reading)
+        kind = ("unreadable", None, values[0]) if reading is None else _told(shape, values, facts)
         if not asked.unmask and kind[2] is not None:
             kind = (*kind[:2], hide_numbers(kind[2]))
         counted[kind] += events
@@ -115,13 +115,20 @@ def unread(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Unread, 
     return tuple(Unread(*kind, events, first[kind]) for kind, events in ranked)
 
 
-def _told(shape: Shape, values: list[str], reading: Reading) -> tuple[str, str | None, str | None]:
+def _told(shape: Shape, values: list[str], facts: Facts) -> tuple[str, str | None, str | None]:
+    """The code and the status of an unrecognised event."""
     texts = shape.texts(values)
+    code, status = (None if at is None else texts[at][1] for at in _told_at(shape, values, facts))
+    return "unrecognised", code, status
 
-    def text(at: int | None) -> str | None:
-        return None if at is None else texts[at][1]
 
-    return "unrecognised", text(reading.code_at), text(reading.status_at)
+def _told_at(shape: Shape, values: list[str], facts: Facts) -> tuple[int | None, int | None]:
+    """Where code and status stand: with what no vocabulary knows, any may know the fields."""
+    postback = shape.postback(values)
+    assert postback is not None
+    readings = [vocabulary.read(postback) for vocabulary in facts.definitions.vocabularies]
+    code = next((r.code_at for r in readings if r.code_at is not None), None)
+    return code, next((r.status_at for r in readings if r.status_at is not None), None)
 
 
 def missing(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Missing, ...]:
@@ -180,14 +187,14 @@ def _shapes(log: Log, facts: Facts) -> tuple[list[int], list[int]]:
     for (shape_id,) in log.db.conn.execute("SELECT id FROM shapes ORDER BY id"):
         shape = log.shape(shape_id)
         reading = facts.reading(shape, ["?"] * len(shape.fields))
-        if reading is None or facts.is_open(shape) or _untold(shape, reading):
+        if reading is None or facts.is_open(shape) or _untold(shape, reading, facts):
             open_.append(shape_id)
         elif not reading.recognised or reading.missing:
             settled.append(shape_id)
     return settled, open_
 
 
-def _untold(shape: Shape, reading: Reading) -> bool:
+def _untold(shape: Shape, reading: Reading, facts: Facts) -> bool:
     """Whether the code or status of an unrecognised event differs between events of the shape."""
-    told = () if reading.recognised else (reading.code_at, reading.status_at)
+    told = () if reading.recognised else _told_at(shape, ["?"] * len(shape.fields), facts)
     return any(at is not None and shape.fields[at][1] is None for at in told)

@@ -1,0 +1,193 @@
+"""Every figure of the report, against a plain reckoning from timelines and events."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import Ledger, Receipt
+from postledger.findings import Finding, names
+from tests.audit import plain
+from tests.audit.traffic import START, traffic
+from tests.conftest import ledger_of
+from tests.strategies import receipts
+
+_FINDINGS = [names(finding)[0] for finding in Finding]
+_MOMENT = st.integers(-5, 1005).map(
+    lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s)
+)
+_STAMP = st.integers(-2, 6).map(
+    lambda s: datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC) + timedelta(seconds=s)
+)
+
+
+def check(ledger: Ledger, **asked: Any) -> None:
+    """Hold all figures of a report against the plain ones."""
+    report = ledger.audit(unmask=True, **asked)
+    said = json.loads(report.to_json())
+    period = asked.get("since"), asked.get("until")
+    when = {k: v for k, v in asked.items() if k in ("as_of", "occurred_by")}
+    told = plain.deliveries(ledger, *period, **when)
+    _check_outcomes(said["outcomes"], told)
+    _check_durations(said["durations"], told, report.as_of)
+    _check_findings(said, told)
+    known = plain.known(ledger, asked.get("as_of"), asked.get("occurred_by"))
+    unread = {(u["kind"], u["code"], u["status"]): u["events"] for u in said["unread"]}
+    assert unread == plain.unread(ledger, *period, known)
+    _check_integrity(said["integrity"], ledger)
+
+
+def _check_outcomes(said: dict[str, Any], told: list[plain.Told]) -> None:
+    whole = plain.by(told, lambda _: "").get(
+        "", {"total": 0, "states": dict.fromkeys(plain.STATES, 0)}
+    )
+    assert {key: said["all"][key] for key in ("total", "states")} == whole
+    assert said["events"] == sum(one.events for one in told)
+    assert said["repeats"] == sum(one.repeats for one in told)
+    for part, label in (
+        ("routes", lambda one: one.route),
+        ("days", plain.day),
+        ("carriers", lambda one: one.texts.get("spid")),
+        ("handsets", lambda one: one.texts.get("handset")),
+    ):
+        groups = {group.pop("label"): group for group in said[part]["groups"]}
+        assert groups == plain.by(told, label), part
+    degraded = [("degraded", one.degraded_because) for one in told if one.route == "degraded"]
+    ended = [(one.state, one.ended_because) for one in told if one.state in plain.EXPLAINED]
+    for part, reasons in (("degraded", degraded), ("failures", ended)):
+        ranked = [(r["state"], r["reason"], r["deliveries"]) for r in said[part]["ranked"]]
+        assert said[part]["total"] == len(reasons)
+        assert sorted(ranked, key=str) == sorted(
+            ((*reason, reasons.count(reason)) for reason in set(reasons)), key=str
+        )
+        assert [n for *_, n in ranked] == sorted((n for *_, n in ranked), reverse=True)
+
+
+def _check_durations(said: dict[str, Any], told: list[plain.Told], as_of: datetime) -> None:
+    assert said["overall"] == plain.percentiles(told)
+    for part, label in (
+        ("by_route", lambda one: one.route),
+        ("by_carrier", lambda one: one.texts.get("spid")),
+    ):
+        found = {one.pop("label"): one for one in said[part]}
+        labels = {label(one) for one in told}
+        expected = {name: plain.percentiles(o for o in told if label(o) == name) for name in labels}
+        assert found == {label: one for label, one in expected.items() if one}, part
+    assert [b["deliveries"] for b in said["histogram"]] == plain.histogram(told)
+    assert said["disordered"] == sum(one.took is not None and one.took < 0 for one in told)
+    ended = [one for one in told if one.state in plain.OUTCOMES]
+    assert said["untimed"] == sum(one.took is None for one in ended)
+    assert said["open_states"] == ["created", "sent"]
+    assert [age["states"] for age in said["open"]] == plain.ages(told, as_of)
+
+
+def _check_findings(said: dict[str, Any], told: list[plain.Told]) -> None:
+    assert [one["finding"] for one in said["findings"]] == _FINDINGS
+    for one in said["findings"]:
+        having = [t for t in told if one["finding"] in t.findings]
+        assert one["deliveries"] == len(having), one["finding"]
+        assert len(one["listed"]) == min(len(having), 20)
+        listed = {row["tracking_id"]: row for row in one["listed"]}
+        for t in having:
+            if row := listed.get(t.key):
+                assert (row["state"], row["route"]) == (t.state, t.route)
+                assert (row["to"], row["spid"]) == (t.texts.get("to"), t.texts.get("spid"))
+        assert set(listed) <= {t.key for t in having}
+    nodes: dict[str, int] = {}
+    for one in said["missing"]:
+        nodes[one["node"]] = nodes.get(one["node"], 0) + one["events"]
+    expected = plain.missing(told)
+    assert nodes == {ours.replace("_", "").upper(): n for ours, n in expected.items()}
+
+
+def _check_integrity(said: dict[str, Any], ledger: Ledger) -> None:
+    events = list(ledger.events())
+    assert said["ok"]
+    assert said["events"] == said["position"] == len(events)
+    head = events[-1].hash.hex() if events else "00" * 32
+    assert said["head"] == head
+    assert said["anchor"] == f"{len(events)}:{head}"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(receipts(), max_size=14),
+    st.one_of(st.none(), _STAMP, _MOMENT),
+    st.one_of(st.none(), _STAMP, _MOMENT),
+    st.one_of(st.none(), st.integers(0, 15), _MOMENT),
+    st.one_of(st.none(), _STAMP),
+)
+def test_figures_are_those_reckoned_from_the_timelines(
+    given_: list[Receipt],
+    since: datetime | None,
+    until: datetime | None,
+    as_of: int | datetime | None,
+    occurred_by: datetime | None,
+) -> None:
+    """Whatever came, and whatever is asked for, each figure is that of the plain reckoning."""
+    with ledger_of(given_) as ledger:
+        check(ledger, since=since, until=until, as_of=as_of, occurred_by=occurred_by)
+
+
+@pytest.fixture(scope="module")
+def busy() -> Any:
+    """A ledger with every disturbance in it."""
+    with ledger_of(traffic(250, seed=3, days=9)) as ledger:
+        yield ledger
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"since": START + timedelta(days=2), "until": START + timedelta(days=5)},
+        {"as_of": START + timedelta(days=4, hours=7)},
+        {"as_of": 300},
+        {"occurred_by": START + timedelta(days=3), "since": START + timedelta(days=1)},
+    ],
+    ids=["all", "period", "moment", "position", "occurred"],
+)
+def test_figures_of_a_busy_ledger(busy: Ledger, asked: dict[str, Any]) -> None:
+    """With hundreds of deliveries and every disturbance the figures are the plain ones too."""
+    check(busy, **asked)
+
+
+def test_what_is_not_listed_is_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups beyond those listed stand as one, so that the columns still add up."""
+    from postledger.audit import outcomes
+
+    monkeypatch.setattr(outcomes, "MOST_GROUPS", 2)
+    monkeypatch.setattr(outcomes, "MOST_DAYS", 3)
+    with ledger_of(traffic(60, seed=1, days=9)) as ledger:
+        said = ledger.audit().to_dict()["outcomes"]
+    for part in ("carriers", "handsets", "days"):
+        groups, rest = said[part]["groups"], said[part]["rest"]
+        assert len(groups) == (3 if part == "days" else 2)
+        assert sum(g["total"] for g in groups) + rest["total"] == said["all"]["total"]
+        for state, count in said["all"]["states"].items():
+            assert sum(g["states"][state] for g in [*groups, rest]) == count
+    assert [day["label"] for day in said["days"]["groups"]] == [
+        "2013-11-07",
+        "2013-11-08",
+        "2013-11-09",
+    ]
+    failures = said["failures"]
+    assert sum(r["deliveries"] for r in failures["ranked"]) + failures["rest"] == failures["total"]
+
+
+def test_reasons_that_differ_in_the_recipient_are_one_when_masked() -> None:
+    """A masked report ranks a reason once, whoever's number it quotes; unmasked it shows each."""
+    with ledger_of(traffic(120, seed=5)) as ledger:
+        masked = ledger.audit().to_dict()["outcomes"]["failures"]
+        shown = ledger.audit(unmask=True).to_dict()["outcomes"]["failures"]
+    quoting = [r for r in masked["ranked"] if "Could not find" in (r["reason"] or "")]
+    assert [r["reason"] for r in quoting] == ["Database Error: Could not find number ••• imported"]
+    assert quoting[0]["deliveries"] == sum(
+        r["deliveries"] for r in shown["ranked"] if "Could not find" in (r["reason"] or "")
+    )
+    assert masked["total"] == shown["total"]
