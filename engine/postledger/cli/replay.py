@@ -8,6 +8,7 @@ import click
 
 from postledger.cli.common import (
     Record,
+    cell,
     ledger_argument,
     output_options,
     progress,
@@ -115,7 +116,7 @@ def _told(difference: Difference, *, was: bool) -> str:
     told, against = here.to_dict(), {} if there is None else there.to_dict()
     names = ("state", "route", *(name for name in told if name not in ("state", "route")))
     parts = [
-        str(told[name]) if name in ("state", "route") else f"{name} {told[name]}"
+        cell(told[name]) if name in ("state", "route") else f"{name} {cell(told[name])}"
         for name in names
         if told[name] is not None and told[name] != against.get(name)
     ]
