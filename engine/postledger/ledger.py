@@ -79,9 +79,9 @@ class Ledger:
     is read of a body. A file whose guards against alteration are missing is refused with
     ``IntegrityError``, unless ``guarded`` is false: so ``verify`` can say what else is wrong.
 
-    >>> with Ledger("deliveries.db") as ledger:
-    ...     recorded = ledger.record(body, content_type="text/xml")
-    ...     ledger.delivery("TU1TXzU5Nzg3OQ==").state
+    >>> with Ledger("deliveries.db") as opened:
+    ...     recorded = opened.record(body, content_type="text/xml")
+    ...     opened.delivery("TU1TXzU5Nzg3OQ==").state
     'delivered'
     """
 
@@ -134,6 +134,10 @@ class Ledger:
         Whatever the body is, it is kept: a repeat, a body that can't be read and one of an unknown
         type are events too, which change no state. ``received_at`` is the moment of reception,
         aware, by default now. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+
+        >>> recorded = ledger.record(body, content_type="text/xml")
+        >>> recorded.verdict, recorded.delivery.state
+        ('repeated', 'delivered')
         """
         with self._write() as recording:
             appended = recording.add(Receipt(body, content_type, received_at))
@@ -148,6 +152,9 @@ class Ledger:
 
         When it raises, the batches before are durable, and nothing of the batch in which it raised.
         ``progress`` is called with the number of receipts after each batch.
+
+        >>> ledger.record_many([body, b"?"]).to_dict()
+        {'recorded': 0, 'repeated': 1, 'unrecognised': 0, 'unreadable': 1, 'position': ...}
         """
         counts = dict.fromkeys(("recorded", "repeated", "unrecognised", "unreadable"), 0)
         for batch in self.record_batches(map(_receipt, receipts)):
@@ -161,7 +168,12 @@ class Ledger:
     def record_batches(
         self, receipts: Iterable[Receipt], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
-        """Record receipts, ``size`` in each transaction, and give each batch once it is durable."""
+        """Record receipts, ``size`` in each transaction, and give each batch once it is durable.
+
+        >>> receipts = [Receipt(body), Receipt(body), Receipt(body)]
+        >>> [len(batch) for batch in ledger.record_batches(receipts, size=2)]
+        [2, 1]
+        """
         for batch in batches(iter(receipts), size):
             with self._write() as recording:
                 appended = [(receipt, recording.add(receipt)) for receipt in batch]
@@ -181,6 +193,10 @@ class Ledger:
 
         ``at`` is when it did, aware; without it the creation has no time. To say the same again is a
         repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record`` instead.
+
+        >>> recorded = ledger.created("U01TXzE=", to="16503333058")
+        >>> recorded.delivery.state
+        'created'
         """
         said = {"tracking-id": tracking_id, "to": to, "mms-id": mms_id, "timestamp": iso(at)}
         created = {"created": {name: text for name, text in said.items() if text is not None}}
@@ -245,6 +261,9 @@ class Ledger:
 
         ``as_of`` asks for what was known at a moment (aware) or up to a position of the log,
         ``occurred_by`` for what had happened by a moment of the provider's clock.
+
+        >>> ledger.delivery("U01TXzgwNjc4").state, ledger.delivery("U01TXzgwNjc4", as_of=1).state
+        ('delivered', 'sent')
         """
         bounds = bounds_of(as_of, occurred_by)
         with self._read() as reader:
@@ -258,7 +277,11 @@ class Ledger:
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
     ) -> Content:
-        """The state of one saved MMS; raises ``UnknownKey``."""
+        """The state of one saved MMS; raises ``UnknownKey``.
+
+        >>> ledger.content("35674").failures
+        ('sample.mp3',)
+        """
         bounds = bounds_of(as_of, occurred_by)
         with self._read() as reader:
             row = self._row(reader, ("content", mms_id), bounds)
@@ -276,6 +299,9 @@ class Ledger:
         """The steps of one delivery (or MMS: ``chart="content"``) in fold order, with verdicts.
 
         Raises ``UnknownKey`` where no event names the key.
+
+        >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
+        [('applied', 'sent'), ('applied', 'delivered')]
         """
         with self._read() as reader:
             return self._steps(reader, (chart, key), bounds_of(as_of, occurred_by))
@@ -293,6 +319,9 @@ class Ledger:
 
         They come in the order in which they were first heard of, page by page: each page is as of
         the moment it is read, but with ``as_of`` or ``occurred_by`` all are as of that.
+
+        >>> [delivery.tracking_id for delivery in ledger.deliveries(finding="contradiction")]
+        ['TU1TXzU5Nzg3Nw==']
         """
         query = query or Query(**wanted)
         left, after = query.limit, 0
@@ -310,7 +339,11 @@ class Ledger:
                 left = None if left is None else left - size
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        """All events behind position ``after``, in order of position."""
+        """All events behind position ``after``, in order of position.
+
+        >>> [event.position for event in ledger.events(after=1)][:3]
+        [2, 3, 4]
+        """
         while True:
             with self._read() as reader:
                 page = list(islice(reader.log.events(after), _PAGE))
@@ -321,7 +354,12 @@ class Ledger:
             after = page[-1].position
 
     def head(self) -> tuple[int, str]:
-        """The last position and the hash there in hexadecimal: the anchor to keep elsewhere."""
+        """The last position and the hash there in hexadecimal: the anchor to keep elsewhere.
+
+        >>> position, digest = ledger.head()
+        >>> ledger.verify(Anchor(position, digest)).ok
+        True
+        """
         with self._read() as reader:
             position, chain = reader.log.head()
             return position, chain.hex()
@@ -329,7 +367,11 @@ class Ledger:
     def verify(
         self, anchor: Anchor | None = None, *, progress: Progress = lambda _: None
     ) -> Verification:
-        """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold."""
+        """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold.
+
+        >>> ledger.verify().problems
+        ()
+        """
         with self._read() as reader:
             return verify(reader.log, self.definitions, anchor, progress)
 
@@ -349,6 +391,10 @@ class Ledger:
         ``since`` is inclusive, ``until`` exclusive; ``as_of`` and ``occurred_by`` are as of
         ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
         ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known.
+
+        >>> report = ledger.audit()
+        >>> "U01TXzgwNjc4" in ledger.audit(tracking_id="U01TXzgwNjc4").to_json()
+        True
         """
         asked = audit.Asked(since, until, as_of, occurred_by, unmask)
         with self._read() as reader:
@@ -371,6 +417,10 @@ class Ledger:
 
         Other processes may go on recording. The old projection stays live until the new one is
         whole; a rebuild that was interrupted goes on where it was.
+
+        >>> ledger.rebuild()
+        >>> ledger.verify().ok
+        True
         """
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
@@ -389,6 +439,9 @@ class Ledger:
         """What would change if the log were folded by other definitions; nothing is written.
 
         The log is read in one read transaction, which lasts as long as the iteration.
+
+        >>> list(ledger.differences(ledger.definitions))
+        []
         """
         with self._read() as reader:
             new = Facts(reader.log, definitions)
@@ -454,6 +507,11 @@ class Ledger:
 
         It goes on with those to come until the ledger is closed, or with ``live=False`` ends with
         the last there is. Events that change no state give none.
+
+        >>> for change in ledger.follow(after=1, live=False):
+        ...     print(change.position, change.delivery.tracking_id, change.after["delivery"])
+        ...     break
+        2 U01TXzgwNjc4 delivered
         """
         return changes.follow(self._page, after, bell=self._bell, live=live)
 
@@ -474,6 +532,12 @@ class Ledger:
         raises is called again as ``retry`` says, then the subscription stops at that position:
         ``Subscription.wait`` and ``live=False`` raise ``SubscriptionFailed``, the checkpoint says
         why, and others go on. Raises ``LedgerError`` where that name is running already.
+
+        >>> told = []
+        >>> subscription = ledger.subscribe("webhooks", told.append)
+        >>> subscription.wait()
+        >>> [change.after["delivery"] for change in told][:2]
+        ['sent', 'delivered']
         """
         running = self._subscriptions.get(name)
         if running is not None and running.running:
@@ -498,6 +562,17 @@ class Ledger:
         leave it behind until this one writes. Raises ``ProjectionFailed``, with the position and the
         reason, where its ``apply`` raises. While recording that never raises: the projection stays
         where it was, and the checkpoint says why.
+
+        >>> class Kinds:
+        ...     name, version = "kinds", 1
+        ...     tables = {"kinds": "kind TEXT PRIMARY KEY, events INTEGER"}
+        ...
+        ...     def apply(self, change, db):
+        ...         db.execute("INSERT INTO kinds VALUES (?, 1) ON CONFLICT (kind)"
+        ...             " DO UPDATE SET events = events + 1", (change.event.kind,))
+        >>> ledger.project(Kinds())
+        >>> ledger.query("SELECT kind FROM kinds ORDER BY kind")
+        [{'kind': 'postback'}, ...]
         """
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
@@ -509,7 +584,13 @@ class Ledger:
         self._custom = {**self._custom, projection.name: projection}
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Where the subscriptions and the projections of your own stand, whoever runs them."""
+        """Where the subscriptions and the projections of your own stand, whoever runs them.
+
+        >>> for checkpoint in ledger.checkpoints():
+        ...     print(checkpoint.kind, checkpoint.name, checkpoint.behind)
+        projection kinds 0
+        subscription webhooks 0
+        """
         with self._read() as reader:
             return checkpoints.all_of(reader.log.db)
 
@@ -518,6 +599,9 @@ class Ledger:
 
         The views are ``deliveries``, ``contents`` and ``event_log``. Raises ``LedgerError`` with what
         SQLite says where the statement is wrong.
+
+        >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
+        [{'state': 'delivered', 'route': 'sms'}]
         """
         with self._read() as reader:
             db = reader.log.db
@@ -553,7 +637,11 @@ class Ledger:
     # --- the file ---
 
     def close(self) -> None:
-        """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
+        """Stop the subscriptions and close the file; the ledger can't be used afterwards.
+
+        >>> opened = Ledger("deliveries.db")
+        >>> opened.close()
+        """
         self._bell.close()
         for subscription in self._subscriptions.values():
             subscription.stop()
