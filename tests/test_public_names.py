@@ -1,0 +1,151 @@
+"""The public names: pinned, typed, told of, and each with an example (which runs in conftest.py)."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import postledger
+from postledger import Ledger, PostledgerError
+
+NAMES = """
+    Anchor AsyncLedger AsyncSubscription Change Checkpoint Content DefinitionError Definitions
+    DefinitionsDiffer Delivery Event IntegrityError Ledger LedgerBusy LedgerError Limits NotALedger
+    Postback PostledgerError Projection ProjectionFailed Query ReadError Receipt Recorded Retry
+    StateChanged Step Subscription SubscriptionFailed Summary Timeline UnknownKey Verification
+"""
+METHODS = """
+    audit checkpoints close content created deliveries delivery differences events follow head
+    project query rebuild record record_batches record_many subscribe timeline verify
+"""
+ALIASES = {"Timeline"}
+"""Names of types that are put together; their documentation stands beside them."""
+
+
+def members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class has of its own."""
+    for name, member in vars(kind).items():
+        if name[0] != "_" and isinstance(member, types.FunctionType | property | classmethod):
+            yield name, member
+
+
+OBJECTS = {name: getattr(postledger, name) for name in postledger.__all__ if name not in ALIASES}
+MEMBERS = {
+    f"{name}.{method}": member for name, kind in OBJECTS.items() for method, member in members(kind)
+}
+
+
+def test_the_public_names_are_these() -> None:
+    """A name that comes or goes is a decision, and this list is where it is made."""
+    assert sorted(postledger.__all__) == sorted(NAMES.split())
+    assert postledger.__all__ == sorted(postledger.__all__)
+
+
+def test_the_methods_of_the_ledger_are_these() -> None:
+    """So is a method of the class that programs embed."""
+    assert {name for name, _ in members(Ledger)} == set(METHODS.split())
+
+
+def test_nothing_else_is_public_by_accident() -> None:
+    """What the package holds beside its public names are its modules."""
+    others = {
+        name: value
+        for name, value in vars(postledger).items()
+        if name[0] != "_" and name not in postledger.__all__
+    }
+    assert all(isinstance(value, types.ModuleType) for value in others.values()), others
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_every_public_name_has_a_docstring_with_an_example(name: str) -> None:
+    """The example runs: conftest.py collects the docstrings."""
+    assert ">>> " in (OBJECTS[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", METHODS.split())
+def test_every_method_of_the_ledger_has_an_example(name: str) -> None:
+    """The example runs likewise."""
+    assert ">>> " in (getattr(Ledger, name).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_public_method_is_told_of_and_typed(name: str) -> None:
+    """It has a docstring, and a type for each parameter and for what it returns."""
+    member = MEMBERS[name]
+    function = member.fget if isinstance(member, property) else inspect.unwrap(member)
+    assert function.__doc__
+    typed = set(function.__annotations__)
+    code = function.__code__
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    assert typed >= {*parameters} - {"self", "cls"} | {"return"}
+
+
+def test_every_error_has_the_one_root() -> None:
+    """Whoever catches the root catches all that is raised on purpose, and can import it."""
+    from postledger import errors
+
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    assert all(issubclass(kind, PostledgerError) for kind in kinds.values())
+    assert set(kinds) <= set(postledger.__all__)
+    assert all(name in (errors.__doc__ or "") for name in kinds)
+
+
+def test_types_are_shipped() -> None:
+    """Type checkers of other programs read them."""
+    assert files("postledger").joinpath("py.typed").is_file()
+
+
+def test_a_program_of_another_is_checked_by_its_types(tmp_path: Path) -> None:
+    """mypy strict knows what each call gives, awaited or not, and refuses what is wrong."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"]
+    done = subprocess.run(
+        [*command, f"--cache-dir={tmp_path}"],
+        cwd=tmp_path,
+        env={"MYPYPATH": str(Path(postledger.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+    revealed = [line for line in said if line.startswith("note: Revealed")]
+    assert revealed == [
+        'note: Revealed type is "postledger.model.Recorded"',
+        'note: Revealed type is "postledger.model.Recorded"',
+        'note: Revealed type is "postledger.model.Delivery"',
+    ]
+    errors = [line for line in said if line.startswith("error: ")]
+    assert len(errors) == 2, done.stdout
+    assert all("incompatible type" in line for line in errors)
+
+
+PROGRAM = """
+from postledger import AsyncLedger, Change, Ledger
+from sqlite_utils import Database
+
+class Mine:
+    name = "mine"
+    version = 1
+    tables = {"mine": "n INTEGER"}
+
+    def apply(self, change: Change, db: Database) -> None: ...
+
+with Ledger("l.db", timeout=1) as ledger:
+    reveal_type(ledger.record(b""))
+    ledger.project(Mine())
+    ledger.record("text")
+
+async def main() -> None:
+    async with AsyncLedger("l.db", timeout="soon") as ledger:
+        reveal_type(await ledger.record(b""))
+        async for delivery in ledger.deliveries(state="sent"):
+            reveal_type(delivery)
+"""
