@@ -1,6 +1,7 @@
 """Postledger: the state of every SMS and MMS delivery, derived from its postbacks."""
 
 from postledger.aio import AsyncLedger, AsyncSubscription
+from postledger.audit import AuditReport
 from postledger.checkpoints import Checkpoint
 from postledger.custom import Projection
 from postledger.definitions import Definitions
@@ -41,6 +42,7 @@ __all__ = [
     "Anchor",
     "AsyncLedger",
     "AsyncSubscription",
+    "AuditReport",
     "Change",
     "Checkpoint",
     "Content",

@@ -28,6 +28,12 @@ class AuditReport:
     """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
 
     ``ledger`` is the name of its file, ``as_of`` the moment that it is told as of.
+
+    >>> report = ledger.audit()
+    >>> report.integrity.ok, report.figures.outcomes.all.total
+    (True, 3)
+    >>> report.to_markdown().splitlines()[0]
+    '# Delivery state audit of specification.db'
     """
 
     ledger: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from postledger.cli.audit import audit
 from postledger.cli.charts import charts
 from postledger.cli.common import Commands
 from postledger.cli.deliveries import deliveries
@@ -16,6 +17,7 @@ from postledger.cli.export import export
 from postledger.cli.ingest import ingest
 from postledger.cli.replay import replay
 from postledger.cli.show import show
+from postledger.cli.simulate import simulate_command
 from postledger.cli.tail import tail
 from postledger.cli.verify import verify
 
@@ -30,5 +32,17 @@ def main() -> None:
     """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
 
 
-for command in (ingest, show, deliveries, events, tail, replay, verify, export, charts):
+for command in (
+    ingest,
+    show,
+    deliveries,
+    events,
+    tail,
+    replay,
+    verify,
+    audit,
+    export,
+    charts,
+    simulate_command,
+):
     main.add_command(command)
