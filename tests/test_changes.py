@@ -67,7 +67,7 @@ def expected(ledger: Ledger) -> list[Told]:
 
 
 @given(st.lists(st.one_of(postbacks(), contents(), st.just(b"?")), max_size=12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_changes_are_the_differences_between_the_states_as_of_each_position(
     bodies: list[bytes],
 ) -> None:

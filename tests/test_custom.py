@@ -82,7 +82,7 @@ def states(ledger: Ledger) -> dict[str, int]:
 
 
 @given(st.lists(bodies(), max_size=12), st.integers(0, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_kept_up_or_built_anew_the_rows_are_those_of_the_states(
     bodies: list[bytes], at: int
 ) -> None:
@@ -97,7 +97,7 @@ def test_kept_up_or_built_anew_the_rows_are_those_of_the_states(
 
 
 @given(st.lists(bodies(), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_event_is_told_once_and_in_order(bodies: list[bytes]) -> None:
     """Events of no delivery too; before is what after was at the last event of that delivery."""
     told: list[Change] = []
@@ -373,7 +373,7 @@ def campaign_hours(ledger: Ledger) -> dict[tuple[str, str, str], int]:
 
 
 @given(st.lists(campaign_postbacks(), max_size=8), st.integers(0, 8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_worked_example_is_a_function_of_the_set_of_events(
     bodies: list[bytes], at: int
 ) -> None:

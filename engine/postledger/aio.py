@@ -196,7 +196,12 @@ class AsyncLedger:
         with ledger._bell.heard_by(hear):
             while not ledger._bell.closed:
                 heard.clear()
-                page = await _settled(self._readers.submit(ledger._page, after))
+                try:
+                    page = await _settled(self._readers.submit(ledger._page, after))
+                except (LedgerError, RuntimeError):
+                    if self._closed:
+                        return
+                    raise
                 for change in page.changes:
                     yield change
                 if page.until > after:

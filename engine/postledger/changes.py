@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import attrs
 
+from postledger.errors import LedgerError
 from postledger.facts import Bounds, Facts, repeats
 from postledger.fold import Tally, fold
 from postledger.log.sqlite import Log, Stored
@@ -183,19 +184,24 @@ def pages(
     heard: threading.Event,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Page]:
-    """The pages behind position ``after`` that hold an event; where ``live``, also those to come.
+    """The pages behind position ``after``; where ``live``, also those to come.
 
-    ``heard`` is set to look again at once, as the bell does. Ends when the ledger is closed or
-    ``stopped`` says so.
+    Before it waits it gives an empty page. ``heard`` is set to look again at once, as the bell does.
+    Ends when the ledger is closed or ``stopped`` says so.
     """
     waits = patience()
     with bell.heard_by(heard.set):
         while not bell.closed and not stopped():
             heard.clear()
-            page = read(after)
+            try:
+                page = read(after)
+            except LedgerError:
+                if bell.closed:
+                    return
+                raise
+            yield page
             if page.until > after:
                 after, waits = page.until, patience()
-                yield page
             elif not live:
                 return
             else:

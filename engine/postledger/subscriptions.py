@@ -21,8 +21,8 @@ from postledger.model import StateChanged
 Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it gives back is ignored."""
 
-_KEEP_EVERY = 1.0
-"""After so many seconds the checkpoint is kept, even within a page."""
+_KEEP_EVERY = 0.1
+"""So many seconds apart the checkpoint is kept: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
 
@@ -78,6 +78,7 @@ class Subscription:
         self._stopping = threading.Event()
         self._heard = threading.Event()
         self._told = threading.Condition()
+        self._waiting = 0
         self._ended = True
         self._thread: threading.Thread | None = None
 
@@ -110,7 +111,10 @@ class Subscription:
         Raises ``SubscriptionFailed`` where it never will be, since it has stopped.
         """
         with self._told:
+            self._waiting += 1
+            self._heard.set()
             self._told.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
+            self._waiting -= 1
             done, ended = self._kept.position >= position, self._ended
         if self.error is not None:
             raise self.error
@@ -148,6 +152,7 @@ class Subscription:
                 stopped=self._stopping.is_set,
             ):
                 self._take(page)
+            self._keep(None)
         except SubscriptionFailed as error:
             self._fail(error)
             raise
@@ -169,17 +174,14 @@ class Subscription:
                 self._told.notify_all()
 
     def _take(self, page: Page) -> None:
-        """Tell the changes of a page; the checkpoint is kept when it is done, or stopped."""
-        try:
-            for change in page.changes:
-                if self._stopping.is_set() or not self._tell(change):
-                    return
-                self._position = change.position
-                if time.monotonic() - self._kept_at > _KEEP_EVERY:
-                    self._keep(None)
-            self._position = page.until
-        finally:
-            self._keep(None)
+        """Tell the changes of a page, until stopped; keep the checkpoint where it is time."""
+        for change in page.changes:
+            if self._stopping.is_set() or not self._tell(change):
+                return
+            self._position = change.position
+            self._keep_in_time()
+        self._position = page.until
+        self._keep_in_time()
 
     def _tell(self, change: StateChanged) -> bool:
         """Call the handler until it succeeds; ``False`` where it was stopped before it did."""
@@ -198,6 +200,10 @@ class Subscription:
                 if self._stopping.wait(wait):
                     return False
         raise AssertionError("the last turn returns or raises")
+
+    def _keep_in_time(self) -> None:
+        if self._waiting or time.monotonic() - self._kept_at > _KEEP_EVERY:
+            self._keep(None)
 
     def _keep(self, problem: str | None) -> None:
         if (self._position, problem) != (self._kept.position, self._kept.problem):
