@@ -15,7 +15,7 @@ from postledger.facts import Facts
 from postledger.log.chain import START
 from postledger.log.schema import check_guards, check_schema
 from postledger.log.shapes import Shape, unreadable_digest
-from postledger.log.sqlite import Log, Stored
+from postledger.log.sqlite import DAMAGE, Log, Stored
 from postledger.model import Verification
 from postledger.replay import rows_of
 
@@ -97,11 +97,8 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
         if stored.position != expected:
             yield f"position {expected} is missing"
             return
-        if stored.link(previous) != stored.chain:
-            yield f"position {expected}: the event is not what was recorded, or one before it"
-            return
-        if not _says_what_was_recorded(stored):
-            yield f"position {expected}: the fields are not those of the event that was recorded"
+        if wrong := _wrong(stored, previous):
+            yield f"position {expected}: {wrong}"
             return
         if anchor is not None and anchor.position == expected and anchor.hash != stored.chain.hex():
             yield f"position {expected}: the hash is not that of the anchor; the log was rewritten"
@@ -110,6 +107,18 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
             progress(1000)
     if anchor is not None and anchor.position >= expected:
         yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
+
+
+def _wrong(stored: Stored, previous: bytes) -> str | None:
+    """What is wrong with an event behind that value of the chain; ``None`` where nothing is."""
+    try:
+        if stored.link(previous) != stored.chain:
+            return "the event is not what was recorded, or one before it"
+        if not _says_what_was_recorded(stored):
+            return "the fields are not those of the event that was recorded"
+    except DAMAGE:
+        return "a value of the event is not of its type"
+    return None
 
 
 def _says_what_was_recorded(stored: Stored) -> bool:

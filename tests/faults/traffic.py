@@ -24,6 +24,9 @@ _SAID = (
     ("N102", "Message Sent/Rejected"),
 )
 
+started: list[subprocess.Popen[str]] = []
+"""The processes of the running test."""
+
 
 def body(number: int) -> bytes:
     """The body of that number: three events of one delivery follow each other."""
@@ -65,7 +68,7 @@ def postledger(*words: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen
 
 def python(*words: object, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[str]:
     """Python in a process of its own, with all that it prints."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*prefix, sys.executable, "-W", "error", *map(str, words)],
         cwd=ROOT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -74,6 +77,17 @@ def python(*words: object, prefix: tuple[str, ...] = (), **options: Any) -> subp
         text=True,
         **options,
     )
+    started.append(process)
+    return process
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Wait for the first line; no byte behind it is read, as a buffer would."""
+    assert process.stdout is not None
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(process.stdout.fileno(), 1)):
+        line += byte
+    return line.decode()
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str, str]:

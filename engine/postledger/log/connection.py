@@ -113,6 +113,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _meaning(path, error) from error
+    except UnicodeDecodeError as error:
+        # The message of SQLite cites a name that is no text any more.
+        raise IntegrityError(f"{path}: the file is damaged: {error}") from error
 
 
 def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
