@@ -31,15 +31,27 @@ def exported(events: Iterable[Event]) -> Iterator[Event]:
 
 def line_of(event: Event) -> bytes:
     """An event as a line of JSON; a body that is not UTF-8 is in base64."""
+    return _line(_row(event) | {"position": event.position, "hash": event.hash.hex()})
+
+
+def line_of_receipt(receipt: Receipt) -> bytes:
+    """A receipt as a line of JSON, likewise."""
+    return _line(_row(receipt))
+
+
+def _row(received: Event | Receipt) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "received_at": iso(event.received_at),
-        "content_type": event.content_type,
+        "received_at": iso(received.received_at),
+        "content_type": received.content_type,
     }
     try:
-        row["body"] = event.body.decode()
+        row["body"] = received.body.decode()
     except UnicodeDecodeError:
-        row["body_base64"] = base64.b64encode(event.body).decode()
-    row |= {"position": event.position, "hash": event.hash.hex()}
+        row["body_base64"] = base64.b64encode(received.body).decode()
+    return row
+
+
+def _line(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 

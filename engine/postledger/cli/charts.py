@@ -6,17 +6,32 @@ from pathlib import Path
 
 import click
 
+from postledger import definitions
 from postledger.charts import Statechart
-from postledger.cli.common import reading, table
+from postledger.cli.common import cell, reading, remark, table
 from postledger.definitions import Definitions, builtin
 
+_PATH = click.Path(exists=True, path_type=Path)
 
-@click.command(
+
+class _Charts(click.Group):
+    """A command that shows, unless its first word is that of another command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the first word for NAME, but for the name of a command."""
+        ctx.allow_interspersed_args = not (args and args[0] in self.commands)
+        return super().parse_args(ctx, args if ctx.allow_interspersed_args else ["", *args])
+
+
+@click.group(
+    cls=_Charts,
+    invoke_without_command=True,
+    subcommand_metavar="| check PATH…",
     epilog="""\b
 Examples:
   postledger charts
   postledger charts --mermaid delivery > delivery.mmd
-  postledger charts --ledger deliveries.db"""
+  postledger charts --ledger deliveries.db""",
 )
 @click.argument("name", required=False)
 @click.option("--mermaid", is_flag=True, help="Mermaid state diagrams.")
@@ -25,10 +40,38 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The charts that this ledger is folded by, in place of those that ship.",
 )
-def charts(name: str | None, mermaid: bool, ledger: Path | None) -> None:  # noqa: FBT001
+@click.pass_context
+def charts(
+    ctx: click.Context,
+    name: str | None,
+    mermaid: bool,  # noqa: FBT001
+    ledger: Path | None,
+) -> None:
     """Show the statecharts: their states, their policy, and what each trigger does."""
-    for chart in _named(name, _definitions(ledger)):
-        click.echo(chart.mermaid() if mermaid else _described(chart))
+    if ctx.invoked_subcommand is None:
+        for chart in _named(name, _definitions(ledger)):
+            click.echo(chart.mermaid() if mermaid else _described(chart))
+
+
+@charts.command(
+    epilog="""\b
+Examples:
+  postledger charts check my-delivery.toml my-words.toml
+  postledger charts check my-definitions/"""
+)
+@click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH…")
+def check(paths: tuple[Path, ...]) -> None:
+    """Check charts and vocabularies: TOML files, and folders of them.
+
+    Every fault is a line: the file, the place in it, the fault, and what to write instead. A
+    vocabulary may name the charts among the files and those that ship. Exit 1 where there is one.
+    """
+    faults = definitions.check(paths)
+    for fault in faults:
+        click.echo(cell(fault))
+    remark(f"{len(faults)} faults" if len(faults) != 1 else "1 fault")
+    if faults:
+        click.get_current_context().exit(1)
 
 
 def _definitions(ledger: Path | None) -> Definitions:
@@ -38,13 +81,13 @@ def _definitions(ledger: Path | None) -> Definitions:
         return opened.definitions
 
 
-def _named(name: str | None, definitions: Definitions) -> list[Statechart]:
+def _named(name: str | None, known: Definitions) -> list[Statechart]:
     if name is None:
-        return list(definitions.charts.values())
-    if name not in definitions.charts:
-        there = ", ".join(definitions.charts)
+        return list(known.charts.values())
+    if name not in known.charts:
+        there = ", ".join(known.charts)
         raise click.BadParameter(f"no chart {name!r}; there are: {there}", param_hint="NAME")
-    return [definitions.charts[name]]
+    return [known.charts[name]]
 
 
 def _described(chart: Statechart) -> str:

@@ -1,0 +1,187 @@
+"""``postledger simulate``: the provider's side, for tests and demonstrations."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import click
+
+from postledger.cli.common import Command, progress, remark
+from postledger.interchange import line_of_receipt
+from postledger.model import Receipt
+from postledger.packed import open_packed, plain_suffix
+from postledger.simulate import ALL, NONE, Disturbances, Message, read_story, simulate
+from postledger.simulate.story import Story, builtin
+
+_RATE = click.FloatRange(0, 1)
+_LINES = (".jsonl", ".ndjson")
+_RATES = {
+    "repeats": "Postbacks that are sent again, up to five times.",
+    "reordered": "Postbacks that come up to --window seconds late.",
+    "lost": "Postbacks that never come.",
+    "malformed": "Postbacks that come broken.",
+    "bundled": "Postbacks that come together, where the wire has bundles.",
+    "contradicted": "Messages with a receipt that says otherwise.",
+    "skewed": "Messages stamped by clocks that differ.",
+    "mixed": "Messages told in several generations.",
+    "strangers": "Messages beside which a postback of another family comes.",
+    "degraded": "Messages that go out as a link after all; else as the story has it.",
+}
+
+
+def _rates(command: Command) -> Command:
+    for name, text in reversed(_RATES.items()):
+        command = click.option(f"--{name}", type=_RATE, metavar="RATE", help=text)(command)
+    return command
+
+
+def _generations(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> dict[str, float] | None:
+    told = {}
+    for word in given:
+        name, equals, share = word.partition("=")
+        try:
+            told[name] = float(share) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"{word!r}: write NAME or NAME=SHARE") from None
+        if not told[name] > 0:
+            raise click.BadParameter(f"{word!r}: a share is more than 0")
+    return told or None
+
+
+@click.command(
+    "simulate",
+    epilog="""\b
+Examples:
+  postledger simulate traffic.jsonl --messages 10000 --all
+  postledger simulate bodies/ --messages 20 --generation g1
+  postledger simulate - --seed 7 --lost 0.1 | postledger ingest deliveries.db -""",
+)
+@click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
+@click.option("--messages", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other traffic.")
+@click.option("--all", "every", is_flag=True, help="Every disturbance, as on a bad day.")
+@_rates
+@click.option("--window", type=click.FloatRange(min=0), metavar="SECONDS", help="How late is late.")
+@click.option(
+    "--generation",
+    "generations",
+    multiple=True,
+    metavar="NAME[=SHARE]",
+    callback=_generations,
+    help="A generation of the wire to tell in; all alike if none is given.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Messages a second."
+)
+@click.option(
+    "--story",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another story than that of the specification.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the truth about each message goes; beside OUT as OUT.truth.jsonl if not given.",
+)
+def simulate_command(
+    out: Path,
+    messages: int,
+    seed: int,
+    every: bool,  # noqa: FBT001
+    window: float | None,
+    generations: dict[str, float] | None,
+    rate: float,
+    story: Path | None,
+    truth: Path | None,
+    **rates: float | None,
+) -> None:
+    """Write the postbacks of simulated messages, and the truth about each message beside them.
+
+    OUT is a .jsonl file (packed where it ends in .gz or .zst), - (stdout), or a folder for a file a
+    body. The truth says of each message what became of it and what of that could be known from what
+    came. The same options give the same bytes.
+    """
+    if out.suffix and plain_suffix(out) not in _LINES and not out.is_dir():
+        raise click.BadParameter(f"{out}: name it .jsonl, or name a folder", param_hint="OUT")
+    disturbances = _disturbances(every, {**rates, "window": window})
+    told = read_story(story) if story else builtin()
+    _check_generations(generations, told)
+    with ExitStack() as files:
+        noted = truth or (None if str(out) == "-" else _beside(out))
+        note = files.enter_context(open_packed(noted, "wb")) if noted else None
+        advance = files.enter_context(progress("simulate", messages))
+
+        def witness(message: Message) -> None:
+            if note is not None:
+                note.write(json.dumps(message.truth.to_dict()).encode() + b"\n")
+            advance(1)
+
+        receipts = simulate(
+            messages,
+            seed=seed,
+            disturbances=disturbances,
+            generations=generations,
+            rate=rate,
+            story=told,
+            witness=witness,
+        )
+        count = _write(receipts, out)
+    remark(
+        f"{count} receipts of {messages} messages" + (f"; the truth is in {noted}" if noted else "")
+    )
+
+
+def _disturbances(every: bool, given: dict[str, float | None]) -> Disturbances:  # noqa: FBT001
+    rates = {name: rate for name, rate in given.items() if rate is not None}
+    return attrs.evolve(ALL if every else NONE, **rates)
+
+
+def _check_generations(generations: dict[str, float] | None, story: Story) -> None:
+    for name in generations or ():
+        if name not in story.generations:
+            there = ", ".join(story.generations)
+            raise click.BadParameter(
+                f"no generation {name!r}; there are: {there}", param_hint="--generation"
+            )
+
+
+def _beside(out: Path) -> Path:
+    """Beside the file or folder, not in it, so that to ingest a folder takes the bodies alone."""
+    name = out.name
+    for suffix in (".gz", ".zst", *_LINES):
+        name = name.removesuffix(suffix)
+    return out.with_name(f"{name}.truth.jsonl")
+
+
+def _write(receipts: Iterable[Receipt], out: Path) -> int:
+    if str(out) == "-":
+        return _lines(receipts, sys.stdout.buffer.write)
+    if plain_suffix(out) in _LINES:
+        with open_packed(out, "wb") as file:
+            return _lines(receipts, file.write)
+    return _files(receipts, out)
+
+
+def _lines(receipts: Iterable[Receipt], write: Callable[[bytes], object]) -> int:
+    count = 0
+    for receipt in receipts:
+        write(line_of_receipt(receipt))
+        count += 1
+    return count
+
+
+def _files(receipts: Iterable[Receipt], folder: Path) -> int:
+    """A file for each body, named in order of arrival."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for count, receipt in enumerate(receipts, 1):
+        suffix = ".json" if (receipt.content_type or "").endswith("json") else ".xml"
+        (folder / f"{count:08}{suffix}").write_bytes(receipt.body)
+    return count

@@ -1,0 +1,140 @@
+"""``postledger simulate``, and what the ledger makes of what it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postledger import Ledger
+from tests.simulate.test_truth import told
+from tests.states import rows
+
+Run = Callable[..., Any]
+
+
+def truths(path: Path) -> list[dict[str, Any]]:
+    """The lines of a truth file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["traffic.jsonl", "traffic.jsonl.gz", "traffic"])
+def test_ingest_what_is_written(name: str, run: Run, tmp_path: Path) -> None:
+    """What is written, as lines, packed or as files, is ingested to what the truth beside it says."""
+    out, ledger = tmp_path / name, tmp_path / "test.db"
+    assert run("simulate", out, "--messages", 60, "--all", "--seed", 3).exit_code == 0
+    assert run("ingest", ledger, out).exit_code == 0
+    with Ledger(ledger) as opened:
+        found = rows(opened)
+    noted = truths(tmp_path / "traffic.truth.jsonl")
+    assert len(noted) == 60
+    for truth in noted:
+        row = found.get((truth["chart"], truth["key"]), {})
+        assert (row.get("state"), row.get("route")) == (truth["told_state"], truth["told_route"])
+
+
+def test_same_options_same_bytes(run: Run, tmp_path: Path) -> None:
+    """The same options give the same bytes, another seed gives others."""
+    written = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("simulate", tmp_path / f"{name}.jsonl", "--messages", 40, "--all", "--seed", seed)
+        both = (tmp_path / f"{name}.jsonl", tmp_path / f"{name}.truth.jsonl")
+        written[name] = [path.read_bytes() for path in both]
+    assert written["a"] == written["b"]
+    assert written["a"][0] != written["c"][0]
+
+
+def test_rates(run: Run, tmp_path: Path) -> None:
+    """Each rate is settable, beside or instead of those of a bad day."""
+    out = tmp_path / "out.jsonl"
+    assert run("simulate", out, "--messages", 50, "--lost", 1).exit_code == 0
+    assert out.read_bytes() == b""
+    assert {truth["told_state"] for truth in truths(tmp_path / "out.truth.jsonl")} == {None}
+    degraded = ("--degraded", 1, "--generation", "g1=3", "--generation", "g2")
+    assert (
+        run("simulate", out, "--messages", 50, *degraded, "--truth", tmp_path / "t").exit_code == 0
+    )
+    noted = truths(tmp_path / "t")
+    assert {truth["route"] for truth in noted} == {"degraded"}
+    assert {truth["generation"] for truth in noted} == {"g1", "g2"}
+
+
+def test_stdout(run: Run) -> None:
+    """To stdout go the receipts alone, a line each."""
+    result = run("simulate", "-", "--messages", 2)
+    assert all(json.loads(line)["body"] for line in result.stdout.splitlines())
+    assert "receipts of 2 messages" in result.stderr
+
+
+def test_own_story(run: Run, tmp_path: Path) -> None:
+    """Another story is another provider; a wrong one is refused in a line."""
+    story = tmp_path / "story.toml"
+    story.write_text(
+        """
+[forms.plain]
+content_type = "application/json"
+root = ""
+timestamp = "%H"
+zone = "Z"
+names = { key = "MessageSid", status = "MessageStatus" }
+[generations.only]
+postback = "plain"
+answer = "plain"
+[says.sent]
+state = "sent"
+has = ["key"]
+all = { status = "sent", key = "SM1" }
+[[paths]]
+key = "tracking_id"
+steps = ["sent"]
+"""
+    )
+    result = run("simulate", "-", "--messages", 1, "--story", story)
+    assert json.loads(json.loads(result.stdout)["body"]) == {
+        "MessageSid": "SM1",
+        "MessageStatus": "sent",
+    }
+    story.write_text(story.read_text().replace('steps = ["sent"]', 'steps = ["set"]'))
+    refused = run("simulate", "-", "--story", story)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "paths[1]: steps names 'set', which there isn't; one of sent" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("out.xml",), "name it .jsonl, or name a folder"),
+        (("-", "--lost", "2"), "2.0 is not in the range 0<=x<=1"),
+        (("-", "--generation", "g9"), "no generation 'g9'; there are: g0, g1, g2, g3"),
+        (("-", "--generation", "g1=no"), "write NAME or NAME=SHARE"),
+        (("-", "--generation", "g1=0"), "a share is more than 0"),
+    ],
+)
+def test_wrong_usage(words: tuple[str, ...], said: str, run: Run) -> None:
+    """Wrong options are told with what to write, and nothing is written."""
+    result = run("simulate", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_check(run: Run, tmp_path: Path) -> None:
+    """``charts check`` tells every fault in a line and exits 1; without one it exits 0."""
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('name = "x"\nversion = 0\nstages = ["a.b"]\n')
+    result = run("charts", "check", wrong)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 6
+    assert all(line.startswith(f"{wrong}: ") for line in result.stdout.splitlines())
+    assert "6 faults" in result.stderr
+    assert run("charts", "check", Path("statecharts")).exit_code == 0
+
+
+def test_told() -> None:
+    """The comparison with the truth tells a missing row from one in its first state."""
+    row = {("delivery", "k"): {"state": "created", "route": "unknown"}}
+    truth = type("T", (), {"chart": "delivery", "key": "k"})()
+    assert told(truth, row) == ("created", "unknown")
+    assert told(truth, {}) == (None, None)
