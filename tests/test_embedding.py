@@ -94,6 +94,22 @@ def test_fastapi_does_not_know_a_delivery_that_nobody_told_of(client: TestClient
     assert client.get("/deliveries/TU1/TXzU=").status_code == 404
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_servers_with_a_thread_for_each_request_do_not_run_out_of_files(ledger: Ledger) -> None:
+    """What a thread has opened is closed when it has ended, at the latest when the next one opens."""
+
+    def opened() -> int:
+        links = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        return sum(link.name.startswith(ledger.path.name) for link in links)
+
+    before = opened()
+    for _ in range(30):
+        thread = threading.Thread(target=ledger.record, args=[b"?"])
+        thread.start()
+        thread.join()
+    assert opened() <= before + 6
+
+
 DJANGO = """
 import sqlite3
 import django, receiver

@@ -45,7 +45,7 @@ def test_json_is_one_object_a_line(run: Run, path: Path) -> None:
         ]
 
 
-@pytest.mark.parametrize("apart", [1, 700])
+@pytest.mark.parametrize("apart", [1, 100])
 def test_without_a_position_the_last_ten_are_told(run: Run, path: Path, apart: int) -> None:
     """However many events lie between them that change nothing."""
     with Ledger(path) as ledger:
