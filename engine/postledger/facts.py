@@ -20,7 +20,7 @@ from postledger.findings import Finding
 from postledger.fold import REASON, UNDATED, UNHEARD, Fact
 from postledger.log.entry import IMPORTED, Entry
 from postledger.log.shapes import Shape
-from postledger.log.sqlite import DAMAGE, Log, Stored, damaged
+from postledger.log.sqlite import DAMAGE, Log, Stored, damaged, texts_of
 from postledger.postback import Postback, plain
 from postledger.times import micros, parse_timestamp
 from postledger.vocabulary import Reading
@@ -201,6 +201,21 @@ Stream = tuple[int, str, list[EventRow]]
 """A stream, its chart, and its distinct events in order of occurred_at and digest."""
 
 
+def row_of(entry: Entry, position: int, shape_id: int) -> EventRow:
+    """The row of an entry as the log will give it back."""
+    assert entry.fields is not None
+    return (
+        entry.stream_id,
+        entry.occurred_at,
+        entry.digest,
+        position,
+        entry.received_at,
+        shape_id,
+        entry.fields,
+        entry.flags & (IMPORTED - 1),
+    )
+
+
 class Facts:
     """Makes facts of what the log has, by the meanings of the given definitions.
 
@@ -231,7 +246,8 @@ class Facts:
         """The fact of an entry, as if it were at a position."""
         assert entry.shape is not None
         event = (entry.occurred_at, entry.digest, position, entry.received_at)
-        return self._made(entry.shape, entry.values or [], event, entry.flags & (IMPORTED - 1))
+        values, flags = texts_of(entry.fields or "[]"), entry.flags & (IMPORTED - 1)
+        return self._made(entry.shape, values, event, flags)
 
     def is_open(self, shape: Shape) -> bool:
         """Whether texts that the shape leaves open decide over the meaning.

@@ -43,7 +43,7 @@ from postledger.model import (
 from postledger.projections import Generation, Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
-from postledger.replay import Progress, Projected, project
+from postledger.replay import Progress, Projected, project_rows
 from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of, verdict_at
 from postledger.times import iso
@@ -213,7 +213,8 @@ class Ledger:
         with self._writing, translated(self.path):
             try:
                 with immediate(log.db):
-                    recording = Recording(log, self._own().intake, log.head())
+                    reader = self._own()
+                    recording = Recording(log, reader.facts, reader.intake, log.head())
                     yield recording
             except BaseException:
                 # What was interned in the transaction is gone with it.
@@ -227,7 +228,8 @@ class Ledger:
         reader = self._own()
         generation = self._live(reader.log.db)
         position, _ = recording.write()
-        projected = project(reader.log, reader.facts, generation, recording.touched)
+        touched = list(recording.streams.values())
+        projected = project_rows(reader.log, reader.facts, generation, touched)
         projections.move(reader.log.db, generation, position)
         appended = len(recording.appended)
         custom.keep_up(reader.log, reader.facts, self._custom.values(), appended)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import attrs
 
+from postledger.facts import Facts, Stream, row_of
 from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
-from postledger.log.sqlite import Head, Log
+from postledger.log.sqlite import Head, Log, Stored, fields_of, texts_of
 from postledger.model import Receipt
 from postledger.times import micros, now
 
@@ -28,60 +31,102 @@ class Appended:
             return "repeated"
         return "recorded" if self.kind == "postback" else self.kind
 
+    @property
+    def problem(self) -> str:
+        """Why it can't be read; empty where it can, or was received before."""
+        unreadable = self.kind == "unreadable" and self.entry.fields is not None
+        return texts_of(self.entry.fields or "")[0] if unreadable else ""
+
+
+class _Taken(NamedTuple):
+    """What one postback of a receipt says, before it has a place; ``into`` gets it appended."""
+
+    receipt: Receipt
+    received_at: int
+    said: Said
+    into: list[Appended]
+
 
 @attrs.define
 class Recording:
-    """Collects entries behind a head; the caller holds the write transaction throughout."""
+    """Collects what receipts say and appends it; the caller holds the write transaction throughout.
+
+    ``streams`` are the streams that ``write`` has touched, with their distinct events.
+    """
 
     log: Log
+    facts: Facts
     intake: Intake
     head: Head
     appended: list[Appended] = attrs.field(factory=list)
-    touched: set[int] = attrs.field(factory=set)
-    _new: dict[tuple[int, int, bytes], Appended] = attrs.field(factory=dict)
+    streams: dict[int, Stream] = attrs.field(factory=dict)
+    _taken: list[_Taken] = attrs.field(factory=list)
 
     def add(self, receipt: Receipt) -> list[Appended]:
-        """Take one receipt: an event for each postback in it, or one that it can't be read."""
+        """Take one receipt; gives the list that ``write`` fills.
+
+        That is an event for each postback in it, or one that it can't be read.
+        """
         received_at = micros(receipt.received_at or now())
-        first, *others = self.intake.take(receipt)
-        holder = self._add(receipt, received_at, first, None)
-        return [holder, *(self._add(receipt, received_at, o, holder.position) for o in others)]
+        into: list[Appended] = []
+        self._taken += [
+            _Taken(receipt, received_at, said, into) for said in self.intake.take(receipt)
+        ]
+        return into
 
     def write(self) -> Head:
         """Append what was collected."""
+        stream_ids = self._placed()
+        seen = {row[:3]: row[3] for _, _, rows in self.streams.values() for row in rows}
+        placed = zip(self._taken, stream_ids, strict=True)
+        for position, (taken, stream_id) in enumerate(placed, self.head[0] + 1):
+            entry = _entry(taken, stream_id)
+            identity = (stream_id, entry.occurred_at, entry.digest)
+            first = seen.get(identity)
+            if first is None and stream_id == 0:
+                first = self.log.find(identity)
+            if first is None:
+                seen[identity] = position
+                self._touch(entry, position)
+            else:
+                entry = self._repeat(entry, first)
+            appended = Appended(position, entry, taken.said.kind)
+            self.appended.append(appended)
+            taken.into.append(appended)
+        self._taken.clear()
         self.head = self.log.append((a.entry for a in self.appended), self.head)
         return self.head
 
-    def _add(self, receipt: Receipt, received_at: int, said: Said, body_of: int | None) -> Appended:
-        position = self.head[0] + len(self.appended) + 1
-        stream_id, made = self.log.stream_id(said.stream)
-        identity = (stream_id, said.when.occurred_at, said.digest)
-        first = None if made else self._first(identity)
-        entry = _entry(said, receipt, received_at, stream_id, body_of)
-        if first is not None:
-            entry = _repeat(entry, *first)
-        appended = Appended(position, entry, said.kind)
-        self.appended.append(appended)
-        if first is None:
-            self._new[identity] = appended
-        if stream_id:
-            self.touched.add(stream_id)
-        return appended
+    def _placed(self) -> list[int]:
+        """The streams of what was taken; their events so far are read, of all of them together."""
+        placed = [(self.log.stream_id(taken.said.stream), taken) for taken in self._taken]
+        made = {stream_id for (stream_id, is_new), _ in placed if is_new}
+        known = {stream_id for (stream_id, _), _ in placed} - made - {0}
+        self.streams = {stream[0]: stream for stream in self.facts.rows_of(sorted(known))}
+        for (stream_id, _), taken in placed:
+            if stream_id and stream_id not in self.streams:
+                self.streams[stream_id] = (stream_id, taken.said.stream[0], [])
+        return [stream_id for (stream_id, _), _ in placed]
 
-    def _first(self, identity: tuple[int, int, bytes]) -> tuple[int, str | None, bytes] | None:
-        """Position, content type and body of the event that has this identity already."""
-        if (new := self._new.get(identity)) is not None:
-            return new.position, new.entry.content_type, new.entry.body
-        position = self.log.find(identity)
-        if position is None:
-            return None
-        stored = self.log.at(position)
-        return position, stored.content_type, stored.body
+    def _touch(self, entry: Entry, position: int) -> None:
+        """Put a distinct event among those of its stream."""
+        if entry.stream_id and entry.shape is not None and entry.fields is not None:
+            shape_id = self.log.shape_id(entry.shape)
+            insort(self.streams[entry.stream_id][2], row_of(entry, position, shape_id))
+
+    def _repeat(self, entry: Entry, first: int) -> Entry:
+        """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ."""
+        new = first - self.head[0] - 1
+        same: Entry | Stored = self.appended[new].entry if new >= 0 else self.log.at(first)
+        if (entry.content_type, entry.body) != (same.content_type, same.body):
+            return entry._replace(repeats=first)
+        return entry._replace(repeats=first, shape=None, fields=None, whole=False)
 
 
-def _entry(
-    said: Said, receipt: Receipt, received_at: int, stream_id: int, body_of: int | None
-) -> Entry:
+def _entry(taken: _Taken, stream_id: int) -> Entry:
+    receipt, received_at, said, into = taken
+    # The first postback of a bundle holds the body for the others.
+    body_of = into[0].position if into else None
     return Entry(
         received_at=received_at,
         stream=said.stream,
@@ -90,20 +135,13 @@ def _entry(
         digest=said.digest,
         flags=said.when.flags | (IMPORTED if receipt.imported else 0),
         shape=said.shape,
-        values=said.values,
+        fields=fields_of(said.values),
         content_type=receipt.content_type,
         body=receipt.body,
         whole=body_of is None and said.shape.template is None,
         repeats=None,
         body_of=body_of,
     )
-
-
-def _repeat(entry: Entry, position: int, content_type: str | None, body: bytes) -> Entry:
-    """The entry as a repeat: it refers to the first, and keeps its own bytes only if they differ."""
-    if (entry.content_type, entry.body) != (content_type, body):
-        return entry._replace(repeats=position)
-    return entry._replace(repeats=position, shape=None, values=None, whole=False)
 
 
 def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:

@@ -18,7 +18,7 @@ from postledger import projections
 from postledger.courses import Courses
 from postledger.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.facts import EVERYTHING, Bounds, EventRow, Facts, repeats
+from postledger.facts import EVERYTHING, Bounds, EventRow, Facts, Stream, repeats
 from postledger.fold import Fact, fold
 from postledger.log.connection import immediate
 from postledger.log.sqlite import Log
@@ -96,8 +96,14 @@ def project(
     log: Log, facts: Facts, generation: Generation, streams: Iterable[int]
 ) -> dict[int, Projected]:
     """Fold streams anew and write their rows; the caller holds the write transaction."""
-    wanted = sorted(streams)
-    counts = log.repeats_of(wanted)
+    return project_rows(log, facts, generation, list(facts.rows_of(sorted(streams))))
+
+
+def project_rows(
+    log: Log, facts: Facts, generation: Generation, streams: list[Stream]
+) -> dict[int, Projected]:
+    """The same of streams whose events are at hand."""
+    counts = log.repeats_of([stream for stream, _, _ in streams])
     courses = Courses(facts)
     projected = {
         stream: Projected(
@@ -106,7 +112,7 @@ def project(
             chart,
             events,
         )
-        for stream, chart, events in facts.rows_of(wanted)
+        for stream, chart, events in streams
     }
     rows = (one.row for one in projected.values() if one.row is not None)
     projections.put(log.db, generation.table, rows)

@@ -17,7 +17,7 @@ from postledger.facts import Facts, occurrence
 from postledger.fold import Fact
 from postledger.log.entry import IMPORTED, NOWHERE, Entry
 from postledger.log.shapes import Shape, shape_of
-from postledger.log.sqlite import Log, Stored
+from postledger.log.sqlite import Log, Stored, fields_of
 from postledger.postback import Postback
 from postledger.vocabulary import Reading
 
@@ -97,7 +97,7 @@ def _entry(
         digest=postback.digest(),
         flags=when.flags | (stored.flags & IMPORTED),
         shape=shape,
-        values=values,
+        fields=fields_of(values),
         content_type=stored.content_type,
         body=stored.body,
         whole=False,

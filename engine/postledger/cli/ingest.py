@@ -62,7 +62,7 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
         if one.count in ("unreadable", "unrecognised"):
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = f": {(one.entry.values or [''])[0]}" if one.kind == "unreadable" else ""
+                why = f": {one.problem}" if one.kind == "unreadable" else ""
                 remark(f"{where}: {one.kind}{why}; kept at position {one.position}")
 
 

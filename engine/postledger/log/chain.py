@@ -7,15 +7,21 @@ one line, ``body`` the bytes as received. Anybody can compute it again from the 
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from hashlib import sha256
+from json.encoder import encode_basestring_ascii
 
 START = bytes(32)
 """The value before position 1."""
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
-
-def link(previous: bytes, head: list[str | int | None], body: bytes) -> bytes:
+def link(previous: bytes, head: Sequence[str | int | None], body: bytes) -> bytes:
     """The value of the chain at an event; see the module for what it covers."""
-    return sha256(b"".join((previous, _encode(head).encode(), b"\n", body))).digest()
+    return sha256(b"%b[%b]\n%b" % (previous, ",".join(map(_json, head)).encode(), body)).digest()
+
+
+def _json(value: str | int | None) -> str:
+    """A number, text or null as JSON has it, in ASCII: quicker than a JSON encoder for each head."""
+    if type(value) is int:
+        return str(value)
+    return "null" if value is None else encode_basestring_ascii(str(value))

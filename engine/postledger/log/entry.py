@@ -11,7 +11,8 @@ class Entry(NamedTuple):
     """One event to append.
 
     ``stream`` is its chart and key, ``NOWHERE`` for an event of no stream. Times are microseconds
-    since 1970. ``body`` is as received; ``whole`` tells that the row must hold it, because neither
+    since 1970. ``fields`` are the texts that the shape leaves open, as a JSON array. ``body`` is as
+    received; ``whole`` tells that the row must hold it, because neither
     the shape nor another event gives it back. ``repeats`` and ``body_of`` are positions.
     """
 
@@ -22,7 +23,7 @@ class Entry(NamedTuple):
     digest: bytes
     flags: int
     shape: Shape | None
-    values: list[str] | None
+    fields: str | None
     content_type: str | None
     body: bytes
     whole: bool

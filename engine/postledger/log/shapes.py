@@ -25,7 +25,7 @@ _JSON_LEAF = re.compile(r'"([^"\\]*)"\s*:\s*"([^"\\]*)"')
 _SENDING = re.compile(r"(?!xmlns|xsi:)", re.IGNORECASE)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Shape:
     """What bodies of one shape share.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 import attrs
@@ -17,7 +18,6 @@ from postledger.log.shapes import Shape
 
 _MOST_CACHED = 100_000
 _APPEND = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 Head = tuple[int, bytes]
 """The last position of the log and the value of the hash chain there."""
@@ -76,6 +76,11 @@ def damaged(position: int, error: Exception) -> IntegrityError:
     return IntegrityError(f"position {position}: {what}")
 
 
+def fields_of(texts: Iterable[str]) -> str:
+    """The texts of an event as a JSON array; quicker than a JSON encoder for each."""
+    return f"[{','.join(map(encode_basestring, texts))}]"
+
+
 def texts_of(fields: str) -> list[str]:
     """The texts of an event from its JSON array; quicker than JSON where nothing is escaped."""
     # Without a backslash no text holds a quote, so every second piece is a text.
@@ -122,7 +127,7 @@ class Log:
                     entry.stream_id,
                     entry.occurred_at,
                     None if entry.shape is None else self.shape_id(entry.shape),
-                    None if entry.values is None else _encode(entry.values),
+                    entry.fields,
                     entry.body if entry.whole else None,
                     entry.flags,
                     entry.repeats,
@@ -215,7 +220,9 @@ class Log:
 
     def charts_of(self, ids: str) -> Iterator[tuple[int, str]]:
         """Pairs of stream and chart of the streams in a JSON array, in order of the streams."""
-        sql = "SELECT id, chart FROM streams WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        sql = (
+            "SELECT id, chart FROM streams WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        )
         return iter(self._conn.execute(sql, (ids,)))
 
     def key_of(self, stream_id: int) -> str:
@@ -326,7 +333,7 @@ class Log:
         elsewhere = body_of if body_of is not None else repeats
         if body is None and elsewhere is not None:
             body = self.at(elsewhere).body
-        if body is None:
+        if not isinstance(body, bytes):
             raise IntegrityError("there is no body")
         return Stored(
             position,
