@@ -10,7 +10,7 @@ import attrs
 
 from postledger import wire
 from postledger.audit.asked import CHART, Asked
-from postledger.audit.mask import mask, mask_in, tells
+from postledger.audit.mask import DOT, mask, mask_in, tells
 from postledger.charts import Statechart
 from postledger.errors import ReadError
 from postledger.facts import Facts
@@ -167,7 +167,11 @@ def _others(facts: Facts, stored: Stored) -> list[str]:
 
 
 def _shown(text: str | None, recipients: list[str]) -> str | None:
-    return None if text is None else mask_in(text, recipients)
+    """A text with the recipients masked; nothing of it where escapes keep them from being."""
+    if text is None:
+        return None
+    shown = mask_in(text, recipients)
+    return DOT * 3 if tells(shown, recipients) else shown
 
 
 def _text(body: bytes) -> str:

@@ -16,7 +16,8 @@ _FEWEST = 7
 _MOST = 20
 
 _BETWEEN = r"[\s().-]{0,2}"
-_NUMBER = re.compile(rf"\d(?:{_BETWEEN}\d){{{_FEWEST - 1}}}")
+_NUMBER = re.compile(rf"\d(?:{_BETWEEN}\d){{{_FEWEST - 1},}}")
+_DIGIT = re.compile(r"\d")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -43,9 +44,10 @@ def mask_in(text: str, recipients: Iterable[str], kept: int = _KEPT) -> str:
 
 def hide(text: str | None, recipient: str | None) -> str | None:
     """A text with all of the recipient masked, so that texts for different ones are the same."""
-    if text is None or recipient is None or (_digits(recipient) and not _NUMBER.search(text)):
+    if text is None or recipient is None or (not _DIGIT.search(text) and _digits(recipient)):
         return text
-    return _pattern(recipient).sub(DOT * 3, text)
+    hidden = _pattern(recipient).sub(DOT * 3, text)
+    return DOT * 3 if tells(hidden, [recipient]) else hidden
 
 
 def hide_numbers(text: str) -> str:
