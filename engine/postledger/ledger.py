@@ -24,7 +24,13 @@ from postledger.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.compare import Difference, differences
 from postledger.custom import Projection
 from postledger.definitions import Definitions, builtin
-from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, UnknownKey
+from postledger.errors import (
+    DefinitionsDiffer,
+    IntegrityError,
+    LedgerError,
+    PostledgerError,
+    UnknownKey,
+)
 from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
 from postledger.intake import Intake
 from postledger.log.connection import immediate, open_database, translated
@@ -270,7 +276,7 @@ class Ledger:
         bounds = bounds_of(as_of, occurred_by)
         with self._read() as reader:
             row = self._row(reader, ("delivery", tracking_id), bounds)
-        return projections.delivery_of(tracking_id, row)
+            return projections.delivery_of(tracking_id, row)
 
     def content(
         self,
@@ -288,7 +294,7 @@ class Ledger:
         with self._read() as reader:
             row = self._row(reader, ("content", mms_id), bounds)
             steps = self._steps(reader, ("content", mms_id), bounds)
-        return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
+            return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
 
     def timeline(
         self,
@@ -333,11 +339,11 @@ class Ledger:
                 with self._read() as reader:
                     named = table or self._live(reader.log.db).table
                     page = query.page(reader.log.db, named, self.definitions, after, size)
-                for key, row in page:
-                    after = row[0]
-                    yield projections.delivery_of(key, row)
+                    found = [projections.delivery_of(key, row) for key, row in page]
+                yield from found
                 if len(page) < size:
                     return
+                after = page[-1][1][0]
                 left = None if left is None else left - size
 
     def events(self, after: int = 0) -> Iterator[Event]:
@@ -498,6 +504,13 @@ class Ledger:
             reader.log.db.execute("BEGIN")
             try:
                 yield reader
+            except (PostledgerError, sqlite3.Error):
+                raise
+            except Exception as error:
+                # A value of a damaged file may be anything; where it is sound, this is a mistake.
+                if wrong := verify(reader.log, self.definitions).problems:
+                    raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
+                raise
             finally:
                 # A read transaction may have filled a scratch table.
                 reader.log.db.conn.commit()
