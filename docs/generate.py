@@ -70,7 +70,7 @@ def charts() -> Lines:
     yield "# The statecharts"
     yield "Each chart is a TOML file of `statecharts/`; its language is told in"
     yield "[Charts and vocabularies](vocabulary.md), the idea in [Design](../explanation/design.md)."
-    yield "`postledger charts` prints these, `postledger charts --mermaid` the diagrams."
+    yield "`postledger charts` prints these, `postledger charts --mermaid` draws them whole."
     for chart in definitions.charts.values():
         yield from _chart(chart)
     yield ""
@@ -91,10 +91,6 @@ def _chart(chart: Statechart) -> Lines:
     yield ""
     yield f"**Policy.** {chart.policy}"
     yield ""
-    yield "```mermaid"
-    yield chart.mermaid().rstrip()
-    yield "```"
-    yield ""
     yield f"### Triggers of {chart.name}"
     yield ""
     yield f"Fold order: {', then '.join(f'`{stage}`' for stage in chart.stages)}."
@@ -102,7 +98,24 @@ def _chart(chart: Statechart) -> Lines:
     for region in chart.regions:
         yield f"### Region {region.name} of {chart.name}"
         yield ""
+        yield from _diagram(region)
         yield from _region(region)
+
+
+def _diagram(region: Region) -> Lines:
+    """The region without what leads back to the same state, which is in the table."""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield "    direction LR"
+    yield f"    [*] --> {region.initial}"
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in region.transitions:
+        if one.source != one.dest:
+            said.setdefault((one.source, one.dest), []).append(one.trigger)
+    for (source, dest), triggers in said.items():
+        yield f"    {source} --> {dest}: {',<br>'.join(triggers)}"
+    yield "```"
+    yield ""
 
 
 def _triggers(chart: Statechart) -> Iterator[list[str]]:
@@ -118,7 +131,8 @@ def _triggers(chart: Statechart) -> Iterator[list[str]]:
 
 def _region(region: Region) -> Lines:
     yield f"It begins in `{region.initial}`. Final states: {_listed(region.final)}. States that come"
-    yield f"with a reason: {_listed(region.explained)}."
+    yield f"with a reason: {_listed(region.explained)}. What leads back to the same state agrees with"
+    yield "what is known; the diagram leaves it out."
     yield from table(["from", "trigger", "to", ""], _transitions(region))
 
 

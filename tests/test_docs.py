@@ -14,6 +14,7 @@ import pytest
 
 from postledger import DefinitionError, Ledger
 from postledger.charts import load_chart
+from postledger.definitions import builtin
 from postledger.findings import MEANINGS, Finding, names
 from postledger.vocabulary import load_vocabulary
 from tests.console import commands, difference
@@ -137,9 +138,7 @@ def test_file_format_is_all_told(tmp_path: Path) -> None:
     """The page of the file format has a section of each table and view, with all its columns."""
     text = page("reference/file-format.md")
     with Ledger(tmp_path / "new.db") as ledger:
-        listed = ledger.query(
-            "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-        )
+        listed = ledger.query("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
         for row in listed:
             name = re.sub(r"\d+$", "N", str(row["name"]))
             assert f"`{name}`" in text, f"{row['type']} {name}"
@@ -219,3 +218,9 @@ def test_every_page_is_in_the_index() -> None:
     for path in DOCS.rglob("*.md"):
         name = path.relative_to(DOCS).as_posix()
         assert name == "index.md" or f"({name})" in index, name
+
+
+def test_picture_is_of_the_chart_that_ships() -> None:
+    """The picture of the delivery chart says of which version it is: draw it anew for another."""
+    version = builtin().charts["delivery"].version
+    assert f"![The delivery chart, version {version}" in page("explanation/design.md")
