@@ -158,6 +158,18 @@ FAULTS = {
         ("[[states]]", GOOD[GOOD.index("[[states]]") :] + "[[states]]"),
         "states[2]: region 'parcel' again; name each once",
     ),
+    "a trigger that is no name": (
+        ("[triggers]", '[triggers]\n"os.system" = { stage = "ended" }'),
+        "triggers.os.system: not a name; use lower-case letters, digits and single underscores",
+    ),
+    "a trigger that is no table": (
+        ('posted = { stage = "begun" }', 'posted = "begun"'),
+        'triggers.posted: is \'begun\'; write { stage = "…", means = "…" }',
+    ),
+    "no stages": (
+        ('stages = ["begun", "ended"]', "stages = []"),
+        'stages is []; write stages = "a_name" or a list of names',
+    ),
     "no triggers": (
         (GOOD[GOOD.index("[triggers]") : GOOD.index("[[states]]")], ""),
         'triggers: missing; write [triggers] with name = { stage = "…" } rows',

@@ -53,7 +53,8 @@ def test_sources() -> None:
 def test_builtin_is_right() -> None:
     """What ships has no fault, taken file by file or together."""
     assert check([SHIPPED, SHIPPED / "vocabulary"]) == []
-    assert all(check([path]) == [] for path in SHIPPED.rglob("*.toml"))
+    shipped = [*SHIPPED.glob("*.toml"), *SHIPPED.glob("vocabulary/*.toml")]
+    assert all(check([path]) == [] for path in shipped)
 
 
 def test_order_does_not_matter() -> None:

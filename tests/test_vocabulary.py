@@ -213,6 +213,19 @@ FAULTS = {
         "version is '1'; write version = 1 and count up with each change",
     ),
     "name": (('name = "parcels"', ""), "name is None; write a name of lower-case letters"),
+    "marks": (
+        ('marks = { fast = "EXPRESS" }', 'marks = { word = "EXPRESS" }'),
+        "marks: is {'word': 'EXPRESS'}; write marks = { our_name = \"NAME ON THE WIRE\" },"
+        " and no name of a field",
+    ),
+    "timestamps": (
+        ('[timestamps]\nfield = "when"\nnaive = "America/New_York"', "[[timestamps]]"),
+        'timestamps: is [{}]; write [timestamps] and field = "…"',
+    ),
+    "no condition": (
+        ('match = { code = "P1" }', 'match = "P1"'),
+        "postbacks[1] (Posted).match: is 'P1'; write { field = \"text\" } or { field = true }",
+    ),
     "no fields": (
         (GOOD[GOOD.index("[fields]") : GOOD.index("[timestamps]")], ""),
         'fields: missing; write [fields] with our_name = "NAME ON THE WIRE"',
@@ -457,6 +470,14 @@ def test_wordings_are_few() -> None:
     assert len(wordings) == 1
     said = {lexicon.wording((*fields, ("status-details", text))) for text in ("", "Sent", "other")}
     assert len(said) == 3
+
+
+def test_nonsense_does_not_fill_the_memory() -> None:
+    """Of wordings without end, a bounded number is remembered."""
+    lexicon = Lexicon((load_vocabulary(GOOD),))
+    for number in range(10_500):
+        assert not lexicon.read(Postback("LETTER", ((f"X{number}", "y"),))).recognised
+    assert len(lexicon._known) < 10_002
 
 
 def test_apart() -> None:
