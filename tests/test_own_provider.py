@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postledger import Ledger
 from postledger.definitions import builtin, check, load
 
+Run = Callable[..., Any]
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLE = DOCS / "examples" / "status-callbacks"
 
@@ -97,3 +99,20 @@ def test_beside_what_ships(tmp_path: Path) -> None:
         ledger.record_many([callback("sent"), callback("undelivered")])
         assert (ledger.delivery("SM01").state, ledger.delivery("SM01").route) == ("failed", "sms")
         assert len(ledger.definitions.vocabularies) == len(builtin().vocabularies) + 1
+
+
+def test_on_the_command_line(run: Run, tmp_path: Path) -> None:
+    """``ingest`` gives a new ledger the files; an old one refuses others than it has."""
+    lines, path = tmp_path / "callbacks.jsonl", tmp_path / "test.db"
+    lines.write_bytes(callback("sent") + b"\n" + callback("undelivered", ErrorCode=30003) + b"\n")
+    own = ("--chart", EXAMPLE / "message.toml", "--vocabulary", EXAMPLE / "callbacks.toml")
+    assert run("ingest", path, lines, *own, "--only").exit_code == 0
+    assert json.loads(run("show", path, "SM01", "--json").stdout)["state"] == "undelivered"
+    assert run("ingest", path, lines, *own, "--only").exit_code == 0
+    unfit = run("ingest", tmp_path / "other.db", lines, *own)
+    assert unfit.exit_code == 1
+    assert "chart 'delivery' has no trigger" in unfit.stderr
+    assert run("ingest", path, lines, "--only").exit_code == 2
+    refused = run("ingest", path, lines, "--only", *own[:2])
+    assert refused.exit_code == 1
+    assert "folded by delivery 1" in refused.stderr

@@ -10,11 +10,13 @@ import click
 
 from postledger.cli.common import json_option, ledger_argument, progress, remark, write_json
 from postledger.cli.sources import Found, Unfit, receipts
+from postledger.definitions import Definitions, builtin, load
 from postledger.ledger import Ledger
 from postledger.model import Receipt, Summary
 from postledger.recording import Appended
 
 _MOST_REMARKS = 20
+_TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -26,16 +28,30 @@ Examples:
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--chart", "charts", type=_TOML, multiple=True, help="A chart for a new ledger.")
+@click.option(
+    "--vocabulary", "words", type=_TOML, multiple=True, help="A vocabulary for a new ledger."
+)
+@click.option("--only", is_flag=True, help="By these alone, without those that ship.")
 @json_option
-def ingest(ledger: Path, paths: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+def ingest(
+    ledger: Path,
+    paths: tuple[str, ...],
+    charts: tuple[Path, ...],
+    words: tuple[Path, ...],
+    only: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Record bodies from files, folders (recursively) and - (stdin).
 
     A file is one body; a .jsonl file has one {"received_at", "content_type", "body"} a line; .gz is
     unpacked. Whatever can't be read or isn't known is kept too, counted and named; to ingest the
-    same again only adds repeats. LEDGER is created where there is none.
+    same again only adds repeats. LEDGER is created where there is none, and keeps the charts and
+    vocabularies that it is given then; replay adopts others later.
     """
     counts: Counter[str] = Counter()
-    with Ledger(ledger) as open_ledger:
+    definitions = _definitions(charts, words, only=only)
+    with Ledger(ledger, definitions=definitions) as open_ledger:
         with progress("ingest") as advance:
             for batch in open_ledger.record_batches(_fit(paths, counts)):
                 for receipt, appended in batch:
@@ -43,6 +59,17 @@ def ingest(ledger: Path, paths: tuple[str, ...], as_json: bool) -> None:  # noqa
                 advance(len(batch))
         position, head = open_ledger.head()
     _sum_up(counts, position, head, as_json=as_json)
+
+
+def _definitions(
+    charts: tuple[Path, ...], words: tuple[Path, ...], *, only: bool
+) -> Definitions | None:
+    """What a new ledger is to be folded by; ``None`` for what ships, or what the ledger has."""
+    if only and not (charts or words):
+        raise click.UsageError("--only what? Give --chart and --vocabulary with it.")
+    if only:
+        return load([*charts, *words])
+    return builtin().with_files(charts, words) if charts or words else None
 
 
 def _fit(paths: tuple[str, ...], counts: Counter[str]) -> Iterator[Receipt]:
