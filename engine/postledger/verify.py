@@ -144,6 +144,8 @@ def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:
     if generation is None:
         yield "there is no live projection; run replay"
         return
+    if generation.version != projections.version_of(definitions):
+        yield "the projection is marked as made by other definitions; run replay"
     position = log.head()[0]
     if generation.position != position:
         yield f"the projection is at position {generation.position}, the log at {position}"

@@ -2,7 +2,8 @@
 
 Run as a program it is such a process: ``python -m tests.faults.traffic acknowledge LEDGER FIRST LAST``
 records the bodies of a range one by one, and prints the position of each once ``record`` returned.
-``batches`` records them in small batches in turn with single ones.
+``batches`` records them in small batches in turn with single ones, ``stubborn`` one by one, each again
+until it is acknowledged.
 """
 
 from __future__ import annotations
@@ -117,7 +118,26 @@ def one_line(err: str) -> bool:
 def _acknowledge(ledger: Ledger, first: int, last: int) -> None:
     for number in range(first, last):
         position = ledger.record(body(number)).event.position
-        print(position, flush=True)
+        # In one call: what is printed is printed whole.
+        os.write(1, f"{position}\n".encode())
+
+
+def _stubborn(path: str, first: int, last: int) -> None:
+    """Record as a provider sends: again and again until it is acknowledged, opening it anew at times."""
+    number, tries, ledger = first, 0, None
+    while number < last and tries < 40 * (last - first):
+        tries += 1
+        try:
+            ledger = ledger or Ledger(path, timeout=60)
+            position = ledger.record(body(number)).event.position
+        except PostledgerError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            if ledger is not None and tries % 3 == 0:
+                ledger.close()
+                ledger = None
+        else:
+            os.write(1, f"{number} {position}\n".encode())
+            number += 1
 
 
 def _batches(ledger: Ledger, first: int, last: int) -> None:
@@ -130,6 +150,9 @@ def _batches(ledger: Ledger, first: int, last: int) -> None:
 
 def main(what: str, path: str, first: str, last: str) -> None:
     """Record a range of bodies; an error of Postledger becomes one line and exit 1."""
+    if what == "stubborn":
+        _stubborn(path, int(first), int(last))
+        return
     doing = {"acknowledge": _acknowledge, "batches": _batches}[what]
     try:
         with Ledger(path, timeout=60) as ledger:

@@ -135,6 +135,10 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
         return LedgerError(
             f"{path}: can't be opened; does its folder exist, and may it be written?"
         )
+    if code == sqlite3.SQLITE_IOERR:
+        return LedgerError(
+            f"{path}: the disk failed ({error}); what was not acknowledged is to be recorded again"
+        )
     if code == sqlite3.SQLITE_TOOBIG:
         return LedgerError(f"{path}: a body is larger than SQLite holds; nothing was written")
     return LedgerError(f"{path}: {error}")
