@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from postledger import Receipt
+from postledger import Ledger, Receipt
+from postledger.charts import load_chart
+from postledger.definitions import builtin
 from postledger.simulate import ALL, Disturbances, Truth, simulate
 from tests.conftest import ledger_of
 from tests.states import rows
@@ -51,6 +54,18 @@ def test_truth_in_three_shuffles() -> None:
         for row in of_one.values():
             row["findings"] = [finding for finding in row["findings"] if finding != "late"]
     assert found[0] == found[1] == found[2]
+
+
+def test_another_policy_is_told_apart(tmp_path: Path) -> None:
+    """Where the chart lets no outcome override another, contradicted messages are not as told."""
+    chart = builtin().charts["delivery"].source.splitlines(keepends=True)
+    weaker = load_chart("".join(line for line in chart if "overrides = true" not in line))
+    receipts, truths = traffic(150, seed=3, disturbances=Disturbances(contradicted=1.0))
+    with Ledger(tmp_path / "test.db", definitions=builtin().with_charts([weaker])) as ledger:
+        ledger.record_many(receipts)
+        found = rows(ledger)
+    wrong = [truth for truth in truths if told(truth, found)[0] != truth.told_state]
+    assert 0 < len(wrong) < len(truths)
 
 
 @pytest.mark.parametrize(
