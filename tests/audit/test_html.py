@@ -188,8 +188,8 @@ def _check_groups(rows: list[list[str]], groups: dict[str | None, dict[str, Any]
     assert {row[0]: row[1:9] for row in rows[1:]} == {
         label: [
             str(group["total"]),
-            *(str(n) if n else "–" for n in group["states"].values()),
             _share(group["states"]["delivered"], group["total"]),
+            *(str(n) if n else "–" for n in group["states"].values()),
         ]
         for label, group in groups.items()
     }

@@ -119,12 +119,12 @@ def _stack(outcomes: Outcomes, group: Group, day: date) -> list[tuple[str, int, 
     return [(s, counts[s], f"{day}, {s}: {count(counts[s])}") for s in ordered(outcomes)]
 
 
-def histogram(durations: Durations, state: str) -> Columns | None:
-    """The times from sent to outcome, in the colour of a state; ``None`` where there are none."""
+def histogram(durations: Durations) -> Columns | None:
+    """The times from sent to outcome; ``None`` where there are none."""
     found = durations.overall
     if found is None:
         return None
-    stacks = [[(state, one.deliveries, f"{count(one.deliveries)}")] for one in durations.histogram]
+    stacks = [[("any", one.deliveries, f"{count(one.deliveries)}")] for one in durations.histogram]
     labels = ["0", *map(bound, BINS)]
     described = (
         f"{count(found.count)} deliveries; half took at most {span(found.p50)}, 90% at most"

@@ -66,7 +66,7 @@ def grouped(
     success = " or ".join(sorted(outcomes.succeeded)) or "success"
     return Table(
         caption,
-        (label, "Deliveries", *outcomes.states, f"{success}, share", *took),
+        (label, "Deliveries", f"{success}, share", *outcomes.states, *took),
         tuple(rows),
         note="The times are from sent to outcome." if took else None,
     )
@@ -76,7 +76,7 @@ def _group(name: str, group: Group, outcomes: Outcomes) -> tuple[str, ...]:
     pairs = zip(outcomes.states, group.states, strict=True)
     succeeded = sum(n for state, n in pairs if state in outcomes.succeeded)
     counts = (count(n) if n else NONE for n in group.states)
-    return (name, count(group.total), *counts, share(succeeded, group.total))
+    return (name, count(group.total), share(succeeded, group.total), *counts)
 
 
 def _took(group: Group, times: dict[str | None, Percentiles]) -> tuple[str, ...]:
