@@ -16,6 +16,7 @@ import pytest
 from postledger import (
     AsyncLedger,
     AsyncSubscription,
+    DefinitionsDiffer,
     Ledger,
     LedgerBusy,
     LedgerError,
@@ -26,7 +27,7 @@ from postledger import (
     SubscriptionFailed,
     UnknownKey,
 )
-from tests.test_changes import delivered, sent
+from tests.test_changes import delivered, first_outcome_stands, sent
 
 
 def public(kind: type) -> set[str]:
@@ -75,6 +76,7 @@ def test_recording_and_reading(tmp_path: Path, specification: list[bytes]) -> No
             batches = [len(batch) async for batch in ledger.record_batches(receipts, 2)]
             assert batches == [2, 2, 1]
             assert ledger.definitions.charts
+            assert (ledger.path, ledger.readonly) == (tmp_path / "l.db", False)
 
     asyncio.run(main())
 
@@ -117,6 +119,34 @@ def test_following(tmp_path: Path) -> None:
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+
+    asyncio.run(main())
+
+
+def test_following_ends_when_the_ledger_is_closed(tmp_path: Path) -> None:
+    """A task that follows is not left waiting for ever."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            coming = asyncio.ensure_future(anext(ledger.follow(), None))
+            await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(coming, 10) is None
+
+    asyncio.run(main())
+
+
+def test_following_fails_where_the_states_have_come_to_mean_something_else(tmp_path: Path) -> None:
+    """Another process has adopted other definitions: the error says to open it again."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            changes = ledger.follow()
+            await ledger.record(sent("SMS_1"))
+            await anext(changes)
+            with Ledger(tmp_path / "l.db") as other:
+                other.rebuild(first_outcome_stands())
+            with pytest.raises(DefinitionsDiffer, match="open it again"):
+                await anext(changes)
 
     asyncio.run(main())
 

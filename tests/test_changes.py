@@ -5,10 +5,22 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Delivery, Ledger, StateChanged, UnknownKey
+from postledger import (
+    Definitions,
+    DefinitionsDiffer,
+    Delivery,
+    Ledger,
+    LedgerError,
+    StateChanged,
+    UnknownKey,
+)
+from postledger.changes import Bell, Page, pages
+from postledger.charts import load_chart
+from postledger.definitions import builtin
 from tests.conftest import ledger_of
 from tests.strategies import KEYS, body, contents, postbacks
 
@@ -37,6 +49,14 @@ def failed(key: str) -> bytes:
     return body(
         ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Failed"), ("TRACKINGID", key)
     )
+
+
+def first_outcome_stands() -> Definitions:
+    """The definitions that ship with Postledger, but that a receipt no longer wins."""
+    lines = builtin().charts["delivery"].source.splitlines(keepends=True)
+    kept = [line for line in lines if not ('"delivered"' in line and "overrides" in line)]
+    assert len(kept) == len(lines) - 1
+    return builtin().with_charts([load_chart("".join(kept))])
 
 
 def told(change: StateChanged) -> Told:
@@ -123,6 +143,38 @@ def test_following_ends_when_the_ledger_is_closed(tmp_path: Path) -> None:
         closing.start()
         assert list(changes) == []
         closing.join()
+
+
+def test_a_ledger_that_is_closed_in_the_midst_of_a_read_ends_the_iteration() -> None:
+    """An error that comes of closing is no error; any other is."""
+    bell = Bell()
+
+    def read(after: int) -> Page:
+        if after == 0:
+            return Page(1, ())
+        if closes:
+            bell.close()
+        raise LedgerError("no more")
+
+    for closes in (False, True):
+        found = pages(read, 0, bell=bell, live=True, heard=threading.Event())
+        assert next(found).until == 1
+        if closes:
+            assert list(found) == []
+        else:
+            with pytest.raises(LedgerError, match="no more"):
+                next(found)
+
+
+def test_other_definitions_end_the_following(tmp_path: Path) -> None:
+    """Where another process adopts them the states mean something else: the error says so."""
+    with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
+        ledger.record(failed("SMS_1"))
+        changes = ledger.follow()
+        next(changes)
+        other.rebuild(first_outcome_stands())
+        with pytest.raises(DefinitionsDiffer, match="open it again"):
+            next(changes)
 
 
 def test_a_change_as_json(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger, LedgerError, Retry, StateChanged, SubscriptionFailed
-from tests.test_changes import delivered, sent
+from tests.test_changes import delivered, first_outcome_stands, sent
 
 QUICK = Retry(times=2, wait=0.001)
 
@@ -176,6 +176,20 @@ def test_a_name_that_another_process_runs_stops(tmp_path: Path) -> None:
 
         with pytest.raises(SubscriptionFailed, match="somebody else runs it"):
             one.subscribe("a", handler, live=False)
+
+
+def test_other_definitions_stop_a_subscription(tmp_path: Path) -> None:
+    """Where another process adopts them the handler is told no more, and it is told why."""
+    with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
+        ledger.record(sent("SMS_1"))
+        subscription = ledger.subscribe("a", Told())
+        subscription.wait(10)
+        other.rebuild(first_outcome_stands())
+        other.record(sent("SMS_2"))
+        with pytest.raises(SubscriptionFailed, match=r"behind position 1: .*open it again"):
+            subscription.wait(10)
+        assert not subscription.running
+        assert "open it again" in str(other.checkpoints()[0].problem)
 
 
 def test_waiting_has_an_end(ledger: Ledger) -> None:

@@ -185,21 +185,21 @@ class Subscription:
 
     def _tell(self, change: StateChanged) -> bool:
         """Call the handler until it succeeds; ``False`` where it was stopped before it did."""
-        for wait in (*self._retry.waits(), None):
+        waits = self._retry.waits()
+        while True:
             try:
                 self._handler(change)
                 return True
             except Exception as error:
-                if wait is None:
+                if not waits:
                     raise SubscriptionFailed(
                         f"subscription {self.name!r} stopped at position {change.position}: its"
                         f" handler raised {error!r} {self._retry.times + 1} times; mend it, then"
                         " subscribe again",
                         position=change.position,
                     ) from error
-                if self._stopping.wait(wait):
+                if self._stopping.wait(waits.pop(0)):
                     return False
-        raise AssertionError("the last turn returns or raises")
 
     def _keep_in_time(self) -> None:
         if self._waiting or time.monotonic() - self._kept_at > _KEEP_EVERY:
