@@ -339,3 +339,17 @@ def test_names_are_ours(ledger: Ledger) -> None:
     first, second = (ledger.delivery(key).to_dict() for key in ("a", "k"))
     assert first.keys() == second.keys()
     assert (first["spid"], first["mms_id"]) == (second["spid"], second["mms_id"]) == ("007", "1")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"response": {"status": "Success", "tracking-id": "k", "to": "1", "mms-id": "39755"}},
+        {"status": "Success", "tracking-id": "k", "to": "1", "mms-id": "39755"},
+    ],
+)
+def test_answer_in_json(answer: dict[str, Any], ledger: Ledger) -> None:
+    """The API's answer creates a delivery, whether or not something wraps it."""
+    assert ledger.record(json.dumps(answer).encode()).verdict == "applied"
+    delivery = ledger.delivery("k")
+    assert (delivery.state, delivery.mms_id, delivery.findings) == ("created", "39755", ())
