@@ -497,3 +497,45 @@ def test_labels() -> None:
     vocabulary: Vocabulary = load_vocabulary(GOOD)
     assert vocabulary.label == f"parcels 1 ({vocabulary.hash[:8]})"
     assert vocabulary.title == "parcels"
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> tuple[Postback, Postback]:
+    """Two postbacks of few words that may or may not say the same: order, case, blanks, mending."""
+    words = st.sampled_from(
+        ("MMS_MT", "N101", "N102", "Message Sent", "Message  Sent", "Sent", "SMS", "")
+    )
+    names = st.sampled_from(
+        ("ORIGIN", "origin", "CODE", "STATUS", "SENT-AS", "SENTAS", "TRACKINGID")
+    )
+    fields = draw(st.lists(st.tuples(names, words), min_size=1, max_size=7))
+    again = draw(st.permutations(fields))
+    changed = [
+        (
+            draw(st.sampled_from((name, name.lower()))),
+            draw(st.sampled_from((text, text, " ".join(text.split())))),
+        )
+        for name, text in again
+    ]
+    more = draw(st.sampled_from(((), (("STATUSDETAILS", ""),))))
+    return (
+        Postback("POSTBACK", tuple(fields), repaired=draw(st.booleans())),
+        Postback(
+            "postback", (*changed, *more), (("created", "now"),), repaired=draw(st.booleans())
+        ),
+    )
+
+
+@given(alike())
+def test_one_digest_one_meaning(pair: tuple[Postback, Postback]) -> None:
+    """Postbacks of one digest mean the same: which of them came first can't matter."""
+    one, other = pair
+    meanings = []
+    for postback in pair:
+        reading = BUILTIN.lexicon.read(postback)
+        texts = [postback.fields[at][1] for _, at in reading.picks]
+        key = None if reading.key_at is None else postback.fields[reading.key_at][1]
+        said = (reading.trigger, reading.evidence, reading.missing, reading.findings)
+        meanings.append((reading.recognised, reading.chart, key, *said, texts))
+    if one.digest() == other.digest():
+        assert meanings[0] == meanings[1]
