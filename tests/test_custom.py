@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -199,6 +204,57 @@ def test_one_that_another_process_left_behind_is_brought_up(tmp_path: Path) -> N
         other.record_many(sent(f"SMS_{n}") for n in range(1300))
         ledger.project(Outcomes())
         assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 1300}, 0)
+
+
+def test_several_writers_keep_it_up_together(tmp_path: Path) -> None:
+    """Each takes in what it writes, and what the others wrote without it; nothing is counted twice."""
+
+    def write(name: str) -> None:
+        with Ledger(tmp_path / "l.db") as writer:
+            if name != "b":
+                writer.project(Outcomes())
+            for n in range(60):
+                writer.record(sent(f"SMS_{n}"))
+                writer.record(delivered(f"SMS_{name}{n}"))
+
+    writers = [threading.Thread(target=write, args=[name]) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.project(Outcomes())
+        assert outcomes(ledger) == states(ledger) == {"sent": 60, "delivered": 180}
+
+
+KILLED = """
+import itertools, sys
+from postledger import Ledger
+from tests.test_changes import delivered, sent
+from tests.test_custom import Outcomes
+
+with Ledger(sys.argv[1]) as ledger:
+    ledger.project(Outcomes(version=int(sys.argv[2])))
+    print(flush=True)
+    for n in itertools.count(int(sys.argv[2]) * 10_000):
+        ledger.record_many([sent(f"SMS_{n}"), sent(f"SMS_{n + 1}"), delivered(f"SMS_{n}")])
+"""
+
+
+def test_killed_at_any_moment_it_is_as_far_as_its_checkpoint_says(tmp_path: Path) -> None:
+    """SIGKILL while recording: the rows are those of the log up to the checkpoint, and it goes on."""
+    chance = random.Random(5)
+    for version in (1, 1, 2, 2, 3):
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "l.db"), str(version)]
+        root = Path(__file__).parent.parent
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            time.sleep(chance.uniform(0.01, 0.2))
+            process.kill()
+        with Ledger(tmp_path / "l.db") as ledger:
+            assert outcomes(ledger) == states(ledger)
+            assert ledger.checkpoints()[0].behind == 0
 
 
 def test_a_process_with_an_older_version_leaves_the_newer_alone(tmp_path: Path) -> None:
