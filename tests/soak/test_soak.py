@@ -1,0 +1,111 @@
+"""Soak: compressed traffic by several writers, a subscriber, and a rebuild now and then.
+
+``POSTLEDGER_SOAK`` is the number of seconds (6 by default; an hour by hand). Memory must be flat: what
+each process holds at the end is what it held after a first part of the traffic.
+
+Seen to fail: with the connections of ended threads kept open, or with what is interned never forgotten,
+the memory of the process that records grows with the traffic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from postledger import Ledger
+from tests.faults import traffic
+
+SECONDS = float(os.environ.get("POSTLEDGER_SOAK", "6"))
+GROWTH = 12 << 20
+"""Bytes that a process may grow by between a third of the time and its end."""
+
+_WRITER = """
+import random, sys, time
+from postledger import Ledger, Receipt
+from tests.faults.traffic import body
+from tests.soak.memory import Memory
+
+path, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+dice, memory, end, number = random.Random(seed), Memory(seconds), time.monotonic() + float(seconds), 0
+with Ledger(path) as ledger:
+    while time.monotonic() < end:
+        # Repeats, late ones, and ids of the other writers too.
+        numbers = [max(0, number + dice.randrange(-300, 30)) for _ in range(dice.choice((1, 1, 1, 50)))]
+        if len(numbers) == 1:
+            ledger.record(body(numbers[0]))
+        else:
+            ledger.record_many([body(n) for n in numbers] + [dice.randbytes(20)])
+        number += len(numbers)
+        memory.look()
+memory.report(number)
+"""
+
+_SUBSCRIBER = """
+import sys, time
+from postledger import Ledger
+from tests.soak.memory import Memory
+
+path, _, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+memory, seen, last = Memory(seconds), 0, 0
+
+def handle(change):
+    global seen, last
+    assert change.position > last
+    seen, last = seen + 1, change.position
+
+with Ledger(path) as ledger:
+    subscription = ledger.subscribe("soak", handle)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        memory.look()
+    subscription.stop()
+    ledger.subscribe("soak", handle, live=False)
+memory.report(seen)
+"""
+
+_REBUILDER = """
+import sys, time
+from postledger import Ledger
+from tests.soak.memory import Memory
+
+path, pause, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+memory, rebuilt, end = Memory(seconds), 0, time.monotonic() + float(seconds)
+with Ledger(path) as ledger:
+    while time.monotonic() < end:
+        ledger.rebuild()
+        rebuilt += 1
+        time.sleep(pause)
+        memory.look()
+memory.report(rebuilt)
+"""
+
+
+def test_traffic_with_rebuilds_and_a_subscriber_stays_flat_and_sound(tmp_path: Path) -> None:
+    """At the end the log verifies, the subscriber saw every change, and no process has grown."""
+    path = tmp_path / "soak.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 300))
+        roles = [
+            *(("-c", _WRITER, path, seed, SECONDS) for seed in (1, 2)),
+            ("-c", _REBUILDER, path, SECONDS / 6, SECONDS),
+            ("-c", _SUBSCRIBER, path, 0, SECONDS + 1),
+        ]
+        running = [traffic.python(*words) for words in roles]
+        reads, end = 0, time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            assert ledger.delivery("TU1T3").state == "delivered"
+            reads += 1
+            time.sleep(0.01)
+        done = [traffic.finish(process, timeout=SECONDS + 120) for process in running]
+        assert [(code, err) for code, _, err in done] == [(0, "")] * len(done)
+        said = [json.loads(out) for _, out, _ in done]
+        assert all(one["did"] > 1 for one in said)
+        assert all(one["end"] - one["third"] < GROWTH for one in said), said
+        found = ledger.verify()
+        assert found.problems == ()
+        assert found.events > 300 + said[0]["did"] + said[1]["did"]
+        changes = sum(1 for _ in ledger.follow(live=False))
+        assert said[-1]["did"] == changes
