@@ -502,13 +502,13 @@ def test_labels() -> None:
 @st.composite
 def alike(draw: st.DrawFn) -> tuple[Postback, Postback]:
     """Two postbacks of few words that may or may not say the same: order, case, blanks, mending."""
-    words = st.sampled_from(
-        ("MMS_MT", "N101", "N102", "Message Sent", "Message  Sent", "Sent", "SMS", "")
-    )
-    names = st.sampled_from(
-        ("ORIGIN", "origin", "CODE", "STATUS", "SENT-AS", "SENTAS", "TRACKINGID")
-    )
-    fields = draw(st.lists(st.tuples(names, words), min_size=1, max_size=7))
+    fields = [
+        ("ORIGIN", "MMS_MT"),
+        ("CODE", draw(st.sampled_from(("N101", "E101")))),
+        ("SENTAS", draw(st.sampled_from(("SMS", "MMS", "")))),
+        ("STATUS", draw(st.sampled_from(("Message Sent", "Message  Sent", "Sent")))),
+        ("TRACKING-ID", "k"),
+    ]
     again = draw(st.permutations(fields))
     changed = [
         (
