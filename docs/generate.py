@@ -37,7 +37,8 @@ def stale() -> list[str]:
 def page(make: Callable[[], Lines]) -> str:
     """The text of a generated page."""
     title, *rest = make()
-    return "\n".join([title, "", MARK, "", *rest]).rstrip() + "\n"
+    text = "\n".join([title, "", MARK, "", *rest]).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def _there(name: str) -> str:
@@ -305,8 +306,10 @@ def _name(name: str, value: Any) -> Lines:
     yield ""
     if inspect.isclass(value) and issubclass(value, BaseException):
         yield f"Error, a kind of `{value.__bases__[0].__name__}`."
-    elif inspect.isclass(value) or inspect.isfunction(value):
-        yield from _fenced(f"{name}({_parameters(value)})")
+    elif inspect.isfunction(value) or (
+        inspect.isclass(value) and not getattr(value, "_is_protocol", False)
+    ):
+        yield from _fenced(_signature(name, value))
     yield from _described(_doc(value))
     if inspect.isclass(value):
         yield from _members(name, value)
@@ -321,7 +324,7 @@ def _members(owner: str, cls: type) -> Lines:
         yield f"### {owner}.{name}"
         yield ""
         if inspect.isfunction(plain):
-            yield from _fenced(f"{name}({_parameters(plain)}){_returns(plain)}")
+            yield from _fenced(_signature(name, plain) + _returns(plain))
         yield from _described(_doc(plain))
 
 
@@ -330,7 +333,16 @@ def _fenced(text: str) -> Lines:
     yield from ("```py", text, "```", "")
 
 
-def _parameters(value: Any) -> str:
+def _signature(name: str, value: Any) -> str:
+    """The call of a name, a parameter a line where it is long."""
+    parameters = _parameters(value)
+    line = f"{name}({', '.join(parameters)})"
+    if len(line) < 80:
+        return line
+    return "\n".join([f"{name}(", *(f"    {one}," for one in parameters), ")"])
+
+
+def _parameters(value: Any) -> list[str]:
     """The parameters without ``self``, annotated as they are in the source."""
     parts: list[str] = []
     keyword = False
@@ -343,7 +355,7 @@ def _parameters(value: Any) -> str:
         stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
         keyword = keyword or one.kind is one.VAR_POSITIONAL
         parts.append(f"{stars}{one.name}{_annotation(one.annotation)}{_default(one.default)}")
-    return ", ".join(parts)
+    return parts
 
 
 def _annotation(annotation: Any) -> str:
