@@ -200,7 +200,7 @@ def _unreadable(receipt: Receipt, error: ReadError, index: int) -> Said:
         kind="unreadable",
         stream=NOWHERE,
         when=UNTIMED,
-        digest=unreadable_digest(receipt.body, index),
+        digest=unreadable_digest(receipt.body, str(error), index),
         shape=unreadable(receipt.content_type),
         values=[str(error)],
     )

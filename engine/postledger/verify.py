@@ -127,7 +127,7 @@ def _says_what_was_recorded(stored: Stored) -> bool:
         return False
     if stored.shape.root is None:
         index = 0 if stored.body_of is None else stored.position - stored.body_of
-        return unreadable_digest(stored.body, index) == stored.digest
+        return unreadable_digest(stored.body, "".join(stored.values), index) == stored.digest
     said = stored.shape.postback(stored.values) if _fits(stored.shape, stored.values) else None
     return said is not None and said.digest() == stored.digest
 

@@ -178,6 +178,7 @@ _EDITS = {
     "body beside a template": ("UPDATE events SET body = x'00' WHERE position = 5", 5),
     "no body": ("UPDATE events SET body = NULL WHERE position = 9", 9),
     "unreadable body": ("UPDATE events SET body = x'ff' WHERE position = 14", 14),
+    "reason": ("UPDATE events SET fields = '[\"it was empty\"]' WHERE position = 14", 14),
     "flags": ("UPDATE events SET flags = flags | 64 WHERE position = 5", 5),
     "repeats": ("UPDATE events SET repeats = 4 WHERE position = 8", 8),
     "body_of": ("UPDATE events SET body_of = 3 WHERE position = 5", 5),

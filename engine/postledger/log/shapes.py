@@ -65,9 +65,11 @@ def unreadable(content_type: str | None) -> Shape:
     return Shape(content_type, None, repaired=False, template=None, fields=())
 
 
-def unreadable_digest(body: bytes, index: int) -> bytes:
-    """The identity of what can't be read: 16 bytes over the body, and the place in its bundle."""
-    return blake2b(body, digest_size=16, salt=index.to_bytes(8), person=b"unreadable").digest()
+def unreadable_digest(body: bytes, reason: str, index: int) -> bytes:
+    """The identity of what can't be read: 16 bytes over the reason, the body, the place in it."""
+    said = f"{len(reason)}:{reason}".encode("utf-8", "surrogatepass")
+    salt = index.to_bytes(8)
+    return blake2b(said + body, digest_size=16, salt=salt, person=b"unreadable").digest()
 
 
 def shape_of(
