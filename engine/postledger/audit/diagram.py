@@ -14,8 +14,7 @@ from postledger.audit.dossier import Exhibit
 from postledger.charts import Region, Statechart
 
 _BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
-_LETTER, _PADDING, _TIP = 7.8, 30, 3
-_MOST_BADGES = 5
+_LETTER, _PADDING, _TIP, _BADGE = 7.8, 30, 3, 22
 
 Point = tuple[float, float]
 
@@ -238,12 +237,12 @@ def _moved(middle: Point, steps: tuple[int, ...]) -> Badge:
 def _stayed(box: Box, visits: Sequence[Visit]) -> Iterator[Badge]:
     """The events that left the delivery in this state, along the lower edge of its box."""
     here = [v for v in visits if v.before == v.after == box.name]
-    for i, visit in enumerate(here[:_MOST_BADGES]):
-        text = str(visit.number)
-        if i == _MOST_BADGES - 1 and len(here) > _MOST_BADGES:
-            text = "…"
+    room = int((box.width - 28) // _BADGE) + 1
+    for i, visit in enumerate(here[:room]):
+        # The last place stands for all that find none.
+        text = "…" if i == room - 1 and len(here) > room else str(visit.number)
         kind = "refused" if visit.refused else "stayed"
-        yield Badge(box.x + 14 + i * 22, box.y + box.height, text, kind)
+        yield Badge(box.x + 14 + i * _BADGE, box.y + box.height, text, kind)
 
 
 def _described(region: Region, visits: Sequence[Visit]) -> str:

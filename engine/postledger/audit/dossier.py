@@ -12,7 +12,6 @@ from postledger import wire
 from postledger.audit.asked import CHART, Asked
 from postledger.audit.mask import DOT, mask, mask_in, tells
 from postledger.charts import Statechart
-from postledger.errors import ReadError
 from postledger.facts import Facts
 from postledger.findings import MEANINGS, named
 from postledger.log.chain import START
@@ -153,10 +152,8 @@ def _recipients(facts: Facts, log: Log, steps: Timeline) -> list[str]:
 
 def _others(facts: Facts, stored: Stored) -> list[str]:
     """All recipients that the members of the event's body name."""
-    try:
-        members = wire.read(stored.body, stored.content_type)
-    except ReadError:
-        return []
+    size = max(1, len(stored.body))
+    members = wire.read(stored.body, stored.content_type, wire.Limits(size, 200, size))
     return [
         member.fields[index][1]
         for member in members

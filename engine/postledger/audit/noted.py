@@ -140,21 +140,20 @@ def missing(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Missing
     )
     for shape, values, events, position in _kinds(log, facts, asked, join, scope.where):
         reading = facts.reading(shape, values)
-        for field in () if reading is None else reading.missing:
-            case = (_wire_name(facts, reading, field), (reading and reading.section) or "")
+        if reading is None:
+            continue
+        for field in reading.missing:
+            case = (_wire_name(facts, reading.vocabulary, field), reading.section or "")
             counted[case] += events
             first[case] = min(position, first.get(case, position))
     ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Missing(*case, events, first[case]) for case, events in ranked)
 
 
-def _wire_name(facts: Facts, reading: Reading | None, field: str) -> str:
+def _wire_name(facts: Facts, vocabulary: str | None, field: str) -> str:
     """The node as the provider calls it."""
-    assert reading is not None
-    for vocabulary in facts.definitions.vocabularies:
-        if vocabulary.name == reading.vocabulary:
-            return vocabulary.fields[field][0]
-    return field
+    by_name = {known.name: known for known in facts.definitions.vocabularies}
+    return by_name[vocabulary or ""].fields[field][0]
 
 
 def _kinds(

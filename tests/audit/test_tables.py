@@ -1,0 +1,143 @@
+"""Tables and words: how the figures are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postledger.audit import drawing, tables, words
+from postledger.audit.asked import Asked
+from postledger.audit.diagram import diagrams
+from postledger.audit.durations import BINS
+from postledger.audit.noted import Unread
+from postledger.audit.outcomes import Reason, Reasons
+from tests.audit.traffic import START, traffic
+from tests.conftest import ledger_of
+
+
+def test_rare_kinds_are_counted_together() -> None:
+    """Beyond the twenty most frequent kinds the events are counted, not listed."""
+    unknown = [Unread("unrecognised", f"N{n}", None, 1, n) for n in range(23)]
+    broken = [Unread("unreadable", None, f"why {n}", 2, n) for n in range(22)]
+    found = [*unknown, *broken]
+    assert tables.unrecognised(found).rows[-1] == ("All others (3)", "–", "3", "–")
+    assert tables.unreadable(found).rows[-1] == ("All others (2)", "4", "–")
+    assert {len(row) for row in tables.unrecognised(found).rows} == {4}
+    assert {len(row) for row in tables.unreadable(found).rows} == {3}
+
+
+def test_rare_reasons_are_counted_together() -> None:
+    """Likewise reasons, and a reason that was not given is told as such."""
+    found = Reasons(10, (Reason("failed", None, 7),), 3, 2)
+    assert tables.reasons(found, "Why").rows == (
+        ("no reason was given", "failed", "7", "70.0%"),
+        ("All other reasons (2)", "–", "3", "30.0%"),
+    )
+
+
+def test_rest_of_a_breakdown_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a table add up to all deliveries."""
+    from postledger.audit import outcomes
+
+    monkeypatch.setattr(outcomes, "MOST_GROUPS", 2)
+    with ledger_of(traffic(80, seed=2)) as ledger:
+        figures = ledger.audit().figures
+    assert figures is not None
+    found = figures.outcomes
+    table = tables.grouped(found, found.carriers, "Carriers", "SPID", figures.durations.by_carrier)
+    assert table.rows[-1][0].startswith("All others (")
+    assert table.rows[-1][-3:] == ("–", "–", "–")
+    assert sum(int(row[1]) for row in table.rows) == found.all.total
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(), "what was known at 2013-11-01 00:00:00 UTC"),
+        (Asked(as_of=1200), "what was known at position 1,200 of the log"),
+        (Asked(as_of=START), "what was known at 2013-11-01 00:00:00 UTC"),
+        (
+            Asked(occurred_by=START),
+            "what was known at 2013-11-01 00:00:00 UTC, had it happened by 2013-11-01 00:00:00 UTC"
+            " by the provider's clock",
+        ),
+    ],
+)
+def test_moment_is_told(asked: Asked, said: str) -> None:
+    """What the report knows is said in words."""
+    assert words.as_of(asked, START) == said
+
+
+def test_period_is_told() -> None:
+    """So is the period, open at either end."""
+    assert words.period(None, None) == "all deliveries"
+    assert words.period(START, None) == "deliveries that began from 2013-11-01 00:00:00 UTC"
+    assert words.period(None, START) == "deliveries that began until 2013-11-01 00:00:00 UTC"
+    later = START + timedelta(milliseconds=1500)
+    assert words.period(START, later) == (
+        "deliveries that began from 2013-11-01 00:00:00 UTC until 2013-11-01 00:00:01.500 UTC"
+    )
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**7))
+def test_share_never_hides_a_few(part: int, whole: int) -> None:
+    """Zero is written for none only, and all for all only."""
+    part = min(part, whole)
+    said = words.share(part, whole)
+    assert (said == "0.0%") is (part == 0)
+    assert (said == "100.0%") is (part == whole)
+
+
+@given(st.integers(0, 10**13))
+def test_span_is_near_what_it_says(micros: int) -> None:
+    """A duration in words is off by no more than its smaller unit."""
+    sizes = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+    parts = words.span(micros).split()
+    told = sum(float(n) * sizes[unit] for n, unit in zip(parts[::2], parts[1::2], strict=True))
+    smallest = min(sizes[unit] for unit in parts[1::2])
+    least = {86_400: 3_600, 3_600: 60, 60: 1}.get(max(sizes[u] for u in parts[1::2]), 0)
+    allowed = max(smallest if len(parts) > 2 else least, 0.06 * micros / 1e6 if micros < 6e7 else 0)
+    assert abs(told - micros / 1e6) <= allowed + 0.5
+
+
+@given(st.integers(0, 10**8))
+def test_percentile_stands_in_its_bin(micros: int) -> None:
+    """The line of a percentile stands over the column that holds it."""
+    blank = drawing._columns("", "", [[("any", 1, "")]] * (len(BINS) + 1), [], centred=False)
+    took = micros * 10_000
+    mark = drawing._place(blank, "", took, 0)
+    step = (blank.right - blank.left) / (len(BINS) + 1)
+    number = sum(bound * 1_000_000 <= took for bound in BINS)
+    assert blank.left + number * step - 0.1 <= mark.at <= blank.left + (number + 1) * step + 0.1
+
+
+def test_days_without_deliveries_have_room() -> None:
+    """The axis of days has no gaps; stray days years apart stand side by side."""
+    with ledger_of(traffic(2, seed=0, days=300)) as ledger:
+        figures = ledger.audit().figures
+    assert figures is not None
+    chart = drawing.days(figures.outcomes)
+    assert chart is not None
+    first, last = (block.x for block in (chart.blocks[0], chart.blocks[-1]))
+    assert last - first > 0.9 * (chart.right - chart.left)
+
+
+def test_many_events_at_a_state_are_cut_in_the_picture() -> None:
+    """The badges stay within the box; the last stands for those without room."""
+    moment = datetime(2013, 11, 5, tzinfo=UTC)
+    bodies = [
+        b"<POSTBACK><ORIGIN>SMS_MT</ORIGIN><CODE>N201</CODE><STATUS>Message Sent</STATUS>"
+        b"<TO>16503333058</TO><TRACKINGID>MANY</TRACKINGID><SPID>000%d</SPID></POSTBACK>" % n
+        for n in range(12)
+    ]
+    with ledger_of(bodies) as ledger:
+        dossier = ledger.audit(tracking_id="MANY", as_of=moment.replace(year=2100)).dossier
+    assert dossier is not None
+    delivery = diagrams(dossier.chart, dossier.exhibits)[0]
+    sent = next(box for box in delivery.boxes if box.name == "sent")
+    badges = [badge for badge in delivery.badges if badge.kind == "stayed"]
+    assert badges[-1].text == "…"
+    assert all(sent.x < badge.x < sent.x + sent.width for badge in badges)
