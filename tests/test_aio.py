@@ -200,6 +200,26 @@ def test_a_handler_may_be_a_coroutine_function(tmp_path: Path) -> None:
     assert told == [(1, "sent"), (2, "delivered"), (0, ""), (0, "")]
 
 
+def test_a_subscription_that_is_cancelled_at_its_beginning_does_not_go_on(tmp_path: Path) -> None:
+    """Nobody would have it in hand; its name can be subscribed again."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            with write_lock(tmp_path / "l.db") as other:
+                beginning = asyncio.ensure_future(ledger.subscribe("a", lambda _: None))
+                await asyncio.sleep(0.1)
+                beginning.cancel()
+                await asyncio.sleep(0.05)
+                other.rollback()
+                with pytest.raises(asyncio.CancelledError):
+                    await beginning
+            assert (await ledger.checkpoints())[0].name == "a"
+            subscription = await ledger.subscribe("a", lambda _: None)
+            assert subscription.running
+
+    asyncio.run(main())
+
+
 def test_waiting_for_a_subscription_has_an_end(tmp_path: Path) -> None:
     """A wait that is too short, or cancelled, leaves nothing behind."""
 
@@ -275,6 +295,28 @@ def test_cancelled_at_random_nothing_is_lost_or_half_written(tmp_path: Path) -> 
             assert done <= there <= set(keys)
             assert 0 < len(done) < len(keys)
             assert (await ledger.verify()).ok
+
+    asyncio.run(main())
+
+
+def test_closing_is_not_cancelled(tmp_path: Path) -> None:
+    """What was asked for before is done, and the file is closed, whoever is cancelled meanwhile."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            with write_lock(tmp_path / "l.db") as other:
+                writing = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+                await asyncio.sleep(0.05)
+                closing = asyncio.ensure_future(ledger.close())
+                await asyncio.sleep(0.05)
+                closing.cancel()
+                await asyncio.sleep(0.05)
+                assert not closing.done()
+                other.rollback()
+                with pytest.raises(asyncio.CancelledError):
+                    await closing
+            assert (await writing).event.position == 1
+        assert not any("postledger" in thread.name for thread in threading.enumerate())
 
     asyncio.run(main())
 

@@ -33,17 +33,18 @@ _TURN = 0.25
 _AHEAD = 100
 
 
-async def _settled(future: Future[T]) -> T:
+async def _settled(future: Future[T], *, revocable: bool = True) -> T:
     """The result of a call in a thread; cancelled, it was never begun or is finished.
 
     A call that has begun can't be stopped, so its end is waited for; the error it may have ended
-    with is the cause of the cancellation that is raised then.
+    with is the cause of the cancellation that is raised then. One that is not ``revocable`` is made
+    even so.
     """
     waiting = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError as cancelled:
-        if future.cancel():
+        if revocable and future.cancel():
             raise
         while not waiting.done():
             with suppress(asyncio.CancelledError):
@@ -228,7 +229,14 @@ class AsyncLedger:
         subscribe = partial(self._opened.subscribe, after=after, live=live, retry=retry)
         told = _in_loop(handler, asyncio.get_running_loop())
         with ThreadPoolExecutor(1, "postledger subscribe") as thread:
-            return AsyncSubscription(await _settled(thread.submit(subscribe, name, told)))
+            begun = thread.submit(subscribe, name, told)
+            try:
+                return AsyncSubscription(await _settled(begun))
+            except asyncio.CancelledError:
+                # Nobody has it in hand, so it must not go on.
+                if not begun.cancelled() and begun.exception() is None:
+                    await _settled(thread.submit(begun.result().stop), revocable=False)
+                raise
 
     async def close(self) -> None:
         """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
@@ -236,11 +244,15 @@ class AsyncLedger:
             return
         self._closed = True
         try:
-            if self._ledger is not None:
-                await _settled(self._writer.submit(self._ledger.close))
+            await _settled(self._writer.submit(self._end), revocable=False)
         finally:
             self._writer.shutdown(wait=False)
-            self._readers.shutdown(wait=False)
+
+    def _end(self) -> None:
+        # What is being read is read to its end: a connection in use can't be closed.
+        self._readers.shutdown()
+        if self._ledger is not None:
+            self._ledger.close()
 
     async def __aenter__(self) -> Self:
         def open_it() -> None:
