@@ -10,7 +10,7 @@ from postledger import Ledger
 from postledger.charts import load_chart
 from postledger.definitions import builtin, check, define, from_sources, load, sources
 from postledger.errors import DefinitionError, DefinitionsDiffer
-from postledger.vocabulary import load_vocabulary
+from postledger.vocabularies import load_vocabulary
 from tests.test_charts import GOOD as CHART
 from tests.test_vocabulary import GOOD as WORDS
 

@@ -16,7 +16,7 @@ from postledger import DefinitionError, Ledger
 from postledger.charts import load_chart
 from postledger.definitions import builtin
 from postledger.findings import MEANINGS, Finding, names
-from postledger.vocabulary import load_vocabulary
+from postledger.vocabularies import load_vocabulary
 from tests.console import commands, difference
 
 ROOT = Path(__file__).parent.parent
@@ -224,3 +224,30 @@ def test_picture_is_of_the_chart_that_ships() -> None:
     """The picture of the delivery chart says of which version it is: draw it anew for another."""
     version = builtin().charts["delivery"].version
     assert f"![The delivery chart, version {version}" in page("explanation/design.md")
+
+
+RUN = {"python", "console"}
+SHOWN = {"mermaid", "py", "pycon", "text"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_blocks_are_run_unless_there_is_nothing_to_run(path: Path) -> None:
+    """A block runs, or is a file, or is only shown; those of a shell install, or are generated."""
+    blocks = re.findall(r"^```([^\n`]+)\n(.*?)^```$", path.read_text("utf-8"), re.M | re.S)
+    for info, text in blocks:
+        if info in RUN | SHOWN or " file=" in info:
+            assert info != "console" or text.startswith("$ "), text
+        else:
+            assert info == "sh", info
+            assert path.name == "cli.md" or text.startswith("pip install "), text
+
+
+def test_examples_of_help_use_what_there_is() -> None:
+    """Every example of a command's help names a command that there is, and only options it has."""
+    there = dict(GENERATE["commands"]())
+    for path, command in there.items():
+        options = {option for p in command.params for option in p.opts}
+        examples = re.findall(rf"postledger {path} ([^|>&]*)", command.epilog or "")
+        assert examples, f"{path}: no example in its help"
+        for example in examples:
+            assert set(re.findall(r"--[a-z-]+", example)) <= options, example

@@ -15,7 +15,8 @@ from postledger.definitions import Effect, builtin
 from postledger.errors import DefinitionError
 from postledger.fold import Fact, Tally, advance
 from postledger.postback import Postback
-from postledger.vocabulary import Condition, Lexicon, Vocabulary, load_vocabulary
+from postledger.vocabularies import load_vocabulary
+from postledger.vocabulary import Condition, Lexicon, Vocabulary
 from tests.words import everything, readings
 
 BUILTIN = builtin()

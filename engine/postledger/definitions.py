@@ -7,6 +7,7 @@ alone, years later, whatever Postledger ships by then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import attrs
 
-from postledger.charts import Statechart, load_chart, read_toml
+from postledger.charts import Statechart, load_chart
 from postledger.errors import DefinitionError
 from postledger.faults import Faults
 from postledger.findings import Finding
-from postledger.vocabulary import Lexicon, Reading, Vocabulary, load_vocabulary
+from postledger.tomlfile import read_toml
+from postledger.vocabularies import load_vocabulary
+from postledger.vocabulary import Lexicon, Reading, Vocabulary
 
 APPLIED, NO_EFFECT, CONTRADICTS = "applied", "no_effect", "contradicts"
 
@@ -63,7 +66,7 @@ class Definitions:
         attrs.field(init=False, factory=dict, repr=False)
     )
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 over the hashes of all charts and vocabularies."""
         parts = sorted([c.hash for c in self.charts.values()] + [v.hash for v in self.vocabularies])

@@ -1,0 +1,196 @@
+"""The statechart: its parts, the machine that the ``transitions`` library makes of it, and its table.
+
+The library is the authority on what a trigger does: a chart is explored through it once and compiled
+to a table, by which everything is folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from transitions.extensions.factory import MachineFactory
+from transitions.extensions.nesting import HierarchicalMachine
+
+from postledger.findings import Finding
+
+_ROOT = "chart"
+_SEPARATOR = "__"
+
+
+@attrs.frozen
+class Trigger:
+    """One word that events say to a chart.
+
+    ``stage`` is its place in the fold order, ``after`` the stage that it presupposes (an outcome
+    presupposes a sending), ``refused`` the finding when no transition takes it.
+    """
+
+    name: str
+    stage: int
+    after: int | None
+    refused: Finding
+    means: str
+
+
+@attrs.frozen
+class Transition:
+    """One transition of a region; ``overrides`` marks one that contradicts what stood before."""
+
+    trigger: str
+    source: str
+    dest: str
+    overrides: bool
+
+
+@attrs.frozen
+class Region:
+    """One region: its states in the order of the file, the first of them entered at the start."""
+
+    name: str
+    initial: str
+    states: tuple[str, ...]
+    final: frozenset[str]
+    explained: frozenset[str]
+    transitions: tuple[Transition, ...]
+
+
+@attrs.frozen
+class Move:
+    """What a trigger does in one configuration.
+
+    ``after`` is the index of the configuration it leads to; ``refused`` says that a region which
+    knows the trigger has no transition for it from where it stands; ``overrides`` that a transition
+    was taken which contradicts what stood before.
+    """
+
+    after: int
+    refused: bool
+    overrides: bool
+
+
+Configuration = tuple[str, ...]
+"""The state of each region, in the order of the regions: ``("sent", "xhtml")``."""
+
+
+@attrs.frozen
+class Statechart:
+    """A checked and compiled chart.
+
+    ``table[trigger][i]`` is the move that ``trigger`` makes in ``configurations[i]``; configuration
+    0 is the initial one. ``hash`` is the SHA-256 of the chart's content, comments apart.
+    """
+
+    name: str
+    version: int
+    title: str
+    policy: str
+    hash: str
+    source: str = attrs.field(repr=False)
+    stages: tuple[str, ...]
+    triggers: Mapping[str, Trigger]
+    regions: tuple[Region, ...]
+    configurations: tuple[Configuration, ...] = attrs.field(repr=False)
+    table: Mapping[str, tuple[Move, ...]] = attrs.field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Name, version and the start of the hash: ``delivery 1 (3f2a9c01)``."""
+        return f"{self.name} {self.version} ({self.hash[:8]})"
+
+    def machine(self) -> HierarchicalMachine:
+        """A fresh machine of the ``transitions`` library, in the initial configuration."""
+        return _machine(self.regions, HierarchicalMachine)
+
+    def mermaid(self) -> str:
+        """The chart as a Mermaid state diagram, drawn by the ``transitions`` library."""
+        graph_machine = MachineFactory.get_predefined(graph=True, nested=True)
+        drawn = _machine(self.regions, graph_machine, graph_engine="mermaid", title=self.title)
+        return str(drawn.get_graph().draw(None)) + "\n"
+
+
+def _path(region: str, state: str) -> str:
+    return _SEPARATOR.join((_ROOT, region, state))
+
+
+def _machine(
+    regions: tuple[Region, ...], machine: Callable[..., Any], **options: Any
+) -> HierarchicalMachine:
+    """The regions in the vocabulary of the library, side by side under one parent."""
+
+    class Machine(machine):  # type: ignore[valid-type,misc]
+        state_cls = type("State", (machine.state_cls,), {"separator": _SEPARATOR})  # type: ignore[attr-defined]
+
+    parallel = [
+        {"name": region.name, "initial": region.initial, "children": list(region.states)}
+        for region in regions
+    ]
+    transitions = [
+        {
+            "trigger": transition.trigger,
+            "source": _path(region.name, transition.source),
+            "dest": _path(region.name, transition.dest),
+        }
+        for region in regions
+        for transition in region.transitions
+    ]
+    return Machine(
+        states=[{"name": _ROOT, "parallel": parallel}],
+        transitions=transitions,
+        initial=_ROOT,
+        auto_transitions=False,
+        ignore_invalid_triggers=True,
+        **options,
+    )
+
+
+def configuration_of(machine: HierarchicalMachine, regions: tuple[Region, ...]) -> Configuration:
+    """The configuration that a machine stands in, in the order of the regions."""
+    by_region = dict(path.split(_SEPARATOR)[1:] for path in _standing(machine))
+    return tuple(by_region[region.name] for region in regions)
+
+
+def _standing(machine: HierarchicalMachine) -> list[str]:
+    """The states that a machine stands in: the library lists them only where there are several."""
+    return machine.state if isinstance(machine.state, list) else [machine.state]
+
+
+def stand(
+    machine: HierarchicalMachine, regions: tuple[Region, ...], configuration: Configuration
+) -> None:
+    """Put a machine into a configuration."""
+    machine.set_state(
+        [_path(r.name, state) for r, state in zip(regions, configuration, strict=True)]
+    )
+
+
+def explore(
+    regions: tuple[Region, ...], triggers: Mapping[str, Trigger]
+) -> tuple[tuple[Configuration, ...], dict[str, tuple[Move, ...]]]:
+    """Every configuration that the machine can reach, and what every trigger does there."""
+    machine = _machine(regions, HierarchicalMachine)
+    index = {configuration_of(machine, regions): 0}
+    rows: dict[str, list[Move]] = {name: [] for name in triggers}
+    for before in (queue := list(index)):
+        for name, moves in rows.items():
+            stand(machine, regions, before)
+            # The library logs a warning for each trigger that no transition takes.
+            if name in machine.get_triggers(*_standing(machine)):
+                machine.trigger(name)
+            after = configuration_of(machine, regions)
+            if after not in index:
+                index[after] = len(index)
+                queue.append(after)
+            moves.append(_move(regions, name, before, index[after]))
+    return tuple(index), {name: tuple(moves) for name, moves in rows.items()}
+
+
+def _move(regions: tuple[Region, ...], trigger: str, before: Configuration, after: int) -> Move:
+    refused = overrides = False
+    for region, state in zip(regions, before, strict=True):
+        heard = [t for t in region.transitions if t.trigger == trigger]
+        taken = [t for t in heard if t.source == state]
+        refused = refused or bool(heard and not taken)
+        overrides = overrides or any(t.overrides for t in taken)
+    return Move(after, refused, overrides)

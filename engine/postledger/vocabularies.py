@@ -1,0 +1,304 @@
+"""Vocabularies: TOML to vocabularies, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from postledger.faults import Faults
+from postledger.postback import plain
+from postledger.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.vocabulary import Condition, Entry, Row, Vocabulary
+
+_KEYS = {
+    *("section", "root", "match", "chart", "key", "requires", "undated", "reason"),
+    *("means", "evidence"),
+}
+_VOCABULARY_KEYS = {
+    *("name", "version", "title", "roots", "inside", "marks", "match"),
+    *("fields", "timestamps", "postbacks"),
+}
+
+Fields = Mapping[str, tuple[str, ...]]
+"""Our names of the fields, and the plain names that each has on the wire."""
+
+
+def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
+    """Check a vocabulary from its TOML text.
+
+    ``where`` names the text in messages. Raises ``DefinitionError`` with all that is wrong: the
+    place, the fault, and what to write instead.
+    """
+    data = read_toml(source, where)
+    faults = Faults(where)
+    load = _Loader(faults)
+    faults.attempt(faults.only, data, _VOCABULARY_KEYS, "")
+    name = faults.attempt(load.name, data)
+    version = faults.attempt(version_number, data, faults)
+    roots = faults.attempt(load.texts, data.get("roots", []), "", "roots") or ()
+    fields = load.fields(data)
+    marks = load.marked(data, fields)
+    load = attrs.evolve(load, marks=marks)
+    timestamp, naive = faults.attempt(load.timestamps, data, fields) or ("", UTC)
+    common = faults.attempt(load.conditions, data.get("match", {}), "match", fields) or {}
+    entries = load.entries(data, fields, roots, common)
+    faults.settle()
+    assert name is not None
+    assert version is not None
+    return Vocabulary(
+        name=name,
+        version=version,
+        title=str(data.get("title", name)),
+        hash=content_hash(data),
+        where=where,
+        source=source,
+        fields={**fields, **marks},
+        timestamp=timestamp,
+        naive=naive,
+        entries=entries,
+    )
+
+
+@attrs.frozen
+class _Loader:
+    """Loads the parts of a vocabulary; each raises, or notes, what is wrong with its part.
+
+    ``marks`` are names that conditions may ask for and that nothing else may use.
+    """
+
+    faults: Faults
+    marks: Fields = attrs.field(factory=dict)
+
+    def name(self, data: Mapping[str, Any]) -> str:
+        name = data.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise self.faults("", f"name is {name!r}", "write a name of lower-case letters")
+        return name
+
+    def texts(self, value: Any, table: str, what: str) -> tuple[str, ...]:
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise self.faults(table, f"{what} is {value!r}", "write a text or a list of texts")
+        return tuple(listed)
+
+    def fields(self, data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """The names on the wire of each field."""
+        listed = data.get("fields")
+        if not isinstance(listed, dict) or not listed:
+            mend = 'write [fields] with our_name = "NAME ON THE WIRE"'
+            self.faults.note("fields", "missing", mend)
+            return {}
+        fields = self.wire_names(data, listed, "fields")
+        self.one_meaning(fields)
+        return fields
+
+    def marked(self, data: Mapping[str, Any], fields: Fields) -> dict[str, tuple[str, ...]]:
+        """The marks: names that tell something by being there, whatever they mean as a field."""
+        listed = data.get("marks", {})
+        if not isinstance(listed, dict) or listed.keys() & fields.keys():
+            mend = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
+            self.faults.note("marks", f"is {listed!r}", mend)
+            return {}
+        return self.wire_names(data, listed, "marks")
+
+    def wire_names(
+        self, data: Mapping[str, Any], listed: Mapping[str, Any], table: str
+    ) -> dict[str, tuple[str, ...]]:
+        """The plain names on the wire; one that may stand inside an element has its path too."""
+        inside = self.faults.attempt(self.texts, data.get("inside", []), "", "inside") or ()
+        prefixes = ("", *(f"{plain(container)}/" for container in inside))
+        names = {
+            ours: self.faults.attempt(self.texts, wire, table, ours) or ()
+            for ours, wire in listed.items()
+        }
+        return {
+            ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
+            for ours, wire in names.items()
+        }
+
+    def one_meaning(self, fields: Fields) -> None:
+        taken: dict[str, str] = {}
+        for ours, wire in fields.items():
+            for name in wire:
+                if name in taken:
+                    fault = f"{name!r} stands for {taken[name]!r} and for {ours!r}"
+                    self.faults.note("fields", fault, "give each name on the wire one meaning")
+                    break
+                taken[name] = ours
+
+    def timestamps(self, data: Mapping[str, Any], fields: Fields) -> tuple[str, tzinfo]:
+        row = data.get("timestamps", {})
+        if not isinstance(row, dict):
+            raise self.faults("timestamps", f"is {row!r}", 'write [timestamps] and field = "…"')
+        self.faults.only(row, {"field", "naive"}, "timestamps")
+        field = row.get("field", "timestamp")
+        if "field" in row and field not in fields:
+            raise self.faults("timestamps", f"field {field!r} is unknown", "name it in [fields]")
+        zone = row.get("naive", "UTC")
+        try:
+            return field, UTC if zone == "UTC" else ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+            mend = 'write a zone such as "UTC" or "America/New_York"'
+            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+
+    def entries(
+        self,
+        data: Mapping[str, Any],
+        fields: Fields,
+        roots: Sequence[str],
+        common: Mapping[str, Condition],
+    ) -> tuple[Entry, ...]:
+        """The entries; those that are right are held against each other."""
+        rows = data.get("postbacks")
+        if not isinstance(rows, list) or not rows:
+            self.faults.note("postbacks", "missing", "write [[postbacks]] tables")
+            return ()
+        entries = [
+            self.faults.attempt(self.entry, row, number, fields, roots, common)
+            for number, row in enumerate(rows, 1)
+        ]
+        good = tuple(entry for entry in entries if entry is not None)
+        self.disjoint(good)
+        return good
+
+    def entry(
+        self,
+        row: Any,
+        number: int,
+        fields: Fields,
+        roots: Sequence[str],
+        common: Mapping[str, Condition],
+    ) -> Entry:
+        section = str(row.get("section", "")) if isinstance(row, dict) else ""
+        place = f"postbacks[{number}]" + (f" ({section})" if section else "")
+        if not isinstance(row, dict):
+            raise self.faults(place, "no table", "write [[postbacks]] tables")
+        self.faults.only(row, _KEYS, place)
+        if "match" not in row and "root" not in row:
+            raise self.faults(place, "matches everything", "write match = { … } or root = …")
+        chart, key = self.home(row, place, fields)
+        roots = self.texts(row.get("root", list(roots)), place, "root")
+        match = self.conditions(row.get("match", {}), f"{place}.match", fields)
+        for name in match.keys() & common.keys():
+            mend = "leave it out here, or leave it out of the match that all share"
+            raise self.faults(f"{place}.match", f"{name!r} stands in the shared match too", mend)
+        match = {**common, **match}
+        means = self.rows(row, "means", place, fields, match)
+        if means and chart is None:
+            mend = 'write chart = "…" and key = "…"'
+            raise self.faults(place, "means without a chart", mend)
+        return Entry(
+            place=place,
+            section=section,
+            roots=frozenset(map(plain, roots)),
+            match=match,
+            chart=chart,
+            key=key,
+            requires=self.known(row.get("requires", []), place, "requires", fields),
+            undated=self.faults.flag(row, "undated", place),
+            reason=self.known(row.get("reason", _reason(fields)), place, "reason", fields),
+            means=means,
+            evidence=self.rows(row, "evidence", place, fields, match),
+        )
+
+    def home(
+        self, row: Mapping[str, Any], place: str, fields: Fields
+    ) -> tuple[str | None, str | None]:
+        """The chart and the key field, both or neither."""
+        chart, key = row.get("chart"), row.get("key")
+        if chart is None and key is None:
+            return None, None
+        if not isinstance(chart, str) or not isinstance(key, str):
+            mend = 'write both, chart = "…" and key = "…", or neither'
+            raise self.faults(place, "chart or key is missing", mend)
+        self.known([key], place, "key", fields)
+        return chart, key
+
+    def known(self, value: Any, place: str, what: str, fields: Fields) -> tuple[str, ...]:
+        names = self.texts(value, place, what)
+        for name in names:
+            if name not in fields:
+                mend = f"the fields are {', '.join(fields)}"
+                raise self.faults(place, f"{what} names the unknown field {name!r}", mend)
+        return names
+
+    def conditions(self, row: Any, place: str, fields: Fields) -> dict[str, Condition]:
+        if not isinstance(row, dict):
+            mend = 'write { field = "text" } or { field = true }'
+            raise self.faults(place, f"is {row!r}", mend)
+        names = {**fields, **self.marks}
+        self.known(list(row), place, "a condition", names)
+        return {name: self.condition(value, place, names[name]) for name, value in row.items()}
+
+    def condition(self, value: Any, place: str, names: tuple[str, ...]) -> Condition:
+        if isinstance(value, bool):
+            return Condition(names, frozenset({""}), other=value)
+        other = isinstance(value, dict)
+        if other and value.keys() != {"not"}:
+            raise self.faults(place, f"a condition is {value!r}", 'write { not = "text" }')
+        texts = self.texts(value["not"] if other else value, place, "a condition")
+        if not texts:
+            raise self.faults(place, "a condition lists no text", "list one, or leave it out")
+        return Condition(names, frozenset(texts), other)
+
+    def rows(
+        self,
+        entry: Mapping[str, Any],
+        what: str,
+        place: str,
+        fields: Fields,
+        match: Mapping[str, Condition],
+    ) -> tuple[Row, ...]:
+        listed = entry.get(what, [])
+        if not isinstance(listed, list) or (what == "means" and "means" not in entry):
+            raise self.faults(place, f"{what} is missing or no list", f"write {what} = [ … ]")
+        rows = tuple(
+            self.row(row, f"{place}.{what}[{number}]", fields, match)
+            for number, row in enumerate(listed, 1)
+        )
+        for first, second in _pairs(rows):
+            if not _exclude(rows[first].conditions, rows[second].conditions):
+                raise self.faults(
+                    f"{place}.{what}",
+                    f"rows {first + 1} and {second + 1} match the same postback",
+                    "add a condition in which they differ",
+                )
+        return rows
+
+    def row(self, row: Any, place: str, fields: Fields, match: Mapping[str, Condition]) -> Row:
+        if not isinstance(row, dict) or not isinstance(row.get("trigger"), str):
+            raise self.faults(place, "no trigger", 'write { status = "…", trigger = "…" }')
+        rest = {key: value for key, value in row.items() if key != "trigger"}
+        conditions = self.conditions(rest, place, fields)
+        if _exclude(conditions, match):
+            mend = "change its conditions or leave the row out"
+            raise self.faults(place, "no postback that the entry matches is like this", mend)
+        return Row(conditions, row["trigger"])
+
+    def disjoint(self, entries: Sequence[Entry]) -> None:
+        for first, second in _pairs(entries):
+            one, other = entries[first], entries[second]
+            apart = one.roots and other.roots and not one.roots & other.roots
+            if not apart and not _exclude(one.match, other.match):
+                self.faults.note(
+                    one.place,
+                    f"matches the same postbacks as {other.place}",
+                    "add a condition to match in which they differ",
+                )
+
+
+def _reason(fields: Fields) -> list[str]:
+    return ["status_details"] if "status_details" in fields else []
+
+
+def _pairs(rows: Sequence[object]) -> Iterator[tuple[int, int]]:
+    return ((i, j) for i in range(len(rows)) for j in range(i + 1, len(rows)))
+
+
+def _exclude(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bool:
+    """Whether no postback satisfies both sets of conditions."""
+    return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())
