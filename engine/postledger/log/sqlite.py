@@ -110,7 +110,11 @@ class Log:
         row = self._conn.execute(
             "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
         ).fetchone()
-        return (row[0], row[1]) if row else (0, START)
+        if row is None:
+            return 0, START
+        if not isinstance(row[1], bytes):
+            raise IntegrityError(f"position {row[0]}: the value of the chain is damaged")
+        return row[0], row[1]
 
     def append(self, entries: Iterable[Entry], head: Head) -> Head:
         """Append entries behind ``head``; gives the new head."""
