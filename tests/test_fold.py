@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from postledger import definitions
 from postledger.definitions import builtin
-from postledger.fold import UNDATED, Fact, Tally, advance, finish, fold
+from postledger.findings import Finding, names
+from postledger.fold import UNDATED, UNHEARD, Fact, Tally, advance, finish, fold
 from postledger.postback import Postback
 from tests import strategies
 from tests.conftest import ledger_of
@@ -129,3 +130,122 @@ def test_other_fields_are_another_event(fields: list[tuple[str, str]], data: st.
 
     same = meaning(fields) == meaning(others)
     assert (Postback("P", tuple(fields)).digest() == Postback("P", tuple(others)).digest()) is same
+
+
+def one(trigger: str, *, time: int = UNDATED, position: int = 1, received: int = 0, to: str | None = None,
+        handset: str | None = None, details: str | None = None) -> Fact:  # fmt: skip
+    """One fact that says a trigger and some texts."""
+    (fact,) = facts_of([(trigger, time)])
+    texts = [to, None, None, handset, None, details]
+    return fact._replace(
+        position=position, digest=bytes([position]), received_at=received, texts=texts
+    )
+
+
+def verdicts(*facts: Fact) -> list[str]:
+    """The verdicts on facts, in fold order."""
+    tally = Tally(DELIVERY)
+    return [advance(tally, fact).verdict for fact in sorted(facts)]
+
+
+def test_the_time_of_the_outcome_is_that_of_the_outcome_which_stands() -> None:
+    """Not of the one that was overridden, nor of one that was refused; none where it has none."""
+    failed, delivered = one("failed", time=5), one("delivered", time=7, position=2)
+    assert fold(DELIVERY, [failed]).outcome_at == 5
+    assert fold(DELIVERY, [failed, delivered]).outcome_at == 7
+    assert fold(DELIVERY, [delivered, one("expired", time=9, position=3)]).outcome_at == 7
+    assert fold(DELIVERY, [one("sending_failed")]).outcome_at == UNDATED
+    assert fold(DELIVERY, [one("sent_sms", time=3)]).outcome_at == UNDATED
+
+
+def test_what_arrives_behind_what_follows_it_is_late() -> None:
+    """Late is told by the positions alone, and not of events that came in order."""
+    late = names(Finding.LATE)
+    assert late[0] not in names(
+        fold(DELIVERY, [one("sent_sms"), one("delivered", position=2)]).findings
+    )
+    assert late[0] in names(
+        fold(DELIVERY, [one("sent_sms", position=2), one("delivered")]).findings
+    )
+    three = [one("created"), one("sent_sms", position=3), one("delivered", position=2)]
+    assert late[0] in names(fold(DELIVERY, three).findings)
+
+
+def test_the_first_event_takes_effect_and_the_same_again_has_none() -> None:
+    """What a chart starts at is no news, but that the delivery is known is."""
+    again = one("created", position=2, time=4)
+    assert verdicts(one("created", time=3), again) == ["applied", "no_effect"]
+    assert verdicts(one("sent_sms", time=3), one("sent_sms", time=4, position=2)) == [
+        "applied",
+        "no_effect",
+    ]
+
+
+def test_an_override_and_a_refusal_both_contradict() -> None:
+    """Whoever wins, the verdict on the later of two outcomes is that it contradicts."""
+    won = verdicts(one("failed", time=5), one("delivered", time=7, position=2))
+    lost = verdicts(one("delivered", time=5), one("failed", time=7, position=2))
+    assert won == lost == ["applied", "contradicts"]
+
+
+def test_an_event_that_took_effect_has_the_say_and_others_fill_in() -> None:
+    """Texts of an event without effect stand only where nobody said anything."""
+    sent = one("sent_sms", time=1, to="1650", handset="old")
+    taken = one("delivered", time=2, position=2, handset="new")
+    refused = one("failed", time=3, position=3, to="1651", handset="wrong")
+    assert fold(DELIVERY, [sent, taken]).texts == ["1650", None, None, "new", None]
+    assert fold(DELIVERY, [sent, taken, refused]).texts == ["1650", None, None, "new", None]
+    assert fold(DELIVERY, [one("delivered"), refused]).texts == ["1651", None, None, "wrong", None]
+
+
+def test_the_reason_is_of_the_event_that_entered_the_state_that_wants_one() -> None:
+    """A failure's details explain it; those of a delivery or of a refused failure explain nothing."""
+    failed = one("failed", time=2, details="no such number")
+    assert fold(DELIVERY, [failed]).reasons == ["no such number", None]
+    over = one("delivered", time=3, position=2, details="done")
+    assert fold(DELIVERY, [failed, over]).reasons == [None, None]
+    degraded = one("degraded", time=1, position=3, details="too big")
+    assert fold(DELIVERY, [degraded, failed]).reasons == ["no such number", "too big"]
+
+
+def test_several_findings_of_one_event_are_all_noted() -> None:
+    """A receipt before its sending, of another recipient, against the outcome: three findings."""
+    sent = one("sent_sms", time=9, to="1650")
+    delivered = one("delivered", time=1, position=2, to="1649")
+    failed = one("failed", time=2, position=3, to="1651")
+    noted = names(fold(DELIVERY, [sent, delivered, failed]).findings)
+    assert set(noted) == {"contradiction", "recipient_differs", "clock_disorder", "no_creation"}
+    tally = Tally(DELIVERY)
+    of_each = [names(advance(tally, fact).findings) for fact in (sent, delivered, failed)]
+    assert of_each == [
+        (),
+        ("recipient_differs", "clock_disorder"),
+        ("contradiction", "recipient_differs", "clock_disorder"),
+    ]
+
+
+def test_a_sending_without_a_time_is_disordered_with_nothing() -> None:
+    """Where the sending has no time, no receipt is before it."""
+    tally = fold(DELIVERY, [one("sent_sms"), one("delivered", time=1, position=2)])
+    assert names(tally.findings) == ("no_creation",)
+
+
+def test_the_first_reception_is_the_earliest_of_all_events() -> None:
+    """In whatever order of the fold it comes."""
+    facts = [one("sent_sms", received=5), one("delivered", position=2, received=3)]
+    facts.append(one("failed", position=3, received=9))
+    assert fold(DELIVERY, facts).first_received_at == 3
+
+
+def test_what_says_nothing_to_the_chart_is_counted_and_no_more() -> None:
+    """An unrecognised event is an event of the stream; a known one without trigger has no effect."""
+    silent = one("sent_sms")._replace(effect=None, stage=UNHEARD)
+    unknown = silent._replace(findings=int(Finding.UNRECOGNISED), position=9)
+    naive = silent._replace(findings=int(Finding.TIMESTAMP_NAIVE), position=8)
+    assert verdicts(unknown) == ["unrecognised"]
+    assert verdicts(silent) == verdicts(naive) == ["no_effect"]
+    tally = fold(DELIVERY, [unknown, one("delivered")])
+    assert (tally.events, tally.heard, tally.states[0]) == (2, 1, "delivered")
+    assert "late" not in names(tally.findings)
+    assert fold(DELIVERY, [unknown]).findings == int(Finding.UNRECOGNISED)
+    assert sorted([unknown, one("failed")])[-1] == unknown
