@@ -35,9 +35,11 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
         moment = datetime.fromisoformat(text)
         if match[1] is None:
             moment = moment.replace(tzinfo=naive)
-        return micros(moment), match[1] is None
+        at = micros(moment)
     except (ValueError, OverflowError):
         return None
+    # Hours before the year 1 or after 9999 in UTC: no datetime could tell of it.
+    return (at, match[1] is None) if _FIRST <= at <= _LAST else None
 
 
 def micros(moment: datetime) -> int:
@@ -50,6 +52,9 @@ def micros(moment: datetime) -> int:
 def moment(micros: int) -> datetime:
     """The aware UTC datetime of microseconds since 1970."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+_FIRST, _LAST = (micros(end.replace(tzinfo=UTC)) for end in (datetime.min, datetime.max))
 
 
 def iso(moment: datetime | None) -> str | None:
