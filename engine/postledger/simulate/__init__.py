@@ -4,7 +4,7 @@
 >>> truths = []
 >>> receipts = list(simulate(3, seed=1, disturbances=ALL, witness=lambda m: truths.append(m.truth)))
 >>> [truth.state for truth in truths]
-['sent', 'delivered', 'delivered']
+['delivered', 'failed', 'sent']
 """
 
 from __future__ import annotations
