@@ -106,13 +106,15 @@ def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
     moved = [_moved(middle, arrow.steps) for arrow, middle in drawn if arrow.steps]
     stayed = [badge for box in boxes.values() for badge in _stayed(box, visits)]
     first = boxes[region.initial]
-    bow = 0.0 if all(_column_apart(boxes, *pair) for pair in pairs) else 56.0
+    ends = [(boxes[source], boxes[dest]) for source, dest in pairs]
+    beside = 56.0 if any(one.x == other.x for one, other in ends) else 0.0
+    below = max((_depth(one, other) for one, other in ends if other.x < one.x), default=0.0)
     return Diagram(
         region=region.name,
         title=f"Region {region.name} of the statechart, with the path taken",
         description=_described(region, visits),
-        width=max(box.x + box.width for box in boxes.values()) + _MARGIN + bow,
-        height=max(box.y + box.height for box in boxes.values()) + _MARGIN,
+        width=max(box.x + box.width for box in boxes.values()) + _MARGIN + beside,
+        height=round(_floor(boxes.values()) + _MARGIN + below, 1),
         start=(first.x - 22, first.y + first.height / 2),
         boxes=tuple(boxes.values()),
         arrows=tuple(arrow for arrow, _ in drawn),
@@ -157,10 +159,6 @@ def _ways(onward: Mapping[str, Sequence[str]], way: tuple[str, ...]) -> Iterator
             yield from _ways(onward, (*way, state))
 
 
-def _column_apart(boxes: Mapping[str, Box], source: str, dest: str) -> bool:
-    return boxes[source].x < boxes[dest].x
-
-
 def _arrow(
     boxes: Mapping[str, Box], source: str, dest: str, steps: tuple[int, ...]
 ) -> tuple[Arrow, Point]:
@@ -171,8 +169,10 @@ def _arrow(
         path, middle = _past(one, other, between)
     elif other.x > one.x:
         path, middle = _across(one, other)
-    else:
+    elif other.x == one.x:
         path, middle = _around(one, other)
+    else:
+        path, middle = _back(one, other, _floor(boxes.values()))
     return Arrow(path, steps), middle
 
 
@@ -201,7 +201,7 @@ def _lane(wanted: float, between: Sequence[Box]) -> float:
 
 
 def _around(one: Box, other: Box) -> tuple[str, Point]:
-    """Within a column or back: bowing out on the right."""
+    """Within a column: bowing out on the right."""
     down = other.y > one.y
     start = (one.x + one.width, _centre(one) + (4 if down else -4))
     end = (other.x + other.width + _TIP, _centre(other) + (-6 if down else 6))
@@ -210,6 +210,26 @@ def _around(one: Box, other: Box) -> tuple[str, Point]:
     # A cubic curve's middle lies at three quarters of the way out.
     middle = _halfway(start, end)
     return _path(start, bow), (round(middle[0] + (out - middle[0]) * 0.75, 1), middle[1])
+
+
+def _back(one: Box, other: Box, floor: float) -> tuple[str, Point]:
+    """To a column before: below all boxes."""
+    start, end = ((box.x + box.width / 2, box.y + box.height) for box in (one, other))
+    end = (end[0], end[1] + _TIP)
+    lowest = floor + _depth(one, other)
+    # A cubic curve comes down to three quarters of the way to its bend.
+    bend = lowest + (lowest - (start[1] + end[1]) / 2) / 3
+    bow = f"C{start[0]:.1f} {bend:.1f} {end[0]:.1f} {bend:.1f} {end[0]:.1f} {end[1]:.1f}"
+    return _path(start, bow), (round((start[0] + end[0]) / 2, 1), round(lowest, 1))
+
+
+def _depth(one: Box, other: Box) -> float:
+    """How far below the boxes an arrow that leads back runs: the longer, the deeper."""
+    return 18 + (one.x - other.x) / 14
+
+
+def _floor(boxes: Iterable[Box]) -> float:
+    return max(box.y + box.height for box in boxes)
 
 
 def _path(start: Point, *pieces: str) -> str:
