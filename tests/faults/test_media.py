@@ -305,8 +305,8 @@ def test_an_opened_ledger_whose_file_is_made_read_only_says_so(tmp_path: Path) -
     with Ledger(tmp_path / "test.db") as ledger:
         ledger.record(traffic.body(0))
         ledger.query("SELECT 1")
-        ledger._own().log.db.execute("PRAGMA query_only=ON")
+        ledger._session.own().log.db.execute("PRAGMA query_only=ON")
         with pytest.raises(LedgerError, match="read-only; nothing was written"):
             ledger.record(traffic.body(1))
-        ledger._own().log.db.execute("PRAGMA query_only=OFF")
+        ledger._session.own().log.db.execute("PRAGMA query_only=OFF")
         assert ledger.record(traffic.body(1)).event.position == 2

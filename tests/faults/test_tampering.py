@@ -23,7 +23,7 @@ from postledger.cli import main
 from postledger.errors import IntegrityError
 from postledger.log.chain import START
 from postledger.log.schema import guards
-from postledger.log.sqlite import Log
+from postledger.log.sqlite import Log, Stored
 from postledger.verify import Anchor
 from tests.conftest import FIXTURES
 from tests.faults import traffic
@@ -119,7 +119,7 @@ def statements() -> Iterator[str]:
         )
     # A row in the way of another unique index than the primary key would be replaced as well.
     rest = ", ".join(COLUMNS["events"][1:])
-    yield f"REPLACE INTO events SELECT max(position) OVER () + 1, {rest} FROM events WHERE position = 1"
+    yield f"REPLACE INTO events SELECT 25, {rest} FROM events WHERE position = 1"
     yield "REPLACE INTO streams SELECT (SELECT max(id) + 1 FROM streams), chart, key FROM streams"
     yield "INSERT INTO events SELECT position + 100, " + rest + " FROM events WHERE position = 24"
 
@@ -292,16 +292,36 @@ def test_a_tail_written_anew_with_its_chain_is_found_by_an_anchor_only(
 def _forge(path: Path, position: int) -> None:
     """Set the receptions from a position on an hour back, and compute the chain anew."""
     with Ledger(path) as ledger:
-        log: Log = ledger._own().log
-        changed, previous = [], log.at(position - 1).chain if position > 1 else START
-        for stored in log.events(position - 1):
-            forged = attrs.evolve(stored, received_at=stored.received_at - 3_600_000_000)
-            previous = forged.link(previous)
-            changed.append((forged.received_at, previous, forged.position))
+        log: Log = ledger._session.own().log
+        forged = [
+            attrs.evolve(stored, received_at=stored.received_at - 3_600_000_000)
+            for stored in log.events(position - 1)
+        ]
+        previous = log.at(position - 1).chain if position > 1 else START
+    _write_anew(path, forged, previous)
+
+
+def _write_anew(path: Path, forged: list[Stored], previous: bytes) -> None:
+    """Put events in the place of those at their positions, with their chain, and fold the states."""
+    changed = []
+    for stored in forged:
+        previous = stored.link(previous)
+        changed.append((stored.received_at, previous, stored.position))
     with shell(path, guarded=False) as conn:
         conn.executemany("UPDATE events SET received_at = ?, chain = ? WHERE position = ?", changed)
     with Ledger(path) as ledger:
         ledger.rebuild()
+
+
+def test_an_event_taken_out_with_the_chain_computed_anew_leaves_a_gap(path: Path) -> None:
+    """Positions have no gaps, so that one that is missing was taken out."""
+    with Ledger(path) as ledger:
+        log: Log = ledger._session.own().log
+        rest, previous = list(log.events(20)), log.at(19).chain
+    with shell(path, guarded=False) as conn:
+        conn.execute("DELETE FROM events WHERE position = 20")
+    _write_anew(path, rest, previous)
+    assert problems(path) == ("position 20 is missing",)
 
 
 def test_a_log_cut_back_with_its_projection_is_found_by_an_anchor(path: Path) -> None:

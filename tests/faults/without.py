@@ -1,0 +1,334 @@
+"""Takes each protection away in turn, in a copy of the tree, and shows that a test fails without it.
+
+By hand: ``python -m tests.faults.without [WORD…]``; words choose the protections whose names hold them.
+A test that passes all the same is an error. The table is cited in ``docs/faults.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent.parent
+PARTS = ("engine", "statecharts", "fixtures", "tests", "pyproject.toml", "conftest.py")
+
+
+class Without(NamedTuple):
+    """A protection, the text that makes it, what is put in its place, and the tests that must fail."""
+
+    what: str
+    file: str
+    text: str
+    instead: str
+    tests: str
+
+
+_TAMPERING, _PROCESSES = "tests/faults/test_tampering.py", "tests/faults/test_processes.py"
+_KILL, _DAMAGE = "tests/faults/test_kill.py", "tests/faults/test_damage.py"
+_MEDIA, _FUZZ = "tests/faults/test_media.py", "tests/fuzz/test_record.py"
+_SCHEMA, _CONNECTION = "log/schema.py", "log/connection.py"
+
+PROTECTIONS = (
+    Without(
+        "guard against UPDATE",
+        _SCHEMA,
+        'for verb in ("UPDATE", "DELETE")',
+        'for verb in ("DELETE",)',
+        f"{_TAMPERING} -k plain_shell",
+    ),
+    Without(
+        "guard against DELETE",
+        _SCHEMA,
+        'for verb in ("UPDATE", "DELETE")',
+        'for verb in ("UPDATE",)',
+        f"{_TAMPERING} -k plain_shell",
+    ),
+    Without(
+        "guard against REPLACE",
+        _SCHEMA,
+        "WHEN {taken} BEGIN",
+        "WHEN 0 BEGIN",
+        f"{_TAMPERING} -k plain_shell",
+    ),
+    Without(
+        "guard against replacing by another unique index",
+        _SCHEMA,
+        "OR NEW.repeats IS NULL AND EXISTS (",
+        "OR 0 AND EXISTS (",
+        f"{_TAMPERING} -k plain_shell",
+    ),
+    Without(
+        "guards required at open",
+        _CONNECTION,
+        "            if guarded:",
+        "            if False:",
+        f"{_TAMPERING} -k guard_is_told",
+    ),
+    Without(
+        "verify opens without guards",
+        "cli/verify.py",
+        "guarded=False",
+        "guarded=True",
+        f"{_TAMPERING} -k lists_missing_guards",
+    ),
+    Without(
+        "foreign triggers told",
+        _SCHEMA,
+        "if table in _GUARDED and name not in wanted",
+        "if False",
+        f"{_TAMPERING} -k somebody_else",
+    ),
+    Without(
+        "altered views and indexes told",
+        "verify.py",
+        "    yield from check_schema(log.db)\n",
+        "",
+        f"{_TAMPERING} -k views_and_indexes",
+    ),
+    Without(
+        "hash chain compared",
+        "verify.py",
+        "if stored.link(previous) != stored.chain:",
+        "if False:",
+        f"{_TAMPERING} -k tampered_with",
+    ),
+    Without(
+        "identity of the fields compared",
+        "verify.py",
+        "if not _says_what_was_recorded(stored):",
+        "if False:",
+        f"{_TAMPERING} -k tampered_with",
+    ),
+    Without(
+        "number of the texts compared",
+        "verify.py",
+        "return len(values) == holes and",
+        "return",
+        f"{_TAMPERING} -k tampered_with",
+    ),
+    Without(
+        "positions without gaps",
+        "verify.py",
+        "if stored.position != expected:",
+        "if False:",
+        f"{_TAMPERING} -k leaves_a_gap",
+    ),
+    Without(
+        "anchor compared",
+        "verify.py",
+        "anchor.hash != stored.chain.hex()",
+        "False",
+        f"{_TAMPERING} -k written_anew",
+    ),
+    Without(
+        "end of the log compared with the anchor",
+        "verify.py",
+        "anchor.position >= expected",
+        "False",
+        f"{_TAMPERING} -k cut_back",
+    ),
+    Without(
+        "projection compared with the fold",
+        "verify.py",
+        "if found != row:",
+        "if False:",
+        f"{_TAMPERING} -k edited_projection",
+    ),
+    Without(
+        "projection folded again where it was taken away",
+        "ledger.py",
+        "if generation is None and Log(db).head()[0]:",
+        "if False:",
+        f"{_TAMPERING} -k edited_projection",
+    ),
+    Without(
+        "write lock from the start",
+        _CONNECTION,
+        '"BEGIN IMMEDIATE"',
+        '"BEGIN"',
+        f"{_PROCESSES} -k 10_000",
+    ),
+    Without(
+        "waiting for the lock",
+        _CONNECTION,
+        "timeout=timeout, check_same_thread",
+        "timeout=0, check_same_thread",
+        f"{_PROCESSES} -k 10_000",
+    ),
+    Without(
+        "tables made in one transaction",
+        _CONNECTION,
+        "    with immediate(db):\n        if not",
+        "    if True:\n        if not",
+        f"{_KILL} -k creation",
+    ),
+    Without(
+        "connections of ended threads closed",
+        "ledger.py",
+        "if not thread.is_alive():",
+        "if False:",
+        f"{_PROCESSES} -k come_and_go",
+    ),
+    Without(
+        "refused in a forked child",
+        "ledger.py",
+        "if os.getpid() != self._process:",
+        "if False:",
+        f"{_PROCESSES} -k forked",
+    ),
+    Without(
+        "acknowledged only when committed",
+        _CONNECTION,
+        'PRAGMA synchronous=FULL")',
+        'PRAGMA synchronous=OFF")',
+        f"{_MEDIA} -k synced",
+    ),
+    Without(
+        "acknowledged only when recorded",
+        "../../tests/faults/traffic.py",
+        "        position = ledger.record(body(number)).event.position\n        # In",
+        "        position = ledger.head()[0] + 1\n        # In",
+        f"{_KILL} -k acknowledged",
+    ),
+    Without(
+        "rebuild beside the live rows",
+        "replay.py",
+        "generation = begun or projections.begin(db, definitions, log.head()[0])\n",
+        "generation = begun or projections.begin(db, definitions, log.head()[0])\n"
+        "        projections.switch(db, generation)\n",
+        f"{_KILL} -k replay",
+    ),
+    Without(
+        "rebuild catches up before it switches",
+        "replay.py",
+        "        while generation.position < log.head()[0]:\n",
+        "        while False:\n",
+        f"{_KILL} -k replays_while",
+    ),
+    Without(
+        "what was interned in a failed transaction forgotten",
+        "session.py",
+        "                self._renew(reader.log.db)\n                raise",
+        "                raise",
+        f"{_MEDIA} -k now_and_then",
+    ),
+    Without(
+        "rolled back where the commit fails",
+        _CONNECTION,
+        'db.execute("COMMIT")\n        except BaseException:\n            if db.conn.in_transaction:',
+        'db.execute("COMMIT")\n        except BaseException:\n            if False:',
+        f"{_MEDIA} -k 'now_and_then or full_disk'",
+    ),
+    Without(
+        "errors of SQLite told in one line",
+        _CONNECTION,
+        "raise _meaning(path, error) from error",
+        "raise",
+        f"{_DAMAGE} {_MEDIA}",
+    ),
+    Without(
+        "damaged names told in one line",
+        _CONNECTION,
+        "except UnicodeDecodeError as error:",
+        "except ZeroDivisionError as error:",
+        f"{_DAMAGE} -k flipped",
+    ),
+    Without(
+        "damaged texts told with their position",
+        "log/sqlite.py",
+        "except (IntegrityError, *DAMAGE) as error:",
+        "except ZeroDivisionError as error:",
+        f"{_TAMPERING} -k tampered_with",
+    ),
+    Without(
+        "foreign databases refused",
+        _CONNECTION,
+        "if db.table_names() and not",
+        "if False and not",
+        f"{_DAMAGE} -k another_program",
+    ),
+    Without(
+        "newer formats refused",
+        _CONNECTION,
+        "if marks[1] > FORMAT:",
+        "if False:",
+        f"{_DAMAGE} -k newer_format",
+    ),
+    Without(
+        "unreadable bodies kept",
+        "intake.py",
+        "except ReadError as error:",
+        "except ZeroDivisionError as error:",
+        _FUZZ,
+    ),
+    Without(
+        "half characters refused",
+        "intake.py",
+        "except UnicodeEncodeError:",
+        "except ZeroDivisionError:",
+        _FUZZ,
+    ),
+    Without(
+        "bodies given back exactly",
+        "log/shapes.py",
+        'text[end : leaf.start(2)].replace("%", "%%")',
+        "text[end : leaf.start(2)]",
+        _FUZZ,
+    ),
+)
+
+
+def main(*words: str) -> None:
+    """Try the protections; exit 1 where a test did not fail."""
+    idle = []
+    for without in PROTECTIONS:
+        if not words or any(word in without.what for word in words):
+            said = attempt(without)
+            print(f"{without.what}: {said}", flush=True)
+            if not said.startswith("failed"):
+                idle.append(without.what)
+    if idle:
+        sys.exit("without these no test failed: " + "; ".join(idle))
+
+
+def attempt(without: Without) -> str:
+    """Run the tests without a protection: ``failed`` and which, or what went otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        for part in PARTS:
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, tree / part)
+        file = tree / "engine/postledger" / without.file
+        source_text = file.read_text()
+        if without.text not in source_text:
+            return f"NOT FOUND in {without.file}"
+        file.write_text(source_text.replace(without.text, without.instead))
+        failed = list(_failed(tree, without.tests))
+    return f"failed {', '.join(failed)}" if failed else "PASSED"
+
+
+def _failed(tree: Path, tests: str) -> Iterator[str]:
+    done = subprocess.run(
+        f"{sys.executable} -m pytest -q -p no:cacheprovider --tb=no --maxfail=3 {tests}",
+        shell=True,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": f"{tree}/engine:{tree}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED", "ERROR")):
+            yield line.split("::")[-1].split(" - ")[0]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
