@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Receipt
@@ -23,6 +23,7 @@ def intake() -> Intake:
     return Intake(DEFINITIONS, Limits())
 
 
+@settings(deadline=None)
 @given(st.lists(strategies.receipts(), max_size=12))
 def test_what_was_learned_changes_nothing(receipts: list[Receipt]) -> None:
     """Of any receipts in any order, each says the same to an intake that has seen others."""
@@ -58,6 +59,7 @@ rests = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, words, words, words, rests), max_size=8))
 def test_words_in_any_place_say_the_same(filled: list[tuple[str, ...]]) -> None:
     """One skeleton with words in all combinations says of each body what the plain way says."""

@@ -10,16 +10,16 @@ folded as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import attrs
 
 from postledger import projections
+from postledger.errors import IntegrityError
 from postledger.facts import EventRow, Facts, Mould
 from postledger.findings import Finding
 from postledger.fold import UNDATED, Fact, fold
-from postledger.log.sqlite import texts_of
+from postledger.log.sqlite import DAMAGE, texts_of
 from postledger.projections import COLUMNS, Row
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
@@ -54,9 +54,14 @@ class Course:
     heard: tuple[int, ...]
     recipients: tuple[Place, ...]
 
-    def row_of(self, stream_id: int, events: Sequence[EventRow], repeats: int) -> Row | None:
-        """The row of a stream; ``None`` where its recipients differ."""
-        values = [texts_of(event[6]) for event in events]
+    def row_of(
+        self,
+        stream_id: int,
+        events: Sequence[EventRow],
+        values: Sequence[Sequence[str]],
+        repeats: int,
+    ) -> Row | None:
+        """The row of a stream, whose events have these texts; ``None`` where recipients differ."""
         row = list(self.row)
         row[0] = stream_id
         for column, (at, value) in self.texts:
@@ -70,27 +75,12 @@ class Course:
         for event in events:
             findings |= event[7]
         arrived = [events[at][3] for at in self.heard]
-        if any(before > behind for before, behind in pairwise(arrived)):
+        if arrived != sorted(arrived):
             findings |= _LATE
         row[_FIRST_RECEIVED] = min([event[4] for event in events])
         row[_REPEATS] = repeats
         row[_FINDINGS] = findings
         return tuple(row)
-
-
-def key_of(chart: str, events: Sequence[EventRow]) -> Key:
-    """What makes streams run alike.
-
-    The chart, and of each event the shape and the rank of its time (``UNDATED`` without one).
-    """
-    key: list[Any] = [chart]
-    rank, last = -1, -UNDATED
-    for event in events:
-        occurred_at = event[1]
-        if occurred_at != last:
-            rank, last = rank + 1, occurred_at
-        key += (event[5], rank if occurred_at != UNDATED else UNDATED)
-    return tuple(key)
 
 
 class Courses:
@@ -106,16 +96,32 @@ class Courses:
         """The row of a stream by its course, where there is one that gives it."""
         if len(events) > _LONGEST:
             return None
-        key = key_of(chart, events)
         try:
-            course = self._known[key]
-        except KeyError:
-            course = self._learned(chart, events, key)
-        try:
-            return None if course is None else course.row_of(stream_id, events, repeats)
-        except (IndexError, TypeError):
-            # The row of an event was altered: the fold says which.
+            values = [texts_of(event[6]) for event in events]
+            key = self._key(chart, events, values)
+            try:
+                course = self._known[key]
+            except KeyError:
+                course = self._learned(chart, events, key)
+            return None if course is None else course.row_of(stream_id, events, values, repeats)
+        except (IntegrityError, AttributeError, *DAMAGE):
+            # An event was altered: the fold says which.
             return None
+
+    def _key(self, chart: str, events: Sequence[EventRow], values: Sequence[list[str]]) -> Key:
+        """What makes streams run alike.
+
+        The chart, and of each event its kind and the rank of its time (``UNDATED`` without one).
+        """
+        key: list[Any] = [chart]
+        kind_of = self._facts.kind_of
+        rank, last = -1, -UNDATED
+        for event, texts in zip(events, values, strict=True):
+            occurred_at = event[1]
+            if occurred_at != last:
+                rank, last = rank + 1, occurred_at
+            key += (kind_of(event[5], texts), rank if occurred_at != UNDATED else UNDATED)
+        return tuple(key)
 
     def _learned(self, chart: str, events: Sequence[EventRow], key: Key) -> Course | None:
         if len(self._known) >= _MOST:
@@ -135,11 +141,12 @@ class Courses:
         facts = self._facts.of_rows(chart, events)
         probes: list[Fact] = []
         for index, (fact, occurred_at) in enumerate(zip(facts, times, strict=True)):
-            mould = self._facts.closed_mould(events[index][5])
-            if mould is None or mould.effect is not fact.effect or not _probeable(mould):
+            values = texts_of(events[index][6])
+            mould = self._facts.mould_of(events[index][5], values)
+            if mould.effect is not fact.effect or not _probeable(mould):
                 return None
-            values = [_mark(index, n) for n in range(len(texts_of(events[index][6])))]
-            probes.append(mould.fact(occurred_at, bytes([index]), 0, 0, values, 0))
+            marks = [_mark(index, value) for value in range(len(values))]
+            probes.append(mould.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
         return _course(probes)
 
 

@@ -197,6 +197,9 @@ def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bou
 EventRow = tuple[int, int, bytes, int, int, int, str, int]
 """A distinct event: stream, occurred_at, digest, position, received_at, shape, fields, flags."""
 
+Kind = int | tuple[int | str | None, ...]
+"""A shape, with its words where texts that it leaves open decide over the meaning."""
+
 Stream = tuple[int, str, list[EventRow]]
 """A stream, its chart, and its distinct events in order of occurred_at and digest."""
 
@@ -226,9 +229,8 @@ class Facts:
         self._log = log
         self.definitions = definitions
         self.courses: dict[tuple[Any, ...], Any] = {}
-        self._moulds: dict[int, Mould] = {}
-        self._open: dict[int, tuple[tuple[int, frozenset[str]], ...]] = {}
-        self._open_moulds: dict[tuple[int, tuple[str | None, ...]], Mould] = {}
+        self._deciding: dict[int, tuple[tuple[int, frozenset[str]], ...]] = {}
+        self._moulds: dict[Kind, Mould] = {}
 
     def reading(self, shape: Shape | None, values: list[str]) -> Reading | None:
         """What an event of that shape and those texts means; ``None`` for an unreadable one."""
@@ -302,37 +304,36 @@ class Facts:
         """The facts of the events of one stream."""
         return _of_chart([self._fact(row) for row in events], chart)
 
-    def closed_mould(self, shape_id: int) -> Mould | None:
-        """The mould of a shape that was met, if it alone decides over the meaning."""
-        return self._moulds.get(shape_id)
+    def kind_of(self, shape_id: int, values: list[str]) -> Kind:
+        """What the meaning of an event hangs on: its shape, and its words where the shape is open."""
+        deciding = self._deciding.get(shape_id)
+        if deciding is None:
+            deciding = self._deciding[shape_id] = self._deciding_in(self._log.shape(shape_id))
+        if not deciding:
+            return shape_id
+        return (shape_id, *[values[at] if values[at] in texts else None for at, texts in deciding])
+
+    def mould_of(self, shape_id: int, values: list[str]) -> Mould:
+        """The mould of an event of that shape and those texts."""
+        kind = self.kind_of(shape_id, values)
+        mould = self._moulds.get(kind)
+        if mould is None:
+            shape = self._log.shape(shape_id)
+            reading = self.reading(shape, values)
+            assert reading is not None
+            mould = self._moulds[kind] = _mould(self.definitions, reading, shape)
+        return mould
 
     def _fact(self, row: EventRow) -> Fact:
         _, occurred_at, digest, position, received_at, shape_id, fields, flags = row
         try:
             values = json.loads(fields)
-            mould = self._moulds.get(shape_id) or self._mould_of(shape_id, values)
+            mould = self.mould_of(shape_id, values)
             return mould.fact(occurred_at, digest, position, received_at, values, flags)
         except (IntegrityError, AssertionError, *DAMAGE) as error:
             raise damaged(position, error) from error
 
-    def _mould_of(self, shape_id: int, values: list[str]) -> Mould:
-        """The mould of a shape and of the words that an event has where the shape is open."""
-        shape = self._log.shape(shape_id)
-        if shape_id not in self._open:
-            self._open[shape_id] = self._deciding(shape)
-        words = tuple(
-            values[at] if values[at] in texts else None for at, texts in self._open[shape_id]
-        )
-        mould = self._open_moulds.get((shape_id, words))
-        if mould is None:
-            reading = self.reading(shape, values)
-            assert reading is not None
-            mould = self._open_moulds[shape_id, words] = _mould(self.definitions, reading, shape)
-        if not words:
-            self._moulds[shape_id] = mould
-        return mould
-
-    def _deciding(self, shape: Shape) -> tuple[tuple[int, frozenset[str]], ...]:
+    def _deciding_in(self, shape: Shape) -> tuple[tuple[int, frozenset[str]], ...]:
         """The indexes of the values that decide over the meaning, and the texts asked of them."""
         words = self.definitions.lexicon.words
         paths = [plain(path) for path, text in shape.fields if text is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 
 class Finding(enum.IntFlag):
@@ -48,6 +49,7 @@ MEANINGS: dict[Finding, str] = {
 """What each finding means, in a sentence."""
 
 
+@lru_cache(maxsize=8192)
 def names(findings: int) -> tuple[str, ...]:
     """The public words of a set of findings, in their fixed order.
 

@@ -53,6 +53,7 @@ class Intake:
         self._limits = limits
         self._quick = QuickReader(limits)
         self._patterns: dict[tuple[Template, Words], Pattern | None] = {}
+        self._shapes: dict[Shape, Shape] = {}
         self._deciding: dict[Template, tuple[tuple[int, frozenset[str]], ...]] = {}
 
     def take(self, receipt: Receipt) -> list[Said]:
@@ -83,6 +84,10 @@ class Intake:
             return _unreadable(receipt, member, index)
         reading = self._lexicon.read(member)
         shape, values = shape_of(member, body, receipt.content_type, self._lexicon.words)
+        if len(self._shapes) >= _MOST_PATTERNS:
+            self._shapes.clear()
+        # One object for all equal shapes: to look it up again is to compare addresses.
+        shape = self._shapes.setdefault(shape, shape)
         when = occurrence(reading, member)
         return Said(_kind(reading), _stream(reading, member), when, member.digest(), shape, values)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import attrs
 
 
+@lru_cache(maxsize=4096)
 def plain(name: str) -> str:
     """The name without case, hyphens and underscores, in which all wire generations agree.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postledger import wire
@@ -86,6 +86,7 @@ def quick_read(reader: QuickReader, body: bytes, content_type: str | None) -> ob
     return None if found is None else found[0].postback(found[1])
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(HEADS),
     st.sampled_from(SKELETONS),
