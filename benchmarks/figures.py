@@ -118,7 +118,7 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
 
 def fold(ledger: Ledger) -> int:
     """The row of every delivery and content; gives the number of events."""
-    with ledger._read() as reader:
+    with ledger._session.read() as reader:
         return sum(count for _, count, _ in replay.rows_of(reader.log, reader.facts))
 
 
@@ -135,8 +135,8 @@ def plain_select(path: Path) -> int:
 
 def select_and_insert(path: Path, copy: Path) -> int:
     """Read what the fold reads and write the rows that it makes, ready made."""
-    with Ledger(path) as ledger, ledger._read() as reader:
-        live = ledger._live(reader.log.db)
+    with Ledger(path) as ledger, ledger._session.read() as reader:
+        live = ledger._session.live(reader.log.db)
         made = reader.log.db.conn.execute(f"SELECT * FROM {live.table}").fetchall()
     count = plain_select(path)
     db = sqlite3.connect(copy)

@@ -61,7 +61,7 @@ def grow(path: Path, events: int) -> Iterator[Stage]:
 def _one_delivery(ledger: Ledger, events: int) -> float:
     """The median time of the state of one delivery, at random, in microseconds."""
     rng = random.Random(events)
-    with ledger._read() as reader:
+    with ledger._session.read() as reader:
         newest = reader.log.db.execute("SELECT max(id) FROM streams").fetchone()[0]
         wanted = [rng.randint(1, newest) for _ in range(_ASKED)]
         sql = "SELECT key FROM streams WHERE id = ? AND chart = 'delivery'"

@@ -47,7 +47,8 @@ def test_the_names_are_those_of_the_ledger(tmp_path: Path) -> None:
     """Whatever a ledger has, its async form has, with the same parameters."""
     with Ledger(tmp_path / "l.db") as ledger:
         assert public(AsyncLedger) == {name for name in dir(ledger) if name[0] != "_"}
-    for name in sorted(public(Ledger) | {"__init__"}):
+    methods = {name for name in public(Ledger) if callable(getattr(Ledger, name))}
+    for name in sorted(methods | {"__init__"}):
         mine, its = (
             list(inspect.signature(getattr(k, name)).parameters) for k in (AsyncLedger, Ledger)
         )

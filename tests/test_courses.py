@@ -18,7 +18,7 @@ from tests.conftest import ledger_of
 
 def rows_both_ways(ledger: Ledger) -> list[tuple[object, object]]:
     """Of each stream the row by its course (where it takes one) and by the fold."""
-    with ledger._read() as reader:
+    with ledger._session.read() as reader:
         counts = dict(repeats(reader.log, 0, 2**63 - 1))
         courses = Courses(reader.facts)
         found = []
@@ -90,7 +90,7 @@ def test_an_altered_row_takes_no_course() -> None:
     form = "<POSTBACK>{}<TRACKINGID>a</TRACKINGID><TO>1</TO></POSTBACK>"
     with (
         ledger_of([Receipt(form.format(SAID.elements[0]).encode())]) as ledger,
-        ledger._read() as r,
+        ledger._session.read() as r,
     ):
         courses = Courses(r.facts)
         ((stream, chart, events),) = r.facts.rows(0)

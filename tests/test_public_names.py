@@ -23,8 +23,8 @@ NAMES = """
     StateChanged Step Subscription SubscriptionFailed Summary Timeline UnknownKey Verification
 """
 METHODS = """
-    audit checkpoints close content created deliveries delivery differences events follow head
-    project query rebuild record record_batches record_many subscribe timeline verify
+    audit checkpoints close content created definitions deliveries delivery differences events
+    follow head project query rebuild record record_batches record_many subscribe timeline verify
 """
 ALIASES = {"Timeline"}
 """Names of types that are put together; their documentation stands beside them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,7 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(ledger: Ledger) -> 
     with pytest.raises(KeyboardInterrupt):
         ledger.rebuild(progress=lambda n: calls.append(n) if not calls else stop(n))
     assert rows(ledger) == before
-    db = ledger._own().log.db
+    db = ledger._session.own().log.db
     begun = projections.building(db, projections.version_of(ledger.definitions))
     assert begun is not None
     assert begun.cursor == 2000
@@ -227,3 +228,38 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
             ledger.rebuild()
     assert ledger.delivery("a").state == "sent"
     assert ledger.record(delivered("a")).verdict == "applied"
+
+
+def test_threads_of_the_same_ledger_record_while_it_rebuilds(ledger: Ledger) -> None:
+    """A rebuild holds no lock between its chunks: in each of them another thread gets its turn."""
+    ledger.record_many(sent(f"m{number}") for number in range(5000))
+    recorded: list[str] = []
+
+    def record_beside(_: int) -> None:
+        # Called inside a chunk's transaction: the other thread waits for its end, not for ours.
+        thread = threading.Thread(
+            target=lambda: recorded.append(ledger.record(delivered(f"m{len(recorded)}")).verdict)
+        )
+        thread.start()
+        threads.append(thread)
+
+    threads: list[threading.Thread] = []
+    ledger.rebuild(progress=record_beside)
+    for thread in threads:
+        thread.join()
+    assert len(recorded) == len(threads) >= 3
+    assert ledger.verify().ok
+
+
+def test_rows_of_an_older_version_are_folded_again_when_it_is_opened(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger whose projection an older Postledger wrote is brought up to date by opening it."""
+    ledger.record_many([sent("a"), delivered("a")])
+    ledger.close()
+    monkeypatch.setattr(projections, "COLUMNS_VERSION", projections.COLUMNS_VERSION + 1)
+    with pytest.raises(IntegrityError, match="run replay"):
+        Ledger(ledger.path, readonly=True)
+    with Ledger(ledger.path) as again:
+        assert again.delivery("a").state == "delivered"
+        assert again.verify().ok

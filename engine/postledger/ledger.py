@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import attrs
-from sqlite_utils import Database
 
 from postledger import audit, changes, checkpoints, custom, projections, replay
 from postledger.audit import AuditReport
@@ -25,16 +22,11 @@ from postledger.compare import Difference, differences
 from postledger.custom import Projection
 from postledger.definitions import Definitions, builtin
 from postledger.errors import (
-    DefinitionsDiffer,
-    IntegrityError,
     LedgerError,
-    PostledgerError,
     UnknownKey,
 )
 from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
-from postledger.intake import Intake
-from postledger.log.connection import immediate, open_database, translated
-from postledger.log.sqlite import Log
+from postledger.log.connection import translated
 from postledger.model import (
     Content,
     Delivery,
@@ -46,10 +38,11 @@ from postledger.model import (
     Timeline,
     Verification,
 )
-from postledger.projections import Generation, Row
+from postledger.projections import Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
 from postledger.replay import Progress, Projected, project_rows
+from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of, verdict_at
 from postledger.times import iso
@@ -62,15 +55,6 @@ BATCH = 1_000
 _PAGE = 1_000
 _STATELESS = " (events of it are, but none that says its state)"
 _CREATED = "application/vnd.postledger.created+json"
-
-
-@attrs.frozen
-class Reader:
-    """What one thread reads and writes with; made anew when the definitions change."""
-
-    log: Log
-    facts: Facts
-    intake: Intake
 
 
 class Ledger:
@@ -105,26 +89,28 @@ class Ledger:
     ) -> None:
         self.path = Path(path)
         self.readonly = readonly
-        self._guarded = guarded
-        self._limits = limits or Limits()
-        self._timeout = timeout
-        self._writing = threading.RLock()
-        self._opening = threading.Lock()
-        self._process = os.getpid()
-        self._local = threading.local()
-        self._opened: list[tuple[threading.Thread, Database]] = []
-        self._closed = False
         self._bell = Bell()
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
         if charts or vocabularies:
             definitions = (definitions or builtin()).with_files(charts, vocabularies)
-        try:
-            with translated(self.path):
-                self.definitions = self._settle(self._open(), definitions)
-        except BaseException:
-            self.close()
-            raise
+        self._session = Session(
+            self.path,
+            definitions,
+            limits=limits or Limits(),
+            timeout=timeout,
+            readonly=readonly,
+            guarded=guarded,
+        )
+
+    @property
+    def definitions(self) -> Definitions:
+        """The charts and vocabularies that the ledger folds by.
+
+        >>> sorted(ledger.definitions.charts)
+        ['content', 'delivery', 'discovery']
+        """
+        return self._session.definitions
 
     # --- record: append, fold, projection rows and checkpoint in one transaction ---
 
@@ -145,7 +131,7 @@ class Ledger:
         >>> recorded.verdict, recorded.delivery.state
         ('repeated', 'delivered')
         """
-        with self._write() as recording:
+        with self._recording() as recording:
             appended = recording.add(Receipt(body, content_type, received_at))
             projected = self._project(recording)
         first, *others = [self._recorded(one, projected) for one in appended]
@@ -181,7 +167,7 @@ class Ledger:
         [2, 1]
         """
         for batch in batches(iter(receipts), size):
-            with self._write() as recording:
+            with self._recording() as recording:
                 appended = [(receipt, recording.add(receipt)) for receipt in batch]
                 self._project(recording)
             yield appended
@@ -210,29 +196,18 @@ class Ledger:
         return self.record(body, content_type=_CREATED, received_at=received_at)
 
     @contextmanager
-    def _write(self) -> Iterator[Recording]:
+    def _recording(self) -> Iterator[Recording]:
         """A write transaction, and what collects the entries in it."""
-        if self.readonly:
-            raise LedgerError(f"{self.path}: opened for reading only")
-        # Before the lock: in a forked child another thread may hold it for ever.
-        log = self._own().log
-        with self._writing, translated(self.path):
-            try:
-                with immediate(log.db):
-                    reader = self._own()
-                    recording = Recording(log, reader.facts, reader.intake, log.head())
-                    yield recording
-            except BaseException:
-                # What was interned in the transaction is gone with it.
-                self._renew(log.db)
-                raise
+        with self._session.write() as reader:
+            recording = Recording(reader.log, reader.facts, reader.intake, reader.log.head())
+            yield recording
         if recording.appended:
             self._bell.ring()
 
     def _project(self, recording: Recording) -> dict[int, Projected]:
         """Append, and bring the projection to the new head."""
-        reader = self._own()
-        generation = self._live(reader.log.db)
+        reader = self._session.own()
+        generation = self._session.live(reader.log.db)
         position, _ = recording.write()
         touched = list(recording.streams.values())
         projected = project_rows(reader.log, reader.facts, generation, touched)
@@ -243,7 +218,7 @@ class Ledger:
 
     def _recorded(self, appended: Appended, projected: dict[int, Projected]) -> Recorded:
         """The public value of what was just appended."""
-        reader = self._own()
+        reader = self._session.own()
         event = event_of(reader.log.at(appended.position), reader.facts)
         stream = projected.get(appended.entry.stream_id)
         if event.repeats is not None:
@@ -274,7 +249,7 @@ class Ledger:
         ('delivered', 'sent')
         """
         bounds = bounds_of(as_of, occurred_by)
-        with self._read() as reader:
+        with self._session.read() as reader:
             row = self._row(reader, ("delivery", tracking_id), bounds)
             return projections.delivery_of(tracking_id, row)
 
@@ -291,7 +266,7 @@ class Ledger:
         ('sample.mp3',)
         """
         bounds = bounds_of(as_of, occurred_by)
-        with self._read() as reader:
+        with self._session.read() as reader:
             row = self._row(reader, ("content", mms_id), bounds)
             steps = self._steps(reader, ("content", mms_id), bounds)
             return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
@@ -311,7 +286,7 @@ class Ledger:
         >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             return self._steps(reader, (chart, key), bounds_of(as_of, occurred_by))
 
     def deliveries(
@@ -336,8 +311,8 @@ class Ledger:
         with self._rows(bounds_of(as_of, occurred_by)) as table:
             while left is None or left > 0:
                 size = _PAGE if left is None else min(left, _PAGE)
-                with self._read() as reader:
-                    named = table or self._live(reader.log.db).table
+                with self._session.read() as reader:
+                    named = table or self._session.live(reader.log.db).table
                     page = query.page(reader.log.db, named, self.definitions, after, size)
                     found = [projections.delivery_of(key, row) for key, row in page]
                 yield from found
@@ -353,7 +328,7 @@ class Ledger:
         [2, 3, 4]
         """
         while True:
-            with self._read() as reader:
+            with self._session.read() as reader:
                 page = list(islice(reader.log.events(after), _PAGE))
                 events = [event_of(stored, reader.facts) for stored in page]
             yield from events
@@ -368,7 +343,7 @@ class Ledger:
         >>> ledger.verify(Anchor(position, digest)).ok
         True
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             position, chain = reader.log.head()
             return position, chain.hex()
 
@@ -380,7 +355,7 @@ class Ledger:
         >>> ledger.verify().problems
         ()
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             return verify(reader.log, self.definitions, anchor, progress)
 
     def audit(
@@ -405,7 +380,7 @@ class Ledger:
         True
         """
         asked = audit.Asked(since, until, as_of, occurred_by, unmask)
-        with self._read() as reader:
+        with self._session.read() as reader:
             made_by = reader.log, reader.facts
             ledger = self.path.name
             if tracking_id is not None:
@@ -415,7 +390,7 @@ class Ledger:
                 told = projections.delivery_of(tracking_id, row), steps
                 return audit.of_delivery(*made_by, told, asked, ledger, progress)
             with self._rows(asked.bounds) as table:
-                named = table or self._live(reader.log.db).table
+                named = table or self._session.live(reader.log.db).table
                 return audit.of_period(*made_by, named, asked, ledger, progress)
 
     def rebuild(
@@ -423,22 +398,17 @@ class Ledger:
     ) -> None:
         """Build the projection anew from the log, by ``definitions`` if given, and switch to it.
 
-        Other processes may go on recording. The old projection stays live until the new one is
-        whole; a rebuild that was interrupted goes on where it was.
+        Other threads and processes may go on recording. The old projection stays live until the new
+        one is whole; a rebuild that was interrupted goes on where it was.
 
         >>> ledger.rebuild()
         >>> ledger.verify().ok
         True
         """
-        if self.readonly:
-            raise LedgerError(f"{self.path}: opened for reading only")
-        with self._writing, translated(self.path):
-            log = self._own().log
-            replay.rebuild(log.db, log, definitions or self.definitions, progress)
-            self.definitions = definitions or self.definitions
-            # What users derive from the states is of other states now.
-            for projection in self._custom.values():
-                self.project(projection)
+        self._session.rebuild(definitions or self.definitions, progress)
+        # What users derive from the states is of other states now.
+        for projection in self._custom.values():
+            self.project(projection)
         self._bell.ring()
 
     def differences(
@@ -451,7 +421,7 @@ class Ledger:
         >>> list(ledger.differences(ledger.definitions))
         []
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             new = Facts(reader.log, definitions)
             yield from differences(reader.log, reader.facts, new, progress)
 
@@ -462,7 +432,7 @@ class Ledger:
             rows = replay.rows_of(log, reader.facts, found - 1, found, bounds)
             row = next((row for _, _, row in rows), None)
         elif found is not None:
-            sql = f"SELECT * FROM {self._live(log.db).table} WHERE stream_id = ?"
+            sql = f"SELECT * FROM {self._session.live(log.db).table} WHERE stream_id = ?"
             row = log.db.conn.execute(sql, (found,)).fetchone()
         if row is None:
             is_known = "is known" if bounds == EVERYTHING else "was known then"
@@ -483,7 +453,7 @@ class Ledger:
         if bounds == EVERYTHING:
             yield None
             return
-        with self._read() as reader:
+        with self._session.read() as reader:
             folded = replay.rows_of(reader.log, reader.facts, bounds=bounds)
             rows = (row for _, _, row in folded if row is not None)
             made = projections.scratch(reader.log.db, rows)
@@ -492,28 +462,6 @@ class Ledger:
             yield table
         finally:
             made.__exit__(None, None, None)
-
-    @contextmanager
-    def _read(self) -> Iterator[Reader]:
-        """A read transaction: all that is read in it is of one moment."""
-        with translated(self.path):
-            reader = self._own()
-            if reader.log.db.conn.in_transaction:
-                yield reader
-                return
-            reader.log.db.execute("BEGIN")
-            try:
-                yield reader
-            except (PostledgerError, sqlite3.Error):
-                raise
-            except Exception as error:
-                # A value of a damaged file may be anything; where it is sound, this is a mistake.
-                if wrong := verify(reader.log, self.definitions).problems:
-                    raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
-                raise
-            finally:
-                # A read transaction may have filled a scratch table.
-                reader.log.db.conn.commit()
 
     # --- follow: what changed, in order of position ---
 
@@ -557,7 +505,7 @@ class Ledger:
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
-        with self._write() as recording:
+        with self._recording() as recording:
             db = recording.log.db
             if checkpoints.load(db, SUBSCRIPTION, name) is None:
                 checkpoints.begin(db, SUBSCRIPTION, name, after)
@@ -589,12 +537,11 @@ class Ledger:
         >>> ledger.query("SELECT kind FROM kinds ORDER BY kind")
         [{'kind': 'postback'}, ...]
         """
-        if self.readonly:
-            raise LedgerError(f"{self.path}: opened for reading only")
+        self._session.require_writable()
         with translated(self.path):
-            reader = self._own()
-            self._live(reader.log.db)
-            custom.settle(reader.log, reader.facts, projection, self._writing)
+            reader = self._session.own()
+            self._session.live(reader.log.db)
+            custom.settle(reader.log, reader.facts, projection, self._session.writing)
         # Replaced and not changed: another thread may be going through it in a write.
         self._custom = {**self._custom, projection.name: projection}
 
@@ -606,7 +553,7 @@ class Ledger:
         projection kinds 0
         subscription webhooks 0
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             return checkpoints.all_of(reader.log.db)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -618,7 +565,7 @@ class Ledger:
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
-        with self._read() as reader:
+        with self._session.read() as reader:
             db = reader.log.db
             db.execute("PRAGMA query_only=ON")
             try:
@@ -629,22 +576,22 @@ class Ledger:
                 db.execute("PRAGMA query_only=OFF")
 
     def _page(self, after: int) -> Page:
-        with self._read() as reader:
-            self._live(reader.log.db)
+        with self._session.read() as reader:
+            self._session.live(reader.log.db)
             return changes.page_of(reader.log, reader.facts, after)
 
     def _place(self, name: str) -> Place:
         """What the subscription of that name reads from and keeps its checkpoint in."""
 
         def load() -> Checkpoint:
-            with self._read() as reader:
+            with self._session.read() as reader:
                 there = checkpoints.load(reader.log.db, SUBSCRIPTION, name)
             if there is None:
                 raise LedgerError(f"subscription {name!r} is not kept in {self.path}")
             return there
 
         def move(checkpoint: Checkpoint, position: int, problem: str | None) -> Checkpoint:
-            with self._write() as recording:
+            with self._recording() as recording:
                 return checkpoints.move(recording.log.db, checkpoint, position, problem)
 
         return Place(self._bell, self._page, load, move, lambda: self.head()[0])
@@ -660,10 +607,7 @@ class Ledger:
         self._bell.close()
         for subscription in self._subscriptions.values():
             subscription.stop()
-        self._closed = True
-        for _, db in self._opened:
-            db.close()
-        self._opened.clear()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -675,82 +619,6 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _open(self) -> Database:
-        db = open_database(
-            self.path, timeout=self._timeout, readonly=self.readonly, guarded=self._guarded
-        )
-        with self._opening:
-            # Servers that make a thread for each request must not use up all file descriptors.
-            for thread, left in self._opened:
-                if not thread.is_alive():
-                    left.close()
-            self._opened = [one for one in self._opened if one[0].is_alive()]
-            self._opened.append((threading.current_thread(), db))
-        return db
-
-    def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:
-        """The definitions that the ledger folds by; a new ledger adopts those that are wanted."""
-        generation = projections.live(db)
-        if generation is None and Log(db).head()[0]:
-            generation = self._refold(db, wanted)
-        if generation is None:
-            if self.readonly:
-                raise LedgerError(f"{self.path}: nothing was ever recorded")
-            with immediate(db):
-                # Another process may have been quicker.
-                generation = projections.live(db)
-                if generation is None:
-                    begun = projections.begin(db, wanted or builtin(), 0)
-                    generation = projections.move(db, begun, 0, None)
-                    projections.switch(db, generation)
-        kept = projections.kept_definitions(db, generation)
-        if wanted is not None and wanted.hash != kept.hash:
-            raise DefinitionsDiffer(
-                f"{self.path}: folded by {kept.label}, asked for {wanted.label};"
-                " open it without, then rebuild by the others to adopt them"
-            )
-        return kept
-
-    def _refold(self, db: Database, wanted: Definitions | None) -> Generation:
-        """A new projection in place of one that was taken away: the log says all that it said."""
-        if self.readonly:
-            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
-        definitions = wanted or projections.adopted_last(db) or builtin()
-        return replay.rebuild(db, Log(db), definitions)
-
-    def _live(self, db: Database) -> Generation:
-        """The live generation, which must be one by the definitions that this ledger holds."""
-        generation = projections.live(db)
-        if generation is None:
-            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
-        if generation.version != projections.version_of(self.definitions):
-            raise DefinitionsDiffer(
-                f"{self.path}: another process has rebuilt it by other definitions; open it again"
-            )
-        return generation
-
-    def _own(self) -> Reader:
-        """The connection of this thread, opened at its first use."""
-        if self._closed:
-            raise LedgerError(f"{self.path}: the ledger is closed")
-        if os.getpid() != self._process:
-            # A connection that two processes share would damage the file.
-            raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
-        reader: Reader | None = getattr(self._local, "reader", None)
-        if reader is None:
-            with translated(self.path):
-                reader = self._renew(self._open())
-        elif reader.facts.definitions is not self.definitions:
-            reader = self._renew(reader.log.db)
-        return reader
-
-    def _renew(self, db: Database) -> Reader:
-        """What this thread works with, with nothing interned yet."""
-        log = Log(db)
-        intake = Intake(self.definitions, self._limits)
-        reader = self._local.reader = Reader(log, Facts(log, self.definitions), intake)
-        return reader
 
 
 def _receipt(given: Receipt | bytes) -> Receipt:

@@ -122,11 +122,20 @@ def project_rows(
 def rebuild(
     db: Database, log: Log, definitions: Definitions, progress: Progress = lambda _: None
 ) -> Generation:
-    """Build the projection by ``definitions`` and make it the live one.
+    """Build the projection by ``definitions`` and make it the live one: ``build``, ``finish``.
 
-    The live one stays untouched until then. Events that ``definitions`` place elsewhere are read
-    again, which appends to the log, in the transaction that switches. Raises ``IntegrityError``,
-    with the positions and the reason, where the log can't be folded.
+    Raises ``IntegrityError``, with the positions and the reason, where the log can't be folded.
+    """
+    built = build(db, log, definitions, progress)
+    return finish(db, log, definitions, built, progress)
+
+
+def build(
+    db: Database, log: Log, definitions: Definitions, progress: Progress = lambda _: None
+) -> Generation:
+    """Build a generation beside the live one, or go on with one that was begun.
+
+    Each chunk is a transaction of its own, between which others may write.
     """
     facts = Facts(log, definitions)
     with immediate(db):
@@ -138,6 +147,21 @@ def rebuild(
     while log.head()[0] - generation.position > CHUNK:
         with immediate(db):
             generation = _catch_up(db, log, facts, generation, progress)
+    return generation
+
+
+def finish(
+    db: Database,
+    log: Log,
+    definitions: Definitions,
+    generation: Generation,
+    progress: Progress = lambda _: None,
+) -> Generation:
+    """Catch up with the rest and make a built generation the live one, in one transaction.
+
+    Events that ``definitions`` place elsewhere are read again there, which appends to the log.
+    """
+    facts = Facts(log, definitions)
     with immediate(db):
         _reread(db, log, facts)
         while generation.position < log.head()[0]:
@@ -153,7 +177,7 @@ def _reread(db: Database, log: Log, facts: Facts) -> None:
         old = Facts(log, projections.kept_definitions(db, live))
         for found in moved(log, old, facts).values():
             for one in found:
-                stream_id, _ = log.stream_id(one.entry.stream)
+                (stream_id,), _ = log.stream_ids([one.entry.stream])
                 log.append([one.entry._replace(stream_id=stream_id)], log.head())
 
 

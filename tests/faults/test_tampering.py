@@ -415,6 +415,7 @@ def test_verify_tells_which_views_and_indexes_are_not_as_they_were_made(
         "INSERT INTO {table} SELECT 4711, state, route, reason, route_reason, recipient, mms_id, spid,"
         " handset, aggregator_id, created_at, sent_at, outcome_at, first_received_at, events, repeats,"
         " findings FROM {table} WHERE stream_id = 1",
+        "UPDATE projections SET version = '0:0'",
         "UPDATE projections SET position = position - 1",
         "UPDATE projections SET position = position + 1",
         "DELETE FROM projections",
@@ -439,3 +440,14 @@ def test_an_edited_projection_is_told_by_verify_and_mended_by_replay(
     assert problems(path) == ()
     with Ledger(path) as ledger:
         assert [delivery.to_dict() for delivery in ledger.deliveries()] == whole
+
+
+def test_a_projection_that_was_taken_away_is_not_taken_for_an_empty_one(path: Path) -> None:
+    """Who opens the ledger next finds every state, made anew by the definitions of before."""
+    with Ledger(path) as ledger:
+        whole = [delivery.to_dict() for delivery in ledger.deliveries()]
+    with shell(path) as conn:
+        conn.execute("DELETE FROM projections")
+    with Ledger(path) as ledger:
+        assert [delivery.to_dict() for delivery in ledger.deliveries()] == whole
+        assert ledger.verify().ok

@@ -1,0 +1,218 @@
+"""The session: one ledger's file, as the threads of one process use it.
+
+Each thread has a connection of its own, opened at its first use. All of them fold by the same
+definitions, those that the live projection was made by.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+from sqlite_utils import Database
+
+from postledger import projections, replay
+from postledger.definitions import Definitions, builtin
+from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, PostledgerError
+from postledger.facts import Facts
+from postledger.intake import Intake
+from postledger.log.connection import immediate, open_database, translated
+from postledger.log.sqlite import Log
+from postledger.projections import Generation
+from postledger.verify import verify
+from postledger.wire import Limits
+
+
+@attrs.frozen
+class Reader:
+    """What one thread reads and writes with; made anew when the definitions change."""
+
+    log: Log
+    facts: Facts
+    intake: Intake
+
+
+class Session:
+    """The connections to one file; see ``Ledger`` for the parameters and the errors."""
+
+    def __init__(
+        self,
+        path: Path,
+        definitions: Definitions | None,
+        *,
+        limits: Limits,
+        timeout: float,
+        readonly: bool,
+        guarded: bool,
+    ) -> None:
+        self.path = path
+        self.readonly = readonly
+        self.writing = threading.RLock()
+        self._limits = limits
+        self._timeout = timeout
+        self._guarded = guarded
+        self._process = os.getpid()
+        self._local = threading.local()
+        self._opening = threading.Lock()
+        self._opened: list[tuple[threading.Thread, Database]] = []
+        self._closed = False
+        try:
+            with translated(path):
+                self.definitions = self._settle(self._open(), definitions)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """A read transaction: all that is read in it is of one moment."""
+        with translated(self.path):
+            reader = self.own()
+            if reader.log.db.conn.in_transaction:
+                yield reader
+                return
+            reader.log.db.execute("BEGIN")
+            try:
+                yield reader
+            except (PostledgerError, sqlite3.Error):
+                raise
+            except Exception as error:
+                # A value of a damaged file may be anything; where it is sound, this is a mistake.
+                if wrong := verify(reader.log, self.definitions).problems:
+                    raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
+                raise
+            finally:
+                # A read transaction may have filled a scratch table.
+                reader.log.db.conn.commit()
+
+    @contextmanager
+    def write(self) -> Iterator[Reader]:
+        """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
+        self.require_writable()
+        # Before the lock: in a forked child another thread may hold it for ever.
+        reader = self.own()
+        with self.writing, translated(self.path):
+            # Another thread may have adopted other definitions while this one waited.
+            reader = self.own()
+            try:
+                with immediate(reader.log.db):
+                    yield reader
+            except BaseException:
+                # What was interned in the transaction is gone with it.
+                self._renew(reader.log.db)
+                raise
+
+    def require_writable(self) -> None:
+        """Raise ``LedgerError`` where the ledger was opened for reading only."""
+        if self.readonly:
+            raise LedgerError(f"{self.path}: opened for reading only")
+
+    def live(self, db: Database) -> Generation:
+        """The live generation, which must be one by the definitions that this session holds."""
+        generation = projections.live(db)
+        if generation is None:
+            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
+        if generation.version != projections.version_of(self.definitions):
+            raise DefinitionsDiffer(
+                f"{self.path}: another process has rebuilt it by other definitions; open it again"
+            )
+        return generation
+
+    def own(self) -> Reader:
+        """The connection of this thread, opened at its first use."""
+        if self._closed:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        if os.getpid() != self._process:
+            # A connection that two processes share would damage the file.
+            raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
+        reader: Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            with translated(self.path):
+                reader = self._renew(self._open())
+        elif reader.facts.definitions is not self.definitions:
+            reader = self._renew(reader.log.db)
+        return reader
+
+    def rebuild(self, definitions: Definitions, progress: replay.Progress) -> None:
+        """Build the projection by ``definitions``, and switch to it and them.
+
+        Threads of this process record in between, but for the moment of switching.
+        """
+        self.require_writable()
+        with translated(self.path):
+            log = self.own().log
+            built = replay.build(log.db, log, definitions, progress)
+            with self.writing:
+                replay.finish(log.db, log, definitions, built, progress)
+                self.definitions = definitions
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        for _, db in self._opened:
+            db.close()
+        self._opened.clear()
+
+    def _open(self) -> Database:
+        db = open_database(
+            self.path, timeout=self._timeout, readonly=self.readonly, guarded=self._guarded
+        )
+        with self._opening:
+            # Servers that make a thread for each request must not use up all file descriptors.
+            for thread, left in self._opened:
+                if not thread.is_alive():
+                    left.close()
+            self._opened = [one for one in self._opened if one[0].is_alive()]
+            self._opened.append((threading.current_thread(), db))
+        return db
+
+    def _renew(self, db: Database) -> Reader:
+        """What this thread works with, with nothing interned yet."""
+        log = Log(db)
+        intake = Intake(self.definitions, self._limits)
+        reader = self._local.reader = Reader(log, Facts(log, self.definitions), intake)
+        return reader
+
+    # --- which definitions ---
+
+    def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:
+        """The definitions that the ledger folds by; a new ledger adopts those that are wanted."""
+        generation = self._settled(db, wanted)
+        kept = projections.kept_definitions(db, generation)
+        if wanted is not None and wanted.hash != kept.hash:
+            raise DefinitionsDiffer(
+                f"{self.path}: folded by {kept.label}, asked for {wanted.label};"
+                " open it without, then rebuild by the others to adopt them"
+            )
+        if generation.version != projections.version_of(kept):
+            # The definitions are the same, but an older Postledger wrote the rows.
+            self._refold(db, kept)
+        return kept
+
+    def _settled(self, db: Database, wanted: Definitions | None) -> Generation:
+        """The live generation, begun in a new ledger, made anew where it was taken away."""
+        generation = projections.live(db)
+        if generation is None and Log(db).head()[0]:
+            return self._refold(db, wanted or projections.adopted_last(db) or builtin())
+        if generation is None and self.readonly:
+            raise LedgerError(f"{self.path}: nothing was ever recorded")
+        if generation is None:
+            with immediate(db):
+                # Another process may have been quicker.
+                generation = projections.live(db)
+                if generation is None:
+                    begun = projections.begin(db, wanted or builtin(), 0)
+                    generation = projections.move(db, begun, 0, None)
+                    projections.switch(db, generation)
+        return generation
+
+    def _refold(self, db: Database, definitions: Definitions) -> Generation:
+        """A projection in place of one that can't be read: the log says all that it said."""
+        if self.readonly:
+            raise IntegrityError(f"{self.path}: the projection can't be read; run replay")
+        return replay.rebuild(db, Log(db), definitions)
