@@ -15,6 +15,7 @@ from postledger import Ledger, Receipt, facts, projections, replay
 
 BATCH = 1000
 ROUNDS = 3
+ONE_BY_ONE = 2000
 
 _ONE = "record, one by one"
 _BULK = "bulk ingest, XML to projection"
@@ -23,10 +24,10 @@ _REBUILD = "rebuild, projection written"
 
 
 def of_speed(folder: Path, events: int) -> Iterator[Figure]:
-    """All rates and sizes, on a ledger of so many events (and a tenth of them one by one)."""
+    """All rates and sizes, on a ledger of so many events (and some of them one by one)."""
     told = list(islice(receipts(), events))
     parsed = [nodes_of(receipt.body) for receipt in told]
-    yield from _one_by_one(folder, told[: events // 10], parsed[: events // 10])
+    yield from _one_by_one(folder, told[:ONE_BY_ONE], parsed[:ONE_BY_ONE])
     yield from _bulk(folder, told, parsed)
     yield from _folds(folder, events)
     yield from _disk(folder, events)

@@ -9,16 +9,10 @@ from collections.abc import Callable, Mapping
 from postledger import Ledger
 
 
-def _export(ledger: Ledger) -> None:
-    for _ in ledger.events():
-        pass
-
-
 ACTIONS: Mapping[str, Callable[[Ledger], object]] = {
     "replay": Ledger.rebuild,
     "verify": Ledger.verify,
-    "export": _export,
-    **({"audit": lambda ledger: ledger.audit()} if hasattr(Ledger, "audit") else {}),
+    "audit": Ledger.audit,
 }
 """What is measured, by its name."""
 
