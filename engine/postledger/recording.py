@@ -99,14 +99,13 @@ class Recording:
 
     def _placed(self) -> list[int]:
         """The streams of what was taken; their events so far are read, of all of them together."""
-        placed = [(self.log.stream_id(taken.said.stream), taken) for taken in self._taken]
-        made = {stream_id for (stream_id, is_new), _ in placed if is_new}
-        known = {stream_id for (stream_id, _), _ in placed} - made - {0}
+        placed, made = self.log.stream_ids(taken.said.stream for taken in self._taken)
+        known = set(placed) - made - {0}
         self.streams = {stream[0]: stream for stream in self.facts.rows_of(sorted(known))}
-        for (stream_id, _), taken in placed:
+        for stream_id, taken in zip(placed, self._taken, strict=True):
             if stream_id and stream_id not in self.streams:
                 self.streams[stream_id] = (stream_id, taken.said.stream[0], [])
-        return [stream_id for (stream_id, _), _ in placed]
+        return placed
 
     def _touch(self, entry: Entry, position: int) -> None:
         """Put a distinct event among those of its stream."""

@@ -33,11 +33,18 @@ Progress = Callable[[int], None]
 
 
 def rows_of(
-    log: Log, facts: Facts, after: int = 0, until: int = 2**63 - 1, bounds: Bounds = EVERYTHING
+    log: Log,
+    facts: Facts,
+    after: int = 0,
+    until: int = 2**63 - 1,
+    bounds: Bounds = EVERYTHING,
+    *,
+    plainly: bool = False,
 ) -> Iterator[tuple[int, int, Row | None]]:
     """The rows of all streams behind ``after``, in order: stream, number of events, row.
 
-    Raises ``IntegrityError`` with the stream and its positions where the fold fails.
+    ``plainly`` folds each stream by itself, whatever others run alike. Raises ``IntegrityError``
+    with the stream and its positions where the fold fails.
     """
     counted = iter(repeats(log, after, until, bounds))
     repeated = next(counted, None)
