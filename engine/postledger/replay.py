@@ -48,7 +48,7 @@ def rows_of(
     """
     counted = iter(repeats(log, after, until, bounds))
     repeated = next(counted, None)
-    courses = Courses(facts)
+    courses = None if plainly else Courses(facts)
     for stream_id, chart, events in facts.rows(after, until, bounds):
         while repeated is not None and repeated[0] < stream_id:
             repeated = next(counted, None)
@@ -58,7 +58,7 @@ def rows_of(
 
 
 def _row(
-    courses: Courses,
+    courses: Courses | None,
     facts: Facts,
     stream_id: int,
     chart: str,
@@ -66,7 +66,7 @@ def _row(
     repeats: int,
 ) -> Row | None:
     """The row of one stream: by its course where others run alike, or else folded."""
-    alike = courses.row_of(stream_id, chart, events, repeats)
+    alike = courses and courses.row_of(stream_id, chart, events, repeats)
     return alike or row(stream_id, facts.of_rows(chart, events), repeats)
 
 
