@@ -87,7 +87,9 @@ def _dated(time: int | None) -> int | None:
 
 
 def delivery_of(key: str, row: Row) -> Delivery:
-    """The public value of a row."""
+    """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
+    if not all(text is None or isinstance(text, str) for text in row[1:10]):
+        raise IntegrityError(f"the row of {key!r} is damaged; run replay")
     return Delivery(
         tracking_id=key,
         state=row[1],

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from postledger import Ledger, LedgerBusy, LedgerError, NotALedger, PostledgerError
 from postledger.cli import main
-from postledger.log.schema import FORMAT
+from postledger.log.schema import FORMAT, guards
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import states
@@ -99,6 +99,55 @@ def test_a_flipped_byte_anywhere_is_found_or_harmless(path: Path, made: Path) ->
             found += 1
             check_commands(path)
     assert found > FLIPS // 4
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("events", "received_at", b"\x00"),
+        ("events", "occurred_at", b"\x00"),
+        ("events", "received_at", 2**62),
+        ("events", "flags", "many"),
+        ("events", "digest", 7),
+        ("events", "chain", None),
+        ("events", "body", 7),
+        ("events", "fields", 7.5),
+        ("shapes", "fields", b"\x00"),
+        ("shapes", "template", 7),
+        ("streams", "chart", 7.5),
+        ("states_1", "state", b"\x00"),
+        ("states_1", "findings", "none"),
+        ("states_1", "created_at", b"\x00"),
+        ("states_1", "first_received_at", 2**62),
+    ],
+)
+def test_a_value_of_no_possible_type_is_told_in_one_line(
+    path: Path, table: str, column: str, value: object
+) -> None:
+    """Damaged records may hold anything: numbers for texts, bytes for times, times out of reach."""
+    with closing(sqlite3.connect(path)) as conn, conn:
+        (sql,) = conn.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        for name in guards():
+            conn.execute(f"DROP TRIGGER {name}")
+    plain = sql
+    for word in ("STRICT", " NOT NULL", " TEXT", " BLOB"):
+        plain = plain.replace(word, "")
+    _declare(path, table, plain)
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("PRAGMA ignore_check_constraints=ON")
+        conn.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", (value,))
+    _declare(path, table, sql)
+    with closing(sqlite3.connect(path)) as conn, conn:
+        for guard in guards().values():
+            conn.execute(guard)
+    assert check_commands(path)[0] == 1
+
+
+def _declare(path: Path, table: str, sql: str) -> None:
+    """Say otherwise what a table holds, and leave what it holds as it is."""
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("PRAGMA writable_schema=ON")
+        conn.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (sql, table))
 
 
 def test_a_block_of_garbage_in_every_page_is_found(path: Path, made: Path) -> None:
