@@ -108,6 +108,7 @@ def test_an_adopted_chart_is_folded_by_from_then_on(
 NEW = """
 name = "newcomer"
 version = 1
+roots = [""]
 [fields]
 tracking_id = "Id"
 status = "What"
