@@ -225,8 +225,10 @@ def test_several_findings_of_one_event_are_all_noted() -> None:
 
 
 def test_a_sending_without_a_time_is_disordered_with_nothing() -> None:
-    """Where the sending has no time, no receipt is before it."""
+    """Where the sending has no time, no receipt is before it; nor is one of the same moment."""
     tally = fold(DELIVERY, [one("sent_sms"), one("delivered", time=1, position=2)])
+    assert names(tally.findings) == ("no_creation",)
+    tally = fold(DELIVERY, [one("sent_sms", time=1), one("delivered", time=1, position=2)])
     assert names(tally.findings) == ("no_creation",)
 
 
