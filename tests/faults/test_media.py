@@ -223,6 +223,34 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path) -> N
     )
 
 
+_READ_ONLY = """
+mkdir -p "$1" && mount -t tmpfs -o size=6m none "$1" || exit 3
+cp "$2" "$1/test.db" && mount -o remount,ro "$1" || exit 3
+shift 2
+exec "$@"
+"""
+
+
+@mounted
+@pytest.mark.parametrize("words", [["verify"], ["show", "TU1T3"], ["deliveries"], ["ingest", "-"]])
+def test_a_ledger_on_a_read_only_medium_is_read(tmp_path: Path, words: list[str]) -> None:
+    """An auditor reads it where it lies; to record into it is refused in one line."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 12))
+    there = tmp_path / "medium"
+    inside = ("unshare", "-rm", "sh", "-c", _READ_ONLY, "sh", str(there), str(path))
+    command, *rest = words
+    process = traffic.postledger(command, there / "test.db", *rest, prefix=inside)
+    code, out, err = traffic.finish(process)
+    if command == "ingest":
+        assert (code, out) == (1, "")
+        assert traffic.one_line(err)
+    else:
+        assert (code, err) == (0, "")
+        assert out
+
+
 def test_a_file_that_may_not_grow_refuses_and_goes_on(tmp_path: Path) -> None:
     """The same by a limit on the size of files, which needs no rights."""
     path = tmp_path / "test.db"

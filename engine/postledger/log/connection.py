@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -42,9 +43,20 @@ def open_database(
 
 def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
     mode = "ro" if readonly else "rwc"
+    if readonly and _at_rest(path):
+        # To read a write-ahead log SQLite has to make files beside it, which is not possible here.
+        mode += "&immutable=1"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     # Each thread has a connection of its own; only closing happens from another.
     return sqlite3.connect(uri, uri=True, timeout=timeout, check_same_thread=False)
+
+
+def _at_rest(path: Path) -> bool:
+    """Whether nobody can write to the file: it lies on a read-only medium, and is whole by itself."""
+    if not hasattr(os, "statvfs") or not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return False
+    ahead = path.with_name(f"{path.name}-wal")
+    return not ahead.exists() or ahead.stat().st_size == 0
 
 
 def _make(db: Database, path: Path, timeout: float) -> None:
