@@ -111,6 +111,36 @@ def test_names_are_unique() -> None:
         define([chart], [words, words])
 
 
+def test_clash(folder: Path) -> None:
+    """Two vocabularies that know the same postbacks are refused: all of those would be unrecognised."""
+    copy = WORDS.replace('name = "parcels"', 'name = "packets"')
+    (folder / "copy.toml").write_text(copy)
+    clash = (
+        "postbacks[1] (Posted): matches the same postbacks as {}: postbacks[1] (Posted); add a"
+        " condition in which they differ, or give the vocabulary the name of the other to take its"
+        " place"
+    )
+    one, other = folder / "copy.toml", folder / "words.toml"
+    assert check([folder])[0] == f"{one}: {clash.format(other)}"
+    with pytest.raises(DefinitionError, match="matches the same postbacks"):
+        load([folder])
+    one.write_text(copy.replace('"P1"', '"P7"').replace('{ not = "P7" }', '"P8"'))
+    other.write_text(WORDS.replace('{ not = "P1" }', '"P2"'))
+    assert check([folder]) == []
+
+
+def test_clash_with_what_ships(tmp_path: Path) -> None:
+    """A changed copy of what ships takes its place by its name, and clashes under another."""
+    shipped = next(v for v in builtin().vocabularies if v.name == "skycore")
+    path = tmp_path / "mine.toml"
+    path.write_text(shipped.source.replace("version = 1", "version = 2", 1))
+    assert check([path]) == []
+    path.write_text(shipped.source.replace('name = "skycore"', 'name = "mine"', 1))
+    assert len(check([path])) == len(shipped.entries)
+    with pytest.raises(DefinitionError, match="give the vocabulary the name of the other"):
+        builtin().with_files(vocabularies=[path])
+
+
 def test_check(folder: Path) -> None:
     """Checking tells every fault of every file, each with its path, and raises nothing."""
     assert check([folder]) == []

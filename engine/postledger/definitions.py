@@ -7,10 +7,11 @@ alone, years later, whatever Postledger ships by then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import combinations
 from pathlib import Path
 
 import attrs
@@ -20,7 +21,7 @@ from postledger.errors import DefinitionError
 from postledger.faults import Faults
 from postledger.findings import Finding
 from postledger.tomlfile import read_toml
-from postledger.vocabularies import load_vocabulary
+from postledger.vocabularies import clashes, load_vocabulary
 from postledger.vocabulary import Lexicon, Reading, Vocabulary
 
 APPLIED, NO_EFFECT, CONTRADICTS = "applied", "no_effect", "contradicts"
@@ -122,6 +123,7 @@ def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> 
         *_named_twice("chart", [chart.name for chart in charts]),
         *_named_twice("vocabulary", [v.name for v in lexicon.vocabularies]),
         *(fault for v in lexicon.vocabularies for fault in _unfit(v, by_name)),
+        *_clashing(lexicon.vocabularies),
     ]
     if faults:
         raise DefinitionError(*faults)
@@ -171,14 +173,17 @@ def check(paths: Iterable[str | Path]) -> list[str]:
     found = faults.attempt(_toml_files, paths) or []
     loaded = [one for path in found if (one := faults.attempt(_checked, path)) is not None]
     charts = {one.name: one for one in loaded if isinstance(one, Statechart)}
-    known = {**builtin().charts, **charts}
+    shipped = builtin()
+    known = {**shipped.charts, **charts}
     lines = [line for error in faults.found for line in error.faults]
     for kind in (Statechart, Vocabulary):
         named = [one.name for one in loaded if isinstance(one, kind)]
         lines += _named_twice("chart" if kind is Statechart else "vocabulary", named)
     # Where a chart could not be loaded, that a vocabulary misses its triggers would only be noise.
     if not faults.found:
-        lines += [line for v in loaded if isinstance(v, Vocabulary) for line in _unfit(v, known)]
+        words = {one.name: one for one in loaded if isinstance(one, Vocabulary)}
+        lines += [line for v in words.values() for line in _unfit(v, known)]
+        lines += _clashing((words | {v.name: v for v in shipped.vocabularies} | words).values())
     return lines
 
 
@@ -222,6 +227,17 @@ def _named_twice(kind: str, names: list[str]) -> list[str]:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+
+
+def _clashing(vocabularies: Iterable[Vocabulary]) -> list[str]:
+    """Where two of the vocabularies know the same postbacks."""
+    pairs = combinations(vocabularies, 2)
+    return [line for one, other in pairs if one.name != other.name for line in _clashes(one, other)]
+
+
+@lru_cache(maxsize=256)
+def _clashes(one: Vocabulary, other: Vocabulary) -> tuple[str, ...]:
+    return tuple(clashes(one, other))
 
 
 def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
+from functools import lru_cache
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +35,12 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
     ``where`` names the text in messages. Raises ``DefinitionError`` with all that is wrong: the
     place, the fault, and what to write instead.
     """
+    return _loaded(source, where)
+
+
+# A ledger's vocabularies are loaded each time it is opened.
+@lru_cache(maxsize=64)
+def _loaded(source: str, where: str) -> Vocabulary:
     data = read_toml(source, where)
     faults = Faults(where)
     load = _Loader(faults)
@@ -302,3 +310,46 @@ def _pairs(rows: Sequence[object]) -> Iterator[tuple[int, int]]:
 def _exclude(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bool:
     """Whether no postback satisfies both sets of conditions."""
     return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())
+
+
+# --- beside other vocabularies ---
+
+
+def clashes(one: Vocabulary, other: Vocabulary) -> Iterator[str]:
+    """Where two vocabularies know the same postbacks, which would so be unrecognised: a line each.
+
+    Told are the entries of which one asks for no field that the other doesn't ask for. Entries that
+    ask for different fields could meet in one postback too, but no provider sends such a one.
+    """
+    for first, second in product(one.entries, other.entries):
+        if not (first.roots and second.roots) or first.roots & second.roots:
+            pairs = product(_ways(one, first), _ways(other, second))
+            if any(_meet(this, that) for this, that in pairs):
+                place = f"{one.where}: {first.place}"
+                yield (
+                    f"{place}: matches the same postbacks as {other.where}: {second.place}; add a"
+                    " condition in which they differ, or give the vocabulary the name of the other"
+                    " to take its place"
+                )
+
+
+def _ways(vocabulary: Vocabulary, entry: Entry) -> list[list[Condition]]:
+    """The ways in which a postback is known to an entry: all conditions of each, and its key."""
+    match = list(entry.match.values())
+    if entry.key is not None:
+        match.append(Condition(vocabulary.fields[entry.key], frozenset({""}), other=True))
+    return [[*match, *row.conditions.values()] for row in entry.means] or [match]
+
+
+def _meet(this: list[Condition], that: list[Condition]) -> bool:
+    """Whether one postback may be known in both ways, with no more fields than one of them wants."""
+    for one, other in product(this, that):
+        if not set(one.names).isdisjoint(other.names) and one.excludes(other):
+            return False
+    return _wants(this, that) or _wants(that, this)
+
+
+def _wants(this: list[Condition], that: list[Condition]) -> bool:
+    """Whether each field that one way wants is wanted by the other too."""
+    wanted = {name for condition in that if not condition.holds("") for name in condition.names}
+    return all(not wanted.isdisjoint(c.names) for c in this if not c.holds(""))

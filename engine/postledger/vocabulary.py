@@ -101,15 +101,15 @@ class Reading:
 _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Vocabulary:
-    """The words of one provider, checked."""
+    """The words of one provider, checked; ``hash`` tells whether two say the same."""
 
     name: str
     version: int
     title: str
     hash: str
-    where: str = attrs.field(eq=False, repr=False)
+    where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
     fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     timestamp: str
