@@ -213,7 +213,9 @@ def test_a_repeat_with_other_white_space_keeps_its_own_bytes(ledger: Ledger) -> 
     ledger.record_many([once, again, once])
     assert [event.body for event in ledger.events()] == [once, again, once]
     assert [event.repeats for event in ledger.events()] == [None, 1, 1]
-    kept = ledger._session.own().log.db.execute("SELECT shape_id, fields, body FROM events").fetchall()
+    kept = (
+        ledger._session.own().log.db.execute("SELECT shape_id, fields, body FROM events").fetchall()
+    )
     assert kept[1] != (None, None, None)
     assert kept[2] == (None, None, None)
 

@@ -18,8 +18,8 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
     Anchor AsyncLedger AsyncSubscription AuditReport Change Checkpoint Content DefinitionError
-    Definitions DefinitionsDiffer Delivery Event IntegrityError Ledger LedgerBusy LedgerError Limits NotALedger
-    Postback PostledgerError Projection ProjectionFailed Query ReadError Receipt Recorded Retry
+    Definitions DefinitionsDiffer Delivery Event IntegrityError Ledger LedgerBusy LedgerError Limits
+    NotALedger Postback PostledgerError Projection ProjectionFailed Query ReadError Receipt Recorded Retry
     StateChanged Step Subscription SubscriptionFailed Summary Timeline UnknownKey Verification
 """
 METHODS = """
