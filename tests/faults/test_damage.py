@@ -4,8 +4,9 @@ Every command then ends with one clear line, or ``verify`` names a problem; a wr
 shown by a ledger that verifies. SQLite keeps no checksum of its pages, so what reads less than
 ``verify`` may show a damaged text.
 
-Seen to fail: without the translation of errors (``log/connection.py``) commands end in tracebacks;
-without that of damaged texts (``log/sqlite.py``, ``facts.py``) so do those on flipped bytes.
+Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
+without the translation of errors (``log/connection.py``), of damaged texts (``log/sqlite.py``) and of
+values of no possible type (``session.py``) commands end in tracebacks.
 """
 
 from __future__ import annotations
@@ -99,6 +100,22 @@ def test_a_flipped_byte_anywhere_is_found_or_harmless(path: Path, made: Path) ->
             found += 1
             check_commands(path)
     assert found > FLIPS // 4
+
+
+@pytest.mark.parametrize(
+    "at", [b"CREATE TABLE", b"CREATE UNIQUE INDEX", b"CREATE TRIGGER", b"CREATE VIEW"]
+)
+@pytest.mark.parametrize("byte", [b"\xc5", b"(", b"\x00"])
+def test_a_damaged_schema_is_told_in_one_line(
+    path: Path, made: Path, at: bytes, byte: bytes
+) -> None:
+    """What SQLite then says may cite names that are no text any more."""
+    whole = made.read_bytes()
+    for behind in (0, 7, len(at) + 1):
+        place = whole.index(at) + behind
+        path.write_bytes(whole[:place] + byte + whole[place + 1 :])
+        assert not _sound(path)
+        assert check_commands(path)[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 ``POSTLEDGER_KILLS`` sets how often each is killed (8 by default, hundreds by hand).
 
-Seen to fail: with ``record`` printing before its COMMIT acknowledged positions are missing; with the
-rows of the projection written in a transaction of their own, ``verify`` tells that they differ.
+Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
+with an acknowledgement before ``record`` printed positions are missing; with tables made one by one a
+killed creation is no ledger; with a rebuild that shows its rows at once readers see half of them.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 The calls are failed with strace, which needs the right to trace; the full disk is a small tmpfs, which
 needs the right to make one. Where these rights are missing the tests say so and are skipped.
 
-Seen to fail: with ``PRAGMA synchronous=OFF`` no fsync is there to fail; with an acknowledgement printed
-before ``record`` returns, acknowledged positions are missing.
+Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
+with ``PRAGMA synchronous=OFF`` no sync stands before an acknowledgement; without the rollback of a commit
+that failed, or with what was interned in it kept, the next events are lost or refer to what is not there.
 """
 
 from __future__ import annotations

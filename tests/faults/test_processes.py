@@ -1,8 +1,9 @@
 """Several processes, and threads of each, that record into one ledger at the same time.
 
-Seen to fail: with a plain BEGIN in place of BEGIN IMMEDIATE (``log/connection.py``) a writer stops
-with "the ledger is busy"; without waiting for the journal mode, or with the version of the file
-looked at before its tables only, one of those that create it together fails.
+Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
+with a plain BEGIN in place of BEGIN IMMEDIATE, or without waiting for the lock, a writer stops with
+"another process holds the write lock"; without the refusal the forked child records; without the closing
+of left connections files stay open.
 """
 
 from __future__ import annotations

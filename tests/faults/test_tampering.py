@@ -1,8 +1,9 @@
 """Tampering: what the file refuses, and what ``verify`` says of what was forced upon it.
 
-Seen to fail: without the guards of ``log/schema.py`` every statement of the first test succeeds;
-without the comparison of the chain in ``verify.py`` the edits of events and templates go unnoticed,
-without that of the digest those of the fields, without ``check_schema`` those of the views.
+Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
+without the guards of ``log/schema.py`` the statements of the first test succeed, without the comparison
+of the chain in ``verify.py`` edits of events and templates go unnoticed, without that of the identity
+those of the fields, without ``check_schema`` those of the views.
 """
 
 from __future__ import annotations
@@ -450,4 +451,16 @@ def test_a_projection_that_was_taken_away_is_not_taken_for_an_empty_one(path: Pa
         conn.execute("DELETE FROM projections")
     with Ledger(path) as ledger:
         assert [delivery.to_dict() for delivery in ledger.deliveries()] == whole
+        assert ledger.verify().ok
+
+
+def test_a_projection_marked_as_made_by_others_is_told(path: Path) -> None:
+    """Also where the ledger was opened before."""
+    with Ledger(path) as ledger:
+        with shell(path) as conn:
+            conn.execute("UPDATE projections SET version = '0:0'")
+        assert ledger.verify().problems == (
+            "the projection is marked as made by other definitions; run replay",
+        )
+        ledger.rebuild()
         assert ledger.verify().ok

@@ -2,8 +2,8 @@
 
 By hand and longer: ``POSTLEDGER_FUZZ=5000``; ``tests/fuzz/readers.py`` fuzzes with atheris.
 
-Seen to fail: with the refusal of half characters taken out of ``intake.py`` the JSON strategies raise;
-with ``ReadError`` not caught there each unreadable body does.
+Seen to fail: ``tests/faults/without.py`` takes out of ``intake.py`` that unreadable bodies are kept and
+half characters refused, and out of ``log/shapes.py`` that a body is given back exactly.
 """
 
 from __future__ import annotations
