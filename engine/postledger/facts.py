@@ -7,7 +7,7 @@ then its mould filled with its own texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -276,13 +276,19 @@ class Facts:
             self._log.charts(after, until),
         )
 
-    def rows_of(self, streams: Iterable[int]) -> Iterator[Stream]:
-        """The distinct events of some streams, in order of the streams."""
-        ids = json.dumps(list(streams))
+    def rows_of(
+        self, streams: list[int], charts: Mapping[int, str] | None = None
+    ) -> Iterator[Stream]:
+        """The distinct events of some streams, in order of the streams, with their charts."""
+        if not streams:
+            return iter(())
+        ids = json.dumps(streams)
+        if charts is None:
+            charts = dict(self._log.charts_of(ids))
         return self._streams(
             f"{_SELECT} WHERE e.stream_id IN (SELECT value FROM json_each(?)) {_ORDER}",
             (ids,),
-            self._log.charts_of(ids),
+            iter(sorted(charts.items())),
         )
 
     def _streams(

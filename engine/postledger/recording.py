@@ -100,11 +100,10 @@ class Recording:
     def _placed(self) -> list[int]:
         """The streams of what was taken; their events so far are read, of all of them together."""
         placed, made = self.log.stream_ids(taken.said.stream for taken in self._taken)
-        known = set(placed) - made - {0}
-        self.streams = {stream[0]: stream for stream in self.facts.rows_of(sorted(known))}
-        for stream_id, taken in zip(placed, self._taken, strict=True):
-            if stream_id and stream_id not in self.streams:
-                self.streams[stream_id] = (stream_id, taken.said.stream[0], [])
+        charts = {i: t.said.stream[0] for i, t in zip(placed, self._taken, strict=True) if i}
+        known = sorted(charts.keys() - made)
+        self.streams = {stream_id: (stream_id, chart, []) for stream_id, chart in charts.items()}
+        self.streams.update((stream[0], stream) for stream in self.facts.rows_of(known, charts))
         return placed
 
     def _touch(self, entry: Entry, position: int) -> None:
