@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postledger import Ledger
 from postledger.charts import load_chart
@@ -185,3 +190,60 @@ def test_ledger_by_own_definitions(folder: Path, tmp_path: Path) -> None:
         assert ledger.verify().ok
     with pytest.raises(DefinitionsDiffer):
         Ledger(path, definitions=builtin())
+
+
+def toml(value: Any) -> str:
+    """A value as inline TOML."""
+    if isinstance(value, dict):
+        return (
+            "{ "
+            + ", ".join(f"{json.dumps(key)} = {toml(held)}" for key, held in value.items())
+            + " }"
+        )
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(value)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to all that a value holds."""
+    held = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [place for key, one in held for place in ((*path, key), *places(one, (*path, key)))]
+
+
+_TEXTS = (None, "", "x", "a.b", "not")
+_NUMBERS = (0, 1, -1, 2.5, True, False)
+_HOLDERS: tuple[object, ...] = ([], {}, [[]], [{}], ["x", "x"], [1], {"x": 1}, {"not": 1})
+JUNK = st.sampled_from((*_TEXTS, *_NUMBERS, *_HOLDERS))
+
+
+@given(st.sampled_from((CHART, WORDS)), st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_fault_is_told(source: str, data: st.DataObject) -> None:
+    """Whatever stands anywhere in a file, it loads, or its faults are told in a line each."""
+    parsed = tomllib.loads(source)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *path, last = data.draw(st.sampled_from(places(parsed)))
+        holder = parsed
+        for key in path:
+            holder = holder[key]
+        junk = data.draw(JUNK)
+        if junk is None:
+            del holder[last]
+        else:
+            holder[last] = json.loads(json.dumps(junk))
+    changed = "\n".join(f"{key} = {toml(value)}" for key, value in parsed.items())
+    load_one = load_chart if source == CHART else load_vocabulary
+    faults: tuple[str, ...] = ()
+    try:
+        load_one(changed, where="file.toml")
+    except DefinitionError as error:
+        faults = error.faults
+    assert all(fault.startswith("file.toml: ") and "\n" not in fault for fault in faults)
+    assert not any("not TOML" in fault for fault in faults)
