@@ -144,7 +144,7 @@ class _Loader:
             raise self.faults("timestamps", f"is {row!r}", 'write [timestamps] and field = "…"')
         self.faults.only(row, {"field", "naive"}, "timestamps")
         field = row.get("field", "timestamp")
-        if "field" in row and field not in fields:
+        if not isinstance(field, str) or ("field" in row and field not in fields):
             raise self.faults("timestamps", f"field {field!r} is unknown", "name it in [fields]")
         zone = row.get("naive", "UTC")
         try:
