@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import tomllib
 from datetime import timedelta
 from importlib.resources import files
 from itertools import islice
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postledger.definitions import builtin as definitions
 from postledger.errors import DefinitionError, ReadError
@@ -26,6 +29,7 @@ from postledger.simulate.messages import START
 from postledger.simulate.spoiling import spoil
 from postledger.simulate.story import Form, builtin
 from postledger.wire import read
+from tests.test_definitions import JUNK, places, toml
 
 STORY = builtin()
 TEXTS = {"tracking_id": "TU1TXzE=", "mms_id": "1", "to": "1650", "spid": "0001", "handset": "h",
@@ -166,3 +170,26 @@ def test_no_file() -> None:
         DefinitionError, match=r"nowhere\.toml: can't be read: .*; name a TOML file"
     ):
         read_story("nowhere.toml")
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_fault_is_told(data: st.DataObject) -> None:
+    """Whatever stands in a story, it loads or is refused in a line."""
+    source = (files("postledger.statecharts") / "simulation" / "skycore.toml").read_text("utf-8")
+    parsed = tomllib.loads(source)
+    *path, last = data.draw(st.sampled_from(places(parsed)))
+    holder = parsed
+    for key in path:
+        holder = holder[key]
+    holder[last] = data.draw(JUNK.filter(lambda junk: junk is not None))
+    said = ""
+    try:
+        load_story(
+            "\n".join(f"{key} = {toml(held)}" for key, held in parsed.items()), where="story.toml"
+        )
+    except DefinitionError as error:
+        said = str(error)
+    assert not said or (
+        said.startswith("story.toml: ") and "\n" not in said and "not TOML" not in said
+    )

@@ -151,40 +151,46 @@ class _Loader:
     data: Mapping[str, Any]
 
     def story(self) -> Story:
-        generations = self.table(self.data, "generations", "")
-        forms = {name: self.form(name) for name in self.table(self.data, "forms", "")}
+        forms = {name: self.form(name, row) for name, row in self.rows_of("forms").items()}
+        generations = self.rows_of("generations")
         for name, pair in generations.items():
             for kind in ("postback", "answer"):
                 self.one_of(pair.get(kind), forms, f"generations.{name}", kind)
-        says = {name: self.say(name, generations) for name in self.table(self.data, "says", "")}
-        paths = tuple(self.path(number, row, says) for number, row in self.rows())
-        strangers = self.data.get("strangers", {}).get("says", [])
+        says = {
+            name: self.say(name, row, generations) for name, row in self.rows_of("says").items()
+        }
+        strangers = self.table(self.data, "strangers", "") if "strangers" in self.data else {}
         return Story(
             name=str(self.data.get("name", "")),
             forms=forms,
             generations=generations,
-            paths=paths,
-            strangers=tuple(self.one_of(name, says, "strangers", "says") for name in strangers),
+            paths=tuple(self.paths(says)),
+            strangers=self.named(strangers, "says", "strangers", says),
             choices=self.lists("choices"),
             details=self.lists("details"),
         )
 
-    def form(self, name: str) -> Form:
+    def form(self, name: str, row: Mapping[str, Any]) -> Form:
         table = f"forms.{name}"
-        row = self.data["forms"][name]
         zone = self.text(row, "zone", table)
         return Form(
             name=name,
             content_type=self.text(row, "content_type", table),
             root=self.text(row, "root", table),
-            names=self.table(row, "names", table),
+            names=self.texts(row, "names", table),
             timestamp=self.text(row, "timestamp", table),
             zone=self.zone(zone, table),
             suffix=zone,
-            mendable=bool(row.get("mendable", False)),
-            bundle=row.get("bundle"),
-            attributes=row.get("attributes", {}),
+            mendable=row.get("mendable") is True,
+            bundle=self.text(row, "bundle", table) if "bundle" in row else None,
+            attributes=self.attributes(row, table),
         )
+
+    def attributes(self, row: Mapping[str, Any], table: str) -> Mapping[str, str]:
+        given = self.texts(row, "attributes", table) if "attributes" in row else {}
+        for name in given.values():
+            self.one_of(name, {"number": 0, "sending": 0}, table, "attributes")
+        return given
 
     def zone(self, text: str, table: str) -> tzinfo:
         try:
@@ -195,45 +201,74 @@ class _Loader:
             raise self.fault(table, f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
         return zone
 
-    def say(self, name: str, generations: Mapping[str, Any]) -> Say:
-        row = self.data["says"][name]
-        common = self.table(row, "all", f"says.{name}")
+    def say(self, name: str, row: Mapping[str, Any], generations: Mapping[str, Any]) -> Say:
+        table = f"says.{name}"
+        common = self.texts(row, "all", table)
+        own = {g: self.texts(row, g, table) if g in row else {} for g in generations}
         return Say(
             name=name,
             answers=row.get("form") == "answer",
-            state=row.get("state"),
-            route=row.get("route"),
-            has=frozenset(row.get("has", [])),
-            words={generation: {**common, **row.get(generation, {})} for generation in generations},
+            state=self.text(row, "state", table) if "state" in row else None,
+            route=self.text(row, "route", table) if "route" in row else None,
+            has=frozenset(self.listed(row, "has", table)),
+            words={generation: {**common, **words} for generation, words in own.items()},
         )
 
-    def rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def paths(self, says: Mapping[str, Say]) -> Iterator[Path]:
         rows = self.data.get("paths")
         if not isinstance(rows, list) or not rows:
             raise self.fault("paths", "missing", "write [[paths]] tables")
-        return enumerate(rows, 1)
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict):
+                raise self.fault(f"paths[{number}]", "no table", "write [[paths]] tables")
+            yield self.path(f"paths[{number}]", row, says)
 
-    def path(self, number: int, row: Mapping[str, Any], says: Mapping[str, Say]) -> Path:
-        table = f"paths[{number}]"
-
-        def listed(key: str) -> tuple[Say, ...]:
-            return tuple(self.one_of(name, says, table, key) for name in row.get(key, []))
-
-        steps = listed("steps")
+    def path(self, table: str, row: Mapping[str, Any], says: Mapping[str, Say]) -> Path:
+        steps = self.named(row, "steps", table, says)
         if not steps:
             raise self.fault(table, "no steps", 'write steps = ["…"]')
+        share = row.get("share", 1)
+        if not isinstance(share, int | float) or not share > 0:
+            raise self.fault(table, f"share is {share!r}", "write a number above 0")
         return Path(
             name=str(row.get("name", table)),
             chart=str(row.get("chart", "delivery")),
             key=str(row.get("key", "tracking_id")),
-            share=float(row.get("share", 1)),
+            share=float(share),
             steps=steps,
-            disputed=listed("disputed"),
-            degraded=bool(row.get("degraded", False)),
+            disputed=self.named(row, "disputed", table, says),
+            degraded=row.get("degraded") is True,
         )
 
+    def named(
+        self, row: Mapping[str, Any], key: str, table: str, says: Mapping[str, Say]
+    ) -> tuple[Say, ...]:
+        return tuple(self.one_of(name, says, table, key) for name in self.listed(row, key, table))
+
     def lists(self, key: str) -> dict[str, tuple[str, ...]]:
-        return {name: tuple(texts) for name, texts in self.data.get(key, {}).items()}
+        if key not in self.data:
+            return {}
+        table = self.table(self.data, key, "")
+        found = {name: self.listed(table, name, key) for name in table}
+        for name, texts in found.items():
+            if not texts:
+                raise self.fault(key, f"{name} is empty", "list one text at least")
+        return found
+
+    def listed(self, row: Mapping[str, Any], key: str, table: str) -> tuple[str, ...]:
+        value = row.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self.fault(table, f"{key} is {value!r}", "write a list of texts")
+        return tuple(value)
+
+    def rows_of(self, key: str) -> dict[str, dict[str, Any]]:
+        """The tables in a table, by name."""
+        rows = self.table(self.data, key, "")
+        return {name: self.table(rows, name, key) for name in rows}
+
+    def texts(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, str]:
+        held = self.table(row, key, table)
+        return {name: self.text(held, name, f"{table}.{key}") for name in held}
 
     def table(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, Any]:
         value = row.get(key)
@@ -248,7 +283,7 @@ class _Loader:
         return value
 
     def one_of(self, name: Any, known: Mapping[str, Any], table: str, key: str) -> Any:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             mend = f"one of {', '.join(known)}"
             raise self.fault(table, f"{key} names {name!r}, which there isn't", mend)
         return known[name]
