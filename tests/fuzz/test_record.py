@@ -26,7 +26,7 @@ from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import rows
 
-EXAMPLES = int(os.environ.get("POSTLEDGER_FUZZ", "150"))
+EXAMPLES = int(os.environ.get("POSTLEDGER_FUZZ", "120"))
 # To find that a test fails is enough where a protection was taken away: see tests/faults/without.py.
 PHASES = [Phase.generate] if "POSTLEDGER_NO_SHRINK" in os.environ else list(Phase)
 SAMPLES = [path.read_bytes() for path in sorted(FIXTURES.rglob("*.xml"))] + [
@@ -59,7 +59,8 @@ def damaged_samples(draw: st.DrawFn) -> bytes:
 
 def texts() -> st.SearchStrategy[str]:
     """Texts of all characters, halves of some too."""
-    return st.text(st.characters(exclude_categories=()), max_size=12)
+    halves = st.sampled_from(("\ud83d", "a \udca9 b"))
+    return st.text(st.characters(exclude_categories=()), max_size=12) | halves
 
 
 def values() -> st.SearchStrategy[object]:
@@ -98,7 +99,9 @@ def elements(draw: st.DrawFn) -> bytes:
         f"<{name}>{text}</{name if index % 5 else other}>"
         for index, (name, text, other) in enumerate(leaves, 1)
     )
-    return f"<{root}>{inner}</{root}>".encode(errors="surrogatepass")
+    around = st.sampled_from(("", "\n", "<!-- 100% -->", "<!--%s-->", "<?x %d?>", " % "))
+    text = f"{draw(around)}<{root}>{draw(around)}{inner}{draw(around)}</{root}>{draw(around)}"
+    return text.encode(errors="surrogatepass")
 
 
 BODIES = st.one_of(
