@@ -184,7 +184,7 @@ PROTECTIONS = (
         f"{_PROCESSES} -k forked",
     ),
     Without(
-        "acknowledged only when committed",
+        "synced before it is acknowledged",
         _CONNECTION,
         'PRAGMA synchronous=FULL")',
         'PRAGMA synchronous=OFF")',
