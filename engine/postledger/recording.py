@@ -125,20 +125,22 @@ def _entry(taken: _Taken, stream_id: int) -> Entry:
     receipt, received_at, said, into = taken
     # The first postback of a bundle holds the body for the others.
     body_of = into[0].position if into else None
+    flags = said.when.flags | (IMPORTED if receipt.imported else 0)
+    # In their order: by their names it takes five times as long, for every event.
     return Entry(
-        received_at=received_at,
-        stream=said.stream,
-        stream_id=stream_id,
-        occurred_at=said.when.occurred_at,
-        digest=said.digest,
-        flags=said.when.flags | (IMPORTED if receipt.imported else 0),
-        shape=said.shape,
-        fields=fields_of(said.values),
-        content_type=receipt.content_type,
-        body=receipt.body,
-        whole=body_of is None and said.shape.template is None,
-        repeats=None,
-        body_of=body_of,
+        received_at,
+        said.stream,
+        stream_id,
+        said.when.occurred_at,
+        said.digest,
+        flags,
+        said.shape,
+        fields_of(said.values),
+        receipt.content_type,
+        receipt.body,
+        body_of is None and said.shape.template is None,
+        None,
+        body_of,
     )
 
 
