@@ -115,7 +115,7 @@ def test_verify_with_an_anchor_that_does_not_fit_ends_with_1(run: Run, samples: 
     [
         (["show", "{}", "nope"], "Error: no delivery 'nope' is known"),
         (["show", "{}", "--mms", "nope"], "Error: no content 'nope' is known"),
-        (["show", "{}", SMS, "--as-of", "0"], f"Error: no delivery '{SMS}' is known"),
+        (["show", "{}", SMS, "--as-of", "0"], f"Error: no delivery '{SMS}' was known then"),
         (
             ["deliveries", "{}", "--finding", "odd"],
             "Error: no finding 'odd'; there are: contradiction",

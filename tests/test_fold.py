@@ -13,6 +13,7 @@ from postledger.definitions import builtin
 from postledger.findings import Finding, names
 from postledger.fold import UNDATED, UNHEARD, Fact, Tally, advance, finish, fold
 from postledger.postback import Postback
+from postledger.timeline import late_positions
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.states import rows, states
@@ -169,6 +170,35 @@ def test_what_arrives_behind_what_follows_it_is_late() -> None:
     )
     three = [one("created"), one("sent_sms", position=3), one("delivered", position=2)]
     assert late[0] in names(fold(DELIVERY, three).findings)
+
+
+def test_of_one_stage_and_time_neither_event_is_late() -> None:
+    """Their digests keep an order of them, which says nothing about which came behind which."""
+    once = [one("sent_sms", time=1, position=2), one("sent_sms", time=1)]
+    assert "late" not in names(fold(DELIVERY, once).findings)
+    assert late_positions(sorted(once)) == frozenset()
+    behind = [*once, one("delivered", time=2, position=3), one("created", position=4)]
+    assert late_positions(sorted(behind)) == {4}
+    between = [*once[:1], one("sent_sms", time=1, position=4), one("delivered", time=2, position=3)]
+    assert late_positions(sorted(between)) == {4}
+    assert "late" in names(fold(DELIVERY, between).findings)
+
+
+@given(said, st.randoms())
+def test_the_stream_is_late_where_one_of_its_events_is(
+    triggers: list[tuple[str, int]], rng: random.Random
+) -> None:
+    """The finding of the stream and the verdicts of its timeline tell of the same events."""
+    facts = facts_of(triggers)
+    positions = rng.sample(range(1, len(facts) + 1), len(facts))
+    facts = [f._replace(position=p) for f, p in zip(facts, positions, strict=True)]
+    late = {
+        one.position
+        for one in facts
+        if any(one[:2] < other[:2] and one.position > other.position for other in facts)
+    }
+    assert late_positions(sorted(facts)) == late
+    assert ("late" in names(fold(DELIVERY, facts).findings)) is bool(late)
 
 
 def test_the_first_event_takes_effect_and_the_same_again_has_none() -> None:

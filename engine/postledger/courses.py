@@ -9,7 +9,9 @@ folded as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise, product
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -44,14 +46,14 @@ Place = tuple[int, int]
 class Course:
     """The row of all streams of one course, but for what their own events say.
 
-    ``texts`` and ``times`` are pairs of a column and where it comes from. ``heard`` are the events
-    that say something to the chart, in fold order. All ``recipients`` must be the same.
+    ``texts`` and ``times`` are pairs of a column and where it comes from. ``ordered`` are
+    pairs of events of which the second follows the first. All ``recipients`` must be the same.
     """
 
     row: Row
     texts: tuple[tuple[int, Place], ...]
     times: tuple[tuple[int, int], ...]
-    heard: tuple[int, ...]
+    ordered: tuple[tuple[int, int], ...]
     recipients: tuple[Place, ...]
 
     def row_of(
@@ -74,9 +76,9 @@ class Course:
         findings: int = row[_FINDINGS] | (_REPEATED if repeats else 0)
         for event in events:
             findings |= event[7]
-        arrived = [events[at][3] for at in self.heard]
-        if arrived != sorted(arrived):
-            findings |= _LATE
+        for before, behind in self.ordered:
+            if events[before][3] > events[behind][3]:
+                findings |= _LATE
         row[_FIRST_RECEIVED] = min([event[4] for event in events])
         row[_REPEATS] = repeats
         row[_FINDINGS] = findings
@@ -184,6 +186,16 @@ def _course(probes: list[Fact]) -> Course | None:
         row=row,
         texts=tuple((column, _place(text)) for column, text in marked),
         times=tuple((column, at[row[column]]) for column in _TIMES if row[column] is not None),
-        heard=tuple(fact.digest[0] for fact in sorted(probes) if fact.effect is not None),
+        ordered=tuple(_ordered(probes)),
         recipients=tuple(_place(text) for text in recipients[1:] if text),
     )
+
+
+def _ordered(probes: list[Fact]) -> Iterator[tuple[int, int]]:
+    """Pairs of events of neighbouring moments: where these came in order, all did."""
+    heard = sorted(fact for fact in probes if fact.effect is not None)
+    moments = [
+        [fact.digest[0] for fact in group] for _, group in groupby(heard, itemgetter(slice(2)))
+    ]
+    for before, behind in pairwise(moments):
+        yield from product(before, behind)

@@ -64,7 +64,8 @@ class Tally:
 
     ``reasons`` are the details of the events by which each region entered a state that wants a
     reason. ``times`` are those of the first fact of each stage, ``UNDATED`` where it has none and
-    ``None`` where there is no fact of that stage.
+    ``None`` where there is no fact of that stage. ``moment`` is the stage and time of the last fact,
+    ``arrived_before`` the highest position of the facts before that moment.
     """
 
     chart: Statechart
@@ -78,6 +79,8 @@ class Tally:
     outcome_at: int = UNDATED
     heard: int = 0
     first_received_at: int = UNDATED
+    moment: tuple[int, int] = (-1, 0)
+    arrived_before: int = 0
     last_position: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -109,11 +112,13 @@ def advance(tally: Tally, fact: Fact) -> Noted:
         tally.findings |= findings
         return Noted("unrecognised" if findings & Finding.UNRECOGNISED else "no_effect", findings)
     tally.heard += 1
-    # Positions that don't rise in fold order mean that something arrived after what follows it.
-    if fact.position < tally.last_position:
+    # Of events of one stage and time neither follows the other: the digest only keeps their order.
+    if fact[:2] != tally.moment:
+        tally.moment, tally.arrived_before = fact[:2], tally.last_position
+    # A position below one that stands before it: that one arrived after what follows it.
+    if fact.position < tally.arrived_before:
         tally.findings |= _LATE
-    else:
-        tally.last_position = fact.position
+    tally.last_position = max(tally.last_position, fact.position)
     change = effect.changes[tally.configuration]
     findings |= change.findings | _of_time(tally, fact, effect) | _of_recipient(tally, fact)
     _keep_texts(tally, fact, took_effect=bool(change.regions))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from postledger.charts import Statechart
 from postledger.errors import IntegrityError
@@ -103,12 +105,13 @@ def verdict_at(folding: Iterable[Fact], position: int) -> str:
 def late_positions(folding: Iterable[Fact]) -> frozenset[int]:
     """The positions of the facts, in fold order, that arrived after one that follows them."""
     late: set[int] = set()
-    earliest = UNDATED
-    for fact in reversed(list(folding)):
-        if fact.effect is not None:
-            if fact.position > earliest:
-                late.add(fact.position)
-            earliest = min(earliest, fact.position)
+    heard = [fact for fact in folding if fact.effect is not None]
+    # The lowest position of what follows strictly: of one stage and time, neither follows the other.
+    lowest = UNDATED
+    for _, group in groupby(reversed(heard), key=itemgetter(slice(2))):
+        positions = [fact.position for fact in group]
+        late |= {position for position in positions if position > lowest}
+        lowest = min(lowest, *positions)
     return frozenset(late)
 
 
