@@ -357,8 +357,6 @@ class Log:
             raise IntegrityError("there is no body")
         if not (isinstance(digest, bytes) and isinstance(chain, bytes)):
             raise IntegrityError("a value of the event is not of its type")
-        if not (isinstance(digest, bytes) and isinstance(chain, bytes)):
-            raise IntegrityError("a value of the event is not of its type")
         return Stored(
             position,
             received_at,
