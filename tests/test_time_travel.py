@@ -96,7 +96,11 @@ def test_scratch_tables_are_gone_afterwards(ledger: Ledger) -> None:
     listing = ledger.deliveries(as_of=1050)
     next(listing)
     listing.close()
-    left = ledger._session.own().log.db.execute("SELECT count(*) FROM sqlite_temp_master").fetchone()[0]
+    left = (
+        ledger._session.own()
+        .log.db.execute("SELECT count(*) FROM sqlite_temp_master")
+        .fetchone()[0]
+    )
     assert left == 0
 
 
