@@ -62,7 +62,7 @@ def test_a_library_has_one_place(library: str) -> None:
         for p in MODULES
         if re.search(rf"^(from|import) {library}\b", p.read_text(), re.M)
     }
-    assert users <= {"postledger.wire.xml", "postledger.wire.write", "postledger.charts"}
+    assert users <= {"postledger.wire.xml", "postledger.wire.write", "postledger.statechart"}
 
 
 def test_all_packages_are_packaged() -> None:
