@@ -8,8 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from postledger import Ledger, Receipt
+
+# Machines are noisy: how long an example takes says nothing.
+settings.register_profile("noisy", deadline=None)
+settings.load_profile("noisy")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
