@@ -97,6 +97,7 @@ def test_a_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:
         "ledger = Ledger(sys.argv[1])\n"
         "child = os.fork()\n"
         "if child:\n"
+        "    ledger.close()\n"
         "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
         "try:\n"
         "    ledger.record(b'<a/>')\n"

@@ -138,6 +138,8 @@ def _stubborn(path: str, first: int, last: int) -> None:
         else:
             os.write(1, f"{number} {position}\n".encode())
             number += 1
+    if ledger is not None:
+        ledger.close()
 
 
 def _batches(ledger: Ledger, first: int, last: int) -> None:
