@@ -14,9 +14,11 @@ import pytest
 from click.testing import Result
 
 from postledger import Ledger
-from postledger.cli import main
+from postledger.cli import main, sources
+from postledger.definitions import builtin
 from tests.conftest import FIXTURES
 from tests.test_ledger import DEGRADED, SMS, delivered, sent
+from tests.test_replay import NEW as NEWCOMER
 
 Run = Callable[..., Result]
 SAMPLES = sorted((FIXTURES / "specification").glob("*.xml"))
@@ -272,3 +274,89 @@ def test_the_module_is_the_command(samples: Path) -> None:
     pipe.stderr.close()
     assert pipe.wait() in (0, 1)
     assert complaint == b""
+
+
+def test_replay_shows_what_another_chart_would_change(
+    run: Run, samples: Path, tmp_path: Path
+) -> None:
+    """The delivery, from what to what, and why, for people and for programs; nothing is written."""
+    other = tmp_path / "delivery.toml"
+    text = builtin().charts["delivery"].source.replace("version = 1", "version = 2")
+    row = '["failed", "sending_failed"], source = ["created", "sent", "failed"], dest = "failed" },'
+    assert row in text
+    taken = row.replace('"created", "sent", "failed"', '"delivered"').replace(
+        " },", ", overrides = true },"
+    )
+    other.write_text(text.replace(row, f"{row}\n    {{ trigger = {taken}"))
+    before = samples.read_bytes()
+    shown = run("replay", samples, "--chart", other)
+    assert shown.exit_code == 0
+    assert DEGRADED in shown.stdout
+    assert "delivered; reason Handset setting" in shown.stdout
+    assert "nothing was written" in shown.stderr
+    (difference,) = json.loads(run("replay", samples, "--chart", other, "--json").stdout)
+    assert (difference["key"], difference["after"]["state"]) == (DEGRADED, "failed")
+    assert samples.read_bytes() == before
+    assert run("replay", samples, "--builtin").stdout == ""
+    adopted = run("replay", samples, "--chart", other, "--adopt")
+    assert "delivery 2 (" in adopted.stdout
+    state = json.loads(run("show", samples, DEGRADED, "--json").stdout)["state"]
+    assert state == "failed"
+    (back,) = json.loads(run("replay", samples, "--builtin", "--json").stdout)
+    assert back["after"]["state"] == "delivered"
+
+
+def test_a_new_word_shows_what_had_no_state_before(run: Run, tmp_path: Path) -> None:
+    """A vocabulary that knows more tells the deliveries that it would add, from nothing to a state."""
+    path, words = tmp_path / "l.db", tmp_path / "newcomer.toml"
+    run(
+        "ingest",
+        path,
+        "-",
+        stdin=b'{"Id": "n1", "What": "gone out", "When": "2026-11-05T12:00:00Z"}',
+    )
+    words.write_text(NEWCOMER)
+    shown = run("replay", path, "--vocabulary", words)
+    assert [line.split()[:3] for line in shown.stdout.splitlines()[2:]] == [["delivery", "n1", "-"]]
+    assert "position 1: read as sent_sms" in shown.stdout
+
+
+def test_lists_for_people_end_with_how_to_get_more(run: Run, tmp_path: Path) -> None:
+    """A hundred rows fill a screen; what is left out is said, not dropped in silence."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(sent(f"m{number}") for number in range(120))
+    for command in ("deliveries", "events"):
+        listed = run(command, path)
+        assert len(listed.stdout.splitlines()) == 102
+        assert listed.stderr == "the first 100; --limit, --json, --nl or --csv give more\n"
+        assert run(command, path, "--limit", 110).stderr == ""
+        assert len(run(command, path, "--nl").stdout.splitlines()) == 120
+
+
+def test_spans_and_moments_are_read_as_people_write_them(run: Run, tmp_path: Path) -> None:
+    """``24h`` and a bare date are enough."""
+    path = tmp_path / "l.db"
+    run("ingest", path, "-", stdin=sent("a"))
+    assert len(run("deliveries", path, "--stuck", "24h", "--nl").stdout.splitlines()) == 1
+    assert run("deliveries", path, "--since", "2013-11-06", "--nl").stdout == ""
+    assert len(run("deliveries", path, "--until", "2013-11-06", "--nl").stdout.splitlines()) == 1
+    assert run("show", path, "a", "--as-of", "2013-11-06").exit_code == 1
+    assert run("show", path, "a", "--occurred-by", "2013-11-06").exit_code == 0
+
+
+def test_a_line_that_is_too_long_is_not_recorded_and_the_next_is(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than any postback is named, and reading goes on behind it."""
+    monkeypatch.setattr(sources, "LARGEST_BODY", 400)
+    lines = tmp_path / "x.jsonl"
+    lines.write_bytes(b'{"body": "' + b"x" * 1000 + b'"}\n\n{"body": "short"}\n')
+    (tmp_path / "large.xml").write_bytes(b"x" * 500)
+    done = run("ingest", tmp_path / "l.db", lines, tmp_path / "large.xml")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"{lines}:1: not recorded: a line of more than 400 bytes",
+        f"{tmp_path}/large.xml: not recorded: larger than 400 bytes",
+        f"{lines}:3: unreadable: the body is neither XML nor JSON nor a form; kept at position 1",
+    ]
