@@ -9,11 +9,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from postledger import Ledger
+from postledger.interchange import exported, line_of
+
+
+def export(ledger: Ledger) -> None:
+    """Write the log as JSON Lines, to nowhere."""
+    for event in exported(ledger.events()):
+        line_of(event)
+
 
 ACTIONS: Mapping[str, Callable[[Ledger], object]] = {
     "replay": Ledger.rebuild,
     "verify": Ledger.verify,
     "audit": Ledger.audit,
+    "export": export,
 }
 """What is measured, by its name."""
 

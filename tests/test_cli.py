@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import Result
@@ -259,6 +260,16 @@ def test_charts_prints_what_the_library_draws(run: Run, samples: Path) -> None:
     assert 'state "degraded"' in drawn
     assert "delivered wins over any other outcome" in run("charts").stdout
     assert run("charts", "--ledger", samples).stdout == run("charts").stdout
+
+
+def test_a_chart_can_be_had_as_a_picture(run: Run) -> None:
+    """One well-formed SVG with every state of every region in it; which chart must be said."""
+    drawn = run("charts", "--svg", "delivery")
+    assert drawn.exit_code == 0
+    texts = {node.text for node in ElementTree.fromstring(drawn.stdout).iter() if node.text}
+    regions = builtin().charts["delivery"].regions
+    assert {state for region in regions for state in region.states} <= texts
+    assert run("charts", "--svg").exit_code == 2
 
 
 def test_the_module_is_the_command(samples: Path) -> None:

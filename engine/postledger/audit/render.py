@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from postledger.audit import diagram, drawing, tables, words
+from postledger.charts import Statechart
 from postledger.errors import PostledgerError
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 def render(template: str, report: object) -> str:
     """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed."""
-    environment = _environment(markup=template.endswith(".html"))
+    environment = _environment(markup=not template.endswith(".md"))
     return environment.get_template(template).render(report=report)
+
+
+def picture(chart: Statechart) -> str:
+    """A chart as one SVG, with no way taken; raises ``PostledgerError`` without Jinja2."""
+    return render("chart.svg", chart)
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postledger import definitions
+from postledger import audit, definitions
 from postledger.charts import Statechart
 from postledger.cli.common import cell, reading, remark, table
 from postledger.definitions import Definitions, builtin
@@ -31,10 +31,12 @@ class _Charts(click.Group):
 Examples:
   postledger charts
   postledger charts --mermaid delivery > delivery.mmd
+  postledger charts --svg delivery > delivery.svg
   postledger charts --ledger deliveries.db""",
 )
 @click.argument("name", required=False)
-@click.option("--mermaid", is_flag=True, help="Mermaid state diagrams.")
+@click.option("--mermaid", "form", flag_value="mermaid", help="Mermaid state diagrams.")
+@click.option("--svg", "form", flag_value="svg", help="One SVG picture; name the chart.")
 @click.option(
     "--ledger",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -44,13 +46,17 @@ Examples:
 def charts(
     ctx: click.Context,
     name: str | None,
-    mermaid: bool,  # noqa: FBT001
+    form: str | None,
     ledger: Path | None,
 ) -> None:
     """Show the statecharts: their states, their policy, and what each trigger does."""
-    if ctx.invoked_subcommand is None:
-        for chart in _named(name, _definitions(ledger)):
-            click.echo(chart.mermaid() if mermaid else _described(chart))
+    if ctx.invoked_subcommand is not None:
+        return
+    if form == "svg" and name is None:
+        raise click.UsageError("Which chart? --svg draws one: name it.")
+    forms = {"mermaid": Statechart.mermaid, "svg": audit.picture, None: _described}
+    for chart in _named(name, _definitions(ledger)):
+        click.echo(forms[form](chart))
 
 
 @charts.command(
