@@ -143,7 +143,7 @@ def test_clash_with_what_ships(tmp_path: Path) -> None:
     path.write_text(shipped.source.replace('name = "skycore"', 'name = "mine"', 1))
     assert len(check([path])) == len(shipped.entries)
     with pytest.raises(DefinitionError, match="give the vocabulary the name of the other"):
-        builtin().with_files(vocabularies=[path])
+        builtin().with_files(vocabulary=[path])
 
 
 def test_check(folder: Path) -> None:

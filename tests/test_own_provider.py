@@ -95,7 +95,7 @@ def test_beside_what_ships(tmp_path: Path) -> None:
     path = tmp_path / "callbacks.toml"
     path.write_text(words)
     assert check([path]) == []
-    with Ledger(tmp_path / "test.db", vocabularies=[path]) as ledger:
+    with Ledger(tmp_path / "test.db", vocabulary=[path]) as ledger:
         ledger.record_many([callback("sent"), callback("undelivered")])
         assert (ledger.delivery("SM01").state, ledger.delivery("SM01").route) == ("failed", "sms")
         assert len(ledger.definitions.vocabularies) == len(builtin().vocabularies) + 1

@@ -104,11 +104,11 @@ class Definitions:
         return define(self.charts.values(), replaced.values())
 
     def with_files(
-        self, charts: Iterable[str | Path] = (), vocabularies: Iterable[str | Path] = ()
+        self, charts: Iterable[str | Path] = (), vocabulary: Iterable[str | Path] = ()
     ) -> Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
         loaded = [load_chart(_text(Path(path)), where=str(path)) for path in charts]
-        words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabularies]
+        words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabulary]
         replaced = {c.name: c for c in (*self.charts.values(), *loaded)}
         spoken = {v.name: v for v in (*self.vocabularies, *words)}
         return define(replaced.values(), spoken.values())

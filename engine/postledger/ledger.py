@@ -62,7 +62,7 @@ class Ledger:
 
     Opens the file, and creates it where there is none. One ledger may be used from several threads,
     and one file by several processes. ``timeout`` is how many seconds a write waits for another's
-    write to end. ``charts`` and ``vocabularies`` are TOML files to fold by, beside those that ship
+    write to end. ``charts`` and ``vocabulary`` are TOML files to fold by, beside those that ship
     with Postledger or in place of those of the same names; ``definitions`` are all of them as a
     value. A new ledger adopts them and keeps their text; an existing one must have been folded by
     the same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what
@@ -80,7 +80,7 @@ class Ledger:
         path: str | Path,
         *,
         charts: Iterable[str | Path] = (),
-        vocabularies: Iterable[str | Path] = (),
+        vocabulary: Iterable[str | Path] = (),
         definitions: Definitions | None = None,
         limits: Limits | None = None,
         timeout: float = 60.0,
@@ -92,8 +92,8 @@ class Ledger:
         self._bell = Bell()
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
-        if charts or vocabularies:
-            definitions = (definitions or builtin()).with_files(charts, vocabularies)
+        if charts or vocabulary:
+            definitions = (definitions or builtin()).with_files(charts, vocabulary)
         self._session = Session(
             self.path,
             definitions,

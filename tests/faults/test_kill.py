@@ -1,6 +1,6 @@
 """SIGKILL at random moments: whatever was acknowledged is there, whatever was begun goes on.
 
-``POSTLEDGER_KILLS`` sets how often each is killed (8 by default, hundreds by hand).
+``POSTLEDGER_KILLS`` sets how often each is killed (10 by default, hundreds by hand).
 
 Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
 with an acknowledgement before ``record`` printed positions are missing; with tables made one by one a
@@ -23,7 +23,7 @@ from postledger import Ledger
 from tests.faults import traffic
 from tests.states import states
 
-KILLS = int(os.environ.get("POSTLEDGER_KILLS", "8"))
+KILLS = int(os.environ.get("POSTLEDGER_KILLS", "10"))
 EVENTS, SMALL = 2999, 999
 
 

@@ -28,7 +28,9 @@ Examples:
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("--chart", "charts", type=_TOML, multiple=True, help="A chart for a new ledger.")
+@click.option(
+    "--chart", "--charts", "charts", type=_TOML, multiple=True, help="A chart for a new ledger."
+)
 @click.option(
     "--vocabulary", "words", type=_TOML, multiple=True, help="A vocabulary for a new ledger."
 )

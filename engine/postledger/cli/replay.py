@@ -32,7 +32,9 @@ Examples:
   postledger replay deliveries.db --builtin --adopt"""
 )
 @ledger_argument()
-@click.option("--chart", "charts", type=_TOML, multiple=True, help="Compare with this chart.")
+@click.option(
+    "--chart", "--charts", "charts", type=_TOML, multiple=True, help="Compare with this chart."
+)
 @click.option(
     "--vocabulary", "words", type=_TOML, multiple=True, help="Compare with this vocabulary."
 )
