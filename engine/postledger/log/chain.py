@@ -7,16 +7,56 @@ one line, ``body`` the bytes as received. Anybody can compute it again from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _text
-from typing import Any
+from typing import Protocol
+
+Head = tuple[int, int, str | None, str, str, int, str, int, int | None, int | None]
+"""What the chain covers of an event beside its body, in the order of the JSON array."""
 
 START = bytes(32)
 """The value before position 1."""
 
 
-def link(previous: bytes, head: Sequence[Any], body: bytes) -> bytes:
+class Covered(Protocol):
+    """An event as the chain covers it: one to append, or one that is stored."""
+
+    @property
+    def received_at(self) -> int: ...
+    @property
+    def content_type(self) -> str | None: ...
+    @property
+    def stream(self) -> tuple[str, str]: ...
+    @property
+    def occurred_at(self) -> int: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def repeats(self) -> int | None: ...
+    @property
+    def body_of(self) -> int | None: ...
+
+
+def head_of(event: Covered, position: int) -> Head:
+    """All that the chain covers of an event at a position, beside its body."""
+    chart, key = event.stream
+    return (
+        position,
+        event.received_at,
+        event.content_type,
+        chart,
+        key,
+        event.occurred_at,
+        event.digest.hex(),
+        event.flags,
+        event.repeats,
+        event.body_of,
+    )
+
+
+def link(previous: bytes, head: Head, body: bytes) -> bytes:
     """The value of the chain at an event; see the module for what it covers."""
     return sha256(b"%b%b\n%b" % (previous, _line(*head).encode(), body)).digest()
 

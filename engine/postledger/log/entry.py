@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from postledger.log.chain import Head, head_of
 from postledger.log.shapes import Shape
 
 
@@ -30,21 +31,9 @@ class Entry(NamedTuple):
     repeats: int | None
     body_of: int | None
 
-    def head(self, position: int) -> list[str | int | None]:
-        """All that the hash chain covers of the event beside its body, ready for JSON."""
-        chart, key = self.stream
-        return [
-            position,
-            self.received_at,
-            self.content_type,
-            chart,
-            key,
-            self.occurred_at,
-            self.digest.hex(),
-            self.flags,
-            self.repeats,
-            self.body_of,
-        ]
+    def head(self, position: int) -> Head:
+        """What the hash chain covers of it beside its body, when it stands at that position."""
+        return head_of(self, position)
 
 
 IMPORTED = 1 << 16

@@ -12,7 +12,8 @@ import attrs
 from sqlite_utils import Database
 
 from postledger.errors import IntegrityError
-from postledger.log.chain import START, link
+from postledger.log.chain import START, head_of, link
+from postledger.log.chain import Head as ChainHead
 from postledger.log.entry import NOWHERE, Entry
 from postledger.log.shapes import Shape
 
@@ -48,21 +49,9 @@ class Stored:
         """The content type as received."""
         return self.shape.content_type if self.shape else None
 
-    def head(self) -> list[str | int | None]:
-        """All that the chain covers of the event beside its body, ready for JSON."""
-        chart, key = self.stream
-        return [
-            self.position,
-            self.received_at,
-            self.content_type,
-            chart,
-            key,
-            self.occurred_at,
-            self.digest.hex(),
-            self.flags,
-            self.repeats,
-            self.body_of,
-        ]
+    def head(self) -> ChainHead:
+        """What the hash chain covers of it beside its body."""
+        return head_of(self, self.position)
 
     def link(self, previous: bytes) -> bytes:
         """What the chain's value must be here, when ``previous`` is the one before."""
@@ -99,12 +88,6 @@ class Log:
         self._shapes: dict[int, Shape] = {}
         self._shape_ids: dict[Shape, int] = {}
         self._stream_ids: dict[tuple[str, str], int] = {NOWHERE: 0}
-
-    def forget(self) -> None:
-        """Forget what was interned: a transaction that made it was rolled back."""
-        self._shapes.clear()
-        self._shape_ids.clear()
-        self._stream_ids = {NOWHERE: 0}
 
     # --- append ---
 
@@ -225,10 +208,6 @@ class Log:
             identity,
         ).fetchone()
         return None if row is None else int(row[0])
-
-    def chart_of(self, stream_id: int) -> str:
-        """The chart of a stream."""
-        return self.stream_of(stream_id)[0]
 
     def charts(self, after: int, until: int) -> Iterator[tuple[int, str]]:
         """Pairs of stream and chart, in order of the streams."""
