@@ -371,3 +371,47 @@ def test_a_line_that_is_too_long_is_not_recorded_and_the_next_is(
         f"{tmp_path}/large.xml: not recorded: larger than 400 bytes",
         f"{lines}:3: unreadable: the body is neither XML nor JSON nor a form; kept at position 1",
     ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "{}", "/nowhere/x.jsonl"],
+        ["audit", "{}", "--html", "/nowhere/x.html"],
+        ["simulate", "/nowhere/x.jsonl", "--messages", "3"],
+        ["simulate", "/nowhere/", "--messages", "3"],
+    ],
+)
+def test_a_file_that_can_not_be_written_is_one_line(
+    run: Run, samples: Path, words: list[str]
+) -> None:
+    """Where there is no such folder, the file and the reason are named."""
+    if os.access("/", os.W_OK):
+        words = [word.replace("/nowhere", "/proc/nowhere") for word in words]
+    done = run(*(word.format(samples) for word in words))
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["events", "{}", "--after", str(10**30)],
+        ["tail", "{}", "--after", str(10**30)],
+        ["export", "{}", "-", "--after", str(10**30)],
+        ["deliveries", "{}", "--limit", str(10**30)],
+        ["deliveries", "{}", "--as-of", str(10**30)],
+        ["deliveries", "{}", "--stuck", "999999w"],
+        ["show", "{}", SMS, "--as-of", str(10**30)],
+        ["audit", "{}", "--json", "--as-of", str(10**30)],
+    ],
+)
+def test_a_number_beyond_all_positions_is_a_number_like_others(
+    run: Run, samples: Path, words: list[str]
+) -> None:
+    """Behind the last position there is nothing, as of a later one there is all."""
+    done = run(*(word.format(samples) for word in words))
+    assert (done.exit_code, done.exception) == (0, None)

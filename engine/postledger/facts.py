@@ -189,7 +189,8 @@ EVERYTHING = Bounds()
 
 def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bounds:
     """The bounds of what was known at a moment or position, and of what had happened by a moment."""
-    position = as_of if isinstance(as_of, int) else None
+    # No position is beyond what SQLite counts to.
+    position = min(as_of, UNDATED) if isinstance(as_of, int) else None
     known = micros(as_of) if isinstance(as_of, datetime) else None
     return Bounds(position, known, None if occurred_by is None else micros(occurred_by))
 

@@ -82,7 +82,10 @@ class Query:
         if self.stuck is not None:
             final = ", ".join(f"'{state}'" for state in sorted(region.final))
             wanted.append(
-                (f"s.state NOT IN ({final}) AND {BEGAN} <= ?", micros(self.now - self.stuck))
+                (
+                    f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
+                    micros(self.now) - self.stuck // timedelta(microseconds=1),
+                )
             )
         return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
 

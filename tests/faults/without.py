@@ -210,7 +210,7 @@ PROTECTIONS = (
         "replay.py",
         "        while generation.position < log.head()[0]:\n",
         "        while False:\n",
-        f"{_KILL} -k replays_while",
+        "tests/test_replay.py -k 'interrupted or threads'",
     ),
     Without(
         "what was interned in a failed transaction forgotten",

@@ -50,7 +50,7 @@ class Asked:
             return self.now
         row = log.db.conn.execute(
             "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",
-            (self.as_of,),
+            (self.bounds.position,),
         ).fetchone()
         return moment(row[0]) if row else self.now
 

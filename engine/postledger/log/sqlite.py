@@ -17,6 +17,7 @@ from postledger.log.chain import Head as ChainHead
 from postledger.log.entry import NOWHERE, Entry
 from postledger.log.shapes import Shape
 
+_BEYOND = 2**63 - 1
 _MOST_CACHED = 100_000
 _MANY = 8
 """From so many on one statement for all is quicker; below it, one for each."""
@@ -293,7 +294,8 @@ class Log:
         """The events behind position ``after``, up to ``until``, in order of position."""
         rows = self._conn.execute(
             f"{_SELECT} WHERE e.position > ? AND e.position <= ? ORDER BY e.position",
-            (after, until if until is not None else 2**63 - 1),
+            # No position is beyond what SQLite counts to.
+            (min(after, _BEYOND), _BEYOND if until is None else min(until, _BEYOND)),
         )
         return map(self._stored, rows)
 
