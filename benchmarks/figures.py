@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from benchmarks.floors import Statements, blind_fold
 from benchmarks.measure import Figure, bound, file_bytes, rate, rates
 from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
@@ -21,6 +23,7 @@ _ONE = "record, one by one"
 _BULK = "bulk ingest, XML to projection"
 _FOLD = "fold of the whole log"
 _REBUILD = "rebuild, projection written"
+_SQL = "its own SQL, rows ready made"
 
 
 def of_speed(folder: Path, events: int) -> Iterator[Figure]:
@@ -56,9 +59,19 @@ def _one_by_one(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) 
         peer = EventSourcing(folder / f"one-eventsourcing-{number}.db")
         return lambda: len([peer.tell([nodes]) for nodes in parsed])
 
-    got = rates({"ours": ours, "upsert": upsert, "eventsourcing": eventsourcing}, ROUNDS)
+    def sql(number: int) -> Callable[[], int]:
+        filled = folder / f"one-{number}.db"
+        floor = Statements(filled, folder / f"one-sql-{number}.db")
+        return lambda: floor.write(1)
+
+    contenders = {"ours": ours, "upsert": upsert, "eventsourcing": eventsourcing, "sql": sql}
+    got = rates(contenders, ROUNDS)
     yield rate(_ONE, got["ours"], "bare UPSERT", got["upsert"], 0.7)
     yield rate(_ONE, got["ours"], "eventsourcing", got["eventsourcing"], 2.5)
+    yield rate(_ONE, got["ours"], _SQL, got["sql"], None)
+    yield rate(
+        "bare UPSERT, one by one", got["upsert"], "eventsourcing", got["eventsourcing"], None
+    )
 
 
 def _bulk(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) -> Iterator[Figure]:
@@ -81,11 +94,15 @@ def _bulk(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) -> Ite
         "eventsourcing": lambda n: peer_of(EventSourcing(folder / f"bulk-es-{n}.db").tell),
         "blind": lambda n: peer_of(EventSourcing(folder / f"bulk-blind-{n}.db").append),
         "upsert": lambda n: peer_of(Upsert(folder / f"bulk-upsert-{n}.db").many),
+        "sql": lambda n: partial(
+            Statements(folder / f"bulk-{n}.db", folder / f"bulk-sql-{n}.db").write, BATCH
+        ),
     }
     got = rates(contenders, ROUNDS)
     yield rate(_BULK, got["ours"], "eventsourcing, load and save", got["eventsourcing"], 2)
     yield rate(_BULK, got["ours"], "eventsourcing, append alone", got["blind"], None)
     yield rate(_BULK, got["ours"], "UPSERT, batched", got["upsert"], None)
+    yield rate(_BULK, got["ours"], _SQL, got["sql"], None)
 
 
 def _folds(folder: Path, events: int) -> Iterator[Figure]:
@@ -102,6 +119,7 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
     contenders = {
         "fold": lambda _: lambda: fold(ledger),
         "select": lambda _: lambda: plain_select(path),
+        "blind": lambda _: lambda: blind_fold(path),
         "repository": lambda _: lambda: peer.fold_each(keys),
         "mutations": lambda _: lambda: (peer.fold(), events)[1],
         "rebuild": rebuild,
@@ -112,6 +130,7 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
     yield rate(_FOLD, got["fold"], "plain SELECT of its rows", got["select"], 0.6)
     yield rate(_FOLD, got["fold"], "eventsourcing, repository", got["repository"], 15)
     yield rate(_FOLD, got["fold"], "eventsourcing, all in memory", got["mutations"], None)
+    yield rate(_FOLD, got["fold"], "SELECT and rows picked blindly", got["blind"], None)
     yield rate(_REBUILD, got["rebuild"], "SELECT and INSERT", got["copy"], 1 / 1.5)
     yield Figure("verify", got["verify"], "events/s")
     ledger.close()

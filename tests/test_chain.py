@@ -8,21 +8,40 @@ from hashlib import sha256
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postledger.log.chain import START, link
+from postledger.log.chain import START, head_of, link
+from postledger.log.shapes import unreadable
+from postledger.log.sqlite import Stored
 
 texts = st.text(st.characters(codec="utf-8"))
 numbers = st.integers(-(2**63), 2**63 - 1)
-heads = st.tuples(
-    numbers, numbers, st.none() | texts, texts, texts, numbers, texts, numbers,
-    st.none() | numbers, st.none() | numbers,
-)  # fmt: skip
+positions = st.none() | st.integers(1, 2**63 - 1)
 
 
-@given(heads, st.binary(), st.binary(min_size=32, max_size=32))
-@example((1, 2, 'é"\\\n\x00', "\u2028", "\U0001f600</", 3, "ab", 4, None, 5), b"", START)
-def test_a_link_covers_the_head_as_json(
-    head: tuple[str | int | None, ...], body: bytes, previous: bytes
+@given(
+    st.tuples(numbers, numbers, st.none() | texts, texts, texts, numbers),
+    st.binary(min_size=16, max_size=16),
+    st.tuples(numbers, positions, positions),
+)
+@example((1, 2, 'é"\\\n\x00', "\u2028", "\U0001f600</", 3), b'"' * 16, (4, None, 5))
+def test_a_head_is_what_json_makes_of_the_event(
+    before: tuple[int, int, str | None, str, str, int],
+    digest: bytes,
+    behind: tuple[int, int | None, int | None],
 ) -> None:
-    """The value is SHA-256 over the previous one, the head as a JSON array, a newline, the body."""
-    line = json.dumps(head, ensure_ascii=True, separators=(",", ":")).encode()
-    assert link(previous, head, body) == sha256(previous + line + b"\n" + body).digest()
+    """The head is the event as a JSON array in ASCII: position, reception, and so on, in order."""
+    position, received_at, content_type, chart, key, occurred_at = before
+    event = Stored(
+        position, received_at, (chart, key), occurred_at,
+        unreadable(content_type), [], b"body", behind[0], behind[1], behind[2], digest, START,
+    )  # fmt: skip
+    written = json.dumps([*before, digest.hex(), *behind], separators=(",", ":"))
+    assert head_of(event, position) == written
+    assert event.head() == written
+
+
+@given(texts, st.binary(), st.binary(min_size=32, max_size=32))
+def test_a_link_covers_what_was_before_the_head_and_the_body(
+    head: str, body: bytes, previous: bytes
+) -> None:
+    """The value is SHA-256 over the previous one, the head, a newline and the body."""
+    assert link(previous, head, body) == sha256(previous + head.encode() + b"\n" + body).digest()

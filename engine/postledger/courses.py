@@ -9,7 +9,7 @@ folded as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise, product
 from operator import itemgetter
 from typing import Any
@@ -23,11 +23,12 @@ from postledger.findings import Finding
 from postledger.fold import UNDATED, Fact, fold
 from postledger.log.sqlite import DAMAGE, texts_of
 from postledger.projections import COLUMNS, Row
+from postledger.timeline import verdict_at
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
-_TO, _FIRST_RECEIVED, _REPEATS, _FINDINGS = map(
-    COLUMNS.index, ("recipient", "first_received_at", "repeats", "findings")
-)
+_OWN = tuple(map(COLUMNS.index, ("stream_id", "first_received_at", "repeats", "findings")))
+"""The columns that no fold is needed for, in the order in which a row is picked from them."""
+_FINDINGS = COLUMNS.index("findings")
 _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
 
 _LONGEST = 12
@@ -44,45 +45,33 @@ Place = tuple[int, int]
 
 @attrs.frozen
 class Course:
-    """The row of all streams of one course, but for what their own events say.
+    """How the row of a stream is made, for all streams of one course.
 
-    ``texts`` and ``times`` are pairs of a column and where it comes from. ``ordered`` are
-    pairs of events of which the second follows the first. All ``recipients`` must be the same.
+    A row is picked, column by column, from what differs between streams (the id, the moment of the
+    first reception, repeats and findings, then the times of all events and then their texts: so
+    many as ``texts`` says) and what does not (``fixed``). ``ordered`` are pairs of events of which
+    the second follows the first. The texts at ``recipients`` must all be the same. ``verdicts`` are
+    those on each event, were it the last of them to arrive.
     """
 
-    row: Row
-    texts: tuple[tuple[int, Place], ...]
-    times: tuple[tuple[int, int], ...]
+    pick: Callable[[Sequence[Any]], Row]
+    fixed: tuple[Any, ...]
+    findings: int
+    texts: int
     ordered: tuple[tuple[int, int], ...]
-    recipients: tuple[Place, ...]
+    recipients: tuple[int, ...]
+    verdicts: tuple[str, ...]
 
-    def row_of(
-        self,
-        stream_id: int,
-        events: Sequence[EventRow],
-        values: Sequence[Sequence[str]],
-        repeats: int,
-    ) -> Row | None:
-        """The row of a stream, whose events have these texts; ``None`` where recipients differ."""
-        row = list(self.row)
-        row[0] = stream_id
-        for column, (at, value) in self.texts:
-            row[column] = values[at][value]
-        for column, at in self.times:
-            row[column] = events[at][1]
-        for at, value in self.recipients:
-            if values[at][value] != row[_TO]:
-                return None
-        findings: int = row[_FINDINGS] | (_REPEATED if repeats else 0)
-        for event in events:
-            findings |= event[7]
-        for before, behind in self.ordered:
-            if events[before][3] > events[behind][3]:
-                findings |= _LATE
-        row[_FIRST_RECEIVED] = min([event[4] for event in events])
-        row[_REPEATS] = repeats
-        row[_FINDINGS] = findings
-        return tuple(row)
+
+@attrs.frozen
+class Open:
+    """A course that hangs on words too: ``deciding`` gives them of the texts of each event."""
+
+    deciding: tuple[tuple[int, frozenset[str]], ...]
+
+    def words(self, texts: Sequence[str]) -> tuple[str | None, ...]:
+        """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
 
 class Courses:
@@ -90,7 +79,7 @@ class Courses:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._known: dict[Key, Course | None] = facts.courses
+        self._known: dict[Key, Course | Open | None] = facts.courses
 
     def row_of(
         self, stream_id: int, chart: str, events: Sequence[EventRow], repeats: int
@@ -99,57 +88,112 @@ class Courses:
         if len(events) > _LONGEST:
             return None
         try:
-            values = [texts_of(event[6]) for event in events]
-            key = self._key(chart, events, values)
-            try:
-                course = self._known[key]
-            except KeyError:
-                course = self._learned(chart, events, key)
-            return None if course is None else course.row_of(stream_id, events, values, repeats)
+            _, times, _, positions, received, shapes, fields, flags = zip(*events, strict=True)
+            texts = _texts(fields)
+            course = self._course(chart, events, (chart, shapes, _order(times)), texts)
         except (IntegrityError, AttributeError, *DAMAGE):
             # An event was altered: the fold says which.
             return None
+        # Where an event lacks a text, those of the next would stand in its place.
+        if course is None or len(texts) != course.texts:
+            return None
+        recipients = course.recipients
+        for at in recipients:
+            if texts[at] != texts[recipients[0]]:
+                return None
+        findings = course.findings | (_REPEATED if repeats else 0)
+        if any(flags):
+            for flag in flags:
+                findings |= flag
+        for before, behind in course.ordered:
+            if positions[before] > positions[behind]:
+                findings |= _LATE
+        own = (stream_id, min(received), repeats, findings, *times, *texts, *course.fixed)
+        return course.pick(own)
 
-    def _key(self, chart: str, events: Sequence[EventRow], values: Sequence[list[str]]) -> Key:
-        """What makes streams run alike.
+    def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
+        """The verdict on the event at a position, if it arrived last and a course gives it."""
+        _, times, _, positions, _, shapes, fields, _ = zip(*events, strict=True)
+        if position != max(positions):
+            return None
+        course = self._course(chart, events, (chart, shapes, _order(times)), _texts(fields))
+        return None if course is None else course.verdicts[positions.index(position)]
 
-        The chart, and of each event its kind and the rank of its time (``UNDATED`` without one).
-        """
-        key: list[Any] = [chart]
-        kind_of = self._facts.kind_of
-        rank, last = -1, -UNDATED
-        for event, texts in zip(events, values, strict=True):
-            occurred_at = event[1]
-            if occurred_at != last:
-                rank, last = rank + 1, occurred_at
-            key += (kind_of(event[5], texts), rank if occurred_at != UNDATED else UNDATED)
-        return tuple(key)
+    def _course(
+        self, chart: str, events: Sequence[EventRow], key: Key, texts: Sequence[str]
+    ) -> Course | None:
+        """What makes streams run alike: the shapes of their events, their order, and any words."""
+        try:
+            known = self._known[key]
+        except KeyError:
+            known = self._learned(key, self._opened(events) or self._probed(chart, events))
+        if isinstance(known, Open):
+            key = (*key, known.words(texts))
+            try:
+                known = self._known[key]
+            except KeyError:
+                known = self._learned(key, self._probed(chart, events))
+        assert not isinstance(known, Open)
+        return known
 
-    def _learned(self, chart: str, events: Sequence[EventRow], key: Key) -> Course | None:
+    def _learned(self, key: Key, course: Course | Open | None) -> Course | Open | None:
         if len(self._known) >= _MOST:
             self._known.clear()
-        try:
-            course = self._probed(chart, events, key[2::2])
-        except Exception:
-            # Where the fold fails, it is to fail with the stream itself, and say where.
-            course = None
         self._known[key] = course
         return course
 
-    def _probed(
-        self, chart: str, events: Sequence[EventRow], times: Sequence[int]
-    ) -> Course | None:
+    def _opened(self, events: Sequence[EventRow]) -> Open | None:
+        """The texts that decide over the meaning of a stream's events; ``None`` where none does."""
+        deciding: list[tuple[int, frozenset[str]]] = []
+        before = 0
+        for event in events:
+            deciding += [(before + at, words) for at, words in self._facts.deciding(event[5])]
+            before += len(texts_of(event[6]))
+        return Open(tuple(deciding)) if deciding else None
+
+    def _probed(self, chart: str, events: Sequence[EventRow]) -> Course | None:
         """The course of a stream, from a fold of probes in place of its events."""
-        facts = self._facts.of_rows(chart, events)
-        probes: list[Fact] = []
-        for index, (fact, occurred_at) in enumerate(zip(facts, times, strict=True)):
-            values = texts_of(events[index][6])
-            mould = self._facts.mould_of(events[index][5], values)
-            if mould.effect is not fact.effect or not _probeable(mould):
-                return None
-            marks = [_mark(index, value) for value in range(len(values))]
-            probes.append(mould.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
-        return _course(probes)
+        try:
+            facts = self._facts.of_rows(chart, events)
+            ranks = _ranks([event[1] for event in events])
+            probes: list[Fact] = []
+            counts: list[int] = []
+            for index, (fact, occurred_at) in enumerate(zip(facts, ranks, strict=True)):
+                values = texts_of(events[index][6])
+                mould = self._facts.mould_of(events[index][5], values)
+                if mould.effect is not fact.effect or not _probeable(mould):
+                    return None
+                marks = [_mark(index, value) for value in range(len(values))]
+                probes.append(mould.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
+                counts.append(len(values))
+            return _course(probes, counts)
+        except Exception:
+            # Where the fold fails, it is to fail with the stream itself, and say where.
+            return None
+
+
+def _texts(fields: Sequence[str]) -> list[str]:
+    """The texts of all events of a stream, one behind the other."""
+    written = "".join(fields)
+    if "\\" not in written:
+        return texts_of(written)
+    return [text for one in fields for text in texts_of(one)]
+
+
+def _order(times: Sequence[int]) -> bool | tuple[int, ...]:
+    """What the fold order hangs on of times in ascending order.
+
+    For most streams that is only whether the last event has a time; else it is all ranks.
+    """
+    if len(set(times)) == len(times):
+        return times[-1] == UNDATED
+    return _ranks(times)
+
+
+def _ranks(times: Sequence[int]) -> tuple[int, ...]:
+    """The ranks of times in ascending order; those without a time stay ``UNDATED``."""
+    rank = {time: rank for rank, time in enumerate(dict.fromkeys(times))}
+    return tuple([UNDATED if time == UNDATED else rank[time] for time in times])
 
 
 def _probeable(mould: Mould) -> bool:
@@ -166,8 +210,11 @@ def _place(text: str) -> Place:
     return int(event), int(value)
 
 
-def _course(probes: list[Fact]) -> Course | None:
-    """The course that gives the fold of the probes; ``None`` where a text of it is no one probe."""
+def _course(probes: list[Fact], counts: Sequence[int]) -> Course | None:
+    """The course that gives the fold of the probes; ``None`` where a text of it is no one probe.
+
+    ``counts`` are the numbers of texts of their events.
+    """
     recipients = [fact.texts[0] for fact in probes if fact.texts[0] is not None]
     # One probe for all of them: they are asked to be the same.
     probes = [
@@ -178,17 +225,44 @@ def _course(probes: list[Fact]) -> Course | None:
     row = None if chart is None else projections.row_of(0, fold(chart, probes), 0)
     if row is None:
         return None
-    marked = [(c, text) for c, text in enumerate(row) if isinstance(text, str) and _PROBE in text]
-    if any(text.count(_PROBE) > 1 or text[0] != _PROBE for _, text in marked):
+    marked = [text for text in row if isinstance(text, str) and _PROBE in text]
+    if any(text.count(_PROBE) > 1 or text[0] != _PROBE for text in marked):
         return None
-    at = {fact.occurred_at: index for index, fact in enumerate(probes)}
+    times = {fact.occurred_at: index for index, fact in enumerate(probes)}
+    before = [len(_OWN) + len(probes) + sum(counts[:index]) for index in range(len(probes))]
+
+    def at(text: str) -> int:
+        event, value = _place(text)
+        return before[event] + value
+
+    picked: list[int] = []
+    fixed: list[Any] = []
+    beyond = len(_OWN) + len(probes) + sum(counts)
+    for column, value in enumerate(row):
+        if column in _OWN:
+            picked.append(_OWN.index(column))
+        elif column in _TIMES and value is not None:
+            picked.append(len(_OWN) + times[value])
+        elif value in marked:
+            picked.append(at(value))
+        else:
+            picked.append(beyond + len(fixed))
+            fixed.append(value)
     return Course(
-        row=row,
-        texts=tuple((column, _place(text)) for column, text in marked),
-        times=tuple((column, at[row[column]]) for column in _TIMES if row[column] is not None),
+        pick=itemgetter(*picked),
+        fixed=tuple(fixed),
+        findings=row[_FINDINGS],
+        texts=sum(counts),
         ordered=tuple(_ordered(probes)),
-        recipients=tuple(_place(text) for text in recipients[1:] if text),
+        recipients=tuple(at(text) - before[0] for text in recipients if text),
+        verdicts=tuple(_newest(probes, index) for index in range(len(probes))),
     )
+
+
+def _newest(probes: list[Fact], index: int) -> str:
+    """The verdict on one of the probes, were it the last to arrive."""
+    arrived = [fact._replace(position=int(at == index)) for at, fact in enumerate(probes)]
+    return verdict_at(arrived, 1)
 
 
 def _ordered(probes: list[Fact]) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import attrs
@@ -20,7 +22,7 @@ from postledger.findings import Finding
 from postledger.fold import REASON, UNDATED, UNHEARD, Fact
 from postledger.log.entry import IMPORTED, Entry
 from postledger.log.shapes import Shape
-from postledger.log.sqlite import DAMAGE, Log, Stored, damaged, texts_of
+from postledger.log.sqlite import DAMAGE, MANY, Log, Stored, damaged, texts_of
 from postledger.postback import Postback, plain
 from postledger.times import micros, parse_timestamp
 from postledger.vocabulary import Reading
@@ -281,14 +283,16 @@ class Facts:
         self, streams: list[int], charts: Mapping[int, str] | None = None
     ) -> Iterator[Stream]:
         """The distinct events of some streams, in order of the streams, with their charts."""
-        if not streams:
-            return iter(())
-        ids = json.dumps(streams)
         if charts is None:
-            charts = dict(self._log.charts_of(ids))
+            charts = dict(self._log.charts_of(json.dumps(streams)))
+        if len(streams) < MANY:
+            rows = self._log.db.conn.execute
+            sql = f"{_SELECT} WHERE e.stream_id = ? {_ORDER}"
+            found = ((stream, rows(sql, (stream,)).fetchall()) for stream in streams)
+            return ((stream, charts[stream], events) for stream, events in found if events)
         return self._streams(
             f"{_SELECT} WHERE e.stream_id IN (SELECT value FROM json_each(?)) {_ORDER}",
-            (ids,),
+            (json.dumps(streams),),
             iter(sorted(charts.items())),
         )
 
@@ -296,33 +300,29 @@ class Facts:
         self, sql: str, parameters: tuple[object, ...], charts: Iterator[tuple[int, str]]
     ) -> Iterator[Stream]:
         """The rows in order of the streams, put together stream by stream."""
-        events: list[EventRow] = []
-        current = None
-        for row in self._log.db.conn.execute(sql, parameters):
-            if row[0] != current:
-                if current is not None:
-                    yield current, _chart(charts, current), events
-                current, events = row[0], []
-            events.append(row)
-        if current is not None:
-            yield current, _chart(charts, current), events
+        rows: Iterator[EventRow] = self._log.db.conn.execute(sql, parameters)
+        for stream_id, events in groupby(rows, itemgetter(0)):
+            yield stream_id, _chart(charts, stream_id), list(events)
 
     def of_rows(self, chart: str, events: Iterable[EventRow]) -> list[Fact]:
         """The facts of the events of one stream."""
         return _of_chart([self._fact(row) for row in events], chart)
 
-    def kind_of(self, shape_id: int, values: list[str]) -> Kind:
-        """What the meaning of an event hangs on: its shape, and its words where the shape is open."""
+    def deciding(self, shape_id: int) -> tuple[tuple[int, frozenset[str]], ...]:
+        """The indexes of the values that decide over the meaning, and the texts asked of them."""
         deciding = self._deciding.get(shape_id)
         if deciding is None:
             deciding = self._deciding[shape_id] = self._deciding_in(self._log.shape(shape_id))
-        if not deciding:
-            return shape_id
-        return (shape_id, *[values[at] if values[at] in texts else None for at, texts in deciding])
+        return deciding
 
     def mould_of(self, shape_id: int, values: list[str]) -> Mould:
         """The mould of an event of that shape and those texts."""
-        kind = self.kind_of(shape_id, values)
+        kind: Kind = shape_id
+        if deciding := self.deciding(shape_id):
+            kind = (
+                shape_id,
+                *[values[at] if values[at] in texts else None for at, texts in deciding],
+            )
         mould = self._moulds.get(kind)
         if mould is None:
             shape = self._log.shape(shape_id)
@@ -341,7 +341,6 @@ class Facts:
             raise damaged(position, error) from error
 
     def _deciding_in(self, shape: Shape) -> tuple[tuple[int, frozenset[str]], ...]:
-        """The indexes of the values that decide over the meaning, and the texts asked of them."""
         words = self.definitions.lexicon.words
         paths = [plain(path) for path, text in shape.fields if text is None]
         return tuple((at, words[path]) for at, path in enumerate(paths) if path in words)

@@ -15,6 +15,7 @@ from typing import Any, Self
 import attrs
 
 from postledger import audit, changes, checkpoints, custom, projections, replay
+from postledger.answer import answer
 from postledger.audit import AuditReport
 from postledger.changes import Bell, Page
 from postledger.checkpoints import SUBSCRIPTION, Checkpoint
@@ -41,10 +42,10 @@ from postledger.model import (
 from postledger.projections import Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
-from postledger.replay import Progress, Projected, project_rows
+from postledger.replay import Progress, project_rows
 from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
-from postledger.timeline import content_of, event_of, timeline_of, verdict_at
+from postledger.timeline import content_of, event_of, timeline_of
 from postledger.times import iso
 from postledger.verify import Anchor, verify
 from postledger.wire import Limits
@@ -133,9 +134,13 @@ class Ledger:
         """
         with self._recording() as recording:
             appended = recording.add(Receipt(body, content_type, received_at))
-            projected = self._project(recording)
-        first, *others = [self._recorded(one, projected) for one in appended]
-        return attrs.evolve(first, others=tuple(others))
+            rows = {row[0]: row for row in self._project(recording)}
+        first, *others = [
+            answer(one, recording.facts, recording.streams.get(at), rows.get(at))
+            for one in appended
+            for at in (one.entry.stream_id,)
+        ]
+        return attrs.evolve(first, others=tuple(others)) if others else first
 
     def record_many(
         self, receipts: Iterable[Receipt | bytes], *, progress: Progress = lambda _: None
@@ -152,7 +157,7 @@ class Ledger:
         for batch in self.record_batches(map(_receipt, receipts)):
             for _, appended in batch:
                 for one in appended:
-                    counts[one.count] += 1
+                    counts[one.counted_as] += 1
             progress(len(batch))
         position, head = self.head()
         return Summary(**counts, position=position, head=head)
@@ -199,37 +204,19 @@ class Ledger:
     def _recording(self) -> Iterator[Recording]:
         """A write transaction, and what collects the entries in it."""
         with self._session.write() as reader:
-            recording = Recording(reader.log, reader.facts, reader.intake, reader.log.head())
+            recording = Recording(reader.log, reader.facts, reader.intake)
             yield recording
-        if recording.appended:
-            self._bell.ring()
+        self._bell.ring()
 
-    def _project(self, recording: Recording) -> dict[int, Projected]:
-        """Append, and bring the projection to the new head."""
-        reader = self._session.own()
-        generation = self._session.live(reader.log.db)
-        position, _ = recording.write()
+    def _project(self, recording: Recording) -> list[Row]:
+        """Append, and bring the projection to the new head; gives its new rows."""
+        reader, count = self._session.own(), recording.count
+        generation, head = self._session.advance(reader, count)
+        reader.stood = generation, recording.write(head)
         touched = list(recording.streams.values())
-        projected = project_rows(reader.log, reader.facts, generation, touched)
-        projections.move(reader.log.db, generation, position)
-        appended = len(recording.appended)
-        custom.keep_up(reader.log, reader.facts, self._custom.values(), appended)
-        return projected
-
-    def _recorded(self, appended: Appended, projected: dict[int, Projected]) -> Recorded:
-        """The public value of what was just appended."""
-        reader = self._session.own()
-        event = event_of(reader.log.at(appended.position), reader.facts)
-        stream = projected.get(appended.entry.stream_id)
-        if event.repeats is not None:
-            verdict = "repeated"
-        elif event.kind == "postback" and stream is not None:
-            verdict = verdict_at(stream.facts, appended.position)
-        else:
-            verdict = "no_effect" if event.kind == "postback" else event.kind
-        row = stream.row if stream is not None and event.chart == "delivery" else None
-        delivery = None if row is None else projections.delivery_of(event.key or "", row)
-        return Recorded(event, verdict, delivery)
+        rows = project_rows(reader.log, reader.facts, generation, touched)
+        custom.keep_up(reader.log, reader.facts, self._custom.values(), count)
+        return rows
 
     # --- read ---
 
@@ -505,8 +492,8 @@ class Ledger:
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
-        with self._recording() as recording:
-            db = recording.log.db
+        with self._session.write() as reader:
+            db = reader.log.db
             if checkpoints.load(db, SUBSCRIPTION, name) is None:
                 checkpoints.begin(db, SUBSCRIPTION, name, after)
         subscription = Subscription(name, handler, self._place(name), retry or Retry())
@@ -591,8 +578,8 @@ class Ledger:
             return there
 
         def move(checkpoint: Checkpoint, position: int, problem: str | None) -> Checkpoint:
-            with self._recording() as recording:
-                return checkpoints.move(recording.log.db, checkpoint, position, problem)
+            with self._session.write() as reader:
+                return checkpoints.move(reader.log.db, checkpoint, position, problem)
 
         return Place(self._bell, self._page, load, move, lambda: self.head()[0])
 

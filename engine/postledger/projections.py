@@ -193,6 +193,18 @@ def move(
     db: Database, generation: Generation, position: int, cursor: int | None = None
 ) -> Generation:
     """Move the checkpoint; raises ``IntegrityError`` where it is not where it was."""
+    moved = moved_on(db, generation, position, cursor)
+    if moved is None:
+        raise IntegrityError(
+            f"the checkpoint of {generation.table} is not at {generation.position}"
+        )
+    return moved
+
+
+def moved_on(
+    db: Database, generation: Generation, position: int, cursor: int | None = None
+) -> Generation | None:
+    """The same, with ``None`` where the checkpoint is not where it was."""
     moved = db.conn.execute(
         "UPDATE projections SET position = ?, cursor = ?"
         " WHERE generation = ? AND version = ? AND position = ? AND cursor IS ?",
@@ -206,10 +218,10 @@ def move(
         ),
     )
     if moved.rowcount != 1:
-        raise IntegrityError(
-            f"the checkpoint of {generation.table} is not at {generation.position}"
-        )
-    return attrs.evolve(generation, position=position, cursor=cursor)
+        return None
+    return Generation(
+        generation.number, generation.version, generation.definitions, position, cursor
+    )
 
 
 def switch(db: Database, generation: Generation) -> None:

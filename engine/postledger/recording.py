@@ -11,21 +11,26 @@ import attrs
 from postledger.facts import Facts, Stream, row_of
 from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
-from postledger.log.sqlite import Head, Log, Stored, fields_of, texts_of
+from postledger.log.sqlite import Head, Log, Stored, fields_of
 from postledger.model import Receipt
 from postledger.times import micros, now
 
 
-@attrs.frozen
-class Appended:
-    """One entry with its position; ``kind`` is ``postback``, ``unrecognised`` or ``unreadable``."""
+class Appended(NamedTuple):
+    """One entry with its position, what it says, and the value of the chain there."""
 
     position: int
     entry: Entry
-    kind: str
+    said: Said
+    chain: bytes
 
     @property
-    def count(self) -> str:
+    def kind(self) -> str:
+        """``postback``, ``unrecognised`` or ``unreadable``."""
+        return self.said.kind
+
+    @property
+    def counted_as(self) -> str:
         """Under which count of a ``Summary`` it falls."""
         if self.entry.repeats is not None:
             return "repeated"
@@ -35,15 +40,38 @@ class Appended:
     def problem(self) -> str:
         """Why it can't be read; empty where it can, or was received before."""
         unreadable = self.kind == "unreadable" and self.entry.fields is not None
-        return texts_of(self.entry.fields or "")[0] if unreadable else ""
+        return self.said.values[0] if unreadable else ""
+
+    @property
+    def stored(self) -> Stored:
+        """The event as the log has it now."""
+        entry, said = self.entry, self.said
+        return Stored(
+            self.position,
+            entry.received_at,
+            entry.stream,
+            entry.occurred_at,
+            said.shape,
+            said.values,
+            entry.body,
+            entry.flags,
+            entry.repeats,
+            entry.body_of,
+            entry.digest,
+            self.chain,
+        )
 
 
 class _Taken(NamedTuple):
-    """What one postback of a receipt says, before it has a place; ``into`` gets it appended."""
+    """What one postback of a receipt says, before it has a place; ``into`` gets it appended.
+
+    ``member`` is its number in a bundle of postbacks, from 0.
+    """
 
     receipt: Receipt
     received_at: int
     said: Said
+    member: int
     into: list[Appended]
 
 
@@ -57,8 +85,6 @@ class Recording:
     log: Log
     facts: Facts
     intake: Intake
-    head: Head
-    appended: list[Appended] = attrs.field(factory=list)
     streams: dict[int, Stream] = attrs.field(factory=dict)
     _taken: list[_Taken] = attrs.field(factory=list)
 
@@ -70,17 +96,25 @@ class Recording:
         received_at = micros(receipt.received_at or now())
         into: list[Appended] = []
         self._taken += [
-            _Taken(receipt, received_at, said, into) for said in self.intake.take(receipt)
+            _Taken(receipt, received_at, said, member, into)
+            for member, said in enumerate(self.intake.take(receipt))
         ]
         return into
 
-    def write(self) -> Head:
-        """Append what was collected."""
+    @property
+    def count(self) -> int:
+        """How many events there are to append."""
+        return len(self._taken)
+
+    def write(self, head: Head) -> Head:
+        """Append what was collected behind ``head``; gives the new head."""
         stream_ids = self._placed()
         seen = {row[:3]: row[3] for _, _, rows in self.streams.values() for row in rows}
-        placed = zip(self._taken, stream_ids, strict=True)
-        for position, (taken, stream_id) in enumerate(placed, self.head[0] + 1):
-            entry = _entry(taken, stream_id)
+        entries: list[Entry] = []
+        position = head[0]
+        for taken, stream_id in zip(self._taken, stream_ids, strict=True):
+            position += 1
+            entry = _entry(taken, stream_id, position)
             identity = (stream_id, entry.occurred_at, entry.digest)
             first = seen.get(identity)
             if first is None and stream_id == 0:
@@ -89,13 +123,15 @@ class Recording:
                 seen[identity] = position
                 self._touch(entry, position)
             else:
-                entry = self._repeat(entry, first)
-            appended = Appended(position, entry, taken.said.kind)
-            self.appended.append(appended)
-            taken.into.append(appended)
-        self._taken.clear()
-        self.head = self.log.append((a.entry for a in self.appended), self.head)
-        return self.head
+                new = first - head[0] - 1
+                same = entries[new] if new >= 0 else self.log.at(first)
+                entry = _repeat(entry, first, same)
+            entries.append(entry)
+        chains = self.log.append(entries, head)
+        placed = zip(self._taken, entries, chains, strict=True)
+        for at, (taken, entry, chain) in enumerate(placed, head[0] + 1):
+            taken.into.append(Appended(at, entry, taken.said, chain))
+        return (position, chains[-1]) if chains else head
 
     def _placed(self) -> list[int]:
         """The streams of what was taken; their events so far are read, of all of them together."""
@@ -112,19 +148,11 @@ class Recording:
             shape_id = self.log.shape_id(entry.shape)
             insort(self.streams[entry.stream_id][2], row_of(entry, position, shape_id))
 
-    def _repeat(self, entry: Entry, first: int) -> Entry:
-        """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ."""
-        new = first - self.head[0] - 1
-        same: Entry | Stored = self.appended[new].entry if new >= 0 else self.log.at(first)
-        if (entry.content_type, entry.body) != (same.content_type, same.body):
-            return entry._replace(repeats=first)
-        return entry._replace(repeats=first, shape=None, fields=None, whole=False)
 
-
-def _entry(taken: _Taken, stream_id: int) -> Entry:
-    receipt, received_at, said, into = taken
+def _entry(taken: _Taken, stream_id: int, position: int) -> Entry:
+    receipt, received_at, said, member, _ = taken
     # The first postback of a bundle holds the body for the others.
-    body_of = into[0].position if into else None
+    body_of = position - member if member else None
     flags = said.when.flags | (IMPORTED if receipt.imported else 0)
     # In their order: by their names it takes five times as long, for every event.
     return Entry(
@@ -142,6 +170,13 @@ def _entry(taken: _Taken, stream_id: int) -> Entry:
         None,
         body_of,
     )
+
+
+def _repeat(entry: Entry, first: int, same: Entry | Stored) -> Entry:
+    """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ."""
+    if (entry.content_type, entry.body) != (same.content_type, same.body):
+        return entry._replace(repeats=first)
+    return entry._replace(repeats=first, shape=None, fields=None, whole=False)
 
 
 def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:

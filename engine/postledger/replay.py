@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-import attrs
 from sqlite_utils import Database
 
 from postledger import projections
@@ -84,46 +83,24 @@ def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
         ) from error
 
 
-@attrs.frozen
-class Projected:
-    """A stream that was folded: its row, and the facts where they are asked for."""
-
-    row: Row | None
-    _facts: Facts
-    _chart: str
-    _events: list[EventRow]
-
-    @property
-    def facts(self) -> list[Fact]:
-        """The facts that the row follows from."""
-        return self._facts.of_rows(self._chart, self._events)
-
-
-def project(
-    log: Log, facts: Facts, generation: Generation, streams: Iterable[int]
-) -> dict[int, Projected]:
+def project(log: Log, facts: Facts, generation: Generation, streams: Iterable[int]) -> None:
     """Fold streams anew and write their rows; the caller holds the write transaction."""
-    return project_rows(log, facts, generation, list(facts.rows_of(sorted(streams))))
+    project_rows(log, facts, generation, list(facts.rows_of(sorted(streams))))
 
 
 def project_rows(
     log: Log, facts: Facts, generation: Generation, streams: list[Stream]
-) -> dict[int, Projected]:
-    """The same of streams whose events are at hand."""
+) -> list[Row]:
+    """The same of streams whose events are at hand; gives the rows."""
     counts = log.repeats_of([stream for stream, _, _ in streams])
     courses = Courses(facts)
-    projected = {
-        stream: Projected(
-            _row(courses, facts, stream, chart, events, counts.get(stream, 0)),
-            facts,
-            chart,
-            events,
-        )
+    made = (
+        _row(courses, facts, stream, chart, events, counts.get(stream, 0))
         for stream, chart, events in streams
-    }
-    rows = (one.row for one in projected.values() if one.row is not None)
+    )
+    rows = [row for row in made if row is not None]
     projections.put(log.db, generation.table, rows)
-    return projected
+    return rows
 
 
 def rebuild(

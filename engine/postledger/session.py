@@ -22,19 +22,23 @@ from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, Po
 from postledger.facts import Facts
 from postledger.intake import Intake
 from postledger.log.connection import immediate, open_database, translated
-from postledger.log.sqlite import Log
+from postledger.log.sqlite import Head, Log
 from postledger.projections import Generation
 from postledger.verify import verify
 from postledger.wire import Limits
 
 
-@attrs.frozen
+@attrs.define
 class Reader:
-    """What one thread reads and writes with; made anew when the definitions change."""
+    """What one thread reads and writes with; made anew when the definitions change.
+
+    ``stood`` is the live generation and the log's head as its last write left them.
+    """
 
     log: Log
     facts: Facts
     intake: Intake
+    stood: tuple[Generation, Head] | None = None
 
 
 class Session:
@@ -122,6 +126,20 @@ class Session:
                 f"{self.path}: another process has rebuilt it by other definitions; open it again"
             )
         return generation
+
+    def advance(self, reader: Reader, count: int) -> tuple[Generation, Head]:
+        """Move the live checkpoint past ``count`` events to come; the caller appends them.
+
+        Gives the generation and the head of the log before them. Where nobody else wrote since this
+        thread did, both are as it left them, and that the checkpoint could be moved proves it.
+        """
+        if reader.stood is not None:
+            generation, head = reader.stood
+            moved = projections.moved_on(reader.log.db, generation, head[0] + count)
+            if moved is not None:
+                return moved, head
+        generation, head = self.live(reader.log.db), reader.log.head()
+        return projections.move(reader.log.db, generation, head[0] + count), head
 
     def own(self) -> Reader:
         """The connection of this thread, opened at its first use."""

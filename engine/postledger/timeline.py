@@ -19,14 +19,15 @@ from postledger.times import moment
 from postledger.vocabulary import Reading
 
 
-def event_of(stored: Stored, facts: Facts) -> Event:
-    """The public value of an event of the log."""
-    reading = facts.reading(stored.shape, stored.values)
+def event_of(stored: Stored, facts: Facts, kind: str | None = None) -> Event:
+    """The public value of an event of the log, whose ``kind`` may be known already."""
     postback = stored.shape.postback(stored.values) if stored.shape else None
+    if kind is None:
+        kind = _kind(None if postback is None else facts.definitions.lexicon.read(postback))
     chart, key = stored.stream
     return Event(
         position=stored.position,
-        kind=_kind(reading),
+        kind=kind,
         received_at=moment(stored.received_at),
         occurred_at=_moment(stored.occurred_at),
         chart=chart or None,
@@ -34,7 +35,7 @@ def event_of(stored: Stored, facts: Facts) -> Event:
         content_type=stored.content_type,
         body=stored.body,
         postback=postback,
-        problem=stored.values[0] if reading is None else None,
+        problem=stored.values[0] if kind == "unreadable" else None,
         repeats=stored.repeats,
         imported=bool(stored.flags & IMPORTED),
         body_of=stored.body_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from datetime import datetime
 
@@ -138,7 +137,7 @@ def _proof(log: Log, stored: Stored) -> Proof:
     previous = log.at(stored.position - 1).chain if stored.position > 1 else START
     return Proof(
         previous=previous.hex(),
-        head=json.dumps(stored.head(), separators=(",", ":")),
+        head=stored.head(),
         hash=stored.chain.hex(),
         anchor=f"{stored.position}:{stored.chain.hex()}",
     )

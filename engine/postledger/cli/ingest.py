@@ -87,8 +87,8 @@ def _fit(paths: tuple[str, ...], counts: Counter[str]) -> Iterator[Receipt]:
 def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> None:
     where = receipt.where if isinstance(receipt, Found) else "-"
     for one in appended:
-        counts[one.count] += 1
-        if one.count in ("unreadable", "unrecognised"):
+        counts[one.counted_as] += 1
+        if one.counted_as in ("unreadable", "unrecognised"):
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
                 why = f": {one.problem}" if one.kind == "unreadable" else ""

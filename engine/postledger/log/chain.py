@@ -11,9 +11,6 @@ from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _text
 from typing import Protocol
 
-Head = tuple[int, int, str | None, str, str, int, str, int, int | None, int | None]
-"""What the chain covers of an event beside its body, in the order of the JSON array."""
-
 START = bytes(32)
 """The value before position 1."""
 
@@ -39,45 +36,22 @@ class Covered(Protocol):
     def body_of(self) -> int | None: ...
 
 
-def head_of(event: Covered, position: int) -> Head:
-    """All that the chain covers of an event at a position, beside its body."""
+def head_of(event: Covered, position: int) -> str:
+    """All that the chain covers of an event at a position, beside its body: a JSON array in ASCII.
+
+    Written without an encoder's work for every event: position, moment of reception, content type,
+    chart, key, occurred_at, digest, flags, repeats, body_of.
+    """
     chart, key = event.stream
+    content_type, first, holder = event.content_type, event.repeats, event.body_of
     return (
-        position,
-        event.received_at,
-        event.content_type,
-        chart,
-        key,
-        event.occurred_at,
-        event.digest.hex(),
-        event.flags,
-        event.repeats,
-        event.body_of,
+        f"[{position},{event.received_at},"
+        f"{'null' if content_type is None else _text(content_type)},{_text(chart)},{_text(key)},"
+        f'{event.occurred_at},"{event.digest.hex()}",{event.flags},'
+        f"{'null' if first is None else first},{'null' if holder is None else holder}]"
     )
 
 
-def link(previous: bytes, head: Head, body: bytes) -> bytes:
+def link(previous: bytes, head: str, body: bytes) -> bytes:
     """The value of the chain at an event; see the module for what it covers."""
-    return sha256(b"%b%b\n%b" % (previous, _line(*head).encode(), body)).digest()
-
-
-def _line(
-    position: int,
-    received_at: int,
-    content_type: str | None,
-    chart: str,
-    key: str,
-    occurred_at: int,
-    digest: str,
-    flags: int,
-    repeats: int | None,
-    body_of: int | None,
-) -> str:
-    """The head as JSON in ASCII, without an encoder's work for every event."""
-    kind = "null" if content_type is None else _text(content_type)
-    first = "null" if repeats is None else repeats
-    holder = "null" if body_of is None else body_of
-    return (
-        f"[{position},{received_at},{kind},{_text(chart)},{_text(key)},{occurred_at},"
-        f"{_text(digest)},{flags},{first},{holder}]"
-    )
+    return sha256(b"%b%b\n%b" % (previous, head.encode(), body)).digest()

@@ -102,19 +102,21 @@ def immediate(db: Database) -> Iterator[None]:
     A plain BEGIN that reads and then writes fails at once when another process wrote in between,
     whatever the timeout.
     """
-    db.execute("BEGIN IMMEDIATE")
+    conn = db.conn
+    # Straight to the connection: sqlite-utils looks at each statement for what it would commit.
+    conn.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        if db.conn.in_transaction:
-            db.conn.rollback()
+        if conn.in_transaction:
+            conn.rollback()
         raise
     else:
         try:
-            db.execute("COMMIT")
+            conn.execute("COMMIT")
         except BaseException:
-            if db.conn.in_transaction:
-                db.conn.rollback()
+            if conn.in_transaction:
+                conn.rollback()
             raise
 
 

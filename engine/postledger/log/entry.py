@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from postledger.log.chain import Head, head_of
 from postledger.log.shapes import Shape
 
 
@@ -30,10 +29,6 @@ class Entry(NamedTuple):
     whole: bool
     repeats: int | None
     body_of: int | None
-
-    def head(self, position: int) -> Head:
-        """What the hash chain covers of it beside its body, when it stands at that position."""
-        return head_of(self, position)
 
 
 IMPORTED = 1 << 16

@@ -13,13 +13,12 @@ from sqlite_utils import Database
 
 from postledger.errors import IntegrityError
 from postledger.log.chain import START, head_of, link
-from postledger.log.chain import Head as ChainHead
 from postledger.log.entry import NOWHERE, Entry
 from postledger.log.shapes import Shape
 
 _BEYOND = 2**63 - 1
 _MOST_CACHED = 100_000
-_MANY = 8
+MANY = 8
 """From so many on one statement for all is quicker; below it, one for each."""
 
 _APPEND = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -50,8 +49,8 @@ class Stored:
         """The content type as received."""
         return self.shape.content_type if self.shape else None
 
-    def head(self) -> ChainHead:
-        """What the hash chain covers of it beside its body."""
+    def head(self) -> str:
+        """What the hash chain covers of it beside its body, as a JSON array."""
         return head_of(self, self.position)
 
     def link(self, previous: bytes) -> bytes:
@@ -103,16 +102,17 @@ class Log:
             raise IntegrityError(f"position {row[0]}: the value of the chain is damaged")
         return row[0], row[1]
 
-    def append(self, entries: Iterable[Entry], head: Head) -> Head:
-        """Append entries behind ``head``; gives the new head."""
+    def append(self, entries: Iterable[Entry], head: Head) -> list[bytes]:
+        """Append entries behind ``head``; gives the value of the chain at each of them."""
         position, chain = head
-
-        def rows() -> Iterator[tuple[object, ...]]:
-            nonlocal position, chain
-            for entry in entries:
-                position += 1
-                chain = link(chain, entry.head(position), entry.body)
-                yield (
+        rows: list[tuple[object, ...]] = []
+        chains: list[bytes] = []
+        for entry in entries:
+            position += 1
+            chain = link(chain, head_of(entry, position), entry.body)
+            chains.append(chain)
+            rows.append(
+                (
                     position,
                     entry.received_at,
                     entry.stream_id,
@@ -126,9 +126,9 @@ class Log:
                     entry.digest,
                     chain,
                 )
-
-        self._conn.executemany(_APPEND, list(rows()))
-        return position, chain
+            )
+        self._conn.executemany(_APPEND, rows)
+        return chains
 
     def stream_ids(self, streams: Iterable[tuple[str, str]]) -> tuple[list[int], set[int]]:
         """The ids of streams, and which of these were made just now."""
@@ -150,7 +150,7 @@ class Log:
 
     def _found(self, streams: list[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """The ids of those streams that there are."""
-        if len(streams) < _MANY or any("\0" in key for _, key in streams):
+        if len(streams) < MANY or any("\0" in key for _, key in streams):
             found = ((stream, self.find_stream(stream)) for stream in streams)
             return {stream: stream_id for stream, stream_id in found if stream_id is not None}
         rows = self._conn.execute(
@@ -239,7 +239,10 @@ class Log:
         return row[0], row[1]
 
     def repeats_of(self, streams: list[int]) -> dict[int, int]:
-        """How many events of each stream repeat another; those without any are left out."""
+        """How many events of each stream repeat another."""
+        if len(streams) < MANY:
+            sql = "SELECT count(*) FROM events WHERE repeats IS NOT NULL AND stream_id = ?"
+            return {s: self._conn.execute(sql, (s,)).fetchone()[0] for s in streams}
         rows = self._conn.execute(
             "SELECT stream_id, count(*) FROM events WHERE repeats IS NOT NULL"
             " AND stream_id IN (SELECT value FROM json_each(?)) GROUP BY stream_id",
