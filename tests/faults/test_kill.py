@@ -21,6 +21,7 @@ import pytest
 
 from postledger import Ledger
 from tests.faults import traffic
+from tests.faults.test_media import can_trace
 from tests.states import states
 
 KILLS = int(os.environ.get("POSTLEDGER_KILLS", "10"))
@@ -100,6 +101,46 @@ def test_what_a_writer_acknowledged_outlives_it(tmp_path: Path) -> None:
         assert all(kept[position] == traffic.body(position - 1) for position in kept)
         first += len(kept)
     assert first > KILLS
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace is missing or may not trace here")
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync,fsync"])
+def test_a_writer_that_is_killed_within_a_commit(tmp_path: Path, call: str) -> None:
+    """At the n-th write or sync of its files: what was acknowledged stays, the next is whole or not."""
+    path, first = tmp_path / "test.db", 0
+    Ledger(path).close()
+    moments = range(1, 1 + KILLS) if KILLS > 10 else WITHIN[call]
+    kept_too = 0
+    for when in moments:
+        strace = killing(call, when, path)
+        # A record makes at least one of either calls.
+        process = traffic.start("acknowledge", path, first, first + when + 9, prefix=strace)
+        code, out, _ = traffic.finish(process)
+        assert code not in (0, 1)
+        printed = [int(line) for line in out.split()]
+        assert printed == list(range(first + 1, first + len(printed) + 1))
+        with Ledger(path) as ledger:
+            assert ledger.verify().problems == ()
+            kept = {event.position: event.body for event in ledger.events(after=first)}
+        assert len(printed) <= len(kept) <= len(printed) + 1
+        assert all(kept[position] == traffic.body(position - 1) for position in kept)
+        kept_too += len(kept) - len(printed)
+        first += len(kept)
+    # Before a sync all is written, and outlives the process; before a write not all is.
+    assert kept_too if call != "pwrite64" else kept_too < len(moments)
+
+
+WITHIN = {"pwrite64": range(2, 40, 7), "fdatasync,fsync": range(2, 8, 2)}
+"""At which call the writer is killed: in several commits, each time at another call."""
+
+
+def killing(call: str, when: int, path: Path) -> tuple[str, ...]:
+    """strace that kills the process before the n-th such call on the files of a ledger."""
+    words = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
+    words += ["-e", f"inject={call}:signal=KILL:when={when}"]
+    for end in ("", "-wal"):
+        words += ["-P", f"{path}{end}"]
+    return tuple(words)
 
 
 def test_a_creation_that_is_killed_leaves_a_file_that_opens(tmp_path: Path) -> None:

@@ -36,6 +36,15 @@ _SCHEMA, _CONNECTION = "log/schema.py", "log/connection.py"
 
 PROTECTIONS = (
     Without(
+        "one transaction for an event and its row",
+        "ledger.py",
+        "        touched = list(recording.streams.values())\n",
+        '        reader.log.db.conn.execute("COMMIT")\n'
+        '        reader.log.db.conn.execute("BEGIN IMMEDIATE")\n'
+        "        touched = list(recording.streams.values())\n",
+        f"{_KILL} -k within",
+    ),
+    Without(
         "guard against UPDATE",
         _SCHEMA,
         'for verb in ("UPDATE", "DELETE")',
