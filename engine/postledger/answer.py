@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from postledger import projections
 from postledger.courses import Courses
 from postledger.facts import Facts, Stream
 from postledger.model import Recorded
 from postledger.projections import Row
-from postledger.recording import Appended
+from postledger.recording import Appended, Recording
 from postledger.timeline import event_of, verdict_at
 
 
-def answer(appended: Appended, facts: Facts, stream: Stream | None, row: Row | None) -> Recorded:
-    """The public value of an event, whose stream and its row are given as they are with it."""
+def answer(appended: Appended, recording: Recording, rows: Mapping[int, Row]) -> Recorded:
+    """The public value of an event of a recording; ``rows`` are those of its streams."""
+    facts, stream_id = recording.facts, appended.entry.stream_id
     event = event_of(appended.stored, facts, appended.kind)
+    stream, row = recording.streams.get(stream_id), rows.get(stream_id)
     if event.repeats is not None:
         verdict = "repeated"
     elif event.kind == "postback":

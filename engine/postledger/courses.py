@@ -113,6 +113,8 @@ class Courses:
 
     def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
         """The verdict on the event at a position, if it arrived last and a course gives it."""
+        if len(events) > _LONGEST:
+            return None
         _, times, _, positions, _, shapes, fields, _ = zip(*events, strict=True)
         if position != max(positions):
             return None

@@ -135,11 +135,7 @@ class Ledger:
         with self._recording() as recording:
             appended = recording.add(Receipt(body, content_type, received_at))
             rows = {row[0]: row for row in self._project(recording)}
-        first, *others = [
-            answer(one, recording.facts, recording.streams.get(at), rows.get(at))
-            for one in appended
-            for at in (one.entry.stream_id,)
-        ]
+        first, *others = [answer(one, recording, rows) for one in appended]
         return attrs.evolve(first, others=tuple(others)) if others else first
 
     def record_many(
