@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from postledger.charts import Statechart, configuration_of, load_chart, stand
 from postledger.definitions import builtin
 from postledger.errors import DefinitionError
+from postledger.statechart import TAKEN
+from postledger.tomlfile import NAME
 from tests.strategies import charts
 
 SHIPPED = sorted((Path(__file__).parents[1] / "statecharts").glob("*.toml"))
@@ -182,7 +184,8 @@ def test_fault(case: str) -> None:
     """A fault is refused with the file, the table, what is wrong and what to write."""
     (old, new), message = FAULTS[case]
     separator = ": "
-    assert faults(old, new)[0] == f"parcel.toml{separator}{message}"
+    # One mistake is told once: what only follows from it isn't told.
+    assert faults(old, new) == (f"parcel.toml{separator}{message}",)
 
 
 def test_no_states() -> None:
@@ -228,6 +231,34 @@ def test_hash() -> None:
     assert load_chart(GOOD).hash == load_chart("# a remark\n" + GOOD).hash
     assert load_chart(GOOD).hash != load_chart(GOOD.replace("parcel", "packet")).hash
     assert re.fullmatch(r"parcel 1 \([0-9a-f]{8}\)", load_chart(GOOD).label)
+
+
+# Words that the library has for itself, or makes of the names of a chart.
+_WORDS = {name for name in dir(load_chart(GOOD).machine()) if NAME.fullmatch(name)}
+_WORDS -= {"posted", "lost"}
+_WORDS |= {"is_chart", "to_chart", "to_parcel", "may_posted", "on_enter_chart", "is_state", "class"}
+
+
+@pytest.mark.parametrize("word", sorted(_WORDS))
+def test_a_word_of_the_library_as_a_name(word: str) -> None:
+    """As a trigger, state or region it works as any other name would, or is refused at load."""
+    other = GOOD.replace("posted = ", f"{word} = ").replace(
+        'trigger = "posted"', f'trigger = "{word}"'
+    )
+    if word in TAKEN:
+        with pytest.raises(DefinitionError, match="a name of the transitions library; use another"):
+            load_chart(other)
+    else:
+        chart = load_chart(other)
+        assert_machine(chart)
+        assert chart.table[word] == load_chart(GOOD).table["posted"]
+        assert chart.mermaid()
+    for state in ('"waiting"', 'name = "parcel"\ninitial'):
+        chart = load_chart(
+            GOOD.replace(state, state.replace("waiting", word).replace("parcel", word))
+        )
+        assert_machine(chart)
+        assert chart.mermaid()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -16,6 +16,7 @@ from typing import Any
 from postledger.faults import Faults
 from postledger.findings import Finding, named
 from postledger.statechart import (
+    TAKEN,
     Configuration,
     Region,
     Statechart,
@@ -62,7 +63,7 @@ def _compiled(source: str, where: str) -> Statechart:
     policy = faults.attempt(_text, data, "policy", "", faults)
     stages = faults.attempt(_names, data, "stages", "", faults)
     triggers = _triggers(data, stages, faults)
-    regions = _regions(data, triggers.keys(), faults)
+    regions = _regions(data, triggers, faults)
     faults.settle()
     assert name is not None
     assert version is not None
@@ -169,6 +170,8 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
     table = f"triggers.{name}"
     if not NAME.fullmatch(name):
         raise faults(table, "not a name", "use lower-case letters, digits and single underscores")
+    if name in TAKEN:
+        raise faults(table, "a name of the transitions library", "use another")
     if not isinstance(row, dict):
         raise faults(table, f"is {row!r}", 'write { stage = "…", means = "…" }')
     _only(row, {"stage", "after", "refused", "means"}, table, faults)
@@ -191,22 +194,25 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
 # --- its meaning ---
 
 
-def _regions(data: Mapping[str, Any], triggers: Set[str], faults: Faults) -> tuple[Region, ...]:
+def _regions(
+    data: Mapping[str, Any], triggers: Mapping[str, Trigger], faults: Faults
+) -> tuple[Region, ...]:
     """The regions; faults are noted, so that those of all regions are told."""
     tables = faults.attempt(_tables, data, "states", "", faults) or []
     regions: list[Region] = []
     before = len(faults.found)
     for number, row in enumerate(tables, 1):
         place = f"states[{number}]"
-        region = faults.attempt(_region, row, place, triggers, faults)
+        region = faults.attempt(_region, row, place, triggers.keys(), faults)
         if region is not None and region.name in [other.name for other in regions]:
             faults.note(place, f"region {region.name!r} again", "name each once")
         elif region is not None:
             regions.append(region)
     if tables and len(faults.found) == before:
         used = {transition.trigger for region in regions for transition in region.transitions}
-        for name in triggers:
-            if name not in used:
+        for name, trigger in triggers.items():
+            # One that is wrong was told of already.
+            if trigger.name and name not in used:
                 mend = "add one or leave the trigger out"
                 faults.note(f"triggers.{name}", "no transition takes it", mend)
     return tuple(regions)
@@ -282,7 +288,8 @@ def _expanded(
     names = _names(entry, "trigger", place, faults)
     sources = _names(entry, "source", place, faults)
     for trigger in names:
-        if trigger not in triggers:
+        # Where there are none, that was told already.
+        if triggers and trigger not in triggers:
             mend = f"the triggers are {', '.join(triggers)}"
             raise faults(place, f"trigger {trigger!r} is unknown", mend)
     for key, named_states in (("source", sources), ("dest", (dest,))):

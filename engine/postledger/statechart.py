@@ -18,6 +18,9 @@ from postledger.findings import Finding
 _ROOT = "chart"
 _SEPARATOR = "__"
 
+TAKEN = frozenset({"state", "to_state", f"is_{_ROOT}"})
+"""What the library calls its own: no trigger can be named so."""
+
 
 @attrs.frozen
 class Trigger:
