@@ -226,6 +226,12 @@ def test_too_many_configurations() -> None:
         load_chart(head + triggers + "".join(region.format(n) for n in range(13)))
 
 
+def test_as_many_configurations_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last number that is allowed is."""
+    monkeypatch.setattr("postledger.charts._MOST_CONFIGURATIONS", 3)
+    assert len(load_chart(GOOD, where="at the limit").configurations) == 3
+
+
 def test_hash() -> None:
     """The hash is of the content: comments and layout don't count, a word does."""
     assert load_chart(GOOD).hash == load_chart("# a remark\n" + GOOD).hash
