@@ -1,0 +1,115 @@
+"""The connection: what the errors of SQLite mean for a ledger, how long it waits, what a reader sees."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from postledger import Ledger
+from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.log.connection import _patiently, translated
+
+_BUSY = "another process holds the write lock; nothing was written"
+_FAILED = "the disk failed (said); what was not acknowledged is to be recorded again"
+MEANINGS = {
+    "SQLITE_BUSY": (LedgerBusy, _BUSY),
+    "SQLITE_BUSY_SNAPSHOT": (LedgerBusy, _BUSY),
+    "SQLITE_LOCKED": (LedgerBusy, _BUSY),
+    "SQLITE_LOCKED_SHAREDCACHE": (LedgerBusy, _BUSY),
+    "SQLITE_NOTADB": (NotALedger, "not a ledger"),
+    "SQLITE_CORRUPT": (IntegrityError, "the file is damaged: said"),
+    "SQLITE_CORRUPT_INDEX": (IntegrityError, "the file is damaged: said"),
+    "SQLITE_FULL": (LedgerError, "the disk is full; nothing was written"),
+    "SQLITE_READONLY": (LedgerError, "the file is read-only; nothing was written"),
+    "SQLITE_READONLY_DBMOVED": (LedgerError, "the file is read-only; nothing was written"),
+    "SQLITE_CANTOPEN": (
+        LedgerError,
+        "can't be opened; does its folder exist, and may it be written?",
+    ),
+    "SQLITE_IOERR": (LedgerError, _FAILED),
+    "SQLITE_IOERR_WRITE": (LedgerError, _FAILED),
+    "SQLITE_TOOBIG": (LedgerError, "a body is larger than SQLite holds; nothing was written"),
+    "SQLITE_ERROR": (LedgerError, "said"),
+}
+
+
+@pytest.mark.parametrize("code", MEANINGS)
+def test_what_an_error_of_sqlite_means(code: str) -> None:
+    """The extended codes mean what their primary ones do."""
+    error = sqlite3.OperationalError("said")
+    error.sqlite_errorcode = getattr(sqlite3, code)
+    kind, message = MEANINGS[code]
+    with pytest.raises(LedgerError) as caught, translated(Path("a.db")):
+        raise error
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"a.db: {message}"
+
+
+def test_an_error_without_a_code_is_told_as_it_is() -> None:
+    """Those that Python raises itself, of a closed connection say, have none."""
+    with pytest.raises(LedgerError, match=r"^a\.db: closed$"), translated(Path("a.db")):
+        raise sqlite3.ProgrammingError("closed")
+
+
+def busy() -> sqlite3.OperationalError:
+    """What SQLite raises at once, where it does not wait."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def test_a_busy_file_is_tried_again_until_it_is_free() -> None:
+    """As long as the timeout has not passed."""
+    left = [busy(), busy(), busy()]
+
+    def action() -> None:
+        if left:
+            raise left.pop()
+
+    _patiently(action, timeout=3600)
+    assert left == []
+
+
+def test_a_file_that_stays_busy_is_given_up() -> None:
+    """Once the timeout has passed, and not at once."""
+    tries = 0
+
+    def action() -> None:
+        nonlocal tries
+        tries += 1
+        raise busy()
+
+    began = time.monotonic()
+    with pytest.raises(sqlite3.OperationalError):
+        _patiently(action, timeout=0.1)
+    assert time.monotonic() - began >= 0.1
+    assert tries > 1
+
+
+def test_another_error_is_not_waited_for() -> None:
+    """It comes as it is, at the first try."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    left = [error]
+
+    def action() -> None:
+        raise left.pop()
+
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        _patiently(action, timeout=3600)
+
+
+def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:
+    """On a disk that can be written, a file at rest is not taken for one that stays as it is."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as writer:
+        writer.record(b"one")
+    with Ledger(path, readonly=True) as reader:
+        assert reader.head()[0] == 1
+        with Ledger(path) as writer:
+            writer.record(b"two")
+            assert reader.head()[0] == 2
+        assert [event.body for event in reader.events()] == [b"one", b"two"]
