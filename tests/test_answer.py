@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -27,6 +28,27 @@ def _member(body: bytes) -> bytes:
     return body.removeprefix(b"<?xml version='1.0'?>").replace(b"POSTBACK>", b"NOTIFICATION>")
 
 
+def twins() -> st.SearchStrategy[Receipt]:
+    """Postbacks of one body that say the same in other words: order and case of their names."""
+    said = st.permutations(["tracking-id", "code", "origin", "status", "to", "spid"])
+    members = st.lists(st.tuples(said, st.booleans()), min_size=2, max_size=3)
+    return members.map(lambda told: Receipt(json.dumps([_twin(*one) for one in told]).encode()))
+
+
+_SAID = {
+    "tracking-id": "a",
+    "code": "N201",
+    "origin": "SMS_MT",
+    "status": "Message Sent",
+    "to": "1",
+    "spid": "",
+}
+
+
+def _twin(names: list[str], upper: bool) -> dict[str, object]:
+    return {"postback": {name.upper() if upper else name: _SAID[name] for name in names}}
+
+
 def told_of(ledger: Ledger, recorded: Recorded) -> tuple[object, ...]:
     """Event, verdict and delivery as the log gives them, by a plain fold."""
     event = next(ledger.events(after=recorded.event.position - 1))
@@ -49,7 +71,7 @@ def told_of(ledger: Ledger, recorded: Recorded) -> tuple[object, ...]:
 
 
 @settings(max_examples=60)
-@given(st.lists(strategies.receipts() | bundles(), max_size=12))
+@given(st.lists(strategies.receipts() | bundles() | twins(), max_size=12))
 def test_the_answer_is_what_the_log_says(receipts: list[Receipt]) -> None:
     """Event, verdict and delivery of each answer are those that are read and folded from the log."""
     with ledger_of([]) as ledger:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
 from postledger.courses import Courses
-from postledger.facts import EventRow
+from postledger.facts import EventRow, Facts
 from postledger.log.sqlite import fields_of, texts_of
 from postledger.replay import repeats, row
 from tests import strategies
@@ -97,6 +98,31 @@ def test_an_altered_row_takes_no_course() -> None:
         assert courses.row_of(stream, chart, events, 0) is not None
         altered: list[EventRow] = [(*events[0][:6], "[]", 0)]
         assert courses.row_of(stream, chart, altered, 0) is None
+
+
+@pytest.mark.parametrize("events", [(1,), (1, 2)])
+def test_an_altered_stream_teaches_nothing(events: tuple[int, ...]) -> None:
+    """What is learned of a stream with a text too many, or too few, is not used for its like."""
+    form = "<POSTBACK>{}<TRACKINGID>{}</TRACKINGID><TO>{}</TO><SPID>1</SPID>{}</POSTBACK>"
+    why = ("<STATUSDETAILS>why</STATUSDETAILS>", "")
+    told = [
+        Receipt(form.format(SAID.elements[1 + step], key, key * 2, why[step]).encode())
+        for key in "abcd"
+        for step in (0, 1)
+    ]
+    with ledger_of(told) as ledger, ledger._session.write() as reader:
+        whole = [folded for _, folded in rows_both_ways(ledger)]
+        reader.log.db.execute("DROP TRIGGER events_no_update")
+        for number, at in enumerate(events):
+            change = ("json_insert(fields, '$[#]', 'x')", "json_remove(fields, '$[0]')")[number % 2]
+            reader.log.db.execute(f"UPDATE events SET fields = {change} WHERE position = ?", (at,))
+        taught = Facts(reader.log, ledger.definitions)
+        streams = list(reader.facts.rows(0))
+        found = []
+        for stream, chart, rows in streams:
+            found.append(Courses(taught).row_of(stream, chart, rows, 0))
+            assert bool(taught.courses) == (len(found) > 1)
+        assert found[1:] == whole[1:4]
 
 
 @given(st.lists(st.text()))

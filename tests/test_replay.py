@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import IntegrityError, Ledger, courses, projections, replay
+from postledger import IntegrityError, Ledger, LedgerError, courses, projections, replay, session
 from postledger.definitions import Definitions, builtin
+from postledger.intake import Intake
+from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.states import rows
@@ -229,6 +231,67 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
             ledger.rebuild()
     assert ledger.delivery("a").state == "sent"
     assert ledger.record(delivered("a")).verdict == "applied"
+
+
+def test_what_a_failed_rebuild_interned_is_not_taken_for_kept(tmp_path: Path) -> None:
+    """It reads a body again that was too long before, fails, and the next events are whole."""
+    path = tmp_path / "test.db"
+    with Ledger(path, limits=Limits(body_bytes=100)) as ledger:
+        ledger.record(sent("a"))
+    with Ledger(path) as ledger:
+        db = ledger._session.own().log.db
+        db.execute(
+            "CREATE TEMP TRIGGER stop BEFORE UPDATE ON projections WHEN NEW.live"
+            " BEGIN SELECT RAISE(ABORT, 'stopped'); END"
+        )
+        with pytest.raises(LedgerError, match="stopped"):
+            ledger.rebuild()
+        db.execute("DROP TRIGGER stop")
+        ledger.record(sent("b"))
+        ledger.record(sent("a"))
+        assert [event.key for event in ledger.events()] == [None, "b", "a"]
+        assert [event.body for event in ledger.events()] == [sent("a"), sent("b"), sent("a")]
+        assert ledger.verify().ok
+
+
+def test_a_stream_that_is_gone_is_told_when_a_rebuild_catches_up(ledger: Ledger) -> None:
+    """By its number, as everywhere else."""
+    ledger.record(sent("a"))
+    log = ledger._session.own().log
+    replay.build(log.db, log, ledger.definitions)
+    ledger.record(sent("b"))
+    log.db.execute("DROP TRIGGER streams_no_delete")
+    log.db.execute("DELETE FROM streams WHERE id = 2")
+    with pytest.raises(IntegrityError, match="stream 2 is missing"):
+        ledger.rebuild()
+
+
+def test_a_thread_that_opens_while_another_adopts_folds_by_one_of_both(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it reads bodies by and what it folds by are the same definitions."""
+    ledger.record(sent("a"))
+    adopted = other(tmp_path, last_stands=True)
+
+    def while_another_adopts(definitions: Definitions, limits: Limits) -> Intake:
+        monkeypatch.setattr(session, "Intake", Intake)
+        thread = threading.Thread(target=ledger.rebuild, args=(adopted,))
+        thread.start()
+        thread.join()
+        return Intake(definitions, limits)
+
+    def opens() -> None:
+        monkeypatch.setattr(session, "Intake", while_another_adopts)
+        reader = ledger._session.own()
+        assert reader.intake._lexicon is reader.facts.definitions.lexicon
+        assert ledger._session.own().facts.definitions is adopted
+        held.append(True)
+
+    held: list[bool] = []
+    thread = threading.Thread(target=opens)
+    thread.start()
+    thread.join()
+    assert held
 
 
 def test_threads_of_the_same_ledger_record_while_it_rebuilds(ledger: Ledger) -> None:

@@ -65,8 +65,9 @@ class Course:
 
 @attrs.frozen
 class Open:
-    """A course that hangs on words too: ``deciding`` gives them of the texts of each event."""
+    """A course that hangs on words too: ``deciding`` gives them of so many texts as ``texts`` says."""
 
+    texts: int
     deciding: tuple[tuple[int, frozenset[str]], ...]
 
     def words(self, texts: Sequence[str]) -> tuple[str | None, ...]:
@@ -94,8 +95,7 @@ class Courses:
         except (IntegrityError, AttributeError, *DAMAGE):
             # An event was altered: the fold says which.
             return None
-        # Where an event lacks a text, those of the next would stand in its place.
-        if course is None or len(texts) != course.texts:
+        if course is None:
             return None
         recipients = course.recipients
         for at in recipients:
@@ -113,10 +113,8 @@ class Courses:
 
     def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
         """The verdict on the event at a position, if it arrived last and a course gives it."""
-        if len(events) > _LONGEST:
-            return None
         _, times, _, positions, _, shapes, fields, _ = zip(*events, strict=True)
-        if position != max(positions):
+        if len(events) > _LONGEST or position != max(positions):
             return None
         course = self._course(chart, events, (chart, shapes, _order(times)), _texts(fields))
         return None if course is None else course.verdicts[positions.index(position)]
@@ -124,21 +122,33 @@ class Courses:
     def _course(
         self, chart: str, events: Sequence[EventRow], key: Key, texts: Sequence[str]
     ) -> Course | None:
-        """What makes streams run alike: the shapes of their events, their order, and any words."""
+        """What makes streams run alike: the shapes of their events, their order, and any words.
+
+        ``None`` for a stream that takes no course, or whose events have not the texts of their
+        shapes: those of one event would stand in the place of another's.
+        """
         try:
             known = self._known[key]
         except KeyError:
-            known = self._learned(key, self._opened(events) or self._probed(chart, events))
-        if isinstance(known, Open):
-            key = (*key, known.words(texts))
-            try:
-                known = self._known[key]
-            except KeyError:
-                known = self._learned(key, self._probed(chart, events))
-        assert not isinstance(known, Open)
-        return known
+            known = self._learned(key, events, self._opened(events) or self._probed(chart, events))
+        if known is None or len(texts) != known.texts:
+            return None
+        if isinstance(known, Course):
+            return known
+        key = (*key, known.words(texts))
+        try:
+            by_words = self._known[key]
+        except KeyError:
+            by_words = self._learned(key, events, self._probed(chart, events))
+        assert not isinstance(by_words, Open)
+        return by_words
 
-    def _learned(self, key: Key, course: Course | Open | None) -> Course | Open | None:
+    def _learned(
+        self, key: Key, events: Sequence[EventRow], course: Course | Open | None
+    ) -> Course | Open | None:
+        """What was found of a stream, kept for its like; but not of one that was altered."""
+        if any(len(texts_of(event[6])) != self._facts.holes(event[5]) for event in events):
+            return None
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[key] = course
@@ -151,7 +161,7 @@ class Courses:
         for event in events:
             deciding += [(before + at, words) for at, words in self._facts.deciding(event[5])]
             before += len(texts_of(event[6]))
-        return Open(tuple(deciding)) if deciding else None
+        return Open(before, tuple(deciding)) if deciding else None
 
     def _probed(self, chart: str, events: Sequence[EventRow]) -> Course | None:
         """The course of a stream, from a fold of probes in place of its events."""

@@ -289,7 +289,8 @@ class Facts:
             rows = self._log.db.conn.execute
             sql = f"{_SELECT} WHERE e.stream_id = ? {_ORDER}"
             found = ((stream, rows(sql, (stream,)).fetchall()) for stream in streams)
-            return ((stream, charts[stream], events) for stream, events in found if events)
+            told = iter(sorted(charts.items()))
+            return ((stream, _chart(told, stream), events) for stream, events in found if events)
         return self._streams(
             f"{_SELECT} WHERE e.stream_id IN (SELECT value FROM json_each(?)) {_ORDER}",
             (json.dumps(streams),),
@@ -314,6 +315,10 @@ class Facts:
         if deciding is None:
             deciding = self._deciding[shape_id] = self._deciding_in(self._log.shape(shape_id))
         return deciding
+
+    def holes(self, shape_id: int) -> int:
+        """How many texts an event of that shape has."""
+        return sum(text is None for _, text in self._log.shape(shape_id).fields)
 
     def mould_of(self, shape_id: int, values: list[str]) -> Mould:
         """The mould of an event of that shape and those texts."""

@@ -208,7 +208,7 @@ class Ledger:
         """Append, and bring the projection to the new head; gives its new rows."""
         reader, count = self._session.own(), recording.count
         generation, head = self._session.advance(reader, count)
-        reader.stood = generation, recording.write(head)
+        recording.write(head)
         touched = list(recording.streams.values())
         rows = project_rows(reader.log, reader.facts, generation, touched)
         custom.keep_up(reader.log, reader.facts, self._custom.values(), count)

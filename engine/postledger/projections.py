@@ -193,7 +193,7 @@ def move(
     db: Database, generation: Generation, position: int, cursor: int | None = None
 ) -> Generation:
     """Move the checkpoint; raises ``IntegrityError`` where it is not where it was."""
-    moved = moved_on(db, generation, position, cursor)
+    moved = try_move(db, generation, position, cursor)
     if moved is None:
         raise IntegrityError(
             f"the checkpoint of {generation.table} is not at {generation.position}"
@@ -201,7 +201,7 @@ def move(
     return moved
 
 
-def moved_on(
+def try_move(
     db: Database, generation: Generation, position: int, cursor: int | None = None
 ) -> Generation | None:
     """The same, with ``None`` where the checkpoint is not where it was."""

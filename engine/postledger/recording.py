@@ -173,9 +173,16 @@ def _entry(taken: _Taken, stream_id: int, position: int) -> Entry:
 
 
 def _repeat(entry: Entry, first: int, same: Entry | Stored) -> Entry:
-    """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ."""
+    """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ.
+
+    Two members of a bundle are of the same bytes, and may yet be worded otherwise: the order and
+    the case of names are no part of what they say.
+    """
+    fields = same.fields if isinstance(same, Entry) else fields_of(same.values)
     if (entry.content_type, entry.body) != (same.content_type, same.body):
         return entry._replace(repeats=first)
+    if (entry.shape, entry.fields) != (same.shape, fields):
+        return entry._replace(repeats=first, whole=False)
     return entry._replace(repeats=first, shape=None, fields=None, whole=False)
 
 

@@ -32,13 +32,13 @@ from postledger.wire import Limits
 class Reader:
     """What one thread reads and writes with; made anew when the definitions change.
 
-    ``stood`` is the live generation and the log's head as its last write left them.
+    ``generation`` is the live one as its last write left it.
     """
 
     log: Log
     facts: Facts
     intake: Intake
-    stood: tuple[Generation, Head] | None = None
+    generation: Generation | None = None
 
 
 class Session:
@@ -131,15 +131,15 @@ class Session:
         """Move the live checkpoint past ``count`` events to come; the caller appends them.
 
         Gives the generation and the head of the log before them. Where nobody else wrote since this
-        thread did, both are as it left them, and that the checkpoint could be moved proves it.
+        thread did, the generation is as it left it, and that its checkpoint can be moved proves it.
         """
-        if reader.stood is not None:
-            generation, head = reader.stood
-            moved = projections.moved_on(reader.log.db, generation, head[0] + count)
-            if moved is not None:
-                return moved, head
-        generation, head = self.live(reader.log.db), reader.log.head()
-        return projections.move(reader.log.db, generation, head[0] + count), head
+        db, head = reader.log.db, reader.log.head()
+        moved = None
+        if reader.generation is not None:
+            moved = projections.try_move(db, reader.generation, head[0] + count)
+        # A write that fails renews the reader, so what is kept here is what was committed.
+        reader.generation = moved or projections.move(db, self.live(db), head[0] + count)
+        return reader.generation, head
 
     def own(self) -> Reader:
         """The connection of this thread, opened at its first use."""
@@ -163,7 +163,8 @@ class Session:
         """
         self.require_writable()
         with translated(self.path):
-            log = self.own().log
+            # Not the thread's own log: what a rebuild interns is gone again if it fails.
+            log = Log(self.own().log.db)
             built = replay.build(log.db, log, definitions, progress)
             with self.writing:
                 replay.finish(log.db, log, definitions, built, progress)
@@ -191,9 +192,10 @@ class Session:
 
     def _renew(self, db: Database) -> Reader:
         """What this thread works with, with nothing interned yet."""
-        log = Log(db)
-        intake = Intake(self.definitions, self._limits)
-        reader = self._local.reader = Reader(log, Facts(log, self.definitions), intake)
+        # Read once: another thread may adopt others meanwhile.
+        log, definitions = Log(db), self.definitions
+        intake = Intake(definitions, self._limits)
+        reader = self._local.reader = Reader(log, Facts(log, definitions), intake)
         return reader
 
     # --- which definitions ---

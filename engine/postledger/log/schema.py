@@ -38,8 +38,8 @@ CREATE INDEX shapes_fields ON shapes (fields);
 -- fields: the texts that the shape leaves open, as a JSON array (of an unreadable body, the reason).
 -- body: as received, where the shape has no template that gives it back.
 -- repeats: the position of the event that this one repeats; shape, fields and body are then NULL
--- unless the bytes differ. body_of: the position of the event that holds the body (of a bundle, or
--- of an event that was read again).
+-- unless bytes or wording differ. body_of: the position of the event that holds the body (of a
+-- bundle, or of an event that was read again).
 CREATE TABLE events (
     position INTEGER PRIMARY KEY,
     received_at INTEGER NOT NULL,
