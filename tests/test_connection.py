@@ -11,6 +11,7 @@ import pytest
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.log.connection import _patiently, translated
+from postledger.log.schema import APPLICATION_ID, FORMAT
 
 _BUSY = "another process holds the write lock; nothing was written"
 _FAILED = "the disk failed (said); what was not acknowledged is to be recorded again"
@@ -33,6 +34,8 @@ MEANINGS = {
     "SQLITE_IOERR_WRITE": (LedgerError, _FAILED),
     "SQLITE_TOOBIG": (LedgerError, "a body is larger than SQLite holds; nothing was written"),
     "SQLITE_ERROR": (LedgerError, "said"),
+    "SQLITE_CONSTRAINT_TRIGGER": (LedgerError, "said"),
+    "SQLITE_NOTICE": (LedgerError, "said"),
 }
 
 
@@ -89,10 +92,11 @@ def test_a_file_that_stays_busy_is_given_up() -> None:
     assert tries > 1
 
 
-def test_another_error_is_not_waited_for() -> None:
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR, sqlite3.SQLITE_ERROR])
+def test_another_error_is_not_waited_for(code: int) -> None:
     """It comes as it is, at the first try."""
     error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    error.sqlite_errorcode = code
     left = [error]
 
     def action() -> None:
@@ -100,6 +104,22 @@ def test_another_error_is_not_waited_for() -> None:
 
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         _patiently(action, timeout=3600)
+
+
+@pytest.mark.parametrize("other", [-1, 1])
+def test_a_database_of_another_program_is_no_ledger(tmp_path: Path, other: int) -> None:
+    """Whatever its own mark and version are."""
+    path = tmp_path / "test.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE a (b)")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID + other}")
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+    db.close()
+    before = path.read_bytes()
+    for readonly in (True, False):
+        with pytest.raises(NotALedger, match="not a ledger"):
+            Ledger(path, readonly=readonly)
+    assert path.read_bytes() == before
 
 
 def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:

@@ -226,7 +226,8 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path) -> N
 
 _READ_ONLY = """
 mkdir -p "$1" && mount -t tmpfs -o size=6m none "$1" || exit 3
-cp "$2" "$1/test.db" && mount -o remount,ro "$1" || exit 3
+cp "$2" "$1/test.db" && if [ -e "$2-wal" ]; then cp "$2-wal" "$1/test.db-wal"; fi || exit 3
+mount -o remount,ro "$1" || exit 3
 shift 2
 exec "$@"
 """
@@ -250,6 +251,31 @@ def test_a_ledger_on_a_read_only_medium_is_read(tmp_path: Path, words: list[str]
     else:
         assert (code, err) == (0, "")
         assert out
+
+
+@mounted
+@pytest.mark.parametrize("ahead", ["empty", "whole"])
+def test_a_read_only_medium_with_a_write_ahead_file(tmp_path: Path, ahead: str) -> None:
+    """An empty one is as none; what stands in one is told, or the ledger is refused in one line."""
+    path, copy = tmp_path / "test.db", tmp_path / "copy.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 12))
+    with Ledger(path) as ledger:
+        ledger.record(traffic.body(12))
+        shutil.copy(path, copy)
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+    if ahead == "empty":
+        Path(f"{copy}-wal").write_bytes(b"")
+    there = tmp_path / "medium"
+    inside = ("unshare", "-rm", "sh", "-c", _READ_ONLY, "sh", str(there), str(copy))
+    process = traffic.postledger("verify", there / "test.db", prefix=inside)
+    code, out, err = traffic.finish(process)
+    if ahead == "empty":
+        assert (code, err) == (0, "")
+        assert "12 events" in out
+    else:
+        assert code == 1
+        assert traffic.one_line(err)
 
 
 def test_a_file_that_may_not_grow_refuses_and_goes_on(tmp_path: Path) -> None:
