@@ -10,7 +10,7 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log.connection import _patiently, translated
+from postledger.log.connection import _patiently, immediate, translated
 from postledger.log.schema import APPLICATION_ID, FORMAT
 
 _BUSY = "another process holds the write lock; nothing was written"
@@ -104,6 +104,22 @@ def test_another_error_is_not_waited_for(code: int) -> None:
 
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         _patiently(action, timeout=3600)
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(ledger: Ledger) -> None:
+    """SQLite leaves some open; the next write could not begin."""
+    db = ledger._session.own().log.db
+    db.execute("PRAGMA foreign_keys=ON")
+
+    def written() -> None:
+        with immediate(db):
+            db.execute("PRAGMA defer_foreign_keys=ON")
+            db.execute("INSERT INTO projections VALUES (9, 'x', 'x', 'no such', 0, NULL, 0)")
+
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        written()
+    assert not db.conn.in_transaction
+    assert ledger.record(b"?").event.position == 1
 
 
 @pytest.mark.parametrize("other", [-1, 1])
