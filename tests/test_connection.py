@@ -138,6 +138,18 @@ def test_a_database_of_another_program_is_no_ledger(tmp_path: Path, other: int) 
     assert path.read_bytes() == before
 
 
+def test_a_newer_format_is_told_with_both_numbers(tmp_path: Path) -> None:
+    """The one of the file, and the newest that this Postledger reads."""
+    path = tmp_path / "test.db"
+    Ledger(path).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {FORMAT + 2}")
+    db.close()
+    message = rf"test\.db: format {FORMAT + 2}, this Postledger reads up to {FORMAT}: upgrade it$"
+    with pytest.raises(NotALedger, match=message):
+        Ledger(path)
+
+
 def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:
     """On a disk that can be written, a file at rest is not taken for one that stays as it is."""
     path = tmp_path / "test.db"
