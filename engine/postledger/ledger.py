@@ -132,9 +132,11 @@ class Ledger:
         >>> recorded.verdict, recorded.delivery.state
         ('repeated', 'delivered')
         """
-        with self._recording() as recording:
+        with self._session.write() as reader:
+            recording = Recording(reader.log, reader.facts, reader.intake)
             appended = recording.add(Receipt(body, content_type, received_at))
-            rows = {row[0]: row for row in self._project(recording)}
+            rows = {row[0]: row for row in self._project(reader, recording)}
+        self._bell.ring()
         first, *others = [answer(one, recording, rows) for one in appended]
         return attrs.evolve(first, others=tuple(others)) if others else first
 
@@ -168,9 +170,11 @@ class Ledger:
         [2, 1]
         """
         for batch in batches(iter(receipts), size):
-            with self._recording() as recording:
+            with self._session.write() as reader:
+                recording = Recording(reader.log, reader.facts, reader.intake)
                 appended = [(receipt, recording.add(receipt)) for receipt in batch]
-                self._project(recording)
+                self._project(reader, recording)
+            self._bell.ring()
             yield appended
 
     def created(
@@ -196,17 +200,9 @@ class Ledger:
         body = json.dumps(created, ensure_ascii=False).encode()
         return self.record(body, content_type=_CREATED, received_at=received_at)
 
-    @contextmanager
-    def _recording(self) -> Iterator[Recording]:
-        """A write transaction, and what collects the entries in it."""
-        with self._session.write() as reader:
-            recording = Recording(reader.log, reader.facts, reader.intake)
-            yield recording
-        self._bell.ring()
-
-    def _project(self, recording: Recording) -> list[Row]:
+    def _project(self, reader: Reader, recording: Recording) -> list[Row]:
         """Append, and bring the projection to the new head; gives its new rows."""
-        reader, count = self._session.own(), recording.count
+        count = recording.count
         generation, head = self._session.advance(reader, count)
         recording.write(head)
         touched = list(recording.streams.values())

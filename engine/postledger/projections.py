@@ -49,6 +49,8 @@ COLUMNS = (
     "findings",
 )
 
+_HOLES = ", ".join("?" * len(COLUMNS))
+
 Row = tuple[Any, ...]
 """One row of the projection, in the order of its columns; times in microseconds or ``None``."""
 
@@ -173,8 +175,7 @@ def begin(db: Database, definitions: Definitions, position: int) -> Generation:
 
 def put(db: Database, table: str, rows: Iterable[Row]) -> None:
     """Write rows in place of those of the same streams."""
-    holes = ", ".join("?" * len(COLUMNS))
-    db.conn.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({holes})", rows)
+    db.conn.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({_HOLES})", rows)
 
 
 @contextmanager
