@@ -89,7 +89,7 @@ def test_traffic_with_rebuilds_and_a_subscriber_stays_flat_and_sound(tmp_path: P
         ledger.record_many(traffic.bodies(0, 300))
         roles = [
             *(("-c", _WRITER, path, seed, SECONDS) for seed in (1, 2)),
-            ("-c", _REBUILDER, path, SECONDS / 6, SECONDS),
+            ("-c", _REBUILDER, path, min(SECONDS / 6, 60), SECONDS),
             ("-c", _SUBSCRIBER, path, 0, SECONDS + 1),
         ]
         running = [traffic.python(*words) for words in roles]
