@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,11 @@ def test_an_empty_ledger_has_no_changes(run: Run, tmp_path: Path) -> None:
 def test_following_tells_what_comes_until_it_is_interrupted(path: Path) -> None:
     """What another process records is told at once; Ctrl-C ends it quietly, with 0."""
     command = [sys.executable, "-m", "postledger", "tail", str(path), "--follow", "--json"]
+    # A shell that runs the tests in the background has its programs ignore Ctrl-C.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=listening) as process,
         Ledger(path) as ledger,
     ):
         assert process.stdout is not None
