@@ -124,3 +124,11 @@ def test_a_write_behind_one_that_failed(ledger: Ledger) -> None:
     db.execute("DROP TRIGGER stop")
     assert ledger.record(body % 2, received_at=datetime(2026, 1, 1, tzinfo=UTC)).event.position == 2
     assert ledger.verify().ok
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_none_is_refused(ledger: Ledger, size: int) -> None:
+    """It would take no receipt, and say nothing."""
+    with pytest.raises(ValueError, match=f"a batch of {size} receipts holds none; give at least 1"):
+        list(ledger.record_batches([Receipt(b"?")], size=size))
+    assert ledger.head()[0] == 0

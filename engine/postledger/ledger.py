@@ -165,6 +165,8 @@ class Ledger:
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
         """Record receipts, ``size`` in each transaction, and give each batch once it is durable.
 
+        Raises ``ValueError`` for a ``size`` below 1.
+
         >>> receipts = [Receipt(body), Receipt(body), Receipt(body)]
         >>> [len(batch) for batch in ledger.record_batches(receipts, size=2)]
         [2, 1]

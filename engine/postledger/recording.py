@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import attrs
@@ -187,12 +188,8 @@ def _repeat(entry: Entry, first: int, same: Entry | Stored) -> Entry:
 
 
 def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:
-    """The receipts in lists of at most ``size``."""
-    batch: list[Receipt] = []
-    for receipt in receipts:
-        batch.append(receipt)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+    """The receipts in lists of at most ``size``; raises ``ValueError`` for less than one."""
+    if size < 1:
+        raise ValueError(f"a batch of {size} receipts holds none; give at least 1")
+    while batch := list(islice(receipts, size)):
         yield batch
