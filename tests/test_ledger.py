@@ -354,3 +354,14 @@ def test_a_receipt_carries_its_own_time(ledger: Ledger) -> None:
     event = next(ledger.events())
     assert (event.received_at, event.content_type) == (at, "text/xml")
     assert event.occurred_at == datetime(2013, 11, 5, 5, 41, 8, tzinfo=UTC)
+
+
+def test_several_reads_in_one_snapshot_are_of_one_moment(tmp_path: Path) -> None:
+    """What another connection records in between is seen by none of them, and by the next."""
+    with Ledger(tmp_path / "one.db") as ledger, Ledger(tmp_path / "one.db") as other:
+        ledger.record(sent("a"))
+        with ledger._session.snapshot():
+            assert ledger.delivery("a").state == "sent"
+            other.record(delivered("a"))
+            assert [step.after["delivery"] for step in ledger.timeline("a")] == ["sent"]
+        assert ledger.delivery("a").state == "delivered"

@@ -84,6 +84,19 @@ def test_the_first_outcome_stands_by_a_chart_that_says_so(ledger: Ledger, tmp_pa
     )
 
 
+def test_a_thread_that_is_still_comparing_is_told_that_it_cannot_write(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """One clear line, and nothing is written; when the comparison is over, it can."""
+    ledger.record_many(specification)
+    comparison = ledger.differences(other(tmp_path, last_stands=True))
+    next(comparison)
+    with pytest.raises(LedgerError, match="this thread is still reading; end that first"):
+        ledger.record(specification[0])
+    assert list(comparison) == []
+    assert ledger.record(specification[0]).event.position == len(specification) + 1
+
+
 def test_comparing_changes_no_byte(specification: list[bytes], tmp_path: Path) -> None:
     """The file is the same before and after a comparison."""
     path = tmp_path / "l.db"

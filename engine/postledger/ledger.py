@@ -47,7 +47,7 @@ from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of
 from postledger.times import iso
-from postledger.verify import Anchor, verify
+from postledger.verify import Anchor, check_stream, verify
 from postledger.wire import Limits
 
 BATCH = 1_000
@@ -249,7 +249,7 @@ class Ledger:
         bounds = bounds_of(as_of, occurred_by)
         with self._session.read() as reader:
             row = self._row(reader, ("content", mms_id), bounds)
-            steps = self._steps(reader, ("content", mms_id), bounds)
+            steps = self._proven(reader, ("content", mms_id), bounds)
             return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
 
     def timeline(
@@ -262,13 +262,15 @@ class Ledger:
     ) -> Timeline:
         """The steps of one delivery (or MMS: ``chart="content"``) in fold order, with verdicts.
 
-        Raises ``UnknownKey`` where no event names the key.
+        What they show is proven, and the state with it: each event by the hash chain, the row of
+        the live projection by a fold. Raises ``IntegrityError`` where either was altered or damaged,
+        ``UnknownKey`` where no event names the key. Whether anything is missing only ``verify`` says.
 
         >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
         with self._session.read() as reader:
-            return self._steps(reader, (chart, key), bounds_of(as_of, occurred_by))
+            return self._proven(reader, (chart, key), bounds_of(as_of, occurred_by))
 
     def deliveries(
         self,
@@ -420,6 +422,13 @@ class Ledger:
             but = "" if found is None or bounds != EVERYTHING else _STATELESS
             raise UnknownKey(f"no {stream[0]} {stream[1]!r} {is_known}{but}")
         return row
+
+    def _proven(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
+        """The steps of a stream, each proven, and without bounds its live row too."""
+        steps = self._steps(reader, stream, bounds)
+        generation = self._session.live(reader.log.db) if bounds == EVERYTHING else None
+        check_stream(reader.log, reader.facts, stream, generation)
+        return steps
 
     def _steps(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
         found = reader.log.find_stream(stream)

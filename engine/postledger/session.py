@@ -75,12 +75,7 @@ class Session:
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A read transaction: all that is read in it is of one moment."""
-        with translated(self.path):
-            reader = self.own()
-            if reader.log.db.conn.in_transaction:
-                yield reader
-                return
-            reader.log.db.execute("BEGIN")
+        with self.snapshot() as reader:
             try:
                 yield reader
             except (PostledgerError, sqlite3.Error):
@@ -90,6 +85,18 @@ class Session:
                 if wrong := verify(reader.log, self.definitions).problems:
                     raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
                 raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """A transaction around several of this thread's ``read``: they are all of one moment."""
+        with translated(self.path):
+            reader = self.own()
+            if reader.log.db.conn.in_transaction:
+                yield reader
+                return
+            reader.log.db.execute("BEGIN")
+            try:
+                yield reader
             finally:
                 # A read transaction may have filled a scratch table.
                 reader.log.db.conn.commit()
@@ -112,9 +119,13 @@ class Session:
                 raise
 
     def require_writable(self) -> None:
-        """Raise ``LedgerError`` where the ledger was opened for reading only."""
+        """Raise ``LedgerError`` where the ledger, or this thread, is for reading only."""
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
+        if self.own().log.db.conn.in_transaction:
+            raise LedgerError(
+                f"{self.path}: this thread is still reading; end that first, or write in another"
+            )
 
     def live(self, db: Database) -> Generation:
         """The live generation, which must be one by the definitions that this session holds."""

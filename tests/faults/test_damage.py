@@ -1,8 +1,8 @@
 """A file that is damaged, no ledger, locked, or may not be written.
 
 Every command then ends with one clear line, or ``verify`` names a problem; a wrong state is never
-shown by a ledger that verifies. SQLite keeps no checksum of its pages, so what reads less than
-``verify`` may show a damaged text.
+shown by a ledger that verifies, and ``show`` proves what it shows. SQLite keeps no checksum of its
+pages, so lists, which read less, may show a damaged text.
 
 Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
 without the translation of errors (``log/connection.py``), of damaged texts (``log/sqlite.py``) and of
@@ -15,16 +15,24 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from postledger import Ledger, LedgerBusy, LedgerError, NotALedger, PostledgerError
+from postledger import (
+    IntegrityError,
+    Ledger,
+    LedgerBusy,
+    LedgerError,
+    NotALedger,
+    PostledgerError,
+)
 from postledger.cli import main
 from postledger.log.schema import FORMAT, guards
+from postledger.model import Timeline
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import states
@@ -100,6 +108,94 @@ def test_a_flipped_byte_anywhere_is_found_or_harmless(path: Path, made: Path) ->
             found += 1
             check_commands(path)
     assert found > FLIPS // 4
+
+
+def _timelines(ledger: Ledger, keys: Iterable[str]) -> dict[str, Timeline | None]:
+    """What the ledger shows of each delivery; ``None`` where it refuses."""
+    shown: dict[str, Timeline | None] = {}
+    for key in keys:
+        try:
+            shown[key] = ledger.timeline(key)
+        except PostledgerError:
+            shown[key] = None
+    return shown
+
+
+def test_a_timeline_is_as_recorded_or_refused_whatever_byte_is_flipped(
+    path: Path, made: Path
+) -> None:
+    """Without ``verify`` too: an event that is shown is one that was recorded."""
+    whole, dice = made.read_bytes(), random.Random(5)
+    keys = [f"TU1T{number}" for number in range(0, 60, 7)]
+    with Ledger(made, readonly=True) as ledger:
+        expected = _timelines(ledger, keys)
+    assert None not in expected.values()
+    refused = 0
+    for _ in range(FLIPS):
+        at = dice.randrange(len(whole))
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << dice.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            with Ledger(path, readonly=True, guarded=False) as ledger:
+                shown = _timelines(ledger, keys)
+        except PostledgerError:
+            continue
+        assert {key: steps for key, steps in shown.items() if steps is not None}.items() <= (
+            expected.items()
+        ), at
+        refused += None in shown.values()
+    assert refused
+
+
+def test_an_index_that_leads_elsewhere_shows_no_other_delivery(path: Path) -> None:
+    """SQLite trusts its indexes: a damaged one would have one delivery's events told of another."""
+    keys = ("TU1T11", "TU1T12")
+    with closing(sqlite3.connect(path)) as conn:
+        sql = "SELECT id FROM streams WHERE key IN (?, ?) AND chart = 'delivery' ORDER BY key"
+        first, second = (row[0] for row in conn.execute(sql, keys))
+    whole = path.read_bytes()
+    for key, stream, other in zip(keys, (first, second), (second, first), strict=True):
+        entry = f"{key}delivery".encode()
+        assert whole.count(entry + bytes([stream])) == 1
+        whole = whole.replace(entry + bytes([stream]), entry + bytes([other]))
+    path.write_bytes(whole)
+    assert not _sound(path)
+    with Ledger(path, readonly=True) as ledger:
+        for key in keys:
+            with pytest.raises(IntegrityError, match=f"{key}: an index of the file is damaged"):
+                ledger.timeline(key)
+        assert ledger.timeline("TU1T10")
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("UPDATE states_1 SET state = 'failed'", "the projection differs from the fold"),
+        ("DELETE FROM states_1", "no delivery 'TU1T3' is known"),
+        ("UPDATE events SET received_at = received_at + 1", "the event is not what was recorded"),
+        ("UPDATE events SET chain = zeroblob(32)", "the event is not what was recorded"),
+        (
+            "UPDATE events SET fields = replace(fields, '05:00:01', '05:30:01')",
+            "is not what was recorded",
+        ),
+        ("UPDATE streams SET key = 'TU1T' || (100 + id) WHERE key > 'TU1T4'", None),
+    ],
+)
+def test_show_proves_what_it_shows(path: Path, sql: str, told: str | None) -> None:
+    """What was altered is refused in one line; what others have of it doesn't matter."""
+    with closing(sqlite3.connect(path)) as conn, conn:
+        for name in guards():
+            conn.execute(f"DROP TRIGGER {name}")
+        conn.execute(sql)
+        for guard in guards().values():
+            conn.execute(guard)
+    shown = CliRunner().invoke(main, ["show", str(path), "TU1T3"])
+    assert shown.exit_code == (told is not None)
+    if told is not None:
+        assert shown.stdout == ""
+        assert told in shown.stderr
+        assert traffic.one_line(shown.stderr)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,27 @@ PROTECTIONS = (
         f"{_TAMPERING} -k edited_projection",
     ),
     Without(
+        "events proven where they are shown",
+        "verify.py",
+        "        if wrong := _wrong(event, log.chain_at(event.position - 1)):",
+        "        if wrong := None:",
+        f"{_DAMAGE} -k 'proves or whatever'",
+    ),
+    Without(
+        "the state proven where it is shown",
+        "verify.py",
+        "    if kept != next((row for _, _, row in folded), None):",
+        "    if False:",
+        f"{_DAMAGE} -k proves",
+    ),
+    Without(
+        "indexes not trusted where a delivery is shown",
+        "verify.py",
+        "    if {event.stream for event in events} != {stream} or len(positions) != len(events):",
+        "    if False:",
+        f"{_DAMAGE} -k leads_elsewhere",
+    ),
+    Without(
         "projection folded again where it was taken away",
         "session.py",
         "if generation is None and Log(db).head()[0]:",

@@ -45,7 +45,8 @@ def show(
     if (tracking_id is None) is (mms is None):
         raise click.UsageError("Give one ID, or --mms MMSID.")
     when: Mapping[str, Any] = {"as_of": as_of, "occurred_by": occurred_by}
-    with reading(ledger) as opened:
+    # Of one moment, so that the timeline tells how the state came about.
+    with reading(ledger) as opened, opened._session.snapshot():
         if mms is not None:
             state = opened.content(mms, **when).to_dict()
             steps = opened.timeline(mms, chart="content", **when)

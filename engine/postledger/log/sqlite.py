@@ -98,9 +98,7 @@ class Log:
         ).fetchone()
         if row is None:
             return 0, START
-        if not isinstance(row[1], bytes):
-            raise IntegrityError(f"position {row[0]}: the value of the chain is damaged")
-        return row[0], row[1]
+        return row[0], _chain(*row)
 
     def append(self, entries: Iterable[Entry], head: Head) -> list[bytes]:
         """Append entries behind ``head``; gives the value of the chain at each of them."""
@@ -311,6 +309,16 @@ class Log:
         )
         return map(self._stored, rows)
 
+    def chain_at(self, position: int) -> bytes:
+        """The value of the chain at a position; raises ``IntegrityError`` where there is none."""
+        if position == 0:
+            return START
+        sql = "SELECT chain FROM events WHERE position = ?"
+        row = self._conn.execute(sql, (position,)).fetchone()
+        if row is None:
+            raise IntegrityError(f"position {position} is missing")
+        return _chain(position, row[0])
+
     def at(self, position: int) -> Stored:
         """The event at a position; raises ``IntegrityError`` where there is none."""
         for stored in self.events(position - 1, position):
@@ -355,6 +363,12 @@ class Log:
             digest,
             chain,
         )
+
+
+def _chain(position: int, value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise IntegrityError(f"position {position}: the value of the chain is damaged")
+    return value
 
 
 _SELECT = (
