@@ -14,6 +14,8 @@ from benchmarks.measure import Figure, bound, file_bytes, rate, rates
 from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
 from postledger import Ledger, Receipt, facts, projections, replay
+from postledger.blocks import folded
+from postledger.rows import rows_of
 
 BATCH = 1000
 ROUNDS = 3
@@ -21,7 +23,8 @@ ONE_BY_ONE = 2000
 
 _ONE = "record, one by one"
 _BULK = "bulk ingest, XML to projection"
-_FOLD = "fold of the whole log"
+_FOLD = "fold of the whole log, from blocks"
+_PLAIN = "fold of the whole log, row by row"
 _REBUILD = "rebuild, projection written"
 _SQL = "its own SQL, rows ready made"
 
@@ -108,6 +111,7 @@ def _bulk(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) -> Ite
 def _folds(folder: Path, events: int) -> Iterator[Figure]:
     path = folder / "bulk-0.db"
     ledger, peer = Ledger(path), EventSourcing(folder / "bulk-es-0.db")
+    optimized = Ledger(folder / "bulk-2.db")
     keys = list(peer.fold())
 
     def rebuild(_: int) -> Callable[[], int]:
@@ -117,7 +121,9 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
         return lambda: ledger.verify().events
 
     contenders = {
-        "fold": lambda _: lambda: fold(ledger),
+        "optimize": lambda _: lambda: (optimized.optimize(), events)[1],
+        "fold": lambda _: lambda: fold(optimized),
+        "plain": lambda _: lambda: plain_fold(ledger),
         "select": lambda _: lambda: plain_select(path),
         "blind": lambda _: lambda: blind_fold(path),
         "repository": lambda _: lambda: peer.fold_each(keys),
@@ -130,16 +136,26 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
     yield rate(_FOLD, got["fold"], "plain SELECT of its rows", got["select"], 0.6)
     yield rate(_FOLD, got["fold"], "eventsourcing, repository", got["repository"], 15)
     yield rate(_FOLD, got["fold"], "eventsourcing, all in memory", got["mutations"], None)
-    yield rate(_FOLD, got["fold"], "SELECT and rows picked blindly", got["blind"], None)
+    yield rate(_PLAIN, got["plain"], "plain SELECT of its rows", got["select"], None)
+    yield rate(_PLAIN, got["plain"], "eventsourcing, repository", got["repository"], None)
+    yield rate(_PLAIN, got["plain"], "SELECT and rows picked blindly", got["blind"], None)
+    yield Figure("optimize: the blocks made", got["optimize"], "events/s")
     yield rate(_REBUILD, got["rebuild"], "SELECT and INSERT", got["copy"], 1 / 1.5)
     yield Figure("verify", got["verify"], "events/s")
     ledger.close()
+    optimized.close()
 
 
 def fold(ledger: Ledger) -> int:
-    """The row of every delivery and content; gives the number of events."""
+    """The row of every delivery and content, with the help of blocks; gives the number of events."""
     with ledger._session.read() as reader:
-        return sum(count for _, count, _ in replay.rows_of(reader.log, reader.facts))
+        return sum(count for _, count, _ in folded(reader.log, reader.facts))
+
+
+def plain_fold(ledger: Ledger) -> int:
+    """The same from the log alone."""
+    with ledger._session.read() as reader:
+        return sum(count for _, count, _ in rows_of(reader.log, reader.facts))
 
 
 def plain_select(path: Path) -> int:
@@ -177,3 +193,5 @@ def _disk(folder: Path, events: int) -> Iterator[Figure]:
     theirs = file_bytes(folder / "bulk-es-0.db") / events
     yield bound("disk, body and projection included", ours, "bytes/event", 300)
     yield Figure("disk", ours, "bytes/event", "eventsourcing, nodes alone", theirs)
+    optimized = file_bytes(folder / "bulk-2.db") / events
+    yield bound("disk, blocks too", optimized, "bytes/event", 300)

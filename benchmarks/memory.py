@@ -20,6 +20,7 @@ def export(ledger: Ledger) -> None:
 
 ACTIONS: Mapping[str, Callable[[Ledger], object]] = {
     "replay": Ledger.rebuild,
+    "optimize": Ledger.optimize,
     "verify": Ledger.verify,
     "audit": Ledger.audit,
     "export": export,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
 from postledger.courses import Courses
-from postledger.facts import EventRow, Facts
+from postledger.facts import EventRow, Facts, repeats
 from postledger.log.sqlite import fields_of, texts_of
-from postledger.replay import repeats, row
+from postledger.rows import row
 from tests import strategies
 from tests.conftest import ledger_of
 

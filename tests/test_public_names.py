@@ -24,7 +24,7 @@ NAMES = """
 """
 METHODS = """
     audit checkpoints close content created definitions deliveries delivery differences events
-    follow head project query rebuild record record_batches record_many subscribe timeline verify
+    follow head optimize project query rebuild record record_batches record_many subscribe timeline verify
 """
 ALIASES = {"Timeline"}
 """Names of types that are put together; their documentation stands beside them."""

@@ -238,7 +238,7 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
         raise ZeroDivisionError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay, "fold", broken)
+        patch.setattr("postledger.rows.fold", broken)
         patch.setattr(courses, "fold", broken)
         with pytest.raises(IntegrityError, match=r"the events at 1 can't be folded by delivery 1"):
             ledger.rebuild()

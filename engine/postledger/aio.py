@@ -166,6 +166,7 @@ class AsyncLedger:
     record_many = _writing(Ledger.record_many)
     created = _writing(Ledger.created)
     rebuild = _writing(Ledger.rebuild)
+    optimize = _writing(Ledger.optimize)
     project = _writing(Ledger.project)
 
     delivery = _reading(Ledger.delivery)

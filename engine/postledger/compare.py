@@ -7,12 +7,14 @@ from itertools import zip_longest
 
 import attrs
 
+from postledger.blocks import folded
 from postledger.facts import Facts
 from postledger.log.sqlite import Log
 from postledger.model import Delivery, Step
 from postledger.projections import Row, delivery_of
-from postledger.replay import Progress, row, rows_of
+from postledger.replay import Progress
 from postledger.rereading import Moved, moved
+from postledger.rows import row
 from postledger.timeline import timeline_of
 
 
@@ -36,10 +38,10 @@ def differences(
 ) -> Iterator[Difference]:
     """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
     elsewhere = moved(log, old, new)
-    pairs = zip(rows_of(log, old), rows_of(log, new), strict=True)
+    pairs = zip(folded(log, old), folded(log, new), strict=True)
     for (stream_id, events, before), (_, _, after) in pairs:
         progress(events)
-        found = elsewhere.pop(log.stream_of(stream_id), None)
+        found = elsewhere.pop(log.stream_of(stream_id), None) if elsewhere else None
         if found is not None:
             after = _with(stream_id, new, found, log)
         if before != after:

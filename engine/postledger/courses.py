@@ -31,7 +31,7 @@ _OWN = tuple(map(COLUMNS.index, ("stream_id", "first_received_at", "repeats", "f
 _FINDINGS = COLUMNS.index("findings")
 _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
 
-_LONGEST = 12
+LONGEST = 12
 """Streams of more events seldom run like others."""
 
 _MOST = 10_000
@@ -62,6 +62,34 @@ class Course:
     recipients: tuple[int, ...]
     verdicts: tuple[str, ...]
 
+    def noted(self, positions: Sequence[int], flags: Sequence[int]) -> int:
+        """The findings of a stream of it: the course's own, its events', and whether any came late."""
+        findings = self.findings
+        for flag in flags:
+            findings |= flag
+        for before, behind in self.ordered:
+            if positions[before] > positions[behind]:
+                findings |= _LATE
+        return findings
+
+    def row(
+        self,
+        stream_id: int,
+        received_at: int,
+        repeats: int,
+        findings: int,
+        times: Sequence[int],
+        texts: Sequence[str],
+    ) -> Row | None:
+        """The row of a stream of it; ``None`` where its recipients are not the same."""
+        recipients = self.recipients
+        for at in recipients:
+            if texts[at] != texts[recipients[0]]:
+                return None
+        if repeats:
+            findings |= _REPEATED
+        return self.pick((stream_id, received_at, repeats, findings, *times, *texts, *self.fixed))
+
 
 @attrs.frozen
 class Open:
@@ -86,51 +114,42 @@ class Courses:
         self, stream_id: int, chart: str, events: Sequence[EventRow], repeats: int
     ) -> Row | None:
         """The row of a stream by its course, where there is one that gives it."""
-        if len(events) > _LONGEST:
+        if len(events) > LONGEST:
             return None
         try:
             _, times, _, positions, received, shapes, fields, flags = zip(*events, strict=True)
             texts = _texts(fields)
-            course = self._course(chart, events, (chart, shapes, _order(times)), texts)
+            course = self.course_of((chart, shapes, order_of(times)), texts, lambda: events)
         except (IntegrityError, AttributeError, *DAMAGE):
             # An event was altered: the fold says which.
             return None
         if course is None:
             return None
-        recipients = course.recipients
-        for at in recipients:
-            if texts[at] != texts[recipients[0]]:
-                return None
-        findings = course.findings | (_REPEATED if repeats else 0)
-        if any(flags):
-            for flag in flags:
-                findings |= flag
-        for before, behind in course.ordered:
-            if positions[before] > positions[behind]:
-                findings |= _LATE
-        own = (stream_id, min(received), repeats, findings, *times, *texts, *course.fixed)
-        return course.pick(own)
+        findings = course.noted(positions, flags)
+        return course.row(stream_id, min(received), repeats, findings, times, texts)
 
     def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
         """The verdict on the event at a position, if it arrived last and a course gives it."""
         _, times, _, positions, _, shapes, fields, _ = zip(*events, strict=True)
-        if len(events) > _LONGEST or position != max(positions):
+        if len(events) > LONGEST or position != max(positions):
             return None
-        course = self._course(chart, events, (chart, shapes, _order(times)), _texts(fields))
+        course = self.course_of((chart, shapes, order_of(times)), _texts(fields), lambda: events)
         return None if course is None else course.verdicts[positions.index(position)]
 
-    def _course(
-        self, chart: str, events: Sequence[EventRow], key: Key, texts: Sequence[str]
+    def course_of(
+        self, key: Key, texts: Sequence[str], events: Callable[[], Sequence[EventRow]]
     ) -> Course | None:
-        """What makes streams run alike: the shapes of their events, their order, and any words.
+        """The course of a stream of that key and those texts, learned of its events where it is new.
 
-        ``None`` for a stream that takes no course, or whose events have not the texts of their
-        shapes: those of one event would stand in the place of another's.
+        Streams run alike by their chart, the shapes of their events, the ``order_of`` their times
+        (the key), and any words. ``None`` for a stream that takes no course, or whose events have not
+        the texts of their shapes: those of one event would stand in the place of another's.
         """
         try:
             known = self._known[key]
         except KeyError:
-            known = self._learned(key, events, self._opened(events) or self._probed(chart, events))
+            told = events()
+            known = self._learned(key, told, self._opened(told) or self._probed(key[0], told))
         if known is None or len(texts) != known.texts:
             return None
         if isinstance(known, Course):
@@ -139,9 +158,14 @@ class Courses:
         try:
             by_words = self._known[key]
         except KeyError:
-            by_words = self._learned(key, events, self._probed(chart, events))
+            told = events()
+            by_words = self._learned(key, told, self._probed(key[0], told))
         assert not isinstance(by_words, Open)
         return by_words
+
+    def hangs_on_words(self, key: Key) -> bool:
+        """Whether streams of that key take another course by their words."""
+        return isinstance(self._known.get(key), Open)
 
     def _learned(
         self, key: Key, events: Sequence[EventRow], course: Course | Open | None
@@ -167,7 +191,7 @@ class Courses:
         """The course of a stream, from a fold of probes in place of its events."""
         try:
             facts = self._facts.of_rows(chart, events)
-            ranks = _ranks([event[1] for event in events])
+            ranks = ranks_of([event[1] for event in events])
             probes: list[Fact] = []
             counts: list[int] = []
             for index, (fact, occurred_at) in enumerate(zip(facts, ranks, strict=True)):
@@ -192,17 +216,17 @@ def _texts(fields: Sequence[str]) -> list[str]:
     return [text for one in fields for text in texts_of(one)]
 
 
-def _order(times: Sequence[int]) -> bool | tuple[int, ...]:
+def order_of(times: Sequence[int]) -> bool | tuple[int, ...]:
     """What the fold order hangs on of times in ascending order.
 
     For most streams that is only whether the last event has a time; else it is all ranks.
     """
     if len(set(times)) == len(times):
         return times[-1] == UNDATED
-    return _ranks(times)
+    return ranks_of(times)
 
 
-def _ranks(times: Sequence[int]) -> tuple[int, ...]:
+def ranks_of(times: Sequence[int]) -> tuple[int, ...]:
     """The ranks of times in ascending order; those without a time stay ``UNDATED``."""
     rank = {time: rank for rank, time in enumerate(dict.fromkeys(times))}
     return tuple([UNDATED if time == UNDATED else rank[time] for time in times])

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import attrs
 
-from postledger import audit, changes, checkpoints, custom, projections, replay
+from postledger import audit, changes, checkpoints, custom, projections
 from postledger.answer import answer
 from postledger.audit import AuditReport
 from postledger.changes import Bell, Page
@@ -43,6 +43,7 @@ from postledger.projections import Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
 from postledger.replay import Progress, project_rows
+from postledger.rows import rows_of
 from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of
@@ -394,6 +395,20 @@ class Ledger:
             self.project(projection)
         self._bell.ring()
 
+    def optimize(self, *, progress: Progress = lambda _: None) -> int:
+        """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
+
+        ``differences`` and a ``rebuild`` by other definitions then take less than half the time, for
+        some 12 bytes an event in the file. Events that come later are folded from the log, until it is
+        called again. Others may go on recording; interrupted, it leaves whole blocks. The blocks are a
+        copy that no state hangs on: ``verify`` compares them with the log. ``progress`` is called with
+        numbers of streams.
+
+        >>> ledger.optimize()
+        5
+        """
+        return self._session.optimize(progress)
+
     def differences(
         self, definitions: Definitions, *, progress: Progress = lambda _: None
     ) -> Iterator[Difference]:
@@ -412,7 +427,7 @@ class Ledger:
         log, found = reader.log, reader.log.find_stream(stream)
         row: Row | None = None
         if found is not None and bounds != EVERYTHING:
-            rows = replay.rows_of(log, reader.facts, found - 1, found, bounds)
+            rows = rows_of(log, reader.facts, found - 1, found, bounds)
             row = next((row for _, _, row in rows), None)
         elif found is not None:
             sql = f"SELECT * FROM {self._session.live(log.db).table} WHERE stream_id = ?"
@@ -444,7 +459,7 @@ class Ledger:
             yield None
             return
         with self._session.read() as reader:
-            folded = replay.rows_of(reader.log, reader.facts, bounds=bounds)
+            folded = rows_of(reader.log, reader.facts, bounds=bounds)
             rows = (row for _, _, row in folded if row is not None)
             made = projections.scratch(reader.log.db, rows)
             table = made.__enter__()

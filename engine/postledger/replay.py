@@ -8,79 +8,26 @@ the last of it in the transaction that switches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from sqlite_utils import Database
 
 from postledger import projections
-from postledger.courses import Courses
+from postledger.blocks import folded
 from postledger.definitions import Definitions
-from postledger.errors import IntegrityError
-from postledger.facts import EVERYTHING, Bounds, EventRow, Facts, Stream, repeats
-from postledger.fold import Fact, fold
+from postledger.facts import Facts, Stream
 from postledger.log.connection import immediate
 from postledger.log.sqlite import Log
 from postledger.projections import Generation, Row
 from postledger.rereading import moved
+from postledger.rows import Folded, rows_in, rows_of
 
 CHUNK = 2_000
 """How many streams are folded in one write transaction: some tens of milliseconds."""
 
 Progress = Callable[[int], None]
 """Called with the number of events that were folded since the last call."""
-
-
-def rows_of(
-    log: Log,
-    facts: Facts,
-    after: int = 0,
-    until: int = 2**63 - 1,
-    bounds: Bounds = EVERYTHING,
-    *,
-    plainly: bool = False,
-) -> Iterator[tuple[int, int, Row | None]]:
-    """The rows of all streams behind ``after``, in order: stream, number of events, row.
-
-    ``plainly`` folds each stream by itself, whatever others run alike. Raises ``IntegrityError``
-    with the stream and its positions where the fold fails.
-    """
-    counted = iter(repeats(log, after, until, bounds))
-    repeated = next(counted, None)
-    courses = None if plainly else Courses(facts)
-    for stream_id, chart, events in facts.rows(after, until, bounds):
-        while repeated is not None and repeated[0] < stream_id:
-            repeated = next(counted, None)
-        count = repeated[1] if repeated is not None and repeated[0] == stream_id else 0
-        made = _row(courses, facts, stream_id, chart, events, count)
-        yield stream_id, len(events) + count, made
-
-
-def _row(
-    courses: Courses | None,
-    facts: Facts,
-    stream_id: int,
-    chart: str,
-    events: list[EventRow],
-    repeats: int,
-) -> Row | None:
-    """The row of one stream: by its course where others run alike, or else folded."""
-    alike = courses and courses.row_of(stream_id, chart, events, repeats)
-    return alike or row(stream_id, facts.of_rows(chart, events), repeats)
-
-
-def row(stream_id: int, folding: list[Fact], repeats: int) -> Row | None:
-    """The row of one stream; ``None`` where none of its events says anything to its chart."""
-    chart = next((fact.effect.chart for fact in folding if fact.effect is not None), None)
-    if chart is None:
-        return None
-    try:
-        return projections.row_of(stream_id, fold(chart, folding), repeats)
-    except Exception as error:
-        positions = ", ".join(str(fact.position) for fact in folding)
-        raise IntegrityError(
-            f"the events at {positions} can't be folded by {chart.label}: {error!r}"
-        ) from error
 
 
 def project(log: Log, facts: Facts, generation: Generation, streams: Iterable[int]) -> None:
@@ -92,13 +39,7 @@ def project_rows(
     log: Log, facts: Facts, generation: Generation, streams: list[Stream]
 ) -> list[Row]:
     """The same of streams whose events are at hand; gives the rows."""
-    counts = log.repeats_of([stream for stream, _, _ in streams])
-    courses = Courses(facts)
-    made = (
-        _row(courses, facts, stream, chart, events, counts.get(stream, 0))
-        for stream, chart, events in streams
-    )
-    rows = [row for row in made if row is not None]
+    rows = [row for _, _, row in rows_in(log, facts, streams) if row is not None]
     projections.put(log.db, generation.table, rows)
     return rows
 
@@ -121,13 +62,18 @@ def build(
 
     Each chunk is a transaction of its own, between which others may write.
     """
-    facts = Facts(log, definitions)
+    facts, live = Facts(log, definitions), projections.live(db)
+    # What is built again by the same definitions is to follow from the log and from nothing else.
+    again = live is not None and live.version == projections.version_of(definitions)
+    fold = rows_of if again else folded
     with immediate(db):
         begun = projections.building(db, projections.version_of(definitions))
         generation = begun or projections.begin(db, definitions, log.head()[0])
     while generation.cursor is not None:
         with immediate(db):
-            generation = _chunk(db, log, facts, generation, progress)
+            assert generation.cursor is not None
+            chunk = list(islice(fold(log, facts, generation.cursor), CHUNK))
+            generation = _put(db, generation, chunk, progress)
     while log.head()[0] - generation.position > CHUNK:
         with immediate(db):
             generation = _catch_up(db, log, facts, generation, progress)
@@ -165,12 +111,10 @@ def _reread(db: Database, log: Log, facts: Facts) -> None:
                 log.append([one.entry._replace(stream_id=stream_id)], log.head())
 
 
-def _chunk(
-    db: Database, log: Log, facts: Facts, generation: Generation, progress: Progress
+def _put(
+    db: Database, generation: Generation, chunk: list[Folded], progress: Progress
 ) -> Generation:
-    """Fold the next streams; without a next one the cursor is done with."""
-    assert generation.cursor is not None
-    chunk = list(islice(rows_of(log, facts, generation.cursor), CHUNK))
+    """Write the rows of the next streams; without a next one the cursor is done with."""
     projections.put(db, generation.table, (row for _, _, row in chunk if row is not None))
     progress(sum(events for _, events, _ in chunk))
     cursor = chunk[-1][0] if chunk else None

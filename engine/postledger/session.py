@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 from sqlite_utils import Database
 
-from postledger import projections, replay
+from postledger import blocks, projections, replay
 from postledger.definitions import Definitions, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, PostledgerError
 from postledger.facts import Facts
@@ -180,6 +180,13 @@ class Session:
             with self.writing:
                 replay.finish(log.db, log, definitions, built, progress)
                 self.definitions = definitions
+
+    def optimize(self, progress: replay.Progress) -> int:
+        """Make the blocks; gives the number of streams."""
+        self.require_writable()
+        with translated(self.path):
+            reader = self.own()
+            return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
 
     def close(self) -> None:
         """Close all connections."""

@@ -8,7 +8,7 @@ from itertools import islice
 
 import attrs
 
-from postledger import projections
+from postledger import blocks, projections
 from postledger.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.facts import Facts
@@ -18,7 +18,7 @@ from postledger.log.shapes import Shape, unreadable_digest
 from postledger.log.sqlite import DAMAGE, Log, Stored
 from postledger.model import Verification
 from postledger.projections import Generation
-from postledger.replay import rows_of
+from postledger.rows import rows_of
 
 _MOST_PROBLEMS = 20
 _DIFFERS = "the projection differs from the fold; run replay"
@@ -101,6 +101,7 @@ def _problems(
     if not chain:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
         yield from _until_error(_of_projection(log, definitions))
+        yield from _until_error(blocks.faults(log.db, Facts(log, definitions)))
 
 
 def _until_error(problems: Iterator[str]) -> Iterator[str]:

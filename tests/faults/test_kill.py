@@ -223,6 +223,41 @@ def test_a_replay_that_is_killed_leaves_the_live_rows_and_goes_on(
         assert states(ledger) == states(other)
 
 
+def test_an_optimize_that_is_killed_leaves_whole_blocks(tmp_path: Path, small: Path) -> None:
+    """While another process records: what blocks there are say what the log says."""
+    path = Path(shutil.copy(small, tmp_path / "test.db"))
+    dice = random.Random(17)
+    writer = traffic.start("acknowledge", path, SMALL, 1_000_000)
+    killed = 0
+    try:
+        for _ in range(10):
+            optimize = traffic.python("-c", _SLOW_OPTIMIZE, path)
+            for _ in range(dice.randint(1, 6)):
+                traffic.first_line(optimize)
+            time.sleep(dice.uniform(0.0, 0.01))
+            traffic.kill(optimize)
+            killed += optimize.returncode == -9
+    finally:
+        traffic.kill(writer)
+    assert killed > 5
+    with Ledger(path) as ledger:
+        assert ledger.verify().problems == ()
+        assert ledger.query("SELECT 1 FROM blocks LIMIT 2 OFFSET 1") != []
+        ledger.optimize()
+        assert ledger.verify().problems == ()
+
+
+# Blocks of so few streams that it takes many transactions.
+_SLOW_OPTIMIZE = """
+import sys
+from postledger import Ledger, blocks
+
+blocks.SPAN = 20
+with Ledger(sys.argv[1]) as ledger:
+    while True:
+        ledger.optimize(progress=lambda count: print(count, flush=True))
+"""
+
 # A chunk of so few streams that it takes many transactions.
 _SLOW_REPLAY = """
 import sys

@@ -15,6 +15,7 @@ from postledger.cli.deliveries import deliveries
 from postledger.cli.events import events
 from postledger.cli.export import export
 from postledger.cli.ingest import ingest
+from postledger.cli.optimize import optimize
 from postledger.cli.replay import replay
 from postledger.cli.show import show
 from postledger.cli.simulate import simulate_command
@@ -39,6 +40,7 @@ for command in (
     events,
     tail,
     replay,
+    optimize,
     verify,
     audit,
     export,

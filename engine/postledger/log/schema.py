@@ -79,6 +79,14 @@ CREATE TABLE projections (
 ) STRICT;
 CREATE UNIQUE INDEX projections_live ON projections (name) WHERE live;
 
+-- What a fold reads of the streams from first to last, as of position: a copy that optimize makes.
+CREATE TABLE blocks (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    columns BLOB NOT NULL
+) STRICT;
+
 -- Where subscriptions and users' own projections stand; tables: those of a projection, as JSON.
 CREATE TABLE checkpoints (
     kind TEXT NOT NULL,

@@ -138,7 +138,7 @@ class Log:
         new = [stream for stream in unknown if stream not in self._stream_ids]
         made: set[int] = set()
         if new:
-            (newest,) = self._conn.execute("SELECT max(id) FROM streams").fetchone()
+            newest = self.newest_stream()
             ids = range(newest + 1, newest + 1 + len(new))
             rows = [(stream_id, *stream) for stream_id, stream in zip(ids, new, strict=True)]
             self._conn.executemany("INSERT INTO streams VALUES (?, ?, ?)", rows)
@@ -254,6 +254,19 @@ class Log:
             "SELECT DISTINCT stream_id FROM events"
             " WHERE position > ? AND position <= ? AND stream_id > 0",
             (after, until),
+        )
+        return (stream for (stream,) in rows)
+
+    def newest_stream(self) -> int:
+        """The highest id of a stream; 0 where no event of any is known."""
+        return int(self._conn.execute("SELECT max(id) FROM streams").fetchone()[0])
+
+    def changed(self, after: int, until: int, position: int) -> Iterator[int]:
+        """The streams behind ``after`` up to ``until`` with distinct events behind ``position``."""
+        rows = self._conn.execute(
+            "SELECT DISTINCT stream_id FROM events INDEXED BY events_fold WHERE repeats IS NULL"
+            " AND stream_id > ? AND stream_id <= ? AND position > ?",
+            (after, until, position),
         )
         return (stream for (stream,) in rows)
 

@@ -1,0 +1,280 @@
+"""Blocks: what a fold of the whole log reads, column by column, many streams together.
+
+A log is a table of events in the order in which they came; a fold wants them stream by stream, and to
+read each as a row of its own is most of its work. A block holds the columns of some thousand streams
+of neighbouring ids: once what streams that run alike have in common (their *kind*), and for each its
+times and texts. It is a copy, made by ``optimize``, of what the log says as of a position. The log
+remains what counts: a stream that events came to since is folded from the log, so is one that is in
+no block or in a damaged one, and ``verify`` compares each block with the log.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
+from itertools import accumulate, pairwise
+from operator import itemgetter
+from typing import NamedTuple
+
+import attrs
+from sqlite_utils import Database
+
+from postledger.courses import LONGEST, Course, Courses, Key, order_of, ranks_of
+from postledger.errors import IntegrityError
+from postledger.facts import Bounds, EventRow, Facts, Stream, repeats
+from postledger.fold import UNDATED
+from postledger.log.connection import immediate
+from postledger.log.sqlite import DAMAGE, Log, texts_of
+from postledger.rows import Folded, rows_in, rows_of
+
+SPAN = 2_000
+"""How many streams a block is made of: to make one takes some tens of milliseconds."""
+
+_DAMAGE = (*DAMAGE, zlib.error)
+
+Progress = Callable[[int], None]
+"""Called with the number of streams that were looked at since the last call."""
+
+
+class Kind(NamedTuple):
+    """What streams that run alike have in common.
+
+    By event, in order of time and digest: the ids of the ``shapes``, the ranks of the ``times``
+    (``UNDATED`` without one), and the ranks of the positions, in which they ``arrived``. ``flags`` are
+    those of all events together, ``texts`` is the number of their texts.
+    """
+
+    chart: str
+    shapes: tuple[int, ...]
+    times: tuple[int, ...]
+    arrived: tuple[int, ...]
+    flags: int
+    texts: int
+
+    @property
+    def course(self) -> Key:
+        """What the course of such streams is known by."""
+        return self.chart, self.shapes, order_of(self.times)
+
+
+@attrs.frozen
+class Block:
+    """The columns of the streams from ``first`` to ``last``, of the log as of ``position``.
+
+    ``streams``, ``kind_of`` (an index into ``kinds``) and ``received`` (the moment of the first
+    reception) have a value for each stream, ``times`` one for each event (0 without a time), ``texts``
+    those of all events. ``left`` are the streams that it does not hold: long ones, and those with a
+    text that JSON escapes.
+    """
+
+    first: int
+    last: int
+    position: int
+    kinds: list[Kind] = attrs.field(factory=list)
+    streams: list[int] = attrs.field(factory=list)
+    kind_of: list[int] = attrs.field(factory=list)
+    received: list[int] = attrs.field(factory=list)
+    times: list[int] = attrs.field(factory=list)
+    texts: list[str] = attrs.field(factory=list)
+    left: list[int] = attrs.field(factory=list)
+
+
+# --- how the file has it ---
+
+
+def packed(block: Block) -> bytes:
+    """The columns as the file has them: a line of JSON, then each text on a line, under zlib."""
+    steps = [_steps(column) for column in (block.streams, block.received, block.times)]
+    head = json.dumps([block.kinds, block.kind_of, *steps, block.left], separators=(",", ":"))
+    return zlib.compress("\n".join([head, *block.texts]).encode())
+
+
+def unpacked(first: int, last: int, position: int, columns: bytes) -> Block | None:
+    """The block; ``None`` where its columns are damaged."""
+    try:
+        head, *texts = zlib.decompress(columns).decode().split("\n")
+        kinds, kind_of, *steps, left = json.loads(head)
+        kinds = [
+            Kind(chart, tuple(a), tuple(b), tuple(c), *rest) for chart, a, b, c, *rest in kinds
+        ]
+        streams, received, times = (list(accumulate(column)) for column in steps)
+        block = Block(first, last, position, kinds, streams, kind_of, received, times, texts, left)
+        return block if _is_whole(block) else None
+    except _DAMAGE:
+        return None
+
+
+def _steps(column: Sequence[int]) -> list[int]:
+    """The first value and the steps to the next ones, which are shorter."""
+    return [behind - before for before, behind in pairwise([0, *column])]
+
+
+def _is_whole(block: Block) -> bool:
+    """Whether the columns are as long as each other wants."""
+    kinds = [block.kinds[at] for at in block.kind_of]
+    return (
+        len(block.streams) == len(block.received) == len(kinds)
+        and len(block.times) == sum(len(kind.shapes) for kind in kinds)
+        and len(block.texts) == sum(kind.texts for kind in kinds)
+    )
+
+
+# --- made from the log ---
+
+
+def optimize(db: Database, log: Log, facts: Facts, progress: Progress = lambda _: None) -> int:
+    """Make the blocks of all streams, each in a transaction; gives the number of streams.
+
+    Those that say what the log says stay as they are.
+    """
+    last = 0
+    while True:
+        with immediate(db):
+            first, last = last + 1, min(last + SPAN, log.newest_stream())
+            # Blocks of other spans would hold streams twice.
+            db.conn.execute("DELETE FROM blocks WHERE first > ? AND first <= ?", (first, last))
+            if first > last:
+                return last
+            block = block_of(facts, first, last, log.head()[0])
+            there = _at(db, first)
+            if there is None or attrs.evolve(there, position=block.position) != block:
+                row = (first, last, block.position, packed(block))
+                db.conn.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", row)
+        progress(last - first + 1)
+
+
+def block_of(facts: Facts, first: int, last: int, position: int) -> Block:
+    """The block of those streams, of the log as of a position."""
+    block = Block(first, last, position)
+    kinds: dict[Kind, int] = {}
+    for stream in facts.rows(first - 1, last, Bounds(position)):
+        stream_id, _, events = stream
+        kind = _kind(stream, facts)
+        if kind is None:
+            block.left.append(stream_id)
+            continue
+        block.streams.append(stream_id)
+        block.kind_of.append(kinds.setdefault(kind, len(kinds)))
+        block.received.append(min(event[4] for event in events))
+        block.times.extend(0 if event[1] == UNDATED else event[1] for event in events)
+        block.texts.extend(text for event in events for text in texts_of(event[6]))
+    block.kinds.extend(kinds)
+    return block
+
+
+def _kind(stream: Stream, facts: Facts) -> Kind | None:
+    """The kind of a stream; ``None`` for one that no block holds."""
+    _, chart, events = stream
+    if len(events) > LONGEST:
+        return None
+    try:
+        _, times, _, positions, _, shapes, fields, flags = zip(*events, strict=True)
+        numbers = [len(texts_of(one)) for one in fields]
+        # Without a backslash no text holds a line break. An event that was altered is left to the log.
+        if "\\" in "".join(fields) or numbers != [facts.holes(shape) for shape in shapes]:
+            return None
+    except DAMAGE:
+        return None
+    noted = 0
+    for flag in flags:
+        noted |= flag
+    arrived = sorted(positions)
+    ranks = tuple([arrived.index(position) for position in positions])
+    return Kind(chart, shapes, ranks_of(times), ranks, noted, sum(numbers))
+
+
+# --- folded ---
+
+
+def folded(log: Log, facts: Facts, after: int = 0) -> Iterator[Folded]:
+    """The rows of all streams behind ``after``, as ``rows_of`` gives them, by blocks where there are."""
+    while found := _next(log.db, after):
+        first, last, block = found
+        yield from rows_of(log, facts, after, first - 1)
+        after = max(after, first - 1)
+        if block is None:
+            yield from rows_of(log, facts, after, last)
+        else:
+            yield from _of_block(log, facts, block, after)
+        after = last
+    yield from rows_of(log, facts, after)
+
+
+def _of_block(log: Log, facts: Facts, block: Block, after: int) -> Iterator[Folded]:
+    """The rows of the streams of a block behind ``after``, in order."""
+    changed = set(log.changed(block.first - 1, block.last, block.position))
+    counts = dict(repeats(log, block.first - 1, block.last))
+    made = list(_by_courses(facts, block, changed, counts))
+    left = {*block.left, *changed, *block.streams} - {stream_id for stream_id, _, _ in made}
+    if left:
+        made += rows_in(log, facts, list(facts.rows_of(sorted(left))))
+        made.sort(key=itemgetter(0))
+    return (one for one in made if one[0] > after)
+
+
+def _by_courses(
+    facts: Facts, block: Block, changed: Set[int], counts: Mapping[int, int]
+) -> Iterator[Folded]:
+    """The rows of the streams that a block gives, whose numbers of repeats are ``counts``."""
+    courses = Courses(facts)
+    settled: dict[int, tuple[Course, int]] = {}
+    event = text = 0
+    for stream_id, at, received in zip(block.streams, block.kind_of, block.received, strict=True):
+        kind = block.kinds[at]
+        times = block.times[event : event + len(kind.shapes)]
+        texts = block.texts[text : text + kind.texts]
+        event, text = event + len(times), text + len(texts)
+        if stream_id in changed:
+            continue
+        found = settled.get(at)
+        if found is None:
+            found = _course(courses, facts, kind, stream_id, texts)
+            if found is None:
+                continue
+            if not courses.hangs_on_words(kind.course):
+                settled[at] = found
+        course, findings = found
+        count = counts.get(stream_id, 0)
+        row = course.row(stream_id, received, count, findings, times, texts)
+        if row is not None:
+            yield stream_id, len(times) + count, row
+
+
+def _course(
+    courses: Courses, facts: Facts, kind: Kind, stream_id: int, texts: Sequence[str]
+) -> tuple[Course, int] | None:
+    """The course of a stream of that kind, and the findings of such streams."""
+    course = courses.course_of(kind.course, texts, partial(_events, facts, kind, stream_id))
+    return None if course is None else (course, course.noted(kind.arrived, (kind.flags,)))
+
+
+def _events(facts: Facts, kind: Kind, stream_id: int) -> Sequence[EventRow]:
+    """The events of a stream by the log, of which a course is learned."""
+    for _, chart, events in facts.rows_of([stream_id]):
+        if (chart, tuple([event[5] for event in events])) == (kind.chart, kind.shapes):
+            return events
+    raise IntegrityError(f"stream {stream_id} is not what its block says; run optimize")
+
+
+def faults(db: Database, facts: Facts) -> Iterator[str]:
+    """The blocks that are not what the log says: one line each."""
+    for first, last, position, columns in db.conn.execute(f"{_SELECT} ORDER BY first"):
+        if unpacked(first, last, position, columns) != block_of(facts, first, last, position):
+            yield f"the block of streams {first} to {last} is not what the log says; run optimize"
+
+
+def _next(db: Database, after: int) -> tuple[int, int, Block | None] | None:
+    """The next block that holds streams behind ``after``, with its first and last; damaged: ``None``."""
+    row = db.conn.execute(f"{_SELECT} WHERE last > ? ORDER BY first LIMIT 1", (after,)).fetchone()
+    return None if row is None else (row[0], row[1], unpacked(*row))
+
+
+def _at(db: Database, first: int) -> Block | None:
+    """The block that begins with a stream; ``None`` where there is none or a damaged one."""
+    row = db.conn.execute(f"{_SELECT} WHERE first = ?", (first,)).fetchone()
+    return None if row is None else unpacked(*row)
+
+
+_SELECT = "SELECT first, last, position, columns FROM blocks"

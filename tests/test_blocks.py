@@ -1,0 +1,265 @@
+"""Blocks give what the log gives: the same rows, whatever came before or behind them."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks, facts
+from postledger.blocks import Block, Kind, block_of, folded, packed, unpacked
+from postledger.cli import main
+from postledger.courses import Open
+from postledger.facts import Facts
+from postledger.rows import Folded, rows_of
+from tests import strategies
+from tests.conftest import ledger_of
+from tests.faults import traffic
+from tests.states import rows
+from tests.test_replay import other
+
+
+def both_ways(ledger: Ledger, after: int = 0) -> tuple[list[Folded], list[Folded]]:
+    """The rows by blocks and by the log, each with nothing learned before."""
+    with ledger._session.read() as reader:
+        by_blocks = list(folded(reader.log, Facts(reader.log, ledger.definitions), after))
+        by_log = list(rows_of(reader.log, Facts(reader.log, ledger.definitions), after))
+    return by_blocks, by_log
+
+
+def optimized(ledger: Ledger) -> int:
+    """Optimize; gives the number of blocks that it wrote."""
+    db = ledger._session.own().log.db.conn
+    before = db.total_changes
+    ledger.optimize()
+    return db.total_changes - before
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(strategies.receipts(), max_size=30),
+    st.lists(strategies.receipts(), max_size=10),
+    st.sampled_from((1, 2, 3, 2_000)),
+    st.integers(0, 6),
+)
+def test_blocks_give_the_rows_of_the_log(
+    before: list[Receipt], behind: list[Receipt], span: int, after: int
+) -> None:
+    """Whatever was received before they were made and behind it, from any stream on."""
+    with pytest.MonkeyPatch.context() as patch, ledger_of(before) as ledger:
+        patch.setattr(blocks, "SPAN", span)
+        ledger.optimize()
+        by_blocks, by_log = both_ways(ledger, after)
+        assert by_blocks == by_log
+        ledger.record_many(behind)
+        by_blocks, by_log = both_ways(ledger, after)
+        assert by_blocks == by_log
+        assert ledger.verify().problems == ()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(strategies.receipts(), max_size=30))
+def test_a_block_comes_back_as_it_was_packed(receipts: list[Receipt]) -> None:
+    """Its columns are written and read without loss."""
+    with ledger_of(receipts) as ledger, ledger._session.read() as reader:
+        block = block_of(reader.facts, 1, 100, ledger.head()[0])
+        assert unpacked(1, 100, block.position, packed(block)) == block
+
+
+def test_streams_of_a_block_are_not_read_from_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Once their course is known, the log is asked for those alone that events came to since."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 60))
+        ledger.optimize()
+        ledger.record(traffic.body(0).replace(b"N101", b"N999"))
+        asked: list[list[int]] = []
+        by_log = Facts.rows_of
+
+        def rows_asked(facts: Facts, streams: list[int], *rest: object) -> object:
+            asked.append(streams)
+            return by_log(facts, streams)
+
+        with ledger._session.read() as reader:
+            expected = list(rows_of(reader.log, reader.facts))
+            monkeypatch.setattr(Facts, "rows_of", rows_asked)
+            monkeypatch.setattr(facts.Facts, "rows", lambda *_: iter(()))
+            assert list(folded(reader.log, reader.facts)) == expected
+        assert asked == [[1]]
+
+
+def test_a_long_stream_and_one_with_an_escaped_text_stand_in_no_block(tmp_path: Path) -> None:
+    """They are left to the log, and their rows are there all the same."""
+    escaped = traffic.body(3).replace(b"0001570", b"0\\1")
+    long = [traffic.body(0).replace(b"05:00:00", b"05:%02d:00" % n) for n in range(20)]
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many([*long, escaped, traffic.body(6)])
+        ledger.optimize()
+        with ledger._session.read() as reader:
+            block = block_of(reader.facts, 1, 3, ledger.head()[0])
+        assert (block.left, block.streams) == ([1, 2], [3])
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+        assert [count for _, count, _ in by_blocks] == [20, 1, 1]
+
+
+def test_streams_whose_words_decide_take_their_own_course_each(tmp_path: Path) -> None:
+    """A vocabulary that came after the events knows words that their shapes leave open."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(
+            traffic.body(3 * n).replace(b"Message Sent", b"Said %d" % (n % 3)) for n in range(9)
+        )
+        ledger.optimize()
+        (shipped,) = (v for v in ledger.definitions.vocabularies if v.name == "skycore")
+        words = tmp_path / "words.toml"
+        words.write_text(shipped.source.replace('"Message Sent", "9"', '"Said 1", "9"'))
+        later = ledger.definitions.with_files(vocabulary=[words])
+        with ledger._session.read() as reader:
+            new = Facts(reader.log, later)
+            by_blocks = list(folded(reader.log, new))
+            assert any(isinstance(course, Open) for course in new.courses.values())
+            assert by_blocks == list(rows_of(reader.log, Facts(reader.log, later)))
+        assert [row is not None and row[1] for _, _, row in by_blocks] == [False, "sent", False] * 3
+
+
+def test_a_comparison_says_the_same_with_blocks(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """By another chart the same deliveries change, for the same reasons; adopted, it holds."""
+    ledger.record_many(specification)
+    definitions = other(tmp_path, last_stands=True)
+    before = list(ledger.differences(definitions))
+    ledger.optimize()
+    assert list(ledger.differences(definitions)) == before != []
+    ledger.rebuild(definitions)
+    assert ledger.verify().problems == ()
+    assert ledger.delivery(before[0].key).state == "failed"
+
+
+def test_optimize_again_writes_only_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that say what the log says stay; those behind the last stream are taken away."""
+    monkeypatch.setattr(blocks, "SPAN", 5)
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 36))
+        assert optimized(ledger) == 3
+        assert optimized(ledger) == 0
+        ledger.record(traffic.body(3).replace(b"N101", b"N999"))
+        ledger.record(traffic.body(36))
+        assert optimized(ledger) == 2
+        monkeypatch.setattr(blocks, "SPAN", 7)
+        ledger.optimize()
+        with ledger._session.read() as reader:
+            spans = reader.log.db.execute(
+                "SELECT first, last FROM blocks ORDER BY first"
+            ).fetchall()
+        assert spans == [(1, 7), (8, 13)]
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE blocks SET columns = zeroblob(10)",
+        "UPDATE blocks SET columns = substr(columns, 1, 40)",
+        "UPDATE blocks SET columns = ?",
+    ],
+    ids=["zeros", "cut", "other columns"],
+)
+def test_a_damaged_block_is_left_to_the_log_told_by_verify_and_made_anew(
+    tmp_path: Path, sql: str
+) -> None:
+    """No state hangs on it."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+        ledger.optimize()
+        columns = zlib.compress(b"[[],[0],[1],[1],[1],[]]\nx")
+        with ledger._session.write() as reader:
+            reader.log.db.conn.execute(sql, (columns,) if "?" in sql else ())
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+        told = "the block of streams 1 to 10 is not what the log says; run optimize"
+        assert ledger.verify().problems == (told,)
+        assert CliRunner().invoke(main, ["verify", str(path)]).exit_code == 1
+        assert ledger.optimize() == 10
+        assert ledger.verify().problems == ()
+
+
+def forged(ledger: Ledger, **changed: object) -> None:
+    """Put another block in place of the first one, well made."""
+    with ledger._session.write() as reader:
+        block = blocks._at(reader.log.db, 1)
+        assert block is not None
+        columns = packed(attrs.evolve(block, **changed))  # type: ignore[arg-type]
+        reader.log.db.conn.execute("UPDATE blocks SET columns = ?", (columns,))
+
+
+def test_a_forged_text_is_told_by_verify_and_enters_no_state_by_a_replay(tmp_path: Path) -> None:
+    """What is built again by the same definitions follows from the log alone."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 3))
+        before = rows(ledger)
+        ledger.optimize()
+        forged(ledger, texts=["forged"] * 15)
+        assert len(ledger.verify().problems) == 1
+        ledger.rebuild()
+        assert rows(ledger) == before
+
+
+def test_a_forged_kind_teaches_no_course(tmp_path: Path) -> None:
+    """A block whose streams have not the events that it says ends in one line."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 3))
+        ledger.optimize()
+        kind = Kind("delivery", (3, 2, 1), (0, 1, 2), (0, 1, 2), 0, 15)
+        forged(ledger, kinds=[kind])
+        with pytest.raises(IntegrityError, match="stream 1 is not what its block says"):
+            list(ledger.differences(other(tmp_path, last_stands=True)))
+        assert kind.course not in ledger._session.own().facts.courses
+
+
+def test_a_block_must_be_whole() -> None:
+    """Columns of other lengths than they want of each other are damage."""
+    kind = Kind("delivery", (1, 2), (0, 1), (0, 1), 0, 3)
+    whole = Block(1, 2, 9, [kind], [1, 2], [0, 0], [5, 4], [1, 2, 3, 4], list("abcdef"), [])
+    assert unpacked(1, 2, 9, packed(whole)) == whole
+    for name in ("streams", "kind_of", "received", "times", "texts"):
+        less = attrs.evolve(whole, **{name: getattr(whole, name)[:-1]})
+        assert unpacked(1, 2, 9, packed(less)) is None, name
+
+
+def test_the_command_says_what_it_did_and_needs_to_write(tmp_path: Path) -> None:
+    """One line; a ledger for reading only is refused in one line."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+    told = CliRunner().invoke(main, ["optimize", str(path)])
+    assert (told.exit_code, told.stdout) == (0, "10 streams in blocks, as of position 30\n")
+    with (
+        Ledger(path, readonly=True) as ledger,
+        pytest.raises(LedgerError, match="for reading only"),
+    ):
+        ledger.optimize()
+
+
+def test_blocks_survive_a_copy(tmp_path: Path) -> None:
+    """They are in the file, and nowhere else."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+        ledger.optimize()
+    copy = shutil.copy(path, tmp_path / "copy.db")
+    with Ledger(copy, readonly=True) as ledger:
+        assert ledger.verify().problems == ()
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
