@@ -104,12 +104,11 @@ class Session:
     @contextmanager
     def write(self) -> Iterator[Reader]:
         """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
-        self.require_writable()
         # Before the lock: in a forked child another thread may hold it for ever.
-        reader = self.own()
+        reader = self.require_writable()
         with self.writing, translated(self.path):
             # Another thread may have adopted other definitions while this one waited.
-            reader = self.own()
+            reader = self._current(reader)
             try:
                 with immediate(reader.log.db):
                     yield reader
@@ -118,14 +117,16 @@ class Session:
                 self._renew(reader.log.db)
                 raise
 
-    def require_writable(self) -> None:
-        """Raise ``LedgerError`` where the ledger, or this thread, is for reading only."""
+    def require_writable(self) -> Reader:
+        """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
-        if self.own().log.db.conn.in_transaction:
+        reader = self.own()
+        if reader.log.db.conn.in_transaction:
             raise LedgerError(
                 f"{self.path}: this thread is still reading; end that first, or write in another"
             )
+        return reader
 
     def live(self, db: Database) -> Generation:
         """The live generation, which must be one by the definitions that this session holds."""
@@ -154,16 +155,20 @@ class Session:
 
     def own(self) -> Reader:
         """The connection of this thread, opened at its first use."""
-        if self._closed:
-            raise LedgerError(f"{self.path}: the ledger is closed")
         if os.getpid() != self._process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
         reader: Reader | None = getattr(self._local, "reader", None)
-        if reader is None:
+        if reader is None and not self._closed:
             with translated(self.path):
                 reader = self._renew(self._open())
-        elif reader.facts.definitions is not self.definitions:
+        return self._current(reader)
+
+    def _current(self, reader: Reader | None) -> Reader:
+        """The same, anew where another thread has adopted other definitions."""
+        if self._closed or reader is None:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        if reader.facts.definitions is not self.definitions:
             reader = self._renew(reader.log.db)
         return reader
 
