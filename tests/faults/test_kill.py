@@ -1,6 +1,7 @@
 """SIGKILL at random moments: whatever was acknowledged is there, whatever was begun goes on.
 
-``POSTLEDGER_KILLS`` sets how often each is killed (10 by default, hundreds by hand).
+A writer is killed 200 times in a row; the processes that take longer to start, ``POSTLEDGER_KILLS``
+times each (10 by default, hundreds by hand).
 
 Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
 with an acknowledgement before ``record`` printed positions are missing; with tables made one by one a
@@ -101,6 +102,72 @@ def test_what_a_writer_acknowledged_outlives_it(tmp_path: Path) -> None:
         assert all(kept[position] == traffic.body(position - 1) for position in kept)
         first += len(kept)
     assert first > KILLS
+
+
+def test_a_writer_is_killed_200_times_in_a_row(tmp_path: Path) -> None:
+    """Each goes on where the one before was killed: no acknowledged position is ever missing."""
+    path = tmp_path / "test.db"
+    code, out, err = traffic.finish(traffic.python("-c", _KILLED_WRITERS, path, 20 * KILLS))
+    assert (code, err) == (0, "")
+    killed, acknowledged, kept = map(int, out.split())
+    assert killed == 20 * KILLS
+    assert kept >= acknowledged > killed
+    with Ledger(path) as ledger:
+        assert ledger.verify().problems == ()
+        bodies = [event.body for event in ledger.events()]
+        assert bodies == list(traffic.bodies(0, kept))
+
+
+# Children of a process that has everything imported: they record, singly and in batches, and print each
+# position once it is durable, until they are killed. Prints how many were, what they acknowledged, and
+# what is kept.
+_KILLED_WRITERS = """
+import os, random, signal, sys, time
+from postledger import Ledger
+from tests.faults.traffic import bodies, body
+
+path, kills, dice = sys.argv[1], int(sys.argv[2]), random.Random(19)
+first, told = 3, 3
+with Ledger(path) as ledger:
+    ledger.record_many(bodies(0, first))
+
+def record(pipe):
+    at = first
+    with Ledger(path) as ledger:
+        while True:
+            count = dice.choice((1, 1, 1, 7))
+            if count == 1:
+                ledger.record(body(at))
+            else:
+                ledger.record_many(bodies(at, at + count))
+            at += count
+            os.write(pipe, b"%d\\n" % at)
+
+for _ in range(kills):
+    there, pipe = os.pipe()
+    child = os.fork()
+    if child == 0:
+        dice.seed(first)
+        record(pipe)
+    os.close(pipe)
+    said = os.read(there, 100)
+    time.sleep(dice.uniform(0.0, 0.02))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    while more := os.read(there, 100_000):
+        said += more
+    os.close(there)
+    acknowledged = int(said.split()[-1])
+    told += acknowledged - first
+    with Ledger(path) as ledger:
+        kept = ledger.head()[0]
+        events = list(ledger.events(after=first))
+        assert acknowledged <= kept <= acknowledged + 7, (acknowledged, kept)
+        assert [event.body for event in events] == list(bodies(first, kept))
+        assert ledger.delivery("TU1T0").state == "delivered"
+    first = kept
+print(kills, told, first)
+"""
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is missing or may not trace here")

@@ -17,6 +17,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -91,27 +92,42 @@ def _check(path: Path, before: int, acknowledged: list[int]) -> None:
 def test_a_call_that_fails_loses_nothing_that_was_acknowledged(
     tmp_path: Path, call: str, error: str
 ) -> None:
-    """At the n-th such call on the ledger's files, for each n in turn: an error of one line, or none."""
-    path = tmp_path / "test.db"
-    with Ledger(path) as ledger:
-        ledger.record_many(traffic.bodies(0, 5))
-    failed = 0
-    for when in WHEN:
-        with Ledger(path) as ledger:
-            before = ledger.head()[0]
+    """Each such call on the ledger's files fails in turn: an error of one line, or none."""
+    whole = tmp_path / "whole.db"
+    with Ledger(whole) as ledger:
+        ledger.record_many(traffic.bodies(0, BEFORE))
+
+    def failing(when: int) -> int:
+        path = Path(shutil.copy(whole, tmp_path / f"{when}.db"))
         strace = (*_fault(call, error, str(when)), *_paths(path))
-        process = traffic.start("acknowledge", path, before, before + 4, prefix=strace)
-        code, out, err = traffic.finish(process)
+        code, out, err = traffic.finish(_recorder(path, strace))
         assert code in (0, 1)
         assert (err == "") if code == 0 else traffic.one_line(err), err
-        failed += code
         acknowledged = [int(line) for line in out.split()]
-        assert code == 1 or len(acknowledged) == 4
-        _check(path, before, acknowledged)
+        assert code == 1 or len(acknowledged) == RECORDED
+        _check(path, BEFORE, acknowledged)
+        return code
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = sum(pool.map(failing, range(1, _calls(whole, call) + 1)))
     assert failed
 
 
-WHEN = range(1, int(os.environ.get("POSTLEDGER_CALLS", "3")))
+BEFORE, RECORDED = 5, int(os.environ.get("POSTLEDGER_CALLS", "2"))
+"""How many events there are before, and how many are recorded while a call fails."""
+
+
+def _recorder(path: Path, strace: tuple[str, ...]) -> subprocess.Popen[str]:
+    return traffic.start("acknowledge", path, BEFORE, BEFORE + RECORDED, prefix=strace)
+
+
+def _calls(whole: Path, call: str) -> int:
+    """How many such calls on the ledger's files there are when none of them fails."""
+    path, trace = whole.with_name("traced.db"), whole.with_name("trace")
+    shutil.copy(whole, path)
+    strace = ("strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={call}", *_paths(path))
+    assert traffic.finish(_recorder(path, strace))[0] == 0
+    return len(trace.read_text().splitlines())
 
 
 @traced

@@ -256,6 +256,14 @@ PROTECTIONS = (
         f"{_KILL} -k acknowledged",
     ),
     Without(
+        "acknowledged only when durable",
+        "../../tests/faults/test_kill.py",
+        "            count = dice.choice((1, 1, 1, 7))\n",
+        "            count = dice.choice((1, 1, 1, 7))\n"
+        '            os.write(pipe, b"%d\\\\n" % (at + count))\n',
+        f"{_KILL} -k in_a_row",
+    ),
+    Without(
         "rebuild beside the live rows",
         "replay.py",
         "generation = begun or projections.begin(db, definitions, log.head()[0])\n",
