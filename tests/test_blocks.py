@@ -183,7 +183,7 @@ def test_a_damaged_block_is_left_to_the_log_told_by_verify_and_made_anew(
     with Ledger(path) as ledger:
         ledger.record_many(traffic.bodies(0, 30))
         ledger.optimize()
-        columns = zlib.compress(b"[[],[0],[1],[1],[1],[]]\nx")
+        columns = zlib.compress(b"[[1,10,30],[],[0],[1],[1],[1],[]]\nx")
         with ledger._session.write() as reader:
             reader.log.db.conn.execute(sql, (columns,) if "?" in sql else ())
         by_blocks, by_log = both_ways(ledger)
@@ -193,6 +193,33 @@ def test_a_damaged_block_is_left_to_the_log_told_by_verify_and_made_anew(
         assert CliRunner().invoke(main, ["verify", str(path)]).exit_code == 1
         assert ledger.optimize() == 10
         assert ledger.verify().problems == ()
+
+
+def test_a_flipped_bit_of_a_block_loses_no_stream(tmp_path: Path) -> None:
+    """In its columns, and in what its row says of it: the rows are those of the log, or it is told."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+        ledger.optimize()
+        # Events behind the block, and streams behind its last.
+        ledger.record_many([traffic.body(0).replace(b"N101", b"N999"), *traffic.bodies(30, 36)])
+        columns = ledger.query("SELECT columns FROM blocks")[0]["columns"]
+        _, expected = both_ways(ledger)
+    whole, told = path.read_bytes(), 0
+    start = whole.index(columns)
+    # The row of a table: its length, its key, its header, the other columns, and then the blob.
+    flips = [(at, bit) for at in range(start - 12, start + 4) for bit in range(8)]
+    flips += [(at, at % 8) for at in range(start + 4, start + len(columns), 5)]
+    for at, bit in flips:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+        try:
+            with Ledger(path, readonly=True) as ledger:
+                assert both_ways(ledger)[0] == expected, (at - start, bit)
+                told += not ledger.verify().ok
+        except LedgerError:
+            told += 1
+    # What stands before the row may be nothing.
+    assert told >= len(columns) // 5
 
 
 def forged(ledger: Ledger, **changed: object) -> None:
@@ -216,6 +243,20 @@ def test_a_forged_text_is_told_by_verify_and_enters_no_state_by_a_replay(tmp_pat
         assert rows(ledger) == before
 
 
+def test_a_projection_that_was_taken_away_comes_back_from_the_log_alone(tmp_path: Path) -> None:
+    """When the ledger is opened again, whatever stands in its blocks."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 3))
+        before = rows(ledger)
+        ledger.optimize()
+        forged(ledger, texts=["forged"] * 15)
+        with ledger._session.write() as reader:
+            reader.log.db.conn.execute("DELETE FROM projections")
+    with Ledger(path) as ledger:
+        assert rows(ledger) == before
+
+
 def test_a_forged_kind_teaches_no_course(tmp_path: Path) -> None:
     """A block whose streams have not the events that it says ends in one line."""
     with Ledger(tmp_path / "test.db") as ledger:
@@ -236,6 +277,16 @@ def test_a_block_must_be_whole() -> None:
     for name in ("streams", "kind_of", "received", "times", "texts"):
         less = attrs.evolve(whole, **{name: getattr(whole, name)[:-1]})
         assert unpacked(1, 2, 9, packed(less)) is None, name
+
+
+def test_progress_tells_of_every_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the numbers of the streams of each block."""
+    monkeypatch.setattr(blocks, "SPAN", 4)
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+        told: list[int] = []
+        assert ledger.optimize(progress=told.append) == 10
+        assert told == [4, 4, 2]
 
 
 def test_the_command_says_what_it_did_and_needs_to_write(tmp_path: Path) -> None:

@@ -85,17 +85,23 @@ class Block:
 
 
 def packed(block: Block) -> bytes:
-    """The columns as the file has them: a line of JSON, then each text on a line, under zlib."""
+    """The columns as the file has them: a line of JSON, then each text on a line, under zlib.
+
+    What the block is of stands in it once more, so that the checksum of zlib covers that too.
+    """
+    said = [block.first, block.last, block.position]
     steps = [_steps(column) for column in (block.streams, block.received, block.times)]
-    head = json.dumps([block.kinds, block.kind_of, *steps, block.left], separators=(",", ":"))
+    head = json.dumps([said, block.kinds, block.kind_of, *steps, block.left], separators=(",", ":"))
     return zlib.compress("\n".join([head, *block.texts]).encode())
 
 
 def unpacked(first: int, last: int, position: int, columns: bytes) -> Block | None:
-    """The block; ``None`` where its columns are damaged."""
+    """The block; ``None`` where it is damaged."""
     try:
         head, *texts = zlib.decompress(columns).decode().split("\n")
-        kinds, kind_of, *steps, left = json.loads(head)
+        said, kinds, kind_of, *steps, left = json.loads(head)
+        if said != [first, last, position]:
+            return None
         kinds = [
             Kind(chart, tuple(a), tuple(b), tuple(c), *rest) for chart, a, b, c, *rest in kinds
         ]
@@ -192,12 +198,12 @@ def folded(log: Log, facts: Facts, after: int = 0) -> Iterator[Folded]:
     """The rows of all streams behind ``after``, as ``rows_of`` gives them, by blocks where there are."""
     while found := _next(log.db, after):
         first, last, block = found
-        yield from rows_of(log, facts, after, first - 1)
-        after = max(after, first - 1)
-        if block is None:
-            yield from rows_of(log, facts, after, last)
+        if block is not None:
+            yield from rows_of(log, facts, after, first - 1)
+            yield from _of_block(log, facts, block, max(after, first - 1))
         else:
-            yield from _of_block(log, facts, block, after)
+            # Of a damaged one its first and last may be anything, but there is a next one behind them.
+            yield from rows_of(log, facts, after, last)
         after = last
     yield from rows_of(log, facts, after)
 

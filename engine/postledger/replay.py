@@ -64,8 +64,8 @@ def build(
     """
     facts, live = Facts(log, definitions), projections.live(db)
     # What is built again by the same definitions is to follow from the log and from nothing else.
-    again = live is not None and live.version == projections.version_of(definitions)
-    fold = rows_of if again else folded
+    others = live is not None and live.definitions != definitions.hash
+    fold = folded if others else rows_of
     with immediate(db):
         begun = projections.building(db, projections.version_of(definitions))
         generation = begun or projections.begin(db, definitions, log.head()[0])

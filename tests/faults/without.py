@@ -358,7 +358,7 @@ PROTECTIONS = (
     Without(
         "a replay reads nothing but the log",
         "replay.py",
-        "fold = rows_of if again else folded",
+        "fold = folded if others else rows_of",
         "fold = folded",
         "tests/test_blocks.py -k forged_text",
     ),
