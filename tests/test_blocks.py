@@ -72,6 +72,54 @@ def test_a_block_comes_back_as_it_was_packed(receipts: list[Receipt]) -> None:
         assert unpacked(1, 100, block.position, packed(block)) == block
 
 
+def test_repeats_before_and_behind_a_block_are_counted(tmp_path: Path) -> None:
+    """They are no part of it, and change the row of their stream all the same."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many([*traffic.bodies(0, 9), *traffic.bodies(3, 6)])
+        ledger.optimize()
+        ledger.record_many(traffic.bodies(6, 8))
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+        assert [(count, row and row[15]) for _, count, row in by_blocks] == [(3, 0), (6, 3), (5, 2)]
+
+
+def test_the_rows_behind_any_stream_and_in_the_gap_of_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a block is missing, and from the midst of one on, they are those of the log."""
+    monkeypatch.setattr(blocks, "SPAN", 4)
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 42))
+        ledger.optimize()
+        for missing in (0, 5, 1):
+            with ledger._session.write() as reader:
+                reader.log.db.conn.execute("DELETE FROM blocks WHERE first = ?", (missing,))
+            for after in range(15):
+                by_blocks, by_log = both_ways(ledger, after)
+                assert by_blocks == by_log
+                assert len(by_log) == 14 - after if after < 14 else by_log == []
+
+
+def test_an_altered_event_stands_in_no_block(tmp_path: Path) -> None:
+    """The fold from the log says where it is."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 9))
+        with ledger._session.write() as reader:
+            reader.log.db.execute("DROP TRIGGER events_no_update")
+            for position, change in (
+                (2, "json_insert(fields, '$[#]', 'x')"),
+                (5, "'[]'"),
+                (8, "NULL"),
+            ):
+                sql = f"UPDATE events SET fields = {change} WHERE position = ?"
+                reader.log.db.execute(sql, (position,))
+            block = block_of(reader.facts, 1, 3, 9)
+        assert (block.left, block.streams) == ([1, 2, 3], [])
+        ledger.optimize()
+        with pytest.raises(IntegrityError, match="position 5"):
+            both_ways(ledger)
+
+
 def test_streams_of_a_block_are_not_read_from_the_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -275,8 +323,10 @@ def test_a_block_must_be_whole() -> None:
     whole = Block(1, 2, 9, [kind], [1, 2], [0, 0], [5, 4], [1, 2, 3, 4], list("abcdef"), [])
     assert unpacked(1, 2, 9, packed(whole)) == whole
     for name in ("streams", "kind_of", "received", "times", "texts"):
-        less = attrs.evolve(whole, **{name: getattr(whole, name)[:-1]})
-        assert unpacked(1, 2, 9, packed(less)) is None, name
+        column = getattr(whole, name)
+        for other_length in (column[:-1], [*column, *column[-1:]]):
+            damaged = attrs.evolve(whole, **{name: other_length})
+            assert unpacked(1, 2, 9, packed(damaged)) is None, name
 
 
 def test_progress_tells_of_every_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
