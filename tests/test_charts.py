@@ -310,3 +310,10 @@ def test_mermaid(name: str) -> None:
     drawn = chart.mermaid()
     assert "stateDiagram-v2" in drawn
     assert all(state in drawn for region in chart.regions for state in region.states)
+
+
+def test_a_chart_is_shown_without_its_text_and_its_table() -> None:
+    """Both are long, and say nothing that the regions don't."""
+    shown = repr(load_chart(GOOD))
+    assert "title='What became of one parcel'" in shown
+    assert not any(left_out in shown for left_out in (repr(GOOD), "configurations=", "table="))

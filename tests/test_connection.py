@@ -10,6 +10,7 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.log import connection
 from postledger.log.connection import _patiently, immediate, translated
 from postledger.log.schema import APPLICATION_ID, FORMAT
 
@@ -150,6 +151,19 @@ def test_a_newer_format_is_told_with_both_numbers(tmp_path: Path) -> None:
         Ledger(path)
 
 
+@pytest.mark.parametrize("readonly", [True, False])
+def test_a_file_of_an_older_format_is_opened(
+    readonly: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later Postledger, whose own format is newer, reads it."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record(b"?")
+    monkeypatch.setattr(connection, "FORMAT", FORMAT + 1)
+    with Ledger(path, readonly=readonly) as ledger:
+        assert ledger.head()[0] == 1
+
+
 def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:
     """On a disk that can be written, a file at rest is not taken for one that stays as it is."""
     path = tmp_path / "test.db"
@@ -161,3 +175,16 @@ def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> No
             writer.record(b"two")
             assert reader.head()[0] == 2
         assert [event.body for event in reader.events()] == [b"one", b"two"]
+
+
+def test_of_several_missing_guards_the_first_is_named(tmp_path: Path) -> None:
+    """One line is enough to refuse a file; ``verify`` lists them all."""
+    path = tmp_path / "test.db"
+    Ledger(path).close()
+    db = sqlite3.connect(path)
+    for guard in ("streams_no_delete", "events_no_update", "shapes_no_replace"):
+        db.execute(f"DROP TRIGGER {guard}")
+    db.close()
+    message = r"guard events_no_update is missing: events can be altered; run verify"
+    with pytest.raises(IntegrityError, match=message):
+        Ledger(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,3 +282,41 @@ def test_what_says_nothing_to_the_chart_is_counted_and_no_more() -> None:
     assert "late" not in names(tally.findings)
     assert fold(DELIVERY, [unknown]).findings == int(Finding.UNRECOGNISED)
     assert sorted([unknown, one("failed")])[-1] == unknown
+
+
+def test_what_says_nothing_to_the_chart_sorts_behind_every_stage() -> None:
+    """However early it is stamped, and however many stages a chart has."""
+    unheard = one("created", time=0)._replace(effect=None, stage=UNHEARD)
+    last = one("failed", position=2)
+    assert sorted([unheard, last]) == [last, unheard]
+    many = last._replace(stage=1000)
+    assert sorted([unheard, many]) == [many, unheard]
+
+
+def test_a_finding_that_is_there_for_two_reasons_is_there_once() -> None:
+    """A chart may name for what it refuses a finding that the times give too."""
+    sent, failed = one("sent_sms", time=9), one("failed", time=2, position=2)
+    effect = failed.effect
+    assert effect is not None
+    disorder = int(Finding.CLOCK_DISORDER)
+    changes = tuple(attrs.evolve(change, findings=disorder) for change in effect.changes)
+    failed = failed._replace(effect=attrs.evolve(effect, changes=changes))
+    tally = Tally(DELIVERY)
+    assert [names(advance(tally, fact).findings) for fact in (sent, failed)] == [
+        (),
+        ("clock_disorder",),
+    ]
+
+
+def test_a_first_event_that_is_refused_contradicts() -> None:
+    """Only one that has no effect is taken for the news that the delivery is known."""
+    refused = one("delivered", time=1)
+    effect = refused.effect
+    assert effect is not None
+    changes = tuple(
+        attrs.evolve(change, verdict=definitions.CONTRADICTS, regions=(), after=index)
+        for index, change in enumerate(effect.changes)
+    )
+    assert verdicts(refused._replace(effect=attrs.evolve(effect, changes=changes))) == [
+        "contradicts"
+    ]

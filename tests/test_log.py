@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from postledger import Ledger
 from postledger.errors import IntegrityError
 from postledger.log import sqlite
-from postledger.log.entry import Entry
+from postledger.log.entry import NOWHERE, Entry
+from postledger.log.shapes import unreadable
 from postledger.log.sqlite import MANY, Log, damaged
 from tests import strategies
 from tests.conftest import ledger_of
@@ -129,3 +131,32 @@ def test_damage_is_told_with_its_position() -> None:
     """What is known of it stands behind; what Python says of the text does not."""
     assert str(damaged(7, IntegrityError("shape 3 is missing"))) == "position 7: shape 3 is missing"
     assert str(damaged(7, IndexError("list index"))) == "position 7: its texts don't fit its shape"
+
+
+def test_no_more_is_kept_in_mind_than_is_meant_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known stays known up to that number; beyond it a log begins anew to learn."""
+    monkeypatch.setattr(sqlite, "_MOST_CACHED", 3)
+    with ledger_of([]) as ledger, ledger._session.write() as reader:
+        log = Log(reader.log.db)
+        streams = [("delivery", key) for key in "abcd"]
+        for count, stream in enumerate(streams, 1):
+            log.stream_ids([stream])
+            assert [*log._stream_ids] == [NOWHERE, *(streams[:count] if count < 4 else [stream])]
+        shapes = [unreadable(content_type) for content_type in "abcde"]
+        for count, shape in enumerate(shapes, 1):
+            log.shape_id(shape)
+            assert [*log._shape_ids] == (shapes[:count] if count < 5 else [shape])
+
+
+def test_a_damaged_last_value_of_the_chain_is_told_with_its_position() -> None:
+    """A damaged record may hold a text there; what is appended must not be chained to it."""
+    db = Database(memory=True)
+    try:
+        db.execute("CREATE TABLE events (position, chain)")
+        db.execute("INSERT INTO events VALUES (7, 'a text')")
+        with pytest.raises(
+            IntegrityError, match=r"^position 7: the value of the chain is damaged$"
+        ):
+            Log(db).head()
+    finally:
+        db.close()
