@@ -1,4 +1,4 @@
-"""Soak: compressed traffic by several writers, a subscriber, and a rebuild now and then.
+"""Soak: compressed traffic by several writers, a subscriber, and now and then a rebuild and blocks.
 
 ``POSTLEDGER_SOAK`` is the number of seconds (6 by default; an hour by hand). Memory must be flat: what
 each process holds at the end is what it held after a first part of the traffic.
@@ -75,6 +75,7 @@ memory, rebuilt, end = Memory(seconds), 0, time.monotonic() + float(seconds)
 with Ledger(path) as ledger:
     while time.monotonic() < end:
         ledger.rebuild()
+        ledger.optimize()
         rebuilt += 1
         time.sleep(pause)
         memory.look()
