@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from postledger import IntegrityError, Ledger, LedgerError, courses, projections, replay, session
 from postledger.definitions import Definitions, builtin
 from postledger.intake import Intake
+from postledger.log.sqlite import Log, Stored
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
@@ -95,6 +97,24 @@ def test_a_thread_that_is_still_comparing_is_told_that_it_cannot_write(
         ledger.record(specification[0])
     assert list(comparison) == []
     assert ledger.record(specification[0]).event.position == len(specification) + 1
+
+
+def test_by_other_charts_alone_only_unreadable_bodies_are_asked_where_they_belong(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vocabularies say to which stream an event belongs, and they are the same."""
+    ledger.record_many([*specification, b"?"])
+    unreadable = [event.position for event in ledger.events() if event.kind == "unreadable"]
+    by_shapes, asked = Log.of_shapes, list[int]()
+
+    def of_shapes(log: Log, shape_ids: list[int]) -> Iterator[Stored]:
+        for stored in by_shapes(log, shape_ids):
+            asked.append(stored.position)
+            yield stored
+
+    monkeypatch.setattr(Log, "of_shapes", of_shapes)
+    assert len(list(ledger.differences(other(tmp_path, last_stands=True)))) == 1
+    assert asked == unreadable == [12]
 
 
 def test_comparing_changes_no_byte(specification: list[bytes], tmp_path: Path) -> None:

@@ -45,14 +45,19 @@ def moved(log: Log, old: Facts, new: Facts) -> dict[tuple[str, str], list[Moved]
 def _suspects(log: Log, old: Facts, new: Facts) -> list[int]:
     """The shapes whose events may be placed elsewhere: of few shapes that is to be asked.
 
-    By the same definitions only what could not be read may be, by a better reader.
+    By the same vocabularies, whatever the charts, only what could not be read may be, by a better reader.
     """
-    same = old.definitions.hash == new.definitions.hash
+    same = _spoken(old) == _spoken(new)
     return [
         shape_id
         for shape_id, shape in log.all_shapes()
         if shape.root is None or (not same and _placing(old, shape) != _placing(new, shape))
     ]
+
+
+def _spoken(facts: Facts) -> list[str]:
+    """The vocabularies, by their hashes: where an event belongs hangs on nothing else."""
+    return [vocabulary.hash for vocabulary in facts.definitions.vocabularies]
 
 
 def _placing(facts: Facts, shape: Shape) -> object:
