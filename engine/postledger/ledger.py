@@ -398,7 +398,7 @@ class Ledger:
     def optimize(self, *, progress: Progress = lambda _: None) -> int:
         """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
 
-        ``differences`` and a ``rebuild`` by other definitions then take less than half the time, for
+        ``differences`` and a ``rebuild`` by other definitions then take about half the time, for
         some 12 bytes an event in the file. Events that come later are folded from the log, until it is
         called again. Others may go on recording; interrupted, it leaves whole blocks. The blocks are a
         copy that no state hangs on: ``verify`` compares them with the log. ``progress`` is called with
