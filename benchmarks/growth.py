@@ -25,15 +25,14 @@ _ASKED = 500
 class Stage:
     """What was measured at one size: rates in events/s, one delivery's state in microseconds.
 
-    ``fold`` is that from blocks, ``plain_fold`` that from the log. ``memory`` is the peak of each
-    action in megabytes; it is taken at the ends only.
+    ``fold`` is that from the log, ``block_fold`` that from blocks. This and ``memory``, the peak of each
+    action in megabytes, are taken at the ends only.
     """
 
     events: int
     ingest: float
     fold: float
-    plain_fold: float
-    optimize: float
+    block_fold: float | None
     delivery: float
     bytes_per_event: float
     memory: dict[str, float]
@@ -55,18 +54,20 @@ def grow(path: Path, events: int) -> Iterator[Stage]:
                     done = ledger.record_many(piece).position
                     spent += elapsed()
             with stopwatch() as elapsed:
-                plain = plain_fold(ledger) / elapsed()
-            with stopwatch() as elapsed:
-                ledger.optimize()
-                optimize = size / elapsed()
-            with stopwatch() as elapsed:
-                folded = fold(ledger) / elapsed()
+                folded = plain_fold(ledger) / elapsed()
             delivery = _one_delivery(ledger, size)
         # Before a replay leaves the room of a second generation in the file.
         stored = file_bytes(path) / size
         memory = {a: peak_megabytes(a, path) for a in ACTIONS} if size in compared else {}
         ingest = (size - began) / spent
-        yield Stage(size, ingest, folded, plain, optimize, delivery, stored, memory)
+        # The last of the actions made the blocks.
+        by_blocks = _block_fold(path) if memory else None
+        yield Stage(size, ingest, folded, by_blocks, delivery, stored, memory)
+
+
+def _block_fold(path: Path) -> float:
+    with Ledger(path) as ledger, stopwatch() as elapsed:
+        return fold(ledger) / elapsed()
 
 
 def _one_delivery(ledger: Ledger, events: int) -> float:
@@ -110,8 +111,9 @@ def plot(stages: list[Stage], path: Path) -> None:
 
     figure, (rates, times, sizes) = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     events = [stage.events for stage in stages]
-    rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold, from blocks")
-    rates.plot(events, [stage.plain_fold / 1e3 for stage in stages], "o-", label="fold, row by row")
+    ends = [(stage.events, stage.block_fold / 1e3) for stage in stages if stage.block_fold]
+    rates.plot(*zip(*ends, strict=True), "o-", label="fold, from blocks")
+    rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold, row by row")
     rates.plot(events, [stage.ingest / 1e3 for stage in stages], "o-", label="bulk ingest")
     rates.set_title("Thousand events a second")
     rates.legend()

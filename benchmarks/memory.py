@@ -20,10 +20,10 @@ def export(ledger: Ledger) -> None:
 
 ACTIONS: Mapping[str, Callable[[Ledger], object]] = {
     "replay": Ledger.rebuild,
-    "optimize": Ledger.optimize,
     "verify": Ledger.verify,
     "audit": Ledger.audit,
     "export": export,
+    "optimize": Ledger.optimize,
 }
 """What is measured, by its name."""
 

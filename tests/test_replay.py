@@ -360,3 +360,24 @@ def test_rows_of_an_older_version_are_folded_again_when_it_is_opened(
     with Ledger(ledger.path) as again:
         assert again.delivery("a").state == "delivered"
         assert again.verify().ok
+
+
+def test_half_a_character_that_was_refused_is_refused_again(ledger: Ledger) -> None:
+    """A body that is kept unreadable for a lone surrogate stops no replay."""
+    body = b'{"ORIGIN":"MMS_MT","CODE":"N101","STATUS":"Message Sent","SENTAS":"MMS",'
+    body += b'"TRACKINGID":"k\\ud800","TO":"16","MMSID":"1","SPID":"1"}'
+    assert ledger.record(body, content_type="application/json").event.kind == "unreadable"
+    ledger.rebuild()
+    assert ledger.verify().problems == ()
+
+
+def test_two_unreadable_bodies_that_say_the_same_become_one_event(tmp_path: Path) -> None:
+    """Both are kept; read again, they are one event of the delivery."""
+    path = tmp_path / "test.db"
+    with Ledger(path, limits=Limits(body_bytes=100)) as ledger:
+        ledger.record(sent("a"))
+        ledger.record(sent("a") + b"\n")
+        assert [event.kind for event in ledger.events()] == ["unreadable"] * 2
+        ledger.rebuild()
+        assert (ledger.head()[0], ledger.delivery("a").events) == (3, 1)
+        assert ledger.verify().problems == ()

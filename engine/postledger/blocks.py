@@ -136,9 +136,13 @@ def optimize(db: Database, log: Log, facts: Facts, progress: Progress = lambda _
     Those that say what the log says stay as they are.
     """
     last = 0
+    with immediate(db):
+        # Those that come meanwhile are left to the next time.
+        newest = log.newest_stream()
+        db.conn.execute("DELETE FROM blocks WHERE first < 1 OR first > ?", (newest,))
     while True:
         with immediate(db):
-            first, last = last + 1, min(last + SPAN, log.newest_stream())
+            first, last = last + 1, min(last + SPAN, newest)
             # Blocks of other spans would hold streams twice.
             db.conn.execute("DELETE FROM blocks WHERE first > ? AND first <= ?", (first, last))
             if first > last:
@@ -239,7 +243,8 @@ def _by_courses(
             found = _course(courses, facts, kind, stream_id, texts)
             if found is None:
                 continue
-            if not courses.hangs_on_words(kind.course):
+            # Asked of the shapes: what was learned of courses may be forgotten at any moment.
+            if not any(facts.deciding(shape) for shape in kind.shapes):
                 settled[at] = found
         course, findings = found
         count = counts.get(stream_id, 0)

@@ -163,10 +163,6 @@ class Courses:
         assert not isinstance(by_words, Open)
         return by_words
 
-    def hangs_on_words(self, key: Key) -> bool:
-        """Whether streams of that key take another course by their words."""
-        return isinstance(self._known.get(key), Open)
-
     def _learned(
         self, key: Key, events: Sequence[EventRow], course: Course | Open | None
     ) -> Course | Open | None:

@@ -74,7 +74,7 @@ class Intake:
             members = [error]
         body = receipt.body if len(members) == 1 else None
         return [
-            self._said(receipt, body, index, _whole(member)) for index, member in enumerate(members)
+            self._said(receipt, body, index, whole(member)) for index, member in enumerate(members)
         ]
 
     def _said(
@@ -190,7 +190,7 @@ def _stream(reading: Reading, postback: Postback) -> tuple[str, str]:
     return reading.chart, postback.fields[reading.key_at][1]
 
 
-def _whole(member: Postback | ReadError) -> Postback | ReadError:
+def whole(member: Postback | ReadError) -> Postback | ReadError:
     """Refuse half characters: JSON can spell a surrogate without its other half, SQLite can't."""
     if isinstance(member, Postback):
         try:

@@ -401,7 +401,7 @@ class Ledger:
         ``differences`` and a ``rebuild`` by other definitions then take about half the time, for
         some 12 bytes an event in the file. Events that come later are folded from the log, until it is
         called again. Others may go on recording; interrupted, it leaves whole blocks. The blocks are a
-        copy that no state hangs on: ``verify`` compares them with the log. ``progress`` is called with
+        copy of what the log says, and ``verify`` compares them with it. ``progress`` is called with
         numbers of streams.
 
         >>> ledger.optimize()

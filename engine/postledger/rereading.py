@@ -15,6 +15,7 @@ from postledger import wire
 from postledger.errors import ReadError
 from postledger.facts import Facts, occurrence
 from postledger.fold import Fact
+from postledger.intake import whole
 from postledger.log.entry import IMPORTED, NOWHERE, Entry
 from postledger.log.shapes import Shape, shape_of
 from postledger.log.sqlite import Log, Stored, fields_of
@@ -37,9 +38,16 @@ def moved(log: Log, old: Facts, new: Facts) -> dict[tuple[str, str], list[Moved]
     found: dict[tuple[str, str], list[Moved]] = {}
     for stored in log.of_shapes(_suspects(log, old, new)):
         for one in _moved(stored, new):
-            if one.entry.stream != stored.stream and not log.is_reread(one.entry):
+            others = found.get(one.entry.stream, [])
+            # Two that differ in nothing that counts are one event of the new stream.
+            known = any(_identity(one) == _identity(other) for other in others)
+            if one.entry.stream != stored.stream and not known and not log.is_reread(one.entry):
                 found.setdefault(one.entry.stream, []).append(one)
     return found
+
+
+def _identity(moved: Moved) -> tuple[int, bytes]:
+    return moved.entry.occurred_at, moved.entry.digest
 
 
 def _suspects(log: Log, old: Facts, new: Facts) -> list[int]:
@@ -90,7 +98,7 @@ def _read(stored: Stored) -> list[Postback]:
         members = wire.read(stored.body, stored.content_type)
     except ReadError:
         return []
-    return [member for member in members if isinstance(member, Postback)]
+    return [member for member in map(whole, members) if isinstance(member, Postback)]
 
 
 def _entry(
