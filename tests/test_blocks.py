@@ -335,6 +335,21 @@ def test_a_block_must_be_whole() -> None:
             assert unpacked(1, 2, 9, packed(damaged)) is None, name
 
 
+def test_a_value_of_no_possible_type_ends_optimize_in_one_line(tmp_path: Path) -> None:
+    """The file is told to be damaged, and where."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 3))
+        with ledger._session.write() as reader:
+            reader.log.db.execute("DROP TRIGGER events_no_update")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("postledger.facts._SELECT", _TEXT)
+            with pytest.raises(IntegrityError, match=r"test\.db: the file is damaged: guard"):
+                ledger.optimize()
+
+
+_TEXT = facts._SELECT.replace("e.received_at", "'x' || e.position").replace("e.position,", "NULL,")
+
+
 def test_progress_tells_of_every_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the numbers of the streams of each block."""
     monkeypatch.setattr(blocks, "SPAN", 4)

@@ -75,16 +75,21 @@ class Session:
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A read transaction: all that is read in it is of one moment."""
-        with self.snapshot() as reader:
-            try:
-                yield reader
-            except (PostledgerError, sqlite3.Error):
-                raise
-            except Exception as error:
-                # A value of a damaged file may be anything; where it is sound, this is a mistake.
-                if wrong := verify(reader.log, self.definitions).problems:
-                    raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
-                raise
+        with self.snapshot() as reader, self._blamed(reader):
+            yield reader
+
+    @contextmanager
+    def _blamed(self, reader: Reader) -> Iterator[None]:
+        """Blame a damaged file for what it makes fail."""
+        try:
+            yield
+        except (PostledgerError, sqlite3.Error):
+            raise
+        except Exception as error:
+            # A value of a damaged file may be anything; where it is sound, this is a mistake.
+            if wrong := verify(reader.log, self.definitions).problems:
+                raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
@@ -191,7 +196,8 @@ class Session:
         self.require_writable()
         with translated(self.path):
             reader = self.own()
-            return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
+            with self._blamed(reader):
+                return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
 
     def close(self) -> None:
         """Close all connections."""

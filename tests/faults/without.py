@@ -323,8 +323,8 @@ PROTECTIONS = (
     Without(
         "values of no possible type told in one line",
         "session.py",
-        "            except Exception as error:\n                # A value",
-        "            except ZeroDivisionError as error:\n                # A value",
+        "        except Exception as error:\n            # A value",
+        "        except ZeroDivisionError as error:\n            # A value",
         f"{_DAMAGE} -k possible_type",
     ),
     Without(
