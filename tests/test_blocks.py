@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks, facts
 from postledger.blocks import Block, Kind, block_of, folded, packed, unpacked
 from postledger.cli import main
+from postledger.definitions import builtin
 from postledger.facts import Facts
 from postledger.rows import Folded, rows_of
 from tests import strategies
@@ -295,6 +296,25 @@ def test_a_forged_text_is_told_by_verify_and_enters_no_state_by_a_replay(tmp_pat
         assert len(ledger.verify().problems) == 1
         ledger.rebuild()
         assert rows(ledger) == before
+
+
+def test_a_forged_text_enters_no_state_by_adopting_other_charts(
+    ledger: Ledger, specification: list[bytes], tmp_path: Path
+) -> None:
+    """They give the same states as without blocks."""
+    ledger.record_many(specification)
+    definitions = other(tmp_path, last_stands=True)
+    ledger.rebuild(definitions)
+    expected = rows(ledger)
+    ledger.rebuild(builtin())
+    ledger.optimize()
+    with ledger._session.read() as reader:
+        block = blocks._at(reader.log.db, 1)
+    assert block is not None
+    forged(ledger, texts=["forged"] * len(block.texts))
+    ledger.rebuild(definitions)
+    assert rows(ledger) == expected
+    assert len(ledger.verify().problems) == 1
 
 
 def test_a_projection_that_was_taken_away_comes_back_from_the_log_alone(tmp_path: Path) -> None:

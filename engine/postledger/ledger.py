@@ -398,10 +398,10 @@ class Ledger:
     def optimize(self, *, progress: Progress = lambda _: None) -> int:
         """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
 
-        ``differences`` and a ``rebuild`` by other definitions then take about half the time, for
-        some 12 bytes an event in the file. Events that come later are folded from the log, until it is
-        called again. Others may go on recording; interrupted, it leaves whole blocks. The blocks are a
-        copy of what the log says, and ``verify`` compares them with it. ``progress`` is called with
+        ``differences`` then takes about half the time, for some 12 bytes an event in the file. Events
+        that come later are folded from the log, until it is called again. Others may go on recording;
+        interrupted, it leaves whole blocks. The blocks are a copy of what the log says: ``verify``
+        compares them with it, and no state that is kept hangs on them. ``progress`` is called with
         numbers of streams.
 
         >>> ledger.optimize()

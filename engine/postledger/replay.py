@@ -14,7 +14,6 @@ from itertools import islice
 from sqlite_utils import Database
 
 from postledger import projections
-from postledger.blocks import folded
 from postledger.definitions import Definitions
 from postledger.facts import Facts, Stream
 from postledger.log.connection import immediate
@@ -62,17 +61,15 @@ def build(
 
     Each chunk is a transaction of its own, between which others may write.
     """
-    facts, live = Facts(log, definitions), projections.live(db)
-    # What is built again by the same definitions is to follow from the log and from nothing else.
-    others = live is not None and live.definitions != definitions.hash
-    fold = folded if others else rows_of
+    facts = Facts(log, definitions)
     with immediate(db):
         begun = projections.building(db, projections.version_of(definitions))
         generation = begun or projections.begin(db, definitions, log.head()[0])
     while generation.cursor is not None:
         with immediate(db):
             assert generation.cursor is not None
-            chunk = list(islice(fold(log, facts, generation.cursor), CHUNK))
+            # Not by blocks: what is kept is to follow from the log and from nothing else.
+            chunk = list(islice(rows_of(log, facts, generation.cursor), CHUNK))
             generation = _put(db, generation, chunk, progress)
     while log.head()[0] - generation.position > CHUNK:
         with immediate(db):

@@ -20,9 +20,9 @@ Examples:
 def optimize(ledger: Path) -> None:
     """Keep what a fold of the whole log reads in blocks.
 
-    To compare with other charts, and to replay by them, then takes about half the time, for some
-    12 bytes an event. Other processes may go on recording. What they record later is folded from the
-    log, until this is called again; it may be interrupted at any time.
+    To compare with other charts then takes about half the time, for some 12 bytes an event. Other
+    processes may go on recording. What they record later is folded from the log, until this is called
+    again; it may be interrupted at any time.
     """
     with Ledger(ledger) as opened, progress("optimize", unit="streams") as advance:
         count = opened.optimize(progress=advance)
