@@ -10,9 +10,11 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log import connection
 from postledger.log.connection import _patiently, immediate, translated
 from postledger.log.schema import APPLICATION_ID, FORMAT
+from tests.conftest import FIXTURES
+from tests.states import rows
+from tests.test_replay import other
 
 _BUSY = "another process holds the write lock; nothing was written"
 _FAILED = "the disk failed (said); what was not acknowledged is to be recorded again"
@@ -151,17 +153,68 @@ def test_a_newer_format_is_told_with_both_numbers(tmp_path: Path) -> None:
         Ledger(path)
 
 
-@pytest.mark.parametrize("readonly", [True, False])
-def test_a_file_of_an_older_format_is_opened(
-    readonly: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FORMATS = sorted((FIXTURES / "formats").glob("*.sql"))
+
+
+def older(sql: Path, path: Path) -> Path:
+    """A ledger as a Postledger of that format left it."""
+    db = sqlite3.connect(path)
+    db.executescript(sql.read_text("utf-8"))
+    db.close()
+    return path
+
+
+def test_there_is_a_file_of_each_older_format() -> None:
+    """What was ever released can be shown to open."""
+    assert [sql.stem for sql in FORMATS] == [str(number) for number in range(1, FORMAT)]
+
+
+@pytest.mark.parametrize("sql", FORMATS, ids=lambda sql: sql.stem)
+def test_a_file_of_an_older_format_is_read_as_it_is(sql: Path, tmp_path: Path) -> None:
+    """Opened for reading only it stays of its format, sound, and can be compared."""
+    path = older(sql, tmp_path / "test.db")
+    with Ledger(path, readonly=True) as ledger:
+        assert ledger.verify().problems == ()
+        assert ledger.delivery("U01TXzgwNjc4").state == "delivered"
+        changed = list(ledger.differences(other(tmp_path, last_stands=True)))
+        assert [one.after and one.after.state for one in changed] == ["failed"]
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (int(sql.stem),)
+    db.close()
+
+
+@pytest.mark.parametrize("sql", FORMATS, ids=lambda sql: sql.stem)
+def test_a_file_of_an_older_format_is_brought_up_by_the_first_who_writes(
+    sql: Path, tmp_path: Path
 ) -> None:
-    """A later Postledger, whose own format is newer, reads it."""
-    path = tmp_path / "test.db"
+    """With all that was in it, as if it were made today."""
+    path = older(sql, tmp_path / "test.db")
+    with Ledger(path, readonly=True) as ledger:
+        before, head = rows(ledger), ledger.head()
     with Ledger(path) as ledger:
-        ledger.record(b"?")
-    monkeypatch.setattr(connection, "FORMAT", FORMAT + 1)
-    with Ledger(path, readonly=readonly) as ledger:
-        assert ledger.head()[0] == 1
+        assert (rows(ledger), ledger.head()) == (before, head)
+        assert ledger.verify().problems == ()
+        assert ledger.optimize() == len(before)
+        recorded = ledger.record(b"?")
+        assert recorded.event.position == head[0] + 1
+        assert ledger.verify().problems == ()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    db.close()
+
+
+def test_a_file_that_has_more_than_its_format_is_brought_up_too(tmp_path: Path) -> None:
+    """As builds between two formats may have left it."""
+    path = tmp_path / "test.db"
+    Ledger(path).close()
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'blocks'")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    with Ledger(path) as ledger:
+        assert ledger.record(b"?").event.position == 1
+        assert ledger.verify().problems == ()
 
 
 def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:

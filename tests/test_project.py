@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.without import PROTECTIONS, Without
+
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine"
 MODULES = sorted(ENGINE.rglob("*.py"))
@@ -79,3 +81,10 @@ def test_all_packages_are_packaged() -> None:
         assert data <= {
             Path(pattern).suffix for pattern in project["package-data"].get(package, [])
         }
+
+
+@pytest.mark.parametrize("without", PROTECTIONS, ids=lambda without: without.what)
+def test_a_protection_is_where_it_is_said_to_be(without: Without) -> None:
+    """What ``tests.faults.without`` takes away is there, once, and ``docs/faults.md`` lists it."""
+    assert (ENGINE / "postledger" / without.file).read_text().count(without.text) == 1
+    assert f"| {without.what} |" in (ROOT / "docs/faults.md").read_text()

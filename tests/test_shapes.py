@@ -103,7 +103,7 @@ def test_the_shape_of_what_cannot_be_read() -> None:
 
 def test_what_is_written_in_files_stays_what_it_is(ledger: Ledger) -> None:
     """Marks, flags, identities and the chain are part of the format: older files hold them."""
-    assert (APPLICATION_ID.to_bytes(4), FORMAT, IMPORTED, START) == (b"PLGR", 1, 65536, bytes(32))
+    assert (APPLICATION_ID.to_bytes(4), FORMAT, IMPORTED, START) == (b"PLGR", 2, 65536, bytes(32))
     assert unreadable_digest(b"?", "why", 0).hex() == "75c62bcd04441b70749f0a5045ac467a"
     assert unreadable_digest(b"?", "why", 1).hex() == "814864715f9c43bbe45282c06aeb8353"
     shape, _ = shaped("<\u00dc><CODE>N101</CODE><TO>1</TO></\u00dc>".encode())

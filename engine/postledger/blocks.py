@@ -26,6 +26,7 @@ from postledger.errors import IntegrityError
 from postledger.facts import Bounds, EventRow, Facts, Stream, repeats
 from postledger.fold import UNDATED
 from postledger.log.connection import immediate
+from postledger.log.schema import BLOCKS_SINCE, format_of
 from postledger.log.sqlite import DAMAGE, Log, texts_of
 from postledger.rows import Folded, rows_in, rows_of
 
@@ -200,7 +201,8 @@ def _kind(stream: Stream, facts: Facts) -> Kind | None:
 
 def folded(log: Log, facts: Facts, after: int = 0) -> Iterator[Folded]:
     """The rows of all streams behind ``after``, as ``rows_of`` gives them, by blocks where there are."""
-    while found := _next(log.db, after):
+    there = _are_there(log.db)
+    while there and (found := _next(log.db, after)):
         first, last, block = found
         if block is not None:
             yield from rows_of(log, facts, after, first - 1)
@@ -271,9 +273,16 @@ def _events(facts: Facts, kind: Kind, stream_id: int) -> Sequence[EventRow]:
 
 def faults(db: Database, facts: Facts) -> Iterator[str]:
     """The blocks that are not what the log says: one line each."""
+    if not _are_there(db):
+        return
     for first, last, position, columns in db.conn.execute(f"{_SELECT} ORDER BY first"):
         if unpacked(first, last, position, columns) != block_of(facts, first, last, position):
             yield f"the block of streams {first} to {last} is not what the log says; run optimize"
+
+
+def _are_there(db: Database) -> bool:
+    """Whether the file has blocks: one of an older format, opened for reading only, has none."""
+    return format_of(db) >= BLOCKS_SINCE
 
 
 def _next(db: Database, after: int) -> tuple[int, int, Block | None] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log.schema import APPLICATION_ID, FORMAT, migrations, require_guards
+from postledger.log.schema import APPLICATION_ID, FORMAT, format_of, make, require_guards
 
 
 def open_database(
@@ -60,16 +60,20 @@ def _at_rest(path: Path) -> bool:
 
 
 def _make(db: Database, path: Path, timeout: float) -> None:
-    """Create the tables, where nobody has: two processes may open a new file at the same time."""
-    if db.execute("PRAGMA user_version").fetchone()[0]:
-        return
+    """Create the tables where nobody has: two processes may open a new file at the same time.
+
+    A file of an older format gets those that came later.
+    """
+    there = format_of(db)
     # Asked in this order: another process may make it a ledger at any moment.
-    if db.table_names() and not db.execute("PRAGMA user_version").fetchone()[0]:
+    if not there and db.table_names() and not format_of(db):
         raise NotALedger(f"{path}: a database of something else, not a ledger")
+    if there >= FORMAT or (there and _is_of(db) != APPLICATION_ID):
+        return
     _patiently(db.enable_wal, timeout)
     with immediate(db):
-        if not db.execute("PRAGMA user_version").fetchone()[0]:
-            migrations.apply(db)
+        if format_of(db) < FORMAT:
+            make(db)
 
 
 def _patiently(action: object, timeout: float) -> None:
@@ -86,13 +90,17 @@ def _patiently(action: object, timeout: float) -> None:
 
 
 def _check(db: Database, path: Path) -> None:
-    marks = [db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version")]
-    if marks[0] != APPLICATION_ID:
+    if _is_of(db) != APPLICATION_ID:
         raise NotALedger(f"{path}: not a ledger")
-    if marks[1] > FORMAT:
+    if format_of(db) > FORMAT:
         raise NotALedger(
-            f"{path}: format {marks[1]}, this Postledger reads up to {FORMAT}: upgrade it"
+            f"{path}: format {format_of(db)}, this Postledger reads up to {FORMAT}: upgrade it"
         )
+
+
+def _is_of(db: Database) -> int:
+    """The mark of the program whose file it is."""
+    return int(db.execute("PRAGMA application_id").fetchone()[0])
 
 
 @contextmanager

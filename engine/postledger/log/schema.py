@@ -11,8 +11,15 @@ from postledger.log.shapes import MOST_HOLES
 APPLICATION_ID = 0x504C4752
 """The application id in the file's header: "PLGR"."""
 
-FORMAT = 1
-"""The format of the file, kept as its user version; a newer one is not opened."""
+FORMAT = 2
+"""The format of the file, kept as its user version; a newer one is not opened, an older one is brought
+up to this by the first who may write."""
+
+BLOCKS_SINCE = 2
+"""The format from which on a file has blocks."""
+
+_FIRST_LACKED = {1: "blocks"}
+"""The first migration that a file of an older format has not seen."""
 
 migrations = Migrations("postledger")
 
@@ -79,14 +86,6 @@ CREATE TABLE projections (
 ) STRICT;
 CREATE UNIQUE INDEX projections_live ON projections (name) WHERE live;
 
--- What a fold reads of the streams from first to last, as of position: a copy that optimize makes.
-CREATE TABLE blocks (
-    first INTEGER PRIMARY KEY,
-    last INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    columns BLOB NOT NULL
-) STRICT;
-
 -- Where subscriptions and users' own projections stand; tables: those of a projection, as JSON.
 CREATE TABLE checkpoints (
     kind TEXT NOT NULL,
@@ -97,6 +96,16 @@ CREATE TABLE checkpoints (
     problem TEXT,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
+"""
+
+# What a fold reads of the streams from first to last, as of position: a copy that optimize makes.
+_BLOCKS = """
+CREATE TABLE IF NOT EXISTS blocks (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    columns BLOB NOT NULL
+) STRICT
 """
 
 _NEXT = "SELECT coalesce(max({key}), {start}) + 1 FROM {table}"
@@ -152,10 +161,13 @@ def check_guards(db: Database) -> list[str]:
 
 
 def check_schema(db: Database) -> list[str]:
-    """Which tables, indexes and views are not as they were made: one line each."""
+    """Which tables, indexes and views are not as they were made: one line each.
+
+    An older file, which was opened for reading only, has those of its format.
+    """
     made = Database(memory=True)
     try:
-        migrations.apply(made)
+        migrations.apply(made, stop_before=_FIRST_LACKED.get(format_of(db), ()))
         wanted = _objects(made)
     finally:
         made.close()
@@ -232,7 +244,23 @@ def tables(db: Database) -> None:
     db.create_view("event_log", _EVENTS_VIEW)
     db.create_view("hash_chain", _CHAIN_VIEW)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+@migrations()
+def blocks(db: Database) -> None:
+    """What format 2 has beside it."""
+    db.execute(_BLOCKS)
+
+
+def make(db: Database) -> None:
+    """Bring a new file, or one of an older format, up to this one; the caller holds the transaction."""
+    migrations.apply(db)
     db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def format_of(db: Database) -> int:
+    """The format of a file; 0 where it is none of Postledger's, or a new one."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def require_guards(db: Database) -> None:
