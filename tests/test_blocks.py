@@ -273,8 +273,20 @@ def test_a_flipped_bit_of_a_block_loses_no_stream(tmp_path: Path) -> None:
                 told += not ledger.verify().ok
         except LedgerError:
             told += 1
+        else:
+            mended(path)
     # What stands before the row may be nothing.
     assert told >= len(columns) // 5
+
+
+def mended(path: Path) -> None:
+    """What is wrong with the blocks of a ledger, ``optimize`` mends, or it says that it can't."""
+    with Ledger(path) as ledger:
+        try:
+            ledger.optimize()
+        except LedgerError:
+            return
+        assert ledger.verify().problems == ()
 
 
 def forged(ledger: Ledger, **changed: object) -> None:
@@ -329,6 +341,30 @@ def test_a_projection_that_was_taken_away_comes_back_from_the_log_alone(tmp_path
             reader.log.db.conn.execute("DELETE FROM projections")
     with Ledger(path) as ledger:
         assert rows(ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "position"),
+    [(1, 3, 10), (1, 4, 9), (4, 9, 9), (2, 1, 9), (0, 0, 9), (-5, 3, 9)],
+    ids=["to come", "beyond", "behind", "turned round", "nowhere", "below"],
+)
+def test_a_block_of_what_the_log_has_not_is_told_and_taken_away(
+    first: int, last: int, position: int, tmp_path: Path
+) -> None:
+    """Of positions to come and of streams that there are not, though it says nothing wrong of others."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 9))
+        with ledger._session.write() as reader:
+            columns = packed(block_of(reader.facts, first, last, position))
+            row = (first, last, position, columns)
+            reader.log.db.conn.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", row)
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+        told = f"the block of streams {first} to {last} is not what the log says; run optimize"
+        assert ledger.verify().problems == (told,)
+        ledger.optimize()
+        assert ledger.verify().problems == ()
+        assert len(ledger.query("SELECT * FROM blocks")) == 1
 
 
 def test_a_forged_kind_teaches_no_course(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def packed(block: Block) -> bytes:
 def unpacked(first: int, last: int, position: int, columns: bytes) -> Block | None:
     """The block; ``None`` where it is damaged."""
     try:
+        if not 0 < first <= last:
+            return None
         head, *texts = zlib.decompress(columns).decode().split("\n")
         said, kinds, kind_of, *steps, left = json.loads(head)
         if said != [first, last, position]:
@@ -144,16 +146,23 @@ def optimize(db: Database, log: Log, facts: Facts, progress: Progress = lambda _
     while True:
         with immediate(db):
             first, last = last + 1, min(last + SPAN, newest)
-            # Blocks of other spans would hold streams twice.
+            # What other spans left would be asked first for streams that the next block has too.
             db.conn.execute("DELETE FROM blocks WHERE first > ? AND first <= ?", (first, last))
             if first > last:
                 return last
             block = block_of(facts, first, last, log.head()[0])
             there = _at(db, first)
-            if there is None or attrs.evolve(there, position=block.position) != block:
+            if there is None or not _says(there, block):
                 row = (first, last, block.position, packed(block))
                 db.conn.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", row)
         progress(last - first + 1)
+
+
+def _says(there: Block, block: Block) -> bool:
+    """Whether a block that is there says what the log says now."""
+    return (
+        there.position <= block.position and attrs.evolve(there, position=block.position) == block
+    )
 
 
 def block_of(facts: Facts, first: int, last: int, position: int) -> Block:
@@ -271,12 +280,18 @@ def _events(facts: Facts, kind: Kind, stream_id: int) -> Sequence[EventRow]:
     raise IntegrityError(f"stream {stream_id} is not what its block says; run optimize")
 
 
-def faults(db: Database, facts: Facts) -> Iterator[str]:
+def faults(log: Log, facts: Facts) -> Iterator[str]:
     """The blocks that are not what the log says: one line each."""
-    if not _are_there(db):
+    if not _are_there(log.db):
         return
-    for first, last, position, columns in db.conn.execute(f"{_SELECT} ORDER BY first"):
-        if unpacked(first, last, position, columns) != block_of(facts, first, last, position):
+    newest, head = log.newest_stream(), log.head()[0]
+    for first, last, position, columns in log.db.conn.execute(f"{_SELECT} ORDER BY first"):
+        block = unpacked(first, last, position, columns)
+        if (
+            block is None
+            or (block.last > newest or block.position > head)
+            or block != block_of(facts, block.first, block.last, block.position)
+        ):
             yield f"the block of streams {first} to {last} is not what the log says; run optimize"
 
 

@@ -101,7 +101,7 @@ def _problems(
     if not chain:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
         yield from _until_error(_of_projection(log, definitions))
-        yield from _until_error(blocks.faults(log.db, Facts(log, definitions)))
+        yield from _until_error(blocks.faults(log, Facts(log, definitions)))
 
 
 def _until_error(problems: Iterator[str]) -> Iterator[str]:
