@@ -80,6 +80,8 @@ def test_an_export_can_be_piped(run: Run, tmp_path: Path, specification: list[by
         b'{"content_type": "text/xml"}',
         b'{"body": 1}',
         b'{"body": "a", "content_type": 1}',
+        b'{"body": "a", "content_type": "\\ud800"}',
+        b'{"body": "\\ud800"}',
         b'{"body": "a", "received_at": "soon"}',
         b'{"body": "a", "received_at": 5}',
         b'{"body_base64": "*"}',

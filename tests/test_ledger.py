@@ -17,7 +17,7 @@ from postledger import (
     Receipt,
     UnknownKey,
 )
-from postledger.definitions import builtin
+from postledger.definitions import builtin, define
 from postledger.errors import PostledgerError
 from tests.conftest import FIXTURES, ledger_of
 from tests.states import states
@@ -365,3 +365,55 @@ def test_several_reads_in_one_snapshot_are_of_one_moment(tmp_path: Path) -> None
             other.record(delivered("a"))
             assert [step.after["delivery"] for step in ledger.timeline("a")] == ["sent"]
         assert ledger.delivery("a").state == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("chart", "key"), [("delivery", "b"), ("", ""), ("delivery", ""), ("no such chart", "a")]
+)
+def test_what_nothing_is_known_of_is_told_by_its_name(ledger: Ledger, chart: str, key: str) -> None:
+    """A key, a chart, and those of the events that belong to no stream."""
+    ledger.record_many([sent("a"), b"?"])
+    with pytest.raises(UnknownKey, match=r"no .* is (known|adopted)"):
+        ledger.timeline(key, chart=chart)
+
+
+def test_a_stream_whose_chart_was_given_up_is_told_so(
+    ledger: Ledger, specification: list[bytes]
+) -> None:
+    """Its events are there, but nothing says any more what they mean."""
+    ledger.record_many(specification)
+    ledger.rebuild(define([builtin().charts["delivery"]], []))
+    with pytest.raises(UnknownKey, match="no chart 'content' is adopted"):
+        ledger.timeline("35674", chart="content")
+    assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "told"),
+    [
+        (Receipt("text"), "a body is bytes, as received, and not str"),  # type: ignore[arg-type]
+        (Receipt(b"?", content_type=7), "a content type is text, and not 7"),  # type: ignore[arg-type]
+    ],
+    ids=["body", "content type"],
+)
+def test_what_no_server_receives_is_refused(ledger: Ledger, receipt: Receipt, told: str) -> None:
+    """A mistake of the program that embeds it is told, and nothing of the batch is written."""
+    with pytest.raises(TypeError, match=told):
+        ledger.record_many([sent("a"), receipt])
+    assert ledger.head()[0] == 0
+
+
+def test_half_a_character_is_neither_kept_nor_found(ledger: Ledger) -> None:
+    """No file of SQLite holds one, so there is nothing to look for."""
+    ledger.record(sent("a"))
+    for doing in (
+        lambda: ledger.delivery("\udcff"),
+        lambda: ledger.timeline("\udcff"),
+        lambda: ledger.content("\udcff"),
+        lambda: list(ledger.deliveries(to="\udcff")),
+        lambda: ledger.query("SELECT ?", ["\udcff"]),
+        lambda: ledger.record(b"?", content_type="\udcff"),
+    ):
+        with pytest.raises(LedgerError, match="half a character"):
+            doing()
+    assert ledger.head()[0] == 1

@@ -371,6 +371,15 @@ def test_half_a_character_that_was_refused_is_refused_again(ledger: Ledger) -> N
     assert ledger.verify().problems == ()
 
 
+def test_a_body_beyond_the_limits_is_beyond_them_when_it_is_read_again(tmp_path: Path) -> None:
+    """Live or replayed: the limits of the ledger are those of its rebuilds and comparisons."""
+    with Ledger(tmp_path / "test.db", limits=Limits(body_bytes=100)) as ledger:
+        ledger.record(sent("a"))
+        assert list(ledger.differences(ledger.definitions)) == []
+        ledger.rebuild()
+        assert [event.kind for event in ledger.events()] == ["unreadable"]
+
+
 def test_two_unreadable_bodies_that_say_the_same_become_one_event(tmp_path: Path) -> None:
     """Both are kept; read again, they are one event of the delivery."""
     path = tmp_path / "test.db"
@@ -378,6 +387,10 @@ def test_two_unreadable_bodies_that_say_the_same_become_one_event(tmp_path: Path
         ledger.record(sent("a"))
         ledger.record(sent("a") + b"\n")
         assert [event.kind for event in ledger.events()] == ["unreadable"] * 2
+        definitions = ledger.definitions
+    with Ledger(path) as ledger:
+        (difference,) = ledger.differences(definitions)
+        assert difference.key == "a"
         ledger.rebuild()
         assert (ledger.head()[0], ledger.delivery("a").events) == (3, 1)
         assert ledger.verify().problems == ()

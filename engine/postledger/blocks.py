@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from itertools import accumulate, pairwise
 from operator import itemgetter
@@ -28,15 +28,13 @@ from postledger.fold import UNDATED
 from postledger.log.connection import immediate
 from postledger.log.schema import BLOCKS_SINCE, format_of
 from postledger.log.sqlite import DAMAGE, Log, texts_of
+from postledger.progress import Progress, silent
 from postledger.rows import Folded, rows_in, rows_of
 
 SPAN = 2_000
 """How many streams a block is made of: to make one takes some tens of milliseconds."""
 
 _DAMAGE = (*DAMAGE, zlib.error)
-
-Progress = Callable[[int], None]
-"""Called with the number of streams that were looked at since the last call."""
 
 
 class Kind(NamedTuple):
@@ -133,7 +131,7 @@ def _is_whole(block: Block) -> bool:
 # --- made from the log ---
 
 
-def optimize(db: Database, log: Log, facts: Facts, progress: Progress = lambda _: None) -> int:
+def optimize(db: Database, log: Log, facts: Facts, progress: Progress = silent) -> int:
     """Make the blocks of all streams, each in a transaction; gives the number of streams.
 
     Those that say what the log says stay as they are.

@@ -11,11 +11,12 @@ from postledger.blocks import folded
 from postledger.facts import Facts
 from postledger.log.sqlite import Log
 from postledger.model import Delivery, Step
+from postledger.progress import Progress, silent
 from postledger.projections import Row, delivery_of
-from postledger.replay import Progress
 from postledger.rereading import Moved, moved
 from postledger.rows import row
 from postledger.timeline import timeline_of
+from postledger.wire import Limits
 
 
 @attrs.frozen
@@ -34,10 +35,10 @@ class Difference:
 
 
 def differences(
-    log: Log, old: Facts, new: Facts, progress: Progress = lambda _: None
+    log: Log, old: Facts, new: Facts, limits: Limits, progress: Progress = silent
 ) -> Iterator[Difference]:
     """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
-    elsewhere = moved(log, old, new)
+    elsewhere = moved(log, old, new, limits)
     pairs = zip(folded(log, old), folded(log, new), strict=True)
     for (stream_id, events, before), (_, _, after) in pairs:
         progress(events)

@@ -120,13 +120,13 @@ class Courses:
             _, times, _, positions, received, shapes, fields, flags = zip(*events, strict=True)
             texts = _texts(fields)
             course = self.course_of((chart, shapes, order_of(times)), texts, lambda: events)
+            if course is None:
+                return None
+            findings = course.noted(positions, flags)
+            return course.row(stream_id, min(received), repeats, findings, times, texts)
         except (IntegrityError, AttributeError, *DAMAGE):
             # An event was altered: the fold says which.
             return None
-        if course is None:
-            return None
-        findings = course.noted(positions, flags)
-        return course.row(stream_id, min(received), repeats, findings, times, texts)
 
     def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
         """The verdict on the event at a position, if it arrived last and a course gives it."""

@@ -200,7 +200,7 @@ def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bou
 EventRow = tuple[int, int, bytes, int, int, int, str, int]
 """A distinct event: stream, occurred_at, digest, position, received_at, shape, fields, flags."""
 
-Kind = int | tuple[int | str | None, ...]
+Meant = int | tuple[int | str | None, ...]
 """A shape, with its words where texts that it leaves open decide over the meaning."""
 
 Stream = tuple[int, str, list[EventRow]]
@@ -233,7 +233,7 @@ class Facts:
         self.definitions = definitions
         self.courses: dict[tuple[Any, ...], Any] = {}
         self._deciding: dict[int, tuple[tuple[int, frozenset[str]], ...]] = {}
-        self._moulds: dict[Kind, Mould] = {}
+        self._moulds: dict[Meant, Mould] = {}
 
     def reading(self, shape: Shape | None, values: list[str]) -> Reading | None:
         """What an event of that shape and those texts means; ``None`` for an unreadable one."""
@@ -322,18 +322,18 @@ class Facts:
 
     def mould_of(self, shape_id: int, values: list[str]) -> Mould:
         """The mould of an event of that shape and those texts."""
-        kind: Kind = shape_id
+        meant: Meant = shape_id
         if deciding := self.deciding(shape_id):
-            kind = (
+            meant = (
                 shape_id,
                 *[values[at] if values[at] in texts else None for at, texts in deciding],
             )
-        mould = self._moulds.get(kind)
+        mould = self._moulds.get(meant)
         if mould is None:
             shape = self._log.shape(shape_id)
             reading = self.reading(shape, values)
             assert reading is not None
-            mould = self._moulds[kind] = _mould(self.definitions, reading, shape)
+            mould = self._moulds[meant] = _mould(self.definitions, reading, shape)
         return mould
 
     def _fact(self, row: EventRow) -> Fact:

@@ -18,6 +18,7 @@ from postledger import audit, changes, checkpoints, custom, projections
 from postledger.answer import answer
 from postledger.audit import AuditReport
 from postledger.changes import Bell, Page
+from postledger.charts import Statechart
 from postledger.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.compare import Difference, differences
 from postledger.custom import Projection
@@ -39,10 +40,11 @@ from postledger.model import (
     Timeline,
     Verification,
 )
+from postledger.progress import Progress, silent
 from postledger.projections import Row
 from postledger.queries import Query
 from postledger.recording import Appended, Recording, batches
-from postledger.replay import Progress, project_rows
+from postledger.replay import project_rows
 from postledger.rows import rows_of
 from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
@@ -142,7 +144,7 @@ class Ledger:
         return attrs.evolve(first, others=tuple(others)) if others else first
 
     def record_many(
-        self, receipts: Iterable[Receipt | bytes], *, progress: Progress = lambda _: None
+        self, receipts: Iterable[Receipt | bytes], *, progress: Progress = silent
     ) -> Summary:
         """Record many receipts, ``BATCH`` of them in each transaction; counts what became of them.
 
@@ -264,8 +266,9 @@ class Ledger:
         """The steps of one delivery (or MMS: ``chart="content"``) in fold order, with verdicts.
 
         What they show is proven, and the state with it: each event by the hash chain, the row of
-        the live projection by a fold. Raises ``IntegrityError`` where either was altered or damaged,
-        ``UnknownKey`` where no event names the key. Whether anything is missing only ``verify`` says.
+        the live projection, unless as of another moment, by a fold. Raises ``IntegrityError`` where
+        either was altered or damaged, ``UnknownKey`` where no event names the key or there is no such
+        chart. Whether anything is missing only ``verify`` says.
 
         >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
@@ -331,9 +334,7 @@ class Ledger:
             position, chain = reader.log.head()
             return position, chain.hex()
 
-    def verify(
-        self, anchor: Anchor | None = None, *, progress: Progress = lambda _: None
-    ) -> Verification:
+    def verify(self, anchor: Anchor | None = None, *, progress: Progress = silent) -> Verification:
         """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold.
 
         >>> ledger.verify().problems
@@ -351,7 +352,7 @@ class Ledger:
         occurred_by: datetime | None = None,
         unmask: bool = False,
         tracking_id: str | None = None,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
     ) -> AuditReport:
         """The state audit report: of the deliveries that began in a period, or of one of them.
 
@@ -378,7 +379,7 @@ class Ledger:
                 return audit.of_period(*made_by, named, asked, ledger, progress)
 
     def rebuild(
-        self, definitions: Definitions | None = None, *, progress: Progress = lambda _: None
+        self, definitions: Definitions | None = None, *, progress: Progress = silent
     ) -> None:
         """Build the projection anew from the log, by ``definitions`` if given, and switch to it.
 
@@ -395,7 +396,7 @@ class Ledger:
             self.project(projection)
         self._bell.ring()
 
-    def optimize(self, *, progress: Progress = lambda _: None) -> int:
+    def optimize(self, *, progress: Progress = silent) -> int:
         """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
 
         ``differences`` then takes about half the time, for some 12 bytes an event in the file. Events
@@ -410,7 +411,7 @@ class Ledger:
         return self._session.optimize(progress)
 
     def differences(
-        self, definitions: Definitions, *, progress: Progress = lambda _: None
+        self, definitions: Definitions, *, progress: Progress = silent
     ) -> Iterator[Difference]:
         """What would change if the log were folded by other definitions; nothing is written.
 
@@ -421,7 +422,7 @@ class Ledger:
         """
         with self._session.read() as reader:
             new = Facts(reader.log, definitions)
-            yield from differences(reader.log, reader.facts, new, progress)
+            yield from differences(reader.log, reader.facts, new, self._session.limits, progress)
 
     def _row(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Row:
         log, found = reader.log, reader.log.find_stream(stream)
@@ -430,8 +431,7 @@ class Ledger:
             rows = rows_of(log, reader.facts, found - 1, found, bounds)
             row = next((row for _, _, row in rows), None)
         elif found is not None:
-            sql = f"SELECT * FROM {self._session.live(log.db).table} WHERE stream_id = ?"
-            row = log.db.conn.execute(sql, (found,)).fetchone()
+            row = projections.kept_row(log.db, self._session.live(log.db), found)
         if row is None:
             is_known = "is known" if bounds == EVERYTHING else "was known then"
             but = "" if found is None or bounds != EVERYTHING else _STATELESS
@@ -440,17 +440,24 @@ class Ledger:
 
     def _proven(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
         """The steps of a stream, each proven, and without bounds its live row too."""
-        steps = self._steps(reader, stream, bounds)
+        found, _ = self._known(reader, stream)
         generation = self._session.live(reader.log.db) if bounds == EVERYTHING else None
-        check_stream(reader.log, reader.facts, stream, generation)
-        return steps
+        check_stream(reader.log, reader.facts, found, stream, generation)
+        return self._steps(reader, stream, bounds)
 
     def _steps(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
+        found, chart = self._known(reader, stream)
+        return timeline_of(reader.log, reader.facts, found, chart, bounds)
+
+    def _known(self, reader: Reader, stream: tuple[str, str]) -> tuple[int, Statechart]:
+        """The id and the chart of a stream; raises ``UnknownKey``."""
+        chart = self.definitions.charts.get(stream[0])
+        if chart is None:
+            raise UnknownKey(f"no chart {stream[0]!r} is adopted")
         found = reader.log.find_stream(stream)
         if found is None:
             raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known")
-        chart = self.definitions.charts[stream[0]]
-        return timeline_of(reader.log, reader.facts, found, chart, bounds)
+        return found, chart
 
     @contextmanager
     def _rows(self, bounds: Bounds) -> Iterator[str | None]:

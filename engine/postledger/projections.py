@@ -88,6 +88,13 @@ def _dated(time: int | None) -> int | None:
     return None if time == UNDATED else time
 
 
+def kept_row(db: Database, generation: Generation, stream_id: int) -> Row | None:
+    """The row of a stream in a generation."""
+    sql = f"SELECT * FROM {generation.table} WHERE stream_id = ?"
+    row: Row | None = db.conn.execute(sql, (stream_id,)).fetchone()
+    return row
+
+
 def delivery_of(key: str, row: Row) -> Delivery:
     """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
     if not all(text is None or isinstance(text, str) for text in row[1:10]):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import attrs
 
+from postledger.errors import IntegrityError
 from postledger.facts import Facts, Stream, row_of
 from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
@@ -92,8 +93,13 @@ class Recording:
     def add(self, receipt: Receipt) -> list[Appended]:
         """Take one receipt; gives the list that ``write`` fills.
 
-        That is an event for each postback in it, or one that it can't be read.
+        That is an event for each postback in it, or one that it can't be read. Raises ``TypeError`` for
+        a body that is not bytes, or a content type that is no text.
         """
+        if not isinstance(receipt.body, bytes):
+            raise TypeError(f"a body is bytes, as received, and not {type(receipt.body).__name__}")
+        if not isinstance(receipt.content_type, str | None):
+            raise TypeError(f"a content type is text, and not {receipt.content_type!r}")
         received_at = micros(receipt.received_at or now())
         into: list[Appended] = []
         self._taken += [
@@ -147,7 +153,11 @@ class Recording:
         """Put a distinct event among those of its stream."""
         if entry.stream_id and entry.shape is not None and entry.fields is not None:
             shape_id = self.log.shape_id(entry.shape)
-            insort(self.streams[entry.stream_id][2], row_of(entry, position, shape_id))
+            try:
+                insort(self.streams[entry.stream_id][2], row_of(entry, position, shape_id))
+            except TypeError as error:
+                key = self.log.key_of(entry.stream_id)
+                raise IntegrityError(f"{key}: an event is damaged; run verify") from error
 
 
 def _entry(taken: _Taken, stream_id: int, position: int) -> Entry:

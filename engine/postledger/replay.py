@@ -8,7 +8,7 @@ the last of it in the transaction that switches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 
 from sqlite_utils import Database
@@ -18,15 +18,14 @@ from postledger.definitions import Definitions
 from postledger.facts import Facts, Stream
 from postledger.log.connection import immediate
 from postledger.log.sqlite import Log
+from postledger.progress import Progress, silent
 from postledger.projections import Generation, Row
 from postledger.rereading import moved
 from postledger.rows import Folded, rows_in, rows_of
+from postledger.wire import Limits
 
 CHUNK = 2_000
 """How many streams are folded in one write transaction: some tens of milliseconds."""
-
-Progress = Callable[[int], None]
-"""Called with the number of events that were folded since the last call."""
 
 
 def project(log: Log, facts: Facts, generation: Generation, streams: Iterable[int]) -> None:
@@ -44,18 +43,22 @@ def project_rows(
 
 
 def rebuild(
-    db: Database, log: Log, definitions: Definitions, progress: Progress = lambda _: None
+    db: Database,
+    log: Log,
+    definitions: Definitions,
+    limits: Limits,
+    progress: Progress = silent,
 ) -> Generation:
     """Build the projection by ``definitions`` and make it the live one: ``build``, ``finish``.
 
     Raises ``IntegrityError``, with the positions and the reason, where the log can't be folded.
     """
     built = build(db, log, definitions, progress)
-    return finish(db, log, definitions, built, progress)
+    return finish(db, log, definitions, built, limits, progress)
 
 
 def build(
-    db: Database, log: Log, definitions: Definitions, progress: Progress = lambda _: None
+    db: Database, log: Log, definitions: Definitions, progress: Progress = silent
 ) -> Generation:
     """Build a generation beside the live one, or go on with one that was begun.
 
@@ -82,27 +85,29 @@ def finish(
     log: Log,
     definitions: Definitions,
     generation: Generation,
-    progress: Progress = lambda _: None,
+    limits: Limits,
+    progress: Progress = silent,
 ) -> Generation:
     """Catch up with the rest and make a built generation the live one, in one transaction.
 
-    Events that ``definitions`` place elsewhere are read again there, which appends to the log.
+    Events that ``definitions`` place elsewhere are read again there, within ``limits``, which appends to
+    the log.
     """
     facts = Facts(log, definitions)
     with immediate(db):
-        _reread(db, log, facts)
+        _reread(db, log, facts, limits)
         while generation.position < log.head()[0]:
             generation = _catch_up(db, log, facts, generation, progress)
         projections.switch(db, generation)
     return generation
 
 
-def _reread(db: Database, log: Log, facts: Facts) -> None:
+def _reread(db: Database, log: Log, facts: Facts, limits: Limits) -> None:
     """Append the events that belong elsewhere by the new definitions."""
     live = projections.live(db)
     if live is not None:
         old = Facts(log, projections.kept_definitions(db, live))
-        for found in moved(log, old, facts).values():
+        for found in moved(log, old, facts, limits).values():
             for one in found:
                 (stream_id,), _ = log.stream_ids([one.entry.stream])
                 log.append([one.entry._replace(stream_id=stream_id)], log.head())

@@ -33,21 +33,24 @@ class Moved:
     fact: Fact
 
 
-def moved(log: Log, old: Facts, new: Facts) -> dict[tuple[str, str], list[Moved]]:
-    """The events that ``new`` places elsewhere than ``old`` did, by their new stream."""
+def moved(
+    log: Log, old: Facts, new: Facts, limits: wire.Limits
+) -> dict[tuple[str, str], list[Moved]]:
+    """The events that ``new`` places elsewhere than ``old`` did, by their new stream.
+
+    Bodies that could not be read are read again within ``limits``.
+    """
     found: dict[tuple[str, str], list[Moved]] = {}
+    # Two that differ in nothing that counts are one event of the new stream.
+    seen: set[tuple[tuple[str, str], int, bytes]] = set()
     for stored in log.of_shapes(_suspects(log, old, new)):
-        for one in _moved(stored, new):
-            others = found.get(one.entry.stream, [])
-            # Two that differ in nothing that counts are one event of the new stream.
-            known = any(_identity(one) == _identity(other) for other in others)
-            if one.entry.stream != stored.stream and not known and not log.is_reread(one.entry):
-                found.setdefault(one.entry.stream, []).append(one)
+        for one in _moved(stored, new, limits):
+            stream = one.entry.stream
+            identity = (stream, one.entry.occurred_at, one.entry.digest)
+            if stream != stored.stream and identity not in seen and not log.is_reread(one.entry):
+                seen.add(identity)
+                found.setdefault(stream, []).append(one)
     return found
-
-
-def _identity(moved: Moved) -> tuple[int, bytes]:
-    return moved.entry.occurred_at, moved.entry.digest
 
 
 def _suspects(log: Log, old: Facts, new: Facts) -> list[int]:
@@ -76,10 +79,10 @@ def _placing(facts: Facts, shape: Shape) -> object:
     return None if reading is None else (reading.chart, reading.key_at)
 
 
-def _moved(stored: Stored, new: Facts) -> Iterator[Moved]:
+def _moved(stored: Stored, new: Facts, limits: wire.Limits) -> Iterator[Moved]:
     """What an event says, read anew; of a bundle that was unreadable, several."""
     lexicon = new.definitions.lexicon
-    for postback in _read(stored):
+    for postback in _read(stored, limits):
         reading = lexicon.read(postback)
         if reading.recognised and reading.chart is not None:
             shape, values = shape_of(postback, None, stored.content_type, lexicon.words)
@@ -88,14 +91,14 @@ def _moved(stored: Stored, new: Facts) -> Iterator[Moved]:
             yield Moved(stored.position, entry, reading.trigger, fact)
 
 
-def _read(stored: Stored) -> list[Postback]:
+def _read(stored: Stored, limits: wire.Limits) -> list[Postback]:
     known = None if stored.shape is None else stored.shape.postback(stored.values)
     if known is not None:
         return [known]
     if stored.body_of is not None:
         return []
     try:
-        members = wire.read(stored.body, stored.content_type)
+        members = wire.read(stored.body, stored.content_type, limits)
     except ReadError:
         return []
     return [member for member in map(whole, members) if isinstance(member, Postback)]

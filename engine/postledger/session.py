@@ -23,6 +23,7 @@ from postledger.facts import Facts
 from postledger.intake import Intake
 from postledger.log.connection import immediate, open_database, translated
 from postledger.log.sqlite import Head, Log
+from postledger.progress import Progress
 from postledger.projections import Generation
 from postledger.verify import verify
 from postledger.wire import Limits
@@ -57,7 +58,7 @@ class Session:
         self.path = path
         self.readonly = readonly
         self.writing = threading.RLock()
-        self._limits = limits
+        self.limits = limits
         self._timeout = timeout
         self._guarded = guarded
         self._process = os.getpid()
@@ -75,19 +76,21 @@ class Session:
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A read transaction: all that is read in it is of one moment."""
-        with self.snapshot() as reader, self._blamed(reader):
+        with self.snapshot() as reader, self._blamed():
             yield reader
 
     @contextmanager
-    def _blamed(self, reader: Reader) -> Iterator[None]:
+    def _blamed(self) -> Iterator[None]:
         """Blame a damaged file for what it makes fail."""
         try:
             yield
-        except (PostledgerError, sqlite3.Error):
+        except (PostledgerError, sqlite3.Error, UnicodeEncodeError):
             raise
         except Exception as error:
             # A value of a damaged file may be anything; where it is sound, this is a mistake.
-            if wrong := verify(reader.log, self.definitions).problems:
+            with self.snapshot() as reader:
+                wrong = verify(reader.log, self.definitions).problems
+            if wrong:
                 raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
             raise
 
@@ -177,27 +180,26 @@ class Session:
             reader = self._renew(reader.log.db)
         return reader
 
-    def rebuild(self, definitions: Definitions, progress: replay.Progress) -> None:
+    def rebuild(self, definitions: Definitions, progress: Progress) -> None:
         """Build the projection by ``definitions``, and switch to it and them.
 
         Threads of this process record in between, but for the moment of switching.
         """
         self.require_writable()
-        with translated(self.path):
+        with translated(self.path), self._blamed():
             # Not the thread's own log: what a rebuild interns is gone again if it fails.
             log = Log(self.own().log.db)
             built = replay.build(log.db, log, definitions, progress)
             with self.writing:
-                replay.finish(log.db, log, definitions, built, progress)
+                replay.finish(log.db, log, definitions, built, self.limits, progress)
                 self.definitions = definitions
 
-    def optimize(self, progress: replay.Progress) -> int:
+    def optimize(self, progress: Progress) -> int:
         """Make the blocks; gives the number of streams."""
         self.require_writable()
-        with translated(self.path):
+        with translated(self.path), self._blamed():
             reader = self.own()
-            with self._blamed(reader):
-                return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
+            return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
 
     def close(self) -> None:
         """Close all connections."""
@@ -223,7 +225,7 @@ class Session:
         """What this thread works with, with nothing interned yet."""
         # Read once: another thread may adopt others meanwhile.
         log, definitions = Log(db), self.definitions
-        intake = Intake(definitions, self._limits)
+        intake = Intake(definitions, self.limits)
         reader = self._local.reader = Reader(log, Facts(log, definitions), intake)
         return reader
 
@@ -264,4 +266,4 @@ class Session:
         """A projection in place of one that can't be read: the log says all that it said."""
         if self.readonly:
             raise IntegrityError(f"{self.path}: the projection can't be read; run replay")
-        return replay.rebuild(db, Log(db), definitions)
+        return replay.rebuild(db, Log(db), definitions, self.limits)

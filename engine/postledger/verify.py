@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 import attrs
@@ -17,13 +17,12 @@ from postledger.log.schema import check_guards, check_schema
 from postledger.log.shapes import Shape, unreadable_digest
 from postledger.log.sqlite import DAMAGE, Log, Stored
 from postledger.model import Verification
+from postledger.progress import Progress, silent
 from postledger.projections import Generation
 from postledger.rows import rows_of
 
 _MOST_PROBLEMS = 20
 _DIFFERS = "the projection differs from the fold; run replay"
-
-Progress = Callable[[int], None]
 
 
 @attrs.frozen
@@ -51,7 +50,7 @@ def verify(
     log: Log,
     definitions: Definitions,
     anchor: Anchor | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> Verification:
     """Check the database, the guards, the chain, an anchor, and the projection against a new fold.
 
@@ -65,7 +64,11 @@ def verify(
 
 
 def check_stream(
-    log: Log, facts: Facts, stream: tuple[str, str], generation: Generation | None
+    log: Log,
+    facts: Facts,
+    stream_id: int,
+    stream: tuple[str, str],
+    generation: Generation | None,
 ) -> None:
     """Check one stream alone: its events by the chain, and its row, where a generation is given.
 
@@ -73,19 +76,17 @@ def check_stream(
     longer leads to. Raises ``IntegrityError``; the caller holds a read transaction.
     """
     key = " ".join(stream)
-    found = log.find_stream(stream)
-    events = [] if found is None else list(log.of_stream(found))
+    events = list(log.of_stream(stream_id))
     positions = {event.position for event in events}
     if {event.stream for event in events} != {stream} or len(positions) != len(events):
         raise IntegrityError(f"{key}: an index of the file is damaged; run verify")
     for event in events:
         if wrong := _wrong(event, log.chain_at(event.position - 1)):
             raise IntegrityError(f"{key}: position {event.position}: {wrong}; run verify")
-    if generation is None or found is None:
+    if generation is None:
         return
-    sql = f"SELECT * FROM {generation.table} WHERE stream_id = ?"
-    kept = log.db.conn.execute(sql, (found,)).fetchone()
-    folded = rows_of(log, facts, found - 1, found, plainly=True)
+    kept = projections.kept_row(log.db, generation, stream_id)
+    folded = rows_of(log, facts, stream_id - 1, stream_id, plainly=True)
     if kept != next((row for _, _, row in folded), None):
         raise IntegrityError(f"{key}: {_DIFFERS}")
 

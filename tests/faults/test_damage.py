@@ -36,6 +36,7 @@ from postledger.model import Timeline
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import states
+from tests.test_replay import chart
 
 FLIPS = int(os.environ.get("POSTLEDGER_FLIPS", "100"))
 
@@ -49,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             p.read_bytes() for p in sorted((FIXTURES / "specification").glob("*.xml"))
         )
         ledger.record_many([b"no postback", *traffic.bodies(0, 200)])
+        ledger.optimize()
     return path
 
 
@@ -59,24 +61,41 @@ def path(made: Path, tmp_path: Path) -> Path:
 
 
 def commands(path: Path) -> Iterator[tuple[str, ...]]:
-    """What somebody might do with a file."""
+    """What somebody might read in a file."""
     yield "verify", str(path)
     yield "show", str(path), "TU1T3"
     yield "deliveries", str(path), "--json"
     yield "events", str(path), "--json"
 
 
-def check_commands(path: Path) -> list[int]:
-    """Run the commands: none may end in a traceback, and each error is one line; gives exit codes."""
+def writing(path: Path) -> Iterator[tuple[str, ...]]:
+    """What else somebody might do with it, which changes it."""
+    other, postback = chart(path.parent, last_stands=True), path.with_name("postback.xml")
+    postback.write_bytes(traffic.body(10).replace(b"05:00", b"05:30"))
+    yield "audit", str(path), "--json"
+    yield "audit", str(path), "--markdown"
+    yield "export", str(path), str(path.with_name("export.jsonl"))
+    yield "replay", str(path), "--chart", str(other)
+    yield "ingest", str(path), str(postback)
+    yield "optimize", str(path)
+    yield "replay", str(path)
+    yield "replay", str(path), "--chart", str(other), "--adopt"
+
+
+def check_commands(path: Path, listed: Iterable[tuple[str, ...]] | None = None) -> list[int]:
+    """Run the commands: none may end in a traceback, and each error is one line; gives exit codes.
+
+    Those that verify tell all that is wrong, in a line each.
+    """
     codes = []
-    for words in commands(path):
+    for words in commands(path) if listed is None else listed:
         result = CliRunner().invoke(main, words)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        if result.exit_code and words[0] != "verify":
-            assert traffic.one_line(result.stderr), result.stderr
-        if result.exit_code and words[0] == "verify":
-            assert result.stdout or traffic.one_line(result.stderr)
+        if result.exit_code and words[0] in {"verify", "audit", "export"}:
+            assert result.stdout or "Error: " in result.stderr
+        elif result.exit_code:
+            assert traffic.one_line(result.stderr), (words, result.stderr)
         codes.append(result.exit_code)
     return codes
 
@@ -107,6 +126,7 @@ def test_a_flipped_byte_anywhere_is_found_or_harmless(path: Path, made: Path) ->
         else:
             found += 1
             check_commands(path)
+            check_commands(path, writing(path))
     assert found > FLIPS // 4
 
 
@@ -212,6 +232,7 @@ def test_a_damaged_schema_is_told_in_one_line(
         path.write_bytes(whole[:place] + byte + whole[place + 1 :])
         assert not _sound(path)
         assert check_commands(path)[0] == 1
+        check_commands(path, writing(path))
 
 
 @pytest.mark.parametrize(
@@ -221,13 +242,32 @@ def test_a_damaged_schema_is_told_in_one_line(
         ("events", "occurred_at", b"\x00"),
         ("events", "received_at", 2**62),
         ("events", "flags", "many"),
+        ("events", "flags", None),
         ("events", "digest", 7),
         ("events", "chain", None),
         ("events", "body", 7),
         ("events", "fields", 7.5),
+        ("events", "fields", None),
+        ("events", "stream_id", "one"),
+        ("events", "shape_id", "one"),
+        ("events", "repeats", "one"),
+        ("events", "body_of", "one"),
         ("shapes", "fields", b"\x00"),
+        ("shapes", "fields", "[7]"),
+        ("shapes", "fields", '[["a", 7]]'),
         ("shapes", "template", 7),
+        ("shapes", "root", 7),
+        ("shapes", "content_type", 7),
+        ("shapes", "repaired", "no"),
         ("streams", "chart", 7.5),
+        ("streams", "key", 7.5),
+        ("blocks", "last", None),
+        ("blocks", "last", "none"),
+        ("blocks", "position", b"\x00"),
+        ("blocks", "columns", 7),
+        ("definitions", "sources", 7),
+        ("projections", "position", "none"),
+        ("projections", "live", "yes"),
         ("states_1", "state", b"\x00"),
         ("states_1", "findings", "none"),
         ("states_1", "created_at", b"\x00"),
@@ -254,6 +294,7 @@ def test_a_value_of_no_possible_type_is_told_in_one_line(
         for guard in guards().values():
             conn.execute(guard)
     assert check_commands(path)[0] == 1
+    check_commands(path, writing(path))
 
 
 def _declare(path: Path, table: str, sql: str) -> None:
@@ -272,6 +313,7 @@ def test_a_block_of_garbage_in_every_page_is_found(path: Path, made: Path) -> No
         path.write_bytes(damaged)
         assert not _sound(path), page
         assert check_commands(path)[0] == 1
+        check_commands(path, writing(path))
 
 
 def test_a_truncated_file_is_found(path: Path, made: Path) -> None:
@@ -282,6 +324,7 @@ def test_a_truncated_file_is_found(path: Path, made: Path) -> None:
         path.write_bytes(whole[:size])
         assert not _sound(path), size
         assert check_commands(path)[0] == 1
+        check_commands(path, writing(path))
 
 
 def test_a_lost_write_ahead_file_is_told_by_the_anchor(path: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from postledger.definitions import Definitions
 from postledger.log.entry import IMPORTED
 from postledger.log.schema import guards
 from postledger.log.sqlite import Log
+from postledger.progress import Progress
 from postledger.times import moment
-from postledger.verify import Progress, verify
+from postledger.verify import verify
 
 
 @attrs.frozen

@@ -19,8 +19,8 @@ from postledger.audit.render import render
 from postledger.facts import Facts
 from postledger.log.sqlite import Log
 from postledger.model import Delivery, Timeline
+from postledger.progress import Progress
 from postledger.times import iso
-from postledger.verify import Progress
 
 
 @attrs.frozen
@@ -58,7 +58,8 @@ class AuditReport:
 
     def to_json(self) -> str:
         """The same for programs, with a newline at the end."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
+        # Of a damaged file a text may be anything; what is said of the integrity tells so.
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, default=repr) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has: the names of the attributes, times in ISO 8601 UTC, durations in seconds."""

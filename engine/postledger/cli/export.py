@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -42,11 +43,11 @@ def export(ledger: Path, file: Path, after: int) -> None:
 
 def _write_lines(ledger: Ledger, file: Path, after: int) -> int:
     count = 0
-    out = sys.stdout.buffer if str(file) == "-" else open_packed(file, "wb")
-    with progress("export", ledger.head()[0] - after) as advance:
+    out = nullcontext(sys.stdout.buffer) if str(file) == "-" else open_packed(file, "wb")
+    with out as lines, progress("export", ledger.head()[0] - after) as advance:
         for count, event in enumerate(exported(ledger.events(after)), 1):
-            out.write(line_of(event))
+            lines.write(line_of(event))
             if count % 1_000 == 0:
                 advance(1_000)
-    out.flush() if out is sys.stdout.buffer else out.close()
+        lines.flush()
     return count

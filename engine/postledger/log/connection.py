@@ -138,6 +138,10 @@ def translated(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         # The message of SQLite cites a name that is no text any more.
         raise IntegrityError(f"{path}: the file is damaged: {error}") from error
+    except UnicodeEncodeError as error:
+        raise LedgerError(
+            f"{path}: half a character (a lone surrogate) is neither kept nor found"
+        ) from error
 
 
 def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:

@@ -280,8 +280,7 @@ class Log:
             ).fetchone()
             if row is None:
                 raise IntegrityError(f"shape {shape_id} is missing")
-            fields = tuple((path, text) for path, text in json.loads(row[4]))
-            known = self._shapes[shape_id] = Shape(row[0], row[1], bool(row[2]), row[3], fields)
+            known = self._shapes[shape_id] = _shape(shape_id, *row)
         return known
 
     def all_shapes(self) -> list[tuple[int, Shape]]:
@@ -376,6 +375,23 @@ class Log:
             digest,
             chain,
         )
+
+
+def _shape(
+    shape_id: int, content_type: object, root: object, repaired: object, template: object, said: str
+) -> Shape:
+    """A shape as its row says it; raises ``IntegrityError`` where the row was damaged."""
+    try:
+        fields = tuple((path, text) for path, text in json.loads(said))
+    except DAMAGE as error:
+        raise IntegrityError(f"shape {shape_id} is damaged: {error}") from error
+    texts = (content_type, root, template, *(text for _, text in fields))
+    if not (
+        all(text is None or isinstance(text, str) for text in texts)
+        and all(isinstance(path, str) for path, _ in fields)
+    ):
+        raise IntegrityError(f"shape {shape_id} is damaged: a text of it is none")
+    return Shape(content_type, root, bool(repaired), template, fields)  # type: ignore[arg-type]
 
 
 def _chain(position: int, value: object) -> bytes:
