@@ -21,9 +21,10 @@ from typing import NamedTuple
 import attrs
 from sqlite_utils import Database
 
+from postledger.bounds import Bounds
 from postledger.courses import LONGEST, Course, Courses, Key, order_of, ranks_of
 from postledger.errors import IntegrityError
-from postledger.facts import Bounds, EventRow, Facts, Stream, repeats
+from postledger.facts import EventRow, Facts, Stream, repeats
 from postledger.fold import UNDATED
 from postledger.log.connection import immediate
 from postledger.log.schema import BLOCKS_SINCE, format_of

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import attrs
 
+from postledger.bounds import Bounds
 from postledger.errors import LedgerError
-from postledger.facts import Bounds, Facts, repeats
+from postledger.facts import Facts, repeats
 from postledger.fold import Tally, fold
 from postledger.log.sqlite import Log, Stored
 from postledger.model import Change, Delivery, StateChanged

@@ -17,6 +17,7 @@ import attrs
 from postledger import audit, changes, checkpoints, custom, projections
 from postledger.answer import answer
 from postledger.audit import AuditReport
+from postledger.bounds import EVERYTHING, Bounds, bounds_of
 from postledger.changes import Bell, Page
 from postledger.charts import Statechart
 from postledger.checkpoints import SUBSCRIPTION, Checkpoint
@@ -27,7 +28,7 @@ from postledger.errors import (
     LedgerError,
     UnknownKey,
 )
-from postledger.facts import EVERYTHING, Bounds, Facts, bounds_of
+from postledger.facts import Facts
 from postledger.log.connection import translated
 from postledger.model import (
     Content,

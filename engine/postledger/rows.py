@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from postledger import projections
+from postledger.bounds import EVERYTHING, Bounds
 from postledger.courses import Courses
 from postledger.errors import IntegrityError
-from postledger.facts import EVERYTHING, Bounds, EventRow, Facts, Stream, repeats
+from postledger.facts import EventRow, Facts, Stream, repeats
 from postledger.fold import Fact, fold
 from postledger.log.sqlite import Log
 from postledger.projections import Row

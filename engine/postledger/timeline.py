@@ -7,9 +7,10 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
+from postledger.bounds import EVERYTHING, Bounds
 from postledger.charts import Statechart
 from postledger.errors import IntegrityError
-from postledger.facts import EVERYTHING, Bounds, Facts
+from postledger.facts import Facts
 from postledger.findings import Finding, names
 from postledger.fold import UNDATED, Fact, Noted, Tally, advance
 from postledger.log.entry import IMPORTED, NOWHERE

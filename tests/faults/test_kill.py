@@ -264,13 +264,8 @@ def test_a_replay_that_is_killed_leaves_the_live_rows_and_goes_on(
     killed = 0
     try:
         for _ in range(10):
-            replay = traffic.python("-c", _SLOW_REPLAY, path)
             # One that was killed goes on where it was, so that several finish together.
-            for _ in range(dice.randint(1, 6)):
-                traffic.first_line(replay)
-            time.sleep(dice.uniform(0.0, 0.01))
-            traffic.kill(replay)
-            killed += replay.returncode == -9
+            killed += _is_killed(_SLOW_REPLAY, path, dice)
             with Ledger(path) as ledger:
                 seen = states(ledger)
                 # The streams of before get no more events: their rows must not have moved.
@@ -290,6 +285,16 @@ def test_a_replay_that_is_killed_leaves_the_live_rows_and_goes_on(
         assert states(ledger) == states(other)
 
 
+def _is_killed(program: str, path: Path, dice: random.Random) -> bool:
+    """Kill a program that prints a line at each step, after a few of them; false where it had ended."""
+    running = traffic.python("-c", program, path)
+    for _ in range(dice.randint(1, 6)):
+        traffic.first_line(running)
+    time.sleep(dice.uniform(0.0, 0.01))
+    traffic.kill(running)
+    return running.returncode == -9
+
+
 def test_an_optimize_that_is_killed_leaves_whole_blocks(tmp_path: Path, small: Path) -> None:
     """While another process records: what blocks there are say what the log says."""
     path = Path(shutil.copy(small, tmp_path / "test.db"))
@@ -298,12 +303,7 @@ def test_an_optimize_that_is_killed_leaves_whole_blocks(tmp_path: Path, small: P
     killed = 0
     try:
         for _ in range(10):
-            optimize = traffic.python("-c", _SLOW_OPTIMIZE, path)
-            for _ in range(dice.randint(1, 6)):
-                traffic.first_line(optimize)
-            time.sleep(dice.uniform(0.0, 0.01))
-            traffic.kill(optimize)
-            killed += optimize.returncode == -9
+            killed += _is_killed(_SLOW_OPTIMIZE, path, dice)
     finally:
         traffic.kill(writer)
     assert killed > 5

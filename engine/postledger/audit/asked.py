@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 from sqlite_utils import Database
 
+from postledger.bounds import Bounds, bounds_of
 from postledger.charts import Region, Statechart
-from postledger.facts import Bounds, bounds_of
 from postledger.log.sqlite import Log
 from postledger.queries import BEGAN
 from postledger.times import iso, micros, moment, now
