@@ -133,11 +133,11 @@ def _is_whole(block: Block) -> bool:
 
 
 def optimize(db: Database, log: Log, facts: Facts, progress: Progress = silent) -> int:
-    """Make the blocks of all streams, each in a transaction; gives the number of streams.
+    """Make the blocks of all streams, each in a transaction; gives the number of streams in them.
 
     Those that say what the log says stay as they are.
     """
-    last = 0
+    last = held = 0
     with immediate(db):
         # Those that come meanwhile are left to the next time.
         newest = log.newest_stream()
@@ -148,12 +148,13 @@ def optimize(db: Database, log: Log, facts: Facts, progress: Progress = silent) 
             # What other spans left would be asked first for streams that the next block has too.
             db.conn.execute("DELETE FROM blocks WHERE first > ? AND first <= ?", (first, last))
             if first > last:
-                return last
+                return held
             block = block_of(facts, first, last, log.head()[0])
             there = _at(db, first)
             if there is None or not _says(there, block):
                 row = (first, last, block.position, packed(block))
                 db.conn.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", row)
+        held += len(block.streams)
         progress(last - first + 1)
 
 
