@@ -15,6 +15,7 @@ from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
 from postledger import Ledger, Receipt, facts, projections, replay
 from postledger.blocks import folded
+from postledger.charts import load_chart
 from postledger.rows import rows_of
 
 BATCH = 1000
@@ -25,6 +26,7 @@ _ONE = "record, one by one"
 _BULK = "bulk ingest, XML to projection"
 _FOLD = "fold of the whole log, from blocks"
 _PLAIN = "fold of the whole log, row by row"
+_COMPARISON = "comparison by another chart, from blocks"
 _REBUILD = "rebuild, projection written"
 _SQL = "its own SQL, rows ready made"
 
@@ -128,6 +130,8 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
         "blind": lambda _: lambda: blind_fold(path),
         "repository": lambda _: lambda: peer.fold_each(keys),
         "mutations": lambda _: lambda: (peer.fold(), events)[1],
+        "comparison": lambda _: lambda: compare(optimized),
+        "plain comparison": lambda _: lambda: compare(ledger),
         "rebuild": rebuild,
         "copy": lambda n: lambda: select_and_insert(path, folder / f"copy-{n}.db"),
         "verify": verify,
@@ -139,6 +143,7 @@ def _folds(folder: Path, events: int) -> Iterator[Figure]:
     yield rate(_PLAIN, got["plain"], "plain SELECT of its rows", got["select"], None)
     yield rate(_PLAIN, got["plain"], "eventsourcing, repository", got["repository"], None)
     yield rate(_PLAIN, got["plain"], "SELECT and rows picked blindly", got["blind"], None)
+    yield rate(_COMPARISON, got["comparison"], "row by row", got["plain comparison"], None)
     yield Figure("optimize: the blocks made", got["optimize"], "events/s")
     yield rate(_REBUILD, got["rebuild"], "SELECT and INSERT", got["copy"], 1 / 1.5)
     yield Figure("verify", got["verify"], "events/s")
@@ -156,6 +161,18 @@ def plain_fold(ledger: Ledger) -> int:
     """The same from the log alone."""
     with ledger._session.read() as reader:
         return sum(count for _, count, _ in rows_of(reader.log, reader.facts))
+
+
+def compare(ledger: Ledger) -> int:
+    """What would change by a chart of another version; gives the number of events."""
+    chart = ledger.definitions.charts["delivery"]
+    later = load_chart(chart.source.replace(f"version = {chart.version}", "version = 99", 1))
+    told: list[int] = []
+    changed = list(
+        ledger.differences(ledger.definitions.with_charts([later]), progress=told.append)
+    )
+    assert not changed
+    return sum(told)
 
 
 def plain_select(path: Path) -> int:
