@@ -275,8 +275,10 @@ def api() -> Lines:
     """Every public name."""
     yield "# The Python interface"
     yield "These are the names that `postledger` gives; all others are its own and may change."
-    yield "The package is typed. Every error is a `PostledgerError`, and its message is one line that"
-    yield "says what to do. The examples take `ledger` and `body` as given."
+    yield "The package is typed. What a ledger, a file or a body is to blame for is a `PostledgerError`,"
+    yield "and its message is one line that says what to do. A mistake of the program that calls, such as"
+    yield "text for a body or a moment without a zone, is a `TypeError` or `ValueError` that says so."
+    yield "The examples take `ledger` and `body` as given."
     yield from table(["name", ""], ([f"[`{n}`](#{n.lower()})", _first(n)] for n in _public()))
     for name in _public():
         yield from _name(name, getattr(postledger, name))

@@ -17,6 +17,7 @@ from postledger.blocks import Block, Kind, block_of, folded, packed, unpacked
 from postledger.cli import main
 from postledger.definitions import builtin
 from postledger.facts import Facts
+from postledger.fold import UNDATED
 from postledger.rows import Folded, rows_of
 from tests import strategies
 from tests.conftest import ledger_of
@@ -329,6 +330,44 @@ def test_a_forged_text_enters_no_state_by_adopting_other_charts(
     assert len(ledger.verify().problems) == 1
 
 
+def test_what_is_recorded_behind_a_comparison_hangs_on_no_block(tmp_path: Path) -> None:
+    """A forged block teaches the thread that compared nothing that it records by."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 2))
+        ledger.optimize()
+        with ledger._session.read() as reader:
+            block = blocks._at(reader.log.db, 1)
+        assert block is not None
+        (kind,) = block.kinds
+        forged(ledger, kinds=[kind._replace(times=(0, UNDATED))])
+        with pytest.raises(IntegrityError, match="stream 1 is not what its block says"):
+            list(ledger.differences(other(tmp_path, last_stands=True)))
+        undated = traffic.body(4).replace(b"2013-11-05T05:00:01-05:00", b"soon")
+        assert undated != traffic.body(4)
+        recorded = [ledger.record(body) for body in (traffic.body(3), undated)][-1]
+        assert recorded.delivery is not None
+        assert recorded.delivery.outcome_at is None
+        assert "timestamp_missing" in recorded.delivery.findings
+        assert ledger.delivery("TU1T1") == recorded.delivery
+
+
+def test_a_forged_word_teaches_no_course(tmp_path: Path) -> None:
+    """Nor does a comparison go by it: what streams say is asked of the log."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record(traffic.body(0).replace(b"Message Sent", b"Said 1"))
+        ledger.optimize()
+        with ledger._session.read() as reader:
+            block = blocks._at(reader.log.db, 1)
+        assert block is not None
+        assert "Said 1" in block.texts
+        forged(ledger, texts=[text.replace("Said 1", "Said 2") for text in block.texts])
+        (shipped,) = (v for v in ledger.definitions.vocabularies if v.name == "skycore")
+        words = tmp_path / "words.toml"
+        words.write_text(shipped.source.replace('"Message Sent", "9"', '"Said 2", "9"'))
+        with pytest.raises(IntegrityError, match="stream 1 is not what its block says"):
+            list(ledger.differences(ledger.definitions.with_files(vocabulary=[words])))
+
+
 def test_a_projection_that_was_taken_away_comes_back_from_the_log_alone(tmp_path: Path) -> None:
     """When the ledger is opened again, whatever stands in its blocks."""
     path = tmp_path / "test.db"
@@ -422,7 +461,7 @@ def test_the_command_says_what_it_did_and_needs_to_write(tmp_path: Path) -> None
     with Ledger(path) as ledger:
         ledger.record_many(traffic.bodies(0, 30))
     told = CliRunner().invoke(main, ["optimize", str(path)])
-    assert (told.exit_code, told.stdout) == (0, "10 streams in blocks, as of position 30\n")
+    assert (told.exit_code, told.stdout) == (0, "10 streams in blocks\n")
     with (
         Ledger(path, readonly=True) as ledger,
         pytest.raises(LedgerError, match="for reading only"),

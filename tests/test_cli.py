@@ -399,7 +399,40 @@ def test_a_file_that_can_not_be_written_is_one_line(
 @pytest.mark.parametrize(
     "words",
     [
+        ["show", "{}", SMS, "--as-of", "0001-01-01T00:00:00+14:00"],
+        ["show", "{}", SMS, "--occurred-by", "9999-12-31T23:59:59-14:00"],
+        ["show", "{}", SMS, "--as-of", "9" * 5000],
+        ["deliveries", "{}", "--since", "0001-01-01T00:00:00+10:00"],
+        ["audit", "{}", "--json", "--until", "yesterday"],
+    ],
+)
+def test_a_moment_that_is_none_is_told(run: Run, samples: Path, words: list[str]) -> None:
+    """Out of the years there are in UTC, too, and a number that Python takes for none."""
+    done = run(*(word.format(samples) for word in words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is no moment; write" in done.stderr
+
+
+def test_a_terminal_that_can_not_spell_a_text_is_told(samples: Path) -> None:
+    """In one line, with what to do."""
+    with Ledger(samples) as ledger:
+        ledger.record(sent("ж"))
+    done = subprocess.run(
+        [sys.executable, "-m", "postledger", "deliveries", samples],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert b"set PYTHONIOENCODING=utf-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["events", "{}", "--after", str(10**30)],
+        ["events", "{}", "--limit", str(10**30)],
         ["tail", "{}", "--after", str(10**30)],
         ["export", "{}", "-", "--after", str(10**30)],
         ["deliveries", "{}", "--limit", str(10**30)],

@@ -217,6 +217,46 @@ def test_a_file_that_has_more_than_its_format_is_brought_up_too(tmp_path: Path) 
         assert ledger.verify().problems == ()
 
 
+@pytest.mark.parametrize("columns", ["n INTEGER", "a, b, c, d, e"])
+def test_a_table_of_the_users_own_in_the_way_is_told(columns: str, tmp_path: Path) -> None:
+    """A projection may have had the name: what is in it stays, and the file stays of its format."""
+    path = older(FORMATS[0], tmp_path / "test.db")
+    with sqlite3.connect(path) as db:
+        db.execute(f"CREATE TABLE blocks ({columns})")
+        db.execute("INSERT INTO blocks DEFAULT VALUES")
+    db.close()
+    with pytest.raises(LedgerError, match="a table of your own is named blocks"):
+        Ledger(path)
+    with Ledger(path, readonly=True) as ledger:
+        assert len(ledger.query("SELECT * FROM blocks")) == 1
+        assert ledger.delivery("U01TXzgwNjc4").state == "delivered"
+        assert list(ledger.differences(ledger.definitions)) == []
+
+
+def test_a_file_that_is_refused_is_not_brought_up(tmp_path: Path) -> None:
+    """Older programs can still say what is wrong with it."""
+    path = older(FORMATS[0], tmp_path / "test.db")
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER events_no_update")
+    db.close()
+    with pytest.raises(IntegrityError, match="guard events_no_update is missing"):
+        Ledger(path)
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+
+
+def test_a_file_of_another_version_of_sqlite_utils_is_sound(tmp_path: Path) -> None:
+    """Its own tables and their indexes are none of the format."""
+    path = tmp_path / "test.db"
+    Ledger(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE _sqlite_migrations")
+    db.close()
+    with Ledger(path, readonly=True) as ledger:
+        assert ledger.verify().problems == ()
+
+
 def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> None:
     """On a disk that can be written, a file at rest is not taken for one that stays as it is."""
     path = tmp_path / "test.db"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from postledger import Ledger, PostledgerError, Receipt, packed
 from postledger.interchange import exported, line_of, read_parquet, receipt_of
+from postledger.log.schema import guards
 from tests import strategies
 from tests.conftest import FIXTURES, ledger_of
 from tests.states import rows
@@ -84,6 +88,7 @@ def test_an_export_can_be_piped(run: Run, tmp_path: Path, specification: list[by
         b'{"body": "\\ud800"}',
         b'{"body": "a", "received_at": "soon"}',
         b'{"body": "a", "received_at": 5}',
+        b'{"body": "a", "received_at": "0001-01-01T00:00:00+14:00"}',
         b'{"body_base64": "*"}',
         b"\xff",
     ],
@@ -105,6 +110,67 @@ def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
         list(read_parquet(tmp_path / "x.parquet"))
     done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"body": pa.array(["<a/>"])}, "its column body is string"),
+        ({"body": pa.array([None], pa.binary())}, "a row has no body"),
+        (
+            {"body": pa.array([b"a"]), "received_at": pa.array([0], pa.timestamp("us"))},
+            "received_at is",
+        ),
+        (
+            {"body": pa.array([b"a"]), "received_at": pa.array(["2020-01-01"])},
+            "received_at is string",
+        ),
+        ({"body": pa.array([b"a"]), "content_type": pa.array([5])}, "content_type is int64"),
+        (
+            {"body": pa.array([b"a"]), "received_at": pa.array([2**62], pa.timestamp("us", "UTC"))},
+            "no Parquet file of an export",
+        ),
+        ({}, "it has no column body"),
+    ],
+)
+def test_a_parquet_of_something_else_is_told(
+    run: Run, tmp_path: Path, columns: dict[str, Any], told: str
+) -> None:
+    """Columns of other types, values that are none: one line, and nothing of it is recorded."""
+    nothing = {"received_at": pa.nulls(1), "content_type": pa.nulls(1)}
+    parquet.write_table(pa.table({**nothing, **columns}), tmp_path / "x.parquet")
+    done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert told in done.stderr
+    with Ledger(tmp_path / "l.db") as ledger:
+        assert ledger.head()[0] == 0
+
+
+def test_an_empty_column_of_a_parquet_is_no_fault(tmp_path: Path) -> None:
+    """Another program may know neither when a body came nor of what type it was."""
+    columns = {"received_at": pa.nulls(1), "content_type": pa.nulls(1), "body": pa.array([b"a"])}
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    assert list(read_parquet(tmp_path / "x.parquet")) == [Receipt(b"a", None, None)]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])
+def test_an_export_that_fails_leaves_what_was_there(
+    run: Run, tmp_path: Path, specification: list[bytes], name: str
+) -> None:
+    """Half a log would pass for a whole one."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+        with ledger._session.write() as reader:
+            reader.log.db.execute("DROP TRIGGER events_no_update")
+            reader.log.db.execute("UPDATE events SET fields = '[]' WHERE position = 9")
+            reader.log.db.execute(guards()["events_no_update"])
+    target = tmp_path / name
+    assert run("export", tmp_path / "a.db", target).exit_code == 1
+    assert not target.exists()
+    target.write_bytes(b"before")
+    assert run("export", tmp_path / "a.db", target).exit_code == 1
+    assert target.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
 def test_a_broken_zstd_file_is_told(run: Run, tmp_path: Path) -> None:

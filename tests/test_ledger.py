@@ -382,9 +382,22 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
 ) -> None:
     """Its events are there, but nothing says any more what they mean."""
     ledger.record_many(specification)
-    ledger.rebuild(define([builtin().charts["delivery"]], []))
-    with pytest.raises(UnknownKey, match="no chart 'content' is adopted"):
-        ledger.timeline("35674", chart="content")
+    ledger.rebuild(define([builtin().charts["discovery"]], []))
+    for asking in (
+        lambda: ledger.timeline("35674", chart="content"),
+        lambda: list(ledger.deliveries(chart="content")),
+        lambda: list(ledger.deliveries()),
+        ledger.audit,
+    ):
+        with pytest.raises(UnknownKey, match=r"no chart '.*' is adopted; there are: discovery"):
+            asking()
+    for asked in (lambda: ledger.audit(tracking_id=SMS), lambda: ledger.content("35674")):
+        with pytest.raises(UnknownKey, match="is known"):
+            asked()
+    told: list[object] = []
+    ledger.subscribe("all", told.append, live=False)
+    assert (list(ledger.follow(live=False)), told) == ([], [])
+    assert ledger.record(specification[0]).verdict == "unrecognised"
     assert ledger.verify().problems == ()
 
 
@@ -393,8 +406,10 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
     [
         (Receipt("text"), "a body is bytes, as received, and not str"),  # type: ignore[arg-type]
         (Receipt(b"?", content_type=7), "a content type is text, and not 7"),  # type: ignore[arg-type]
+        (Receipt(b"?", None, 0), "a moment is an aware datetime, and not 0"),  # type: ignore[arg-type]
+        ("text", "a receipt is bytes or a Receipt, and not str"),
     ],
-    ids=["body", "content type"],
+    ids=["body", "content type", "time", "receipt"],
 )
 def test_what_no_server_receives_is_refused(ledger: Ledger, receipt: Receipt, told: str) -> None:
     """A mistake of the program that embeds it is told, and nothing of the batch is written."""
@@ -411,9 +426,31 @@ def test_half_a_character_is_neither_kept_nor_found(ledger: Ledger) -> None:
         lambda: ledger.timeline("\udcff"),
         lambda: ledger.content("\udcff"),
         lambda: list(ledger.deliveries(to="\udcff")),
-        lambda: ledger.query("SELECT ?", ["\udcff"]),
         lambda: ledger.record(b"?", content_type="\udcff"),
+        lambda: ledger.created("\udcff", to="1"),
     ):
         with pytest.raises(LedgerError, match="half a character"):
             doing()
     assert ledger.head()[0] == 1
+
+
+@pytest.mark.parametrize("sql", ["", "SELECT ?", "no SQL"])
+def test_a_query_that_is_none_is_told(ledger: Ledger, sql: str) -> None:
+    """Whichever library notices it."""
+    with pytest.raises(LedgerError, match="the query fails"):
+        ledger.query(sql, [2**70] if "?" in sql else [])
+
+
+def test_what_a_callback_raises_comes_through(ledger: Ledger) -> None:
+    """Also in a ledger whose blocks are damaged: that has nothing to do with it."""
+    ledger.record_many([sent("a"), delivered("a")])
+    ledger.optimize()
+    with ledger._session.write() as reader:
+        reader.log.db.conn.execute("UPDATE blocks SET columns = x'00'")
+
+    def cancelled(_: int) -> None:
+        raise ValueError("cancelled")
+
+    for doing in (ledger.rebuild, ledger.optimize):
+        with pytest.raises(ValueError, match="cancelled"):
+            doing(progress=cancelled)

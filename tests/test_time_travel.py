@@ -116,6 +116,52 @@ def test_repeat_of_what_had_not_happened(ledger: Ledger) -> None:
     assert ledger.delivery("a", occurred_by=NOON).repeats == 1
 
 
+@pytest.mark.parametrize("as_of", [1.0, "1", "2001-01-01", True, b"1"])
+def test_what_is_no_moment_and_no_position_is_refused(ledger: Ledger, as_of: object) -> None:
+    """The state of today would pass for that of then."""
+    ledger.record(sent("a"))
+    for asking in (
+        lambda when: ledger.delivery("a", as_of=when),
+        lambda when: ledger.timeline("a", as_of=when),
+        lambda when: list(ledger.deliveries(as_of=when)),
+        lambda when: ledger.audit(as_of=when),
+        lambda when: ledger.delivery("a", occurred_by=when),
+        lambda when: list(ledger.deliveries(since=when)),
+        lambda when: ledger.audit(until=when),
+        lambda when: ledger.record(sent("b"), received_at=when),
+        lambda when: ledger.created("b", to="1", at=when),
+    ):
+        with pytest.raises(TypeError, match="a moment is an aware datetime"):
+            asking(as_of)
+    assert ledger.head()[0] == 1
+
+
+def test_a_moment_without_a_zone_is_refused(ledger: Ledger) -> None:
+    """It would be another one on each machine."""
+    ledger.record(sent("a"))
+    naive = datetime(2026, 11, 25)
+    for asking in (
+        lambda: ledger.delivery("a", as_of=naive),
+        lambda: ledger.delivery("a", occurred_by=naive),
+        lambda: list(ledger.deliveries(since=naive)),
+        lambda: ledger.audit(since=naive),
+        lambda: ledger.audit(as_of=naive),
+        lambda: ledger.record(sent("b"), received_at=naive),
+        lambda: ledger.created("b", to="1", at=naive),
+    ):
+        with pytest.raises(ValueError, match="names no zone"):
+            asking()
+    assert ledger.head()[0] == 1
+
+
+def test_a_position_below_all_knows_nothing(ledger: Ledger) -> None:
+    """However far below."""
+    ledger.record(sent("a"))
+    for position in (0, -1, -(2**70)):
+        with pytest.raises(UnknownKey, match="was known then"):
+            ledger.delivery("a", as_of=position)
+
+
 def test_a_delivery_that_was_not_known_yet(ledger: Ledger) -> None:
     """A delivery of which nothing was known yet is unknown, and the message says that it was then."""
     ledger.record(sent("a"))

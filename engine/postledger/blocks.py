@@ -179,9 +179,14 @@ def block_of(facts: Facts, first: int, last: int, position: int) -> Block:
         block.kind_of.append(kinds.setdefault(kind, len(kinds)))
         block.received.append(min(event[4] for event in events))
         block.times.extend(0 if event[1] == UNDATED else event[1] for event in events)
-        block.texts.extend(text for event in events for text in texts_of(event[6]))
+        block.texts.extend(_texts(stream))
     block.kinds.extend(kinds)
     return block
+
+
+def _texts(stream: Stream) -> list[str]:
+    """The texts of all events of a stream."""
+    return [text for event in stream[2] for text in texts_of(event[6])]
 
 
 def _kind(stream: Stream, facts: Facts) -> Kind | None:
@@ -268,15 +273,15 @@ def _course(
     courses: Courses, facts: Facts, kind: Kind, stream_id: int, texts: Sequence[str]
 ) -> tuple[Course, int] | None:
     """The course of a stream of that kind, and the findings of such streams."""
-    course = courses.course_of(kind.course, texts, partial(_events, facts, kind, stream_id))
+    course = courses.course_of(kind.course, texts, partial(_events, facts, kind, stream_id, texts))
     return None if course is None else (course, course.noted(kind.arrived, (kind.flags,)))
 
 
-def _events(facts: Facts, kind: Kind, stream_id: int) -> Sequence[EventRow]:
+def _events(facts: Facts, kind: Kind, stream_id: int, texts: Sequence[str]) -> Sequence[EventRow]:
     """The events of a stream by the log, of which a course is learned."""
-    for _, chart, events in facts.rows_of([stream_id]):
-        if (chart, tuple([event[5] for event in events])) == (kind.chart, kind.shapes):
-            return events
+    for stream in facts.rows_of([stream_id]):
+        if _kind(stream, facts) == kind and _texts(stream) == texts:
+            return stream[2]
     raise IntegrityError(f"stream {stream_id} is not what its block says; run optimize")
 
 

@@ -8,7 +8,7 @@ import attrs
 
 from postledger.fold import UNDATED
 from postledger.log.sqlite import Stored
-from postledger.times import micros
+from postledger.times import aware, micros
 
 
 @attrs.frozen
@@ -79,8 +79,12 @@ EVERYTHING = Bounds()
 
 
 def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bounds:
-    """The bounds of what was known at a moment or position, and of what had happened by a moment."""
-    # No position is beyond what SQLite counts to.
-    position = min(as_of, UNDATED) if isinstance(as_of, int) else None
-    known = micros(as_of) if isinstance(as_of, datetime) else None
-    return Bounds(position, known, None if occurred_by is None else micros(occurred_by))
+    """The bounds of what was known at a moment or position, and of what had happened by a moment.
+
+    Raises ``TypeError`` for what is neither, ``ValueError`` for a naive moment.
+    """
+    happened = None if occurred_by is None else micros(aware(occurred_by))
+    if isinstance(as_of, int) and not isinstance(as_of, bool):
+        # No position is beyond what SQLite counts to.
+        return Bounds(max(-1, min(as_of, UNDATED)), None, happened)
+    return Bounds(None, None if as_of is None else micros(aware(as_of)), happened)

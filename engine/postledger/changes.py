@@ -66,7 +66,8 @@ def passages(log: Log, facts: Facts, after: int, until: int) -> Iterator[Passage
     streams: dict[str, _Stream] = {}
     for stored in log.events(after, until):
         chart, key = stored.stream
-        if chart != CHART:
+        # A chart that was given up tells of nothing.
+        if chart != CHART or CHART not in facts.definitions.charts:
             yield Passage(stored)
             continue
         if key not in streams:

@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 
 from postledger.charts import Statechart, load_chart
-from postledger.errors import DefinitionError
+from postledger.errors import DefinitionError, UnknownKey
 from postledger.faults import Faults
 from postledger.findings import Finding
 from postledger.tomlfile import read_toml
@@ -83,6 +83,12 @@ class Definitions:
         """The labels of all charts and vocabularies in one line."""
         labels = [c.label for c in self.charts.values()] + [v.label for v in self.vocabularies]
         return ", ".join(labels)
+
+    def chart(self, name: str) -> Statechart:
+        """The chart of that name; raises ``UnknownKey``."""
+        if name not in self.charts:
+            raise UnknownKey(f"no chart {name!r} is adopted; there are: {', '.join(self.charts)}")
+        return self.charts[name]
 
     def effect(self, reading: Reading) -> Effect | None:
         """What events of this reading do to their stream; ``None`` where they say nothing."""

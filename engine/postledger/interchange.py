@@ -113,17 +113,39 @@ def read_parquet(path: Path) -> Iterator[Receipt]:
     pa, parquet = _pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
+            if wrong := _other_types(pa, file.schema_arrow):
+                raise PostledgerError(f"{path}: no Parquet file of an export: {wrong}")
             for batch in file.iter_batches(batch_size=_ROWS, columns=_COLUMNS):
                 for row in batch.to_pylist():
+                    if row["body"] is None:
+                        raise PostledgerError(f"{path}: a row has no body")
                     yield Receipt(
                         row["body"],
                         row["content_type"],
                         row["received_at"],
                         imported=row["received_at"] is not None,
                     )
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+    except (pa.ArrowKeyError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise PostledgerError(f"{path}: no Parquet file of an export: {reason}") from None
+
+
+def _other_types(pa: Any, schema: Any) -> str | None:
+    """What columns of other types a file has than those of an export; ``None`` where it has none."""
+    types = pa.types
+    for name in _COLUMNS:
+        if name not in schema.names:
+            return f"it has no column {name}"
+        kind = schema.field(name).type
+        fits = {
+            "received_at": types.is_timestamp(kind) and kind.tz is not None,
+            "content_type": types.is_string(kind) or types.is_large_string(kind),
+            "body": types.is_binary(kind) or types.is_large_binary(kind),
+        }
+        # A column that holds nothing has no type.
+        if not (fits[name] or (name != "body" and types.is_null(kind))):
+            return f"its column {name} is {kind}"
+    return None
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -50,7 +50,7 @@ from postledger.rows import rows_of
 from postledger.session import Reader, Session
 from postledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.timeline import content_of, event_of, timeline_of
-from postledger.times import iso
+from postledger.times import aware, iso
 from postledger.verify import Anchor, check_stream, verify
 from postledger.wire import Limits
 
@@ -201,9 +201,12 @@ class Ledger:
         >>> recorded.delivery.state
         'created'
         """
+        if at is not None:
+            aware(at)
         said = {"tracking-id": tracking_id, "to": to, "mms-id": mms_id, "timestamp": iso(at)}
         created = {"created": {name: text for name, text in said.items() if text is not None}}
-        body = json.dumps(created, ensure_ascii=False).encode()
+        with translated(self.path):
+            body = json.dumps(created, ensure_ascii=False).encode()
         return self.record(body, content_type=_CREATED, received_at=received_at)
 
     def _project(self, reader: Reader, recording: Recording) -> list[Row]:
@@ -422,8 +425,10 @@ class Ledger:
         []
         """
         with self._session.read() as reader:
+            # Not the reader's own: what a comparison learns of blocks is not to be recorded by.
+            old = Facts(reader.log, reader.facts.definitions)
             new = Facts(reader.log, definitions)
-            yield from differences(reader.log, reader.facts, new, self._session.limits, progress)
+            yield from differences(reader.log, old, new, self._session.limits, progress)
 
     def _row(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Row:
         log, found = reader.log, reader.log.find_stream(stream)
@@ -452,9 +457,7 @@ class Ledger:
 
     def _known(self, reader: Reader, stream: tuple[str, str]) -> tuple[int, Statechart]:
         """The id and the chart of a stream; raises ``UnknownKey``."""
-        chart = self.definitions.charts.get(stream[0])
-        if chart is None:
-            raise UnknownKey(f"no chart {stream[0]!r} is adopted")
+        chart = self.definitions.chart(stream[0])
         found = reader.log.find_stream(stream)
         if found is None:
             raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known")
@@ -583,7 +586,7 @@ class Ledger:
             db.execute("PRAGMA query_only=ON")
             try:
                 return list(db.query(sql, parameters))
-            except sqlite3.Error as error:
+            except (sqlite3.Error, ValueError, OverflowError) as error:
                 raise LedgerError(f"{self.path}: the query fails: {error}") from None
             finally:
                 db.execute("PRAGMA query_only=OFF")
@@ -635,4 +638,6 @@ class Ledger:
 
 
 def _receipt(given: Receipt | bytes) -> Receipt:
+    if not isinstance(given, Receipt | bytes):
+        raise TypeError(f"a receipt is bytes or a Receipt, and not {type(given).__name__}")
     return Receipt(given) if isinstance(given, bytes) else given

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -24,6 +26,22 @@ def open_packed(path: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
     if path.suffix == ".zst":
         return cast(IO[bytes], zstd().open(path, mode))
     return path.open(mode)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to stand at ``path`` once it is whole; if it fails nothing changes there."""
+    if path.exists() and not path.is_file():
+        # A pipe or a device: what is written to it can't be taken back.
+        yield path
+        return
+    path = path.resolve()
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def zstd() -> Any:

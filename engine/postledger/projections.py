@@ -291,7 +291,7 @@ def adopted_last(db: Database) -> Definitions | None:
 def _kept(hashed: str, text: str) -> Definitions:
     try:
         definitions = from_sources((name, source) for name, source in json.loads(text))
-    except (ValueError, TypeError, DefinitionError) as error:
+    except (ValueError, TypeError, RecursionError, DefinitionError) as error:
         raise IntegrityError(f"the definitions {hashed[:8]} are damaged: {error}") from error
     if definitions.hash != hashed:
         raise IntegrityError(f"the definitions {hashed[:8]} are not what they were")

@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import attrs
+from attrs import validators
 from sqlite_utils import Database
 
 from postledger.definitions import Definitions
-from postledger.errors import PostledgerError
+from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
 from postledger.projections import Row
-from postledger.times import micros, now
+from postledger.times import aware, micros, now
+
+
+def _aware(_instance: object, _attribute: object, moment: datetime) -> None:
+    aware(moment)
 
 
 @attrs.frozen
@@ -20,7 +25,8 @@ class Query:
 
     ``since`` and ``until`` bound the moment at which a delivery began: sent, or else created, or
     else first received; ``until`` is exclusive. ``stuck`` asks for those without an outcome that
-    began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``.
+    began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``. Moments are
+    aware; raises ``ValueError`` or ``TypeError`` for one that is not.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
     ['U01TXzgwNjc4']
@@ -31,12 +37,16 @@ class Query:
     route: str | None = None
     spid: str | None = None
     to: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
+    until: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
     finding: str | None = None
-    stuck: timedelta | None = None
-    limit: int | None = None
-    now: datetime = attrs.field(factory=now)
+    stuck: timedelta | None = attrs.field(
+        default=None, validator=validators.optional(validators.instance_of(timedelta))
+    )
+    limit: int | None = attrs.field(
+        default=None, validator=validators.optional(validators.instance_of(int))
+    )
+    now: datetime = attrs.field(factory=now, validator=_aware)
 
     def page(
         self, db: Database, table: str, definitions: Definitions, after: int, size: int
@@ -52,10 +62,13 @@ class Query:
             f" WHERE {where} AND s.stream_id > ? ORDER BY s.stream_id LIMIT ?",
             (*parameters, after, size),
         )
-        return [(key, tuple(row)) for key, *row in cursor]
+        page = [(key, tuple(row)) for key, *row in cursor]
+        if not all(isinstance(key, str) for key, _ in page):
+            raise IntegrityError("a key of a stream is damaged; run verify")
+        return page
 
     def _where(self, definitions: Definitions) -> tuple[str, list[object]]:
-        region, *beside = definitions.charts[self.chart].regions
+        region, *beside = definitions.chart(self.chart).regions
         if self.state is not None and self.state not in region.states:
             raise PostledgerError(f"no state {self.state!r}; there are: {', '.join(region.states)}")
         routes = next((r.states for r in beside if r.name == "route"), ())

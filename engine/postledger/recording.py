@@ -15,7 +15,7 @@ from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
 from postledger.log.sqlite import Head, Log, Stored, fields_of
 from postledger.model import Receipt
-from postledger.times import micros, now
+from postledger.times import aware, micros, now
 
 
 class Appended(NamedTuple):
@@ -94,13 +94,14 @@ class Recording:
         """Take one receipt; gives the list that ``write`` fills.
 
         That is an event for each postback in it, or one that it can't be read. Raises ``TypeError`` for
-        a body that is not bytes, or a content type that is no text.
+        a body that is not bytes, a content type that is no text, a time that is no datetime, and
+        ``ValueError`` for a naive one.
         """
         if not isinstance(receipt.body, bytes):
             raise TypeError(f"a body is bytes, as received, and not {type(receipt.body).__name__}")
         if not isinstance(receipt.content_type, str | None):
             raise TypeError(f"a content type is text, and not {receipt.content_type!r}")
-        received_at = micros(receipt.received_at or now())
+        received_at = micros(now() if receipt.received_at is None else aware(receipt.received_at))
         into: list[Appended] = []
         self._taken += [
             _Taken(receipt, received_at, said, member, into)

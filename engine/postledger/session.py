@@ -7,7 +7,6 @@ definitions, those that the live projection was made by.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, Po
 from postledger.facts import Facts
 from postledger.intake import Intake
 from postledger.log.connection import immediate, open_database, translated
-from postledger.log.sqlite import Head, Log
+from postledger.log.sqlite import DAMAGE, Head, Log
 from postledger.progress import Progress
 from postledger.projections import Generation
 from postledger.verify import verify
@@ -84,12 +83,12 @@ class Session:
         """Blame a damaged file for what it makes fail."""
         try:
             yield
-        except (PostledgerError, sqlite3.Error, UnicodeEncodeError):
+        except (PostledgerError, UnicodeEncodeError):
             raise
-        except Exception as error:
+        except (AssertionError, AttributeError, OverflowError, *DAMAGE) as error:
             # A value of a damaged file may be anything; where it is sound, this is a mistake.
             with self.snapshot() as reader:
-                wrong = verify(reader.log, self.definitions).problems
+                wrong = verify(reader.log, self.definitions, with_blocks=False).problems
             if wrong:
                 raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
             raise
@@ -195,7 +194,7 @@ class Session:
                 self.definitions = definitions
 
     def optimize(self, progress: Progress) -> int:
-        """Make the blocks; gives the number of streams."""
+        """Make the blocks; gives the number of streams in them."""
         self.require_writable()
         with translated(self.path), self._blamed():
             reader = self.own()

@@ -42,6 +42,14 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
     return (at, match[1] is None) if _FIRST <= at <= _LAST else None
 
 
+def aware(moment: object) -> datetime:
+    """The same; raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one."""
+    if not isinstance(moment, datetime):
+        raise TypeError(f"a moment is an aware datetime, and not {moment!r}")
+    micros(moment)
+    return moment
+
+
 def micros(moment: datetime) -> int:
     """Microseconds since 1970 of an aware datetime; raises ``ValueError`` for a naive one."""
     if moment.tzinfo is None:
@@ -60,6 +68,8 @@ _FIRST, _LAST = (micros(end.replace(tzinfo=UTC)) for end in (datetime.min, datet
 def iso(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with a Z, without a fraction where it is zero; ``None`` stays ``None``.
 
+    The moment is aware.
+
     >>> iso(datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC))
     '2013-11-05T10:41:08Z'
     """
@@ -77,7 +87,10 @@ def parse_moment(text: str) -> datetime:
     '2013-11-05T00:00:00+00:00'
     """
     parsed = datetime.fromisoformat(text)
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    try:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text} is before the year 1 or after 9999 in UTC") from None
 
 
 def now() -> datetime:

@@ -13,6 +13,7 @@ from postledger.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.facts import Facts
 from postledger.log.chain import START
+from postledger.log.entry import NOWHERE
 from postledger.log.schema import check_guards, check_schema
 from postledger.log.shapes import Shape, unreadable_digest
 from postledger.log.sqlite import DAMAGE, Log, Stored
@@ -51,14 +52,17 @@ def verify(
     definitions: Definitions,
     anchor: Anchor | None = None,
     progress: Progress = silent,
+    *,
+    with_blocks: bool = True,
 ) -> Verification:
     """Check the database, the guards, the chain, an anchor, and the projection against a new fold.
 
-    What is wrong is listed, the first twenty of it, each in one line with its position. The caller
-    holds a read transaction.
+    ``with_blocks`` the blocks too, on which no state hangs. What is wrong is listed, the first twenty
+    of it, each in one line with its position. The caller holds a read transaction.
     """
     position, head = log.head()
-    problems = islice(_problems(log, definitions, anchor, progress), _MOST_PROBLEMS)
+    found = _problems(log, definitions, anchor, progress, with_blocks=with_blocks)
+    problems = islice(found, _MOST_PROBLEMS)
     events = log.db.conn.execute("SELECT count(*) FROM events").fetchone()[0]
     return Verification(events, position, head.hex(), tuple(problems))
 
@@ -92,7 +96,12 @@ def check_stream(
 
 
 def _problems(
-    log: Log, definitions: Definitions, anchor: Anchor | None, progress: Progress
+    log: Log,
+    definitions: Definitions,
+    anchor: Anchor | None,
+    progress: Progress,
+    *,
+    with_blocks: bool,
 ) -> Iterator[str]:
     yield from _until_error(_of_database(log))
     yield from check_guards(log.db)
@@ -102,7 +111,8 @@ def _problems(
     if not chain:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
         yield from _until_error(_of_projection(log, definitions))
-        yield from _until_error(blocks.faults(log, Facts(log, definitions)))
+        if with_blocks:
+            yield from _until_error(blocks.faults(log, Facts(log, definitions)))
 
 
 def _until_error(problems: Iterator[str]) -> Iterator[str]:
@@ -113,6 +123,8 @@ def _until_error(problems: Iterator[str]) -> Iterator[str]:
         yield str(error)
     except sqlite3.DatabaseError as error:
         yield f"database: {error}"
+    except (AttributeError, OverflowError, *DAMAGE) as error:
+        yield f"a value is not of its type: {error}"
 
 
 def _of_database(log: Log) -> Iterator[str]:
@@ -123,6 +135,10 @@ def _of_database(log: Log) -> Iterator[str]:
 
 def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[str]:
     previous, expected = START, 1
+    if log.stream_of(0) != NOWHERE:
+        yield "stream 0 is not that of the events that belong to none"
+    if anchor is not None and anchor.position == 0 and anchor.hash != START.hex():
+        yield "position 0: the hash is not that of the anchor, which is of no log"
     for stored in log.events():
         if stored.position != expected:
             yield f"position {expected} is missing"
@@ -135,7 +151,10 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
         previous, expected = stored.chain, expected + 1
         if expected % 1000 == 0:
             progress(1000)
-    if anchor is not None and anchor.position >= expected:
+    if expected <= log.head()[0]:
+        # Its stream is none: the log can't be read beyond.
+        yield f"position {expected} is missing"
+    elif anchor is not None and anchor.position >= expected:
         yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
 
 

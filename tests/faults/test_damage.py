@@ -266,6 +266,10 @@ def test_a_damaged_schema_is_told_in_one_line(
         ("blocks", "position", b"\x00"),
         ("blocks", "columns", 7),
         ("definitions", "sources", 7),
+        ("definitions", "sources", "[" * 3000),
+        ("streams", "key", b"\x00"),
+        ("streams", "id", 2**63 - 1),
+        ("events", "position", 2**63 - 1),
         ("projections", "position", "none"),
         ("projections", "live", "yes"),
         ("states_1", "state", b"\x00"),
@@ -288,7 +292,13 @@ def test_a_value_of_no_possible_type_is_told_in_one_line(
     _declare(path, table, plain)
     with closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("PRAGMA ignore_check_constraints=ON")
-        conn.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", (value,))
+        # From the last on: of what is there once, the last has it.
+        conn.execute(
+            f"UPDATE OR IGNORE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})"
+            if column in {"id", "position"} and table != "projections"
+            else f"UPDATE OR IGNORE {table} SET {column} = ?",
+            (value,),
+        )
     _declare(path, table, sql)
     with closing(sqlite3.connect(path)) as conn, conn:
         for guard in guards().values():

@@ -325,6 +325,31 @@ def test_an_event_taken_out_with_the_chain_computed_anew_leaves_a_gap(path: Path
     assert problems(path) == ("position 20 is missing",)
 
 
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ("DELETE FROM streams WHERE id = 0", "stream 0 is missing"),
+        ("UPDATE streams SET key = 'x' WHERE id = 0", "stream 0 is not that of the events"),
+        ("DELETE FROM streams", "stream 0 is missing"),
+        ("UPDATE events SET stream_id = 99 WHERE position > 20", "position 21 is missing"),
+        ("UPDATE events SET stream_id = -5 WHERE position = 24", "position 24 is missing"),
+    ],
+)
+def test_events_that_no_list_shows_any_more_are_told(path: Path, edit: str, told: str) -> None:
+    """An event without its stream is in no list and no export: the log would seem to end before."""
+    with shell(path, guarded=False) as conn:
+        conn.execute(edit)
+    assert any(told in problem for problem in problems(path))
+    assert CliRunner().invoke(main, ["verify", str(path)]).exit_code == 1
+
+
+def test_an_anchor_at_the_beginning_is_that_of_an_empty_log(path: Path) -> None:
+    """Any other hash there is none of this log."""
+    assert problems(path, Anchor(0, START.hex())) == ()
+    (told,) = problems(path, Anchor(0, "f" * 64))
+    assert told.startswith("position 0: the hash is not that of the anchor")
+
+
 def test_a_log_cut_back_with_its_projection_is_found_by_an_anchor(path: Path) -> None:
     """A shorter log whose states were folded again is sound in itself, but ends before the anchor."""
     with Ledger(path) as ledger:

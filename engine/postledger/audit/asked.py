@@ -14,7 +14,7 @@ from postledger.bounds import Bounds, bounds_of
 from postledger.charts import Region, Statechart
 from postledger.log.sqlite import Log
 from postledger.queries import BEGAN
-from postledger.times import iso, micros, moment, now
+from postledger.times import aware, iso, micros, moment, now
 
 CHART = "delivery"
 
@@ -25,7 +25,8 @@ class Asked:
 
     ``since`` is inclusive, ``until`` exclusive. ``as_of`` is a moment or a position of the log,
     ``occurred_by`` a moment of the provider's clock. ``now`` is what ages are reckoned to where
-    neither names a moment.
+    neither names a moment. Raises ``TypeError`` for a moment that is none, ``ValueError`` for a naive
+    one.
     """
 
     since: datetime | None = None
@@ -34,6 +35,12 @@ class Asked:
     occurred_by: datetime | None = None
     unmask: bool = False
     now: datetime = attrs.field(factory=now)
+
+    def __attrs_post_init__(self) -> None:
+        for end in (self.since, self.until):
+            if end is not None:
+                aware(end)
+        bounds_of(self.as_of, self.occurred_by)
 
     @property
     def bounds(self) -> Bounds:

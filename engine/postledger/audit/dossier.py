@@ -91,7 +91,7 @@ def dossier(
     return Dossier(
         delivery=masked,
         meanings=tuple((word, MEANINGS[named(word)]) for word in delivery.findings),
-        chart=facts.definitions.charts[CHART],
+        chart=facts.definitions.chart(CHART),
         exhibits=tuple(
             _exhibit(number, log, facts, step, known, masked=not asked.unmask)
             for number, step in enumerate(steps, 1)

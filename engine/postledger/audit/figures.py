@@ -40,7 +40,7 @@ class Figures:
 def figures_of(log: Log, facts: Facts, table: str, asked: Asked, as_of: datetime) -> Figures:
     """Count the deliveries of the period asked for, whose rows are in ``table``."""
     charts = facts.definitions.charts
-    scope = Scope(log.db, table, charts[CHART], asked.since, asked.until)
+    scope = Scope(log.db, table, facts.definitions.chart(CHART), asked.since, asked.until)
     return Figures(
         outcomes=outcomes(scope, unmask=asked.unmask),
         durations=durations(scope, as_of),

@@ -40,6 +40,11 @@ class Commands(click.Group):
             # The reader has had enough (head, less): so be it, and without a second complaint.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(1)
+        except UnicodeEncodeError as error:
+            remark(
+                f"Error: {sys.stdout.encoding} can't spell it; set PYTHONIOENCODING=utf-8: {error}"
+            )
+            ctx.exit(1)
         except OSError as error:
             # A file that is named can't be opened or written; click tells of those that it opens.
             remark(f"Error: {error.filename or 'writing'}: {error.strerror or error}")

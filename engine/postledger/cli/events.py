@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,10 @@ Examples:
 def events(ledger: Path, kind: str | None, after: int, limit: int | None, form: str | None) -> None:
     """List the events of the log in order of position, each as it was received."""
     shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
+    most = None if shown is None else min(shown, sys.maxsize)
     with reading(ledger) as opened:
         found = (event for event in opened.events(after) if kind in (None, _kind(event)))
-        count = write_records(map(_record, islice(found, shown)), form, _COLUMNS)
+        count = write_records(map(_record, islice(found, most)), form, _COLUMNS)
     if count == shown and limit is None:
         remark(f"the first {count}; --limit, --json, --nl or --csv give more")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 import click
 
 from postledger.cli.common import ledger_argument, progress, reading, remark
 from postledger.interchange import exported, line_of, write_parquet
 from postledger.ledger import Ledger
-from postledger.packed import open_packed, plain_suffix
+from postledger.packed import open_packed, plain_suffix, whole
 
 
 @click.command(
@@ -33,18 +33,25 @@ def export(ledger: Path, file: Path, after: int) -> None:
     if str(file) != "-" and suffix not in (".jsonl", ".ndjson", ".parquet"):
         raise click.BadParameter(f"{file}: name it .jsonl or .parquet", param_hint="FILE")
     with reading(ledger) as opened:
-        if suffix == ".parquet":
-            count = write_parquet(opened.events(after), file)
+        if str(file) == "-":
+            count = _write_lines(opened, sys.stdout.buffer, after)
         else:
-            count = _write_lines(opened, file, after)
+            with whole(file) as partial:
+                count = _written(opened, partial, after)
         position, head = opened.head()
     remark(f"{count} receipts, anchor {position}:{head}")
 
 
-def _write_lines(ledger: Ledger, file: Path, after: int) -> int:
+def _written(ledger: Ledger, file: Path, after: int) -> int:
+    if plain_suffix(file) == ".parquet":
+        return write_parquet(ledger.events(after), file)
+    with open_packed(file, "wb") as lines:
+        return _write_lines(ledger, lines, after)
+
+
+def _write_lines(ledger: Ledger, lines: IO[bytes], after: int) -> int:
     count = 0
-    out = nullcontext(sys.stdout.buffer) if str(file) == "-" else open_packed(file, "wb")
-    with out as lines, progress("export", ledger.head()[0] - after) as advance:
+    with progress("export", ledger.head()[0] - after) as advance:
         for count, event in enumerate(exported(ledger.events(after)), 1):
             lines.write(line_of(event))
             if count % 1_000 == 0:

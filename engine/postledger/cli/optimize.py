@@ -1,4 +1,4 @@
-"""``postledger optimize``: make comparisons and replays by other charts quicker."""
+"""``postledger optimize``: make comparisons by other charts quicker."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def optimize(ledger: Path) -> None:
     """
     with Ledger(ledger) as opened, progress("optimize", unit="streams") as advance:
         count = opened.optimize(progress=advance)
-        click.echo(f"{count} streams in blocks, as of position {opened.head()[0]}")
+        click.echo(f"{count} streams in blocks")

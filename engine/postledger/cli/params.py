@@ -11,6 +11,9 @@ import click
 
 from postledger.times import parse_moment
 
+_MOST_DIGITS = 4_000
+"""What Python itself takes for a number of any length."""
+
 _UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -35,7 +38,9 @@ class MomentOrPosition(Moment):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The position where it is a whole number, else the moment."""
-        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        if isinstance(value, int):
+            return value
+        if value.isdecimal() and len(value) <= _MOST_DIGITS:
             return int(value)
         return super().convert(value, param, ctx)
 

@@ -35,6 +35,8 @@ def open_database(
             _check(db, path)
             if guarded:
                 require_guards(db)
+            if not readonly and format_of(db) < FORMAT:
+                _bring_up(db)
         except BaseException:
             db.close()
             raise
@@ -60,17 +62,20 @@ def _at_rest(path: Path) -> bool:
 
 
 def _make(db: Database, path: Path, timeout: float) -> None:
-    """Create the tables where nobody has: two processes may open a new file at the same time.
-
-    A file of an older format gets those that came later.
-    """
-    there = format_of(db)
-    # Asked in this order: another process may make it a ledger at any moment.
-    if not there and db.table_names() and not format_of(db):
-        raise NotALedger(f"{path}: a database of something else, not a ledger")
-    if there >= FORMAT or (there and _is_of(db) != APPLICATION_ID):
+    """Create the tables where nobody has: two processes may open a new file at the same time."""
+    if format_of(db):
         return
+    # Asked in this order: another process may make it a ledger at any moment.
+    if db.table_names() and not format_of(db):
+        raise NotALedger(f"{path}: a database of something else, not a ledger")
     _patiently(db.enable_wal, timeout)
+    with immediate(db):
+        if not format_of(db):
+            make(db)
+
+
+def _bring_up(db: Database) -> None:
+    """Give a file of an older format what came later, where another process has not just done it."""
     with immediate(db):
         if format_of(db) < FORMAT:
             make(db)
@@ -138,6 +143,8 @@ def translated(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         # The message of SQLite cites a name that is no text any more.
         raise IntegrityError(f"{path}: the file is damaged: {error}") from error
+    except OverflowError as error:
+        raise LedgerError(f"{path}: a number is out of reach: {error}") from error
     except UnicodeEncodeError as error:
         raise LedgerError(
             f"{path}: half a character (a lone surrogate) is neither kept nor found"

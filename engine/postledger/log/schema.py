@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from postledger.errors import IntegrityError
+from postledger.errors import IntegrityError, LedgerError
 from postledger.log.shapes import MOST_HOLES
 
 APPLICATION_ID = 0x504C4752
@@ -100,15 +100,12 @@ CREATE TABLE checkpoints (
 
 # What a fold reads of the streams from first to last, as of position: a copy that optimize makes.
 _BLOCKS = """
-CREATE TABLE IF NOT EXISTS blocks (
+CREATE TABLE blocks (
     first INTEGER PRIMARY KEY,
     last INTEGER NOT NULL,
     position INTEGER NOT NULL,
     columns BLOB NOT NULL
-) STRICT
-"""
-
-_NEXT = "SELECT coalesce(max({key}), {start}) + 1 FROM {table}"
+) STRICT""".lstrip()
 
 _GUARDED = {
     # INSERT OR REPLACE takes away rows that are in the way of any unique index without a DELETE
@@ -183,9 +180,10 @@ def _objects(db: Database) -> dict[tuple[str, str], str]:
     """Tables, indexes and views with their SQL; those that a constraint implies have none."""
     rows = db.conn.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE type <> 'trigger' AND sql IS NOT NULL"
+        # The tables of sqlite-utils itself differ with its version.
+        " AND tbl_name NOT LIKE '\\_%' ESCAPE '\\'"
     )
-    # The tables of sqlite-utils itself differ with its version.
-    return {(kind, name): sql for kind, name, sql in rows if not name.startswith("_")}
+    return {(kind, name): sql for kind, name, sql in rows}
 
 
 _OF = "CASE WHEN {0} = 9223372036854775807 THEN NULL ELSE {0} END"
@@ -249,7 +247,12 @@ def tables(db: Database) -> None:
 @migrations()
 def blocks(db: Database) -> None:
     """What format 2 has beside it."""
-    db.execute(_BLOCKS)
+    there = _objects(db).get(("table", "blocks"))
+    if there is None:
+        db.execute(_BLOCKS)
+    elif there != _BLOCKS:
+        # Format 1 left the name to projections of the user's own.
+        raise LedgerError("a table of your own is named blocks, as one of format 2 is: rename it")
 
 
 def make(db: Database) -> None:

@@ -259,7 +259,10 @@ class Log:
 
     def newest_stream(self) -> int:
         """The highest id of a stream; 0 where no event of any is known."""
-        return int(self._conn.execute("SELECT max(id) FROM streams").fetchone()[0])
+        (newest,) = self._conn.execute("SELECT max(id) FROM streams").fetchone()
+        if newest is None:
+            raise IntegrityError("stream 0 is missing")
+        return int(newest)
 
     def changed(self, after: int, until: int, position: int) -> Iterator[int]:
         """The streams behind ``after`` up to ``until`` with distinct events behind ``position``."""
@@ -359,7 +362,8 @@ class Log:
             body = self.at(elsewhere).body
         if not isinstance(body, bytes):
             raise IntegrityError("there is no body")
-        if not (isinstance(digest, bytes) and isinstance(chain, bytes)):
+        told = isinstance(digest, bytes) and isinstance(chain, bytes)
+        if not (told and isinstance(chart, str) and isinstance(key, str)):
             raise IntegrityError("a value of the event is not of its type")
         return Stored(
             position,
