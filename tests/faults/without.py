@@ -337,8 +337,8 @@ PROTECTIONS = (
     Without(
         "blocks compared with the log",
         "verify.py",
-        "        yield from _until_error(blocks.faults(log, Facts(log, definitions)))\n",
-        "",
+        "if with_blocks:",
+        "if False:",
         "tests/test_blocks.py -k damaged_block",
     ),
     Without(
@@ -535,7 +535,8 @@ def _failed(tree: Path, tests: str) -> Iterator[str]:
         timeout=300,
         check=False,
     )
-    for line in done.stdout.splitlines():
+    # Any other code is that of a tree that is broken: its tests did not even begin.
+    for line in done.stdout.splitlines() if done.returncode == 1 else ():
         if line.startswith(("FAILED", "ERROR")):
             yield line.split("::")[-1].split(" - ")[0]
 
