@@ -189,6 +189,23 @@ def test_a_vocabulary_that_comes_later_reads_again_what_was_not_understood(
     assert list(ledger.differences(definitions)) == []
 
 
+def test_an_event_that_comes_to_a_delivery_that_there_is_changes_it_as_was_told(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A comparison says what adopting then makes of it, and why no event of its own explains it."""
+    ledger.record_many([sent("n1"), sent("n2"), b'{"Id": "n1", "What": "arrived"}'])
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEW.replace('key = "tracking_id"', 'key = "tracking_id"\nundated = true'))
+    definitions = ledger.definitions.with_files([], [words])
+    (difference,) = ledger.differences(definitions)
+    assert difference.before == ledger.delivery("n1")
+    assert difference.why == "events of other streams belong to it"
+    ledger.rebuild(definitions)
+    assert difference.after == ledger.delivery("n1")
+    assert ledger.delivery("n1").state == "delivered"
+    assert ledger.verify().ok
+
+
 def test_a_meaning_that_changes_within_a_stream_needs_no_new_event(
     ledger: Ledger, tmp_path: Path
 ) -> None:
