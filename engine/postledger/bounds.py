@@ -83,7 +83,7 @@ def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bou
 
     Raises ``TypeError`` for what is neither, ``ValueError`` for a naive moment.
     """
-    happened = None if occurred_by is None else micros(aware(occurred_by))
+    happened = None if occurred_by is None else micros(occurred_by)
     if isinstance(as_of, int) and not isinstance(as_of, bool):
         # No position is beyond what SQLite counts to.
         return Bounds(max(-1, min(as_of, UNDATED)), None, happened)

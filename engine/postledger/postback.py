@@ -47,9 +47,9 @@ class Postback:
         digest of the first whatever its ``created`` says. All that the meaning depends on counts:
         which of two postbacks of one digest came first must not matter.
         """
-        said = sorted((plain(path), text) for path, text in self.fields if text)
+        said = sorted([(plain(path), text) for path, text in self.fields if text])
         # With the lengths written out no two sets of fields have the same canonical form.
-        pairs = (f"{len(name)}:{name}{len(text)}:{text}" for name, text in said)
+        pairs = [f"{len(name)}:{name}{len(text)}:{text}" for name, text in said]
         mended = "*" if self.repaired else ""
         canonical = "".join([plain(self.root), mended, "\n", *pairs])
         return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()

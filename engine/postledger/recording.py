@@ -15,7 +15,7 @@ from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
 from postledger.log.sqlite import Head, Log, Stored, fields_of
 from postledger.model import Receipt
-from postledger.times import aware, micros, now
+from postledger.times import micros, now
 
 
 class Appended(NamedTuple):
@@ -101,7 +101,7 @@ class Recording:
             raise TypeError(f"a body is bytes, as received, and not {type(receipt.body).__name__}")
         if not isinstance(receipt.content_type, str | None):
             raise TypeError(f"a content type is text, and not {receipt.content_type!r}")
-        received_at = micros(now() if receipt.received_at is None else aware(receipt.received_at))
+        received_at = micros(now() if receipt.received_at is None else receipt.received_at)
         into: list[Appended] = []
         self._taken += [
             _Taken(receipt, received_at, said, member, into)

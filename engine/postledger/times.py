@@ -43,18 +43,17 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
 
 
 def aware(moment: object) -> datetime:
-    """The same; raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one."""
+    """A moment; raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one."""
     if not isinstance(moment, datetime):
         raise TypeError(f"a moment is an aware datetime, and not {moment!r}")
-    micros(moment)
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} names no zone: give an aware datetime")
     return moment
 
 
 def micros(moment: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime; raises ``ValueError`` for a naive one."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} names no zone: give an aware datetime")
-    return (moment - EPOCH) // _MICROSECOND
+    """Microseconds since 1970 of an aware datetime; raises as ``aware`` does."""
+    return (aware(moment) - EPOCH) // _MICROSECOND
 
 
 def moment(micros: int) -> datetime:

@@ -183,8 +183,7 @@ def _says_what_was_recorded(stored: Stored) -> bool:
 
 def _fits(shape: Shape, values: list[str]) -> bool:
     """Whether the texts are as many as the shape leaves open."""
-    holes = sum(text is None for _, text in shape.fields)
-    return len(values) == holes and all(isinstance(value, str) for value in values)
+    return len(values) == shape.holes and all(isinstance(value, str) for value in values)
 
 
 def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:

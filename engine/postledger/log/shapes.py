@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Set
+from functools import cached_property
 from hashlib import blake2b
 
 import attrs
@@ -39,6 +40,11 @@ class Shape:
     repaired: bool
     template: str | None
     fields: tuple[tuple[str, str | None], ...]
+
+    @cached_property
+    def holes(self) -> int:
+        """How many texts an event of the shape has."""
+        return sum(text is None for _, text in self.fields)
 
     def postback(self, values: list[str]) -> Postback | None:
         """The postback whose varying texts are ``values``."""
