@@ -20,7 +20,7 @@ from benchmarks.report import document, table
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the JSON and the plot.")
 @click.option("--scratch", type=click.Path(path_type=Path), help="Folder for the ledgers measured.")
 def main(events: int, grow_to: int, out: Path | None, scratch: Path | None) -> None:
-    """Postledger beside its peers on the same events, in one run on one core."""
+    """Postledger beside its peers on the same events, in one run; rates on one core."""
     one_core()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         measured = list(figures.of_speed(Path(folder), events))

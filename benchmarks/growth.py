@@ -11,8 +11,8 @@ from pathlib import Path
 import attrs
 
 from benchmarks.figures import fold, plain_fold
-from benchmarks.measure import Figure, bound, file_bytes, peak_megabytes, stopwatch
-from benchmarks.memory import ACTIONS
+from benchmarks.measure import Figure, bound, file_bytes, peaks_megabytes, stopwatch
+from benchmarks.memory import READING, WRITING
 from benchmarks.postbacks import receipts
 from postledger import Ledger
 
@@ -58,11 +58,15 @@ def grow(path: Path, events: int) -> Iterator[Stage]:
             delivery = _one_delivery(ledger, size)
         # Before a replay leaves the room of a second generation in the file.
         stored = file_bytes(path) / size
-        memory = {a: peak_megabytes(a, path) for a in ACTIONS} if size in compared else {}
+        memory = _memory(path) if size in compared else {}
         ingest = (size - began) / spent
         # The last of the actions made the blocks.
         by_blocks = _block_fold(path) if memory else None
         yield Stage(size, ingest, folded, by_blocks, delivery, stored, memory)
+
+
+def _memory(path: Path) -> dict[str, float]:
+    return peaks_megabytes(path, list(READING), list(WRITING))
 
 
 def _block_fold(path: Path) -> float:

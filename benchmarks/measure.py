@@ -8,8 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -84,6 +86,12 @@ def one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
+def any_core() -> None:
+    """Go on any core again: for what is no rate."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 def file_bytes(path: Path) -> int:
     """The size of a database's file once the write-ahead log is in it; nothing is vacuumed."""
     with sqlite3.connect(path) as db:
@@ -92,8 +100,15 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def peak_megabytes(action: str, path: Path) -> float:
-    """The peak memory of a process of its own that does one thing to a ledger."""
+def peaks_megabytes(path: Path, reading: Sequence[str], writing: Sequence[str]) -> dict[str, float]:
+    """The peak memory of processes that do one thing to a ledger each; two may read at once."""
+    peak = partial(_peak_megabytes, path)
+    with ThreadPoolExecutor(2) as pool:
+        peaks = dict(zip(reading, pool.map(peak, reading), strict=True))
+    return peaks | {action: peak(action) for action in writing}
+
+
+def _peak_megabytes(path: Path, action: str) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", action, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)
