@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -14,11 +17,15 @@ from hypothesis import strategies as st
 
 from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks, facts
 from postledger.blocks import Block, Kind, block_of, folded, packed, unpacked
+from postledger.charts import load_chart
 from postledger.cli import main
-from postledger.definitions import builtin
+from postledger.compare import Difference
+from postledger.courses import Course
+from postledger.definitions import Definitions, builtin
 from postledger.facts import Facts
 from postledger.fold import UNDATED
 from postledger.rows import Folded, rows_of
+from postledger.vocabularies import load_vocabulary
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.faults import traffic
@@ -197,6 +204,114 @@ def test_a_comparison_says_the_same_with_blocks(
     ledger.rebuild(definitions)
     assert ledger.verify().problems == ()
     assert ledger.delivery(before[0].key).state == "failed"
+
+
+CHANGES = (
+    "first outcome",
+    "last outcome",
+    "another word",
+    "another meaning",
+    "no order",
+    "no change",
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(strategies.receipts(), max_size=30),
+    st.lists(strategies.receipts(), max_size=6),
+    st.sampled_from((1, 3, 2_000)),
+    st.sampled_from(CHANGES),
+)
+def test_a_comparison_by_blocks_is_that_by_the_log(
+    before: list[Receipt], behind: list[Receipt], span: int, changed: str
+) -> None:
+    """Every difference, with its reason, in the same order; and each event is counted once."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as folder,
+        ledger_of(before) as ledger,
+    ):
+        patch.setattr(blocks, "SPAN", span)
+        definitions = changes(Path(folder))[changed]
+        ledger.optimize()
+        ledger.record_many(behind)
+        by_blocks = compared(ledger, definitions)
+        with ledger._session.write() as reader:
+            reader.log.db.conn.execute("DELETE FROM blocks")
+        assert compared(ledger, definitions) == by_blocks
+        if changed == "no change":
+            assert by_blocks[0] == []
+
+
+def compared(ledger: Ledger, definitions: Definitions) -> tuple[list[Difference], int]:
+    """The differences, and how many events were told of on the way."""
+    told: list[int] = []
+    return list(ledger.differences(definitions, progress=told.append)), sum(told)
+
+
+def changes(folder: Path) -> dict[str, Definitions]:
+    """What may be compared with."""
+    (shipped,) = (v for v in builtin().vocabularies if v.name == "skycore")
+    shipped_chart = builtin().charts["delivery"]
+
+    def spoken(known: str, instead: str) -> Definitions:
+        assert known in shipped.source
+        return builtin().with_vocabularies(
+            [load_vocabulary(shipped.source.replace(known, instead))]
+        )
+
+    unordered = re.sub(r'after = "sent", ', "", shipped_chart.source)
+    return {
+        "first outcome": other(folder, last_stands=False),
+        "last outcome": other(folder, last_stands=True),
+        "another word": spoken('"Message Sent/Failed"', '"Message Sent/Lost"'),
+        "another meaning": spoken('trigger = "expired"', 'trigger = "rejected"'),
+        "no order": builtin().with_charts([load_chart(unordered)]),
+        "no change": builtin(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "body", "told"),
+    [
+        ("another meaning", traffic.body(1).replace(b"/Delivered", b"/Expired"), "rejected"),
+        ("no order", traffic.body(1), "delivered"),
+    ],
+)
+def test_streams_of_one_course_but_for_a_word_or_a_finding_are_told_to_differ(
+    change: str, body: bytes, told: str, tmp_path: Path
+) -> None:
+    """Their rows are picked from the same places all the same."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record(body)
+        ledger.optimize()
+        (difference,) = ledger.differences(changes(tmp_path)[change])
+        assert difference.after is not None
+        assert difference.after.state == told
+        assert difference.before != difference.after
+
+
+def test_of_streams_that_both_charts_give_the_same_course_no_row_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison of blocks is quicker than a fold: it looks at the kinds that differ alone."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 60))
+        failed = traffic.body(2).replace(b"N102", b"E101")
+        failed = failed.replace(b"Message Sent/Rejected", b"Message Failed")
+        ledger.record(failed)
+        ledger.optimize()
+        made: list[int] = []
+        row = Course.row
+
+        def counted(course: Course, stream_id: int, *rest: Any) -> Any:
+            made.append(stream_id)
+            return row(course, stream_id, *rest)
+
+        monkeypatch.setattr(Course, "row", counted)
+        list(ledger.differences(other(tmp_path, last_stands=True)))
+        assert set(made) == {1}
 
 
 def test_optimize_again_writes_only_what_changed(

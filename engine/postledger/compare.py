@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
 import attrs
 
-from postledger.blocks import folded
+from postledger.blocks import differing
 from postledger.facts import Facts
 from postledger.log.sqlite import Log
 from postledger.model import Delivery, Step
@@ -39,20 +39,30 @@ def differences(
 ) -> Iterator[Difference]:
     """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
     elsewhere = moved(log, old, new, limits)
-    pairs = zip(folded(log, old), folded(log, new), strict=True)
-    for (stream_id, events, before), (_, _, after) in pairs:
-        progress(events)
-        found = elsewhere.pop(log.stream_of(stream_id), None) if elsewhere else None
-        if found is not None:
-            after = _with(stream_id, new, found, log)
+    coming = dict(_coming(log, elsewhere))
+    for stream_id, before, after in differing(log, old, new, coming.keys(), progress):
+        if stream_id in coming:
+            after = _with(stream_id, new, coming[stream_id], log)
         if before != after:
             yield _difference(log, old, new, stream_id, before, after)
     for (chart, key), facts in elsewhere.items():
+        if log.find_stream((chart, key)) is not None:
+            continue
         after = row(0, [one.fact for one in facts], 0)
         if after is not None:
             positions = ", ".join(str(one.position) for one in facts)
             why = f"position {positions}: read as {facts[0].trigger}, before not at all"
             yield Difference(chart, key, None, delivery_of(key, after), why)
+
+
+def _coming(
+    log: Log, elsewhere: Mapping[tuple[str, str], list[Moved]]
+) -> Iterator[tuple[int, list[Moved]]]:
+    """Pairs of a stream that there is and the events that come to it."""
+    for stream, found in elsewhere.items():
+        stream_id = log.find_stream(stream)
+        if stream_id is not None:
+            yield stream_id, found
 
 
 def _with(stream_id: int, new: Facts, found: list[Moved], log: Log) -> Row | None:

@@ -47,20 +47,34 @@ Place = tuple[int, int]
 class Course:
     """How the row of a stream is made, for all streams of one course.
 
-    A row is picked, column by column, from what differs between streams (the id, the moment of the
+    A row is ``picked``, column by column, from what differs between streams (the id, the moment of the
     first reception, repeats and findings, then the times of all events and then their texts: so
     many as ``texts`` says) and what does not (``fixed``). ``ordered`` are pairs of events of which
     the second follows the first. The texts at ``recipients`` must all be the same. ``verdicts`` are
     those on each event, were it the last of them to arrive.
     """
 
-    pick: Callable[[Sequence[Any]], Row]
+    picked: tuple[int, ...]
     fixed: tuple[Any, ...]
     findings: int
     texts: int
     ordered: tuple[tuple[int, int], ...]
     recipients: tuple[int, ...]
     verdicts: tuple[str, ...]
+    _pick: Callable[[Sequence[Any]], Row] = attrs.field(init=False, eq=False, repr=False)
+
+    @_pick.default
+    def _picks(self) -> Callable[[Sequence[Any]], Row]:
+        return itemgetter(*self.picked)
+
+    def rows_as(self, other: Course) -> bool:
+        """Whether the other gives the same row of any stream, where the findings are the same."""
+        mine = (self.picked, self.fixed, self.recipients)
+        return mine == (other.picked, other.fixed, other.recipients)
+
+    def agree(self, texts: Sequence[str]) -> bool:
+        """Whether the recipients of a stream of it are all the same."""
+        return len({texts[at] for at in self.recipients}) < 2
 
     def noted(self, positions: Sequence[int], flags: Sequence[int]) -> int:
         """The findings of a stream of it: the course's own, its events', and whether any came late."""
@@ -83,12 +97,13 @@ class Course:
     ) -> Row | None:
         """The row of a stream of it; ``None`` where its recipients are not the same."""
         recipients = self.recipients
+        # As in ``agree``, without a call for each stream.
         for at in recipients:
             if texts[at] != texts[recipients[0]]:
                 return None
         if repeats:
             findings |= _REPEATED
-        return self.pick((stream_id, received_at, repeats, findings, *times, *texts, *self.fixed))
+        return self._pick((stream_id, received_at, repeats, findings, *times, *texts, *self.fixed))
 
 
 @attrs.frozen
@@ -281,7 +296,7 @@ def _course(probes: list[Fact], counts: Sequence[int]) -> Course | None:
             picked.append(beyond + len(fixed))
             fixed.append(value)
     return Course(
-        pick=itemgetter(*picked),
+        picked=tuple(picked),
         fixed=tuple(fixed),
         findings=row[_FINDINGS],
         texts=sum(counts),
