@@ -182,6 +182,34 @@ def test_streams_whose_words_decide_take_their_own_course_each(tmp_path: Path) -
             by_blocks = list(folded(reader.log, new))
             assert by_blocks == list(rows_of(reader.log, Facts(reader.log, later)))
         assert [row is not None and row[1] for _, _, row in by_blocks] == [False, "sent", False] * 3
+        told = [difference.key for difference in ledger.differences(later)]
+        assert told == ["TU1T1", "TU1T4", "TU1T7"]
+        ledger.rebuild(later)
+        assert [difference.key for difference in ledger.differences(builtin())] == told
+
+
+def test_a_word_that_two_vocabularies_take_otherwise_is_told(tmp_path: Path) -> None:
+    """Of streams that run alike but for that word."""
+    (shipped,) = (v for v in builtin().vocabularies if v.name == "skycore")
+
+    def spoken(*said: tuple[str, str]) -> Definitions:
+        source = shipped.source
+        for known, more in said:
+            assert known in source
+            source = source.replace(known, f"{known}, {more}")
+        return builtin().with_vocabularies([load_vocabulary(source)])
+
+    sends, expires = '"Message Sent", "9"', '"Message Sent/Expired", "30"'
+    old = spoken((sends, '"Said 1", "Said 2"'))
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(
+            traffic.body(3 * n).replace(b"Message Sent", b"Said %d" % (n % 3)) for n in range(9)
+        )
+        ledger.rebuild(old)
+        ledger.optimize()
+        new = spoken((sends, '"Said 1"'), (expires, '"Said 2"'))
+        changed = [(one.key, one.before and one.before.state) for one in ledger.differences(new)]
+        assert changed == [("TU1T2", "sent"), ("TU1T5", "sent"), ("TU1T8", "sent")]
 
 
 def test_courses_that_are_forgotten_change_no_row(

@@ -189,11 +189,16 @@ def test_a_vocabulary_that_comes_later_reads_again_what_was_not_understood(
     assert list(ledger.differences(definitions)) == []
 
 
+@pytest.mark.parametrize("optimized", [False, True])
 def test_an_event_that_comes_to_a_delivery_that_there_is_changes_it_as_was_told(
-    ledger: Ledger, tmp_path: Path
+    ledger: Ledger,
+    tmp_path: Path,
+    optimized: bool,
 ) -> None:
     """A comparison says what adopting then makes of it, and why no event of its own explains it."""
     ledger.record_many([sent("n1"), sent("n2"), b'{"Id": "n1", "What": "arrived"}'])
+    if optimized:
+        ledger.optimize()
     words = tmp_path / "newcomer.toml"
     words.write_text(NEW.replace('key = "tracking_id"', 'key = "tracking_id"\nundated = true'))
     definitions = ledger.definitions.with_files([], [words])
