@@ -19,7 +19,7 @@ from postledger.charts import load_chart
 from postledger.rows import rows_of
 
 BATCH = 1000
-ROUNDS = 3
+ROUNDS = 5
 ONE_BY_ONE = 2000
 
 _ONE = "record, one by one"

@@ -120,7 +120,8 @@ def plot(stages: list[Stage], path: Path) -> None:
     rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold, row by row")
     rates.plot(events, [stage.ingest / 1e3 for stage in stages], "o-", label="bulk ingest")
     rates.set_title("Thousand events a second")
-    rates.legend()
+    # Between the folds and the ingest nothing is drawn.
+    rates.legend(loc="center right", bbox_to_anchor=(1, 0.32))
     times.plot(events, [stage.delivery for stage in stages], "o-")
     times.set_title("State of one delivery, µs")
     sizes.plot(events, [stage.bytes_per_event for stage in stages], "o-")
@@ -128,7 +129,6 @@ def plot(stages: list[Stage], path: Path) -> None:
     for axis in (rates, times, sizes):
         axis.set_xscale("log")
         axis.set_xlabel("events in the ledger")
-        axis.margins(y=0.15)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * axis.get_ylim()[1])
         axis.grid(alpha=0.3)
     figure.savefig(path, metadata={"Date": None})

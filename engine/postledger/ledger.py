@@ -403,7 +403,7 @@ class Ledger:
     def optimize(self, *, progress: Progress = silent) -> int:
         """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
 
-        ``differences`` then takes about half the time, for some 12 bytes an event in the file. Events
+        ``differences`` then takes a third of the time, for some 12 bytes an event in the file. Events
         that come later are folded from the log, until it is called again. Others may go on recording;
         interrupted, it leaves whole blocks. The blocks are a copy of what the log says: ``verify``
         compares them with it, and no state that is kept hangs on them. ``progress`` is called with

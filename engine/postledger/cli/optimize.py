@@ -20,7 +20,7 @@ Examples:
 def optimize(ledger: Path) -> None:
     """Keep what a fold of the whole log reads in blocks.
 
-    To compare with other charts then takes about half the time, for some 12 bytes an event. Other
+    To compare with other charts then takes a third of the time, for some 12 bytes an event. Other
     processes may go on recording. What they record later is folded from the log, until this is called
     again; it may be interrupted at any time.
     """
