@@ -145,7 +145,7 @@ PROTECTIONS = (
     Without(
         "number of the texts compared",
         "verify.py",
-        "return len(values) == holes and",
+        "return len(values) == shape.holes and",
         "return",
         f"{_TAMPERING} -k tampered_with",
     ),
@@ -344,7 +344,7 @@ PROTECTIONS = (
     Without(
         "streams that events came to folded from the log",
         "blocks.py",
-        "changed = set(log.changed(block.first - 1, block.last, block.position))",
+        "changed = frozenset(log.changed(block.first - 1, block.last, block.position))",
         "changed = set[int]()",
         "tests/test_blocks.py -k not_read_from_the_log",
     ),
