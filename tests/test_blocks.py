@@ -320,6 +320,25 @@ def test_streams_of_one_course_but_for_a_word_or_a_finding_are_told_to_differ(
         assert difference.before != difference.after
 
 
+def test_blocks_that_lie_over_each_other_give_each_stream_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a fold and in a comparison, and in what is told of their progress."""
+    monkeypatch.setattr(blocks, "SPAN", 4)
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 30))
+        definitions = other(tmp_path, last_stands=True)
+        expected = compared(ledger, definitions)
+        ledger.optimize()
+        with ledger._session.write() as reader:
+            over = block_of(reader.facts, 3, 7, 30)
+            row = (3, 7, 30, packed(over))
+            reader.log.db.conn.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", row)
+        by_blocks, by_log = both_ways(ledger)
+        assert by_blocks == by_log
+        assert compared(ledger, definitions) == expected
+
+
 def test_of_streams_that_both_charts_give_the_same_course_no_row_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
             {"body": pa.array([b"a"]), "received_at": pa.array([2**62], pa.timestamp("us", "UTC"))},
             "no Parquet file of an export",
         ),
-        ({}, "it has no column body"),
+        ({}, "it has no columns body"),
     ],
 )
 def test_a_parquet_of_something_else_is_told(
@@ -144,6 +144,62 @@ def test_a_parquet_of_something_else_is_told(
     assert told in done.stderr
     with Ledger(tmp_path / "l.db") as ledger:
         assert ledger.head()[0] == 0
+
+
+def test_a_parquet_with_two_columns_of_a_name_is_told(run: Run, tmp_path: Path) -> None:
+    """Which of them would be meant?"""
+    bodies = pa.array([b"a"])
+    columns = [pa.nulls(1), pa.nulls(1), bodies, bodies]
+    names = ["received_at", "content_type", "body", "body"]
+    parquet.write_table(pa.table(columns, names=names), tmp_path / "x.parquet")
+    done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "it has 2 columns body" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_an_export_keeps_the_mode_of_the_file_and_follows_a_link(
+    run: Run, tmp_path: Path, specification: list[bytes], suffix: str
+) -> None:
+    """What others may not read they may not read afterwards."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    target = tmp_path / f"{'n' * 200}{suffix}"
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    link = tmp_path / f"link{suffix}"
+    link.symlink_to(target)
+    assert run("export", tmp_path / "a.db", link).exit_code == 0
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert run("ingest", tmp_path / "b.db", link).exit_code == 0
+    with Ledger(tmp_path / "b.db") as copy:
+        assert copy.delivery(DEGRADED).state == "delivered"
+
+
+def test_exports_of_one_log_are_the_same_file(
+    run: Run, tmp_path: Path, specification: list[bytes]
+) -> None:
+    """Packed ones too: they say neither when they were made nor under which name."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    for name in ("one.jsonl.gz", "two.jsonl.gz"):
+        assert run("export", tmp_path / "a.db", tmp_path / name).exit_code == 0
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.jsonl.gz", "two.jsonl.gz"))
+    assert one == two
+    assert b"jsonl" not in one
+
+
+def test_what_an_export_can_not_take_the_place_of_is_written_to(
+    run: Run, tmp_path: Path, specification: list[bytes]
+) -> None:
+    """A device stays one."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    device = tmp_path / "device.jsonl"
+    device.symlink_to("/dev/null")
+    assert run("export", tmp_path / "a.db", device).exit_code == 0
+    assert device.is_symlink()
 
 
 def test_an_empty_column_of_a_parquet_is_no_fault(tmp_path: Path) -> None:
@@ -170,7 +226,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     target.write_bytes(b"before")
     assert run("export", tmp_path / "a.db", target).exit_code == 1
     assert target.read_bytes() == b"before"
-    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    assert {path.name for path in tmp_path.iterdir() if "a.db" not in path.name} == {name}
 
 
 def test_a_broken_zstd_file_is_told(run: Run, tmp_path: Path) -> None:

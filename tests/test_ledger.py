@@ -6,6 +6,7 @@ import random
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -416,6 +417,23 @@ def test_what_no_server_receives_is_refused(ledger: Ledger, receipt: Receipt, to
     with pytest.raises(TypeError, match=told):
         ledger.record_many([sent("a"), receipt])
     assert ledger.head()[0] == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"limit": -1},
+        {"limit": True},
+        {"limit": "x"},
+        {"finding": 5},
+        {"chart": []},
+        {"state": b"sent"},
+    ],
+)
+def test_what_can_not_be_asked_for_is_refused(ledger: Ledger, asked: dict[str, Any]) -> None:
+    """Before anything is read."""
+    with pytest.raises((TypeError, ValueError)):
+        list(ledger.deliveries(**asked))
 
 
 def test_half_a_character_is_neither_kept_nor_found(ledger: Ledger) -> None:

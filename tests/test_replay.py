@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import IntegrityError, Ledger, LedgerError, courses, projections, replay, session
-from postledger.definitions import Definitions, builtin
+from postledger.definitions import Definitions, builtin, define
 from postledger.intake import Intake
 from postledger.log.sqlite import Log, Stored
 from postledger.wire import Limits
@@ -209,6 +209,31 @@ def test_an_event_that_comes_to_a_delivery_that_there_is_changes_it_as_was_told(
     assert difference.after == ledger.delivery("n1")
     assert ledger.delivery("n1").state == "delivered"
     assert ledger.verify().ok
+
+
+def test_a_comparison_tells_the_findings_that_adopting_gives(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """An event that is read again arrives last, wherever it stood before."""
+    gone = b'{"Id": "n1", "What": "gone out", "When": "2026-11-05T12:00:00Z"}'
+    ledger.record_many([gone, delivered("n1", TIMESTAMP="2026-11-05T12:00:07Z")])
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEW)
+    definitions = ledger.definitions.with_files([], [words])
+    (difference,) = ledger.differences(definitions)
+    ledger.rebuild(definitions)
+    assert difference.after == ledger.delivery("n1")
+    assert "late" in ledger.delivery("n1").findings
+
+
+def test_a_chart_that_was_given_up_is_told_as_new(
+    ledger: Ledger, specification: list[bytes]
+) -> None:
+    """There is nothing before to be told of."""
+    ledger.record_many(specification)
+    ledger.rebuild(define([builtin().charts["delivery"]], []))
+    told = {one.key: one.why for one in ledger.differences(builtin())}
+    assert told["35674"].startswith("after: position 10 (N003) applied, saved")
 
 
 def test_a_meaning_that_changes_within_a_stream_needs_no_new_event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 from hypothesis import given, settings
@@ -150,6 +150,38 @@ def test_a_moment_without_a_zone_is_refused(ledger: Ledger) -> None:
         lambda: ledger.created("b", to="1", at=naive),
     ):
         with pytest.raises(ValueError, match="names no zone"):
+            asking()
+    assert ledger.head()[0] == 1
+
+
+class Nowhere(tzinfo):
+    """A zone that knows no offset."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+        datetime(2026, 11, 25, tzinfo=Nowhere()),
+    ],
+    ids=["after all years", "before all years", "of no offset"],
+)
+def test_a_moment_that_can_not_be_told_in_utc_is_refused(ledger: Ledger, moment: datetime) -> None:
+    """Recorded it would be there for good, and every list would fail with it."""
+    ledger.record(sent("a"))
+    for asking in (
+        lambda: ledger.record(sent("b"), received_at=moment),
+        lambda: ledger.record_many([Receipt(sent("b"), None, moment)]),
+        lambda: ledger.created("b", to="1", at=moment),
+        lambda: ledger.delivery("a", as_of=moment),
+        lambda: list(ledger.deliveries(since=moment)),
+        lambda: ledger.audit(until=moment),
+    ):
+        with pytest.raises(ValueError, match=r"in UTC|names no zone"):
             asking()
     assert ledger.head()[0] == 1
 

@@ -236,7 +236,7 @@ def differing(
             pair = (rows_of(log, facts, behind, until) for facts in (old, new))
         else:
             since = _since(log, block)
-            alike = _alike(old, new, block, since, asked)
+            alike = _alike(old, new, block, behind, since, asked)
             progress(sum(alike.values()))
             pair = (
                 _of_block(log, facts, block, behind, since, alike.keys()) for facts in (old, new)
@@ -307,8 +307,10 @@ def _by_courses(facts: Facts, block: Block, since: Since, but: Set[int]) -> Iter
             yield stream_id, len(times) + count, row
 
 
-def _alike(old: Facts, new: Facts, block: Block, since: Since, but: Set[int]) -> dict[int, int]:
-    """The streams of a block whose rows are the same by both, and their numbers of events."""
+def _alike(
+    old: Facts, new: Facts, block: Block, after: int, since: Since, but: Set[int]
+) -> dict[int, int]:
+    """The streams of a block behind ``after`` whose rows are the same by both, with their events."""
     kinds, others = _Kinds(old, block), _Kinds(new, block)
     shared: dict[int, Course] = {}
     alike: dict[int, int] = {}
@@ -317,7 +319,7 @@ def _alike(old: Facts, new: Facts, block: Block, since: Since, but: Set[int]) ->
         kind = block.kinds[at]
         texts = block.texts[text : text + kind.texts]
         text += len(texts)
-        if stream_id in since.changed or stream_id in but:
+        if stream_id <= after or stream_id in since.changed or stream_id in but:
             continue
         course = shared.get(at) or _shared(kinds, others, at, stream_id, texts)
         if course is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+from itertools import count, zip_longest
 
 import attrs
 
@@ -38,7 +38,7 @@ def differences(
     log: Log, old: Facts, new: Facts, limits: Limits, progress: Progress = silent
 ) -> Iterator[Difference]:
     """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
-    elsewhere = moved(log, old, new, limits)
+    elsewhere = _appended(log, moved(log, old, new, limits))
     coming = dict(_coming(log, elsewhere))
     for stream_id, before, after in differing(log, old, new, coming.keys(), progress):
         if stream_id in coming:
@@ -53,6 +53,19 @@ def differences(
             positions = ", ".join(str(one.position) for one in facts)
             why = f"position {positions}: read as {facts[0].trigger}, before not at all"
             yield Difference(chart, key, None, delivery_of(key, after), why)
+
+
+def _appended(
+    log: Log, elsewhere: Mapping[tuple[str, str], list[Moved]]
+) -> dict[tuple[str, str], list[Moved]]:
+    """The same, at the positions at which a rebuild would append them: they arrive last."""
+    position = count(log.head()[0] + 1)
+    return {
+        stream: [
+            attrs.evolve(one, fact=one.fact._replace(position=next(position))) for one in found
+        ]
+        for stream, found in elsewhere.items()
+    }
 
 
 def _coming(
@@ -77,8 +90,9 @@ def _difference(
     chart, key = log.stream_of(stream_id)
     timelines = (
         timeline_of(log, facts, stream_id, facts.definitions.charts[chart])
-        for facts in (old, new)
         if chart in facts.definitions.charts
+        else ()
+        for facts in (old, new)
     )
     return Difference(
         chart=chart,
@@ -89,7 +103,7 @@ def _difference(
     )
 
 
-def _why(old: tuple[Step, ...], new: tuple[Step, ...] = ()) -> str:
+def _why(old: tuple[Step, ...], new: tuple[Step, ...]) -> str:
     """The first event, in fold order, of which the two folds say different things."""
     for one, other in zip_longest(old, new):
         if one is None or other is None or _said(one) != _said(other):

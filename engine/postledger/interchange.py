@@ -134,8 +134,8 @@ def _other_types(pa: Any, schema: Any) -> str | None:
     """What columns of other types a file has than those of an export; ``None`` where it has none."""
     types = pa.types
     for name in _COLUMNS:
-        if name not in schema.names:
-            return f"it has no column {name}"
+        if schema.names.count(name) != 1:
+            return f"it has {schema.names.count(name) or 'no'} columns {name}"
         kind = schema.field(name).type
         fits = {
             "received_at": types.is_timestamp(kind) and kind.tz is not None,

@@ -14,9 +14,18 @@ from postledger.findings import named
 from postledger.projections import Row
 from postledger.times import aware, micros, now
 
+_WORD = validators.optional(validators.instance_of(str))
+
 
 def _aware(_instance: object, _attribute: object, moment: datetime) -> None:
     aware(moment)
+
+
+def _count(_instance: object, _attribute: object, number: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"a limit is a whole number, and not {number!r}")
+    if number < 0:
+        raise ValueError(f"a limit of {number} is below 0")
 
 
 @attrs.frozen
@@ -26,26 +35,24 @@ class Query:
     ``since`` and ``until`` bound the moment at which a delivery began: sent, or else created, or
     else first received; ``until`` is exclusive. ``stuck`` asks for those without an outcome that
     began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``. Moments are
-    aware; raises ``ValueError`` or ``TypeError`` for one that is not.
+    aware; raises ``ValueError`` or ``TypeError`` for what can't be asked for.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
     ['U01TXzgwNjc4']
     """
 
-    chart: str = "delivery"
-    state: str | None = None
-    route: str | None = None
-    spid: str | None = None
-    to: str | None = None
+    chart: str = attrs.field(default="delivery", validator=validators.instance_of(str))
+    state: str | None = attrs.field(default=None, validator=_WORD)
+    route: str | None = attrs.field(default=None, validator=_WORD)
+    spid: str | None = attrs.field(default=None, validator=_WORD)
+    to: str | None = attrs.field(default=None, validator=_WORD)
     since: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
     until: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
-    finding: str | None = None
+    finding: str | None = attrs.field(default=None, validator=_WORD)
     stuck: timedelta | None = attrs.field(
         default=None, validator=validators.optional(validators.instance_of(timedelta))
     )
-    limit: int | None = attrs.field(
-        default=None, validator=validators.optional(validators.instance_of(int))
-    )
+    limit: int | None = attrs.field(default=None, validator=validators.optional(_count))
     now: datetime = attrs.field(factory=now, validator=_aware)
 
     def page(

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = (
+    (end.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND for end in (datetime.min, datetime.max)
+)
 
 # The forms seen on the wire: `T` or a space between date and time, a fraction or none, a zone as
 # `Z`, `-04`, `-0400`, `-04:00` or none. datetime.fromisoformat alone accepts more (a bare date, week
@@ -35,33 +38,44 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
         moment = datetime.fromisoformat(text)
         if match[1] is None:
             moment = moment.replace(tzinfo=naive)
-        at = micros(moment)
+        return micros(moment), match[1] is None
     except (ValueError, OverflowError):
         return None
-    # Hours before the year 1 or after 9999 in UTC: no datetime could tell of it.
-    return (at, match[1] is None) if _FIRST <= at <= _LAST else None
 
 
 def aware(moment: object) -> datetime:
-    """A moment; raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one."""
+    """The same moment; raises as ``micros`` does for what is none."""
     if not isinstance(moment, datetime):
         raise TypeError(f"a moment is an aware datetime, and not {moment!r}")
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} names no zone: give an aware datetime")
+    micros(moment)
     return moment
 
 
 def micros(moment: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime; raises as ``aware`` does."""
-    return (aware(moment) - EPOCH) // _MICROSECOND
+    """Microseconds since 1970 of an aware datetime.
+
+    Raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one and for one that is
+    before the year 1 or after 9999 in UTC, which no ``datetime`` in UTC could tell of.
+    """
+    try:
+        at = (moment - EPOCH) // _MICROSECOND
+    except TypeError:
+        if isinstance(moment, datetime):
+            raise ValueError(f"{moment} names no zone: give an aware datetime") from None
+        raise TypeError(f"a moment is an aware datetime, and not {moment!r}") from None
+    if not _FIRST <= at <= _LAST:
+        raise ValueError(f"{moment} is before the year 1 or after 9999 in UTC")
+    return at
+
+
+def is_moment(micros: int) -> bool:
+    """Whether a ``datetime`` in UTC can tell of it."""
+    return _FIRST <= micros <= _LAST
 
 
 def moment(micros: int) -> datetime:
     """The aware UTC datetime of microseconds since 1970."""
     return EPOCH + timedelta(microseconds=micros)
-
-
-_FIRST, _LAST = (micros(end.replace(tzinfo=UTC)) for end in (datetime.min, datetime.max))
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -12,6 +12,7 @@ from postledger import blocks, projections
 from postledger.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.facts import Facts
+from postledger.fold import UNDATED
 from postledger.log.chain import START
 from postledger.log.entry import NOWHERE
 from postledger.log.schema import check_guards, check_schema
@@ -21,6 +22,7 @@ from postledger.model import Verification
 from postledger.progress import Progress, silent
 from postledger.projections import Generation
 from postledger.rows import rows_of
+from postledger.times import is_moment
 
 _MOST_PROBLEMS = 20
 _DIFFERS = "the projection differs from the fold; run replay"
@@ -137,6 +139,9 @@ def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[s
     previous, expected = START, 1
     if log.stream_of(0) != NOWHERE:
         yield "stream 0 is not that of the events that belong to none"
+    (lowest,) = log.db.conn.execute("SELECT min(position) FROM events").fetchone()
+    if lowest is not None and lowest < 1:
+        yield f"position {lowest} is none: no chain covers it"
     if anchor is not None and anchor.position == 0 and anchor.hash != START.hex():
         yield "position 0: the hash is not that of the anchor, which is of no log"
     for stored in log.events():
@@ -163,6 +168,10 @@ def _wrong(stored: Stored, previous: bytes) -> str | None:
     try:
         if stored.link(previous) != stored.chain:
             return "the event is not what was recorded, or one before it"
+        if not all(
+            time == UNDATED or is_moment(time) for time in (stored.received_at, stored.occurred_at)
+        ):
+            return "a time of the event is out of reach"
         if not _says_what_was_recorded(stored):
             return "the fields are not those of the event that was recorded"
     except DAMAGE:

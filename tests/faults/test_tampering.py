@@ -343,6 +343,21 @@ def test_events_that_no_list_shows_any_more_are_told(path: Path, edit: str, told
     assert CliRunner().invoke(main, ["verify", str(path)]).exit_code == 1
 
 
+@pytest.mark.parametrize("position", [0, -1, -(2**62)])
+def test_events_before_the_first_position_are_told(path: Path, position: int) -> None:
+    """No chain and no anchor covers them, but a fold would: of a delivery that another's event makes."""
+    with Ledger(path, readonly=True) as ledger:
+        anchor = Anchor(*ledger.head())
+    with shell(path, guarded=False) as conn:
+        columns = "received_at, 2, occurred_at, shape_id, fields, body, flags, repeats, body_of"
+        conn.execute(
+            f"INSERT INTO events SELECT {position}, {columns}, digest, chain FROM events"
+            " WHERE position = 1"
+        )
+    assert CliRunner().invoke(main, ["replay", str(path)]).exit_code == 0
+    assert problems(path, anchor)[0].startswith(f"position {position} is none")
+
+
 def test_an_anchor_at_the_beginning_is_that_of_an_empty_log(path: Path) -> None:
     """Any other hash there is none of this log."""
     assert problems(path, Anchor(0, START.hex())) == ()
