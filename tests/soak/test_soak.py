@@ -17,8 +17,11 @@ from postledger import Ledger
 from tests.faults import traffic
 
 SECONDS = float(os.environ.get("POSTLEDGER_SOAK", "6"))
-GROWTH = 12 << 20
-"""Bytes that a process may grow by between a third of the time and its end."""
+GROWTH = 24 << 20
+"""Bytes that a process may grow by between a third of the time and its end.
+
+A writer remembers the ids of up to 100,000 streams, some 15 MB, and a minute or so is what that takes.
+"""
 
 _WRITER = """
 import random, sys, time
