@@ -452,12 +452,18 @@ def mended(path: Path) -> None:
         assert ledger.verify().problems == ()
 
 
+def first_block(ledger: Ledger) -> Block:
+    """The first block of a ledger."""
+    with ledger._session.read() as reader:
+        block = blocks._at(reader.log.db, 1)
+    assert block is not None
+    return block
+
+
 def forged(ledger: Ledger, **changed: object) -> None:
     """Put another block in place of the first one, well made."""
+    columns = packed(attrs.evolve(first_block(ledger), **changed))  # type: ignore[arg-type]
     with ledger._session.write() as reader:
-        block = blocks._at(reader.log.db, 1)
-        assert block is not None
-        columns = packed(attrs.evolve(block, **changed))  # type: ignore[arg-type]
         reader.log.db.conn.execute("UPDATE blocks SET columns = ?", (columns,))
 
 
@@ -483,9 +489,7 @@ def test_a_forged_text_enters_no_state_by_adopting_other_charts(
     expected = rows(ledger)
     ledger.rebuild(builtin())
     ledger.optimize()
-    with ledger._session.read() as reader:
-        block = blocks._at(reader.log.db, 1)
-    assert block is not None
+    block = first_block(ledger)
     forged(ledger, texts=["forged"] * len(block.texts))
     ledger.rebuild(definitions)
     assert rows(ledger) == expected
@@ -497,9 +501,7 @@ def test_what_is_recorded_behind_a_comparison_hangs_on_no_block(tmp_path: Path) 
     with Ledger(tmp_path / "test.db") as ledger:
         ledger.record_many(traffic.bodies(0, 2))
         ledger.optimize()
-        with ledger._session.read() as reader:
-            block = blocks._at(reader.log.db, 1)
-        assert block is not None
+        block = first_block(ledger)
         (kind,) = block.kinds
         forged(ledger, kinds=[kind._replace(times=(0, UNDATED))])
         with pytest.raises(IntegrityError, match="stream 1 is not what its block says"):
@@ -518,9 +520,7 @@ def test_a_forged_word_teaches_no_course(tmp_path: Path) -> None:
     with Ledger(tmp_path / "test.db") as ledger:
         ledger.record(traffic.body(0).replace(b"Message Sent", b"Said 1"))
         ledger.optimize()
-        with ledger._session.read() as reader:
-            block = blocks._at(reader.log.db, 1)
-        assert block is not None
+        block = first_block(ledger)
         assert "Said 1" in block.texts
         forged(ledger, texts=[text.replace("Said 1", "Said 2") for text in block.texts])
         (shipped,) = (v for v in ledger.definitions.vocabularies if v.name == "skycore")

@@ -24,6 +24,14 @@ from tests.test_ledger import DEGRADED
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
 
 
+@pytest.fixture
+def filled(tmp_path: Path, specification: list[bytes]) -> Path:
+    """A ledger of the samples, named ``a.db``."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    return ledger.path
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(strategies.receipts(), st.just(Receipt(BUNDLE))), max_size=8))
 def test_a_ledger_of_an_export_says_the_same(receipts: list[Receipt]) -> None:
@@ -63,15 +71,13 @@ def test_each_form_of_file_comes_back(
         assert copy.verify().ok
 
 
-def test_an_export_can_be_piped(run: Run, tmp_path: Path, specification: list[bytes]) -> None:
+def test_an_export_can_be_piped(run: Run, tmp_path: Path, filled: Path) -> None:
     """``export -`` writes to stdout what ``ingest -`` reads."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
-    lines = run("export", tmp_path / "a.db", "-").stdout_bytes
+    lines = run("export", filled, "-").stdout_bytes
     assert [json.loads(line)["position"] for line in lines.splitlines()] == list(range(1, 12))
     assert run("ingest", tmp_path / "b.db", "-", stdin=lines).exit_code == 0
     assert run("show", tmp_path / "b.db", DEGRADED).exit_code == 0
-    later = run("export", tmp_path / "a.db", "-", "--after", 9).stdout_bytes
+    later = run("export", filled, "-", "--after", 9).stdout_bytes
     assert [json.loads(line)["position"] for line in later.splitlines()] == [10, 11]
 
 
@@ -159,17 +165,15 @@ def test_a_parquet_with_two_columns_of_a_name_is_told(run: Run, tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
 def test_an_export_keeps_the_mode_of_the_file_and_follows_a_link(
-    run: Run, tmp_path: Path, specification: list[bytes], suffix: str
+    run: Run, tmp_path: Path, filled: Path, suffix: str
 ) -> None:
     """What others may not read they may not read afterwards."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
     target = tmp_path / f"{'n' * 200}{suffix}"
     target.write_bytes(b"before")
     target.chmod(0o600)
     link = tmp_path / f"link{suffix}"
     link.symlink_to(target)
-    assert run("export", tmp_path / "a.db", link).exit_code == 0
+    assert run("export", filled, link).exit_code == 0
     assert link.is_symlink()
     assert target.stat().st_mode & 0o777 == 0o600
     assert run("ingest", tmp_path / "b.db", link).exit_code == 0
@@ -177,28 +181,22 @@ def test_an_export_keeps_the_mode_of_the_file_and_follows_a_link(
         assert copy.delivery(DEGRADED).state == "delivered"
 
 
-def test_exports_of_one_log_are_the_same_file(
-    run: Run, tmp_path: Path, specification: list[bytes]
-) -> None:
+def test_exports_of_one_log_are_the_same_file(run: Run, tmp_path: Path, filled: Path) -> None:
     """Packed ones too: they say neither when they were made nor under which name."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
     for name in ("one.jsonl.gz", "two.jsonl.gz"):
-        assert run("export", tmp_path / "a.db", tmp_path / name).exit_code == 0
+        assert run("export", filled, tmp_path / name).exit_code == 0
     one, two = ((tmp_path / name).read_bytes() for name in ("one.jsonl.gz", "two.jsonl.gz"))
     assert one == two
     assert b"jsonl" not in one
 
 
 def test_what_an_export_can_not_take_the_place_of_is_written_to(
-    run: Run, tmp_path: Path, specification: list[bytes]
+    run: Run, tmp_path: Path, filled: Path
 ) -> None:
     """A device stays one."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
     device = tmp_path / "device.jsonl"
     device.symlink_to("/dev/null")
-    assert run("export", tmp_path / "a.db", device).exit_code == 0
+    assert run("export", filled, device).exit_code == 0
     assert device.is_symlink()
 
 
@@ -211,20 +209,18 @@ def test_an_empty_column_of_a_parquet_is_no_fault(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])
 def test_an_export_that_fails_leaves_what_was_there(
-    run: Run, tmp_path: Path, specification: list[bytes], name: str
+    run: Run, tmp_path: Path, filled: Path, name: str
 ) -> None:
     """Half a log would pass for a whole one."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
-        with ledger._session.write() as reader:
-            reader.log.db.execute("DROP TRIGGER events_no_update")
-            reader.log.db.execute("UPDATE events SET fields = '[]' WHERE position = 9")
-            reader.log.db.execute(guards()["events_no_update"])
+    with Ledger(filled) as ledger, ledger._session.write() as reader:
+        reader.log.db.execute("DROP TRIGGER events_no_update")
+        reader.log.db.execute("UPDATE events SET fields = '[]' WHERE position = 9")
+        reader.log.db.execute(guards()["events_no_update"])
     target = tmp_path / name
-    assert run("export", tmp_path / "a.db", target).exit_code == 1
+    assert run("export", filled, target).exit_code == 1
     assert not target.exists()
     target.write_bytes(b"before")
-    assert run("export", tmp_path / "a.db", target).exit_code == 1
+    assert run("export", filled, target).exit_code == 1
     assert target.read_bytes() == b"before"
     assert {path.name for path in tmp_path.iterdir() if "a.db" not in path.name} == {name}
 

@@ -39,17 +39,16 @@ def differences(
 ) -> Iterator[Difference]:
     """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
     elsewhere = _appended(log, moved(log, old, new, limits))
-    coming = dict(_coming(log, elsewhere))
+    there = {stream: log.find_stream(stream) for stream in elsewhere}
+    coming = {at: elsewhere[stream] for stream, at in there.items() if at is not None}
     for stream_id, before, after in differing(log, old, new, coming.keys(), progress):
         if stream_id in coming:
             after = _with(stream_id, new, coming[stream_id], log)
         if before != after:
             yield _difference(log, old, new, stream_id, before, after)
     for (chart, key), facts in elsewhere.items():
-        if log.find_stream((chart, key)) is not None:
-            continue
         after = row(0, [one.fact for one in facts], 0)
-        if after is not None:
+        if after is not None and there[chart, key] is None:
             positions = ", ".join(str(one.position) for one in facts)
             why = f"position {positions}: read as {facts[0].trigger}, before not at all"
             yield Difference(chart, key, None, delivery_of(key, after), why)
@@ -66,16 +65,6 @@ def _appended(
         ]
         for stream, found in elsewhere.items()
     }
-
-
-def _coming(
-    log: Log, elsewhere: Mapping[tuple[str, str], list[Moved]]
-) -> Iterator[tuple[int, list[Moved]]]:
-    """Pairs of a stream that there is and the events that come to it."""
-    for stream, found in elsewhere.items():
-        stream_id = log.find_stream(stream)
-        if stream_id is not None:
-            yield stream_id, found
 
 
 def _with(stream_id: int, new: Facts, found: list[Moved], log: Log) -> Row | None:
