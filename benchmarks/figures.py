@@ -14,9 +14,9 @@ from benchmarks.measure import Figure, bound, file_bytes, rate, rates
 from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
 from postledger import Ledger, Receipt, facts, projections, replay
-from postledger.blocks import folded
 from postledger.charts import load_chart
 from postledger.rows import rows_of
+from postledger.spans import folded
 
 BATCH = 1000
 ROUNDS = 5

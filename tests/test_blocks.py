@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks, facts
-from postledger.blocks import Block, Kind, block_of, folded, packed, unpacked
+from postledger.blocks import Block, Kind, block_of, packed, unpacked
 from postledger.charts import load_chart
 from postledger.cli import main
 from postledger.compare import Difference
@@ -25,6 +25,7 @@ from postledger.definitions import Definitions, builtin
 from postledger.facts import Facts
 from postledger.fold import UNDATED
 from postledger.rows import Folded, rows_of
+from postledger.spans import folded
 from postledger.vocabularies import load_vocabulary
 from tests import strategies
 from tests.conftest import ledger_of

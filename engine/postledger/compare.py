@@ -7,7 +7,6 @@ from itertools import count, zip_longest
 
 import attrs
 
-from postledger.blocks import differing
 from postledger.facts import Facts
 from postledger.log.sqlite import Log
 from postledger.model import Delivery, Step
@@ -15,6 +14,7 @@ from postledger.progress import Progress, silent
 from postledger.projections import Row, delivery_of
 from postledger.rereading import Moved, moved
 from postledger.rows import row
+from postledger.spans import differing
 from postledger.timeline import timeline_of
 from postledger.wire import Limits
 

@@ -343,15 +343,15 @@ PROTECTIONS = (
     ),
     Without(
         "streams that events came to folded from the log",
-        "blocks.py",
+        "spans.py",
         "changed = frozenset(log.changed(block.first - 1, block.last, block.position))",
         "changed = set[int]()",
         "tests/test_blocks.py -k not_read_from_the_log",
     ),
     Without(
         "a forged kind teaches no course",
-        "blocks.py",
-        "if _kind(stream, facts) == kind and _texts(stream) == texts:",
+        "spans.py",
+        "if kind_of(stream, facts) == kind and all_texts(stream) == texts:",
         "if True:",
         "tests/test_blocks.py -k teaches_no_course",
     ),
@@ -359,7 +359,7 @@ PROTECTIONS = (
         "a replay reads nothing but the log",
         "replay.py",
         "islice(rows_of(log, facts",
-        "islice(__import__('postledger.blocks').blocks.folded(log, facts",
+        "islice(__import__('postledger.spans').spans.folded(log, facts",
         "tests/test_blocks.py -k forged_text",
     ),
     Without(
