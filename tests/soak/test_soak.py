@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("POSTLEDGER_SOAK", "6"))
 GROWTH = 24 << 20
 """Bytes that a process may grow by between a third of the time and its end.
 
-A writer remembers the ids of up to 100,000 streams, some 15 MB, and a minute or so is what that takes.
+A writer remembers the ids of up to 100,000 streams, some 15 MB, which a minute or so fills.
 """
 
 _WRITER = """
