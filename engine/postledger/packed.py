@@ -43,7 +43,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     A pipe or a device is written to itself, and so is a file in a folder that may not be written.
     """
-    # Not Path.resolve, which fails where a link leads to itself: to open it says so.
+    # Not Path.resolve, which fails where a link leads to itself: such a link is replaced.
     target = Path(os.path.realpath(path))
     if (target.exists() and not target.is_file()) or not os.access(target.parent, os.W_OK):
         yield path

@@ -358,6 +358,16 @@ def test_events_before_the_first_position_are_told(path: Path, position: int) ->
     assert problems(path, anchor)[0].startswith(f"position {position} is none")
 
 
+def test_a_time_that_no_date_can_tell_of_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the chain covers it: as a program that did not look kept it."""
+    with Ledger(path) as ledger, monkeypatch.context() as patch:
+        patch.setattr("postledger.recording.micros", lambda _: 2**62)
+        ledger.record_many([traffic.body(30)])
+    assert problems(path) == ("position 25: a time of the event is out of reach",)
+
+
 def test_an_anchor_at_the_beginning_is_that_of_an_empty_log(path: Path) -> None:
     """Any other hash there is none of this log."""
     assert problems(path, Anchor(0, START.hex())) == ()

@@ -434,6 +434,13 @@ PROTECTIONS = (
         f"{_TAMPERING} -k before_the_first",
     ),
     Without(
+        "times out of reach told",
+        "verify.py",
+        "if not (is_moment(stored.received_at) and (undated or is_moment(stored.occurred_at))):",
+        "if False:",
+        f"{_TAMPERING} -k no_date_can_tell",
+    ),
+    Without(
         "half an export not left behind",
         "packed.py",
         'partial = target.with_name(f".{token_hex(8)}{suffix}")',
