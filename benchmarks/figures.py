@@ -13,10 +13,13 @@ from benchmarks.floors import Statements, blind_fold
 from benchmarks.measure import Figure, bound, file_bytes, rate, rates
 from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
-from postledger import Ledger, Receipt, facts, projections, replay
-from postledger.charts import load_chart
-from postledger.rows import rows_of
+from postledger import Ledger, Receipt
+from postledger.definitions.chart_toml import load_chart
+from postledger.projections.generations import generations as projections
+from postledger.projections.generations import replay
+from postledger.projections.rows import rows_of
 from postledger.spans import folded
+from postledger.state import streams as facts
 
 BATCH = 1000
 ROUNDS = 5

@@ -15,7 +15,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from postledger import Ledger, facts, projections
+from postledger import Ledger
+from postledger.projections.generations import generations as projections
+from postledger.state import streams as facts
 
 _HEAD = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
 _IN = "IN (SELECT value FROM json_each(?))"

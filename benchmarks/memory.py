@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import any_core
 from postledger import Ledger
-from postledger.interchange import exported, line_of
+from postledger.export.formats import exported, line_of
 
 
 def export(ledger: Ledger) -> None:

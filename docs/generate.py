@@ -16,11 +16,11 @@ from typing import Any
 import click
 
 import postledger
-from postledger.charts import Region, Statechart
+from postledger.definitions.chart_toml import Region, Statechart
 from postledger.cli import main
-from postledger.definitions import builtin
+from postledger.definitions.definitions import builtin
 from postledger.findings import names
-from postledger.vocabulary import Condition, Entry, Vocabulary
+from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
 
 HERE = Path(__file__).parent
 COMMAND = "python docs/generate.py"

@@ -6,7 +6,7 @@ from typing import Any
 
 from postledger import Ledger
 from postledger.findings import ARRIVAL, names
-from postledger.queries import Query
+from postledger.projections.queries import Query
 
 _OF_ARRIVAL = {*names(ARRIVAL)}
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, LedgerError, Receipt, Recorded, UnknownKey
-from postledger.replay import Facts
-from postledger.timeline import verdict_at
+from postledger.projections.replay import Facts
+from postledger.state.timeline import verdict_at
 from tests import strategies
 from tests.conftest import ledger_of
 

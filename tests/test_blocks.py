@@ -15,18 +15,19 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks, facts
+from postledger import IntegrityError, Ledger, LedgerError, Receipt, blocks
 from postledger.blocks import Block, Kind, block_of, packed, unpacked
-from postledger.charts import load_chart
 from postledger.cli import main
-from postledger.compare import Difference
-from postledger.courses import Course
-from postledger.definitions import Definitions, builtin
-from postledger.facts import Facts
-from postledger.fold import UNDATED
-from postledger.rows import Folded, rows_of
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.projections.compare import Difference
+from postledger.projections.rows import Folded, rows_of
 from postledger.spans import folded
-from postledger.vocabularies import load_vocabulary
+from postledger.state import streams as facts
+from postledger.state.fold import UNDATED
+from postledger.state.plans import Course
+from postledger.state.streams import Facts
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.faults import traffic
@@ -217,7 +218,7 @@ def test_courses_that_are_forgotten_change_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether words decide is asked of the shapes, and not of what happens to be remembered."""
-    monkeypatch.setattr("postledger.courses._MOST", 2)
+    monkeypatch.setattr("postledger.state.plans._MOST", 2)
     test_streams_whose_words_decide_take_their_own_course_each(tmp_path)
 
 
@@ -600,7 +601,7 @@ def test_a_value_of_no_possible_type_ends_optimize_in_one_line(tmp_path: Path) -
         with ledger._session.write() as reader:
             reader.log.db.execute("DROP TRIGGER events_no_update")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("postledger.facts._SELECT", _TEXT)
+            patch.setattr("postledger.state.streams._SELECT", _TEXT)
             with pytest.raises(IntegrityError, match=r"test\.db: the file is damaged: guard"):
                 ledger.optimize()
 

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postledger.log.chain import START, head_of, link
+from postledger.log.log import Stored
 from postledger.log.shapes import unreadable
-from postledger.log.sqlite import Stored
 
 texts = st.text(st.characters(codec="utf-8"))
 numbers = st.integers(-(2**63), 2**63 - 1)

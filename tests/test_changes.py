@@ -18,9 +18,9 @@ from postledger import (
     StateChanged,
     UnknownKey,
 )
-from postledger.changes import Bell, Page, pages
-from postledger.charts import load_chart
-from postledger.definitions import builtin
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import builtin
+from postledger.state.changes import Bell, Page, pages
 from tests.conftest import ledger_of
 from tests.strategies import KEYS, body, contents, postbacks
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from postledger.charts import Statechart, configuration_of, load_chart, stand
-from postledger.definitions import builtin
+from postledger.definitions.chart import TAKEN
+from postledger.definitions.chart_toml import Statechart, configuration_of, load_chart, stand
+from postledger.definitions.definitions import builtin
+from postledger.definitions.tomlfile import NAME
 from postledger.errors import DefinitionError
-from postledger.statechart import TAKEN
-from postledger.tomlfile import NAME
 from tests.strategies import charts
 
 SHIPPED = sorted((Path(__file__).parents[1] / "statecharts").glob("*.toml"))
@@ -228,7 +228,7 @@ def test_too_many_configurations() -> None:
 
 def test_as_many_configurations_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last number that is allowed is."""
-    monkeypatch.setattr("postledger.charts._MOST_CONFIGURATIONS", 3)
+    monkeypatch.setattr("postledger.definitions.chart_toml._MOST_CONFIGURATIONS", 3)
     assert len(load_chart(GOOD, where="at the limit").configurations) == 3
 
 

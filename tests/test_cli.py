@@ -16,7 +16,7 @@ from click.testing import Result
 
 from postledger import Ledger
 from postledger.cli import main, sources
-from postledger.definitions import builtin
+from postledger.definitions.definitions import builtin
 from tests.conftest import FIXTURES
 from tests.test_ledger import DEGRADED, SMS, delivered, sent
 from tests.test_replay import NEW as NEWCOMER

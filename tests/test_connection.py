@@ -10,8 +10,8 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log.connection import _patiently, immediate, translated
 from postledger.log.schema import APPLICATION_ID, FORMAT
+from postledger.store.sqlite import _patiently, immediate, translated
 from tests.conftest import FIXTURES
 from tests.states import rows
 from tests.test_replay import other

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
-from postledger.courses import Courses
-from postledger.facts import EventRow, Facts, repeats
-from postledger.log.sqlite import fields_of, texts_of
-from postledger.rows import row
+from postledger.log.log import fields_of, texts_of
+from postledger.projections.rows import row
+from postledger.state.plans import Courses
+from postledger.state.streams import EventRow, Facts, repeats
 from tests import strategies
 from tests.conftest import ledger_of
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger
-from postledger.charts import load_chart
-from postledger.definitions import builtin, check, define, from_sources, load, sources
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import builtin, check, define, from_sources, load, sources
+from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.errors import DefinitionError, DefinitionsDiffer
-from postledger.vocabularies import load_vocabulary
 from tests.test_charts import GOOD as CHART
 from tests.test_vocabulary import GOOD as WORDS
 

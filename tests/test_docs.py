@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from postledger import DefinitionError, Ledger
-from postledger.charts import load_chart
-from postledger.definitions import builtin
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import builtin
+from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.findings import MEANINGS, Finding, names
-from postledger.vocabularies import load_vocabulary
 from tests.console import commands, difference
 
 ROOT = Path(__file__).parent.parent

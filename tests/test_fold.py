@@ -9,12 +9,11 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import definitions
-from postledger.definitions import builtin
+from postledger.definitions.definitions import builtin, definitions
 from postledger.findings import Finding, names
-from postledger.fold import UNDATED, UNHEARD, Fact, Tally, advance, finish, fold
 from postledger.postback import Postback
-from postledger.timeline import late_positions
+from postledger.state.fold import UNDATED, UNHEARD, Fact, Tally, advance, finish, fold
+from postledger.state.timeline import late_positions
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.states import rows, states

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Receipt
-from postledger.definitions import builtin
-from postledger.intake import Intake
+from postledger.definitions.definitions import builtin
+from postledger.state.patterns import Intake
 from postledger.wire import Limits
 from tests import strategies
 

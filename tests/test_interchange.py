@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from postledger import Ledger, PostledgerError, Receipt, packed
-from postledger.interchange import exported, line_of, read_parquet, receipt_of
+from postledger import Ledger, PostledgerError, Receipt
+from postledger.export import files as packed
+from postledger.export.formats import exported, line_of, read_parquet, receipt_of
 from postledger.log.schema import guards
 from tests import strategies
 from tests.conftest import FIXTURES, ledger_of

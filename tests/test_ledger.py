@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from postledger import (
-    DefinitionsDiffer,
-    Ledger,
-    LedgerError,
-    NotALedger,
-    Receipt,
-    UnknownKey,
-)
-from postledger.definitions import builtin, define
+from postledger import DefinitionsDiffer, Ledger, LedgerError, NotALedger, Receipt, UnknownKey
+from postledger.definitions.definitions import builtin, define
 from postledger.errors import PostledgerError
 from tests.conftest import FIXTURES, ledger_of
 from tests.states import states

@@ -13,8 +13,8 @@ from postledger import Ledger
 from postledger.errors import IntegrityError
 from postledger.log import sqlite
 from postledger.log.entry import NOWHERE, Entry
+from postledger.log.log import MANY, Log, damaged
 from postledger.log.shapes import unreadable
-from postledger.log.sqlite import MANY, Log, damaged
 from tests import strategies
 from tests.conftest import ledger_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from postledger import Ledger
-from postledger.definitions import builtin, check, load
+from postledger.definitions.definitions import builtin, check, load
 
 Run = Callable[..., Any]
 DOCS = Path(__file__).parents[1] / "docs"

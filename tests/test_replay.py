@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import IntegrityError, Ledger, LedgerError, courses, projections, replay, session
-from postledger.definitions import Definitions, builtin, define
-from postledger.intake import Intake
-from postledger.log.sqlite import Log, Stored
+from postledger import IntegrityError, Ledger, LedgerError
+from postledger.definitions.definitions import Definitions, builtin, define
+from postledger.ledger.ledger import connections as session
+from postledger.log.log import Log, Stored
+from postledger.projections.generations import generations as projections
+from postledger.projections.generations import replay
+from postledger.state import plans as courses
+from postledger.state.patterns import Intake
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
@@ -305,7 +309,7 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
         raise ZeroDivisionError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr("postledger.rows.fold", broken)
+        patch.setattr("postledger.projections.rows.fold", broken)
         patch.setattr(courses, "fold", broken)
         with pytest.raises(IntegrityError, match=r"the events at 1 can't be folded by delivery 1"):
             ledger.rebuild()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from postledger import Ledger, Receipt, wire
-from postledger.definitions import builtin
+from postledger.definitions.definitions import builtin
 from postledger.log.chain import START
 from postledger.log.entry import IMPORTED
 from postledger.log.schema import APPLICATION_ID, FORMAT

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger import Ledger
-from postledger.charts import Statechart, Transition
-from postledger.definitions import Effect, builtin
+from postledger.definitions.chart_toml import Statechart, Transition
+from postledger.definitions.definitions import Effect, builtin
+from postledger.definitions.vocabulary import Condition, Lexicon, Vocabulary
+from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.errors import DefinitionError
-from postledger.fold import Fact, Tally, advance
 from postledger.postback import Postback
-from postledger.vocabularies import load_vocabulary
-from postledger.vocabulary import Condition, Lexicon, Vocabulary
+from postledger.state.fold import Fact, Tally, advance
 from tests.words import everything, readings
 
 BUILTIN = builtin()

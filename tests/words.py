@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
+from postledger.definitions.vocabulary import Condition, Entry, Reading, Row, Vocabulary
 from postledger.postback import Postback
-from postledger.vocabulary import Condition, Entry, Reading, Row, Vocabulary
 
 SOME = "some other words"
 

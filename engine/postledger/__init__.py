@@ -1,10 +1,7 @@
 """Postledger: the state of every SMS and MMS delivery, derived from its postbacks."""
 
-from postledger.aio import AsyncLedger, AsyncSubscription
 from postledger.audit import AuditReport
-from postledger.checkpoints import Checkpoint
-from postledger.custom import Projection
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
 from postledger.errors import (
     DefinitionError,
     DefinitionsDiffer,
@@ -18,7 +15,9 @@ from postledger.errors import (
     SubscriptionFailed,
     UnknownKey,
 )
-from postledger.ledger import Ledger
+from postledger.ledger.aio import AsyncLedger, AsyncSubscription
+from postledger.ledger.ledger import Ledger
+from postledger.ledger.subscriptions import Retry, Subscription
 from postledger.model import (
     Change,
     Content,
@@ -33,8 +32,9 @@ from postledger.model import (
     Verification,
 )
 from postledger.postback import Postback
-from postledger.queries import Query
-from postledger.subscriptions import Retry, Subscription
+from postledger.projections.checkpoints import Checkpoint
+from postledger.projections.custom import Projection
+from postledger.projections.queries import Query
 from postledger.verify import Anchor
 from postledger.wire import Limits
 

@@ -19,14 +19,14 @@ from typing import NamedTuple
 import attrs
 from sqlite_utils import Database
 
-from postledger.bounds import Bounds
-from postledger.courses import LONGEST, Key, order_of, ranks_of
-from postledger.facts import Facts, Stream
-from postledger.fold import UNDATED
-from postledger.log.connection import immediate
+from postledger.log.as_of import Bounds
+from postledger.log.log import DAMAGE, Log, texts_of
 from postledger.log.schema import BLOCKS_SINCE, format_of
-from postledger.log.sqlite import DAMAGE, Log, texts_of
 from postledger.progress import Progress, silent
+from postledger.state.fold import UNDATED
+from postledger.state.plans import LONGEST, Key, order_of, ranks_of
+from postledger.state.streams import Facts, Stream
+from postledger.store.sqlite import immediate
 
 SPAN = 2_000
 """How many streams a block is made of: to make one takes some tens of milliseconds."""

@@ -45,7 +45,7 @@ class DefinitionError(PostledgerError):
 
     ``faults`` has a line for each fault that was found; the message is the first of them.
 
-    >>> from postledger.charts import load_chart
+    >>> from postledger.definitions.chart_toml import load_chart
     >>> load_chart("name = ", where="mine.toml")
     Traceback (most recent call last):
         ...
@@ -100,7 +100,7 @@ class NotALedger(LedgerError):
 class DefinitionsDiffer(LedgerError):
     """The ledger folds by other charts or vocabularies than the ones given.
 
-    >>> from postledger.charts import load_chart
+    >>> from postledger.definitions.chart_toml import load_chart
     >>> source = ledger.definitions.charts["delivery"].source
     >>> other = load_chart(source.replace("version = 1", "version = 2", 1))
     >>> Ledger("specification.db", definitions=ledger.definitions.with_charts([other]))

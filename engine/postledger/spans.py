@@ -13,13 +13,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from postledger.blocks import Block, Kind, all_texts, are_there, kind_of, next_block
-from postledger.courses import Course, Courses
 from postledger.errors import IntegrityError
-from postledger.facts import EventRow, Facts, repeats
-from postledger.log.sqlite import Log
+from postledger.log.log import Log
 from postledger.progress import Progress, silent
-from postledger.projections import Row
-from postledger.rows import Folded, rows_in, rows_of
+from postledger.projections.generations import Row
+from postledger.projections.rows import Folded, rows_in, rows_of
+from postledger.state.plans import Course, Courses
+from postledger.state.streams import EventRow, Facts, repeats
 
 
 def folded(log: Log, facts: Facts, after: int = 0) -> Iterator[Folded]:

@@ -8,20 +8,21 @@ from itertools import islice
 
 import attrs
 
-from postledger import blocks, projections
-from postledger.definitions import Definitions
+from postledger import blocks
+from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
-from postledger.facts import Facts
-from postledger.fold import UNDATED
 from postledger.log.chain import START
 from postledger.log.entry import NOWHERE
+from postledger.log.log import DAMAGE, Log, Stored
 from postledger.log.schema import check_guards, check_schema
 from postledger.log.shapes import Shape, unreadable_digest
-from postledger.log.sqlite import DAMAGE, Log, Stored
 from postledger.model import Verification
 from postledger.progress import Progress, silent
-from postledger.projections import Generation
-from postledger.rows import rows_of
+from postledger.projections.generations import Generation
+from postledger.projections.generations import generations as projections
+from postledger.projections.rows import rows_of
+from postledger.state.fold import UNDATED
+from postledger.state.streams import Facts
 from postledger.times import is_moment
 
 _MOST_PROBLEMS = 20

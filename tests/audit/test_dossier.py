@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from postledger import Ledger, Receipt, UnknownKey
 from postledger.audit.diagram import Diagram, diagrams
 from postledger.audit.dossier import LONGEST_BODY
-from postledger.charts import load_chart
+from postledger.definitions.chart_toml import load_chart
 from tests.audit.pages import SVG, tree
 from tests.conftest import ledger_of
 from tests.strategies import KEYS, charts, receipts

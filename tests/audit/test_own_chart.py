@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from postledger import Ledger
-from postledger.definitions import from_sources
+from postledger.definitions.definitions import from_sources
 from tests.audit.pages import of_html, of_markdown
 
 CHART = """

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger.audit import drawing, tables, words
-from postledger.audit.asked import Asked
 from postledger.audit.diagram import diagrams
 from postledger.audit.durations import BINS
-from postledger.audit.noted import Unread
+from postledger.audit.findings import Unread
 from postledger.audit.outcomes import Reason, Reasons
+from postledger.audit.request import Asked
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
 

@@ -22,14 +22,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from postledger import (
-    IntegrityError,
-    Ledger,
-    LedgerBusy,
-    LedgerError,
-    NotALedger,
-    PostledgerError,
-)
+from postledger import IntegrityError, Ledger, LedgerBusy, LedgerError, NotALedger, PostledgerError
 from postledger.cli import main
 from postledger.log.schema import FORMAT, guards
 from postledger.model import Timeline

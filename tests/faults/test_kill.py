@@ -225,7 +225,7 @@ def test_a_creation_that_is_killed_leaves_a_file_that_opens(tmp_path: Path) -> N
 _KILLED_CREATIONS = """
 import os, signal, sqlite3, sys
 from postledger import Ledger
-from postledger.definitions import builtin
+from postledger.definitions.definitions import builtin
 
 class Killed(sqlite3.Connection):
     steps = 0
@@ -328,7 +328,8 @@ with Ledger(sys.argv[1]) as ledger:
 # A chunk of so few streams that it takes many transactions.
 _SLOW_REPLAY = """
 import sys
-from postledger import Ledger, replay
+from postledger import Ledger
+from postledger.projections.generations import replay
 replay.CHUNK = 20
 with Ledger(sys.argv[1]) as ledger:
     ledger.rebuild(progress=lambda events: print(events, flush=True))

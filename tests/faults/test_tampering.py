@@ -23,8 +23,8 @@ from postledger import Ledger
 from postledger.cli import main
 from postledger.errors import IntegrityError
 from postledger.log.chain import START
+from postledger.log.log import Log, Stored
 from postledger.log.schema import guards
-from postledger.log.sqlite import Log, Stored
 from postledger.verify import Anchor
 from tests.conftest import FIXTURES
 from tests.faults import traffic
@@ -363,7 +363,7 @@ def test_a_time_that_no_date_can_tell_of_is_told(
 ) -> None:
     """Though the chain covers it: as a program that did not look kept it."""
     with Ledger(path) as ledger, monkeypatch.context() as patch:
-        patch.setattr("postledger.recording.micros", lambda _: 2**62)
+        patch.setattr("postledger.ledger.writing.micros", lambda _: 2**62)
         ledger.record_many([traffic.body(30)])
     assert problems(path) == ("position 25: a time of the event is out of reach",)
 

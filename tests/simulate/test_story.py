@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger.definitions import builtin as definitions
+from postledger.definitions.definitions import builtin as definitions
 from postledger.errors import DefinitionError, ReadError
 from postledger.postback import Postback
 from postledger.simulate import (
@@ -25,8 +25,8 @@ from postledger.simulate import (
     read_story,
     simulate,
 )
+from postledger.simulate.corruption import spoil
 from postledger.simulate.messages import START
-from postledger.simulate.spoiling import spoil
 from postledger.simulate.story import Form, builtin
 from postledger.wire import read
 from tests.test_definitions import JUNK, places, toml

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from postledger import Ledger, Receipt
-from postledger.charts import load_chart
-from postledger.definitions import builtin
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import builtin
 from postledger.simulate import ALL, Disturbances, Truth, simulate
 from tests.conftest import ledger_of
 from tests.states import rows

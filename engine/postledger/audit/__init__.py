@@ -1,7 +1,7 @@
 """The state audit report: what became of the deliveries of a period, or of one, with the proof."""
 
-from postledger.audit.asked import CHART, Asked
 from postledger.audit.render import picture
 from postledger.audit.report import AuditReport, of_delivery, of_period
+from postledger.audit.request import CHART, Asked
 
 __all__ = ["CHART", "Asked", "AuditReport", "of_delivery", "of_period", "picture"]

@@ -8,17 +8,17 @@ from datetime import datetime
 import attrs
 
 from postledger import wire
-from postledger.audit.asked import CHART, Asked
 from postledger.audit.mask import DOT, mask, mask_in, tells
-from postledger.charts import Statechart
-from postledger.facts import Facts
+from postledger.audit.request import CHART, Asked
+from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.vocabulary import FIELDS
 from postledger.findings import MEANINGS, named
 from postledger.log.chain import START
-from postledger.log.sqlite import Log, Stored
+from postledger.log.log import Log, Stored
 from postledger.model import Delivery, Step, Timeline
 from postledger.postback import Postback
+from postledger.state.streams import Facts
 from postledger.times import iso
-from postledger.vocabulary import FIELDS
 
 LONGEST_BODY = 32_768
 """How many characters of a body are shown."""

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import attrs
 
-from postledger.audit.asked import Scope, quoted
-from postledger.queries import BEGAN
+from postledger.audit.request import Scope, quoted
+from postledger.projections.queries import BEGAN
 from postledger.times import micros
 
 SECOND = 1_000_000

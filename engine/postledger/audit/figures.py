@@ -7,12 +7,12 @@ from datetime import datetime
 
 import attrs
 
-from postledger.audit.asked import CHART, Asked, Scope
 from postledger.audit.durations import Durations, durations
-from postledger.audit.noted import Missing, Noted, Unread, missing, noted, unread
+from postledger.audit.findings import Missing, Noted, Unread, missing, noted, unread
 from postledger.audit.outcomes import Group, Outcomes, by_state, outcomes
-from postledger.facts import Facts
-from postledger.log.sqlite import Log
+from postledger.audit.request import CHART, Asked, Scope
+from postledger.log.log import Log
+from postledger.state.streams import Facts
 
 
 @attrs.frozen

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import attrs
 
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
 from postledger.log.entry import IMPORTED
+from postledger.log.log import Log
 from postledger.log.schema import guards
-from postledger.log.sqlite import Log
 from postledger.progress import Progress
 from postledger.times import moment
 from postledger.verify import verify

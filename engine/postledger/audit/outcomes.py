@@ -8,9 +8,9 @@ from itertools import islice
 
 import attrs
 
-from postledger.audit.asked import Scope, quoted
 from postledger.audit.mask import hide
-from postledger.queries import BEGAN
+from postledger.audit.request import Scope, quoted
+from postledger.projections.queries import BEGAN
 
 MOST_GROUPS = 40
 """How many carriers, handsets and reasons are listed; the others are counted together."""

@@ -10,16 +10,16 @@ from typing import Any
 import attrs
 
 from postledger.audit import dossier as dossiers
-from postledger.audit.asked import Asked
 from postledger.audit.dossier import Dossier
 from postledger.audit.durations import Durations
 from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.render import render
-from postledger.facts import Facts
-from postledger.log.sqlite import Log
+from postledger.audit.request import Asked
+from postledger.log.log import Log
 from postledger.model import Delivery, Timeline
 from postledger.progress import Progress
+from postledger.state.streams import Facts
 from postledger.times import iso
 
 

@@ -9,7 +9,7 @@ import attrs
 from postledger.audit.dossier import Exhibit
 from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.figures import Figures, Other
-from postledger.audit.noted import MOST_LISTED, Listed, Missing, Unread
+from postledger.audit.findings import MOST_LISTED, Listed, Missing, Unread
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.words import NONE, bare, between, count, second, share, span, time
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
-from postledger.audit.asked import Asked
+from postledger.audit.request import Asked
 
 NONE = "–"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from postledger import audit, definitions
-from postledger.charts import Statechart
+from postledger import audit
 from postledger.cli.common import cell, reading, remark, table
-from postledger.definitions import Definitions, builtin
+from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.definitions import Definitions, builtin, definitions
 
 _PATH = click.Path(exists=True, path_type=Path)
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from postledger.cli.params import Moment, MomentOrPosition
 from postledger.errors import PostledgerError
-from postledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]

@@ -17,7 +17,7 @@ from postledger.cli.common import (
     write_records,
 )
 from postledger.cli.params import Moment, Span
-from postledger.queries import Query
+from postledger.projections.queries import Query
 
 _COLUMNS = {
     "tracking_id": "tracking id",

@@ -9,9 +9,9 @@ from typing import IO
 import click
 
 from postledger.cli.common import ledger_argument, progress, reading, remark
-from postledger.interchange import exported, line_of, write_parquet
-from postledger.ledger import Ledger
-from postledger.packed import open_packed, plain_suffix, whole
+from postledger.export.files import open_packed, plain_suffix, whole
+from postledger.export.formats import exported, line_of, write_parquet
+from postledger.ledger.ledger import Ledger
 
 
 @click.command(

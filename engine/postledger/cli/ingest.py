@@ -10,10 +10,10 @@ import click
 
 from postledger.cli.common import json_option, ledger_argument, progress, remark, write_json
 from postledger.cli.sources import Found, Unfit, receipts
-from postledger.definitions import Definitions, builtin, load
-from postledger.ledger import Ledger
+from postledger.definitions.definitions import Definitions, builtin, load
+from postledger.ledger.ledger import Ledger
+from postledger.ledger.writing import Appended
 from postledger.model import Receipt, Summary
-from postledger.recording import Appended
 
 _MOST_REMARKS = 20
 _TOML = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import ledger_argument, progress
-from postledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger
 
 
 @click.command(

@@ -16,9 +16,9 @@ from postledger.cli.common import (
     remark,
     write_records,
 )
-from postledger.compare import Difference
-from postledger.definitions import Definitions, builtin
-from postledger.ledger import Ledger
+from postledger.definitions.definitions import Definitions, builtin
+from postledger.ledger.ledger import Ledger
+from postledger.projections.compare import Difference
 
 _TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}

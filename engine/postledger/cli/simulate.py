@@ -12,9 +12,9 @@ import attrs
 import click
 
 from postledger.cli.common import Command, progress, remark
-from postledger.interchange import line_of_receipt
+from postledger.export.files import open_packed, plain_suffix
+from postledger.export.formats import line_of_receipt
 from postledger.model import Receipt
-from postledger.packed import open_packed, plain_suffix
 from postledger.simulate import ALL, NONE, Disturbances, Message, read_story, simulate
 from postledger.simulate.story import Story, builtin
 

@@ -11,9 +11,9 @@ from typing import IO
 import attrs
 
 from postledger.errors import PostledgerError
-from postledger.interchange import read_parquet, receipt_of
+from postledger.export.files import open_packed, plain_suffix
+from postledger.export.formats import read_parquet, receipt_of
 from postledger.model import Receipt
-from postledger.packed import open_packed, plain_suffix
 
 LARGEST_BODY = 64 << 20
 """Bytes of the largest body that is recorded from a file: what is larger is no postback."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import cell, ledger_argument, reading
-from postledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger
 from postledger.model import StateChanged
 from postledger.times import iso
 

@@ -12,7 +12,7 @@ from postledger.cli.common import (
     progress,
     write_json,
 )
-from postledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger
 from postledger.verify import parse_anchor
 
 

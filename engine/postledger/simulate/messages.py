@@ -13,7 +13,7 @@ import attrs
 from attrs import validators
 
 from postledger.postback import Postback
-from postledger.simulate.spoiling import Spoiled, spoil
+from postledger.simulate.corruption import Spoiled, spoil
 from postledger.simulate.story import Form, Path, Say, Story
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ from typing import Any
 
 import attrs
 
+from postledger.definitions.tomlfile import read_toml
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
-from postledger.tomlfile import read_toml
 from postledger.wire.write import write_json, write_xml
 
 Texts = Mapping[str, str]

@@ -9,15 +9,15 @@ from datetime import datetime
 
 import attrs
 
-from postledger.audit.asked import Asked, Scope
 from postledger.audit.mask import hide_numbers, mask
-from postledger.facts import Facts
+from postledger.audit.request import Asked, Scope
+from postledger.definitions.vocabulary import Reading
 from postledger.findings import MEANINGS, Finding, names
+from postledger.log.log import Log
 from postledger.log.shapes import Shape
-from postledger.log.sqlite import Log
-from postledger.queries import BEGAN
+from postledger.projections.queries import BEGAN
+from postledger.state.streams import Facts
 from postledger.times import moment
-from postledger.vocabulary import Reading
 
 MOST_LISTED = 20
 """How many deliveries are listed with each finding, and how many kinds of unread events."""

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import attrs
 
-from postledger.changes import Bell, Page, pages
-from postledger.checkpoints import Checkpoint
 from postledger.errors import PostledgerError, SubscriptionFailed
 from postledger.model import StateChanged
+from postledger.projections.checkpoints import Checkpoint
+from postledger.state.changes import Bell, Page, pages
 
 Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it gives back is ignored."""

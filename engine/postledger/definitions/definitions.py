@@ -16,13 +16,13 @@ from pathlib import Path
 
 import attrs
 
-from postledger.charts import Statechart, load_chart
+from postledger.definitions.chart_toml import Statechart, load_chart
+from postledger.definitions.diagnostics import Faults
+from postledger.definitions.tomlfile import read_toml
+from postledger.definitions.vocabulary import Lexicon, Reading, Vocabulary
+from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
 from postledger.errors import DefinitionError, UnknownKey
-from postledger.faults import Faults
 from postledger.findings import Finding
-from postledger.tomlfile import read_toml
-from postledger.vocabularies import clashes, load_vocabulary
-from postledger.vocabulary import Lexicon, Reading, Vocabulary
 
 APPLIED, NO_EFFECT, CONTRADICTS = "applied", "no_effect", "contradicts"
 

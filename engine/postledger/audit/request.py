@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 from sqlite_utils import Database
 
-from postledger.bounds import Bounds, bounds_of
-from postledger.charts import Region, Statechart
-from postledger.log.sqlite import Log
-from postledger.queries import BEGAN
+from postledger.definitions.chart_toml import Region, Statechart
+from postledger.log.as_of import Bounds, bounds_of
+from postledger.log.log import Log
+from postledger.projections.queries import BEGAN
 from postledger.times import aware, iso, micros, moment, now
 
 CHART = "delivery"

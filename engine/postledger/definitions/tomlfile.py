@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from postledger.definitions.diagnostics import Faults
 from postledger.errors import DefinitionError
-from postledger.faults import Faults
 
 NAME = re.compile(r"[a-z]([a-z0-9]|_(?!_))*")
 """What a name must be: of charts, states, triggers, stages and vocabularies."""

@@ -14,15 +14,15 @@ from typing import Protocol
 
 from sqlite_utils import Database
 
-from postledger import checkpoints
-from postledger.changes import PAGE, change_of, passages
-from postledger.checkpoints import PROJECTION, Checkpoint
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, ProjectionFailed
-from postledger.facts import Facts
-from postledger.log.connection import immediate
-from postledger.log.sqlite import Log
+from postledger.log.log import Log
 from postledger.model import Change
+from postledger.projections.checkpoints import PROJECTION, Checkpoint
+from postledger.projections.generations import checkpoints
+from postledger.state.changes import PAGE, change_of, passages
+from postledger.state.streams import Facts
+from postledger.store.sqlite import immediate
 
 _NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
 

@@ -7,17 +7,17 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
-from postledger.bounds import EVERYTHING, Bounds
-from postledger.charts import Statechart
+from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.vocabulary import Reading
 from postledger.errors import IntegrityError
-from postledger.facts import Facts
 from postledger.findings import Finding, names
-from postledger.fold import UNDATED, Fact, Noted, Tally, advance
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.entry import IMPORTED, NOWHERE
-from postledger.log.sqlite import Log, Stored
+from postledger.log.log import Log, Stored
 from postledger.model import Content, Delivery, Event, Step
+from postledger.state.fold import UNDATED, Fact, Noted, Tally, advance
+from postledger.state.streams import Facts
 from postledger.times import moment
-from postledger.vocabulary import Reading
 
 
 def event_of(stored: Stored, facts: Facts, kind: str | None = None) -> Event:

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from postledger.changes import patience
-from postledger.checkpoints import Checkpoint
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
-from postledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger
+from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.model import StateChanged
-from postledger.subscriptions import Handler, Retry, Subscription
+from postledger.projections.checkpoints import Checkpoint
+from postledger.state.changes import patience
 
 P = ParamSpec("P")
 T = TypeVar("T")

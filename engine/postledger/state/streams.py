@@ -14,17 +14,17 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from postledger.bounds import EVERYTHING, Bounds
-from postledger.definitions import Definitions, Effect
+from postledger.definitions.definitions import Definitions, Effect
+from postledger.definitions.vocabulary import Reading
 from postledger.errors import IntegrityError
 from postledger.findings import Finding
-from postledger.fold import REASON, UNDATED, UNHEARD, Fact
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.entry import IMPORTED, Entry
+from postledger.log.log import DAMAGE, MANY, Log, Stored, damaged, texts_of
 from postledger.log.shapes import Shape
-from postledger.log.sqlite import DAMAGE, MANY, Log, Stored, damaged, texts_of
 from postledger.postback import Postback, plain
+from postledger.state.fold import REASON, UNDATED, UNHEARD, Fact
 from postledger.times import parse_timestamp
-from postledger.vocabulary import Reading
 
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
 

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.bounds import Bounds
 from postledger.errors import LedgerError
-from postledger.facts import Facts, repeats
-from postledger.fold import Tally, fold
-from postledger.log.sqlite import Log, Stored
+from postledger.log.as_of import Bounds
+from postledger.log.log import Log, Stored
 from postledger.model import Change, Delivery, StateChanged
-from postledger.projections import delivery_of, row_of
-from postledger.timeline import event_of
+from postledger.projections.generations import delivery_of, row_of
+from postledger.state.fold import Tally, fold
+from postledger.state.streams import Facts, repeats
+from postledger.state.timeline import event_of
 
 CHART = "delivery"
 """The chart whose streams are deliveries."""

@@ -7,15 +7,15 @@ from itertools import count, zip_longest
 
 import attrs
 
-from postledger.facts import Facts
-from postledger.log.sqlite import Log
+from postledger.log.log import Log
 from postledger.model import Delivery, Step
 from postledger.progress import Progress, silent
-from postledger.projections import Row, delivery_of
-from postledger.rereading import Moved, moved
-from postledger.rows import row
+from postledger.projections.generations import Row, delivery_of
+from postledger.projections.rereading import Moved, moved
+from postledger.projections.rows import row
 from postledger.spans import differing
-from postledger.timeline import timeline_of
+from postledger.state.streams import Facts
+from postledger.state.timeline import timeline_of
 from postledger.wire import Limits
 
 

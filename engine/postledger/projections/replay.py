@@ -13,15 +13,15 @@ from itertools import islice
 
 from sqlite_utils import Database
 
-from postledger import projections
-from postledger.definitions import Definitions
-from postledger.facts import Facts, Stream
-from postledger.log.connection import immediate
-from postledger.log.sqlite import Log
+from postledger.definitions.definitions import Definitions
+from postledger.log.log import Log
 from postledger.progress import Progress, silent
-from postledger.projections import Generation, Row
-from postledger.rereading import moved
-from postledger.rows import Folded, rows_in, rows_of
+from postledger.projections.generations import Generation, Row
+from postledger.projections.generations import generations as projections
+from postledger.projections.rereading import moved
+from postledger.projections.rows import Folded, rows_in, rows_of
+from postledger.state.streams import Facts, Stream
+from postledger.store.sqlite import immediate
 from postledger.wire import Limits
 
 CHUNK = 2_000

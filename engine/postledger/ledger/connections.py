@@ -15,15 +15,16 @@ from pathlib import Path
 import attrs
 from sqlite_utils import Database
 
-from postledger import blocks, projections, replay
-from postledger.definitions import Definitions, builtin
+from postledger import blocks
+from postledger.definitions.definitions import Definitions, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, PostledgerError
-from postledger.facts import Facts
-from postledger.intake import Intake
-from postledger.log.connection import immediate, open_database, translated
-from postledger.log.sqlite import DAMAGE, Head, Log
+from postledger.log.log import DAMAGE, Head, Log
 from postledger.progress import Progress
-from postledger.projections import Generation
+from postledger.projections.generations import Generation, replay
+from postledger.projections.generations import generations as projections
+from postledger.state.patterns import Intake
+from postledger.state.streams import Facts
+from postledger.store.sqlite import immediate, open_database, translated
 from postledger.verify import verify
 from postledger.wire import Limits
 

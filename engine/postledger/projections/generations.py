@@ -18,11 +18,11 @@ from typing import Any
 import attrs
 from sqlite_utils import Database
 
-from postledger.definitions import Definitions, from_sources, sources
+from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
 from postledger.findings import Finding, names
-from postledger.fold import UNDATED, Tally
 from postledger.model import Delivery
+from postledger.state.fold import UNDATED, Tally
 from postledger.times import micros, moment, now
 
 NAME = "states"

@@ -14,22 +14,19 @@ from typing import Any, Self
 
 import attrs
 
-from postledger import audit, changes, checkpoints, custom, projections
-from postledger.answer import answer
+from postledger import audit
 from postledger.audit import AuditReport
-from postledger.bounds import EVERYTHING, Bounds, bounds_of
-from postledger.changes import Bell, Page
-from postledger.charts import Statechart
-from postledger.checkpoints import SUBSCRIPTION, Checkpoint
-from postledger.compare import Difference, differences
-from postledger.custom import Projection
-from postledger.definitions import Definitions, builtin
+from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.definitions import Definitions, builtin
 from postledger.errors import (
     LedgerError,
     UnknownKey,
 )
-from postledger.facts import Facts
-from postledger.log.connection import translated
+from postledger.ledger.answer import answer
+from postledger.ledger.connections import Reader, Session
+from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
+from postledger.ledger.writing import Appended, Recording, batches
+from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.model import (
     Content,
     Delivery,
@@ -42,14 +39,19 @@ from postledger.model import (
     Verification,
 )
 from postledger.progress import Progress, silent
-from postledger.projections import Row
-from postledger.queries import Query
-from postledger.recording import Appended, Recording, batches
-from postledger.replay import project_rows
-from postledger.rows import rows_of
-from postledger.session import Reader, Session
-from postledger.subscriptions import Handler, Place, Retry, Subscription
-from postledger.timeline import content_of, event_of, timeline_of
+from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
+from postledger.projections.compare import Difference, differences
+from postledger.projections.custom import Projection
+from postledger.projections.generations import Row, checkpoints, custom
+from postledger.projections.generations import generations as projections
+from postledger.projections.queries import Query
+from postledger.projections.replay import project_rows
+from postledger.projections.rows import rows_of
+from postledger.state import changes
+from postledger.state.changes import Bell, Page
+from postledger.state.streams import Facts
+from postledger.state.timeline import content_of, event_of, timeline_of
+from postledger.store.sqlite import translated
 from postledger.times import aware, iso
 from postledger.verify import Anchor, check_stream, verify
 from postledger.wire import Limits

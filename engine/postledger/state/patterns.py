@@ -14,14 +14,14 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from postledger import wire
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
+from postledger.definitions.vocabulary import Reading
 from postledger.errors import ReadError
-from postledger.facts import UNTIMED, Occurrence, occurrence, occurrence_at
 from postledger.log.entry import NOWHERE
 from postledger.log.shapes import Shape, shape_of, unreadable, unreadable_digest
 from postledger.model import Receipt
 from postledger.postback import Postback, plain
-from postledger.vocabulary import Reading
+from postledger.state.streams import UNTIMED, Occurrence, occurrence, occurrence_at
 from postledger.wire.quick import QuickReader, Template
 
 _MOST_PATTERNS = 10_000

@@ -8,10 +8,10 @@ import attrs
 from attrs import validators
 from sqlite_utils import Database
 
-from postledger.definitions import Definitions
+from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
-from postledger.projections import Row
+from postledger.projections.generations import Row
 from postledger.times import aware, micros, now
 
 _WORD = validators.optional(validators.instance_of(str))

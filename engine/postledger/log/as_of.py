@@ -6,8 +6,8 @@ from datetime import datetime
 
 import attrs
 
-from postledger.fold import UNDATED
-from postledger.log.sqlite import Stored
+from postledger.log.log import Stored
+from postledger.state.fold import UNDATED
 from postledger.times import aware, micros
 
 

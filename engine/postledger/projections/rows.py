@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from postledger import projections
-from postledger.bounds import EVERYTHING, Bounds
-from postledger.courses import Courses
 from postledger.errors import IntegrityError
-from postledger.facts import EventRow, Facts, Stream, repeats
-from postledger.fold import Fact, fold
-from postledger.log.sqlite import Log
-from postledger.projections import Row
+from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.log.log import Log
+from postledger.projections.generations import Row
+from postledger.projections.generations import generations as projections
+from postledger.state.fold import Fact, fold
+from postledger.state.plans import Courses
+from postledger.state.streams import EventRow, Facts, Stream, repeats
 
 Folded = tuple[int, int, Row | None]
 """A stream, the number of its events, repeats too, and its row."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from postledger import projections
-from postledger.courses import Courses
-from postledger.facts import Facts, Stream
+from postledger.ledger.writing import Appended, Recording
 from postledger.model import Recorded
-from postledger.projections import Row
-from postledger.recording import Appended, Recording
-from postledger.timeline import event_of, verdict_at
+from postledger.projections.generations import Row
+from postledger.projections.generations import generations as projections
+from postledger.state.plans import Courses
+from postledger.state.streams import Facts, Stream
+from postledger.state.timeline import event_of, verdict_at
 
 
 def answer(appended: Appended, recording: Recording, rows: Mapping[int, Row]) -> Recorded:

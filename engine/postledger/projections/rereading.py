@@ -12,15 +12,15 @@ from collections.abc import Iterator
 import attrs
 
 from postledger import wire
+from postledger.definitions.vocabulary import Reading
 from postledger.errors import ReadError
-from postledger.facts import Facts, occurrence
-from postledger.fold import Fact
-from postledger.intake import whole
 from postledger.log.entry import IMPORTED, NOWHERE, Entry
+from postledger.log.log import Log, Stored, fields_of
 from postledger.log.shapes import Shape, shape_of
-from postledger.log.sqlite import Log, Stored, fields_of
 from postledger.postback import Postback
-from postledger.vocabulary import Reading
+from postledger.state.fold import Fact
+from postledger.state.patterns import whole
+from postledger.state.streams import Facts, occurrence
 
 
 @attrs.frozen

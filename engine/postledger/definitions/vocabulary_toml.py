@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from postledger.faults import Faults
+from postledger.definitions.diagnostics import Faults
+from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.definitions.vocabulary import Condition, Entry, Row, Vocabulary
 from postledger.postback import plain
-from postledger.tomlfile import NAME, content_hash, read_toml, version_number
-from postledger.vocabulary import Condition, Entry, Row, Vocabulary
 
 _KEYS = {
     *("section", "root", "match", "chart", "key", "requires", "undated", "reason"),

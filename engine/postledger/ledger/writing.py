@@ -10,11 +10,11 @@ from typing import NamedTuple
 import attrs
 
 from postledger.errors import IntegrityError
-from postledger.facts import Facts, Stream, row_of
-from postledger.intake import Intake, Said
 from postledger.log.entry import IMPORTED, Entry
-from postledger.log.sqlite import Head, Log, Stored, fields_of
+from postledger.log.log import Head, Log, Stored, fields_of
 from postledger.model import Receipt
+from postledger.state.patterns import Intake, Said
+from postledger.state.streams import Facts, Stream, row_of
 from postledger.times import micros, now
 
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.charts import Configuration, Statechart
-from postledger.definitions import APPLIED, NO_EFFECT, Effect
+from postledger.definitions.chart_toml import Configuration, Statechart
+from postledger.definitions.definitions import APPLIED, NO_EFFECT, Effect
+from postledger.definitions.vocabulary import FIELDS
 from postledger.findings import Finding
-from postledger.vocabulary import FIELDS
 
 UNDATED = 2**63 - 1
 """The ``occurred_at`` of a fact without a time: it sorts behind every time."""

@@ -13,9 +13,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from postledger.faults import Faults
-from postledger.findings import Finding, named
-from postledger.statechart import (
+from postledger.definitions.chart import (
     TAKEN,
     Configuration,
     Region,
@@ -26,7 +24,9 @@ from postledger.statechart import (
     explore,
     stand,
 )
-from postledger.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.definitions.diagnostics import Faults
+from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.findings import Finding, named
 
 __all__ = [
     "Configuration",

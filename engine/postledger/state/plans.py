@@ -16,14 +16,14 @@ from typing import Any
 
 import attrs
 
-from postledger import projections
 from postledger.errors import IntegrityError
-from postledger.facts import EventRow, Facts, Mould
 from postledger.findings import Finding
-from postledger.fold import UNDATED, Fact, fold
-from postledger.log.sqlite import DAMAGE, texts_of
-from postledger.projections import COLUMNS, Row
-from postledger.timeline import verdict_at
+from postledger.log.log import DAMAGE, texts_of
+from postledger.projections.generations import COLUMNS, Row
+from postledger.projections.generations import generations as projections
+from postledger.state.fold import UNDATED, Fact, fold
+from postledger.state.streams import EventRow, Facts, Mould
+from postledger.state.timeline import verdict_at
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
 _OWN = tuple(map(COLUMNS.index, ("stream_id", "first_received_at", "repeats", "findings")))

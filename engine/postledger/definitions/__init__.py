@@ -1,0 +1,1 @@
+"""Definitions: from TOML to what a ledger folds by."""

@@ -1,0 +1,1 @@
+"""Projections: what is kept of states, and can be thrown away."""

@@ -1,0 +1,1 @@
+"""State: from the events of a stream to what became of it."""

@@ -1,0 +1,1 @@
+"""Stores: the file, or a server, that holds a ledger."""
