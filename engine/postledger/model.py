@@ -1,7 +1,8 @@
-"""The values that Postledger gives to its users: frozen, typed, ready for JSON."""
+"""The values that Postledger returns to its users: frozen, typed, ready for JSON."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,11 +14,55 @@ from postledger.times import iso
 
 
 @attrs.frozen
+class Anchor:
+    """A head of the log's tree, kept outside the ledger: its size and its root in hexadecimal.
+
+    Whoever keeps it can show later that none of the first ``size`` events was altered. Raises
+    ``ValueError`` for a size below 0 or a root that is not 64 hexadecimal digits.
+
+    >>> anchor = ledger.head()
+    >>> ledger.verify(anchor).ok, Anchor.parse(str(anchor)) == anchor
+    (True, True)
+    """
+
+    size: int
+    root: str
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 0:
+            raise ValueError(f"size must be a whole number from 0, got {self.size!r}")
+        if not isinstance(self.root, str) or not _ROOT.fullmatch(self.root):
+            raise ValueError(f"root must be 64 hexadecimal digits, got {self.root!r}")
+
+    def __str__(self) -> str:
+        return f"{self.size}:{self.root}"
+
+    @classmethod
+    def parse(cls, text: str) -> Anchor:
+        """The anchor of a text ``SIZE:ROOT``; raises ``ValueError``.
+
+        >>> Anchor.parse("11:abc")
+        Traceback (most recent call last):
+            ...
+        ValueError: invalid anchor '11:abc': expected SIZE:ROOT as printed by ingest
+        """
+        found = _ANCHOR.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            raise ValueError(f"invalid anchor {text!r}: expected SIZE:ROOT as printed by ingest")
+        return cls(int(found[1]), found[2].lower())
+
+
+_ROOT = re.compile(r"[0-9a-f]{64}")
+_ANCHOR = re.compile(r"([0-9]{1,19}):([0-9a-fA-F]{64})", re.ASCII)
+
+
+@attrs.frozen
 class Receipt:
     """One HTTP request body as it was received, byte for byte.
 
-    ``received_at`` is an aware datetime; ``None`` means the moment of recording. ``imported`` tells
-    that a file states the time of reception, and this ledger didn't witness it.
+    ``received_at`` is an aware datetime; ``None`` means the time of recording. ``imported`` says
+    that a file states the time of reception, and this ledger didn't witness it. ``source`` is the name
+    that the program gives the endpoint, ``content_encoding`` that of the header.
 
     >>> Receipt(body, content_type="text/xml").received_at is None
     True
@@ -27,41 +72,49 @@ class Receipt:
     content_type: str | None = None
     received_at: datetime | None = None
     imported: bool = False
+    source: str = ""
+    content_encoding: str | None = None
 
 
 @attrs.frozen
 class Event:
-    """One event of the log.
+    """One event of the log; of a bundle, one ``member`` of it, numbered from 0.
 
-    ``position`` counts from 1 without gaps. ``received_at`` is the moment of reception,
-    ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no readable one). ``kind`` is
-    ``postback``, ``unrecognised`` (readable, but not known to the vocabulary) or ``unreadable``
-    (``problem`` says why). ``repeats`` is the position of the event that this one repeats.
-    ``imported`` tells that a file stated ``received_at``. ``body_of`` is the position of the event
-    that holds the body, where one body gave several events or was read again later.
-    ``key`` is the TRACKINGID or MMSID as ``chart`` wants it. ``hash`` is the value of the hash chain
-    at this position: it covers all that the event says and all events before it.
+    ``position`` counts from 0 without gaps. ``kind`` is ``receipt``, ``statement`` (of the program),
+    ``adoption``, ``erasure`` or ``import``. ``reading`` is ``recognised``, ``unrecognised`` (readable,
+    but not known to the vocabularies) or ``unreadable`` (``problem`` says why); empty for events that
+    vocabularies don't read. ``received_at`` is the time of reception, ``occurred_at`` the provider's
+    TIMESTAMP (``None`` where there is no readable one), ``imported`` says that a file stated
+    ``received_at``. ``space``, ``chart`` and ``key`` (the TRACKINGID or MMSID) name the stream it
+    belongs to. ``repeats`` is the position of the event that this one repeats. ``identity`` is equal
+    where two events say the same, ``leaf`` the hash of the event in the log's tree: it covers
+    everything that was received, and nothing that was derived of it.
 
-    >>> event = next(ledger.events())
-    >>> event.position, event.kind, event.chart, event.key
-    (1, 'postback', 'delivery', 'U01TXzgwNjc4')
+    >>> event = next(ledger.events(after=0))
+    >>> event.position, event.kind, event.reading, event.chart, event.key
+    (1, 'receipt', 'recognised', 'delivery', 'U01TXzgwNjc4')
     """
 
     position: int
+    member: int
     kind: str
+    reading: str
     received_at: datetime
     occurred_at: datetime | None
+    imported: bool
+    source: str
+    sender: str
+    space: str | None
     chart: str | None
     key: str | None
     content_type: str | None
+    content_encoding: str | None
     body: bytes = attrs.field(repr=False)
     postback: Postback | None = attrs.field(repr=False)
     problem: str | None
     repeats: int | None
-    imported: bool
-    body_of: int | None
-    digest: bytes = attrs.field(repr=False)
-    hash: bytes = attrs.field(repr=False)
+    identity: bytes = attrs.field(repr=False)
+    leaf: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -92,6 +145,7 @@ class Step:
         """The step as JSON has it."""
         return {
             "position": self.event.position,
+            "member": self.event.member,
             "received_at": iso(self.event.received_at),
             "occurred_at": iso(self.event.occurred_at),
             "code": self.code,
@@ -139,6 +193,8 @@ class Delivery:
     repeats: int
     findings: tuple[str, ...]
     first_received_at: datetime = attrs.field(repr=False)
+    space: str = ""
+    chart: str = "delivery"
 
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""
@@ -158,6 +214,7 @@ class Delivery:
             "events": self.events,
             "repeats": self.repeats,
             "findings": list(self.findings),
+            "space": self.space,
         }
 
 
@@ -177,6 +234,7 @@ class Content:
     events: int
     repeats: int
     findings: tuple[str, ...]
+    space: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The content as JSON has it."""
@@ -210,8 +268,9 @@ class StateChanged:
     """One event that changed the state of a delivery.
 
     ``before`` and ``after`` are the states by region as they were known before and after the event
-    was recorded (``before`` is ``None`` where no event had told of the delivery yet), ``delivery`` is
-    the delivery as known after it.
+    was recorded (``before`` is ``None`` where no event said anything of the delivery yet),
+    ``delivery`` is the delivery as known after it. ``key`` tells the change from any other, also of a
+    ledger that was restored and counts positions again: what a handler stores to act once.
 
     >>> change = next(ledger.follow(after=1))
     >>> change.delivery.tracking_id, change.before["delivery"], change.after["delivery"]
@@ -222,15 +281,17 @@ class StateChanged:
     before: Mapping[str, str] | None
     after: Mapping[str, str]
     event: Event
+    key: str
 
     @property
     def position(self) -> int:
-        """The position of the event in the log: what a handler stores to be exactly once."""
+        """The position of the event in the log."""
         return self.event.position
 
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON has it."""
         return {
+            "key": self.key,
             "position": self.position,
             "received_at": iso(self.event.received_at),
             "occurred_at": iso(self.event.occurred_at),
@@ -274,8 +335,8 @@ class Summary:
 
     ``repeated`` counts the events received before, whatever they are; of the new ones,
     ``unrecognised`` are not known to the vocabulary, ``unreadable`` could not be read, and
-    ``recorded`` are all others. All of them are in the log. ``position`` is that of the last event
-    of the log, ``head`` its hash in hexadecimal: together the anchor to keep.
+    ``recorded`` are all others. All of them are in the log. ``anchor`` is the head of the log after
+    them: the anchor to keep.
 
     >>> summary = ledger.record_many([body, b"?"])
     >>> summary.recorded, summary.repeated, summary.unreadable
@@ -286,8 +347,7 @@ class Summary:
     repeated: int
     unrecognised: int
     unreadable: int
-    position: int
-    head: str
+    anchor: Anchor
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON has them."""
@@ -296,21 +356,20 @@ class Summary:
             "repeated": self.repeated,
             "unrecognised": self.unrecognised,
             "unreadable": self.unreadable,
-            "position": self.position,
+            "anchor": str(self.anchor),
         }
 
 
 @attrs.frozen
 class Verification:
-    """What ``verify`` found: ``problems`` is empty where all holds. ``head`` is hexadecimal.
+    """What ``verify`` found: ``problems`` is empty where all holds, ``events`` the size of the log.
 
     >>> ledger.verify().ok
     True
     """
 
     events: int
-    position: int
-    head: str
+    anchor: Anchor
     problems: tuple[str, ...]
 
     @property
@@ -323,7 +382,6 @@ class Verification:
         return {
             "ok": self.ok,
             "events": self.events,
-            "position": self.position,
-            "head": self.head,
+            "anchor": str(self.anchor),
             "problems": list(self.problems),
         }

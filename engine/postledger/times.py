@@ -1,4 +1,4 @@
-"""Moments: whole microseconds since 1970 in UTC inside, ``datetime`` and ISO 8601 outside."""
+"""Times: whole microseconds since 1970 in UTC inside, ``datetime`` and ISO 8601 outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+UNDATED = 2**63 - 1
+"""The ``occurred_at`` of an event without a time: it sorts after every time."""
+
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST, _LAST = (
     (end.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND for end in (datetime.min, datetime.max)
@@ -43,37 +47,37 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
         return None
 
 
-def aware(moment: object) -> datetime:
-    """The same moment; raises as ``micros`` does for what is none."""
-    if not isinstance(moment, datetime):
-        raise TypeError(f"a moment is an aware datetime, and not {moment!r}")
-    micros(moment)
-    return moment
+def aware(time: object, name: str = "the time") -> datetime:
+    """The time itself; raises as ``micros`` does for what is not one, by the argument's ``name``."""
+    if not isinstance(time, datetime):
+        raise TypeError(f"{name} must be a timezone-aware datetime, got {time!r}")
+    micros(time)
+    return time
 
 
-def micros(moment: datetime) -> int:
+def micros(time: datetime) -> int:
     """Microseconds since 1970 of an aware datetime.
 
-    Raises ``TypeError`` for what is no datetime, ``ValueError`` for a naive one and for one that is
-    before the year 1 or after 9999 in UTC, which no ``datetime`` in UTC could tell of.
+    Raises ``TypeError`` for what is not a datetime, ``ValueError`` for a naive one and for one that is
+    before the year 1 or after 9999 in UTC, which no ``datetime`` in UTC could say.
     """
     try:
-        at = (moment - EPOCH) // _MICROSECOND
+        at = (time - EPOCH) // _MICROSECOND
     except TypeError:
-        if isinstance(moment, datetime):
-            raise ValueError(f"{moment} names no zone: give an aware datetime") from None
-        raise TypeError(f"a moment is an aware datetime, and not {moment!r}") from None
+        if isinstance(time, datetime):
+            raise ValueError(f"expected a timezone-aware datetime, got {time} without a zone") from None
+        raise TypeError(f"expected a timezone-aware datetime, got {time!r}") from None
     if not _FIRST <= at <= _LAST:
-        raise ValueError(f"{moment} is before the year 1 or after 9999 in UTC")
+        raise ValueError(f"expected a time from the year 1 to 9999 in UTC, got {time}")
     return at
 
 
-def is_moment(micros: int) -> bool:
+def is_time(micros: int) -> bool:
     """Whether a ``datetime`` in UTC can tell of it."""
     return _FIRST <= micros <= _LAST
 
 
-def moment(micros: int) -> datetime:
+def time_of(micros: int) -> datetime:
     """The aware UTC datetime of microseconds since 1970."""
     return EPOCH + timedelta(microseconds=micros)
 

@@ -1,11 +1,13 @@
-"""The session: one ledger's file, as the threads of one process use it.
+"""Connections: one ledger's file, as the threads of one process use it.
 
-Each thread has a connection of its own, opened at its first use. All of them fold by the same
-definitions, those that the live projection was made by.
+Each thread has a connection of its own, opened at its first use. All of them read by the definitions
+in force, which the log says: a process that finds that another has adopted others reads by those from
+then on.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -13,36 +15,44 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
-from sqlite_utils import Database
 
-from postledger import blocks
 from postledger.definitions.definitions import Definitions, builtin
-from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError, PostledgerError
-from postledger.log.log import DAMAGE, Head, Log
-from postledger.progress import Progress
-from postledger.projections.generations import Generation, replay
-from postledger.projections.generations import generations as projections
-from postledger.state.patterns import Intake
-from postledger.state.streams import Facts
-from postledger.store.sqlite import immediate, open_database, translated
-from postledger.verify import verify
+from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError
+from postledger.log import schema
+from postledger.log.log import Log
+from postledger.progress import Progress, silent
+from postledger.projections import checkpoints, generations, replay
+from postledger.projections.generations import Generation
+from postledger.projections.index import Index
+from postledger.projections.reader import Reader
+from postledger.projections.replay import Work
+from postledger.store.sqlite import Store, open_store, translated
 from postledger.wire import Limits
+
+_log = logging.getLogger("postledger")
+
+MOST_BEHIND = 2_000
+"""So many events that the index is behind are taken in by whoever records next."""
+
+DERIVED = {**generations.TABLES, **checkpoints.TABLES}
+"""The tables next to the log's that have one name; indexes and states are numbered."""
 
 
 @attrs.define
-class Reader:
-    """What one thread reads and writes with; made anew when the definitions change.
+class Own:
+    """What one thread works with; ``reader`` and ``generation`` change with the definitions."""
 
-    ``generation`` is the live one as its last write left it.
-    """
+    store: Store
+    reader: Reader
+    generation: Generation
 
-    log: Log
-    facts: Facts
-    intake: Intake
-    generation: Generation | None = None
+    @property
+    def log(self) -> Log:
+        """The log over this thread's connection."""
+        return self.reader.log
 
 
-class Session:
+class Connections:
     """The connections to one file; see ``Ledger`` for the parameters and the errors."""
 
     def __init__(
@@ -64,8 +74,10 @@ class Session:
         self._process = os.getpid()
         self._local = threading.local()
         self._opening = threading.Lock()
-        self._opened: list[tuple[threading.Thread, Database]] = []
+        self._opened: list[tuple[threading.Thread, Store]] = []
         self._closed = False
+        self._calls: dict[int, int] = {}
+        self._idle = threading.Condition()
         try:
             with translated(path):
                 self.definitions = self._settle(self._open(), definitions)
@@ -74,196 +86,273 @@ class Session:
             raise
 
     @contextmanager
-    def read(self) -> Iterator[Reader]:
-        """A read transaction: all that is read in it is of one moment."""
-        with self.snapshot() as reader, self._blamed():
-            yield reader
+    def read(self) -> Iterator[Own]:
+        """A read transaction: all that is read in it is of one time."""
+        with self._call(), translated(self.path):
+            own = self._own()
+            with own.store.read():
+                self._follow(own)
+                yield own
 
     @contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """Blame a damaged file for what it makes fail."""
-        try:
-            yield
-        except (PostledgerError, UnicodeEncodeError):
-            raise
-        except (AssertionError, AttributeError, OverflowError, *DAMAGE) as error:
-            # A value of a damaged file may be anything; where it is sound, this is a mistake.
-            with self.snapshot() as reader:
-                wrong = verify(reader.log, self.definitions, with_blocks=False).problems
-            if wrong:
-                raise IntegrityError(f"{self.path}: the file is damaged: {wrong[0]}") from error
-            raise
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Reader]:
-        """A transaction around several of this thread's ``read``: they are all of one moment."""
-        with translated(self.path):
-            reader = self.own()
-            if reader.log.db.conn.in_transaction:
-                yield reader
-                return
-            reader.log.db.execute("BEGIN")
-            try:
-                yield reader
-            finally:
-                # A read transaction may have filled a scratch table.
-                reader.log.db.conn.commit()
-
-    @contextmanager
-    def write(self) -> Iterator[Reader]:
+    def write(self) -> Iterator[Own]:
         """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
         # Before the lock: in a forked child another thread may hold it for ever.
-        reader = self.require_writable()
-        with self.writing, translated(self.path):
-            # Another thread may have adopted other definitions while this one waited.
-            reader = self._current(reader)
-            try:
-                with immediate(reader.log.db):
-                    yield reader
-            except BaseException:
-                # What was interned in the transaction is gone with it.
-                self._renew(reader.log.db)
-                raise
+        self._require_process()
+        with self._call():
+            own = self.require_writable()
+            with self.writing, translated(self.path):
+                try:
+                    with own.store.write():
+                        yield own
+                except BaseException:
+                    # What was interned in the transaction is gone with it.
+                    self._renew(own, own.generation, own.reader.definitions)
+                    raise
 
-    def require_writable(self) -> Reader:
+    def require_writable(self) -> Own:
         """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
-        reader = self.own()
-        if reader.log.db.conn.in_transaction:
+        own = self._own()
+        if own.store.in_transaction:
             raise LedgerError(
                 f"{self.path}: this thread is still reading; end that first, or write in another"
             )
-        return reader
+        return own
 
-    def live(self, db: Database) -> Generation:
-        """The live generation, which must be one by the definitions that this session holds."""
-        generation = projections.live(db)
-        if generation is None:
-            raise IntegrityError(f"{self.path}: there is no live projection; run replay")
-        if generation.version != projections.version_of(self.definitions):
-            raise DefinitionsDiffer(
-                f"{self.path}: another process has rebuilt it by other definitions; open it again"
-            )
-        return generation
+    def current(self, own: Own) -> bool:
+        """Bring a writer to the live generation, and that to the head of the log.
 
-    def advance(self, reader: Reader, count: int) -> tuple[Generation, Head]:
-        """Move the live checkpoint past ``count`` events to come; the caller appends them.
-
-        Gives the generation and the head of the log before them. Where nobody else wrote since this
-        thread did, the generation is as it left it, and that its checkpoint can be moved proves it.
+        Whether it is there: where it can't be, events are appended and the index stays behind. The
+        caller holds the write transaction.
         """
-        db, head = reader.log.db, reader.log.head()
-        moved = None
-        if reader.generation is not None:
-            moved = projections.try_move(db, reader.generation, head[0] + count)
-        # A write that fails renews the reader, so what is kept here is what was committed.
-        reader.generation = moved or projections.move(db, self.live(db), head[0] + count)
-        return reader.generation, head
+        try:
+            self._follow(own)
+        except LedgerError as error:
+            _log.error("%s: recording without reading: %s", self.path, error)
+            return False
+        size = own.log.head().size
+        if own.generation.size == size:
+            return True
+        if size - own.generation.size > MOST_BEHIND:
+            _log.error("%s: the states are behind the log; run replay", self.path)
+            return False
+        work = Work(own.store, own.reader.definitions, self.limits)
+        try:
+            with own.store.savepoint():
+                own.generation = replay.catch_up(work, own.reader, own.generation, size)
+        except Exception as error:
+            own.reader.index.forget()
+            _log.error("%s: the states are behind the log; run replay: %s", self.path, error)
+            return False
+        return True
 
-    def own(self) -> Reader:
+    def replay(self, definitions: Definitions, progress: Progress, *, index: bool) -> None:
+        """Build index and states by ``definitions``, and switch to them.
+
+        Others record in between.
+        """
+        with self._call(), translated(self.path):
+            own = self.require_writable()
+            work = Work(own.store, definitions, self.limits, progress)
+            built = replay.build(work, index=index)
+            with self.writing:
+                generation = replay.finish(work, built)
+            self._renew(own, generation, definitions)
+            self.definitions = definitions
+            _log.info("%s: reads by %s", self.path, definitions.label)
+
+    def close(self) -> None:
+        """Wait for the calls of other threads to end, then close all connections."""
+        me = threading.get_ident()
+        with self._idle:
+            self._closed = True
+            if os.getpid() == self._process:
+                self._idle.wait_for(lambda: not any(n for n in self._calls if n != me))
+        if os.getpid() == self._process:
+            for _, store in self._opened:
+                store.close()
+        self._opened.clear()
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """A call in flight: closing waits for its end."""
+        me = threading.get_ident()
+        with self._idle:
+            if self._closed:
+                raise LedgerError(f"{self.path}: the ledger is closed")
+            self._calls[me] = self._calls.get(me, 0) + 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._calls[me] -= 1
+                if not self._calls[me]:
+                    del self._calls[me]
+                    self._idle.notify_all()
+
+    def _own(self) -> Own:
         """The connection of this thread, opened at its first use."""
+        self._require_process()
+        own: Own | None = getattr(self._local, "own", None)
+        if own is None:
+            store = self._open()
+            own = self._first(store)
+        return own
+
+    def _require_process(self) -> None:
         if os.getpid() != self._process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
-        reader: Reader | None = getattr(self._local, "reader", None)
-        if reader is None and not self._closed:
-            with translated(self.path):
-                reader = self._renew(self._open())
-        return self._current(reader)
 
-    def _current(self, reader: Reader | None) -> Reader:
-        """The same, anew where another thread has adopted other definitions."""
-        if self._closed or reader is None:
-            raise LedgerError(f"{self.path}: the ledger is closed")
-        if reader.facts.definitions is not self.definitions:
-            reader = self._renew(reader.log.db)
-        return reader
+    def _follow(self, own: Own) -> None:
+        """Read by the live generation: another thread or process may have adopted definitions."""
+        generation = generations.live(own.store)
+        if generation is None:
+            raise IntegrityError(f"{self.path}: there are no live states; run replay")
+        if generation.number != own.generation.number:
+            definitions = self._adopted(own.log, generation)
+            self._renew(own, generation, definitions)
+            self.definitions = definitions
+        own.generation = generation
 
-    def rebuild(self, definitions: Definitions, progress: Progress) -> None:
-        """Build the projection by ``definitions``, and switch to it and them.
+    def _adopted(self, log: Log, generation: Generation) -> Definitions:
+        """The definitions of a generation, as the log says."""
+        if generation.version == generations.version_of(self.definitions):
+            return self.definitions
+        definitions = generations.adopted(log.at(generation.adoption))
+        if generation.version != generations.version_of(definitions):
+            raise IntegrityError(
+                f"{self.path}: the states are marked as made by other definitions; run replay"
+            )
+        return definitions
 
-        Threads of this process record in between, but for the moment of switching.
-        """
-        self.require_writable()
-        with translated(self.path), self._blamed():
-            # Not the thread's own log: what a rebuild interns is gone again if it fails.
-            log = Log(self.own().log.db)
-            built = replay.build(log.db, log, definitions, progress)
-            with self.writing:
-                replay.finish(log.db, log, definitions, built, self.limits, progress)
-                self.definitions = definitions
+    def _first(self, store: Store) -> Own:
+        with store.read():
+            generation = generations.live(store)
+            if generation is None:
+                raise IntegrityError(f"{self.path}: there are no live states; run replay")
+            definitions = self._adopted(Log(store), generation)
+        return self._made(store, generation, definitions)
 
-    def optimize(self, progress: Progress) -> int:
-        """Make the blocks; gives the number of streams in them."""
-        self.require_writable()
-        with translated(self.path), self._blamed():
-            reader = self.own()
-            return blocks.optimize(reader.log.db, reader.log, reader.facts, progress)
+    def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
+        reader = Reader.of(Log(store), generation.index(store), definitions, self.limits)
+        own = self._local.own = Own(store, reader, generation)
+        return own
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._closed = True
-        for _, db in self._opened:
-            db.close()
-        self._opened.clear()
-
-    def _open(self) -> Database:
-        db = open_database(
-            self.path, timeout=self._timeout, readonly=self.readonly, guarded=self._guarded
+    def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
+        """What this thread works with, with nothing interned yet."""
+        own.reader = Reader.of(
+            Log(own.store), generation.index(own.store), definitions, self.limits
         )
+        own.generation = generation
+
+    def _open(self) -> Store:
+        store = open_store(self.path, _make, timeout=self._timeout, readonly=self.readonly)
+        try:
+            if self._guarded:
+                schema.require_guards(store)
+        except BaseException:
+            store.close()
+            raise
         with self._opening:
             # Servers that make a thread for each request must not use up all file descriptors.
             for thread, left in self._opened:
                 if not thread.is_alive():
                     left.close()
             self._opened = [one for one in self._opened if one[0].is_alive()]
-            self._opened.append((threading.current_thread(), db))
-        return db
-
-    def _renew(self, db: Database) -> Reader:
-        """What this thread works with, with nothing interned yet."""
-        # Read once: another thread may adopt others meanwhile.
-        log, definitions = Log(db), self.definitions
-        intake = Intake(definitions, self.limits)
-        reader = self._local.reader = Reader(log, Facts(log, definitions), intake)
-        return reader
+            self._opened.append((threading.current_thread(), store))
+        return store
 
     # --- which definitions ---
 
-    def _settle(self, db: Database, wanted: Definitions | None) -> Definitions:
-        """The definitions that the ledger folds by; a new ledger adopts those that are wanted."""
-        generation = self._settled(db, wanted)
-        kept = projections.kept_definitions(db, generation)
+    def _settle(self, store: Store, wanted: Definitions | None) -> Definitions:
+        """The definitions that the ledger reads by; a new ledger adopts those that are wanted."""
+        log = Log(store)
+        if not log.size():
+            self._begin(store, wanted or builtin())
+        head = log.head()
+        if head.adoption < 0:
+            raise IntegrityError(f"{self.path}: no definitions were ever adopted; run verify")
+        kept = generations.adopted(log.at(head.adoption))
         if wanted is not None and wanted.hash != kept.hash:
             raise DefinitionsDiffer(
-                f"{self.path}: folded by {kept.label}, asked for {wanted.label};"
-                " open it without, then rebuild by the others to adopt them"
+                f"{self.path}: read by {kept.label}, asked for {wanted.label};"
+                " open it without, then replay by the others to adopt them"
             )
-        if generation.version != projections.version_of(kept):
-            # The definitions are the same, but an older Postledger wrote the rows.
-            self._refold(db, kept)
+        self.definitions = kept
+        generation = self._whole(store)
+        if generation is None or generation.version != generations.version_of(kept):
+            generation = self._again(store, kept)
+        own = self._made(store, generation, kept)
+        if generation.size < log.size() and not self.readonly:
+            self._catch_up(own)
         return kept
 
-    def _settled(self, db: Database, wanted: Definitions | None) -> Generation:
-        """The live generation, begun in a new ledger, made anew where it was taken away."""
-        generation = projections.live(db)
-        if generation is None and Log(db).head()[0]:
-            return self._refold(db, wanted or projections.adopted_last(db) or builtin())
-        if generation is None and self.readonly:
-            raise LedgerError(f"{self.path}: nothing was ever recorded")
-        if generation is None:
-            with immediate(db):
-                # Another process may have been quicker.
-                generation = projections.live(db)
-                if generation is None:
-                    begun = projections.begin(db, wanted or builtin(), 0)
-                    generation = projections.move(db, begun, 0, None)
-                    projections.switch(db, generation)
-        return generation
-
-    def _refold(self, db: Database, definitions: Definitions) -> Generation:
-        """A projection in place of one that can't be read: the log says all that it said."""
+    def _begin(self, store: Store, definitions: Definitions) -> None:
+        """Give a new ledger its genesis, unless another process was quicker."""
         if self.readonly:
-            raise IntegrityError(f"{self.path}: the projection can't be read; run replay")
-        return replay.rebuild(db, Log(db), definitions, self.limits)
+            raise LedgerError(f"{self.path}: nothing was ever recorded")
+        with store.write():
+            log = Log(store)
+            if log.size():
+                return
+            head, _ = log.append([generations.adoption(definitions, genesis=True)], log.head())
+            generation = generations.begin(store, definitions, shared=None, size=0)
+            moved = generations.move(store, generation, size=head.size)
+            assert moved is not None
+            generations.switch(store, moved, 0)
+
+    def _whole(self, store: Store) -> Generation | None:
+        """The live generation, if all its tables are there."""
+        there = {name for kind, name in store.objects() if kind == "table"}
+        if not DERIVED.keys() <= there:
+            if self.readonly:
+                raise IntegrityError(f"{self.path}: derived tables are missing; run replay")
+            with store.write():
+                _make_derived(store)
+        generation = generations.live(store)
+        if generation is None:
+            return None
+        needed = {generation.table, *Index.tables(generation.index_name)}
+        return generation if needed <= there else None
+
+    def _again(self, store: Store, definitions: Definitions) -> Generation:
+        """Index and states in place of those that are gone, or that another Postledger made."""
+        if self.readonly:
+            raise IntegrityError(f"{self.path}: the states can't be read; run replay")
+        work = Work(store, definitions, self.limits, silent)
+        live = self._whole(store)
+        with store.write():
+            if live is None:
+                # What is there of it is no use without the rest.
+                store.execute("DELETE FROM generations")
+                generations.discard(store)
+        return replay.finish(work, replay.build(work))
+
+    def _catch_up(self, own: Own) -> None:
+        """Take in what was appended without being read."""
+        work = Work(own.store, own.reader.definitions, self.limits)
+        try:
+            while own.generation.size < own.log.size():
+                with own.store.write():
+                    until = min(own.log.size(), own.generation.size + replay.CHUNK)
+                    own.generation = replay.catch_up(work, own.reader, own.generation, until)
+        except LedgerError as error:
+            own.reader.index.forget()
+            _log.error("%s: the states are behind the log: %s", self.path, error)
+
+
+def _make(store: Store) -> None:
+    """Make all tables of a new file."""
+    schema.make(store)
+    _make_derived(store)
+
+
+def _make_derived(store: Store) -> None:
+    """Make the tables next to the log's, but those that are there."""
+    there = {name for _, name in store.objects()}
+    for name, sql in {**DERIVED, **generations.INDEXES}.items():
+        if name not in there:
+            store.execute(sql)

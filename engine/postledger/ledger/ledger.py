@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import attrs
+from typing import Any, Literal, Self
 
 from postledger import audit
 from postledger.audit import AuditReport
-from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
-from postledger.errors import (
-    LedgerError,
-    UnknownKey,
-)
-from postledger.ledger.answer import answer
-from postledger.ledger.connections import Reader, Session
+from postledger.errors import LedgerError, UnknownKey
+from postledger.ledger import following
+from postledger.ledger.connections import Connections, Own
+from postledger.ledger.following import Bell
 from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
-from postledger.ledger.writing import Appended, Recording, batches
+from postledger.ledger.writing import (
+    Appended,
+    answers,
+    batches,
+    checked,
+    statement_of,
+    write,
+)
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
+from postledger.log.event import Kind, Stored
 from postledger.model import (
+    Anchor,
     Content,
     Delivery,
     Event,
@@ -39,21 +41,19 @@ from postledger.model import (
     Verification,
 )
 from postledger.progress import Progress, silent
+from postledger.projections import changes, checkpoints, custom, generations
+from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
-from postledger.projections.compare import Difference, differences
+from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
-from postledger.projections.generations import Row, checkpoints, custom
-from postledger.projections.generations import generations as projections
-from postledger.projections.queries import Query
-from postledger.projections.replay import project_rows
-from postledger.projections.rows import rows_of
-from postledger.state import changes
-from postledger.state.changes import Bell, Page
-from postledger.state.streams import Facts
+from postledger.projections.queries import After, Query, after_of
+from postledger.projections.reader import Reader
+from postledger.state.patterns import Stream
+from postledger.state.row import Row, delivery_of
 from postledger.state.timeline import content_of, event_of, timeline_of
 from postledger.store.sqlite import translated
 from postledger.times import aware, iso
-from postledger.verify import Anchor, check_stream, verify
+from postledger.verify import check_stream, verify
 from postledger.wire import Limits
 
 BATCH = 1_000
@@ -61,7 +61,10 @@ BATCH = 1_000
 
 _PAGE = 1_000
 _STATELESS = " (events of it are, but none that says its state)"
-_CREATED = "application/vnd.postledger.created+json"
+_STATEMENT = "application/json"
+
+Then = Literal["now", "then"]
+"""Which definitions read what was known at an earlier time: those in force now, or then."""
 
 
 class Ledger:
@@ -69,12 +72,12 @@ class Ledger:
 
     Opens the file, and creates it where there is none. One ledger may be used from several threads,
     and one file by several processes. ``timeout`` is how many seconds a write waits for another's
-    write to end. ``charts`` and ``vocabulary`` are TOML files to fold by, beside those that ship
+    write to end. ``charts`` and ``vocabulary`` are TOML files to read by, next to those that ship
     with Postledger or in place of those of the same names; ``definitions`` are all of them as a
-    value. A new ledger adopts them and keeps their text; an existing one must have been folded by
-    the same, or ``DefinitionsDiffer`` is raised; ``rebuild`` adopts others. ``limits`` bound what
-    is read of a body. A file whose guards against alteration are missing is refused with
-    ``IntegrityError``, unless ``guarded`` is false: so ``verify`` can say what else is wrong.
+    value. A new ledger adopts them and keeps their text; an existing one must have been read by the
+    same, or ``DefinitionsDiffer`` is raised; ``replay`` adopts others. ``limits`` bound what is read
+    of a body. A file whose guards against alteration are missing is refused with ``IntegrityError``,
+    unless ``guarded`` is false: so ``verify`` can say what else is wrong.
 
     >>> with Ledger("deliveries.db") as opened:
     ...     recorded = opened.record(body, content_type="text/xml")
@@ -94,14 +97,15 @@ class Ledger:
         readonly: bool = False,
         guarded: bool = True,
     ) -> None:
-        self.path = Path(path)
+        # Resolved once: a later change of the working directory opens no other file.
+        self.path = Path(path).absolute()
         self.readonly = readonly
         self._bell = Bell()
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
         if charts or vocabulary:
             definitions = (definitions or builtin()).with_files(charts, vocabulary)
-        self._session = Session(
+        self._connections = Connections(
             self.path,
             definitions,
             limits=limits or Limits(),
@@ -112,14 +116,14 @@ class Ledger:
 
     @property
     def definitions(self) -> Definitions:
-        """The charts and vocabularies that the ledger folds by.
+        """The charts and vocabularies that the ledger reads by.
 
         >>> sorted(ledger.definitions.charts)
         ['content', 'delivery', 'discovery']
         """
-        return self._session.definitions
+        return self._connections.definitions
 
-    # --- record: append, fold, projection rows and checkpoint in one transaction ---
+    # --- record: log, index and states in one transaction ---
 
     def record(
         self,
@@ -127,24 +131,32 @@ class Ledger:
         *,
         content_type: str | None = None,
         received_at: datetime | None = None,
+        source: str = "",
+        content_encoding: str | None = None,
     ) -> Recorded:
         """Record one request body. What this returns is durable.
 
         Whatever the body is, it is kept: a repeat, a body that can't be read and one of an unknown
-        type are events too, which change no state. ``received_at`` is the moment of reception,
-        aware, by default now. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        type are events too, which change no state. ``received_at`` is the time of reception,
+        aware, by default now; ``source`` the name that the program gives the endpoint. Raises
+        ``LedgerBusy`` or ``LedgerError`` where nothing was written.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
         >>> recorded.verdict, recorded.delivery.state
         ('repeated', 'delivered')
         """
-        with self._session.write() as reader:
-            recording = Recording(reader.log, reader.facts, reader.intake)
-            appended = recording.add(Receipt(body, content_type, received_at))
-            rows = {row[0]: row for row in self._project(reader, recording)}
+        receipt = Receipt(
+            body, content_type, received_at, source=source, content_encoding=content_encoding
+        )
+        return self._record(receipt, Kind.RECEIPT)
+
+    def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
+        checked(receipt)
+        with self._connections.write() as own:
+            done = write(own, self._connections, [receipt], kind)
+            custom.keep_up(own.reader, self._custom.values(), done.count)
         self._bell.ring()
-        first, *others = [answer(one, recording, rows) for one in appended]
-        return attrs.evolve(first, others=tuple(others)) if others else first
+        return answers(done)[0]
 
     def record_many(
         self, receipts: Iterable[Receipt | bytes], *, progress: Progress = silent
@@ -154,8 +166,9 @@ class Ledger:
         When it raises, the batches before are durable, and nothing of the batch in which it raised.
         ``progress`` is called with the number of receipts after each batch.
 
-        >>> ledger.record_many([body, b"?"]).to_dict()
-        {'recorded': 0, 'repeated': 1, 'unrecognised': 0, 'unreadable': 1, 'position': ...}
+        >>> summary = ledger.record_many([body, b"?"])
+        >>> summary.repeated, summary.unreadable
+        (1, 1)
         """
         counts = dict.fromkeys(("recorded", "repeated", "unrecognised", "unreadable"), 0)
         for batch in self.record_batches(map(_receipt, receipts)):
@@ -163,13 +176,12 @@ class Ledger:
                 for one in appended:
                     counts[one.counted_as] += 1
             progress(len(batch))
-        position, head = self.head()
-        return Summary(**counts, position=position, head=head)
+        return Summary(**counts, anchor=self.head())
 
     def record_batches(
         self, receipts: Iterable[Receipt], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
-        """Record receipts, ``size`` in each transaction, and give each batch once it is durable.
+        """Record receipts, ``size`` in each transaction, and yield each batch once it is durable.
 
         Raises ``ValueError`` for a ``size`` below 1.
 
@@ -177,13 +189,19 @@ class Ledger:
         >>> [len(batch) for batch in ledger.record_batches(receipts, size=2)]
         [2, 1]
         """
-        for batch in batches(iter(receipts), size):
-            with self._session.write() as reader:
-                recording = Recording(reader.log, reader.facts, reader.intake)
-                appended = [(receipt, recording.add(receipt)) for receipt in batch]
-                self._project(reader, recording)
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        return self._batches(receipts, size)
+
+    def _batches(
+        self, receipts: Iterable[Receipt], size: int
+    ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
+        for batch in batches(map(checked, receipts), size):
+            with self._connections.write() as own:
+                done = write(own, self._connections, batch)
+                custom.keep_up(own.reader, self._custom.values(), done.count)
             self._bell.ring()
-            yield appended
+            yield list(zip(batch, done.receipts, strict=True))
 
     def created(
         self,
@@ -192,34 +210,40 @@ class Ledger:
         to: str,
         mms_id: str | None = None,
         at: datetime | None = None,
+        space: str = "",
         received_at: datetime | None = None,
+        source: str = "",
     ) -> Recorded:
-        """Record that the provider accepted a message: for programs that have its answer already.
+        """State that the provider accepted a message: for programs that have its answer already.
 
-        ``at`` is when it did, aware; without it the creation has no time. To say the same again is a
-        repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record`` instead.
+        ``at`` is when it did, aware; without it the creation has no time. ``space`` is that of the
+        vocabulary by which postbacks of the message are read, where it has one. To state the same
+        again is a repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record``
+        instead. Raises ``ValueError`` for an empty id.
 
         >>> recorded = ledger.created("U01TXzE=", to="16503333058")
         >>> recorded.delivery.state
         'created'
         """
+        for name, text in (("tracking_id", tracking_id), ("to", to)):
+            _require_text(name, text)
+        if mms_id is not None:
+            _require_text("mms_id", mms_id)
+        if not isinstance(space, str):
+            raise TypeError(f"space must be text, got {space!r}")
         if at is not None:
-            aware(at)
-        said = {"tracking-id": tracking_id, "to": to, "mms-id": mms_id, "timestamp": iso(at)}
-        created = {"created": {name: text for name, text in said.items() if text is not None}}
+            aware(at, "at")
         with translated(self.path):
-            body = json.dumps(created, ensure_ascii=False).encode()
-        return self.record(body, content_type=_CREATED, received_at=received_at)
-
-    def _project(self, reader: Reader, recording: Recording) -> list[Row]:
-        """Append, and bring the projection to the new head; gives its new rows."""
-        count = recording.count
-        generation, head = self._session.advance(reader, count)
-        recording.write(head)
-        touched = list(recording.streams.values())
-        rows = project_rows(reader.log, reader.facts, generation, touched)
-        custom.keep_up(reader.log, reader.facts, self._custom.values(), count)
-        return rows
+            body = statement_of(
+                {
+                    "tracking-id": tracking_id,
+                    "to": to,
+                    "mms-id": mms_id,
+                    "timestamp": iso(at),
+                    "space": space or None,
+                }
+            )
+        return self._record(Receipt(body, _STATEMENT, received_at, source=source), Kind.STATEMENT)
 
     # --- read ---
 
@@ -227,60 +251,70 @@ class Ledger:
         self,
         tracking_id: str,
         *,
+        chart: str = "delivery",
+        space: str = "",
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
+        definitions: Then = "now",
     ) -> Delivery:
         """The state of one delivery; raises ``UnknownKey``.
 
-        ``as_of`` asks for what was known at a moment (aware) or up to a position of the log,
-        ``occurred_by`` for what had happened by a moment of the provider's clock.
+        ``chart`` and ``space`` are those of its stream. ``as_of`` asks for what was known at a time
+        (aware) or up to a position of the log, ``occurred_by`` for what had happened by a time of the
+        provider's clock; ``definitions="then"`` reads it by those in force then.
 
         >>> ledger.delivery("U01TXzgwNjc4").state, ledger.delivery("U01TXzgwNjc4", as_of=1).state
         ('delivered', 'sent')
         """
+        stream = _stream(space, chart, tracking_id)
         bounds = bounds_of(as_of, occurred_by)
-        with self._session.read() as reader:
-            row = self._row(reader, ("delivery", tracking_id), bounds)
-            return projections.delivery_of(tracking_id, row)
+        with self._reading(bounds, definitions) as (own, reader):
+            return delivery_of(stream, self._row(own, reader, stream, bounds))
 
     def content(
         self,
         mms_id: str,
         *,
+        space: str = "",
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
+        definitions: Then = "now",
     ) -> Content:
         """The state of one saved MMS; raises ``UnknownKey``.
 
         >>> ledger.content("35674").failures
         ('sample.mp3',)
         """
+        stream = _stream(space, "content", mms_id)
         bounds = bounds_of(as_of, occurred_by)
-        with self._session.read() as reader:
-            row = self._row(reader, ("content", mms_id), bounds)
-            steps = self._proven(reader, ("content", mms_id), bounds)
-            return content_of(mms_id, projections.delivery_of(mms_id, row), steps)
+        with self._reading(bounds, definitions) as (own, reader):
+            row = self._row(own, reader, stream, bounds)
+            return content_of(delivery_of(stream, row), self._proven(own, reader, stream, bounds))
 
     def timeline(
         self,
         key: str,
         *,
         chart: str = "delivery",
+        space: str = "",
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
+        definitions: Then = "now",
     ) -> Timeline:
         """The steps of one delivery (or MMS: ``chart="content"``) in fold order, with verdicts.
 
-        What they show is proven, and the state with it: each event by the hash chain, the row of
-        the live projection, unless as of another moment, by a fold. Raises ``IntegrityError`` where
-        either was altered or damaged, ``UnknownKey`` where no event names the key or there is no such
-        chart. Whether anything is missing only ``verify`` says.
+        What they show is proven, and the state with it: each event by its leaf, the row of the live
+        states, unless as of another time, by a fold. Raises ``IntegrityError`` where either was
+        altered or damaged, ``UnknownKey`` where no event names the key or there is no such chart.
+        Whether anything is missing only ``verify`` says.
 
         >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
-        with self._session.read() as reader:
-            return self._proven(reader, (chart, key), bounds_of(as_of, occurred_by))
+        stream = _stream(space, chart, key)
+        bounds = bounds_of(as_of, occurred_by)
+        with self._reading(bounds, definitions) as (own, reader):
+            return self._proven(own, reader, stream, bounds)
 
     def deliveries(
         self,
@@ -289,65 +323,87 @@ class Ledger:
         *,
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
+        definitions: Then = "now",
         **wanted: Any,
     ) -> Iterator[Delivery]:
         """The deliveries that a ``Query`` asks for, given whole or by its fields.
 
-        They come in the order in which they were first heard of, page by page: each page is as of
-        the moment it is read, but with ``as_of`` or ``occurred_by`` all are as of that.
+        They come in the order in which they were first received, page by page: each page is as of
+        the time it is read, but with ``as_of`` or ``occurred_by`` all are as of that.
 
         >>> [delivery.tracking_id for delivery in ledger.deliveries(finding="contradiction")]
         ['TU1TXzU5Nzg3Nw==']
         """
+        if query is not None and wanted:
+            raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
+        if query is not None and not isinstance(query, Query):
+            raise TypeError(f"query must be a Query, got {query!r}")
         query = query or Query(**wanted)
-        left, after = query.limit, 0
-        with self._rows(bounds_of(as_of, occurred_by)) as table:
+        bounds = bounds_of(as_of, occurred_by)
+        _require_then(definitions)
+        return self._listed(query, bounds, definitions)
+
+    def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:
+        left, after = query.limit, None
+        with self._states(bounds, definitions) as states:
             while left is None or left > 0:
                 size = _PAGE if left is None else min(left, _PAGE)
-                with self._session.read() as reader:
-                    named = table or self._session.live(reader.log.db).table
-                    page = query.page(reader.log.db, named, self.definitions, after, size)
-                    found = [projections.delivery_of(key, row) for key, row in page]
+                found, after = self._page_of(query, states, after, size)
                 yield from found
-                if len(page) < size:
+                if len(found) < size:
                     return
-                after = page[-1][1][0]
                 left = None if left is None else left - size
 
-    def events(self, after: int = 0) -> Iterator[Event]:
-        """All events behind position ``after``, in order of position.
+    def _page_of(
+        self, query: Query, states: tuple[Reader, str] | None, after: After | None, size: int
+    ) -> tuple[list[Delivery], After | None]:
+        """The next page of a listing, and the place after it."""
+        with self._connections.read() as own:
+            reader, table = states or (own.reader, own.generation.table)
+            page = query.page(reader, table, after, size)
+            found = [delivery_of(stream, row) for stream, row in page]
+            return found, after_of(page) if page else after
+
+    def events(self, after: int = -1) -> Iterator[Event]:
+        """All events after position ``after``, in order of position; of a bundle each member.
 
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
         """
+        if not isinstance(after, int) or isinstance(after, bool):
+            raise TypeError(f"after must be a position, got {after!r}")
+        return self._events(after)
+
+    def _events(self, after: int) -> Iterator[Event]:
         while True:
-            with self._session.read() as reader:
-                page = list(islice(reader.log.events(after), _PAGE))
-                events = [event_of(stored, reader.facts) for stored in page]
+            with self._connections.read() as own:
+                page = list(own.log.events(after + 1, after + _PAGE))
+                events = [event for stored in page for event in _members(own.reader, stored)]
             yield from events
-            if len(page) < _PAGE:
+            if not page:
                 return
             after = page[-1].position
 
-    def head(self) -> tuple[int, str]:
-        """The last position and the hash there in hexadecimal: the anchor to keep elsewhere.
+    def head(self) -> Anchor:
+        """The head of the log's tree, its size and its root: the anchor to keep elsewhere.
 
-        >>> position, digest = ledger.head()
-        >>> ledger.verify(Anchor(position, digest)).ok
+        >>> ledger.verify(ledger.head()).ok
         True
         """
-        with self._session.read() as reader:
-            position, chain = reader.log.head()
-            return position, chain.hex()
+        with self._connections.read() as own:
+            frontier = own.log.head().frontier
+            return Anchor(frontier.size, frontier.root().hex())
 
     def verify(self, anchor: Anchor | None = None, *, progress: Progress = silent) -> Verification:
-        """Check the file, the guards, the hash chain, an anchor, and the projection by a new fold.
+        """Check the file, the guards, the log's tree, an anchor, and index and states by a new reading.
 
         >>> ledger.verify().problems
         ()
         """
-        with self._session.read() as reader:
-            return verify(reader.log, self.definitions, anchor, progress)
+        if anchor is not None and not isinstance(anchor, Anchor):
+            raise TypeError(f"anchor must be an Anchor, got {anchor!r}; Anchor.parse reads a text")
+        with self._connections.read() as own:
+            return verify(own.reader, own.generation, anchor, progress)
 
     def audit(
         self,
@@ -356,152 +412,164 @@ class Ledger:
         until: datetime | None = None,
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
+        definitions: Then = "now",
         unmask: bool = False,
         tracking_id: str | None = None,
+        space: str = "",
         progress: Progress = silent,
     ) -> AuditReport:
         """The state audit report: of the deliveries that began in a period, or of one of them.
 
-        ``since`` is inclusive, ``until`` exclusive; ``as_of`` and ``occurred_by`` are as of
-        ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
+        ``since`` is inclusive, ``until`` exclusive; ``as_of``, ``occurred_by`` and ``definitions`` are
+        as of ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
         ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known.
 
         >>> report = ledger.audit()
         >>> "U01TXzgwNjc4" in ledger.audit(tracking_id="U01TXzgwNjc4").to_json()
         True
         """
-        asked = audit.Asked(since, until, as_of, occurred_by, unmask)
-        with self._session.read() as reader:
-            made_by = reader.log, reader.facts
-            ledger = self.path.name
+        asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
+        name = self.path.name
+        with self._reading(asked.bounds, definitions) as (own, reader):
+            found = verify(own.reader, own.generation, progress=progress)
             if tracking_id is not None:
-                stream = (audit.CHART, tracking_id)
-                row = self._row(reader, stream, asked.bounds)
+                stream = _stream(space, audit.CHART, tracking_id)
+                row = self._row(own, reader, stream, asked.bounds)
                 steps = self._steps(reader, stream, asked.bounds)
-                told = projections.delivery_of(tracking_id, row), steps
-                return audit.of_delivery(*made_by, told, asked, ledger, progress)
-            with self._rows(asked.bounds) as table:
-                named = table or self._session.live(reader.log.db).table
-                return audit.of_period(*made_by, named, asked, ledger, progress)
+                delivery = delivery_of(stream, row)
+                return audit.of_delivery(reader, delivery, steps, asked, name, found)
+            with self._filled(own, reader, asked.bounds) as table:
+                return audit.of_period(reader, table, asked, name, found)
 
-    def rebuild(
-        self, definitions: Definitions | None = None, *, progress: Progress = silent
+    def replay(
+        self,
+        definitions: Definitions | None = None,
+        *,
+        index: bool = False,
+        progress: Progress = silent,
     ) -> None:
-        """Build the projection anew from the log, by ``definitions`` if given, and switch to it.
+        """Fold the states again from the index, by ``definitions`` if given, and switch to them.
 
-        Other threads and processes may go on recording. The old projection stays live until the new
-        one is whole; a rebuild that was interrupted goes on where it was.
+        Where their vocabularies are others than those in force, or with ``index``, the log itself is
+        read again. Other threads and processes may go on recording. The old states stay live until
+        the new ones are whole; a replay that was interrupted goes on where it was.
 
-        >>> ledger.rebuild()
+        >>> ledger.replay()
         >>> ledger.verify().ok
         True
         """
-        self._session.rebuild(definitions or self.definitions, progress)
+        if definitions is not None and not isinstance(definitions, Definitions):
+            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
+        self._connections.replay(definitions or self.definitions, progress, index=index)
         # What users derive from the states is of other states now.
         for projection in self._custom.values():
             self.project(projection)
         self._bell.ring()
 
-    def optimize(self, *, progress: Progress = silent) -> int:
-        """Keep what a fold of the whole log reads in blocks; gives the number of streams in them.
-
-        ``differences`` then takes a third of the time, for some 12 bytes an event in the file. Events
-        that come later are folded from the log, until it is called again. Others may go on recording;
-        interrupted, it leaves whole blocks. The blocks are a copy of what the log says: ``verify``
-        compares them with it, and no state that is kept hangs on them. ``progress`` is called with
-        numbers of streams.
-
-        >>> ledger.optimize()
-        5
-        """
-        return self._session.optimize(progress)
-
     def differences(
         self, definitions: Definitions, *, progress: Progress = silent
     ) -> Iterator[Difference]:
-        """What would change if the log were folded by other definitions; nothing is written.
+        """What would change if the log were read by other definitions; nothing is written.
 
         The log is read in one read transaction, which lasts as long as the iteration.
 
         >>> list(ledger.differences(ledger.definitions))
         []
         """
-        with self._session.read() as reader:
-            # Not the reader's own: what a comparison learns of blocks is not to be recorded by.
-            old = Facts(reader.log, reader.facts.definitions)
-            new = Facts(reader.log, definitions)
-            yield from differences(reader.log, old, new, self._session.limits, progress)
+        if not isinstance(definitions, Definitions):
+            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
+        return self._differences(definitions, progress)
 
-    def _row(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Row:
-        log, found = reader.log, reader.log.find_stream(stream)
+    def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
+        limits = self._connections.limits
+        with self._connections.read() as own:
+            yield from differences(own.reader, definitions, limits, progress)
+
+    @contextmanager
+    def _reading(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Own, Reader]]:
+        """A read transaction, with a reader by the definitions in force now or then."""
+        _require_then(definitions)
+        with self._connections.read() as own:
+            if definitions == "now":
+                yield own, own.reader
+                return
+            then = _definitions_then(own, bounds)
+            with reading_by(own.reader, then, self._connections.limits, bounds) as reader:
+                yield own, reader
+
+    def _row(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Row:
+        found = reader.index.find(stream)
         row: Row | None = None
-        if found is not None and bounds != EVERYTHING:
-            rows = rows_of(log, reader.facts, found - 1, found, bounds)
-            row = next((row for _, _, row in rows), None)
+        live = bounds == EVERYTHING and reader is own.reader
+        if found is not None and live:
+            row = generations.kept_row(own.store, own.generation.table, found)
         elif found is not None:
-            row = projections.kept_row(log.db, self._session.live(log.db), found)
+            row = reader.row_of(found, bounds)
         if row is None:
             is_known = "is known" if bounds == EVERYTHING else "was known then"
             but = "" if found is None or bounds != EVERYTHING else _STATELESS
-            raise UnknownKey(f"no {stream[0]} {stream[1]!r} {is_known}{but}")
+            raise UnknownKey(f"no {stream[1]} {stream[2]!r} {is_known}{but}")
         return row
 
-    def _proven(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
+    def _proven(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
         """The steps of a stream, each proven, and without bounds its live row too."""
-        found, _ = self._known(reader, stream)
-        generation = self._session.live(reader.log.db) if bounds == EVERYTHING else None
-        check_stream(reader.log, reader.facts, found, stream, generation)
+        _known(reader, stream)
+        live = bounds == EVERYTHING and reader is own.reader
+        check_stream(reader, stream, own.generation.table if live else None)
         return self._steps(reader, stream, bounds)
 
-    def _steps(self, reader: Reader, stream: tuple[str, str], bounds: Bounds) -> Timeline:
-        found, chart = self._known(reader, stream)
-        return timeline_of(reader.log, reader.facts, found, chart, bounds)
-
-    def _known(self, reader: Reader, stream: tuple[str, str]) -> tuple[int, Statechart]:
-        """The id and the chart of a stream; raises ``UnknownKey``."""
-        chart = self.definitions.chart(stream[0])
-        found = reader.log.find_stream(stream)
-        if found is None:
-            raise UnknownKey(f"no {stream[0]} {stream[1]!r} is known")
-        return found, chart
+    def _steps(self, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
+        chart = _known(reader, stream)
+        return timeline_of(reader.facts, chart, reader.known(stream, bounds))
 
     @contextmanager
-    def _rows(self, bounds: Bounds) -> Iterator[str | None]:
-        """A table with the rows as of the bounds; ``None`` stands for the live one."""
-        if bounds == EVERYTHING:
+    def _states(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Reader, str] | None]:
+        """A reader and a table of states as of the bounds; ``None`` stands for the live ones."""
+        if bounds == EVERYTHING and definitions == "now":
             yield None
             return
-        with self._session.read() as reader:
-            folded = rows_of(reader.log, reader.facts, bounds=bounds)
-            rows = (row for _, _, row in folded if row is not None)
-            made = projections.scratch(reader.log.db, rows)
-            table = made.__enter__()
-        try:
+        with (
+            self._reading(bounds, definitions) as (own, reader),
+            self._filled(own, reader, bounds) as table,
+        ):
+            yield reader, table
+
+    @contextmanager
+    def _filled(self, own: Own, reader: Reader, bounds: Bounds) -> Iterator[str]:
+        """A table with the states as of the bounds."""
+        if bounds == EVERYTHING and reader is own.reader:
+            yield own.generation.table
+            return
+        with own.store.scratch("states") as table:
+            for sql in generations.states_tables(table).values():
+                own.store.execute(sql)
+            rows = (row for _, _, row in reader.rows(bounds=bounds) if row is not None)
+            generations.put(own.store, table, rows)
             yield table
-        finally:
-            made.__exit__(None, None, None)
 
     # --- follow: what changed, in order of position ---
 
-    def follow(self, after: int = 0, *, live: bool = True) -> Iterator[StateChanged]:
-        """The changes of deliveries behind position ``after``, in order of position.
+    def follow(self, after: int = -1, *, live: bool = True) -> Iterator[StateChanged]:
+        """The changes of deliveries after position ``after``, in order of position.
 
         It goes on with those to come until the ledger is closed, or with ``live=False`` ends with
-        the last there is. Events that change no state give none.
+        the last there is. Events that change no state yield none.
 
         >>> for change in ledger.follow(after=1, live=False):
         ...     print(change.position, change.delivery.tracking_id, change.after["delivery"])
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        return changes.follow(self._page, after, bell=self._bell, live=live)
+        if not isinstance(after, int) or isinstance(after, bool):
+            raise TypeError(f"after must be a position, got {after!r}")
+        return following.follow(self._page, after, bell=self._bell, live=live)
 
     def subscribe(
         self,
         name: str,
         handler: Handler,
         *,
-        after: int = 0,
+        after: int = -1,
         live: bool = True,
         retry: Retry | None = None,
     ) -> Subscription:
@@ -523,10 +591,10 @@ class Ledger:
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
-        with self._session.write() as reader:
-            db = reader.log.db
-            if checkpoints.load(db, SUBSCRIPTION, name) is None:
-                checkpoints.begin(db, SUBSCRIPTION, name, after)
+        with self._connections.write() as own:
+            last = own.log.last()
+            if checkpoints.load(own.store, last, SUBSCRIPTION, name) is None:
+                checkpoints.begin(own.store, SUBSCRIPTION, name, after)
         subscription = Subscription(name, handler, self._place(name), retry or Retry())
         self._subscriptions[name] = subscription
         if live:
@@ -555,11 +623,11 @@ class Ledger:
         >>> ledger.query("SELECT kind FROM kinds ORDER BY kind")
         [{'kind': 'postback'}, ...]
         """
-        self._session.require_writable()
+        with self._connections.read() as own:
+            reader = own.reader
+        self._connections.require_writable()
         with translated(self.path):
-            reader = self._session.own()
-            self._session.live(reader.log.db)
-            custom.settle(reader.log, reader.facts, projection, self._session.writing)
+            custom.settle(reader, projection, self._connections.writing)
         # Replaced and not changed: another thread may be going through it in a write.
         self._custom = {**self._custom, projection.name: projection}
 
@@ -571,48 +639,40 @@ class Ledger:
         projection kinds 0
         subscription webhooks 0
         """
-        with self._session.read() as reader:
-            return checkpoints.all_of(reader.log.db)
+        with self._connections.read() as own:
+            return checkpoints.all_of(own.store, own.log.last())
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT over the views and over tables of your own; nothing can be written.
 
-        The views are ``deliveries``, ``contents`` and ``event_log``. Raises ``LedgerError`` with what
-        SQLite says where the statement is wrong.
+        The views are ``deliveries``, ``contents``, ``statements`` and ``event_log``. Raises
+        ``LedgerError`` with what SQLite says where the statement is wrong.
 
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
-        with self._session.read() as reader:
-            db = reader.log.db
-            db.execute("PRAGMA query_only=ON")
-            try:
-                return list(db.query(sql, parameters))
-            except (sqlite3.Error, ValueError, OverflowError) as error:
-                raise LedgerError(f"{self.path}: the query fails: {error}") from None
-            finally:
-                db.execute("PRAGMA query_only=OFF")
+        with self._connections.read() as own:
+            return own.store.query(sql, parameters)
 
     def _page(self, after: int) -> Page:
-        with self._session.read() as reader:
-            self._session.live(reader.log.db)
-            return changes.page_of(reader.log, reader.facts, after)
+        with self._connections.read() as own:
+            return changes.page_of(own.reader, after, generations.ledger_id(own.log))
 
     def _place(self, name: str) -> Place:
         """What the subscription of that name reads from and keeps its checkpoint in."""
 
         def load() -> Checkpoint:
-            with self._session.read() as reader:
-                there = checkpoints.load(reader.log.db, SUBSCRIPTION, name)
+            with self._connections.read() as own:
+                there = checkpoints.load(own.store, own.log.last(), SUBSCRIPTION, name)
             if there is None:
                 raise LedgerError(f"subscription {name!r} is not kept in {self.path}")
             return there
 
         def move(checkpoint: Checkpoint, position: int, problem: str | None) -> Checkpoint:
-            with self._session.write() as reader:
-                return checkpoints.move(reader.log.db, checkpoint, position, problem)
+            with self._connections.write() as own:
+                return checkpoints.move(own.store, checkpoint, position, problem)
 
-        return Place(self._bell, self._page, load, move, lambda: self.head()[0])
+        return Place(self._bell, self._page, load, move, lambda: self.head().size - 1)
 
     # --- the file ---
 
@@ -625,7 +685,7 @@ class Ledger:
         self._bell.close()
         for subscription in self._subscriptions.values():
             subscription.stop()
-        self._session.close()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -641,5 +701,63 @@ class Ledger:
 
 def _receipt(given: Receipt | bytes) -> Receipt:
     if not isinstance(given, Receipt | bytes):
-        raise TypeError(f"a receipt is bytes or a Receipt, and not {type(given).__name__}")
+        raise TypeError(f"receipts must be bytes or Receipt, got {type(given).__name__}")
     return Receipt(given) if isinstance(given, bytes) else given
+
+
+def _require_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, got {text!r}")
+    if not text.strip() or text != text.strip():
+        raise ValueError(f"{name} must be text without white space around it, got {text!r}")
+
+
+def _require_then(definitions: object) -> None:
+    if definitions not in ("now", "then"):
+        raise ValueError(f'definitions must be "now" or "then", got {definitions!r}')
+
+
+def _stream(space: object, chart: object, key: object) -> Stream:
+    """The stream of such a space, chart and key; raises ``TypeError`` where one is not text."""
+    for name, text in (("space", space), ("chart", chart), ("key", key)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be text, got {text!r}")
+    return str(space), str(chart), str(key)
+
+
+def _known(reader: Reader, stream: Stream) -> Statechart:
+    """The chart of a stream; raises ``UnknownKey``."""
+    chart = reader.definitions.chart(stream[1])
+    if reader.index.find(stream) is None:
+        raise UnknownKey(f"no {stream[1]} {stream[2]!r} is known")
+    return chart
+
+
+def _definitions_then(own: Own, bounds: Bounds) -> Definitions:
+    """The definitions that were in force as of the bounds; the first ones before any."""
+    found = None
+    for stored in own.log.adoptions(bounds.position):
+        late = bounds.received_by is not None and stored.received_at > bounds.received_by
+        if found is None or not late:
+            found = stored
+    if found is None:
+        found = own.log.at(0)
+    return generations.adopted(found)
+
+
+def _members(reader: Reader, stored: Stored) -> Iterator[Event]:
+    """The public values of an event: one, or one for each member of a bundle."""
+    statements = reader.facts.statements_of(stored)
+    if not statements:
+        yield event_of(stored, 0, None, None)
+    for member, statement in enumerate(statements):
+        number = reader.index.find(statement.stream)
+        equal = (
+            []
+            if number is None
+            else reader.index.equal(number, statement.occurred_at, statement.identity)
+        )
+        first = reader.facts.ranked(equal)[0] if equal else None
+        place = (stored.position, member)
+        repeats = None if first is None or (first[3], first[4]) == place else first[3]
+        yield event_of(stored, member, statement, repeats)

@@ -16,7 +16,8 @@ import attrs
 from postledger.errors import PostledgerError, SubscriptionFailed
 from postledger.model import StateChanged
 from postledger.projections.checkpoints import Checkpoint
-from postledger.state.changes import Bell, Page, pages
+from postledger.ledger.following import Bell, pages
+from postledger.projections.changes import Page
 
 Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it gives back is ignored."""

@@ -1,206 +1,309 @@
-"""Recording: one write transaction's worth of receipts, from bytes to entries of the log."""
+"""Writing: receipts to events, and what they say to the index and the states, in one transaction.
+
+The log comes first and depends on nothing else. What index and states make of the events is written
+inside a savepoint: where that fails the events are kept all the same, and the index stays behind.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 import attrs
 
-from postledger.errors import IntegrityError
-from postledger.log.entry import IMPORTED, Entry
-from postledger.log.log import Head, Log, Stored, fields_of
-from postledger.model import Receipt
-from postledger.state.patterns import Intake, Said
-from postledger.state.streams import Facts, Stream, row_of
+from postledger.errors import LedgerError
+from postledger.findings import Verdict
+from postledger.ledger.connections import Connections, Own
+from postledger.log.event import Clock, Entry, Envelope, Kind, Stored, written
+from postledger.model import Receipt, Recorded
+from postledger.projections import generations
+from postledger.projections.index import NOWHERE_ID, placed
+from postledger.state.patterns import Statement
+from postledger.state.row import Row, delivery_of
+from postledger.state.streams import EventRow
+from postledger.state.timeline import event_of
 from postledger.times import micros, now
+
+_CHART = "delivery"
+_log = logging.getLogger("postledger")
 
 
 class Appended(NamedTuple):
-    """One entry with its position, what it says, and the value of the chain there."""
+    """One member of an event that was just appended, with what it says.
 
-    position: int
-    entry: Entry
-    said: Said
-    chain: bytes
+    ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
+    that an equal event was known.
+    """
 
-    @property
-    def kind(self) -> str:
-        """``postback``, ``unrecognised`` or ``unreadable``."""
-        return self.said.kind
+    stored: Stored
+    member: int
+    statement: Statement
+    stream: int | None
+    repeated: bool
 
     @property
     def counted_as(self) -> str:
         """Under which count of a ``Summary`` it falls."""
-        if self.entry.repeats is not None:
+        if self.repeated:
             return "repeated"
-        return "recorded" if self.kind == "postback" else self.kind
+        kind = self.statement.kind
+        return "recorded" if kind == "recognised" else kind
 
     @property
     def problem(self) -> str:
         """Why it can't be read; empty where it can, or was received before."""
-        unreadable = self.kind == "unreadable" and self.entry.fields is not None
-        return self.said.values[0] if unreadable else ""
-
-    @property
-    def stored(self) -> Stored:
-        """The event as the log has it now."""
-        entry, said = self.entry, self.said
-        return Stored(
-            self.position,
-            entry.received_at,
-            entry.stream,
-            entry.occurred_at,
-            said.shape,
-            said.values,
-            entry.body,
-            entry.flags,
-            entry.repeats,
-            entry.body_of,
-            entry.digest,
-            self.chain,
-        )
+        return "" if self.repeated else self.statement.problem
 
 
 class _Taken(NamedTuple):
-    """What one postback of a receipt says, before it has a place; ``into`` gets it appended.
+    """What one receipt gives: the event to append, and what it says."""
 
-    ``member`` is its number in a bundle of postbacks, from 0.
-    """
-
-    receipt: Receipt
-    received_at: int
-    said: Said
-    member: int
-    into: list[Appended]
+    entry: Entry
+    statements: list[Statement]
 
 
 @attrs.define
-class Recording:
-    """Collects what receipts say and appends it; the caller holds the write transaction throughout.
+class Written:
+    """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``streams`` are the streams that ``write`` has touched, with their distinct events.
+    ``rows`` are their states, by the number of the stream.
     """
 
-    log: Log
-    facts: Facts
-    intake: Intake
-    streams: dict[int, Stream] = attrs.field(factory=dict)
-    _taken: list[_Taken] = attrs.field(factory=list)
-
-    def add(self, receipt: Receipt) -> list[Appended]:
-        """Take one receipt; gives the list that ``write`` fills.
-
-        That is an event for each postback in it, or one that it can't be read. Raises ``TypeError`` for
-        a body that is not bytes, a content type that is no text, a time that is no datetime, and
-        ``ValueError`` for a naive one.
-        """
-        if not isinstance(receipt.body, bytes):
-            raise TypeError(f"a body is bytes, as received, and not {type(receipt.body).__name__}")
-        if not isinstance(receipt.content_type, str | None):
-            raise TypeError(f"a content type is text, and not {receipt.content_type!r}")
-        received_at = micros(now() if receipt.received_at is None else receipt.received_at)
-        into: list[Appended] = []
-        self._taken += [
-            _Taken(receipt, received_at, said, member, into)
-            for member, said in enumerate(self.intake.take(receipt))
-        ]
-        return into
+    own: Own
+    receipts: list[list[Appended]]
+    streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
+    rows: dict[int, Row] = attrs.field(factory=dict)
 
     @property
     def count(self) -> int:
-        """How many events there are to append."""
-        return len(self._taken)
-
-    def write(self, head: Head) -> Head:
-        """Append what was collected behind ``head``; gives the new head."""
-        stream_ids = self._placed()
-        seen = {row[:3]: row[3] for _, _, rows in self.streams.values() for row in rows}
-        entries: list[Entry] = []
-        position = head[0]
-        for taken, stream_id in zip(self._taken, stream_ids, strict=True):
-            position += 1
-            entry = _entry(taken, stream_id, position)
-            identity = (stream_id, entry.occurred_at, entry.digest)
-            first = seen.get(identity)
-            if first is None and stream_id == 0:
-                first = self.log.find(identity)
-            if first is None:
-                seen[identity] = position
-                self._touch(entry, position)
-            else:
-                new = first - head[0] - 1
-                same = entries[new] if new >= 0 else self.log.at(first)
-                entry = _repeat(entry, first, same)
-            entries.append(entry)
-        chains = self.log.append(entries, head)
-        placed = zip(self._taken, entries, chains, strict=True)
-        for at, (taken, entry, chain) in enumerate(placed, head[0] + 1):
-            taken.into.append(Appended(at, entry, taken.said, chain))
-        return (position, chains[-1]) if chains else head
-
-    def _placed(self) -> list[int]:
-        """The streams of what was taken; their events so far are read, of all of them together."""
-        placed, made = self.log.stream_ids(taken.said.stream for taken in self._taken)
-        charts = {i: t.said.stream[0] for i, t in zip(placed, self._taken, strict=True) if i}
-        known = sorted(charts.keys() - made)
-        self.streams = {stream_id: (stream_id, chart, []) for stream_id, chart in charts.items()}
-        self.streams.update((stream[0], stream) for stream in self.facts.rows_of(known, charts))
-        return placed
-
-    def _touch(self, entry: Entry, position: int) -> None:
-        """Put a distinct event among those of its stream."""
-        if entry.stream_id and entry.shape is not None and entry.fields is not None:
-            shape_id = self.log.shape_id(entry.shape)
-            try:
-                insort(self.streams[entry.stream_id][2], row_of(entry, position, shape_id))
-            except TypeError as error:
-                key = self.log.key_of(entry.stream_id)
-                raise IntegrityError(f"{key}: an event is damaged; run verify") from error
+        """The number of events."""
+        return len(self.receipts)
 
 
-def _entry(taken: _Taken, stream_id: int, position: int) -> Entry:
-    receipt, received_at, said, member, _ = taken
-    # The first postback of a bundle holds the body for the others.
-    body_of = position - member if member else None
-    flags = said.when.flags | (IMPORTED if receipt.imported else 0)
-    # In their order: by their names it takes five times as long, for every event.
-    return Entry(
-        received_at,
-        said.stream,
-        stream_id,
-        said.when.occurred_at,
-        said.digest,
-        flags,
-        said.shape,
-        fields_of(said.values),
-        receipt.content_type,
-        receipt.body,
-        body_of is None and said.shape.template is None,
-        None,
-        body_of,
+def checked(receipt: Receipt) -> Receipt:
+    """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
+    if not isinstance(receipt.body, bytes):
+        raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
+    for name in ("content_type", "content_encoding"):
+        text = getattr(receipt, name)
+        if not isinstance(text, str | None):
+            raise TypeError(f"{name} must be text, got {text!r}")
+    if not isinstance(receipt.source, str):
+        raise TypeError(f"source must be text, got {receipt.source!r}")
+    if receipt.received_at is not None:
+        micros(receipt.received_at)
+    return receipt
+
+
+def write(
+    own: Own, connections: Connections, receipts: Sequence[Receipt], kind: Kind = Kind.RECEIPT
+) -> Written:
+    """Append receipts, and bring index and states to the new head.
+
+    The caller holds the write transaction, and has checked the receipts.
+    """
+    current = connections.current(own)
+    head = own.log.head()
+    taken = _take(own, receipts, kind)
+    new, leaves = own.log.append([one.entry for one in taken], head)
+    stored = [
+        _stored(own, one.entry, position, leaf)
+        for position, (one, leaf) in enumerate(zip(taken, leaves, strict=True), head.size)
+    ]
+    if current:
+        try:
+            with own.store.savepoint():
+                return _project(own, taken, stored, new.size)
+        except Exception:
+            own.reader.index.forget()
+            _log.exception("%s: the states are behind the log; run replay", connections.path)
+    return Written(
+        own,
+        [
+            [Appended(event, m, said, None, repeated=False) for m, said in enumerate(one.statements)]
+            for event, one in zip(stored, taken, strict=True)
+        ],
     )
 
 
-def _repeat(entry: Entry, first: int, same: Entry | Stored) -> Entry:
-    """The entry as a repeat: it refers to the first, and keeps its own bytes if they differ.
+def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
+    """What receipts say, as events that are to be appended; their times rise within one call."""
+    patterns, interned = own.reader.facts.patterns, own.log.interned
+    taken: list[_Taken] = []
+    last = -(2**63)
+    for receipt in receipts:
+        if receipt.received_at is None:
+            last = received_at = max(micros(now()), last + 1)
+        else:
+            received_at = micros(receipt.received_at)
+        envelope = _envelope(
+            kind, receipt.imported, receipt.source, receipt.content_type, receipt.content_encoding
+        )
+        statements, template, plain, texts, all_texts = patterns.take(receipt.body, envelope)
+        kept: str | None = None
+        if template is not None and plain is not None:
+            admitted = interned.admit(template, plain)
+            if admitted is not None:
+                kept = written(texts if admitted is template else all_texts)
+            template = admitted
+        taken.append(
+            _Taken(Entry(received_at, envelope, receipt.body, template, kept), statements)
+        )
+    return taken
 
-    Two members of a bundle are of the same bytes, and may yet be worded otherwise: the order and
-    the case of names are no part of what they say.
-    """
-    fields = same.fields if isinstance(same, Entry) else fields_of(same.values)
-    if (entry.content_type, entry.body) != (same.content_type, same.body):
-        return entry._replace(repeats=first)
-    if (entry.shape, entry.fields) != (same.shape, fields):
-        return entry._replace(repeats=first, whole=False)
-    return entry._replace(repeats=first, shape=None, fields=None, whole=False)
+
+@lru_cache(maxsize=4096)
+def _envelope(
+    kind: Kind, imported: bool, source: str, content_type: str | None, encoding: str | None  # noqa: FBT001
+) -> Envelope:
+    # One object for all equal ones, whose hash and encoding are worked out once.
+    clock = Clock.STATED if imported else Clock.OURS
+    return Envelope(kind, clock, source, "", content_type, encoding)
+
+
+def _stored(own: Own, entry: Entry, position: int, leaf: bytes) -> Stored:
+    interned = own.log.interned
+    return Stored(
+        position,
+        entry.received_at,
+        entry.envelope,
+        interned.envelope_id(entry.envelope),
+        entry.template,
+        None if entry.template is None else interned.template_id(entry.template),
+        None,
+        entry.body,
+        b"",
+        leaf,
+    )
+
+
+def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: int) -> Written:
+    """Bring index and states to the new head of the log."""
+    reader, index, generation = own.reader, own.reader.index, own.generation
+    moved = generations.move(own.store, generation, size=size)
+    if moved is None:
+        raise LedgerError("the live states were moved by somebody else; run verify")
+    said = [
+        (event, entry, member, statement)
+        for event, (entry, statements) in zip(stored, taken, strict=True)
+        for member, statement in enumerate(statements)
+    ]
+    numbers, made = index.place([statement.stream for _, _, _, statement in said])
+    result = Written(own, [[] for _ in taken])
+    streams = result.streams
+    known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID}))
+    seen = {(row[0], row[1], row[2]) for rows in known.values() for row in rows}
+    new = []
+    for (event, entry, member, statement), number in zip(said, numbers, strict=True):
+        identity = (number, statement.occurred_at, statement.identity)
+        repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
+        seen.add(identity)
+        # Where the log's texts give what it says, a pattern of the template does.
+        given = member == 0 and entry.texts is not None and event.envelope_id is not None
+        row = placed(number, statement, event.position, member, given=given)
+        new.append(row)
+        if number != NOWHERE_ID:
+            if number not in streams:
+                streams[number] = (statement.stream[1], known.get(number, []))
+            insort(streams[number][1], _event_row(row, event, entry))
+        result.receipts[event.position - stored[0].position].append(
+            Appended(event, member, statement, number, repeated)
+        )
+    index.add(new)
+    for number, (chart, rows) in streams.items():
+        state = reader.row(number, chart, rows)
+        if state is not None:
+            result.rows[number] = state
+    generations.put(own.store, moved.table, result.rows.values())
+    own.generation = moved
+    return result
+
+
+def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow:
+    """The row of an event as index and log will give it back."""
+    stream, occurred_at, identity, position, member, findings, said = row
+    return (  # type: ignore[return-value]
+        stream,
+        occurred_at,
+        identity,
+        position,
+        member,
+        event.received_at,
+        event.template_id,
+        event.envelope_id,
+        entry.texts,
+        findings,
+        said,
+    )
+
+
+# --- the answer: what record says of an event that it has just appended, from what is in hand ---
+
+
+def answers(done: Written) -> list[Recorded]:
+    """The public values of what was written, one for each receipt."""
+    answered = []
+    for appended in done.receipts:
+        first, *others = [_answer(done, one) for one in appended]
+        answered.append(attrs.evolve(first, others=tuple(others)) if others else first)
+    return answered
+
+
+def _answer(done: Written, one: Appended) -> Recorded:
+    number = one.stream
+    repeats = _first(done, one) if one.repeated else None
+    event = event_of(one.stored, one.member, one.statement, repeats)
+    verdict = _verdict(done, one)
+    row = None if number is None else done.rows.get(number)
+    if row is None or one.statement.stream[1] != _CHART:
+        return Recorded(event, verdict, None)
+    return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+
+
+def _verdict(done: Written, one: Appended) -> Verdict:
+    if one.stream is None:
+        return Verdict.UNFOLDED
+    if one.repeated:
+        return Verdict.REPEATED
+    if one.statement.kind != "recognised":
+        return Verdict(one.statement.kind)
+    if one.stream == NOWHERE_ID:
+        return Verdict.NO_EFFECT
+    chart, rows = done.streams[one.stream]
+    return done.own.reader.verdict(chart, rows, (one.stored.position, one.member))
+
+
+def _first(done: Written, one: Appended) -> int | None:
+    """The position of the event that it repeats; ``None`` where it was received before that."""
+    if one.stream is None:
+        return None
+    if one.stream in done.streams:
+        rows = done.streams[one.stream][1]
+        same = (one.statement.occurred_at, one.statement.identity)
+        equal = [row for row in rows if (row[1], row[2]) == same]
+    else:
+        with done.own.store.read():
+            reader = done.own.reader
+            equal = reader.index.equal(
+                one.stream, one.statement.occurred_at, one.statement.identity
+            )
+    first = done.own.reader.facts.ranked(equal)[0]
+    place = (first[3], first[4])
+    return None if place == (one.stored.position, one.member) else first[3]
+
+
+def statement_of(said: Mapping[str, str | None]) -> bytes:
+    """The body of a statement of the program."""
+    told = {name: text for name, text in said.items() if text is not None}
+    return json.dumps({"created": told}, ensure_ascii=False).encode()
 
 
 def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:
-    """The receipts in lists of at most ``size``; raises ``ValueError`` for less than one."""
-    if size < 1:
-        raise ValueError(f"a batch of {size} receipts holds none; give at least 1")
+    """The receipts in lists of at most ``size``."""
     while batch := list(islice(receipts, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""Checkpoints: where each subscription and each projection of a user stands, in the ledger."""
+"""Checkpoints: how far each subscription and each projection of a user has read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ import json
 from collections.abc import Iterable
 
 import attrs
-from sqlite_utils import Database
 
 from postledger.errors import LedgerError
+from postledger.store.sqlite import Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
+
+# tables: those of a projection, as JSON.
+TABLES = {
+    "checkpoints": """CREATE TABLE checkpoints (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    tables TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    problem TEXT,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID"""
+}
 
 
 @attrs.frozen
@@ -18,8 +31,8 @@ class Checkpoint:
     """Where a subscription or a projection of your own stands.
 
     ``kind`` is ``subscription`` or ``projection``; ``position`` is that of the last event it is done
-    with, ``behind`` the number of events that came since. ``problem`` is why it stopped there,
-    ``None`` while nothing is wrong. ``version`` is that of a projection, with the hash of the
+    with (-1: none yet), ``behind`` the number of events that came since. ``problem`` is why it stopped
+    there, ``None`` while nothing is wrong. ``version`` is that of a projection, with the hash of the
     definitions that it was made by.
 
     >>> subscription = ledger.subscribe("webhooks", lambda change: None, live=False)
@@ -29,50 +42,49 @@ class Checkpoint:
 
     kind: str
     name: str
-    version: str | None
+    version: str
     position: int
     problem: str | None
     behind: int
 
 
-def load(db: Database, kind: str, name: str) -> Checkpoint | None:
-    """The checkpoint of that name, ``None`` where there is none."""
-    row = db.conn.execute(f"{_SELECT} WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+def load(store: Store, last: int, kind: str, name: str) -> Checkpoint | None:
+    """The checkpoint of that name, ``None`` where there is none; ``last`` is the log's last position."""
+    row = store.one(f"{_SELECT} WHERE kind = ? AND name = ?", (last, kind, name))
     return None if row is None else Checkpoint(*row)
 
 
-def all_of(db: Database) -> tuple[Checkpoint, ...]:
-    """All checkpoints, by kind and name."""
-    return tuple(Checkpoint(*row) for row in db.conn.execute(f"{_SELECT} ORDER BY kind, name"))
+def all_of(store: Store, last: int) -> tuple[Checkpoint, ...]:
+    """All checkpoints, by kind and name; ``last`` is the log's last position."""
+    rows = store.execute(f"{_SELECT} ORDER BY kind, name", (last,)).fetchall()
+    return tuple(Checkpoint(*row) for row in rows)
 
 
 def begin(
-    db: Database,
+    store: Store,
     kind: str,
     name: str,
     position: int,
     *,
-    version: str | None = None,
+    version: str = "",
     tables: Iterable[str] = (),
-) -> Checkpoint:
+) -> None:
     """Set a checkpoint, in place of any that was there."""
-    db.conn.execute(
-        "INSERT OR REPLACE INTO checkpoints (kind, name, version, tables, position)"
-        " VALUES (?, ?, ?, ?, ?)",
+    store.execute(
+        "INSERT INTO checkpoints (kind, name, version, tables, position) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, name) DO UPDATE SET version = excluded.version,"
+        " tables = excluded.tables, position = excluded.position, problem = NULL",
         (kind, name, version, json.dumps(list(tables)), position),
     )
-    made = load(db, kind, name)
-    assert made is not None
-    return made
 
 
 def move(
-    db: Database, checkpoint: Checkpoint, position: int, problem: str | None = None
+    store: Store, checkpoint: Checkpoint, position: int, problem: str | None = None
 ) -> Checkpoint:
     """Move a checkpoint; raises ``LedgerError`` where it is not where it was."""
-    moved = db.conn.execute(
+    moved = store.execute(
         "UPDATE checkpoints SET position = ?, problem = ?"
-        " WHERE kind = ? AND name = ? AND version IS ? AND position = ?",
+        " WHERE kind = ? AND name = ? AND version = ? AND position = ?",
         (
             position,
             problem,
@@ -84,21 +96,21 @@ def move(
     )
     if moved.rowcount != 1:
         raise LedgerError(
-            f"{checkpoint.kind} {checkpoint.name!r} is no longer at {checkpoint.position}:"
-            " somebody else runs it too; run it once"
+            f"{checkpoint.kind} {checkpoint.name!r} is no longer at position {checkpoint.position}:"
+            " another program runs it too; run it once"
         )
-    return attrs.evolve(checkpoint, position=position, problem=problem)
+    behind = checkpoint.behind - (position - checkpoint.position)
+    return attrs.evolve(checkpoint, position=position, problem=problem, behind=behind)
 
 
-def tables_of(db: Database, name: str) -> tuple[str, ...]:
+def tables_of(store: Store, name: str) -> tuple[str, ...]:
     """The tables of a projection as it was built."""
-    row = db.conn.execute(
+    row = store.execute(
         "SELECT tables FROM checkpoints WHERE kind = ? AND name = ?", (PROJECTION, name)
     ).fetchone()
     return () if row is None else tuple(json.loads(row[0]))
 
 
 _SELECT = (
-    "SELECT kind, name, version, position, problem,"
-    " (SELECT coalesce(max(position), 0) FROM events) - position FROM checkpoints"
+    "SELECT kind, name, version, position, problem, ? - position FROM checkpoints"
 )

@@ -1,20 +1,25 @@
-"""Comparison: what would change if the log were folded by other definitions; nothing is written."""
+"""Comparison: what would change if the log were read by other definitions; nothing is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import count, zip_longest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
 
 import attrs
 
-from postledger.log.log import Log
+from postledger.definitions.definitions import Definitions
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.model import Delivery, Step
 from postledger.progress import Progress, silent
-from postledger.projections.generations import Row, delivery_of
-from postledger.projections.rereading import Moved, moved
-from postledger.projections.rows import row
-from postledger.spans import differing
-from postledger.state.streams import Facts
+from postledger.projections.generations import vocabularies_of
+from postledger.projections.index import NOWHERE_ID, Index
+from postledger.projections.reader import Reader
+from postledger.projections.replay import CHUNK, add
+from postledger.state.patterns import Patterns, Stream
+from postledger.state.plans import Plans
+from postledger.state.row import Row, delivery_of
+from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import timeline_of
 from postledger.wire import Limits
 
@@ -32,64 +37,109 @@ class Difference:
     before: Delivery | None
     after: Delivery | None
     why: str
+    space: str = ""
+
+
+@contextmanager
+def reading_by(
+    reader: Reader,
+    definitions: Definitions,
+    limits: Limits,
+    bounds: Bounds = EVERYTHING,
+    progress: Progress = silent,
+) -> Iterator[Reader]:
+    """A reader of the same log by other definitions; the caller holds a read transaction.
+
+    It shares the index where the vocabularies are the same; else the log is read into one in scratch
+    tables, up to the position of the bounds.
+    """
+    if vocabularies_of(reader.definitions) == vocabularies_of(definitions):
+        facts = Facts(reader.log, Patterns(definitions, limits))
+        yield Reader(reader.log, reader.index, facts, Plans(facts))
+        return
+    with reader.log.store.scratch("index") as name:
+        other = Reader.of(reader.log, Index(reader.log.store, name), definitions, limits)
+        other.index.make()
+        size = reader.log.size()
+        end = size if bounds.position is None else min(size, bounds.position + 1)
+        for first in range(0, end, CHUNK):
+            rows = reader.log.rows(first, min(first + CHUNK, end))
+            add(other, [(row, other.facts.statements(row)) for row in rows])
+            progress(len(rows))
+        yield other
 
 
 def differences(
-    log: Log, old: Facts, new: Facts, limits: Limits, progress: Progress = silent
+    old: Reader, definitions: Definitions, limits: Limits, progress: Progress = silent
 ) -> Iterator[Difference]:
-    """What changes from ``old`` to ``new``, stream by stream; the caller holds a read transaction."""
-    elsewhere = _appended(log, moved(log, old, new, limits))
-    there = {stream: log.find_stream(stream) for stream in elsewhere}
-    coming = {at: elsewhere[stream] for stream, at in there.items() if at is not None}
-    for stream_id, before, after in differing(log, old, new, coming.keys(), progress):
-        if stream_id in coming:
-            after = _with(stream_id, new, coming[stream_id], log)
-        if before != after:
-            yield _difference(log, old, new, stream_id, before, after)
-    for (chart, key), facts in elsewhere.items():
-        after = row(0, [one.fact for one in facts], 0)
-        if after is not None and there[chart, key] is None:
-            positions = ", ".join(str(one.position) for one in facts)
-            why = f"position {positions}: read as {facts[0].trigger}, before not at all"
-            yield Difference(chart, key, None, delivery_of(key, after), why)
+    """What changes from the definitions of ``old`` to others; the caller holds a read transaction."""
+    # Not the reader's own plans and patterns: what a comparison learns must not stay with it.
+    mine = Reader.of(old.log, old.index, old.definitions, limits)
+    with reading_by(mine, definitions, limits) as new:
+        pairs = _alike(mine, new, progress) if new.index is mine.index else _apart(mine, new)
+        for stream, before, after in pairs:
+            if before != after:
+                yield _difference(mine, new, stream, before, after)
 
 
-def _appended(
-    log: Log, elsewhere: Mapping[tuple[str, str], list[Moved]]
-) -> dict[tuple[str, str], list[Moved]]:
-    """The same, at the positions at which a rebuild would append them: they arrive last."""
-    position = count(log.head()[0] + 1)
-    return {
-        stream: [
-            attrs.evolve(one, fact=one.fact._replace(position=next(position))) for one in found
-        ]
-        for stream, found in elsewhere.items()
-    }
+def _alike(
+    old: Reader, new: Reader, progress: Progress
+) -> Iterator[tuple[Stream, Row | None, Row | None]]:
+    """The streams of one index whose rows may differ, in one pass."""
+    count = 0
+    for number, chart, rows in old.index.streams():
+        count += len(rows)
+        if count >= 1_000:
+            progress(count)
+            count = 0
+        if not _same_plan(old, new, chart, rows):
+            yield old.index.stream_of(number), *(one.row(number, chart, rows) for one in (old, new))
+    progress(count)
 
 
-def _with(stream_id: int, new: Facts, found: list[Moved], log: Log) -> Row | None:
-    """The row of a stream that events come to which stood elsewhere."""
-    facts = [*new.of_stream(stream_id), *(one.fact for one in found)]
-    return row(stream_id, facts, log.repeats_of([stream_id]).get(stream_id, 0))
+def _same_plan(old: Reader, new: Reader, chart: str, rows: list[EventRow]) -> bool:
+    """Whether both definitions have plans for a stream that give the same row."""
+    one = old.plans.of(chart, rows)
+    if one is None:
+        return False
+    other = new.plans.of(chart, rows)
+    return other is not None and one[0].gives_as(other[0])
+
+
+def _apart(old: Reader, new: Reader) -> Iterator[tuple[Stream, Row | None, Row | None]]:
+    """The rows of all streams of two indexes, those of the old one first."""
+    for number, chart, rows in old.index.streams():
+        stream = old.index.stream_of(number)
+        there = new.index.find(stream)
+        yield stream, old.row(0, chart, rows), None if there is None else _row(new, there)
+    for number, chart, rows in new.index.streams(NOWHERE_ID):
+        stream = new.index.stream_of(number)
+        if old.index.find(stream) is None:
+            yield stream, None, new.row(0, chart, rows)
+
+
+def _row(reader: Reader, number: int) -> Row | None:
+    rows = reader.index.rows_of(number)
+    return reader.row(0, reader.index.stream_of(number)[1], rows) if rows else None
 
 
 def _difference(
-    log: Log, old: Facts, new: Facts, stream_id: int, before: Row | None, after: Row | None
+    old: Reader, new: Reader, stream: Stream, before: Row | None, after: Row | None
 ) -> Difference:
-    chart, key = log.stream_of(stream_id)
-    timelines = (
-        timeline_of(log, facts, stream_id, facts.definitions.charts[chart])
-        if chart in facts.definitions.charts
-        else ()
-        for facts in (old, new)
-    )
+    space, chart, key = stream
     return Difference(
         chart=chart,
         key=key,
-        before=None if before is None else delivery_of(key, before),
-        after=None if after is None else delivery_of(key, after),
-        why=_why(*timelines),
+        before=None if before is None else delivery_of(stream, before),
+        after=None if after is None else delivery_of(stream, after),
+        why=_why(_steps(old, stream), _steps(new, stream)),
+        space=space,
     )
+
+
+def _steps(reader: Reader, stream: Stream) -> tuple[Step, ...]:
+    chart = reader.definitions.charts.get(stream[1])
+    return () if chart is None else timeline_of(reader.facts, chart, reader.known(stream))
 
 
 def _why(old: tuple[Step, ...], new: tuple[Step, ...]) -> str:
@@ -97,18 +147,19 @@ def _why(old: tuple[Step, ...], new: tuple[Step, ...]) -> str:
     for one, other in zip_longest(old, new):
         if one is None or other is None or _said(one) != _said(other):
             return " and ".join(
-                f"{name} {_told(step)}"
+                f"{name} {_shown(step)}"
                 for name, step in (("before:", one), ("after:", other))
                 if step is not None
             )
-    return "events of other streams belong to it"
+    return "its events are the same, and its texts differ"
 
 
 def _said(step: Step) -> tuple[object, ...]:
-    return step.event.position, step.trigger, step.verdict, step.after, step.findings
+    place = (step.event.position, step.event.member)
+    return place, step.event.occurred_at, step.trigger, step.verdict, step.after, step.findings
 
 
-def _told(step: Step) -> str:
+def _shown(step: Step) -> str:
     said = " ".join(filter(None, (step.code, step.status))) or "its event"
     state = ", ".join(step.after.values())
     return f"position {step.event.position} ({said}) {step.verdict}, {state}"

@@ -6,6 +6,7 @@ and after it. Their rows and their checkpoint are written in one transaction.
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,13 +17,15 @@ from sqlite_utils import Database
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, ProjectionFailed
-from postledger.log.log import Log
 from postledger.model import Change
+from postledger.projections import checkpoints
+from postledger.projections.changes import PAGE, passages_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
-from postledger.projections.generations import checkpoints
-from postledger.state.changes import PAGE, change_of, passages
-from postledger.state.streams import Facts
-from postledger.store.sqlite import immediate
+from postledger.projections.reader import Reader
+from postledger.state.changes import change_of
+from postledger.store.sqlite import Store, insert
+
+_log = logging.getLogger("postledger")
 
 _NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
 
@@ -83,95 +86,100 @@ def check(projection: Projection) -> None:
 
 
 def settle(
-    log: Log, facts: Facts, projection: Projection, writing: AbstractContextManager[object]
+    reader: Reader, projection: Projection, writing: AbstractContextManager[object]
 ) -> None:
-    """Bring a projection to the head of the log: built anew where its version is another.
+    """Bring a projection to the head of the log: built again where its version is another.
 
     ``writing`` is held for each write transaction. Raises ``ProjectionFailed``, with the position
     and the reason, where ``apply`` raises: nothing is changed then beyond the pages before.
     """
     check(projection)
-    checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
-    if checkpoint is None or checkpoint.version != version_of(projection, facts.definitions):
-        _build(log, facts, projection, writing)
+    store = reader.log.store
+    checkpoint = checkpoints.load(store, reader.log.last(), PROJECTION, projection.name)
+    if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
+        _build(reader, projection, writing)
         return
     behind = True
     while behind:
-        with writing, immediate(log.db):
-            behind = _catch_up(log, facts, projection)
+        with writing, store.write():
+            behind = _catch_up(reader, projection)
 
 
-def keep_up(log: Log, facts: Facts, projections: Iterable[Projection], appended: int) -> None:
+def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) -> None:
     """Take what was just appended into the projections; the caller holds the write transaction.
 
     ``appended`` is the number of those events; a projection that is further behind, since another
     process wrote without it, comes a page nearer each time. One that fails is left where it was,
-    with the problem noted: to record must never fail for it.
+    with the problem kept: to record must never fail for it.
     """
+    store = reader.log.store
     for projection in projections:
-        checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
+        last = reader.log.last()
+        checkpoint = checkpoints.load(store, last, PROJECTION, projection.name)
         if checkpoint is None or checkpoint.problem is not None:
             continue
-        if checkpoint.version != version_of(projection, facts.definitions):
+        if checkpoint.version != version_of(projection, reader.definitions):
             continue
         try:
-            with log.db.atomic():
-                until = checkpoint.position + appended + PAGE
+            with store.savepoint():
+                until = min(checkpoint.position + appended + PAGE, last)
                 at = checkpoint
-                while at.position < min(until, log.head()[0]):
-                    at = _advance(log, facts, projection, at)
+                while at.position < until:
+                    at = _advance(reader, projection, at)
         except ProjectionFailed as error:
-            checkpoints.move(log.db, checkpoint, checkpoint.position, str(error))
+            _log.error("%s", error)
+            checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 
-def _catch_up(log: Log, facts: Facts, projection: Projection) -> bool:
+def _catch_up(reader: Reader, projection: Projection) -> bool:
     """One page of catching up; whether there is more."""
-    checkpoint = checkpoints.load(log.db, PROJECTION, projection.name)
-    if checkpoint is None or checkpoint.version != version_of(projection, facts.definitions):
-        raise LedgerError(f"projection {projection.name!r} was built anew by another version")
-    return _advance(log, facts, projection, checkpoint).position < log.head()[0]
+    last = reader.log.last()
+    checkpoint = checkpoints.load(reader.log.store, last, PROJECTION, projection.name)
+    if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
+        raise LedgerError(f"projection {projection.name!r} was built again by another version")
+    return _advance(reader, projection, checkpoint).position < last
 
 
-def _advance(log: Log, facts: Facts, projection: Projection, checkpoint: Checkpoint) -> Checkpoint:
+def _advance(reader: Reader, projection: Projection, checkpoint: Checkpoint) -> Checkpoint:
     """Apply the next page to the tables in the ledger, and move the checkpoint."""
-    changes = _page(log, facts, checkpoint.position)
-    _apply(log.db, projection, changes)
+    changes = _page(reader, checkpoint.position)
+    _apply(reader.log.store, projection, changes)
     position = changes[-1].position if changes else checkpoint.position
-    return checkpoints.move(log.db, checkpoint, position)
+    return checkpoints.move(reader.log.store, checkpoint, position)
 
 
-def _page(log: Log, facts: Facts, after: int) -> list[Change]:
-    return [change_of(passage, facts) for passage in passages(log, facts, after, after + PAGE)]
+def _page(reader: Reader, after: int) -> list[Change]:
+    return [change_of(passage) for passage in passages_of(reader, after, after + PAGE)]
 
 
-def _apply(db: Database, projection: Projection, changes: Iterable[Change]) -> None:
-    with _confined(db, projection.tables):
+def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> None:
+    with _confined(store.db, projection.tables):
         for change in changes:
             try:
-                projection.apply(change, db)
+                projection.apply(change, store.db)
             except Exception as error:
                 raise ProjectionFailed(
                     f"projection {projection.name!r} can't apply the event at"
-                    f" {change.position}: {error!r}; mend it and count up its version",
+                    f" {change.position}: {error!r}; fix it and count up its version",
                     position=change.position,
                 ) from error
             finally:
-                _require_transaction(db, projection)
+                _require_transaction(store, projection)
 
 
-def _require_transaction(db: Database, projection: Projection) -> None:
+def _require_transaction(store: Store, projection: Projection) -> None:
     """`INSERT OR ROLLBACK` ends the whole transaction, and what was recorded in it is gone."""
-    if not db.conn.in_transaction:
+    if not store.in_transaction:
         raise LedgerError(
             f"projection {projection.name!r} rolled the transaction back; nothing was written"
         )
 
 
-# --- build anew, beside the live tables ---
+# --- build again, next to the live tables ---
 
 
 def _build(
-    log: Log, facts: Facts, projection: Projection, writing: AbstractContextManager[object]
+    reader: Reader, projection: Projection, writing: AbstractContextManager[object]
 ) -> None:
     """Build the tables in a database of their own, then put them in the place of the old ones.
 
@@ -180,18 +188,18 @@ def _build(
     # The empty name stands for a temporary database that spills to disk and is gone with its
     # connection.
     with closing(sqlite3.connect("")) as conn:
-        beside = Database(conn)
+        beside = Store(reader.log.store.path, conn)
         _create(beside, projection)
-        position = 0
-        while log.head()[0] - position > PAGE:
-            position = _onward(beside, log, facts, projection, position)
-        with writing, immediate(log.db):
-            while position < log.head()[0]:
-                position = _onward(beside, log, facts, projection, position)
-            _replace(log.db, beside, projection)
-            version = version_of(projection, facts.definitions)
+        position = -1
+        while reader.log.last() - position > PAGE:
+            position = _onward(beside, reader, projection, position)
+        with writing, reader.log.store.write():
+            while position < reader.log.last():
+                position = _onward(beside, reader, projection, position)
+            _replace(reader.log.store, beside, projection)
+            version = version_of(projection, reader.definitions)
             checkpoints.begin(
-                log.db,
+                reader.log.store,
                 PROJECTION,
                 projection.name,
                 position,
@@ -200,29 +208,29 @@ def _build(
             )
 
 
-def _onward(beside: Database, log: Log, facts: Facts, projection: Projection, position: int) -> int:
-    changes = _page(log, facts, position)
-    with immediate(beside):
-        _apply(beside, projection, changes)
+def _onward(beside: Store, reader: Reader, projection: Projection, position: int) -> int:
+    changes = _page(reader, position)
+    beside.execute("BEGIN")
+    _apply(beside, projection, changes)
+    beside.execute("COMMIT")
     return changes[-1].position
 
 
-def _create(db: Database, projection: Projection) -> None:
+def _create(store: Store, projection: Projection) -> None:
     for name, columns in projection.tables.items():
         try:
-            db.execute(f"CREATE TABLE {name} ({columns}) STRICT")
+            store.execute(f"CREATE TABLE {name} ({columns}) STRICT")
         except sqlite3.OperationalError as error:
             raise LedgerError(f"projection {projection.name!r}: table {name}: {error}") from None
 
 
-def _replace(db: Database, beside: Database, projection: Projection) -> None:
-    for name in checkpoints.tables_of(db, projection.name):
-        db.execute(f"DROP TABLE IF EXISTS {name}")
-    _create(db, projection)
+def _replace(store: Store, beside: Store, projection: Projection) -> None:
+    for name in checkpoints.tables_of(store, projection.name):
+        store.execute(f"DROP TABLE IF EXISTS {name}")
+    _create(store, projection)
     for name in projection.tables:
-        rows = beside.conn.execute(f"SELECT * FROM {name}")
-        holes = ", ".join("?" * len(rows.description))
-        db.conn.executemany(f"INSERT INTO {name} VALUES ({holes})", rows)
+        rows = beside.execute(f"SELECT * FROM {name}")
+        store.executemany(insert(name, len(rows.description)), rows)
 
 
 # --- what apply may do ---

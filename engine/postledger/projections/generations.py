@@ -1,306 +1,265 @@
-"""Projections: disposable tables that hold what the fold made of each stream.
+"""Generations: the index and the states as they follow from one set of definitions.
 
-A projection has a name and a version (the definitions it was folded by, and the version of its own
-columns). Its rows stand in a table of their own, one per generation; the live generation is the one
-that is kept up in each write transaction and that the views show. A rebuild fills a new generation
-beside it and switches.
+A generation has an index (which generations of the same vocabularies share) and a table of states.
+The live one is kept up in each write transaction, and is what the views show; another is built next to
+it and takes its place. Which definitions are in force says the log, by its last adoption.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
-from secrets import token_hex
-from typing import Any
+from hashlib import sha256
+from secrets import token_bytes
 
 import attrs
-from sqlite_utils import Database
 
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
 from postledger.findings import Finding, names
-from postledger.model import Delivery
-from postledger.state.fold import UNDATED, Tally
-from postledger.times import micros, moment, now
+from postledger.log.event import Entry, Envelope, Kind, Stored
+from postledger.log.log import Log
+from postledger.projections.index import Index
+from postledger.state.row import COLUMNS, Row
+from postledger.store.sqlite import Store, insert
+from postledger.times import UNDATED, micros, now
 
-NAME = "states"
+READER_VERSION = 1
+"""Counted up when what is read of a body changes, so that an old index is not taken for new."""
+
 COLUMNS_VERSION = 1
-"""Counted up when the columns or the fold itself change, so that old rows are not taken for new."""
+"""Counted up when the columns or the fold change, so that old rows are not taken for new."""
 
-COLUMNS = (
-    "stream_id",
-    "state",
-    "route",
-    "reason",
-    "route_reason",
-    "recipient",
-    "mms_id",
-    "spid",
-    "handset",
-    "aggregator_id",
-    "created_at",
-    "sent_at",
-    "outcome_at",
-    "first_received_at",
-    "events",
-    "repeats",
-    "findings",
-)
+TABLE = """CREATE TABLE generations (
+    number INTEGER PRIMARY KEY,
+    indexed INTEGER NOT NULL,
+    vocabularies TEXT NOT NULL,
+    version TEXT NOT NULL,
+    adoption INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    cursor INTEGER NOT NULL
+) STRICT"""
 
-_HOLES = ", ".join("?" * len(COLUMNS))
+TABLES = {"generations": TABLE}
+INDEXES = {
+    "generations_live": "CREATE UNIQUE INDEX generations_live ON generations (stage)"
+    " WHERE stage = 'live'"
+}
 
-Row = tuple[Any, ...]
-"""One row of the projection, in the order of its columns; times in microseconds or ``None``."""
+INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
+"""The stages of a generation: its index is made, its states are, it waits, it is in force."""
 
-
-def row_of(stream_id: int, tally: Tally, repeats: int) -> Row | None:
-    """The row of a folded stream; ``None`` where no event said anything to its chart."""
-    if not tally.heard:
-        return None
-    regions = [region.name for region in tally.chart.regions]
-    route = regions.index("route") if "route" in regions[1:] else None
-    findings = tally.findings | (Finding.REPEATED if repeats else 0)
-    return (
-        stream_id,
-        tally.states[0],
-        None if route is None else tally.states[route],
-        tally.reasons[0],
-        None if route is None else tally.reasons[route],
-        *tally.texts,
-        _stage_time(tally, "created"),
-        _stage_time(tally, "sent"),
-        _dated(tally.outcome_at),
-        tally.first_received_at,
-        tally.events,
-        repeats,
-        int(findings),
-    )
-
-
-def _stage_time(tally: Tally, stage: str) -> int | None:
-    stages = tally.chart.stages
-    return _dated(tally.times[stages.index(stage)]) if stage in stages else None
-
-
-def _dated(time: int | None) -> int | None:
-    return None if time == UNDATED else time
-
-
-def kept_row(db: Database, generation: Generation, stream_id: int) -> Row | None:
-    """The row of a stream in a generation."""
-    sql = f"SELECT * FROM {generation.table} WHERE stream_id = ?"
-    row: Row | None = db.conn.execute(sql, (stream_id,)).fetchone()
-    return row
-
-
-def delivery_of(key: str, row: Row) -> Delivery:
-    """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
-    if not all(text is None or isinstance(text, str) for text in row[1:10]):
-        raise IntegrityError(f"the row of {key!r} is damaged; run replay")
-    return Delivery(
-        tracking_id=key,
-        state=row[1],
-        route=row[2],
-        # A failed outcome is the nearer reason; a degraded route stands in its timeline all the same.
-        reason=row[3] if row[3] is not None else row[4],
-        to=row[5],
-        mms_id=row[6],
-        spid=row[7],
-        handset=row[8],
-        aggregator_id=row[9],
-        created_at=_moment(row[10]),
-        sent_at=_moment(row[11]),
-        outcome_at=_moment(row[12]),
-        first_received_at=moment(row[13]),
-        events=row[14],
-        repeats=row[15],
-        findings=names(row[16]),
-    )
-
-
-def _moment(time: int | None) -> datetime | None:
-    return None if time is None else moment(time)
+_FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
 @attrs.frozen
 class Generation:
-    """One generation of the projection: the table ``states_<number>`` as of ``position``."""
+    """One generation, as of the first ``size`` events of the log.
+
+    ``indexed`` is the number of its index, ``adoption`` the position of the event that adopted its
+    definitions (-1 while it is built), ``cursor`` the last stream whose state is made.
+    """
 
     number: int
+    indexed: int
+    vocabularies: str
     version: str
-    definitions: str
-    position: int
-    cursor: int | None
+    adoption: int
+    size: int
+    stage: str
+    cursor: int
 
     @property
     def table(self) -> str:
-        """The table that holds its rows."""
-        return f"{NAME}_{self.number}"
+        """The table that holds its states."""
+        return f"states_{self.number}"
+
+    @property
+    def index_name(self) -> str:
+        """The name of its index."""
+        return f"index_{self.indexed}"
+
+    def index(self, store: Store) -> Index:
+        """Its index."""
+        return Index(store, self.index_name)
 
 
 def version_of(definitions: Definitions) -> str:
-    """The version of a projection by these definitions."""
-    return f"{COLUMNS_VERSION}:{definitions.hash}"
+    """The version of states by these definitions."""
+    return f"{READER_VERSION}.{COLUMNS_VERSION}:{definitions.hash}"
 
 
-def live(db: Database) -> Generation | None:
-    """The live generation; ``None`` in a ledger that has none yet."""
-    return _generation(db, "live")
+def vocabularies_of(definitions: Definitions) -> str:
+    """The version of an index by these definitions: it depends on their vocabularies alone."""
+    hashes = "".join(sorted(vocabulary.hash for vocabulary in definitions.vocabularies))
+    return f"{READER_VERSION}:{sha256(hashes.encode()).hexdigest()}"
 
 
-def building(db: Database, version: str) -> Generation | None:
-    """The generation of that version that a rebuild has begun and not finished."""
-    return _generation(db, "NOT live AND version = ?", version)
+# --- which definitions: adoptions in the log ---
 
 
-def _generation(db: Database, condition: str, *parameters: str) -> Generation | None:
-    row = db.conn.execute(
-        "SELECT generation, version, definitions, position, cursor FROM projections"
-        f" WHERE name = '{NAME}' AND {condition} ORDER BY generation DESC LIMIT 1",
-        parameters,
-    ).fetchone()
-    return None if row is None else Generation(*row)
+def adoption(definitions: Definitions, *, genesis: bool = False) -> Entry:
+    """The event that adopts definitions: their full text as JSON; the genesis names the ledger too."""
+    said: dict[str, object] = {"ledger": token_bytes(16).hex()} if genesis else {}
+    said |= {"hash": definitions.hash, "definitions": sources(definitions)}
+    body = json.dumps(said, ensure_ascii=False).encode()
+    envelope = Envelope(kind=Kind.ADOPTION, content_type="application/json")
+    return Entry(micros(now()), envelope, body)
 
 
-def begin(db: Database, definitions: Definitions, position: int) -> Generation:
-    """Begin a new generation, empty, of the log up to ``position``; not live yet."""
-    keep_definitions(db, definitions)
-    newest = db.conn.execute("SELECT coalesce(max(generation), 0) FROM projections").fetchone()[0]
-    generation = Generation(newest + 1, version_of(definitions), definitions.hash, position, 0)
-    db.conn.execute(
-        "INSERT INTO projections (generation, name, version, definitions, position, cursor, live)"
-        " VALUES (?, ?, ?, ?, ?, ?, 0)",
-        (generation.number, NAME, generation.version, definitions.hash, position, 0),
-    )
-    # A table of that name belongs to no generation.
-    db.conn.execute(f"DROP TABLE IF EXISTS {generation.table}")
-    db.conn.execute(_CREATE.format(table=generation.table))
-    return generation
-
-
-def put(db: Database, table: str, rows: Iterable[Row]) -> None:
-    """Write rows in place of those of the same streams."""
-    db.conn.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({_HOLES})", rows)
-
-
-@contextmanager
-def scratch(db: Database, rows: Iterable[Row]) -> Iterator[str]:
-    """A table of the connection's own, with the columns of the projection; gives its name."""
-    table = f"temp.{NAME}_{token_hex(8)}"
-    db.conn.execute(_CREATE.format(table=table).replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+def adopted(stored: Stored) -> Definitions:
+    """The definitions that an event adopted; raises ``IntegrityError`` where it is damaged."""
+    where = f"position {stored.position}: the definitions"
+    if stored.kind != Kind.ADOPTION:
+        raise IntegrityError(f"position {stored.position} is not an adoption of definitions")
     try:
-        put(db, table, rows)
-        yield table
-    finally:
-        db.conn.execute(f"DROP TABLE IF EXISTS {table}")
-
-
-def move(
-    db: Database, generation: Generation, position: int, cursor: int | None = None
-) -> Generation:
-    """Move the checkpoint; raises ``IntegrityError`` where it is not where it was."""
-    moved = try_move(db, generation, position, cursor)
-    if moved is None:
-        raise IntegrityError(
-            f"the checkpoint of {generation.table} is not at {generation.position}"
-        )
-    return moved
-
-
-def try_move(
-    db: Database, generation: Generation, position: int, cursor: int | None = None
-) -> Generation | None:
-    """The same, with ``None`` where the checkpoint is not where it was."""
-    moved = db.conn.execute(
-        "UPDATE projections SET position = ?, cursor = ?"
-        " WHERE generation = ? AND version = ? AND position = ? AND cursor IS ?",
-        (
-            position,
-            cursor,
-            generation.number,
-            generation.version,
-            generation.position,
-            generation.cursor,
-        ),
-    )
-    if moved.rowcount != 1:
-        return None
-    return Generation(
-        generation.number, generation.version, generation.definitions, position, cursor
-    )
-
-
-def switch(db: Database, generation: Generation) -> None:
-    """Make a generation the live one, and do away with all others that are behind it."""
-    db.conn.execute("UPDATE projections SET live = 0 WHERE live")
-    db.conn.execute("UPDATE projections SET live = 1 WHERE generation = ?", (generation.number,))
-    for chart, view in (("delivery", "deliveries"), ("content", "contents")):
-        db.create_view(view, _view(generation.table, chart), replace=True)
-    for number in others(db, generation):
-        discard(db, number)
-
-
-def others(db: Database, generation: Generation) -> list[int]:
-    """The numbers of the generations that are not this one."""
-    rows = db.conn.execute(
-        "SELECT generation FROM projections WHERE generation <> ?", (generation.number,)
-    )
-    return [number for (number,) in rows]
-
-
-def discard(db: Database, number: int) -> None:
-    """Do away with a generation and its rows."""
-    db.conn.execute("DELETE FROM projections WHERE generation = ?", (number,))
-    db.conn.execute(f"DROP TABLE IF EXISTS {NAME}_{number}")
-
-
-def keep_definitions(db: Database, definitions: Definitions) -> None:
-    """Keep the text of the definitions in the ledger, once."""
-    db.conn.execute(
-        "INSERT INTO definitions SELECT ?1, ?2, ?3, ?4"
-        " WHERE NOT EXISTS (SELECT 1 FROM definitions WHERE hash = ?1)",
-        (
-            definitions.hash,
-            definitions.label,
-            json.dumps(sources(definitions), ensure_ascii=False),
-            micros(now()),
-        ),
-    )
-
-
-def kept_definitions(db: Database, generation: Generation) -> Definitions:
-    """The definitions that a generation was folded by, from the ledger's own text of them."""
-    row = db.conn.execute(
-        "SELECT hash, sources FROM definitions WHERE hash = ?", (generation.definitions,)
-    ).fetchone()
-    if row is None:
-        raise IntegrityError(f"the definitions of {generation.table} are missing")
-    return _kept(*row)
-
-
-def adopted_last(db: Database) -> Definitions | None:
-    """The definitions that were kept last; ``None`` in a ledger that has none yet."""
-    row = db.conn.execute(
-        "SELECT hash, sources FROM definitions ORDER BY adopted_at DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else _kept(*row)
-
-
-def _kept(hashed: str, text: str) -> Definitions:
-    try:
-        definitions = from_sources((name, source) for name, source in json.loads(text))
-    except (ValueError, TypeError, RecursionError, DefinitionError) as error:
-        raise IntegrityError(f"the definitions {hashed[:8]} are damaged: {error}") from error
+        said = json.loads(stored.body)
+        definitions = from_sources((name, source) for name, source in said["definitions"])
+        hashed = said["hash"]
+    except (ValueError, TypeError, KeyError, RecursionError, DefinitionError) as error:
+        raise IntegrityError(f"{where} are damaged: {error}") from error
     if definitions.hash != hashed:
-        raise IntegrityError(f"the definitions {hashed[:8]} are not what they were")
+        raise IntegrityError(f"{where} are not what was adopted")
     return definitions
 
 
-_CREATE = """
-CREATE TABLE {table} (
-    stream_id INTEGER PRIMARY KEY,
+def ledger_id(log: Log) -> bytes:
+    """The id of a ledger, 16 bytes, as its genesis says it."""
+    try:
+        found = bytes.fromhex(json.loads(log.at(0).body)["ledger"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise IntegrityError(f"position 0: the genesis is damaged: {error}") from error
+    return found
+
+
+# --- generations ---
+
+
+def live(store: Store) -> Generation | None:
+    """The live generation; ``None`` where there is none."""
+    return _generation(store, "stage = 'live'")
+
+
+def building(store: Store, version: str) -> Generation | None:
+    """The generation of that version that was begun and not finished."""
+    return _generation(store, "stage <> 'live' AND version = ?", version)
+
+
+def _generation(store: Store, condition: str, *parameters: str) -> Generation | None:
+    row = store.one(
+        f"SELECT {_FIELDS} FROM generations WHERE {condition} ORDER BY number DESC LIMIT 1",
+        parameters,
+    )
+    return None if row is None else Generation(*row)
+
+
+def begin(
+    store: Store, definitions: Definitions, *, shared: Generation | None, size: int
+) -> Generation:
+    """Begin a generation: with the index of ``shared``, or one of its own; not live yet."""
+    row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
+    assert row is not None
+    generation = Generation(
+        number=row[0] + 1,
+        indexed=row[1] + 1 if shared is None else shared.indexed,
+        vocabularies=vocabularies_of(definitions),
+        version=version_of(definitions),
+        adoption=-1,
+        size=0 if shared is None else size,
+        stage=INDEXING if shared is None else FOLDING,
+        cursor=0,
+    )
+    store.execute(insert("generations", 8), attrs.astuple(generation))
+    if shared is None:
+        generation.index(store).make()
+    # A table of that name belongs to no generation.
+    store.execute(f"DROP TABLE IF EXISTS {generation.table}")
+    for sql in states_tables(generation.table).values():
+        store.execute(sql)
+    return generation
+
+
+def move(store: Store, generation: Generation, **changes: object) -> Generation | None:
+    """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
+    moved = attrs.evolve(generation, **changes)
+    done = store.execute(
+        "UPDATE generations SET adoption = ?, size = ?, stage = ?, cursor = ?"
+        " WHERE number = ? AND version = ? AND size = ? AND stage = ? AND cursor = ?",
+        (
+            moved.adoption,
+            moved.size,
+            moved.stage,
+            moved.cursor,
+            generation.number,
+            generation.version,
+            generation.size,
+            generation.stage,
+            generation.cursor,
+        ),
+    )
+    return moved if done.rowcount == 1 else None
+
+
+def switch(store: Store, generation: Generation, adoption: int) -> Generation:
+    """Make a generation the live one; the one before stays until ``discard``."""
+    store.execute("UPDATE generations SET stage = 'replaced' WHERE stage = 'live'")
+    switched = move(store, generation, stage=LIVE, adoption=adoption)
+    if switched is None:
+        raise IntegrityError(f"{generation.table} was built by somebody else too; run replay again")
+    for name, select in views(switched).items():
+        store.view(name, select)
+    return switched
+
+
+def discard(store: Store) -> None:
+    """Drop the generations that are not live, and tables of those names that belong to none.
+
+    The caller holds a write transaction.
+    """
+    kept = live(store)
+    store.execute("DELETE FROM generations WHERE stage <> 'live'")
+    names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
+    for kind, name in list(store.objects()):
+        if kind == "table" and is_derived(name) and name not in names_:
+            store.execute(f"DROP TABLE {name}")
+
+
+def is_derived(name: str) -> bool:
+    """Whether a table's name is that of an index or of states."""
+    head, _, number = name.removesuffix("_streams").partition("_")
+    return head in ("states", "index") and number.isdigit()
+
+
+def put(store: Store, table: str, rows: Iterable[Row]) -> None:
+    """Write rows in place of those of the same streams."""
+    store.executemany(_PUT.format(table=table), rows)
+
+
+_PUT = (
+    insert("{table}", len(COLUMNS))
+    + f" ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
+)
+
+
+def kept_row(store: Store, table: str, stream: int) -> Row | None:
+    """The row of a stream in a table of states."""
+    return store.one(f"SELECT * FROM {table} WHERE stream = ?", (stream,))
+
+
+def kept_rows(store: Store, table: str) -> Iterator[Row]:
+    """All rows of a table of states, in the order of the streams."""
+    return store.stream(f"SELECT * FROM {table} ORDER BY stream")
+
+
+def states_tables(table: str) -> dict[str, str]:
+    """The table of states and its index, with the SQL that makes them."""
+    bare = table.removeprefix("temp.")
+    schema = "temp." if table.startswith("temp.") else ""
+    return {
+        bare: f"""CREATE TABLE {table} (
+    stream INTEGER PRIMARY KEY,
     state TEXT NOT NULL,
     route TEXT,
     reason TEXT,
@@ -317,16 +276,33 @@ CREATE TABLE {table} (
     events INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
     findings INTEGER NOT NULL
-) STRICT
-"""
+) STRICT""",
+        f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
+    }
 
 
-def _view(table: str, chart: str) -> str:
-    """The view for people: plain names, ISO times, findings as words."""
+def views(generation: Generation) -> dict[str, str]:
+    """The views of a generation for people: plain names, ISO times, findings as words."""
+    index, states = generation.index_name, generation.table
+    said_at = f"nullif(i.occurred_at, {UNDATED})"
+    return {
+        "deliveries": _view(states, index, "delivery"),
+        "contents": _view(states, index, "content"),
+        "statements": f"""
+SELECT i.position, i.member, nullif(t.space, '') AS space, nullif(t.chart, '') AS chart,
+    nullif(t.key, '') AS key, {_iso(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
+FROM {index} i JOIN {index}_streams t ON t.id = i.stream
+""",
+    }
 
-    def iso(column: str) -> str:
-        return f"strftime('%Y-%m-%dT%H:%M:%fZ', s.{column} / 1e6, 'unixepoch') AS {column}"
 
+def _iso(column: str) -> str:
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+
+def _view(states: str, index: str, chart: str) -> str:
+    times = ("created_at", "sent_at", "outcome_at", "first_received_at")
+    iso = ", ".join(f"{_iso(f's.{column}')} AS {column}" for column in times)
     words = " || ".join(
         f"CASE WHEN s.findings & {int(f)} THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
     )
@@ -334,8 +310,7 @@ def _view(table: str, chart: str) -> str:
     kept = "" if chart == "content" else "s.mms_id, "
     return f"""
 SELECT t.key AS {key}, s.state, s.route, coalesce(s.reason, s.route_reason) AS reason,
-    s.recipient AS "to", {kept}s.spid, s.handset, s.aggregator_id,
-    {iso("created_at")}, {iso("sent_at")}, {iso("outcome_at")}, {iso("first_received_at")},
-    s.events, s.repeats, rtrim({words}) AS findings
-FROM {table} s JOIN streams t ON t.id = s.stream_id WHERE t.chart = '{chart}'
+    s.recipient AS "to", {kept}s.spid, s.handset, s.aggregator_id, {iso},
+    s.events, s.repeats, rtrim({words}) AS findings, t.space
+FROM {states} s JOIN {index}_streams t ON t.id = s.stream WHERE t.chart = '{chart}'
 """

@@ -6,35 +6,36 @@ from datetime import datetime, timedelta
 
 import attrs
 from attrs import validators
-from sqlite_utils import Database
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
-from postledger.projections.generations import Row
+from postledger.projections.reader import Reader
+from postledger.state.patterns import Stream
+from postledger.state.row import COLUMNS, UNFOLDED, Row
 from postledger.times import aware, micros, now
 
 _WORD = validators.optional(validators.instance_of(str))
 
 
-def _aware(_instance: object, _attribute: object, moment: datetime) -> None:
-    aware(moment)
+def _aware(_instance: object, attribute: attrs.Attribute[datetime], time: datetime) -> None:
+    aware(time, attribute.name)
 
 
 def _count(_instance: object, _attribute: object, number: int) -> None:
     if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"a limit is a whole number, and not {number!r}")
+        raise TypeError(f"limit must be a whole number, got {number!r}")
     if number < 0:
-        raise ValueError(f"a limit of {number} is below 0")
+        raise ValueError(f"limit must be at least 0, got {number}")
 
 
 @attrs.frozen
 class Query:
     """Which deliveries are asked for; ``None`` asks for all.
 
-    ``since`` and ``until`` bound the moment at which a delivery began: sent, or else created, or
+    ``since`` and ``until`` bound the time at which a delivery began: sent, or else created, or
     else first received; ``until`` is exclusive. ``stuck`` asks for those without an outcome that
-    began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``. Moments are
+    began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``. Times are
     aware; raises ``ValueError`` or ``TypeError`` for what can't be asked for.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
@@ -46,6 +47,7 @@ class Query:
     route: str | None = attrs.field(default=None, validator=_WORD)
     spid: str | None = attrs.field(default=None, validator=_WORD)
     to: str | None = attrs.field(default=None, validator=_WORD)
+    space: str | None = attrs.field(default=None, validator=_WORD)
     since: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
     until: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
     finding: str | None = attrs.field(default=None, validator=_WORD)
@@ -56,47 +58,62 @@ class Query:
     now: datetime = attrs.field(factory=now, validator=_aware)
 
     def page(
-        self, db: Database, table: str, definitions: Definitions, after: int, size: int
-    ) -> list[tuple[str, Row]]:
-        """The next pairs of key and row behind stream ``after``, in order of the streams.
+        self, reader: Reader, table: str, after: After | None, size: int
+    ) -> list[tuple[Stream, Row]]:
+        """The next streams and rows after ``after``, in the order in which they were first received.
 
-        Streams are in the order in which they were first heard of. Raises ``PostledgerError`` where
-        a word is asked for that the chart doesn't have.
+        Where that is the same, keys and spaces order them: the order depends on nothing but what was
+        received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
         """
-        where, parameters = self._where(definitions)
-        cursor = db.conn.execute(
-            f"SELECT t.key, s.* FROM {table} s JOIN streams t ON t.id = s.stream_id"
-            f" WHERE {where} AND s.stream_id > ? ORDER BY s.stream_id LIMIT ?",
-            (*parameters, after, size),
-        )
-        page = [(key, tuple(row)) for key, *row in cursor]
-        if not all(isinstance(key, str) for key, _ in page):
+        where, parameters = self._where(reader.definitions)
+        if after is not None:
+            where += (
+                " AND (s.first_received_at > ? OR s.first_received_at = ?"
+                " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+            )
+            parameters += [after[0], after[0], after[1], after[1], after[2]]
+            where += " AND s.first_received_at >= ?"
+            parameters.append(after[0])
+        rows = reader.log.store.execute(
+            f"SELECT t.space, t.chart, t.key, s.* FROM {table} s"
+            f" JOIN {reader.index.name}_streams t ON t.id = s.stream WHERE {where}"
+            " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
+            (*parameters, size),
+        ).fetchall()
+        page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
+        if not all(isinstance(text, str) for stream, _ in page for text in stream):
             raise IntegrityError("a key of a stream is damaged; run verify")
         return page
 
+    def require(self, definitions: Definitions) -> None:
+        """Raise where a word is asked for that the definitions don't have."""
+        self._where(definitions)
+
     def _where(self, definitions: Definitions) -> tuple[str, list[object]]:
         region, *beside = definitions.chart(self.chart).regions
-        if self.state is not None and self.state not in region.states:
-            raise PostledgerError(f"no state {self.state!r}; there are: {', '.join(region.states)}")
+        states = (*region.states, UNFOLDED)
+        if self.state is not None and self.state not in states:
+            raise PostledgerError(f"unknown state {self.state!r}: expected {', '.join(states)}")
         routes = next((r.states for r in beside if r.name == "route"), ())
         if self.route is not None and self.route not in routes:
-            raise PostledgerError(f"no route {self.route!r}; there are: {', '.join(routes)}")
+            raise PostledgerError(f"unknown route {self.route!r}: expected {', '.join(routes)}")
         wanted: list[tuple[str, object]] = [("t.chart = ?", self.chart)]
         for column, text in (
-            ("state", self.state),
-            ("route", self.route),
-            ("spid", self.spid),
-            ("recipient", self.to),
+            ("s.state", self.state),
+            ("s.route", self.route),
+            ("s.spid", self.spid),
+            ("s.recipient", self.to),
+            ("t.space", self.space),
         ):
             if text is not None:
-                wanted.append((f"s.{column} = ?", text))
+                wanted.append((f"{column} = ?", text))
         if self.since is not None:
             wanted.append((f"{BEGAN} >= ?", micros(self.since)))
         if self.until is not None:
             wanted.append((f"{BEGAN} < ?", micros(self.until)))
         if self.finding is not None:
             try:
-                wanted.append(("s.findings & ?", int(named(self.finding))))
+                wanted.append(("(s.findings & ?) <> 0", int(named(self.finding))))
             except ValueError as error:
                 raise PostledgerError(str(error)) from None
         if self.stuck is not None:
@@ -112,3 +129,15 @@ class Query:
 
 BEGAN = "coalesce(s.sent_at, s.created_at, s.first_received_at)"
 """When a delivery began, in microseconds: what periods and ages are reckoned by."""
+
+After = tuple[int, str, str]
+"""The place of the last delivery of a page: its first reception, its key and its space."""
+
+
+def after_of(page: list[tuple[Stream, Row]]) -> After:
+    """The place after a page."""
+    (space, _, key), row = page[-1]
+    return row[FIRST], key, space
+
+
+FIRST = COLUMNS.index("first_received_at")

@@ -1,133 +1,211 @@
-"""Replay: the projection built anew from the log, beside the live one, and switched in whole.
+"""Replay: index and states built again from the log, next to the live ones, and switched in whole.
 
-The streams are folded in the order of their ids, a chunk per write transaction, so that writers go
-on in between and memory stays flat. The cursor and the checkpoint move with each chunk: a replay
-that was killed goes on where it was. What writers appended meanwhile is folded again at the end, and
-the last of it in the transaction that switches.
+A chunk is read and worked out before its write transaction, which then takes some milliseconds: others
+record in between, and memory stays flat. The generation says how far it has come, so that a replay
+that was killed goes on where it was. What was appended meanwhile is taken in at the end, and the last
+of it in the transaction that switches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 
-from sqlite_utils import Database
+import attrs
 
 from postledger.definitions.definitions import Definitions
+from postledger.errors import LedgerError
 from postledger.log.log import Log
 from postledger.progress import Progress, silent
-from postledger.projections.generations import Generation, Row
-from postledger.projections.generations import generations as projections
-from postledger.projections.rereading import moved
-from postledger.projections.rows import Folded, rows_in, rows_of
-from postledger.state.streams import Facts, Stream
-from postledger.store.sqlite import immediate
+from postledger.projections import generations
+from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generation
+from postledger.projections.index import NOWHERE_ID, Placed, placed
+from postledger.projections.reader import Reader
+from postledger.state.patterns import Statement
+from postledger.state.row import Row
+from postledger.store.sqlite import Row as LogRow
+from postledger.store.sqlite import Store
 from postledger.wire import Limits
 
-CHUNK = 2_000
-"""How many streams are folded in one write transaction: some tens of milliseconds."""
+CHUNK = 500
+"""How many events, or streams, one write transaction takes."""
+
+_ELSEWHERE = "another process replays the same ledger, or adopted definitions meanwhile; replay again"
+
+Said = list[tuple[LogRow, list[Statement]]]
+"""Events of the log, each with what it says."""
 
 
-def project(log: Log, facts: Facts, generation: Generation, streams: Iterable[int]) -> None:
-    """Fold streams anew and write their rows; the caller holds the write transaction."""
-    project_rows(log, facts, generation, list(facts.rows_of(sorted(streams))))
+@attrs.frozen
+class Work:
+    """A replay: a log over one connection, the definitions to replay by, and who hears of it."""
+
+    store: Store
+    definitions: Definitions
+    limits: Limits
+    progress: Progress = silent
+
+    def reader(self, generation: Generation) -> Reader:
+        """A reader of the generation, which nobody else learns from."""
+        index = generation.index(self.store)
+        return Reader.of(Log(self.store), index, self.definitions, self.limits)
 
 
-def project_rows(
-    log: Log, facts: Facts, generation: Generation, streams: list[Stream]
-) -> list[Row]:
-    """The same of streams whose events are at hand; gives the rows."""
-    rows = [row for _, _, row in rows_in(log, facts, streams) if row is not None]
-    projections.put(log.db, generation.table, rows)
-    return rows
+def build(work: Work, *, index: bool = False) -> Generation:
+    """Build a generation next to the live one, or go on with one that was begun.
 
-
-def rebuild(
-    db: Database,
-    log: Log,
-    definitions: Definitions,
-    limits: Limits,
-    progress: Progress = silent,
-) -> Generation:
-    """Build the projection by ``definitions`` and make it the live one: ``build``, ``finish``.
-
-    Raises ``IntegrityError``, with the positions and the reason, where the log can't be folded.
+    It shares the live index where the vocabularies are the same, unless ``index`` asks for a new one.
+    Raises ``LedgerError`` where another process takes part, ``IntegrityError`` where an event of the
+    log is damaged.
     """
-    built = build(db, log, definitions, progress)
-    return finish(db, log, definitions, built, limits, progress)
-
-
-def build(
-    db: Database, log: Log, definitions: Definitions, progress: Progress = silent
-) -> Generation:
-    """Build a generation beside the live one, or go on with one that was begun.
-
-    Each chunk is a transaction of its own, between which others may write.
-    """
-    facts = Facts(log, definitions)
-    with immediate(db):
-        begun = projections.building(db, projections.version_of(definitions))
-        generation = begun or projections.begin(db, definitions, log.head()[0])
-    while generation.cursor is not None:
-        with immediate(db):
-            assert generation.cursor is not None
-            # Not by blocks: what is kept is to follow from the log and from nothing else.
-            chunk = list(islice(rows_of(log, facts, generation.cursor), CHUNK))
-            generation = _put(db, generation, chunk, progress)
-    while log.head()[0] - generation.position > CHUNK:
-        with immediate(db):
-            generation = _catch_up(db, log, facts, generation, progress)
+    generation = _begun(work, index=index)
+    reader = work.reader(generation)
+    while generation.stage == INDEXING:
+        generation = _index_chunk(work, reader, generation)
+    while generation.stage == FOLDING:
+        generation = _fold_chunk(work, reader, generation)
+    while reader.log.size() - generation.size > CHUNK:
+        generation = _catch_up(work, reader, generation)
     return generation
 
 
-def finish(
-    db: Database,
-    log: Log,
-    definitions: Definitions,
-    generation: Generation,
-    limits: Limits,
-    progress: Progress = silent,
-) -> Generation:
-    """Catch up with the rest and make a built generation the live one, in one transaction.
+def finish(work: Work, generation: Generation) -> Generation:
+    """Take in the rest and make a built generation the live one, in one transaction.
 
-    Events that ``definitions`` place elsewhere are read again there, within ``limits``, which appends to
-    the log.
+    Where the definitions are others than those in force, the event that adopts them is appended. The
+    generation that was live is dropped afterwards.
     """
-    facts = Facts(log, definitions)
-    with immediate(db):
-        _reread(db, log, facts, limits)
-        while generation.position < log.head()[0]:
-            generation = _catch_up(db, log, facts, generation, progress)
-        projections.switch(db, generation)
+    reader = work.reader(generation)
+    with work.store.write():
+        head = reader.log.head()
+        while generation.size < head.size:
+            until = min(generation.size + CHUNK, head.size)
+            said = _said(reader, generation.size, until)
+            generation = _take_in(work, reader, generation, said, until)
+        position = head.adoption
+        if position < 0 or generations.adopted(reader.log.at(position)).hash != work.definitions.hash:
+            genesis = head.size == 0
+            entry = generations.adoption(work.definitions, genesis=genesis)
+            position = head.size
+            reader.log.append([entry], head)
+            generation = _moved(generations.move(work.store, generation, size=head.size + 1))
+        generation = generations.switch(work.store, generation, position)
+    with work.store.write():
+        generations.discard(work.store)
     return generation
 
 
-def _reread(db: Database, log: Log, facts: Facts, limits: Limits) -> None:
-    """Append the events that belong elsewhere by the new definitions."""
-    live = projections.live(db)
-    if live is not None:
-        old = Facts(log, projections.kept_definitions(db, live))
-        for found in moved(log, old, facts, limits).values():
-            for one in found:
-                (stream_id,), _ = log.stream_ids([one.entry.stream])
-                log.append([one.entry._replace(stream_id=stream_id)], log.head())
+def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> Generation:
+    """Take the events up to a size into the live generation; the caller holds the transaction."""
+    while generation.size < until:
+        step = min(generation.size + CHUNK, until)
+        said = _said(reader, generation.size, step)
+        generation = _take_in(work, reader, generation, said, step)
+    return generation
 
 
-def _put(
-    db: Database, generation: Generation, chunk: list[Folded], progress: Progress
+def _begun(work: Work, *, index: bool) -> Generation:
+    version = generations.version_of(work.definitions)
+    with work.store.write():
+        begun = generations.building(work.store, version)
+        live = generations.live(work.store)
+        if begun is not None:
+            own = live is None or begun.indexed != live.indexed
+            if own or not index:
+                return begun
+        # A generation that shares the index of one that is gone, or of other readers, is no use.
+        generations.discard(work.store)
+        same = live is not None and live.vocabularies == generations.vocabularies_of(
+            work.definitions
+        )
+        size = 0 if live is None else live.size
+        shared = live if same and not index else None
+        return generations.begin(work.store, work.definitions, shared=shared, size=size)
+
+
+def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
+    """Read the next events and add them to the index; once all are in, the states come next."""
+    until = min(generation.size + CHUNK, reader.log.size())
+    said = _said(reader, generation.size, until)
+    with work.store.write():
+        add(reader, said)
+        done = until >= reader.log.size() - CHUNK
+        stage = FOLDING if done else INDEXING
+        moved = _moved(generations.move(work.store, generation, size=until, stage=stage))
+    work.progress(until - generation.size)
+    return moved
+
+
+def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
+    """Fold the next streams and write their rows."""
+    until = generation.cursor + CHUNK
+    chunk = list(reader.rows(generation.cursor, until))
+    stage = FOLDING if until < reader.index.newest() else BUILT
+    with work.store.write():
+        put(work.store, generation, (row for _, _, row in chunk))
+        moved = generations.move(work.store, generation, cursor=until, stage=stage)
+    work.progress(sum(events for _, events, _ in chunk))
+    return _moved(moved)
+
+
+def _catch_up(work: Work, reader: Reader, generation: Generation) -> Generation:
+    """Take in the next events that the generation has not seen."""
+    until = min(generation.size + CHUNK, reader.log.size())
+    said = _said(reader, generation.size, until)
+    with work.store.write():
+        moved = _take_in(work, reader, generation, said, until)
+    work.progress(until - generation.size)
+    return moved
+
+
+def _take_in(
+    work: Work, reader: Reader, generation: Generation, said: Said, until: int
 ) -> Generation:
-    """Write the rows of the next streams; without a next one the cursor is done with."""
-    projections.put(db, generation.table, (row for _, _, row in chunk if row is not None))
-    progress(sum(events for _, events, _ in chunk))
-    cursor = chunk[-1][0] if chunk else None
-    return projections.move(db, generation, generation.position, cursor)
+    """Put events into the index, where it is not shared, and fold the streams that they touch."""
+    live = generations.live(work.store)
+    shared = live is not None and live.indexed == generation.indexed
+    if shared and live is not None and live.number != generation.number:
+        streams = (statement.stream for _, told in said for statement in told)
+        touched = {found for one in streams if (found := reader.index.find(one)) is not None}
+    else:
+        touched = add(reader, said)
+    rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
+    put(
+        work.store,
+        generation,
+        (reader.row(n, reader.index.stream_of(n)[1], events) for n, events in rows.items()),
+    )
+    return _moved(generations.move(work.store, generation, size=until))
 
 
-def _catch_up(
-    db: Database, log: Log, facts: Facts, generation: Generation, progress: Progress
-) -> Generation:
-    """Fold the streams of the next events that the generation has not seen."""
-    until = min(generation.position + CHUNK, log.head()[0])
-    project(log, facts, generation, log.streams_of(generation.position, until))
-    progress(until - generation.position)
-    return projections.move(db, generation, until, generation.cursor)
+def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> None:
+    """Write the rows of streams; one of which nothing says its state has none."""
+    generations.put(store, generation.table, (row for row in rows if row is not None))
+
+
+def add(reader: Reader, said: Said) -> set[int]:
+    """Add what events say to the index; returns the streams that they touch."""
+    told = [
+        (row, member, statement)
+        for row, statements in said
+        for member, statement in enumerate(statements)
+    ]
+    numbers, _ = reader.index.place(statement.stream for _, _, statement in told)
+    rows: list[Placed] = []
+    for (row, member, statement), number in zip(told, numbers, strict=True):
+        given = member == 0 and row[5] is not None and reader.facts.gives(row[4], row[2])
+        rows.append(placed(number, statement, row[0], member, given=given))
+    reader.index.add(rows)
+    return set(numbers)
+
+
+def _said(reader: Reader, first: int, until: int) -> Said:
+    """The events from ``first`` up to, and without, ``until``, each with what it says."""
+    statements: Callable[[LogRow], list[Statement]] = reader.facts.statements
+    rows: Sequence[LogRow] = reader.log.rows(first, until)
+    return [(row, statements(row)) for row in rows]
+
+
+def _moved(generation: Generation | None) -> Generation:
+    if generation is None:
+        raise LedgerError(_ELSEWHERE)
+    return generation

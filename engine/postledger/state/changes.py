@@ -1,42 +1,35 @@
-"""Changes: what each event of the log changed, told in order of position.
+"""Changes: what each event changed, in order of position.
 
 The state of a delivery as known at a position is the fold of its events up to there. So the states
-before and after an event are two folds over few facts, and nothing needs to be kept beside the log:
-a change can be told again at any time, by any process, and is the same each time.
+before and after an event follow from the log alone: a change can be found again at any time, by any
+process, and is the same each time.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from bisect import insort
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from hashlib import blake2b
 from typing import NamedTuple
 
-import attrs
-
-from postledger.errors import LedgerError
-from postledger.log.as_of import Bounds
-from postledger.log.log import Log, Stored
-from postledger.model import Change, Delivery, StateChanged
-from postledger.projections.generations import delivery_of, row_of
-from postledger.state.fold import Tally, fold
-from postledger.state.streams import Facts, repeats
+from postledger.definitions.chart import Statechart
+from postledger.log.event import Stored
+from postledger.model import Change, Delivery, Event, StateChanged
+from postledger.state.fold import Fact, Tally, advance
+from postledger.state.patterns import Statement, Stream
+from postledger.state.row import delivery_of, row_of
+from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import event_of
 
 CHART = "delivery"
 """The chart whose streams are deliveries."""
 
-PAGE = 500
-"""How many events are looked at in one read transaction."""
-
-_SOONEST, _LATEST = 0.01, 0.25
-
 
 class Known(NamedTuple):
     """A delivery as it was known at some position."""
 
-    stream_id: int
-    key: str
+    stream: Stream
     tally: Tally
     repeats: int
 
@@ -48,171 +41,159 @@ class Known(NamedTuple):
 
     def delivery(self) -> Delivery:
         """The public value."""
-        row = row_of(self.stream_id, self.tally, self.repeats)
+        row = row_of(0, self.tally, self.repeats)
         assert row is not None
-        return delivery_of(self.key, row)
+        return delivery_of(self.stream, row)
 
 
 class Passage(NamedTuple):
-    """One event, and its delivery as known before and after; ``None`` where none was known."""
+    """One member of an event, and its delivery as known before and after.
+
+    ``None`` stands where no delivery was known, ``repeats`` is the position of the event that it
+    repeats.
+    """
 
     stored: Stored
+    member: int
+    statement: Statement | None
+    repeats: int | None = None
     before: Known | None = None
     after: Known | None = None
 
-
-def passages(log: Log, facts: Facts, after: int, until: int) -> Iterator[Passage]:
-    """The passages of all events behind position ``after`` up to ``until``, in order of position."""
-    streams: dict[str, _Stream] = {}
-    for stored in log.events(after, until):
-        chart, key = stored.stream
-        # A chart that was given up tells of nothing.
-        if chart != CHART or CHART not in facts.definitions.charts:
-            yield Passage(stored)
-            continue
-        if key not in streams:
-            streams[key] = _Stream(log, facts, key, stored.position - 1, until)
-        yield streams[key].take(stored)
+    def event(self) -> Event:
+        """The public value of the event."""
+        return event_of(self.stored, self.member, self.statement, self.repeats)
 
 
-class _Stream:
-    """One delivery, as known at a position that moves on with each event of it."""
+class Life:
+    """One stream as known at a place in the log, which moves on with each event of it.
 
-    def __init__(self, log: Log, facts: Facts, key: str, position: int, until: int) -> None:
-        found = log.find_stream((CHART, key))
-        assert found is not None
-        self._id, self._key = found, key
-        self._chart = facts.definitions.charts[CHART]
-        self._facts = sorted(facts.of_stream(found, Bounds(position=until)))
-        counted = repeats(log, found - 1, found, Bounds(position=position))
-        self._repeats = sum(count for _, count in counted)
-        self._known = self._at(position)
+    Events in the order of the fold are added to the fold that stands; only for one that belongs
+    before another the stream is folded from its start.
+    """
 
-    def take(self, stored: Stored) -> Passage:
-        before = self._known
-        if stored.repeats is None:
-            self._known = self._at(stored.position)
+    def __init__(self, facts: Facts, stream: Stream, chart: Statechart) -> None:
+        self._facts_of = facts
+        self._stream, self._chart = stream, chart
+        self._rows: dict[tuple[int, bytes], list[EventRow]] = {}
+        self._facts: list[Fact] = []
+        self._tally = Tally(chart)
+        self._repeats = 0
+
+    def add(self, row: EventRow) -> int | None:
+        """Take the next event; returns the position of the event that it repeats, if it does."""
+        equal = self._rows.setdefault((row[1], row[2]), [])
+        equal.append(row)
+        if len(equal) == 1:
+            self._take(self._facts_of.fact(row))
+            return None
+        self._repeats += 1
+        before = equal[0]
+        equal[:] = self._facts_of.ranked(equal)
+        if equal[0] is before:
+            return before[3]
+        # It was received before the one that was known: the stream has that time from now on.
+        self._facts.remove(self._facts_of.fact(before))
+        self._facts.append(self._facts_of.fact(row))
+        self._fold_again()
+        return None
+
+    def known(self) -> Known | None:
+        """The stream as known now; ``None`` where nothing says its state."""
+        if not self._tally.heard:
+            return None
+        return Known(self._stream, _kept(self._tally), self._repeats)
+
+    def _take(self, fact: Fact) -> None:
+        if not self._facts or fact > self._facts[-1]:
+            self._facts.append(fact)
+            advance(self._tally, fact)
         else:
-            self._repeats += 1
-            self._known = before and before._replace(repeats=self._repeats)
-        return Passage(stored, before, self._known)
+            insort(self._facts, fact)
+            self._fold_again()
 
-    def _at(self, position: int) -> Known | None:
-        tally = fold(self._chart, (fact for fact in self._facts if fact.position <= position))
-        return Known(self._id, self._key, tally, self._repeats) if tally.heard else None
+    def _fold_again(self) -> None:
+        self._facts.sort()
+        self._tally = Tally(self._chart)
+        for fact in self._facts:
+            advance(self._tally, fact)
 
 
-def change_of(passage: Passage, facts: Facts) -> Change:
-    """What a projection is told of an event."""
+def _kept(tally: Tally) -> Tally:
+    """A copy that later events don't change."""
+    kept = copy(tally)
+    kept.texts, kept.times, kept.reasons = list(tally.texts), list(tally.times), list(tally.reasons)
+    return kept
+
+
+def passages(
+    facts: Facts, events: Sequence[Stored], rows_of: Callable[[Stream], Sequence[EventRow]]
+) -> Iterator[Passage]:
+    """The passages of events that follow each other in the log.
+
+    ``rows_of`` returns the rows of a stream from the index.
+    """
+    lives: dict[Stream, tuple[Life, dict[tuple[int, int], EventRow]]] = {}
+    first = events[0].position if events else 0
+    for stored in events:
+        said = facts.statements_of(stored)
+        if not said:
+            yield Passage(stored, 0, None)
+        for member, statement in enumerate(said):
+            stream = statement.stream
+            if stream[1] != CHART or CHART not in facts.definitions.charts:
+                # A chart that was given up says nothing.
+                yield Passage(stored, member, statement)
+                continue
+            if stream not in lives:
+                lives[stream] = _life(facts, stream, rows_of(stream), first)
+            life, rows = lives[stream]
+            before = life.known()
+            repeats = life.add(rows[stored.position, member])
+            yield Passage(stored, member, statement, repeats, before, life.known())
+
+
+def _life(
+    facts: Facts, stream: Stream, rows: Sequence[EventRow], first: int
+) -> tuple[Life, dict[tuple[int, int], EventRow]]:
+    """A stream as known before a position, and its rows from there on."""
+    life = Life(facts, stream, facts.definitions.charts[CHART])
+    by_place = {(row[3], row[4]): row for row in rows}
+    for place in sorted(by_place):
+        if place[0] < first:
+            life.add(by_place[place])
+    return life, by_place
+
+
+def change_of(passage: Passage) -> Change:
+    """What a projection is given of an event."""
     return Change(
-        event=event_of(passage.stored, facts),
+        event=passage.event(),
         before=passage.before and passage.before.delivery(),
         after=passage.after and passage.after.delivery(),
     )
 
 
-def state_changed(passage: Passage, facts: Facts) -> StateChanged | None:
-    """What a subscriber is told of an event; ``None`` where no state changed."""
+def state_changed(passage: Passage, ledger_id: bytes, definitions: str) -> StateChanged | None:
+    """What a subscriber is given of an event; ``None`` where no state changed."""
     if passage.after is None:
         return None
     before: Mapping[str, str] | None = passage.before and passage.before.states
     after = passage.after.states
     if before == after:
         return None
+    event = passage.event()
     return StateChanged(
         delivery=passage.after.delivery(),
         before=before,
         after=after,
-        event=event_of(passage.stored, facts),
+        event=event,
+        key=key_of(ledger_id, event, passage.after.stream, definitions),
     )
 
 
-@attrs.frozen
-class Page:
-    """The changes of the events behind some position, up to ``until``."""
-
-    until: int
-    changes: tuple[StateChanged, ...]
-
-
-def page_of(log: Log, facts: Facts, after: int) -> Page:
-    """The next page behind position ``after``; the caller holds a read transaction."""
-    until = max(after, min(after + PAGE, log.head()[0]))
-    told = (state_changed(passage, facts) for passage in passages(log, facts, after, until))
-    return Page(until, tuple(change for change in told if change is not None))
-
-
-class Bell:
-    """Wakes those who wait for events, in the process that writes them."""
-
-    def __init__(self) -> None:
-        self._ears: set[Callable[[], object]] = set()
-        self.closed = False
-
-    @contextmanager
-    def heard_by(self, ear: Callable[[], object]) -> Iterator[None]:
-        """Call ``ear``, from whichever thread writes, after each write."""
-        self._ears.add(ear)
-        try:
-            yield
-        finally:
-            self._ears.discard(ear)
-
-    def ring(self) -> None:
-        """Tell that something was written."""
-        for ear in tuple(self._ears):
-            ear()
-
-    def close(self) -> None:
-        """Tell that nothing more will come: the ledger is closed."""
-        self.closed = True
-        self.ring()
-
-
-def patience() -> Iterator[float]:
-    """How many seconds to wait for events of other processes before looking again."""
-    delay = _SOONEST
-    while True:
-        yield delay
-        delay = min(2 * delay, _LATEST)
-
-
-def pages(
-    read: Callable[[int], Page],
-    after: int,
-    *,
-    bell: Bell,
-    live: bool,
-    heard: threading.Event,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[Page]:
-    """The pages behind position ``after``; where ``live``, also those to come.
-
-    Before it waits it gives an empty page. ``heard`` is set to look again at once, as the bell does.
-    Ends when the ledger is closed or ``stopped`` says so.
-    """
-    waits = patience()
-    with bell.heard_by(heard.set):
-        while not bell.closed and not stopped():
-            heard.clear()
-            try:
-                page = read(after)
-            except LedgerError:
-                if bell.closed:
-                    return
-                raise
-            yield page
-            if page.until > after:
-                after, waits = page.until, patience()
-            elif not live:
-                return
-            else:
-                heard.wait(next(waits))
-
-
-def follow(
-    read: Callable[[int], Page], after: int, *, bell: Bell, live: bool
-) -> Iterator[StateChanged]:
-    """The changes of those pages, one by one."""
-    for page in pages(read, after, bell=bell, live=live, heard=threading.Event()):
-        yield from page.changes
+def key_of(ledger_id: bytes, event: Event, stream: Stream, definitions: str) -> str:
+    """What tells a change from any other, also of a ledger that was restored: 32 hexadecimal digits."""
+    said = [ledger_id.hex(), event.leaf.hex(), str(event.member), *stream, definitions]
+    written = "".join(f"{len(one)}:{one}" for one in said)
+    return blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,7 +1,7 @@
 """The fold: from the facts of one stream to its state, with the reasons.
 
 The facts of a stream are taken in the fold order: the stage of the trigger, the provider's clock
-(facts without a time last), the digest. The moment of arrival takes no part, so the state is a
+(facts without a time last), the identity. The time of arrival takes no part, so the state is a
 function of the set of facts, whatever the order in which they came and however often.
 """
 
@@ -12,16 +12,14 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.definitions.chart_toml import Configuration, Statechart
-from postledger.definitions.definitions import APPLIED, NO_EFFECT, Effect
+from postledger.definitions.chart import Configuration, Statechart
+from postledger.definitions.effects import Effect
 from postledger.definitions.vocabulary import FIELDS
-from postledger.findings import Finding
-
-UNDATED = 2**63 - 1
-"""The ``occurred_at`` of a fact without a time: it sorts behind every time."""
+from postledger.findings import Finding, Verdict
+from postledger.times import UNDATED
 
 UNHEARD = 2**31
-"""The stage of a fact that says nothing to the chart: it sorts behind every stage."""
+"""The stage of a fact that says nothing to the chart: it sorts after every stage."""
 
 REASON = len(FIELDS)
 """The index in ``Fact.texts`` of the details that the event gives."""
@@ -31,6 +29,7 @@ _OUTCOME_WITHOUT_SENT = int(Finding.OUTCOME_WITHOUT_SENT)
 _CLOCK_DISORDER = int(Finding.CLOCK_DISORDER)
 _RECIPIENT_DIFFERS = int(Finding.RECIPIENT_DIFFERS)
 _LATE = int(Finding.LATE)
+_LONG_AGO = -(2**63)
 
 
 class Fact(NamedTuple):
@@ -43,7 +42,7 @@ class Fact(NamedTuple):
 
     stage: int
     occurred_at: int
-    digest: bytes
+    identity: bytes
     position: int
     received_at: int
     effect: Effect | None
@@ -54,7 +53,7 @@ class Fact(NamedTuple):
 class Noted(NamedTuple):
     """What the fold notes of one fact: the verdict on it and its findings."""
 
-    verdict: str
+    verdict: Verdict
     findings: int
 
 
@@ -64,8 +63,8 @@ class Tally:
 
     ``reasons`` are the details of the events by which each region entered a state that wants a
     reason. ``times`` are those of the first fact of each stage, ``UNDATED`` where it has none and
-    ``None`` where there is no fact of that stage. ``moment`` is the stage and time of the last fact,
-    ``arrived_before`` the highest position of the facts before that moment.
+    ``None`` where there is no fact of that stage. ``group`` is the stage and time of the last fact,
+    ``arrived_before`` the latest reception of the facts before these, ``arrived`` that of all facts.
     """
 
     chart: Statechart
@@ -79,9 +78,9 @@ class Tally:
     outcome_at: int = UNDATED
     heard: int = 0
     first_received_at: int = UNDATED
-    moment: tuple[int, int] = (-1, 0)
-    arrived_before: int = 0
-    last_position: int = 0
+    group: tuple[int, int] = (-1, 0)
+    arrived_before: int = _LONG_AGO
+    arrived: int = _LONG_AGO
 
     def __attrs_post_init__(self) -> None:
         self.reasons = [None] * len(self.chart.regions)
@@ -98,7 +97,7 @@ def fold(chart: Statechart, facts: Iterable[Fact]) -> Tally:
     tally = Tally(chart)
     for fact in sorted(facts):
         advance(tally, fact)
-    return finish(tally)
+    return tally
 
 
 def advance(tally: Tally, fact: Fact) -> Noted:
@@ -110,15 +109,15 @@ def advance(tally: Tally, fact: Fact) -> Noted:
     effect = fact.effect
     if effect is None:
         tally.findings |= findings
-        return Noted("unrecognised" if findings & Finding.UNRECOGNISED else "no_effect", findings)
+        unrecognised = findings & Finding.UNRECOGNISED
+        return Noted(Verdict.UNRECOGNISED if unrecognised else Verdict.NO_EFFECT, findings)
     tally.heard += 1
-    # Of events of one stage and time neither follows the other: the digest only keeps their order.
-    if fact[:2] != tally.moment:
-        tally.moment, tally.arrived_before = fact[:2], tally.last_position
-    # A position below one that stands before it: that one arrived after what follows it.
-    if fact.position < tally.arrived_before:
+    # Of events of one stage and time neither follows the other: the identity only keeps their order.
+    if fact[:2] != tally.group:
+        tally.group, tally.arrived_before = fact[:2], tally.arrived
+    if fact.received_at < tally.arrived_before:
         tally.findings |= _LATE
-    tally.last_position = max(tally.last_position, fact.position)
+    tally.arrived = max(tally.arrived, fact.received_at)
     change = effect.changes[tally.configuration]
     findings |= change.findings | _of_time(tally, fact, effect) | _of_recipient(tally, fact)
     _keep_texts(tally, fact, took_effect=bool(change.regions))
@@ -128,16 +127,16 @@ def advance(tally: Tally, fact: Fact) -> Noted:
             tally.outcome_at = fact.occurred_at if change.outcome else UNDATED
     tally.findings |= findings
     # The first event that a stream is known by took effect even where it says what charts start at.
-    first = tally.heard == 1 and change.verdict == NO_EFFECT
-    return Noted(APPLIED if first else change.verdict, findings)
+    first = tally.heard == 1 and change.verdict is Verdict.NO_EFFECT
+    return Noted(Verdict.APPLIED if first else change.verdict, findings)
 
 
-def finish(tally: Tally) -> Tally:
-    """Note what can be said only when all facts are in: that nothing created the delivery."""
+def findings_of(tally: Tally) -> int:
+    """The findings of a stream, with what shows only when all facts are in: that nothing created it."""
     stages = tally.chart.stages
     if tally.heard and "created" in stages and tally.times[stages.index("created")] is None:
-        tally.findings |= _NO_CREATION
-    return tally
+        return tally.findings | _NO_CREATION
+    return tally.findings
 
 
 def _of_time(tally: Tally, fact: Fact, effect: Effect) -> int:

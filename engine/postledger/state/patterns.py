@@ -1,211 +1,536 @@
-"""Intake: what a receipt says, in the form in which the log keeps it.
+"""Patterns: what the bodies of one template say under the definitions in force, worked out once.
 
-To read a body, look up its meaning, find its shape and digest it is the same work for all bodies of
-one pattern, so it is done once for each pattern that the quick reader knows: what is left to do for
-a body is to put its texts where they belong. The plain way stands below the quick one; a test holds
-the two equal.
+To read a body, look up what it means and make its identity is the same work for all bodies of one
+template that have the same deciding words. So it is done once, by the readers of record, and what is
+left to do for a body is to put its texts where they belong. The same patterns serve bytes that come in
+and events of the log. The plain way, ``read_plainly``, stands next to the quick one; a property test
+shows the two equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+import attrs
+
 from postledger import wire
 from postledger.definitions.definitions import Definitions
+from postledger.definitions.effects import Effect
 from postledger.definitions.vocabulary import Reading
-from postledger.errors import ReadError
-from postledger.log.entry import NOWHERE
-from postledger.log.shapes import Shape, shape_of, unreadable, unreadable_digest
-from postledger.model import Receipt
-from postledger.postback import Postback, plain
-from postledger.state.streams import UNTIMED, Occurrence, occurrence, occurrence_at
-from postledger.wire.quick import QuickReader, Template
+from postledger.errors import IntegrityError, ReadError
+from postledger.findings import Finding
+from postledger.log.event import Envelope, Kind, Part
+from postledger.postback import Postback, canonical_head, canonical_pair, plain
+from postledger.state.fold import REASON, UNHEARD, Fact
+from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
+from postledger.times import UNDATED, parse_timestamp
 
-_MOST_PATTERNS = 10_000
+NOWHERE = ("", "", "")
+"""The stream of what belongs to no stream."""
 
-Words = tuple[str | None, ...]
-"""Of each text in a field that may decide over the meaning: the word that it is, or ``None``."""
+Stream = tuple[str, str, str]
+"""A stream: its space, its chart and its key."""
+
+Texts = Sequence[str]
+
+MOST_PATTERNS = 10_000
+"""How many skeletons, families and patterns of each family are remembered."""
+
+_FORM = "application/x-www-form-urlencoded"
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+_TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
+
+_log = logging.getLogger("postledger")
 
 
-class Said(NamedTuple):
-    """What one postback says, as the log keeps it.
+# --- what a postback says ---
 
-    ``kind`` is ``postback``, ``unrecognised`` or ``unreadable``; ``shape`` and ``values`` give the
-    fields, and the body too where the shape has a template.
+
+class Occurrence(NamedTuple):
+    """When an event occurred by the provider's clock, and the findings about that."""
+
+    occurred_at: int
+    findings: int
+
+
+UNTIMED = Occurrence(UNDATED, 0)
+
+
+@lru_cache(maxsize=10_000)
+def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
+    """The occurrence that a TIMESTAMP states; many events share a second."""
+    parsed = parse_timestamp(timestamp, naive)
+    if parsed is None:
+        return UNTIMED
+    occurred_at, lacks_zone = parsed
+    return Occurrence(occurred_at, int(Finding.TIMESTAMP_NAIVE) if lacks_zone else 0)
+
+
+class Statement(NamedTuple):
+    """What one postback says, under the definitions in force.
+
+    ``identity`` are 16 bytes: equal where two postbacks say the same. ``texts`` are those that
+    ``pattern`` takes. Of what can't be read ``pattern`` is ``None`` and ``problem`` says why.
     """
 
-    kind: str
-    stream: tuple[str, str]
-    when: Occurrence
-    digest: bytes
-    shape: Shape
-    values: list[str]
+    stream: Stream
+    occurred_at: int
+    identity: bytes
+    findings: int
+    pattern: Pattern | None
+    texts: Texts
+    problem: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``recognised``, ``unrecognised`` or ``unreadable``."""
+        if self.pattern is None:
+            return "unreadable"
+        return "recognised" if self.pattern.reading.recognised else "unrecognised"
+
+    @property
+    def postback(self) -> Postback | None:
+        """The postback itself; ``None`` where it can't be read."""
+        return None if self.pattern is None else self.pattern.layout.postback(self.texts)
 
 
-class Intake:
-    """Reads and understands receipts by the given definitions; not for several threads at once."""
+class Layout(NamedTuple):
+    """How bodies are read: a postback that has an index in place of each text that varies."""
 
-    def __init__(self, definitions: Definitions, limits: wire.Limits) -> None:
-        self._lexicon = definitions.lexicon
-        self._limits = limits
-        self._quick = QuickReader(limits)
-        self._patterns: dict[tuple[Template, Words], Pattern | None] = {}
-        self._shapes: dict[Shape, Shape] = {}
-        self._deciding: dict[Template, tuple[tuple[int, frozenset[str]], ...]] = {}
+    root: str
+    repaired: bool
+    statement: bool
+    fields: tuple[tuple[str, str | int], ...]
 
-    def take(self, receipt: Receipt) -> list[Said]:
-        """What each postback of a body says, in their order; one that can't be read says why."""
-        quick = self._quick.read(receipt.body, receipt.content_type)
-        if quick is not None:
-            pattern = self._pattern(receipt, *quick)
-            if pattern is not None:
-                return [pattern.said(quick[1])]
-        return self.take_plainly(receipt)
-
-    def take_plainly(self, receipt: Receipt) -> list[Said]:
-        """The same by the reader of record, and without what was learned."""
-        members: Sequence[Postback | ReadError]
-        try:
-            members = wire.read(receipt.body, receipt.content_type, self._limits)
-        except ReadError as error:
-            members = [error]
-        body = receipt.body if len(members) == 1 else None
-        return [
-            self._said(receipt, body, index, whole(member)) for index, member in enumerate(members)
-        ]
-
-    def _said(
-        self, receipt: Receipt, body: bytes | None, index: int, member: Postback | ReadError
-    ) -> Said:
-        if isinstance(member, ReadError):
-            return _unreadable(receipt, member, index)
-        reading = self._lexicon.read(member)
-        shape, values = shape_of(member, body, receipt.content_type, self._lexicon.words)
-        if len(self._shapes) >= _MOST_PATTERNS:
-            self._shapes.clear()
-        # One object for all equal shapes: to look it up again is to compare addresses.
-        shape = self._shapes.setdefault(shape, shape)
-        when = occurrence(reading, member)
-        return Said(_kind(reading), _stream(reading, member), when, member.digest(), shape, values)
-
-    def _pattern(self, receipt: Receipt, template: Template, texts: list[str]) -> Pattern | None:
-        deciding = self._deciding.get(template)
-        if deciding is None:
-            deciding = self._deciding[template] = self._deciding_in(template)
-        words = tuple([texts[at] if texts[at] in known else None for at, known in deciding])
-        try:
-            return self._patterns[template, words]
-        except KeyError:
-            if len(self._patterns) >= _MOST_PATTERNS:
-                self._patterns.clear()
-                self._deciding.clear()
-            postback = template.postback(texts)
-            said = self._said(receipt, receipt.body, 0, postback)
-            pattern = _pattern(template, said, self._lexicon.read(postback))
-            self._patterns[template, words] = pattern
-            return pattern
-
-    def _deciding_in(self, template: Template) -> tuple[tuple[int, frozenset[str]], ...]:
-        """The texts that may decide over the meaning, with the words that do."""
-        words = self._lexicon.words
-        return tuple(
-            (at, words[plain(path)])
-            for path, at in template.fields
-            if isinstance(at, int) and plain(path) in words
+    def postback(self, texts: Texts) -> Postback:
+        """The postback with these texts."""
+        fields = tuple(
+            (path, text if isinstance(text, str) else texts[text]) for path, text in self.fields
         )
+        return Postback(self.root, fields, (), self.repaired, self.statement)
+
+    @property
+    def holes(self) -> int:
+        """How many texts vary."""
+        return sum(isinstance(text, int) for _, text in self.fields)
 
 
-class Pattern(NamedTuple):
-    """What the bodies of one template and the same words say.
+def layout_of(postback: Postback) -> tuple[Layout, list[str]]:
+    """The layout in which every text of a postback varies that is not empty, and these texts."""
+    texts = [text for _, text in postback.fields if text]
+    at = iter(range(len(texts)))
+    fields = tuple((path, next(at) if text else "") for path, text in postback.fields)
+    return Layout(postback.root, postback.repaired, postback.statement, fields), texts
 
-    ``canonical`` are pairs of a fixed text and the index of the text behind it, its length first,
-    in the order of the digest; ``end`` is what stands behind the last.
+
+def said_of(postback: Postback) -> str:
+    """A postback as the index keeps it where the texts of the log don't give it: JSON."""
+    said = [postback.root, int(postback.repaired), int(postback.statement), *postback.fields]
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def postback_of(said: object) -> Postback:
+    """The postback of such a text; raises ``IntegrityError`` where it is damaged."""
+    try:
+        root, repaired, statement, *fields = json.loads(str(said))
+        pairs = tuple((path, text) for path, text in fields)
+        postback = Postback(root, pairs, (), bool(repaired), bool(statement))
+        if said_of(postback) != said or not all(isinstance(one, str) for p in pairs for one in p):
+            raise ValueError("it is not written as postbacks are")
+        plain(root)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise IntegrityError(f"what the event says is damaged: {error}") from error
+    return postback
+
+
+@attrs.frozen(eq=False)
+class Pattern:
+    """What the postbacks of one layout and the same deciding words say.
+
+    ``key``, ``space`` and ``timestamp`` are texts, or the indexes of texts. ``canonical`` are pairs of
+    a fixed text and the index of the text after it, in the order of the identity, its length first;
+    ``end`` stands after the last; ``None`` where the order depends on the texts. ``stage`` and all
+    below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
+    pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` those that make the details.
     """
 
-    kind: str
+    layout: Layout
+    reading: Reading = attrs.field(repr=False)
+    space: str | int
     chart: str
     key: str | int
     naive: tzinfo
     timestamp: str | int | None
-    shape: Shape
-    varying: tuple[int, ...]
-    canonical: tuple[tuple[str, int], ...]
+    canonical: tuple[tuple[str, int], ...] | None
     end: str
+    stage: int
+    effect: Effect | None = attrs.field(repr=False)
+    findings: int
+    wants_time: bool
+    fixed: tuple[str | None, ...]
+    picks: tuple[tuple[int, int], ...]
+    reasons: tuple[int, ...]
 
-    def said(self, texts: list[str]) -> Said:
-        """What a body with these texts says."""
-        key, at = self.key, self.timestamp
-        stream = (self.chart, texts[key] if isinstance(key, int) else key)
+    def statement(self, texts: Texts) -> Statement:
+        """What a postback with these texts says."""
+        key, space, at = self.key, self.space, self.timestamp
+        stream = (
+            space if isinstance(space, str) else texts[space],
+            self.chart,
+            key if isinstance(key, str) else texts[key],
+        )
         stamp = texts[at] if isinstance(at, int) else at
-        pieces = [f"{fixed}{len(texts[i])}:{texts[i]}" for fixed, i in self.canonical]
-        digest = blake2b(("".join(pieces) + self.end).encode(), digest_size=16).digest()
-        values = [texts[i] for i in self.varying]
         when = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
-        return Said(self.kind, stream, when, digest, self.shape, values)
+        return Statement(
+            stream, when.occurred_at, self.identity(texts), when.findings, self, texts
+        )
+
+    def identity(self, texts: Texts) -> bytes:
+        """The identity of a postback with these texts."""
+        if self.canonical is None:
+            return self.layout.postback(texts).digest()
+        pieces = [f"{fixed}{len(texts[i])}:{texts[i]}" for fixed, i in self.canonical]
+        said = "".join(pieces) + self.end
+        return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def fact(
+        self, occurred_at: int, identity: bytes, position: int, received_at: int, texts: Texts,
+        findings: int,
+    ) -> Fact:
+        """The fact of one event, as the fold takes it."""
+        told = list(self.fixed)
+        for slot, at in self.picks:
+            told[slot] = texts[at]
+        if self.reasons:
+            told[REASON] = "; ".join([texts[at] for at in self.reasons])
+        findings |= self.findings
+        if occurred_at == UNDATED and self.wants_time:
+            findings |= _TIMESTAMP_MISSING
+        return Fact(
+            self.stage, occurred_at, identity, position, received_at, self.effect, findings, told
+        )
 
 
-def _pattern(template: Template, said: Said, reading: Reading) -> Pattern | None:
-    """The pattern of which ``said`` is the first; ``None`` where bodies are not that much alike."""
-    texts = [
-        at if fixed is None else fixed
-        for (_, at), (_, fixed) in zip(template.fields, said.shape.fields, strict=True)
-    ]
-    varying = tuple(at for at in texts if isinstance(at, int))
-    names = [plain(path) for path, _ in template.fields]
-    # Fields of one name are digested in the order of their texts. A text that the body does not
-    # write out (a reference stands for it) is neither fixed by the shape nor varies in the template.
-    if len(set(names)) < len(names) or len(varying) < len(said.values):
-        return None
-    canonical: list[tuple[str, int]] = []
-    fixed = plain(template.root) + "\n"
-    for name, text in sorted(zip(names, texts, strict=True)):
+class Family:
+    """The patterns of one layout: one for each combination of its deciding words."""
+
+    def __init__(self, layout: Layout, definitions: Definitions) -> None:
+        self.layout = layout
+        self.holes = layout.holes
+        self.deciding = tuple(deciding(layout, definitions.lexicon.words))
+        self._definitions = definitions
+        self._patterns: dict[tuple[str | None, ...], Pattern] = {}
+
+    def words(self, texts: Texts) -> tuple[str | None, ...]:
+        """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
+
+    def of(self, texts: Texts) -> Pattern:
+        """The pattern of a postback with these texts; raises ``IntegrityError`` for other than it has."""
+        if len(texts) != self.holes:
+            raise IntegrityError("its texts don't fit its template")
+        return self.by_words(self.words(texts), texts)
+
+    def by_words(self, words: tuple[str | None, ...], texts: Texts) -> Pattern:
+        """The pattern of those words; ``texts`` are any that have them."""
+        pattern = self._patterns.get(words)
+        if pattern is None:
+            if len(self._patterns) >= MOST_PATTERNS:
+                self._patterns.clear()
+            pattern = self._patterns[words] = pattern_of(self.layout, texts, self._definitions)
+        return pattern
+
+
+def deciding(
+    layout: Layout, words: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[int, frozenset[str]]]:
+    """The indexes of the texts that may decide over the meaning, and the words that do."""
+    for path, text in layout.fields:
+        if isinstance(text, int) and plain(path) in words:
+            yield text, words[plain(path)]
+
+
+def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Pattern:
+    """The pattern of which a postback with these texts is one."""
+    reading = definitions.lexicon.read(layout.postback(texts))
+    effect = definitions.effect(reading)
+    at = [text for _, text in layout.fields]
+    fixed: list[str | None] = [None] * (REASON + 1)
+    picks: list[tuple[int, int]] = []
+    for slot, index in reading.picks:
+        text = at[index]
         if isinstance(text, int):
-            canonical.append((f"{fixed}{len(name)}:{name}", text))
+            picks.append((slot, text))
+        else:
+            fixed[slot] = text
+    reasons, fixed[REASON] = _reasons([at[index] for index in reading.reason_at])
+    canonical, end = _canonical(layout)
+    placed = reading.chart is not None and reading.key_at is not None
+    return Pattern(
+        layout=layout,
+        reading=reading,
+        space=_space(reading, at) if placed else NOWHERE[0],
+        chart=reading.chart or NOWHERE[1] if placed else NOWHERE[1],
+        key=at[reading.key_at or 0] if placed else NOWHERE[2],
+        naive=reading.naive,
+        timestamp=None if reading.timestamp_at is None else at[reading.timestamp_at],
+        canonical=canonical,
+        end=end,
+        stage=UNHEARD if effect is None else effect.stage,
+        effect=effect,
+        findings=int(reading.findings),
+        wants_time=not reading.undated,
+        fixed=tuple(fixed),
+        picks=tuple(picks),
+        reasons=reasons,
+    )
+
+
+def _space(reading: Reading, at: list[str | int]) -> str | int:
+    return reading.space if reading.space_at is None else at[reading.space_at]
+
+
+def _reasons(at: list[str | int]) -> tuple[tuple[int, ...], str | None]:
+    """The indexes of the texts that make the details, or the details where the layout has them."""
+    varying = tuple(text for text in at if isinstance(text, int))
+    if varying:
+        return varying, None
+    fixed = [text for text in at if isinstance(text, str)]
+    return (), "; ".join(fixed) if fixed else None
+
+
+def _canonical(layout: Layout) -> tuple[tuple[tuple[str, int], ...] | None, str]:
+    """The canonical form of the identity (``Postback.digest``) with holes for the texts."""
+    names = [plain(path) for path, _ in layout.fields]
+    if len(set(names)) < len(names):
+        # Fields of one name are put in the order of their texts.
+        return None, ""
+    said: list[tuple[str, int]] = []
+    fixed = canonical_head(layout.root, layout.repaired, layout.statement)
+    for name, text in sorted(zip(names, (text for _, text in layout.fields), strict=True)):
+        if isinstance(text, int):
+            said.append((f"{fixed}{len(name)}:{name}", text))
             fixed = ""
         elif text:
-            fixed += f"{len(name)}:{name}{len(text)}:{text}"
-    return Pattern(
-        kind=said.kind,
-        chart=said.stream[0],
-        key=NOWHERE[1] if said.stream == NOWHERE else texts[reading.key_at or 0],
-        naive=reading.naive,
-        timestamp=None if reading.timestamp_at is None else texts[reading.timestamp_at],
-        shape=said.shape,
-        varying=varying,
-        canonical=tuple(canonical),
-        end=fixed,
-    )
+            fixed += canonical_pair(name, text)
+    return tuple(said), fixed
 
 
-def _kind(reading: Reading) -> str:
-    return "postback" if reading.recognised else "unrecognised"
+# --- bodies that come in ---
 
 
-def _stream(reading: Reading, postback: Postback) -> tuple[str, str]:
-    if reading.chart is None or reading.key_at is None:
-        return NOWHERE
-    return reading.chart, postback.fields[reading.key_at][1]
+class Taken(NamedTuple):
+    """What a body says, and the templates by which it may be kept (``None``: whole).
+
+    ``texts`` are those of ``template``, ``all_texts`` those of ``plain``, which fixes no word.
+    """
+
+    statements: list[Statement]
+    template: Template | None = None
+    plain: Template | None = None
+    texts: Texts = ()
+    all_texts: Texts = ()
 
 
-def whole(member: Postback | ReadError) -> Postback | ReadError:
-    """Refuse half characters: JSON can spell a surrogate without its other half, SQLite can't."""
-    if isinstance(member, Postback):
+class _Variant(NamedTuple):
+    """A skeleton with some words: the template that fixes them, and what is left to keep."""
+
+    template: Template
+    open: tuple[int, ...]
+    pattern: Pattern
+
+
+class _Skeleton:
+    """What bodies share that differ in their texts alone."""
+
+    def __init__(self, template: Template, family: Family) -> None:
+        self.template = template
+        self.family = family
+        self.variants: dict[tuple[str | None, ...], _Variant] = {}
+
+    def variant(self, texts: Texts) -> _Variant:
+        family = self.family
+        words = family.words(texts)
+        known = self.variants.get(words)
+        if known is None:
+            if len(self.variants) >= MOST_PATTERNS:
+                self.variants.clear()
+            known = self.variants[words] = self._made(words, texts)
+        return known
+
+    def _made(self, words: tuple[str | None, ...], texts: Texts) -> _Variant:
+        fixed = [
+            at
+            for (at, _), word in zip(self.family.deciding, words, strict=True)
+            if word is not None
+        ]
+        template = self.template.fixing(texts, fixed) if fixed else self.template
+        if template is None:
+            template, fixed = self.template, []
+        open_ = tuple(at for at in range(len(texts)) if at not in fixed)
+        return _Variant(template, open_, self.family.by_words(words, texts))
+
+
+class Patterns:
+    """The patterns of bodies under given definitions; not for several threads at once."""
+
+    def __init__(self, definitions: Definitions, limits: wire.Limits) -> None:
+        self.definitions = definitions
+        self.limits = limits
+        self._skeletons: dict[tuple[object, ...], _Skeleton | None] = {}
+        self._families: dict[Layout, Family] = {}
+
+    def take(self, body: bytes, envelope: Envelope) -> Taken:
+        """What a body says, and by which template it may be kept."""
+        found = self._skeleton(body, envelope)
+        if found is None:
+            return Taken(self.read_plainly(body, envelope))
+        skeleton, texts = found
+        template, open_, pattern = skeleton.variant(texts)
+        kept = [texts[at] for at in open_]
+        return Taken([pattern.statement(texts)], template, skeleton.template, kept, texts)
+
+    def read_plainly(self, body: bytes, envelope: Envelope) -> list[Statement]:
+        """What each postback of a body says, by the readers of record, in their order."""
+        return [
+            self._unreadable(body, index, member)
+            if isinstance(member, ReadError)
+            else self.statement(member)
+            for index, member in enumerate(read(body, envelope, self.limits))
+        ]
+
+    def statement(self, postback: Postback) -> Statement:
+        """What a postback says."""
+        layout, texts = layout_of(postback)
+        return self.family(layout).of(texts).statement(texts)
+
+    def family(self, layout: Layout) -> Family:
+        """The patterns of a layout."""
+        known = self._families.get(layout)
+        if known is None:
+            if len(self._families) >= MOST_PATTERNS:
+                self._families.clear()
+            known = self._families[layout] = Family(layout, self.definitions)
+        return known
+
+    @property
+    def quick(self) -> bool:
+        """Whether bodies may be read by their patterns: not where limits bound what has a template."""
+        return self.limits.body_bytes >= LONGEST
+
+    def family_of(self, template: Template, envelope: Envelope) -> Family | None:
+        """The patterns of events of a template; ``None`` where it proves nothing."""
+        layout = probed(template.pieces, envelope, self.limits)
+        return None if layout is None else self.family(layout)
+
+    def _skeleton(self, body: bytes, envelope: Envelope) -> tuple[_Skeleton, Texts] | None:
+        """What is known of bodies like this one, and its texts; ``None`` where it is read plainly."""
+        encoded = envelope.content_encoding is not None or envelope.part is not Part.BODY
+        parts = None if encoded or not self.quick else leaves(body)
+        if parts is None:
+            return None
+        mark = (envelope.kind, envelope.content_type)
+        key = (*mark, *parts[::2])
         try:
-            "".join((member.root, *(name + text for name, text in member.fields))).encode()
-        except UnicodeEncodeError:
-            return ReadError("a text holds half a character (a lone surrogate)")
-    return member
+            known = self._skeletons[key]
+        except KeyError:
+            return self._other(body, envelope, parts, mark)
+        return None if known is None else (known, parts[1::2])
+
+    def _other(
+        self, body: bytes, envelope: Envelope, parts: Sequence[str], mark: tuple[object, ...]
+    ) -> tuple[_Skeleton, Texts] | None:
+        """The same of a body whose attributes, or JSON, vary, or that is the first of its kind."""
+        found = split(body)
+        if found is None:
+            return None
+        pieces, texts = found
+        # Where only leaves vary, they are found the quick way from now on.
+        key = (*mark, *(parts[::2] if joined(parts) == pieces else pieces))
+        if key not in self._skeletons:
+            if len(self._skeletons) >= MOST_PATTERNS:
+                self._skeletons.clear()
+            layout = probed(pieces, envelope, self.limits)
+            self._skeletons[key] = (
+                None if layout is None else _Skeleton(Template(pieces), self.family(layout))
+            )
+        known = self._skeletons[key]
+        return None if known is None else (known, texts)
+
+    def _unreadable(self, body: bytes, index: int, error: ReadError) -> Statement:
+        identity = unreadable_identity(body, str(error), index)
+        return Statement(NOWHERE, UNDATED, identity, 0, None, (), str(error))
 
 
-def _unreadable(receipt: Receipt, error: ReadError, index: int) -> Said:
-    return Said(
-        kind="unreadable",
-        stream=NOWHERE,
-        when=UNTIMED,
-        digest=unreadable_digest(receipt.body, str(error), index),
-        shape=unreadable(receipt.content_type),
-        values=[str(error)],
-    )
+def read(body: bytes, envelope: Envelope, limits: wire.Limits) -> Sequence[Postback | ReadError]:
+    """The postbacks of an event's bytes, by the readers of record; never raises."""
+    content_type = envelope.content_type if envelope.part is Part.BODY else _FORM
+    members: Sequence[Postback | ReadError]
+    try:
+        members = wire.read(body, content_type, limits)
+    except ReadError as error:
+        members = [error]
+    except Exception as error:
+        # To record must not depend on a reader: the body is kept, and says what went wrong.
+        _log.exception("a reader failed")
+        members = [ReadError(f"the reader failed: {type(error).__name__}")]
+    statement = envelope.kind == Kind.STATEMENT
+    return [_whole(member, statement=statement) for member in members]
+
+
+def _whole(member: Postback | ReadError, *, statement: bool) -> Postback | ReadError:
+    """Refuse half characters: JSON can spell a surrogate without its other half, no store can."""
+    if isinstance(member, ReadError):
+        return member
+    try:
+        "".join((member.root, *(name + text for name, text in member.fields))).encode()
+    except UnicodeEncodeError:
+        return ReadError("a text holds half a character (a lone surrogate)")
+    return attrs.evolve(member, statement=statement)
+
+
+def unreadable_identity(body: bytes, reason: str, index: int) -> bytes:
+    """The identity of what can't be read: 16 bytes over the reason, the body, the place in it."""
+    said = f"{len(reason)}:{reason}".encode("utf-8", "surrogatepass")
+    salt = index.to_bytes(8)
+    return blake2b(said + body, digest_size=16, salt=salt, person=b"unreadable").digest()
+
+
+@lru_cache(maxsize=4096)
+def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | None:
+    """How bodies of a template are read: the readers of record read it with a probe for each text.
+
+    Where every probe comes back as the whole text of one field, other plain texts in its place will
+    come back in the same way. ``None`` where that is not proven.
+    """
+    xml = pieces[0].lstrip().startswith("<")
+    probes = [_probe(number, piece[-1:], xml=xml) for number, piece in enumerate(pieces[:-1])]
+    body = Template(pieces).fill(probes)
+    # The probes make it longer than the bodies that it stands for.
+    members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20))
+    if envelope.content_encoding is not None or envelope.part is not Part.BODY:
+        return None
+    if len(members) != 1 or isinstance(members[0], ReadError):
+        return None
+    message = members[0]
+    at = {probe: number for number, probe in enumerate(probes)}
+    of_sending = {text for _, text in message.attributes}
+    fields = tuple((path, at.pop(text, text)) for path, text in message.fields)
+    # Attributes of the message's element say nothing about the message, and stand in no field.
+    if any(probe not in of_sending for probe in at) or message.repaired:
+        return None
+    return Layout(message.root, message.repaired, message.statement, fields)
+
+
+def _probe(number: int, before: str, *, xml: bool) -> str:
+    """A text that no other equals, of all characters that may stand in its place."""
+    if not xml and before != '"':
+        return str(10**15 + number)
+    barred = "&<>" + before if xml else '"\\'
+    return f"{number}{_PRINTABLE.translate(dict.fromkeys(map(ord, barred)))}{number}"

@@ -1,10 +1,10 @@
-"""Courses: what the fold makes of streams that run alike, asked of it once for all of them.
+"""Plans: how the row of a stream follows from its texts, worked out once for streams that run alike.
 
-Most streams run alike: events of the same shapes, in the same order by the provider's clock. What
-the fold makes of them differs in their texts and times alone. So a course is folded once with a
-probe in place of each text and each time, and the row it gives says from which event each column
-comes. No rule of the fold is written here a second time; streams that a probe can't stand for are
-folded as they are.
+Most streams run alike: events of the same patterns, in the same order by the provider's clock. What
+the fold makes of them differs in their texts and times alone. So a plan is learned from one fold of
+marked values, a mark in place of each text and each time, and the row it gives says from which event
+each column comes. No rule of the fold is written here a second time; streams that marks can't stand
+for are folded as they are.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from typing import Any
 import attrs
 
 from postledger.errors import IntegrityError
-from postledger.findings import Finding
-from postledger.log.log import DAMAGE, texts_of
-from postledger.projections.generations import COLUMNS, Row
-from postledger.projections.generations import generations as projections
-from postledger.state.fold import UNDATED, Fact, fold
-from postledger.state.streams import EventRow, Facts, Mould
-from postledger.state.timeline import verdict_at
+from postledger.findings import Finding, Verdict
+from postledger.log.event import texts_of
+from postledger.state.fold import Fact, fold
+from postledger.state.patterns import Family, Pattern, layout_of, postback_of
+from postledger.state.row import COLUMNS, Row, row_of
+from postledger.state.streams import EventRow, Facts
+from postledger.state.timeline import verdict_on
+from postledger.times import UNDATED
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
-_OWN = tuple(map(COLUMNS.index, ("stream_id", "first_received_at", "repeats", "findings")))
+_OWN = tuple(map(COLUMNS.index, ("stream", "first_received_at", "repeats", "findings")))
 """The columns that no fold is needed for, in the order in which a row is picked from them."""
 _FINDINGS = COLUMNS.index("findings")
 _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
@@ -34,21 +35,21 @@ _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
 LONGEST = 12
 """Streams of more events seldom run like others."""
 
-_MOST = 10_000
-_PROBE = "\0"
-"""What no text of a shape holds: it marks the texts of a probe."""
+MOST_PLANS = 10_000
+_MARK = "\0"
+"""What no text of a pattern holds: it marks the texts of which a plan is learned."""
 
 Key = tuple[Any, ...]
-Place = tuple[int, int]
-"""Where a text stands: the index of the event, and of the text among its values."""
+
+Found = tuple["Plan", Sequence[str], tuple[Sequence[Any], ...]]
 
 
 @attrs.frozen
-class Course:
-    """How the row of a stream is made, for all streams of one course.
+class Plan:
+    """How the row of a stream is made, for all streams that run alike.
 
-    A row is ``picked``, column by column, from what differs between streams (the id, the moment of the
-    first reception, repeats and findings, then the times of all events and then their texts: so
+    A row is ``picked``, column by column, from what differs between streams (the id, the time of the
+    first reception, repeats and findings, then the times of all events and then their texts: as
     many as ``texts`` says) and what does not (``fixed``). ``ordered`` are pairs of events of which
     the second follows the first. The texts at ``recipients`` must all be the same. ``verdicts`` are
     those on each event, were it the last of them to arrive.
@@ -60,36 +61,33 @@ class Course:
     texts: int
     ordered: tuple[tuple[int, int], ...]
     recipients: tuple[int, ...]
-    verdicts: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     _pick: Callable[[Sequence[Any]], Row] = attrs.field(init=False, eq=False, repr=False)
 
     @_pick.default
     def _picks(self) -> Callable[[Sequence[Any]], Row]:
         return itemgetter(*self.picked)
 
-    def rows_as(self, other: Course) -> bool:
-        """Whether the other gives the same row of any stream, where the findings are the same."""
-        mine = (self.picked, self.fixed, self.recipients)
-        return mine == (other.picked, other.fixed, other.recipients)
+    def gives_as(self, other: Plan) -> bool:
+        """Whether the other gives the same row of any stream of both."""
+        mine = (self.picked, self.fixed, self.recipients, self.findings, self.ordered)
+        theirs = (other.picked, other.fixed, other.recipients, other.findings, other.ordered)
+        return mine == theirs
 
-    def agree(self, texts: Sequence[str]) -> bool:
-        """Whether the recipients of a stream of it are all the same."""
-        return len({texts[at] for at in self.recipients}) < 2
-
-    def noted(self, positions: Sequence[int], flags: Sequence[int]) -> int:
-        """The findings of a stream of it: the course's own, its events', and whether any came late."""
+    def noted(self, received: Sequence[int], findings_of: Sequence[int]) -> int:
+        """The findings of a stream of it: its own, its events', and whether any came late."""
         findings = self.findings
-        for flag in flags:
-            findings |= flag
-        for before, behind in self.ordered:
-            if positions[before] > positions[behind]:
+        for one in findings_of:
+            findings |= one
+        for before, after in self.ordered:
+            if received[before] > received[after]:
                 findings |= _LATE
         return findings
 
     def row(
         self,
-        stream_id: int,
-        received_at: int,
+        stream: int,
+        received: Sequence[int],
         repeats: int,
         findings: int,
         times: Sequence[int],
@@ -97,138 +95,145 @@ class Course:
     ) -> Row | None:
         """The row of a stream of it; ``None`` where its recipients are not the same."""
         recipients = self.recipients
-        # As in ``agree``, without a call for each stream.
         for at in recipients:
             if texts[at] != texts[recipients[0]]:
                 return None
         if repeats:
             findings |= _REPEATED
-        return self._pick((stream_id, received_at, repeats, findings, *times, *texts, *self.fixed))
+        return self._pick((stream, min(received), repeats, findings, *times, *texts, *self.fixed))
 
 
 @attrs.frozen
-class Open:
-    """A course that hangs on words too: ``deciding`` gives them of so many texts as ``texts`` says."""
+class _Open:
+    """Plans that depend on words too: ``deciding`` gives them of so many texts as ``texts`` says."""
 
     texts: int
     deciding: tuple[tuple[int, frozenset[str]], ...]
 
     def words(self, texts: Sequence[str]) -> tuple[str | None, ...]:
-        """Of each text that may decide over the meaning the word that it is, or ``None``."""
         return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
 
-class Courses:
-    """The courses that streams were seen to take; ``facts`` folds what takes none."""
+class Plans:
+    """The plans of streams seen so far; ``facts`` folds what has none."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._known: dict[Key, Course | Open | None] = facts.courses
+        self._known: dict[Key, Plan | _Open | None] = {}
 
     def row_of(
-        self, stream_id: int, chart: str, events: Sequence[EventRow], repeats: int
+        self, stream: int, chart: str, rows: Sequence[EventRow], repeats: int
     ) -> Row | None:
-        """The row of a stream by its course, where there is one that gives it."""
-        if len(events) > LONGEST:
+        """The row of a stream of distinct events by its plan, where there is one that gives it."""
+        found = self.of(chart, rows)
+        if found is None:
             return None
+        plan, texts, columns = found
+        times, received, findings = columns[1], columns[5], columns[9]
+        return plan.row(stream, received, repeats, plan.noted(received, findings), times, texts)
+
+    def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
+        """The verdict on one of the events, if it arrived after all others and a plan gives it."""
+        newest = rows[at][5]
+        if any(row[5] >= newest for index, row in enumerate(rows) if index != at):
+            return None
+        found = self.of(chart, rows)
+        return None if found is None else found[0].verdicts[at]
+
+    def of(self, chart: str, rows: Sequence[EventRow]) -> Found | None:
+        """The plan of a stream of distinct events, with its texts and the columns of its rows.
+
+        ``None`` where it has none.
+        """
+        if len(rows) > LONGEST:
+            return None
+        columns = tuple(zip(*rows, strict=True))
+        times, templates, envelopes, written, said = (
+            columns[1], columns[6], columns[7], columns[8], columns[10],
+        )  # fmt: skip
         try:
-            _, times, _, positions, received, shapes, fields, flags = zip(*events, strict=True)
-            texts = _texts(fields)
-            course = self.course_of((chart, shapes, order_of(times)), texts, lambda: events)
-            if course is None:
-                return None
-            findings = course.noted(positions, flags)
-            return course.row(stream_id, min(received), repeats, findings, times, texts)
-        except (IntegrityError, AttributeError, *DAMAGE):
+            if any(said) or None in written:
+                kinds, texts = self._told(rows)
+            else:
+                kinds, texts = (templates, envelopes), _texts(written)
+            plan = self._plan((chart, kinds, order_of(times)), texts, rows)
+        except (IntegrityError, ValueError):
             # An event was altered: the fold says which.
             return None
+        return None if plan is None else (plan, texts, columns)
 
-    def verdict_of(self, chart: str, events: Sequence[EventRow], position: int) -> str | None:
-        """The verdict on the event at a position, if it arrived last and a course gives it."""
-        _, times, _, positions, _, shapes, fields, _ = zip(*events, strict=True)
-        if len(events) > LONGEST or position != max(positions):
-            return None
-        course = self.course_of((chart, shapes, order_of(times)), _texts(fields), lambda: events)
-        return None if course is None else course.verdicts[positions.index(position)]
+    def _told(self, rows: Sequence[EventRow]) -> tuple[tuple[Family, ...], list[str]]:
+        """The families and the texts of events of which the index keeps what they say."""
+        families: list[Family] = []
+        texts: list[str] = []
+        for row in rows:
+            pattern, told = self._facts.pattern(row)
+            families.append(self._facts.patterns.family(pattern.layout))
+            texts += told
+        return tuple(families), texts
 
-    def course_of(
-        self, key: Key, texts: Sequence[str], events: Callable[[], Sequence[EventRow]]
-    ) -> Course | None:
-        """The course of a stream of that key and those texts, learned of its events where it is new.
-
-        Streams run alike by their chart, the shapes of their events, the ``order_of`` their times
-        (the key), and any words. ``None`` for a stream that takes no course, or whose events have not
-        the texts of their shapes: those of one event would stand in the place of another's.
-        """
+    def _plan(self, key: Key, texts: Sequence[str], rows: Sequence[EventRow]) -> Plan | None:
         try:
             known = self._known[key]
         except KeyError:
-            told = events()
-            known = self._learned(key, told, self._opened(told) or self._probed(key[0], told))
+            known = self._learned(key, self._opened(rows) or self._marked(key[0], rows))
         if known is None or len(texts) != known.texts:
             return None
-        if isinstance(known, Course):
+        if isinstance(known, Plan):
             return known
-        key = (*key, known.words(texts))
+        worded = (*key, known.words(texts))
         try:
-            by_words = self._known[key]
+            plan = self._known[worded]
         except KeyError:
-            told = events()
-            by_words = self._learned(key, told, self._probed(key[0], told))
-        assert not isinstance(by_words, Open)
-        return by_words
+            plan = self._learned(worded, self._marked(key[0], rows))
+        assert not isinstance(plan, _Open)
+        return plan
 
-    def _learned(
-        self, key: Key, events: Sequence[EventRow], course: Course | Open | None
-    ) -> Course | Open | None:
-        """What was found of a stream, kept for its like; but not of one that was altered."""
-        if any(len(texts_of(event[6])) != self._facts.holes(event[5]) for event in events):
-            return None
-        if len(self._known) >= _MOST:
+    def _learned(self, key: Key, plan: Plan | _Open | None) -> Plan | _Open | None:
+        if len(self._known) >= MOST_PLANS:
             self._known.clear()
-        self._known[key] = course
-        return course
+        self._known[key] = plan
+        return plan
 
-    def _opened(self, events: Sequence[EventRow]) -> Open | None:
+    def _opened(self, rows: Sequence[EventRow]) -> _Open | None:
         """The texts that decide over the meaning of a stream's events; ``None`` where none does."""
         deciding: list[tuple[int, frozenset[str]]] = []
         before = 0
-        for event in events:
-            deciding += [(before + at, words) for at, words in self._facts.deciding(event[5])]
-            before += len(texts_of(event[6]))
-        return Open(before, tuple(deciding)) if deciding else None
+        for row in rows:
+            pattern, texts = self._facts.pattern(row)
+            family = self._facts.patterns.family(pattern.layout)
+            deciding += [(before + at, words) for at, words in family.deciding]
+            before += len(texts)
+        return _Open(before, tuple(deciding)) if deciding else None
 
-    def _probed(self, chart: str, events: Sequence[EventRow]) -> Course | None:
-        """The course of a stream, from a fold of probes in place of its events."""
-        try:
-            facts = self._facts.of_rows(chart, events)
-            ranks = ranks_of([event[1] for event in events])
-            probes: list[Fact] = []
-            counts: list[int] = []
-            for index, (fact, occurred_at) in enumerate(zip(facts, ranks, strict=True)):
-                values = texts_of(events[index][6])
-                mould = self._facts.mould_of(events[index][5], values)
-                if mould.effect is not fact.effect or not _probeable(mould):
-                    return None
-                marks = [_mark(index, value) for value in range(len(values))]
-                probes.append(mould.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
-                counts.append(len(values))
-            return _course(probes, counts)
-        except Exception:
-            # Where the fold fails, it is to fail with the stream itself, and say where.
+    def _marked(self, chart: str, rows: Sequence[EventRow]) -> Plan | None:
+        """The plan of a stream, learned of a fold of marks in place of its texts and times."""
+        definitions = self._facts.definitions
+        if chart not in definitions.charts:
             return None
+        ranks = ranks_of([row[1] for row in rows])
+        facts: list[Fact] = []
+        counts: list[int] = []
+        for index, (row, occurred_at) in enumerate(zip(rows, ranks, strict=True)):
+            pattern, texts = self._facts.pattern(row)
+            if not _markable(pattern):
+                return None
+            marks = [f"{_MARK}{index} {number}" for number in range(len(texts))]
+            facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
+            counts.append(len(texts))
+        return _plan(facts, counts)
 
 
-def _texts(fields: Sequence[str]) -> list[str]:
-    """The texts of all events of a stream, one behind the other."""
-    written = "".join(fields)
-    if "\\" not in written:
-        return texts_of(written)
-    return [text for one in fields for text in texts_of(one)]
+def _texts(written: Sequence[str]) -> list[str]:
+    """The texts of all events of a stream, one after the other."""
+    together = "".join(written)
+    if "\\" not in together:
+        return texts_of(together)
+    return [text for one in written for text in texts_of(one)]
 
 
 def order_of(times: Sequence[int]) -> bool | tuple[int, ...]:
-    """What the fold order hangs on of times in ascending order.
+    """What the fold order depends on of times in ascending order.
 
     For most streams that is only whether the last event has a time; else it is all ranks.
     """
@@ -243,48 +248,39 @@ def ranks_of(times: Sequence[int]) -> tuple[int, ...]:
     return tuple([UNDATED if time == UNDATED else rank[time] for time in times])
 
 
-def _probeable(mould: Mould) -> bool:
-    """Whether its own texts can be told from a probe's, and the recipient is the event's own."""
-    return mould.texts[0] is None and not any(_PROBE in text for text in mould.texts if text)
+def _markable(pattern: Pattern) -> bool:
+    """Whether its own texts can be told from a mark, and the recipient is the event's own."""
+    return pattern.fixed[0] is None and not any(_MARK in text for text in pattern.fixed if text)
 
 
-def _mark(event: int, value: int) -> str:
-    return f"{_PROBE}{event} {value}"
-
-
-def _place(text: str) -> Place:
-    event, value = text.removeprefix(_PROBE).split(" ")
-    return int(event), int(value)
-
-
-def _course(probes: list[Fact], counts: Sequence[int]) -> Course | None:
-    """The course that gives the fold of the probes; ``None`` where a text of it is no one probe.
+def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
+    """The plan that gives the fold of the marked facts; ``None`` where a text of it is not one mark.
 
     ``counts`` are the numbers of texts of their events.
     """
-    recipients = [fact.texts[0] for fact in probes if fact.texts[0] is not None]
-    # One probe for all of them: they are asked to be the same.
-    probes = [
+    recipients = [fact.texts[0] for fact in facts if fact.texts[0] is not None]
+    # One mark for all of them: they must be the same.
+    facts = [
         fact if fact.texts[0] is None else fact._replace(texts=[recipients[0], *fact.texts[1:]])
-        for fact in probes
+        for fact in facts
     ]
-    chart = next((fact.effect.chart for fact in probes if fact.effect is not None), None)
-    row = None if chart is None else projections.row_of(0, fold(chart, probes), 0)
+    chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
+    row = None if chart is None else row_of(0, fold(chart, facts), 0)
     if row is None:
         return None
-    marked = [text for text in row if isinstance(text, str) and _PROBE in text]
-    if any(text.count(_PROBE) > 1 or text[0] != _PROBE for text in marked):
+    marked = [text for text in row if isinstance(text, str) and _MARK in text]
+    if any(text.count(_MARK) > 1 or text[0] != _MARK for text in marked):
         return None
-    times = {fact.occurred_at: index for index, fact in enumerate(probes)}
-    before = [len(_OWN) + len(probes) + sum(counts[:index]) for index in range(len(probes))]
+    times = {fact.occurred_at: index for index, fact in enumerate(facts)}
+    before = [len(_OWN) + len(facts) + sum(counts[:index]) for index in range(len(facts))]
 
     def at(text: str) -> int:
-        event, value = _place(text)
-        return before[event] + value
+        event, number = text.removeprefix(_MARK).split(" ")
+        return before[int(event)] + int(number)
 
     picked: list[int] = []
     fixed: list[Any] = []
-    beyond = len(_OWN) + len(probes) + sum(counts)
+    beyond = len(_OWN) + len(facts) + sum(counts)
     for column, value in enumerate(row):
         if column in _OWN:
             picked.append(_OWN.index(column))
@@ -295,28 +291,28 @@ def _course(probes: list[Fact], counts: Sequence[int]) -> Course | None:
         else:
             picked.append(beyond + len(fixed))
             fixed.append(value)
-    return Course(
+    return Plan(
         picked=tuple(picked),
         fixed=tuple(fixed),
         findings=row[_FINDINGS],
         texts=sum(counts),
-        ordered=tuple(_ordered(probes)),
+        ordered=tuple(_ordered(facts)),
         recipients=tuple(at(text) - before[0] for text in recipients if text),
-        verdicts=tuple(_newest(probes, index) for index in range(len(probes))),
+        verdicts=tuple(_newest(facts, index) for index in range(len(facts))),
     )
 
 
-def _newest(probes: list[Fact], index: int) -> str:
-    """The verdict on one of the probes, were it the last to arrive."""
-    arrived = [fact._replace(position=int(at == index)) for at, fact in enumerate(probes)]
-    return verdict_at(arrived, 1)
+def _newest(facts: list[Fact], index: int) -> Verdict:
+    """The verdict on one of the facts, were it the last to arrive."""
+    arrived = [fact._replace(received_at=int(at == index)) for at, fact in enumerate(facts)]
+    return verdict_on(arrived, facts[index].identity)
 
 
-def _ordered(probes: list[Fact]) -> Iterator[tuple[int, int]]:
-    """Pairs of events of neighbouring moments: where these came in order, all did."""
-    heard = sorted(fact for fact in probes if fact.effect is not None)
-    moments = [
-        [fact.digest[0] for fact in group] for _, group in groupby(heard, itemgetter(slice(2)))
+def _ordered(facts: list[Fact]) -> Iterator[tuple[int, int]]:
+    """Pairs of events of neighbouring times: where these came in order, all did."""
+    heard = sorted(fact for fact in facts if fact.effect is not None)
+    groups = [
+        [fact.identity[0] for fact in group] for _, group in groupby(heard, itemgetter(slice(2)))
     ]
-    for before, behind in pairwise(moments):
-        yield from product(before, behind)
+    for before, after in pairwise(groups):
+        yield from product(before, after)

@@ -2,125 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from postledger.definitions.chart_toml import Statechart
-from postledger.definitions.vocabulary import Reading
+from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
-from postledger.findings import Finding, names
-from postledger.log.as_of import EVERYTHING, Bounds
-from postledger.log.entry import IMPORTED, NOWHERE
-from postledger.log.log import Log, Stored
+from postledger.findings import Finding, Verdict, names
+from postledger.log.event import Clock, Stored
 from postledger.model import Content, Delivery, Event, Step
-from postledger.state.fold import UNDATED, Fact, Noted, Tally, advance
-from postledger.state.streams import Facts
-from postledger.times import moment
+from postledger.state.fold import Fact, Noted, Tally, advance
+from postledger.state.patterns import NOWHERE, Pattern, Statement
+from postledger.state.streams import EventRow, Facts, Place
+from postledger.times import UNDATED, time_of
 
 
-def event_of(stored: Stored, facts: Facts, kind: str | None = None) -> Event:
-    """The public value of an event of the log, whose ``kind`` may be known already."""
-    postback = stored.shape.postback(stored.values) if stored.shape else None
-    if kind is None:
-        kind = _kind(None if postback is None else facts.definitions.lexicon.read(postback))
-    chart, key = stored.stream
+def event_of(
+    stored: Stored, member: int, statement: Statement | None, repeats: int | None
+) -> Event:
+    """The public value of a member of an event; ``statement`` is ``None`` for what isn't read."""
+    envelope = stored.envelope
+    space, chart, key = NOWHERE if statement is None else statement.stream
+    occurred_at = UNDATED if statement is None else statement.occurred_at
+    placed = statement is not None and statement.stream != NOWHERE
     return Event(
         position=stored.position,
-        kind=kind,
-        received_at=moment(stored.received_at),
-        occurred_at=_moment(stored.occurred_at),
-        chart=chart or None,
-        key=key if stored.stream != NOWHERE else None,
-        content_type=stored.content_type,
+        member=member,
+        kind=envelope.kind.value,
+        reading="" if statement is None else statement.kind,
+        received_at=time_of(stored.received_at),
+        occurred_at=None if occurred_at == UNDATED else time_of(occurred_at),
+        imported=envelope.clock is Clock.STATED,
+        source=envelope.source,
+        sender=envelope.sender,
+        space=space if placed else None,
+        chart=chart if placed else None,
+        key=key if placed else None,
+        content_type=envelope.content_type,
+        content_encoding=envelope.content_encoding,
         body=stored.body,
-        postback=postback,
-        problem=stored.values[0] if kind == "unreadable" else None,
-        repeats=stored.repeats,
-        imported=bool(stored.flags & IMPORTED),
-        body_of=stored.body_of,
-        digest=stored.digest,
-        hash=stored.chain,
+        postback=None if statement is None else statement.postback,
+        problem=(statement.problem or None) if statement is not None else None,
+        repeats=repeats,
+        identity=b"" if statement is None else statement.identity,
+        leaf=stored.leaf,
     )
 
 
-def _kind(reading: Reading | None) -> str:
-    if reading is None:
-        return "unreadable"
-    return "postback" if reading.recognised else "unrecognised"
-
-
-def _moment(time: int) -> datetime | None:
-    return None if time == UNDATED else moment(time)
-
-
-def timeline_of(
-    log: Log, facts: Facts, stream_id: int, chart: Statechart, bounds: Bounds = EVERYTHING
-) -> tuple[Step, ...]:
-    """The steps of a stream in fold order, each repeat behind the event that it repeats."""
-    known = {fact.position for fact in facts.of_stream(stream_id, bounds)}
-    stored = {s.position: s for s in log.of_stream(stream_id)}
-    repeats: dict[int, list[Stored]] = {}
-    for one in stored.values():
-        if one.repeats is not None and bounds.hold(one):
-            repeats.setdefault(one.repeats, []).append(one)
-    folding = [facts.of_stored(stored[position]) for position in known]
-    return tuple(_steps(chart, sorted(folding), stored, repeats, facts))
+def timeline_of(facts: Facts, chart: Statechart, rows: Sequence[EventRow]) -> tuple[Step, ...]:
+    """The steps of a stream in fold order, each repeat after the event that it repeats."""
+    distinct, repeats = facts.distinct(rows)
+    return tuple(_steps(facts, chart, distinct, repeats))
 
 
 def _steps(
-    chart: Statechart,
-    folding: list[Fact],
-    stored: Mapping[int, Stored],
-    repeats: Mapping[int, list[Stored]],
     facts: Facts,
+    chart: Statechart,
+    distinct: Sequence[EventRow],
+    repeats: Mapping[Place, list[EventRow]],
 ) -> Iterator[Step]:
+    by_identity = {row[1:3]: row for row in distinct}
+    folding = sorted(facts.facts(distinct))
+    late = late_ones(folding)
     tally = Tally(chart)
-    late = late_positions(folding)
     for fact in folding:
+        row = by_identity[fact.occurred_at, fact.identity]
         before = _states(tally)
         noted = advance(tally, fact)
         after = _states(tally)
-        if fact.position in late:
+        if fact.identity in late:
             noted = as_late(noted)
-        yield _step(stored[fact.position], facts, before, after, noted)
-        for repeat in repeats.get(fact.position, ()):
-            again = Noted("repeated", fact.findings | Finding.REPEATED)
-            yield _step(repeat, facts, after, after, again)
+        yield _step(facts, row, before, after, noted, None)
+        for repeat in repeats.get((row[3], row[4]), ()):
+            again = Noted(Verdict.REPEATED, fact.findings | Finding.REPEATED)
+            yield _step(facts, repeat, after, after, again, row[3])
 
 
-def verdict_at(folding: Iterable[Fact], position: int) -> str:
-    """The verdict on the event at a position, in a fold of the facts of its stream."""
+def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
+    """The verdict on the fact of an identity, in a fold of the facts of its stream."""
     facts = sorted(folding)
-    late = late_positions(facts)
+    late = late_ones(facts)
     tally: Tally | None = None
     for fact in facts:
         if tally is None and fact.effect is not None:
             tally = Tally(fact.effect.chart)
-        noted = Noted("no_effect", 0) if tally is None else advance(tally, fact)
-        if fact.position == position:
-            return (as_late(noted) if position in late else noted).verdict
-    raise IntegrityError(f"position {position} is not among the facts of its stream")
+        noted = Noted(Verdict.NO_EFFECT, 0) if tally is None else advance(tally, fact)
+        if fact.identity == identity:
+            return (as_late(noted) if identity in late else noted).verdict
+    raise IntegrityError("an event is not among those of its stream")
 
 
-def late_positions(folding: Iterable[Fact]) -> frozenset[int]:
-    """The positions of the facts, in fold order, that arrived after one that follows them."""
-    late: set[int] = set()
+def late_ones(folding: Iterable[Fact]) -> frozenset[bytes]:
+    """The identities of the facts, in fold order, that arrived after one that follows them."""
+    late: set[bytes] = set()
     heard = [fact for fact in folding if fact.effect is not None]
-    # The lowest position of what follows strictly: of one stage and time, neither follows the other.
-    lowest = UNDATED
+    # The first reception of what follows strictly: of one stage and time, neither follows the other.
+    earliest = UNDATED
     for _, group in groupby(reversed(heard), key=itemgetter(slice(2))):
-        positions = [fact.position for fact in group]
-        late |= {position for position in positions if position > lowest}
-        lowest = min(lowest, *positions)
+        arrived = [(fact.received_at, fact.identity) for fact in group]
+        late |= {identity for received_at, identity in arrived if received_at > earliest}
+        earliest = min(earliest, *(received_at for received_at, _ in arrived))
     return frozenset(late)
 
 
 def as_late(noted: Noted) -> Noted:
     """The note on a fact that came late; a contradiction is the weightier verdict."""
-    verdict = noted.verdict if noted.verdict == "contradicts" else "late"
-    return Noted(verdict, noted.findings | Finding.LATE)
+    contradicts = noted.verdict is Verdict.CONTRADICTS
+    return Noted(noted.verdict if contradicts else Verdict.LATE, noted.findings | Finding.LATE)
 
 
 def _states(tally: Tally) -> dict[str, str]:
@@ -128,17 +116,18 @@ def _states(tally: Tally) -> dict[str, str]:
 
 
 def _step(
-    stored: Stored,
     facts: Facts,
+    row: EventRow,
     before: Mapping[str, str],
     after: Mapping[str, str],
     noted: Noted,
+    repeats: int | None,
 ) -> Step:
-    event = event_of(stored, facts)
-    reading = facts.reading(stored.shape, stored.values)
-    assert reading is not None
+    pattern, texts = facts.pattern(row)
+    statement = pattern.statement(texts)
+    event = event_of(facts.log.at(row[3]), row[4], statement, repeats)
     assert event.postback is not None
-    fields = event.postback.fields
+    reading, fields = pattern.reading, event.postback.fields
 
     def text(at: int | None) -> str | None:
         return None if at is None else fields[at][1]
@@ -152,20 +141,26 @@ def _step(
         findings=names(noted.findings),
         code=text(reading.code_at),
         status=text(reading.status_at),
-        details="; ".join(fields[at][1] for at in reading.reason_at) or None,
+        details=details_of(pattern, fields),
         missing=reading.missing,
     )
 
 
-def content_of(mms_id: str, row: Delivery, steps: Iterable[Step]) -> Content:
-    """The public value of a content: what failed is told by all its events together."""
+def details_of(pattern: Pattern, fields: Sequence[tuple[str, str]]) -> str | None:
+    """The details that an event gives; ``None`` where it gives none."""
+    return "; ".join(fields[at][1] for at in pattern.reading.reason_at) or None
+
+
+def content_of(row: Delivery, steps: Iterable[Step]) -> Content:
+    """The public value of a content: all its events together say what failed."""
     steps = tuple(steps)
     return Content(
-        mms_id=mms_id,
+        mms_id=row.tracking_id,
         state=row.state,
         saved=any("saved" in step.after.values() for step in steps),
         failures=tuple(dict.fromkeys(step.details for step in steps if step.details)),
         events=row.events,
         repeats=row.repeats,
         findings=row.findings,
+        space=row.space,
     )

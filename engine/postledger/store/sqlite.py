@@ -1,92 +1,285 @@
-"""Connections to the SQLite file: how it is opened, and what its errors mean to a user."""
+"""A ledger in one SQLite file: how it is opened, written and read, and what its errors mean.
+
+Everything that is peculiar to SQLite stands here. The statements of the other rooms are plain SQL
+with ``?`` for each parameter; they go through a ``Store``.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
 
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log.schema import APPLICATION_ID, FORMAT, format_of, make, require_guards
+
+APPLICATION_ID = 0x504C4752
+"""The application id in the file's header: "PLGR"."""
+
+FORMAT = 1
+"""The format of the file, kept as its user version."""
+
+LARGEST = 2**63 - 1
+"""The largest integer that a store holds."""
+
+_JOURNAL_BYTES = 64 << 20
+_SETTINGS = ("PRAGMA synchronous=FULL", f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
+
+Row = tuple[Any, ...]
+Identity = tuple[int, int]
+"""What tells a file from another at the same path: its device and its number there."""
 
 
-def open_database(
-    path: Path, *, timeout: float, readonly: bool = False, guarded: bool = True
-) -> Database:
-    """Open a ledger's file, creating it where there is none (unless ``readonly``).
+class Store:
+    """One connection to a ledger's file, for one thread at a time.
 
-    ``timeout`` is how many seconds a write waits for another process's write to end. With ``guarded``
-    a file whose guards are not as they were made is refused. Raises ``NotALedger``, ``LedgerBusy``,
-    ``IntegrityError`` or ``LedgerError``.
+    ``path`` is absolute, so that a later change of the working directory opens no other file.
+    ``execute`` and ``executemany`` are those of the connection. A cursor is read to its end, or
+    closed, before another statement runs that could change its rows.
+    """
+
+    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+        self.path = path
+        self.db = Database(conn)
+        self.conn = conn
+        # Bound once: they are called for every event.
+        self.execute: Callable[..., sqlite3.Cursor] = conn.execute
+        self.executemany: Callable[..., sqlite3.Cursor] = conn.executemany
+        self._file = _identity(path)
+        self._ahead: Identity | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.conn.in_transaction
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """A transaction that holds the write lock from its start.
+
+        A plain BEGIN that reads first fails at once when another process wrote in between, whatever
+        the timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._require_file()
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            self.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """A read transaction: all that is read in it is of one time; nothing where one is open."""
+        if self.in_transaction:
+            yield
+            return
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            # A read transaction may have filled a scratch table.
+            self.conn.commit()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside is kept whole, or undone whole where it raises."""
+        name = f"s{token_hex(4)}"
+        self.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction:
+                self.execute(f"ROLLBACK TO {name}")
+                self.execute(f"RELEASE {name}")
+            raise
+        self.execute(f"RELEASE {name}")
+
+    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 2_000) -> Iterator[Row]:
+        """The rows of a SELECT, ``size`` at a time."""
+        cursor = self.execute(sql, parameters)
+        while rows := cursor.fetchmany(size):
+            yield from rows
+
+    def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
+        """The first row of a SELECT; ``None`` where there is none."""
+        row: Row | None = self.execute(sql, parameters).fetchone()
+        return row
+
+    @contextmanager
+    def scratch(self, prefix: str) -> Iterator[str]:
+        """A prefix for names of tables that only this connection sees; they go at the end."""
+        named = f"temp.{prefix}_{token_hex(6)}"
+        try:
+            yield named
+        finally:
+            like = named.removeprefix("temp.").replace("_", r"\_") + "%"
+            sql = r"SELECT name FROM sqlite_temp_master WHERE type = 'table' AND name LIKE ? ESCAPE '\'"
+            for (name,) in self.execute(sql, (like,)).fetchall():
+                self.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+    def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """What the schema has: (kind, name) to the table and the SQL that made it."""
+        rows = self.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        return {
+            (kind, name): (table, sql)
+            for kind, name, table, sql in rows.fetchall()
+            # Those that a constraint implies have no SQL; sqlite-utils keeps tables of its own.
+            if sql is not None and not name.startswith(("sqlite_", "_sqlite"))
+        }
+
+    def problems(self, most: int) -> Iterator[str]:
+        """What SQLite itself finds wrong with the file, a line each."""
+        for (line,) in self.execute(f"PRAGMA integrity_check({most})").fetchall():
+            if line != "ok":
+                yield f"database: {line}"
+
+    def view(self, name: str, select: str) -> None:
+        """Make a view, in place of any of that name."""
+        self.execute(f"DROP VIEW IF EXISTS {name}")
+        self.execute(f"CREATE VIEW {name} AS {select.strip()}")
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """The rows of a SELECT by their columns; nothing can be written.
+
+        Raises ``LedgerError`` with what SQLite says where the statement is wrong.
+        """
+        self.conn.set_authorizer(_only_reading)
+        try:
+            return list(self.db.query(sql, parameters))
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            raise LedgerError(f"{self.path}: the query fails: {error}") from None
+        finally:
+            self.conn.set_authorizer(None)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.db.close()
+
+    def _roll_back(self) -> None:
+        if self.in_transaction:
+            self.conn.rollback()
+
+    def _require_file(self) -> None:
+        """Raise where the file was moved or deleted: what is written to it nobody would find."""
+        ahead = _identity(_ahead_of(self.path))
+        self._ahead = self._ahead or ahead
+        if _identity(self.path) != self._file:
+            raise LedgerError(
+                f"{self.path}: the file was moved, replaced or deleted while it was open;"
+                " nothing was written; open the ledger again"
+            )
+        if ahead != self._ahead:
+            raise LedgerError(
+                f"{self.path}: its write-ahead log ({self.path.name}-wal) was moved or deleted while"
+                " it was open; nothing was written; close the ledger and run verify"
+            )
+
+
+def open_store(
+    path: Path,
+    make: Callable[[Store], None],
+    *,
+    timeout: float,
+    readonly: bool = False,
+) -> Store:
+    """Open a ledger's file, creating it by ``make`` where there is none (unless ``readonly``).
+
+    ``timeout`` is how many seconds a write waits for another's write to end. Raises ``NotALedger``,
+    ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
     with translated(path):
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such ledger")
-        db = Database(_connect(path, timeout=timeout, readonly=readonly))
+        conn = _connect(path, timeout=timeout, readonly=readonly)
+        store = Store(path, conn)
         try:
-            db.execute("PRAGMA synchronous=FULL")
+            for setting in _SETTINGS:
+                conn.execute(setting)
             if not readonly:
-                _make(db, path, timeout)
-            _check(db, path)
-            if guarded:
-                require_guards(db)
-            if not readonly and format_of(db) < FORMAT:
-                _bring_up(db)
+                _make(store, make, timeout)
+            _check(store)
+            if not readonly and not store.one("PRAGMA journal_mode") == ("wal",):
+                # A copy by VACUUM INTO has another mode than the file that it is of.
+                _patiently(store.db.enable_wal, timeout)
+            store._file = _identity(path)
         except BaseException:
-            db.close()
+            store.close()
             raise
-        return db
+        return store
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _ahead_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
     mode = "ro" if readonly else "rwc"
     if readonly and _at_rest(path):
-        # To read a write-ahead log SQLite has to make files beside it, which is not possible here.
+        # To read a write-ahead log SQLite has to make files next to it, which is not possible here.
         mode += "&immutable=1"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    uri = f"{path.as_uri()}?mode={mode}"
     # Each thread has a connection of its own; only closing happens from another.
-    return sqlite3.connect(uri, uri=True, timeout=timeout, check_same_thread=False)
+    return sqlite3.connect(
+        uri, uri=True, timeout=timeout, check_same_thread=False, cached_statements=256
+    )
 
 
 def _at_rest(path: Path) -> bool:
     """Whether nobody can write to the file: it lies on a read-only medium, and is whole by itself."""
     if not hasattr(os, "statvfs") or not os.statvfs(path).f_flag & os.ST_RDONLY:
         return False
-    ahead = path.with_name(f"{path.name}-wal")
+    ahead = _ahead_of(path)
     return not ahead.exists() or ahead.stat().st_size == 0
 
 
-def _make(db: Database, path: Path, timeout: float) -> None:
+def _make(store: Store, make: Callable[[Store], None], timeout: float) -> None:
     """Create the tables where nobody has: two processes may open a new file at the same time."""
-    if format_of(db):
+    if format_of(store):
         return
-    # Asked in this order: another process may make it a ledger at any moment.
-    if db.table_names() and not format_of(db):
-        raise NotALedger(f"{path}: a database of something else, not a ledger")
-    _patiently(db.enable_wal, timeout)
-    with immediate(db):
-        if not format_of(db):
-            make(db)
+    migrations = Migrations("postledger")
+
+    @migrations()
+    def tables(_: Database) -> None:
+        make(store)
+
+    # Asked in this order: another process may make it a ledger at any time.
+    if store.db.table_names() and not format_of(store):
+        raise NotALedger(f"{store.path}: not a ledger: this SQLite file has other tables")
+    _patiently(store.db.enable_wal, timeout)
+    with store.write():
+        if not format_of(store):
+            migrations.apply(store.db)
+            store.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            store.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def _bring_up(db: Database) -> None:
-    """Give a file of an older format what came later, where another process has not just done it."""
-    with immediate(db):
-        if format_of(db) < FORMAT:
-            make(db)
-
-
-def _patiently(action: object, timeout: float) -> None:
+def _patiently(action: Callable[[], object], timeout: float) -> None:
     """SQLite does not wait for the lock when it changes the journal mode, so this does."""
     end = time.monotonic() + timeout
     while True:
         try:
-            action()  # type: ignore[operator]
+            action()
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
@@ -94,43 +287,32 @@ def _patiently(action: object, timeout: float) -> None:
             time.sleep(0.01)
 
 
-def _check(db: Database, path: Path) -> None:
-    if _is_of(db) != APPLICATION_ID:
-        raise NotALedger(f"{path}: not a ledger")
-    if format_of(db) > FORMAT:
+def _check(store: Store) -> None:
+    if store.one("PRAGMA application_id") != (APPLICATION_ID,):
+        raise NotALedger(f"{store.path}: not a ledger")
+    if format_of(store) != FORMAT:
         raise NotALedger(
-            f"{path}: format {format_of(db)}, this Postledger reads up to {FORMAT}: upgrade it"
+            f"{store.path}: expected a ledger of format {FORMAT}, got format {format_of(store)};"
+            " open it with the Postledger that wrote it"
         )
 
 
-def _is_of(db: Database) -> int:
-    """The mark of the program whose file it is."""
-    return int(db.execute("PRAGMA application_id").fetchone()[0])
+def format_of(store: Store) -> int:
+    """The format of a file; 0 where it is not a ledger, or a new one."""
+    row = store.one("PRAGMA user_version")
+    return 0 if row is None else int(row[0])
 
 
-@contextmanager
-def immediate(db: Database) -> Iterator[None]:
-    """A write transaction that holds the write lock from its start.
+_READS = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
 
-    A plain BEGIN that reads and then writes fails at once when another process wrote in between,
-    whatever the timeout.
-    """
-    conn = db.conn
-    # Straight to the connection: sqlite-utils looks at each statement for what it would commit.
-    conn.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if conn.in_transaction:
-            conn.rollback()
-        raise
-    else:
-        try:
-            conn.execute("COMMIT")
-        except BaseException:
-            if conn.in_transaction:
-                conn.rollback()
-            raise
+
+def _only_reading(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
 
 
 @contextmanager
@@ -140,11 +322,6 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _meaning(path, error) from error
-    except UnicodeDecodeError as error:
-        # The message of SQLite cites a name that is no text any more.
-        raise IntegrityError(f"{path}: the file is damaged: {error}") from error
-    except OverflowError as error:
-        raise LedgerError(f"{path}: a number is out of reach: {error}") from error
     except UnicodeEncodeError as error:
         raise LedgerError(
             f"{path}: half a character (a lone surrogate) is neither kept nor found"
@@ -154,24 +331,54 @@ def translated(path: Path) -> Iterator[None]:
 def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
     # The primary code is the low byte of the extended one.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerBusy(f"{path}: another process holds the write lock; nothing was written")
-    if code == sqlite3.SQLITE_NOTADB:
-        return NotALedger(f"{path}: not a ledger")
-    if code == sqlite3.SQLITE_CORRUPT:
-        return IntegrityError(f"{path}: the file is damaged: {error}")
-    if code == sqlite3.SQLITE_FULL:
-        return LedgerError(f"{path}: the disk is full; nothing was written")
-    if code == sqlite3.SQLITE_READONLY:
-        return LedgerError(f"{path}: the file is read-only; nothing was written")
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return LedgerError(
-            f"{path}: can't be opened; does its folder exist, and may it be written?"
-        )
-    if code == sqlite3.SQLITE_IOERR:
-        return LedgerError(
-            f"{path}: the disk failed ({error}); what was not acknowledged is to be recorded again"
-        )
-    if code == sqlite3.SQLITE_TOOBIG:
-        return LedgerError(f"{path}: a body is larger than SQLite holds; nothing was written")
-    return LedgerError(f"{path}: {error}")
+    make = _MEANINGS.get(code)
+    if make is None and "decode to UTF-8" in str(error):
+        # The message of SQLite cites the damaged text.
+        return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; run verify")
+    return LedgerError(f"{path}: {error}") if make is None else make(path, error)
+
+
+_MEANINGS: dict[int, Callable[[Path, sqlite3.DatabaseError], LedgerError]] = {
+    sqlite3.SQLITE_BUSY: lambda path, _: LedgerBusy(
+        f"{path}: another process holds the write lock; nothing was written"
+    ),
+    sqlite3.SQLITE_LOCKED: lambda path, _: LedgerBusy(
+        f"{path}: another process holds the write lock; nothing was written"
+    ),
+    sqlite3.SQLITE_NOTADB: lambda path, _: NotALedger(f"{path}: not a ledger"),
+    sqlite3.SQLITE_CORRUPT: lambda path, error: IntegrityError(
+        f"{path}: the file is damaged: {error}"
+    ),
+    sqlite3.SQLITE_FULL: lambda path, _: LedgerError(
+        f"{path}: the disk is full; nothing was written"
+    ),
+    sqlite3.SQLITE_READONLY: lambda path, _: LedgerError(
+        f"{path}: the file is read-only; nothing was written"
+    ),
+    sqlite3.SQLITE_CANTOPEN: lambda path, _: LedgerError(
+        f"{path}: can't be opened; does its folder exist, and may it be written?"
+    ),
+    sqlite3.SQLITE_IOERR: lambda path, error: LedgerError(
+        f"{path}: the disk failed ({error}); record again what was not acknowledged"
+    ),
+    sqlite3.SQLITE_TOOBIG: lambda path, _: LedgerError(
+        f"{path}: a body is larger than SQLite holds; nothing was written"
+    ),
+}
+
+
+def insert(table: str, columns: int) -> str:
+    """The statement that inserts rows of so many columns."""
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+
+
+def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """The items in lists of at most ``size``."""
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

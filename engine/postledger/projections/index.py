@@ -1,0 +1,262 @@
+"""The index: what each event says under the definitions in force, in the order in which it is folded.
+
+It is derived from the log, one generation for each set of vocabularies, and disposable. Its rows stand
+in the order stream, provider's time, identity, position, member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
+
+import attrs
+
+from postledger.errors import IntegrityError
+from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
+from postledger.state.streams import EventRow
+from postledger.store.sqlite import LARGEST, Store, insert
+
+NOWHERE_ID = 0
+"""The number of the stream of events that belong to none."""
+
+CHUNK = 400
+"""How many keys one statement asks for."""
+
+_MOST_CACHED = 100_000
+
+_STREAMS = """CREATE TABLE {0}_streams (
+    id INTEGER PRIMARY KEY,
+    space TEXT NOT NULL,
+    chart TEXT NOT NULL,
+    key TEXT NOT NULL,
+    UNIQUE (key, chart, space)
+) STRICT"""
+
+# findings: those of the reading of the event's time. said: the postback, where the texts of the log
+# don't give it (whole bodies, members of bundles).
+_ROWS = """CREATE TABLE {0} (
+    stream INTEGER NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    identity BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    member INTEGER NOT NULL,
+    findings INTEGER NOT NULL,
+    said TEXT,
+    PRIMARY KEY (stream, occurred_at, identity, position, member)
+) STRICT, WITHOUT ROWID"""
+
+_ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
+
+Placed = tuple[int, int, bytes, int, int, int, str | None]
+"""A row of the index: stream, occurred_at, identity, position, member, findings, said."""
+
+StreamRows = tuple[int, str, list[EventRow]]
+"""A stream, its chart, and its rows in the order of the index."""
+
+
+@attrs.define
+class Index:
+    """One generation of the index, in the tables ``name`` and ``name_streams``."""
+
+    store: Store
+    name: str
+    _ids: dict[Stream, int] = attrs.field(factory=lambda: {NOWHERE: NOWHERE_ID}, repr=False)
+
+    def make(self) -> None:
+        """Make its tables, in place of any of those names."""
+        self.drop()
+        self.store.execute(_STREAMS.format(self.name))
+        self.store.execute(_ROWS.format(self.name))
+        self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
+
+    def drop(self) -> None:
+        """Drop its tables."""
+        self.store.execute(f"DROP TABLE IF EXISTS {self.name}")
+        self.store.execute(f"DROP TABLE IF EXISTS {self.name}_streams")
+
+    @staticmethod
+    def tables(name: str) -> dict[str, str]:
+        """The tables of an index of that name, with the SQL that made them."""
+        return {f"{name}_streams": _STREAMS.format(name), name: _ROWS.format(name)}
+
+    # --- write ---
+
+    def place(self, streams: Iterable[Stream]) -> tuple[list[int], set[int]]:
+        """The numbers of streams, and which of these were made just now."""
+        wanted = list(streams)
+        if len(self._ids) > _MOST_CACHED:
+            self._ids = {NOWHERE: NOWHERE_ID}
+        ids = self._ids
+        unknown = dict.fromkeys([stream for stream in wanted if stream not in ids])
+        made: set[int] = set()
+        if unknown:
+            ids.update(self._found(list(unknown)))
+            new = [stream for stream in unknown if stream not in ids]
+            first = self.newest() + 1
+            numbered = list(enumerate(new, first))
+            self.store.executemany(
+                insert(f"{self.name}_streams", 4), [(n, *stream) for n, stream in numbered]
+            )
+            ids.update((stream, n) for n, stream in numbered)
+            made.update(n for n, _ in numbered)
+        return [ids[stream] for stream in wanted], made
+
+    def add(self, rows: Iterable[Placed]) -> None:
+        """Add rows."""
+        self.store.executemany(insert(self.name, 7), rows)
+
+    def forget(self) -> None:
+        """Forget what was placed in a transaction that was rolled back."""
+        self._ids = {NOWHERE: NOWHERE_ID}
+
+    # --- read ---
+
+    def newest(self) -> int:
+        """The highest number of a stream."""
+        row = self.store.one(f"SELECT max(id) FROM {self.name}_streams")
+        if row is None or row[0] is None:
+            raise IntegrityError("the index has no streams; run replay")
+        return int(row[0])
+
+    def find(self, stream: Stream) -> int | None:
+        """The number of a stream, ``None`` where no event of it is known."""
+        space, chart, key = stream
+        row = self.store.one(
+            f"SELECT id FROM {self.name}_streams WHERE key = ? AND chart = ? AND space = ?",
+            (key, chart, space),
+        )
+        return None if row is None else int(row[0])
+
+    def stream_of(self, number: int) -> Stream:
+        """The stream of a number; raises ``IntegrityError`` where there is none."""
+        row = self.store.one(
+            f"SELECT space, chart, key FROM {self.name}_streams WHERE id = ?", (number,)
+        )
+        if row is None or not all(isinstance(text, str) for text in row):
+            raise IntegrityError(f"stream {number} is missing or damaged; run replay")
+        return row[0], row[1], row[2]
+
+    def streams(
+        self,
+        after: int = NOWHERE_ID,
+        until: int = LARGEST,
+        bounds: Bounds = EVERYTHING,
+    ) -> Iterator[StreamRows]:
+        """The events of all streams after ``after`` up to ``until``, in constant memory.
+
+        A stream whose events are all left out by the bounds is left out.
+        """
+        conditions, parameters = bounds.sql()
+        rows = self.store.stream(
+            f"{self._select()} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
+            (after, until, *parameters),
+        )
+        charts = self.store.stream(
+            f"SELECT id, chart FROM {self.name}_streams WHERE id > ? AND id <= ? ORDER BY id",
+            (after, until),
+        )
+        return _grouped(rows, charts)
+
+    def rows_of(self, stream: int, bounds: Bounds = EVERYTHING) -> list[EventRow]:
+        """The events of one stream in the order of the index."""
+        conditions, parameters = bounds.sql()
+        rows: list[EventRow] = self.store.execute(
+            f"{self._select()} WHERE i.stream = ?{conditions} {_ORDER}", (stream, *parameters)
+        ).fetchall()
+        return rows
+
+    def rows_of_all(self, streams: Sequence[int]) -> dict[int, list[EventRow]]:
+        """The events of some streams."""
+        if len(streams) < 8:
+            return {stream: self.rows_of(stream) for stream in streams}
+        found: dict[int, list[EventRow]] = {}
+        for chunk in _chunks(sorted(streams)):
+            holes = ", ".join("?" * len(chunk))
+            rows = self.store.execute(
+                f"{self._select()} WHERE i.stream IN ({holes}) {_ORDER}", chunk
+            ).fetchall()
+            found.update((stream, list(events)) for stream, events in groupby(rows, itemgetter(0)))
+        return found
+
+    def equal(self, stream: int, occurred_at: int, identity: bytes) -> list[EventRow]:
+        """The events of a stream that say the same, in the order of their positions."""
+        rows: list[EventRow] = self.store.execute(
+            f"{self._select()} WHERE i.stream = ? AND i.occurred_at = ? AND i.identity = ? {_ORDER}",
+            (stream, occurred_at, identity),
+        ).fetchall()
+        return rows
+
+    def has(self, stream: int, occurred_at: int, identity: bytes) -> bool:
+        """Whether an event of a stream says that."""
+        row = self.store.one(
+            f"SELECT 1 FROM {self.name}"
+            " WHERE stream = ? AND occurred_at = ? AND identity = ? LIMIT 1",
+            (stream, occurred_at, identity),
+        )
+        return row is not None
+
+    def count(self) -> int:
+        """How many rows there are."""
+        row = self.store.one(f"SELECT count(*) FROM {self.name}")
+        assert row is not None
+        return int(row[0])
+
+    def _select(self) -> str:
+        return (
+            "SELECT i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
+            " e.template, e.envelope, e.texts, i.findings, i.said"
+            f" FROM {self.name} i JOIN events e ON e.position = i.position"
+        )
+
+    def _found(self, streams: list[Stream]) -> dict[Stream, int]:
+        """The numbers of those streams that there are."""
+        if len(streams) < 8:
+            each = ((stream, self.find(stream)) for stream in streams)
+            return {stream: number for stream, number in each if number is not None}
+        found: dict[Stream, int] = {}
+        for chunk in _chunks([key for _, _, key in streams]):
+            holes = ", ".join("?" * len(chunk))
+            rows = self.store.execute(
+                f"SELECT id, space, chart, key FROM {self.name}_streams WHERE key IN ({holes})",
+                chunk,
+            )
+            found.update(((space, chart, key), n) for n, space, chart, key in rows.fetchall())
+        return found
+
+
+def placed(
+    stream: int, statement: Statement, position: int, member: int, *, given: bool
+) -> Placed:
+    """The row of what a member of an event says; ``given``: the texts of the log give it."""
+    postback = None if given or stream == NOWHERE_ID else statement.postback
+    return (
+        stream,
+        statement.occurred_at,
+        statement.identity,
+        position,
+        member,
+        statement.findings,
+        None if postback is None else said_of(postback),
+    )
+
+
+def _grouped(rows: Iterable[EventRow], charts: Iterator[tuple[int, str]]) -> Iterator[StreamRows]:
+    """The rows put together stream by stream, each with its chart."""
+    for stream, events in groupby(rows, itemgetter(0)):
+        yield stream, _chart(charts, stream), list(events)
+
+
+def _chart(charts: Iterator[tuple[int, str]], stream: int) -> str:
+    for number, chart in charts:
+        if number == stream:
+            return chart
+    raise IntegrityError(f"stream {stream} is missing; run replay")
+
+
+def _chunks(items: Sequence[object]) -> Iterator[list[object]]:
+    """The items in lists that one statement asks for."""
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

@@ -1,0 +1,116 @@
+"""The reader: log, index and definitions together, and the rows that follow from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from postledger.definitions.definitions import Definitions
+from postledger.errors import IntegrityError
+from postledger.findings import Verdict
+from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.log.log import Log
+from postledger.projections.index import NOWHERE_ID, Index
+from postledger.state.patterns import Patterns, Stream
+from postledger.state.plans import Plans
+from postledger.state.row import Row, folded, unfolded
+from postledger.state.streams import EventRow, Facts
+from postledger.state.timeline import verdict_on
+from postledger.store.sqlite import LARGEST
+from postledger.wire import Limits
+
+_log = logging.getLogger("postledger")
+
+Folded = tuple[int, int, Row | None]
+"""A stream, the number of its events, repeats too, and its row."""
+
+
+@attrs.frozen
+class Reader:
+    """What one thread reads with, under some definitions; the caller holds the transaction."""
+
+    log: Log
+    index: Index
+    facts: Facts
+    plans: Plans
+
+    @classmethod
+    def of(cls, log: Log, index: Index, definitions: Definitions, limits: Limits) -> Reader:
+        """A reader of a log by an index, under definitions."""
+        facts = Facts(log, Patterns(definitions, limits))
+        return cls(log, index, facts, Plans(facts))
+
+    @property
+    def definitions(self) -> Definitions:
+        """The definitions that it reads by."""
+        return self.facts.definitions
+
+    def rows(
+        self,
+        after: int = NOWHERE_ID,
+        until: int = LARGEST,
+        bounds: Bounds = EVERYTHING,
+    ) -> Iterator[Folded]:
+        """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
+        for stream, chart, rows in self.index.streams(after, until, bounds):
+            yield stream, len(rows), self.row(stream, chart, rows)
+
+    def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
+        """The row of one stream."""
+        rows = self.index.rows_of(stream, bounds)
+        return self.row(stream, self.index.stream_of(stream)[1], rows) if rows else None
+
+    def row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
+        """The row that follows from the events of a stream: by its plan, or else folded.
+
+        Where it can't be folded, the row says so: to record must not depend on it.
+        """
+        try:
+            distinct, repeats = self.facts.distinct(rows)
+            again = sum(map(len, repeats.values()))
+            planned = self.plans.row_of(stream, chart, distinct, again)
+            return planned or folded(stream, self.facts.facts(distinct), again)
+        except Exception as error:
+            _log.error("stream %s can't be folded: %s; run verify", stream, error)
+            return unfolded(stream, _earliest(rows), len(rows))
+
+    def plain_row(self, stream: int, rows: Sequence[EventRow]) -> Row | None:
+        """The same by a fold alone; raises ``IntegrityError`` where the stream can't be folded."""
+        try:
+            distinct, repeats = self.facts.distinct(rows)
+            return folded(stream, self.facts.facts(distinct), sum(map(len, repeats.values())))
+        except IntegrityError:
+            raise
+        except Exception as error:
+            positions = ", ".join(str(row[3]) for row in rows[:20])
+            raise IntegrityError(f"the events at {positions} can't be folded: {error!r}") from error
+
+    def verdict(self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]) -> Verdict:
+        """The verdict on the event at a position and member of a stream.
+
+        ``repeated`` where another event said the same before.
+        """
+        try:
+            distinct, repeats = self.facts.distinct(rows)
+            for at, row in enumerate(distinct):
+                if (row[3], row[4]) == place:
+                    if place in repeats:
+                        return Verdict.REPEATED
+                    planned = self.plans.verdict_on(chart, distinct, at)
+                    return planned or verdict_on(self.facts.facts(distinct), row[2])
+            return Verdict.REPEATED
+        except Exception as error:
+            _log.error("the event at %s can't be folded: %s; run verify", place[0], error)
+            return Verdict.UNFOLDED
+
+    def known(self, stream: Stream, bounds: Bounds = EVERYTHING) -> list[EventRow]:
+        """The events of a stream in the order of the index; none where none is known."""
+        number = self.index.find(stream)
+        return [] if number is None else self.index.rows_of(number, bounds)
+
+
+def _earliest(rows: Sequence[EventRow]) -> int:
+    times = [row[5] for row in rows if isinstance(row[5], int)]
+    return min(times, default=0)

@@ -1,0 +1,137 @@
+"""Rows: what the fold makes of a stream, as the projection keeps it and as users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from postledger.errors import IntegrityError
+from postledger.findings import Finding, names
+from postledger.model import Delivery
+from postledger.state.fold import Fact, Tally, findings_of, fold
+from postledger.times import UNDATED, is_time, time_of
+
+COLUMNS = (
+    "stream",
+    "state",
+    "route",
+    "reason",
+    "route_reason",
+    "recipient",
+    "mms_id",
+    "spid",
+    "handset",
+    "aggregator_id",
+    "created_at",
+    "sent_at",
+    "outcome_at",
+    "first_received_at",
+    "events",
+    "repeats",
+    "findings",
+)
+
+UNFOLDED = "unfolded"
+"""What stands in place of the state of a stream that can't be folded."""
+
+Row = tuple[Any, ...]
+"""One row of the projection, in the order of its columns; times in microseconds or ``None``."""
+
+_TEXTS = slice(1, 10)
+_NUMBERS = slice(10, 17)
+
+
+def row_of(stream: int, tally: Tally, repeats: int) -> Row | None:
+    """The row of a folded stream; ``None`` where no event said anything to its chart."""
+    if not tally.heard:
+        return None
+    regions = [region.name for region in tally.chart.regions]
+    route = regions.index("route") if "route" in regions[1:] else None
+    findings = findings_of(tally) | (Finding.REPEATED if repeats else 0)
+    return (
+        stream,
+        tally.states[0],
+        None if route is None else tally.states[route],
+        tally.reasons[0],
+        None if route is None else tally.reasons[route],
+        *tally.texts,
+        _stage_time(tally, "created"),
+        _stage_time(tally, "sent"),
+        _dated(tally.outcome_at),
+        tally.first_received_at,
+        tally.events,
+        repeats,
+        int(findings),
+    )
+
+
+def folded(stream: int, facts: Sequence[Fact], repeats: int) -> Row | None:
+    """The row of a stream by a fold of its facts."""
+    chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
+    return None if chart is None else row_of(stream, fold(chart, facts), repeats)
+
+
+def unfolded(stream: int, first_received_at: int, events: int) -> Row:
+    """The row of a stream that can't be folded: that it can't, and nothing else."""
+    texts = (None,) * (_TEXTS.stop - 2)
+    return (
+        stream, UNFOLDED, *texts, None, None, None, first_received_at, events, 0,
+        int(Finding.UNFOLDED),
+    )  # fmt: skip
+
+
+def _stage_time(tally: Tally, stage: str) -> int | None:
+    stages = tally.chart.stages
+    return _dated(tally.times[stages.index(stage)]) if stage in stages else None
+
+
+def _dated(time: int | None) -> int | None:
+    return None if time == UNDATED else time
+
+
+def require_sound(row: Row) -> None:
+    """Raise ``IntegrityError`` for a row whose values are not such as rows have."""
+    times, (first, *counts) = row[10:13], row[13:17]
+    if (
+        not all(text is None or isinstance(text, str) for text in row[_TEXTS])
+        or not all(time is None or _is_time(time) for time in times)
+        or not _is_time(first)
+        or not all(isinstance(count, int) and count >= 0 for count in counts)
+    ):
+        raise IntegrityError(f"the row of stream {row[0]} is damaged; run replay")
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and is_time(value)
+
+
+def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
+    """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
+    require_sound(row)
+    space, chart, key = stream
+    return Delivery(
+        tracking_id=key,
+        state=row[1],
+        route=row[2],
+        # A failed outcome is the nearer reason; a degraded route stands in its timeline all the same.
+        reason=row[3] if row[3] is not None else row[4],
+        to=row[5],
+        mms_id=row[6],
+        spid=row[7],
+        handset=row[8],
+        aggregator_id=row[9],
+        created_at=_time(row[10]),
+        sent_at=_time(row[11]),
+        outcome_at=_time(row[12]),
+        first_received_at=time_of(row[13]),
+        events=row[14],
+        repeats=row[15],
+        findings=names(row[16]),
+        space=space,
+        chart=chart,
+    )
+
+
+def _time(time: int | None) -> datetime | None:
+    return None if time is None else time_of(time)

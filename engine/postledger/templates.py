@@ -1,0 +1,204 @@
+"""Templates: what many bodies have in common, and the texts in which they differ.
+
+A body is split into the texts of its leaves and attributes (XML) or its strings and numbers (JSON),
+and what stands between them. Filled with its texts again, a template gives the body back byte for
+byte. What stands between the texts is markup and nothing else: a body with anything more (a comment,
+an entity, a section of character data, a text that isn't plain) has no template, and neither has one
+whose fixed part holds seven digits in a row. So no template can hold a recipient's number.
+
+A plain text is printable ASCII without ``&``, ``<``, ``>``, a backslash or a quote where these would
+end or escape it, and without a space at its ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from itertools import chain, zip_longest
+
+import attrs
+
+LONGEST = 4096
+"""Bodies of more bytes have no template: they are rare, and templates are kept in memory."""
+
+MOST_TEXTS = 200
+"""Bodies of more texts have no template."""
+
+_LEAF = re.compile(r">([!-%'-;=?-~][ -%'-;=?-~]*)(?<! )</")
+
+# Printable ASCII without what would end the value or begin a reference or a tag.
+_DOUBLE, _SINGLE = "[!#-%'-;=?-~]", "[!-%(-;=?-~]"
+_VARYING_XML = re.compile(
+    r"(?<=>)[!-%'-;=?-~][ -%'-;=?-~]*(?<! )(?=</)"
+    rf"""|\s([\w.:-]+)\s*=\s*(?:"({_DOUBLE}(?:{_DOUBLE}|[ ](?!"))*)\""""
+    rf"""|'({_SINGLE}(?:{_SINGLE}|[ ](?!'))*)')"""
+)
+_PROLOG = re.compile(r"\s*<\?xml\s[^<>&]*\?>")
+_NAMESPACE = re.compile(r"xmlns$|xmlns:|xsi:", re.IGNORECASE)
+_ATTRIBUTE = r"""\s+([\w.:-]+)\s*=\s*("[^"<>&]*"|'[^'<>&]*')"""
+_TAG = re.compile(rf"</?[A-Za-z_][\w.:-]*((?:{_ATTRIBUTE})*)\s*/?>")
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
+
+_PLAIN_JSON = r"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"
+_VARYING_JSON = re.compile(
+    r'"((?:[^"\\]|\\.)*)"(\s*:)?'
+    r"|(?<=[\s:,\[])(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=[\s,}\]])"
+)
+_PLAIN_TEXT = re.compile(_PLAIN_JSON)
+_JSON_MARKUP = re.compile(r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[^"\\\0]*"(?=\s*:))*')
+
+_NUMBER = re.compile(r"\d{7}")
+_HOLE = "\0"
+
+Pieces = tuple[str, ...]
+"""What stands before, between and after the texts of a body: one more than there are texts."""
+
+Split = tuple[Pieces, list[str]]
+
+
+@attrs.frozen(eq=True)
+class Template:
+    """What bodies of one kind share: ``pieces`` stand before, between and after their texts."""
+
+    pieces: Pieces
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.pieces)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def holes(self) -> int:
+        """How many texts a body of it has."""
+        return len(self.pieces) - 1
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What tells it from any other template: 16 bytes."""
+        return digest_of(self.pieces)
+
+    def fill(self, texts: Sequence[str]) -> bytes:
+        """The body with these texts; raises ``ValueError`` where they are not as many as it takes."""
+        if len(texts) != len(self.pieces) - 1:
+            raise ValueError(f"expected {self.holes} texts, got {len(texts)}")
+        return "".join(chain(*zip_longest(self.pieces, texts, fillvalue=""))).encode()
+
+    def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
+        """The template in which the texts at some indexes are fixed.
+
+        ``None`` where a number could stand in it then.
+        """
+        fixed = frozenset(at)
+        pieces = [self.pieces[0]]
+        for index, text in enumerate(texts):
+            if index in fixed:
+                pieces[-1] += text + self.pieces[index + 1]
+            else:
+                pieces.append(self.pieces[index + 1])
+        return None if _tells_a_number(pieces) else Template(tuple(pieces))
+
+
+def digest_of(pieces: Iterable[str]) -> bytes:
+    """16 bytes over pieces, their lengths written out."""
+    written = "".join(f"{len(piece)}:{piece}" for piece in pieces)
+    return blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def leaves(body: bytes) -> list[str] | None:
+    """What stands between the plain texts of an XML body's leaves, and these, in turn.
+
+    This is quick, and enough to know a body again whose attributes are those of a known one. The
+    brackets around each text are left out. ``None`` for a body that has no template.
+    """
+    if len(body) > LONGEST or not body.isascii():
+        return None
+    return _LEAF.split(body.decode("ascii"))
+
+
+def joined(parts: Sequence[str]) -> Pieces:
+    """What stands between the texts that ``leaves`` gave, as pieces of a template."""
+    first, *rest = parts[::2]
+    if not rest:
+        return (first,)
+    return (first + ">", *(f"</{piece}>" for piece in rest[:-1]), "</" + rest[-1])
+
+
+def split(body: bytes) -> Split | None:
+    """The pieces and the texts of a body; ``None`` for a body that has no template.
+
+    >>> split(b'<P id="7"><A>1 2</A><B/></P>')
+    (('<P id="', '"><A>', '</A><B/></P>'), ['7', '1 2'])
+    >>> split(b'{"a": "x", "b": 12, "c": ""}')
+    (('{"a": "', '", "b": ', ', "c": ""}'), ['x', '12'])
+    >>> split(b"<P><A>1</A><!-- 2 --></P>") is None
+    True
+    """
+    if len(body) > LONGEST or not body.isascii() or b"\0" in body:
+        return None
+    text = body.decode("ascii")
+    start = text.lstrip()[:1]
+    if start == "<":
+        found = _split_xml(text)
+        fits = found is not None and _is_xml_markup(_HOLE.join(found[0]))
+    elif start and start in "{[":
+        found = _split_json(text)
+        fits = found is not None and _JSON_MARKUP.fullmatch(_HOLE.join(found[0])) is not None
+    else:
+        return None
+    if not fits or found is None or len(found[1]) > MOST_TEXTS or _tells_a_number(found[0]):
+        return None
+    return found
+
+
+def _split_xml(text: str) -> Split:
+    prolog = _PROLOG.match(text)
+    pieces: list[str] = []
+    texts: list[str] = []
+    done = 0
+    for found in _VARYING_XML.finditer(text, prolog.end() if prolog else 0):
+        name = found[1]
+        if name is not None and _NAMESPACE.match(name):
+            # A namespace declaration says how the document is written, and nothing about a message.
+            continue
+        group = 0 if name is None else found.lastindex or 0
+        pieces.append(text[done : found.start(group)])
+        texts.append(found[group])
+        done = found.end(group)
+    return (*pieces, text[done:]), texts
+
+
+def _split_json(text: str) -> Split:
+    pieces: list[str] = []
+    texts: list[str] = []
+    done = 0
+    for found in _VARYING_JSON.finditer(text):
+        group = 3 if found[3] is not None else 1
+        if found[2] is not None or (group == 1 and not _PLAIN_TEXT.fullmatch(found[1])):
+            continue
+        pieces.append(text[done : found.start(group)])
+        texts.append(found[group])
+        done = found.end(group)
+    return (*pieces, text[done:]), texts
+
+
+def _is_xml_markup(fixed: str) -> bool:
+    """Whether what is fixed of an XML body is tags, namespaces, white space and holes alone."""
+    prolog = _PROLOG.match(fixed)
+    at = prolog.end() if prolog else 0
+    for tag in _TAG.finditer(fixed, at):
+        if fixed[at : tag.start()].strip(" \t\r\n" + _HOLE):
+            return False
+        for name, quoted in _ATTRIBUTES.findall(tag[1]):
+            if quoted[1:-1] not in ("", _HOLE) and not _NAMESPACE.match(name):
+                return False
+        at = tag.end()
+    return not fixed[at:].strip(" \t\r\n" + _HOLE)
+
+
+def _tells_a_number(pieces: Iterable[str]) -> bool:
+    """Whether the fixed part, letters and digits alone, has seven digits in a row."""
+    return _NUMBER.search("".join(filter(str.isalnum, "".join(pieces)))) is not None
