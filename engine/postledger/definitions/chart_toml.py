@@ -24,8 +24,13 @@ from postledger.definitions.chart import (
     explore,
     stand,
 )
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.definitions.diagnostics import (
+    NAME,
+    Faults,
+    content_hash,
+    read_toml,
+    version_number,
+)
 from postledger.findings import Finding, named
 
 __all__ = [
@@ -156,8 +161,8 @@ def _triggers(
     """The triggers by name; one that is wrong is noted, and stands for what names it."""
     listed = data.get("triggers")
     if not isinstance(listed, dict) or not listed:
-        mend = 'write [triggers] with name = { stage = "…" } rows'
-        faults.note("triggers", "missing", mend)
+        fix = 'write [triggers] with name = { stage = "…" } rows'
+        faults.note("triggers", "missing", fix)
         return {}
     stand_in = Trigger("", 0, None, Finding(0), "")
     loaded = {
@@ -213,8 +218,8 @@ def _regions(
         for name, trigger in triggers.items():
             # One that is wrong was told of already.
             if trigger.name and name not in used:
-                mend = "add one or leave the trigger out"
-                faults.note(f"triggers.{name}", "no transition takes it", mend)
+                fix = "add one or leave the trigger out"
+                faults.note(f"triggers.{name}", "no transition takes it", fix)
     return tuple(regions)
 
 
@@ -268,8 +273,8 @@ def _transitions(
             case = (transition.trigger, transition.source)
             if case in taken:
                 clash = f"{case[0]!r} from {case[1]!r} stands already in {taken[case]}"
-                mend = "a trigger leads from a state to one state only"
-                faults.note(place, clash, mend)
+                fix = "a trigger leads from a state to one state only"
+                faults.note(place, clash, fix)
             taken[case] = place
             transitions.append(transition)
     return tuple(transitions)
@@ -290,13 +295,13 @@ def _expanded(
     for trigger in names:
         # Where there are none, that was told already.
         if triggers and trigger not in triggers:
-            mend = f"the triggers are {', '.join(triggers)}"
-            raise faults(place, f"trigger {trigger!r} is unknown", mend)
+            fix = f"the triggers are {', '.join(triggers)}"
+            raise faults(place, f"trigger {trigger!r} is unknown", fix)
     for key, named_states in (("source", sources), ("dest", (dest,))):
         for state in named_states:
             if state not in states:
-                mend = f"the states are {', '.join(states)}"
-                raise faults(place, f"{key} state {state!r} is unknown", mend)
+                fix = f"the states are {', '.join(states)}"
+                raise faults(place, f"{key} state {state!r} is unknown", fix)
     return [Transition(t, source, dest, overrides) for t, source in product(names, sources)]
 
 
@@ -306,7 +311,7 @@ def _reachable(region: Region, table: str, faults: Faults) -> Region:
         reached |= more
     for state in region.states:
         if state not in reached:
-            mend = "add a transition that leads there or leave the state out"
+            fix = "add a transition that leads there or leave the state out"
             fault = f"state {state!r} is unreachable from {region.initial!r}"
-            faults.note(table, fault, mend)
+            faults.note(table, fault, fix)
     return region

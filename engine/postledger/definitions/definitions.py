@@ -16,41 +16,13 @@ from pathlib import Path
 
 import attrs
 
-from postledger.definitions.chart_toml import Statechart, load_chart
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import read_toml
+from postledger.definitions.chart import Statechart
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.diagnostics import Faults, read_toml
+from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Vocabulary
 from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
 from postledger.errors import DefinitionError, UnknownKey
-from postledger.findings import Finding
-
-APPLIED, NO_EFFECT, CONTRADICTS = "applied", "no_effect", "contradicts"
-
-
-@attrs.frozen
-class Change:
-    """What an event does to a stream in one configuration.
-
-    ``regions`` are the indexes of the regions whose state changes; ``outcome`` is ``True`` where
-    the first region enters a final state, ``False`` where it leaves one, else ``None``.
-    """
-
-    after: int
-    verdict: str
-    findings: int
-    regions: tuple[int, ...]
-    outcome: bool | None
-
-
-@attrs.frozen
-class Effect:
-    """What events of one reading do to their stream: by configuration, compiled."""
-
-    reading: Reading
-    chart: Statechart
-    stage: int
-    after: int | None
-    changes: tuple[Change, ...]
 
 
 @attrs.frozen
@@ -63,8 +35,8 @@ class Definitions:
 
     charts: Mapping[str, Statechart]
     lexicon: Lexicon = attrs.field(repr=False)
-    _effects: dict[tuple[str, str, str | None], tuple[int, int | None, tuple[Change, ...]]] = (
-        attrs.field(init=False, factory=dict, repr=False)
+    _effects: dict[tuple[str, str, str | None], Compiled] = attrs.field(
+        init=False, factory=dict, repr=False
     )
 
     @cached_property
@@ -96,7 +68,7 @@ class Definitions:
             return None
         case = (reading.chart, reading.trigger, reading.evidence)
         if case not in self._effects:
-            self._effects[case] = _effect(self.charts[reading.chart], *case[1:])
+            self._effects[case] = compiled(self.charts[reading.chart], *case[1:])
         return Effect(reading, self.charts[reading.chart], *self._effects[case])
 
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
@@ -261,29 +233,3 @@ def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator
             if trigger not in triggers:
                 fault = f"chart {entry.chart!r} has no trigger {trigger!r}"
                 yield f"{place}: {fault}; the triggers are {', '.join(triggers)}"
-
-
-def _effect(
-    chart: Statechart, trigger: str, evidence: str | None
-) -> tuple[int, int | None, tuple[Change, ...]]:
-    said = chart.triggers[trigger]
-    changes = tuple(_change(chart, i, trigger, evidence) for i in range(len(chart.configurations)))
-    return said.stage, said.after, changes
-
-
-def _change(chart: Statechart, before: int, trigger: str, evidence: str | None) -> Change:
-    """The trigger first, then what the receipt tells beside it."""
-    move = chart.table[trigger][before]
-    contradicts = move.refused or move.overrides
-    findings = chart.triggers[trigger].refused if contradicts else Finding(0)
-    after = move.after
-    if evidence is not None:
-        beside = chart.table[evidence][after]
-        after = beside.after
-        if beside.refused:
-            findings |= chart.triggers[evidence].refused
-    one, other = chart.configurations[before], chart.configurations[after]
-    regions = tuple(i for i in range(len(one)) if one[i] != other[i])
-    verdict = CONTRADICTS if contradicts else APPLIED if regions else NO_EFFECT
-    outcome = other[0] in chart.regions[0].final if 0 in regions else None
-    return Change(after, verdict, int(findings), regions, outcome)

@@ -11,8 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.definitions.diagnostics import (
+    NAME,
+    Faults,
+    content_hash,
+    read_toml,
+    version_number,
+)
 from postledger.definitions.vocabulary import Condition, Entry, Row, Vocabulary
 from postledger.postback import plain
 
@@ -97,8 +102,8 @@ class _Loader:
         """The names on the wire of each field."""
         listed = data.get("fields")
         if not isinstance(listed, dict) or not listed:
-            mend = 'write [fields] with our_name = "NAME ON THE WIRE"'
-            self.faults.note("fields", "missing", mend)
+            fix = 'write [fields] with our_name = "NAME ON THE WIRE"'
+            self.faults.note("fields", "missing", fix)
             return {}
         fields = self.wire_names(data, listed, "fields")
         self.one_meaning(fields)
@@ -108,8 +113,8 @@ class _Loader:
         """The marks: names that tell something by being there, whatever they mean as a field."""
         listed = data.get("marks", {})
         if not isinstance(listed, dict) or listed.keys() & fields.keys():
-            mend = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
-            self.faults.note("marks", f"is {listed!r}", mend)
+            fix = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
+            self.faults.note("marks", f"is {listed!r}", fix)
             return {}
         return self.wire_names(data, listed, "marks")
 
@@ -150,8 +155,8 @@ class _Loader:
         try:
             return field, UTC if zone == "UTC" else ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            mend = 'write a zone such as "UTC" or "America/New_York"'
-            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+            fix = 'write a zone such as "UTC" or "America/New_York"'
+            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", fix) from None
 
     def entries(
         self,
@@ -192,13 +197,13 @@ class _Loader:
         roots = self.texts(row.get("root", list(roots)), place, "root")
         match = self.conditions(row.get("match", {}), f"{place}.match", fields)
         for name in match.keys() & common.keys():
-            mend = "leave it out here, or leave it out of the match that all share"
-            raise self.faults(f"{place}.match", f"{name!r} stands in the shared match too", mend)
+            fix = "leave it out here, or leave it out of the match that all share"
+            raise self.faults(f"{place}.match", f"{name!r} stands in the shared match too", fix)
         match = {**common, **match}
         means = self.rows(row, "means", place, fields, match)
         if means and chart is None:
-            mend = 'write chart = "…" and key = "…"'
-            raise self.faults(place, "means without a chart", mend)
+            fix = 'write chart = "…" and key = "…"'
+            raise self.faults(place, "means without a chart", fix)
         return Entry(
             place=place,
             section=section,
@@ -221,8 +226,8 @@ class _Loader:
         if chart is None and key is None:
             return None, None
         if not isinstance(chart, str) or not isinstance(key, str):
-            mend = 'write both, chart = "…" and key = "…", or neither'
-            raise self.faults(place, "chart or key is missing", mend)
+            fix = 'write both, chart = "…" and key = "…", or neither'
+            raise self.faults(place, "chart or key is missing", fix)
         self.known([key], place, "key", fields)
         return chart, key
 
@@ -230,14 +235,14 @@ class _Loader:
         names = self.texts(value, place, what)
         for name in names:
             if name not in fields:
-                mend = f"the fields are {', '.join(fields)}"
-                raise self.faults(place, f"{what} names the unknown field {name!r}", mend)
+                fix = f"the fields are {', '.join(fields)}"
+                raise self.faults(place, f"{what} names the unknown field {name!r}", fix)
         return names
 
     def conditions(self, row: Any, place: str, fields: Fields) -> dict[str, Condition]:
         if not isinstance(row, dict):
-            mend = 'write { field = "text" } or { field = true }'
-            raise self.faults(place, f"is {row!r}", mend)
+            fix = 'write { field = "text" } or { field = true }'
+            raise self.faults(place, f"is {row!r}", fix)
         names = {**fields, **self.marks}
         self.known(list(row), place, "a condition", names)
         return {name: self.condition(value, place, names[name]) for name, value in row.items()}
@@ -283,8 +288,8 @@ class _Loader:
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place, fields)
         if _exclude(conditions, match):
-            mend = "change its conditions or leave the row out"
-            raise self.faults(place, "no postback that the entry matches is like this", mend)
+            fix = "change its conditions or leave the row out"
+            raise self.faults(place, "no postback that the entry matches is like this", fix)
         return Row(conditions, row["trigger"])
 
     def disjoint(self, entries: Sequence[Entry]) -> None:
