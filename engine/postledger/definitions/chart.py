@@ -24,7 +24,7 @@ TAKEN = frozenset({"state", "to_state", f"is_{_ROOT}"})
 
 @attrs.frozen
 class Trigger:
-    """One word that events say to a chart.
+    """One word of a chart: what an event can say to it.
 
     ``stage`` is its place in the fold order, ``after`` the stage that it presupposes (an outcome
     presupposes a sending), ``refused`` the finding when no transition takes it.
@@ -63,9 +63,9 @@ class Region:
 class Move:
     """What a trigger does in one configuration.
 
-    ``after`` is the index of the configuration it leads to; ``refused`` says that a region which
-    knows the trigger has no transition for it from where it stands; ``overrides`` that a transition
-    was taken which contradicts what stood before.
+    ``after`` is the index of the configuration it leads to. ``refused``: a region that knows the
+    trigger has no transition for it from its state. ``overrides``: a transition was taken that
+    contradicts what stood before.
     """
 
     after: int
@@ -149,13 +149,13 @@ def _machine(
 
 
 def configuration_of(machine: HierarchicalMachine, regions: tuple[Region, ...]) -> Configuration:
-    """The configuration that a machine stands in, in the order of the regions."""
+    """The configuration that a machine is in, in the order of the regions."""
     by_region = dict(path.split(_SEPARATOR)[1:] for path in _standing(machine))
     return tuple(by_region[region.name] for region in regions)
 
 
 def _standing(machine: HierarchicalMachine) -> list[str]:
-    """The states that a machine stands in: the library lists them only where there are several."""
+    """The states that a machine is in: the library lists them only where there are several."""
     return machine.state if isinstance(machine.state, list) else [machine.state]
 
 
@@ -171,10 +171,14 @@ def stand(
 def explore(
     regions: tuple[Region, ...], triggers: Mapping[str, Trigger]
 ) -> tuple[tuple[Configuration, ...], dict[str, tuple[Move, ...]]]:
-    """Every configuration that the machine can reach, and what every trigger does there."""
+    """Every configuration that the machine can reach, and what every trigger does there.
+
+    The triggers are tried by name, so that the numbers of the configurations depend on the content
+    of a chart alone: the order of ``[triggers]`` is not in its hash.
+    """
     machine = _machine(regions, HierarchicalMachine)
     index = {configuration_of(machine, regions): 0}
-    rows: dict[str, list[Move]] = {name: [] for name in triggers}
+    rows: dict[str, list[Move]] = {name: [] for name in sorted(triggers)}
     for before in (queue := list(index)):
         for name, moves in rows.items():
             stand(machine, regions, before)

@@ -151,14 +151,14 @@ def _names(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> tup
 def _tables(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> list[dict[str, Any]]:
     value = data.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
-        raise faults(table, f"{key} is missing or no list of tables", f"write [[{key}]] tables")
+        raise faults(table, f"{key} is missing or not a list of tables", f"write [[{key}]] tables")
     return value
 
 
 def _triggers(
     data: Mapping[str, Any], stages: tuple[str, ...] | None, faults: Faults
 ) -> dict[str, Trigger]:
-    """The triggers by name; one that is wrong is noted, and stands for what names it."""
+    """The triggers by name; one with a fault is noted, and kept so that its name is known."""
     listed = data.get("triggers")
     if not isinstance(listed, dict) or not listed:
         fix = 'write [triggers] with name = { stage = "…" } rows'
@@ -202,7 +202,7 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
 def _regions(
     data: Mapping[str, Any], triggers: Mapping[str, Trigger], faults: Faults
 ) -> tuple[Region, ...]:
-    """The regions; faults are noted, so that those of all regions are told."""
+    """The regions; faults are noted, so that those of all regions are reported."""
     tables = faults.attempt(_tables, data, "states", "", faults) or []
     regions: list[Region] = []
     before = len(faults.found)
@@ -210,13 +210,13 @@ def _regions(
         place = f"states[{number}]"
         region = faults.attempt(_region, row, place, triggers.keys(), faults)
         if region is not None and region.name in [other.name for other in regions]:
-            faults.note(place, f"region {region.name!r} again", "name each once")
+            faults.note(place, f"region {region.name!r} twice", "name each once")
         elif region is not None:
             regions.append(region)
     if tables and len(faults.found) == before:
         used = {transition.trigger for region in regions for transition in region.transitions}
         for name, trigger in triggers.items():
-            # One that is wrong was told of already.
+            # The fault of one that is wrong was noted already.
             if trigger.name and name not in used:
                 fix = "add one or leave the trigger out"
                 faults.note(f"triggers.{name}", "no transition takes it", fix)
@@ -272,7 +272,7 @@ def _transitions(
         for transition in expanded or ():
             case = (transition.trigger, transition.source)
             if case in taken:
-                clash = f"{case[0]!r} from {case[1]!r} stands already in {taken[case]}"
+                clash = f"{case[0]!r} from {case[1]!r} is already in {taken[case]}"
                 fix = "a trigger leads from a state to one state only"
                 faults.note(place, clash, fix)
             taken[case] = place
@@ -293,7 +293,7 @@ def _expanded(
     names = _names(entry, "trigger", place, faults)
     sources = _names(entry, "source", place, faults)
     for trigger in names:
-        # Where there are none, that was told already.
+        # Where all are missing, that was noted already.
         if triggers and trigger not in triggers:
             fix = f"the triggers are {', '.join(triggers)}"
             raise faults(place, f"trigger {trigger!r} is unknown", fix)

@@ -27,7 +27,7 @@ from postledger.errors import DefinitionError, UnknownKey
 
 @attrs.frozen
 class Definitions:
-    """The charts by name, and the vocabularies.
+    """The charts and the vocabularies, each in the order of their names.
 
     >>> sorted(ledger.definitions.charts)
     ['content', 'delivery', ...]
@@ -47,7 +47,7 @@ class Definitions:
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
-        """The vocabularies, in the order in which they are asked."""
+        """The vocabularies, in the order of their names."""
         return self.lexicon.vocabularies
 
     @property
@@ -93,8 +93,11 @@ class Definitions:
 
 
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
-    """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit."""
-    charts = list(charts)
+    """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit.
+
+    They are kept by name: the order in which they are given decides nothing.
+    """
+    charts = sorted(charts, key=lambda chart: chart.name)
     by_name = {chart.name: chart for chart in charts}
     lexicon = Lexicon(tuple(vocabularies))
     faults = [
@@ -142,10 +145,10 @@ def _loaded(where: str, text: str) -> Statechart | Vocabulary:
 
 
 def check(paths: Iterable[str | Path]) -> list[str]:
-    """All that is wrong with TOML files and folders of them: a line for each fault.
+    """The faults of TOML files and folders of them: a line for each.
 
-    Each line says where it is, what it is and what to write. A vocabulary may name the charts among
-    the files and those that ship with Postledger.
+    Each line says where the fault is, what it is and what to write instead. A vocabulary
+    may name the charts among the files and those that ship with Postledger.
     """
     faults = Faults("")
     found = faults.attempt(_toml_files, paths) or []
@@ -157,7 +160,7 @@ def check(paths: Iterable[str | Path]) -> list[str]:
     for kind in (Statechart, Vocabulary):
         named = [one.name for one in loaded if isinstance(one, kind)]
         lines += _named_twice("chart" if kind is Statechart else "vocabulary", named)
-    # Where a chart could not be loaded, that a vocabulary misses its triggers would only be noise.
+    # Where a chart could not be loaded, that its triggers are unknown would only be noise.
     if not faults.found:
         words = {one.name: one for one in loaded if isinstance(one, Vocabulary)}
         lines += [line for v in words.values() for line in _unfit(v, known)]
