@@ -14,8 +14,8 @@ class Change:
     """What an event does to a stream in one configuration.
 
     ``after`` is the index of the configuration it leads to. ``regions`` are the indexes of the
-    regions whose state changes; ``outcome`` is ``True`` where the first region enters a final state,
-    ``False`` where it leaves one, else ``None``.
+    regions whose state changes. ``outcome`` is whether the state that the first region enters is
+    final, and ``None`` where that region keeps its state.
     """
 
     after: int
