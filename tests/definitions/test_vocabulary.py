@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations, product
 
 import attrs
@@ -138,7 +139,7 @@ def test_apart() -> None:
             assert not one.roots & other.roots or apart(one.match, other.match)
 
 
-def apart(one: dict[str, Condition], other: dict[str, Condition]) -> bool:
+def apart(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bool:
     """Whether two matches differ in the words of a field."""
     return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())
 

@@ -62,19 +62,14 @@ def _compiled(source: str, where: str) -> Statechart:
     data = read_toml(source, where)
     faults = Faults(where)
     faults.attempt(faults.only, data, _CHART_KEYS, "")
-    name = faults.attempt(_name, data, "name", "", faults)
-    version = faults.attempt(version_number, data, faults)
-    title = faults.attempt(_text, data, "title", "", faults)
-    policy = faults.attempt(_text, data, "policy", "", faults)
+    name = faults.attempt(_name, data, "name", "", faults) or ""
+    version = faults.attempt(version_number, data, faults) or 0
+    title = faults.attempt(_text, data, "title", "", faults) or ""
+    policy = faults.attempt(_text, data, "policy", "", faults) or ""
     stages = faults.attempt(_names, data, "stages", "", faults)
     triggers = _triggers(data, stages, faults)
     regions = _regions(data, triggers, faults)
     faults.settle()
-    assert name is not None
-    assert version is not None
-    assert title is not None
-    assert policy is not None
-    assert stages is not None
     if prod(len(region.states) for region in regions) > _MOST_CONFIGURATIONS:
         fault = f"more than {_MOST_CONFIGURATIONS} configurations"
         raise faults("", fault, "use fewer regions or states")
@@ -86,7 +81,7 @@ def _compiled(source: str, where: str) -> Statechart:
         policy=policy,
         hash=content_hash(data),
         source=source,
-        stages=stages,
+        stages=stages or (),
         triggers=triggers,
         regions=regions,
         configurations=configurations,
