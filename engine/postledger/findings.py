@@ -1,4 +1,4 @@
-"""The findings: what is noteworthy about an event or a stream, beside its state."""
+"""Findings and verdicts: what is noteworthy about an event or a stream, and what an event did."""
 
 from __future__ import annotations
 
@@ -47,6 +47,32 @@ MEANINGS: dict[Finding, str] = {
     Finding.REPEATED: "An event was received more than once.",
 }
 """What each finding means, in a sentence."""
+
+
+class Verdict(enum.StrEnum):
+    """What an event did to its stream; the value is the public word."""
+
+    APPLIED = "applied"
+    NO_EFFECT = "no_effect"
+    CONTRADICTS = "contradicts"
+    LATE = "late"
+    REPEATED = "repeated"
+    UNRECOGNISED = "unrecognised"
+    UNREADABLE = "unreadable"
+    UNFOLDED = "unfolded"
+
+
+VERDICT_MEANINGS: dict[Verdict, str] = {
+    Verdict.APPLIED: "It changed the state or the route, or it is the first event of the delivery.",
+    Verdict.NO_EFFECT: "It agrees with what is known, or says nothing to the chart.",
+    Verdict.CONTRADICTS: "It can't be true together with what stands; the policy says which stands.",
+    Verdict.LATE: "It took part like any other, but arrived after an event that follows it.",
+    Verdict.REPEATED: "It was received before. It points to the first and took no part.",
+    Verdict.UNRECOGNISED: "No vocabulary knows it, or several do. It is kept and changed no state.",
+    Verdict.UNREADABLE: "Its body can't be read. It is kept and belongs to no delivery.",
+    Verdict.UNFOLDED: "It is kept, but its stream can't be folded before the next replay.",
+}
+"""What each verdict means, in a sentence."""
 
 
 @lru_cache(maxsize=8192)

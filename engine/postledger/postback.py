@@ -18,6 +18,24 @@ def plain(name: str) -> str:
     return name.replace("-", "").replace("_", "").upper()
 
 
+def canonical_head(root: str, repaired: bool, statement: bool) -> str:  # noqa: FBT001
+    """How the canonical form of a postback begins; ``root`` is plain.
+
+    >>> canonical_head("POSTBACK", repaired=False, statement=False)
+    '8:POSTBACK00\\n'
+    """
+    return f"{len(root)}:{root}{1 if repaired else 0}{1 if statement else 0}\n"
+
+
+def canonical_pair(name: str, text: str) -> str:
+    """A field in the canonical form; ``name`` is plain.
+
+    >>> canonical_pair("CODE", "N202")
+    '4:CODE4:N202'
+    """
+    return f"{len(name)}:{name}{len(text)}:{text}"
+
+
 @attrs.frozen
 class Postback:
     """One postback as read from the wire, not yet understood.
@@ -25,9 +43,10 @@ class Postback:
     ``root`` is the name of the message's element (empty where the wire has none, as in JSON).
     ``fields`` are the leaves as ``(path, text)`` in document order, with the text stripped and
     empty for an empty leaf. A nested leaf has the path ``BODY/TRACKINGID``, an attribute of a leaf
-    ``STATUS@provider``. ``attributes`` are those of the message's element: they tell about the
-    sending (``created``), not about the message, and take no part in its identity.
-    ``repaired`` is true where the body was mended before it could be read.
+    ``STATUS@provider``. ``attributes`` are those of the message's element: they describe the
+    sending (``created``), not the message, and take no part in its identity.
+    ``repaired`` is true where the body was repaired before it could be read. ``statement`` is true
+    where the embedding program stated it, and never for what a provider sent.
 
     >>> postback = Postback("", (("code", "1"), ("status", "Sent")))
     >>> postback.digest() == Postback("", (("STATUS", "Sent"), ("CODE", "1"))).digest()
@@ -38,18 +57,18 @@ class Postback:
     fields: tuple[tuple[str, str], ...]
     attributes: tuple[tuple[str, str], ...] = ()
     repaired: bool = False
+    statement: bool = False
 
     def digest(self) -> bytes:
-        """The identity of what is said: 16 bytes over the canonical fields.
+        """The identity of the postback: 16 bytes over its canonical form.
 
         White space around texts, empty fields, the order of the fields, the case of names and the
         attributes of the message's element don't count, so that a postback sent again has the
         digest of the first whatever its ``created`` says. All that the meaning depends on counts:
-        which of two postbacks of one digest came first must not matter.
+        which of two postbacks of one digest came first must not matter. No two postbacks that differ
+        in what counts have the same canonical form, since it states the length of each part.
         """
-        said = sorted([(plain(path), text) for path, text in self.fields if text])
-        # With the lengths written out no two sets of fields have the same canonical form.
-        pairs = [f"{len(name)}:{name}{len(text)}:{text}" for name, text in said]
-        mended = "*" if self.repaired else ""
-        canonical = "".join([plain(self.root), mended, "\n", *pairs])
+        fields = sorted([(plain(path), text) for path, text in self.fields if text])
+        head = canonical_head(plain(self.root), self.repaired, self.statement)
+        canonical = head + "".join([canonical_pair(name, text) for name, text in fields])
         return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -24,7 +24,7 @@ TAKEN = frozenset({"state", "to_state", f"is_{_ROOT}"})
 
 @attrs.frozen
 class Trigger:
-    """One word that events say to a chart.
+    """One word of a chart: what an event can say to it.
 
     ``stage`` is its place in the fold order, ``after`` the stage that it presupposes (an outcome
     presupposes a sending), ``refused`` the finding when no transition takes it.
@@ -63,9 +63,9 @@ class Region:
 class Move:
     """What a trigger does in one configuration.
 
-    ``after`` is the index of the configuration it leads to; ``refused`` says that a region which
-    knows the trigger has no transition for it from where it stands; ``overrides`` that a transition
-    was taken which contradicts what stood before.
+    ``after`` is the index of the configuration it leads to. ``refused``: a region that knows the
+    trigger has no transition for it from its state. ``overrides``: a transition was taken that
+    contradicts what stood before.
     """
 
     after: int
@@ -81,8 +81,9 @@ Configuration = tuple[str, ...]
 class Statechart:
     """A checked and compiled chart.
 
-    ``table[trigger][i]`` is the move that ``trigger`` makes in ``configurations[i]``; configuration
-    0 is the initial one. ``hash`` is the SHA-256 of the chart's content, comments apart.
+    ``table[trigger][i]`` is the move that ``trigger`` makes in ``configurations[i]``. Configuration 0
+    is the initial one; the others are in the order of the states in the file. ``hash`` is the SHA-256
+    of the chart's content, comments apart.
     """
 
     name: str
@@ -149,13 +150,13 @@ def _machine(
 
 
 def configuration_of(machine: HierarchicalMachine, regions: tuple[Region, ...]) -> Configuration:
-    """The configuration that a machine stands in, in the order of the regions."""
+    """The configuration that a machine is in, in the order of the regions."""
     by_region = dict(path.split(_SEPARATOR)[1:] for path in _standing(machine))
     return tuple(by_region[region.name] for region in regions)
 
 
 def _standing(machine: HierarchicalMachine) -> list[str]:
-    """The states that a machine stands in: the library lists them only where there are several."""
+    """The states that a machine is in: the library lists them only where there are several."""
     return machine.state if isinstance(machine.state, list) else [machine.state]
 
 
@@ -171,22 +172,42 @@ def stand(
 def explore(
     regions: tuple[Region, ...], triggers: Mapping[str, Trigger]
 ) -> tuple[tuple[Configuration, ...], dict[str, tuple[Move, ...]]]:
-    """Every configuration that the machine can reach, and what every trigger does there."""
+    """Every configuration that the machine can reach, and what every trigger does there.
+
+    After the initial one they are in the order of the states in the file: their numbers depend on
+    nothing that is not in the hash of a chart, as the order of ``[triggers]`` is not.
+    """
     machine = _machine(regions, HierarchicalMachine)
-    index = {configuration_of(machine, regions): 0}
-    rows: dict[str, list[Move]] = {name: [] for name in triggers}
-    for before in (queue := list(index)):
-        for name, moves in rows.items():
-            stand(machine, regions, before)
-            # The library logs a warning for each trigger that no transition takes.
-            if name in machine.get_triggers(*_standing(machine)):
-                machine.trigger(name)
-            after = configuration_of(machine, regions)
-            if after not in index:
-                index[after] = len(index)
+    initial = configuration_of(machine, regions)
+    reached: dict[Configuration, dict[str, Configuration]] = {initial: {}}
+    for before in (queue := [initial]):
+        for name in triggers:
+            after = reached[before][name] = _after(machine, regions, name, before)
+            if after not in reached:
+                reached[after] = {}
                 queue.append(after)
-            moves.append(_move(regions, name, before, index[after]))
-    return tuple(index), {name: tuple(moves) for name, moves in rows.items()}
+    configurations = tuple(sorted(reached, key=lambda one: (one != initial, _place(regions, one))))
+    index = {configuration: i for i, configuration in enumerate(configurations)}
+    return configurations, {
+        name: tuple(_move(regions, name, c, index[reached[c][name]]) for c in configurations)
+        for name in triggers
+    }
+
+
+def _after(
+    machine: HierarchicalMachine, regions: tuple[Region, ...], trigger: str, before: Configuration
+) -> Configuration:
+    """The configuration that a trigger leads to."""
+    stand(machine, regions, before)
+    # The library logs a warning for each trigger that no transition takes.
+    if trigger in machine.get_triggers(*_standing(machine)):
+        machine.trigger(trigger)
+    return configuration_of(machine, regions)
+
+
+def _place(regions: tuple[Region, ...], configuration: Configuration) -> tuple[int, ...]:
+    """Where the states of a configuration are in the file."""
+    return tuple(r.states.index(state) for r, state in zip(regions, configuration, strict=True))
 
 
 def _move(regions: tuple[Region, ...], trigger: str, before: Configuration, after: int) -> Move:

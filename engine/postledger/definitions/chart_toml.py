@@ -24,8 +24,13 @@ from postledger.definitions.chart import (
     explore,
     stand,
 )
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
+from postledger.definitions.diagnostics import (
+    NAME,
+    Faults,
+    content_hash,
+    read_toml,
+    version_number,
+)
 from postledger.findings import Finding, named
 
 __all__ = [
@@ -57,19 +62,14 @@ def _compiled(source: str, where: str) -> Statechart:
     data = read_toml(source, where)
     faults = Faults(where)
     faults.attempt(faults.only, data, _CHART_KEYS, "")
-    name = faults.attempt(_name, data, "name", "", faults)
-    version = faults.attempt(version_number, data, faults)
-    title = faults.attempt(_text, data, "title", "", faults)
-    policy = faults.attempt(_text, data, "policy", "", faults)
+    name = faults.attempt(_name, data, "name", "", faults) or ""
+    version = faults.attempt(version_number, data, faults) or 0
+    title = faults.attempt(_text, data, "title", "", faults) or ""
+    policy = faults.attempt(_text, data, "policy", "", faults) or ""
     stages = faults.attempt(_names, data, "stages", "", faults)
     triggers = _triggers(data, stages, faults)
     regions = _regions(data, triggers, faults)
     faults.settle()
-    assert name is not None
-    assert version is not None
-    assert title is not None
-    assert policy is not None
-    assert stages is not None
     if prod(len(region.states) for region in regions) > _MOST_CONFIGURATIONS:
         fault = f"more than {_MOST_CONFIGURATIONS} configurations"
         raise faults("", fault, "use fewer regions or states")
@@ -81,7 +81,7 @@ def _compiled(source: str, where: str) -> Statechart:
         policy=policy,
         hash=content_hash(data),
         source=source,
-        stages=stages,
+        stages=stages or (),
         triggers=triggers,
         regions=regions,
         configurations=configurations,
@@ -146,18 +146,18 @@ def _names(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> tup
 def _tables(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> list[dict[str, Any]]:
     value = data.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
-        raise faults(table, f"{key} is missing or no list of tables", f"write [[{key}]] tables")
+        raise faults(table, f"{key} is missing or not a list of tables", f"write [[{key}]] tables")
     return value
 
 
 def _triggers(
     data: Mapping[str, Any], stages: tuple[str, ...] | None, faults: Faults
 ) -> dict[str, Trigger]:
-    """The triggers by name; one that is wrong is noted, and stands for what names it."""
+    """The triggers by name; one with a fault is noted, and kept so that its name is known."""
     listed = data.get("triggers")
     if not isinstance(listed, dict) or not listed:
-        mend = 'write [triggers] with name = { stage = "…" } rows'
-        faults.note("triggers", "missing", mend)
+        fix = 'write [triggers] with name = { stage = "…" } rows'
+        faults.note("triggers", "missing", fix)
         return {}
     stand_in = Trigger("", 0, None, Finding(0), "")
     loaded = {
@@ -197,7 +197,7 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
 def _regions(
     data: Mapping[str, Any], triggers: Mapping[str, Trigger], faults: Faults
 ) -> tuple[Region, ...]:
-    """The regions; faults are noted, so that those of all regions are told."""
+    """The regions; faults are noted, so that those of all regions are reported."""
     tables = faults.attempt(_tables, data, "states", "", faults) or []
     regions: list[Region] = []
     before = len(faults.found)
@@ -205,16 +205,16 @@ def _regions(
         place = f"states[{number}]"
         region = faults.attempt(_region, row, place, triggers.keys(), faults)
         if region is not None and region.name in [other.name for other in regions]:
-            faults.note(place, f"region {region.name!r} again", "name each once")
+            faults.note(place, f"region {region.name!r} twice", "name each once")
         elif region is not None:
             regions.append(region)
     if tables and len(faults.found) == before:
         used = {transition.trigger for region in regions for transition in region.transitions}
         for name, trigger in triggers.items():
-            # One that is wrong was told of already.
+            # The fault of one that is wrong was noted already.
             if trigger.name and name not in used:
-                mend = "add one or leave the trigger out"
-                faults.note(f"triggers.{name}", "no transition takes it", mend)
+                fix = "add one or leave the trigger out"
+                faults.note(f"triggers.{name}", "no transition takes it", fix)
     return tuple(regions)
 
 
@@ -267,9 +267,9 @@ def _transitions(
         for transition in expanded or ():
             case = (transition.trigger, transition.source)
             if case in taken:
-                clash = f"{case[0]!r} from {case[1]!r} stands already in {taken[case]}"
-                mend = "a trigger leads from a state to one state only"
-                faults.note(place, clash, mend)
+                clash = f"{case[0]!r} from {case[1]!r} is already in {taken[case]}"
+                fix = "a trigger leads from a state to one state only"
+                faults.note(place, clash, fix)
             taken[case] = place
             transitions.append(transition)
     return tuple(transitions)
@@ -288,15 +288,15 @@ def _expanded(
     names = _names(entry, "trigger", place, faults)
     sources = _names(entry, "source", place, faults)
     for trigger in names:
-        # Where there are none, that was told already.
+        # Where all are missing, that was noted already.
         if triggers and trigger not in triggers:
-            mend = f"the triggers are {', '.join(triggers)}"
-            raise faults(place, f"trigger {trigger!r} is unknown", mend)
+            fix = f"the triggers are {', '.join(triggers)}"
+            raise faults(place, f"trigger {trigger!r} is unknown", fix)
     for key, named_states in (("source", sources), ("dest", (dest,))):
         for state in named_states:
             if state not in states:
-                mend = f"the states are {', '.join(states)}"
-                raise faults(place, f"{key} state {state!r} is unknown", mend)
+                fix = f"the states are {', '.join(states)}"
+                raise faults(place, f"{key} state {state!r} is unknown", fix)
     return [Transition(t, source, dest, overrides) for t, source in product(names, sources)]
 
 
@@ -306,7 +306,7 @@ def _reachable(region: Region, table: str, faults: Faults) -> Region:
         reached |= more
     for state in region.states:
         if state not in reached:
-            mend = "add a transition that leads there or leave the state out"
+            fix = "add a transition that leads there or leave the state out"
             fault = f"state {state!r} is unreachable from {region.initial!r}"
-            faults.note(table, fault, mend)
+            faults.note(table, fault, fix)
     return region

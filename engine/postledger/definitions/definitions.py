@@ -16,46 +16,18 @@ from pathlib import Path
 
 import attrs
 
-from postledger.definitions.chart_toml import Statechart, load_chart
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import read_toml
+from postledger.definitions.chart import Statechart
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.diagnostics import Faults, read_toml
+from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Vocabulary
 from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
 from postledger.errors import DefinitionError, UnknownKey
-from postledger.findings import Finding
-
-APPLIED, NO_EFFECT, CONTRADICTS = "applied", "no_effect", "contradicts"
-
-
-@attrs.frozen
-class Change:
-    """What an event does to a stream in one configuration.
-
-    ``regions`` are the indexes of the regions whose state changes; ``outcome`` is ``True`` where
-    the first region enters a final state, ``False`` where it leaves one, else ``None``.
-    """
-
-    after: int
-    verdict: str
-    findings: int
-    regions: tuple[int, ...]
-    outcome: bool | None
-
-
-@attrs.frozen
-class Effect:
-    """What events of one reading do to their stream: by configuration, compiled."""
-
-    reading: Reading
-    chart: Statechart
-    stage: int
-    after: int | None
-    changes: tuple[Change, ...]
 
 
 @attrs.frozen
 class Definitions:
-    """The charts by name, and the vocabularies.
+    """The charts and the vocabularies, each in the order of their names.
 
     >>> sorted(ledger.definitions.charts)
     ['content', 'delivery', ...]
@@ -63,8 +35,8 @@ class Definitions:
 
     charts: Mapping[str, Statechart]
     lexicon: Lexicon = attrs.field(repr=False)
-    _effects: dict[tuple[str, str, str | None], tuple[int, int | None, tuple[Change, ...]]] = (
-        attrs.field(init=False, factory=dict, repr=False)
+    _effects: dict[tuple[str, str, str | None], Compiled] = attrs.field(
+        init=False, factory=dict, repr=False
     )
 
     @cached_property
@@ -75,7 +47,7 @@ class Definitions:
 
     @property
     def vocabularies(self) -> tuple[Vocabulary, ...]:
-        """The vocabularies, in the order in which they are asked."""
+        """The vocabularies, in the order of their names."""
         return self.lexicon.vocabularies
 
     @property
@@ -96,7 +68,7 @@ class Definitions:
             return None
         case = (reading.chart, reading.trigger, reading.evidence)
         if case not in self._effects:
-            self._effects[case] = _effect(self.charts[reading.chart], *case[1:])
+            self._effects[case] = compiled(self.charts[reading.chart], *case[1:])
         return Effect(reading, self.charts[reading.chart], *self._effects[case])
 
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
@@ -121,8 +93,11 @@ class Definitions:
 
 
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
-    """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit."""
-    charts = list(charts)
+    """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit.
+
+    They are kept by name: the order in which they are given decides nothing.
+    """
+    charts = sorted(charts, key=lambda chart: chart.name)
     by_name = {chart.name: chart for chart in charts}
     lexicon = Lexicon(tuple(vocabularies))
     faults = [
@@ -170,10 +145,10 @@ def _loaded(where: str, text: str) -> Statechart | Vocabulary:
 
 
 def check(paths: Iterable[str | Path]) -> list[str]:
-    """All that is wrong with TOML files and folders of them: a line for each fault.
+    """The faults of TOML files and folders of them: a line for each.
 
-    Each line says where it is, what it is and what to write. A vocabulary may name the charts among
-    the files and those that ship with Postledger.
+    Each line says where the fault is, what it is and what to write instead. A vocabulary
+    may name the charts among the files and those that ship with Postledger.
     """
     faults = Faults("")
     found = faults.attempt(_toml_files, paths) or []
@@ -185,7 +160,7 @@ def check(paths: Iterable[str | Path]) -> list[str]:
     for kind in (Statechart, Vocabulary):
         named = [one.name for one in loaded if isinstance(one, kind)]
         lines += _named_twice("chart" if kind is Statechart else "vocabulary", named)
-    # Where a chart could not be loaded, that a vocabulary misses its triggers would only be noise.
+    # Where a chart could not be loaded, that its triggers are unknown would only be noise.
     if not faults.found:
         words = {one.name: one for one in loaded if isinstance(one, Vocabulary)}
         lines += [line for v in words.values() for line in _unfit(v, known)]
@@ -261,29 +236,3 @@ def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator
             if trigger not in triggers:
                 fault = f"chart {entry.chart!r} has no trigger {trigger!r}"
                 yield f"{place}: {fault}; the triggers are {', '.join(triggers)}"
-
-
-def _effect(
-    chart: Statechart, trigger: str, evidence: str | None
-) -> tuple[int, int | None, tuple[Change, ...]]:
-    said = chart.triggers[trigger]
-    changes = tuple(_change(chart, i, trigger, evidence) for i in range(len(chart.configurations)))
-    return said.stage, said.after, changes
-
-
-def _change(chart: Statechart, before: int, trigger: str, evidence: str | None) -> Change:
-    """The trigger first, then what the receipt tells beside it."""
-    move = chart.table[trigger][before]
-    contradicts = move.refused or move.overrides
-    findings = chart.triggers[trigger].refused if contradicts else Finding(0)
-    after = move.after
-    if evidence is not None:
-        beside = chart.table[evidence][after]
-        after = beside.after
-        if beside.refused:
-            findings |= chart.triggers[evidence].refused
-    one, other = chart.configurations[before], chart.configurations[after]
-    regions = tuple(i for i in range(len(one)) if one[i] != other[i])
-    verdict = CONTRADICTS if contradicts else APPLIED if regions else NO_EFFECT
-    outcome = other[0] in chart.regions[0].final if 0 in regions else None
-    return Change(after, verdict, int(findings), regions, outcome)

@@ -1,12 +1,13 @@
 """Vocabularies: what the words of a provider mean, as TOML.
 
 A postback's *wording* (which fields it has, and what its few deciding words say) settles its
-reading: the chart, the key, the trigger, what a receipt tells beside, which required nodes are
-missing. The reading is looked up once per wording and kept.
+reading: the space, the chart, the key, the trigger, the evidence of a receipt, which required nodes
+are missing. The reading is looked up once per wording and kept.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
 from datetime import UTC, tzinfo
 
@@ -17,6 +18,13 @@ from postledger.postback import Postback, plain
 
 FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 """The fields that a projection carries; a vocabulary says where on the wire they stand."""
+
+
+class Reads(enum.StrEnum):
+    """What a vocabulary reads: what a provider sends, or what the embedding program states."""
+
+    RECEIPTS = "receipts"
+    STATEMENTS = "statements"
 
 
 @attrs.frozen
@@ -76,13 +84,17 @@ class Reading:
 
     The ``*_at`` values are indexes into the fields of the postback (``None``: it has none).
     ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
-    says nothing to the chart. ``picks`` are pairs of an index into ``FIELDS`` and one into the
-    fields. ``missing`` are the required nodes that it lacks, by our name of the field.
+    says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
+    stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
+    ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
+    of the field.
     """
 
     recognised: bool
     vocabulary: str | None = None
     section: str | None = None
+    space: str = ""
+    space_at: int | None = None
     chart: str | None = None
     key_at: int | None = None
     trigger: str | None = None
@@ -97,17 +109,28 @@ class Reading:
     missing: tuple[str, ...] = ()
     findings: Finding = attrs.field(default=Finding(0))
 
+    def space_of(self, postback: Postback) -> str:
+        """The space of a postback of this wording."""
+        return self.space if self.space_at is None else postback.fields[self.space_at][1]
+
 
 _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
 
 
 @attrs.frozen(eq=False)
 class Vocabulary:
-    """The words of one provider, checked; ``hash`` tells whether two say the same."""
+    """The words of one provider, checked; two that say the same have the same ``hash``.
+
+    ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
+    field that names another space, in the postbacks that have it.
+    """
 
     name: str
     version: int
     title: str
+    reads: Reads
+    space: str
+    space_field: str | None
     hash: str
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
@@ -131,6 +154,10 @@ class Vocabulary:
                     words[name] = words.get(name, frozenset()) | condition.texts - {""}
         return {name: texts for name, texts in words.items() if texts}
 
+    def fits(self, postback: Postback) -> bool:
+        """Whether it reads such postbacks: statements, or what a provider sends."""
+        return postback.statement == (self.reads is Reads.STATEMENTS)
+
     def read(self, postback: Postback) -> Reading:
         """What the postback means in this vocabulary; unrecognised where no row matches."""
         at = self._find(postback)
@@ -144,7 +171,7 @@ class Vocabulary:
     def _find(self, postback: Postback) -> dict[str, int]:
         """Our names of the fields that are there, once and not empty, with their indexes.
 
-        A field that stands twice is none: which of the two is meant would be a guess.
+        A field that is there twice is taken as missing: to choose between the two would be a guess.
         """
         by_name: dict[str, list[int]] = {}
         for index, (path, text) in enumerate(postback.fields):
@@ -180,12 +207,13 @@ class Vocabulary:
 
     def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
         """A reading that says no trigger, but where the postback would belong and what it has."""
-        homes = [(entry.chart, entry.key)] if entry else self._homes()
-        chart, key = next(((c, k) for c, k in homes if k in at), (None, None))
+        chart, key = self._home(at, entry)
         return Reading(
             recognised=False,
             vocabulary=self.name,
             section=entry.section if entry else None,
+            space=self.space if chart else "",
+            space_at=at.get(self.space_field) if chart and self.space_field else None,
             chart=chart,
             key_at=at[key] if key else None,
             picks=tuple((FIELDS.index(name), at[name]) for name in FIELDS if name in at),
@@ -198,20 +226,32 @@ class Vocabulary:
             findings=Finding.UNRECOGNISED,
         )
 
-    def _homes(self) -> list[tuple[str | None, str | None]]:
-        """Where a postback of an unknown type is listed: with the stream whose key it names."""
-        return list(dict.fromkeys((e.chart, e.key) for e in self.entries if e.chart))
+    def _home(self, at: Mapping[str, int], entry: Entry | None) -> tuple[str | None, str | None]:
+        """The chart and the key field of the stream that a postback belongs to, if any.
+
+        One of an unknown type is listed with the first stream whose key it names.
+        """
+        entries = (entry,) if entry else self.entries
+        homes = ((e.chart, e.key) for e in entries if e.chart and e.key in at)
+        return next(homes, (None, None))
+
+
+def _by_name(vocabularies: Iterable[Vocabulary]) -> tuple[Vocabulary, ...]:
+    """In the order of their names, so that the order in which they were given decides nothing."""
+    return tuple(sorted(vocabularies, key=lambda vocabulary: vocabulary.name))
 
 
 @attrs.define
 class Lexicon:
     """Several vocabularies as one, and the readings already looked up.
 
-    A postback that two vocabularies recognise is unrecognised: to choose would be a guess.
-    ``words`` are the texts that any of them asks for, by the plain name of the field.
+    A postback that two vocabularies recognise is unrecognised: to choose would be a guess. One that
+    none recognises is listed where the first of them, by name, places it. Statements are read by
+    vocabularies of statements alone, and what a provider sends never is. ``words`` are the texts
+    that any of them asks for, by the plain name of the field.
     """
 
-    vocabularies: tuple[Vocabulary, ...]
+    vocabularies: tuple[Vocabulary, ...] = attrs.field(converter=_by_name)
     words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
 
@@ -222,7 +262,8 @@ class Lexicon:
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means."""
-        wording = (postback.root, postback.repaired, *self.wording(postback.fields))
+        fields = self.wording(postback.fields)
+        wording = (postback.root, postback.repaired, postback.statement, *fields)
         reading = self._known.get(wording)
         if reading is None:
             # The wordings of real traffic are a few dozen; nonsense must not fill the memory.
@@ -240,7 +281,7 @@ class Lexicon:
         )
 
     def _read(self, postback: Postback) -> Reading:
-        readings = [vocabulary.read(postback) for vocabulary in self.vocabularies]
+        readings = [v.read(postback) for v in self.vocabularies if v.fits(postback)]
         recognised = [reading for reading in readings if reading.recognised]
         if len(recognised) == 1:
             return recognised[0]

@@ -11,9 +11,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from postledger.definitions.diagnostics import Faults
-from postledger.definitions.tomlfile import NAME, content_hash, read_toml, version_number
-from postledger.definitions.vocabulary import Condition, Entry, Row, Vocabulary
+from postledger.definitions.diagnostics import (
+    NAME,
+    Faults,
+    content_hash,
+    read_toml,
+    version_number,
+)
+from postledger.definitions.vocabulary import Condition, Entry, Reads, Row, Vocabulary
 from postledger.postback import plain
 
 _KEYS = {
@@ -21,8 +26,8 @@ _KEYS = {
     *("means", "evidence"),
 }
 _VOCABULARY_KEYS = {
-    *("name", "version", "title", "roots", "inside", "marks", "match"),
-    *("fields", "timestamps", "postbacks"),
+    *("name", "version", "title", "reads", "space", "space_field"),
+    *("roots", "inside", "marks", "match", "fields", "timestamps", "postbacks"),
 }
 
 Fields = Mapping[str, tuple[str, ...]]
@@ -43,37 +48,46 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
 def _loaded(source: str, where: str) -> Vocabulary:
     data = read_toml(source, where)
     faults = Faults(where)
+    vocabulary = _vocabulary(data, source, faults)
+    faults.settle()
+    return vocabulary
+
+
+def _vocabulary(data: Mapping[str, Any], source: str, faults: Faults) -> Vocabulary:
+    """The vocabulary of a parsed file; what is wrong is noted, and something stands in for it."""
     load = _Loader(faults)
     faults.attempt(faults.only, data, _VOCABULARY_KEYS, "")
-    name = faults.attempt(load.name, data)
-    version = faults.attempt(version_number, data, faults)
+    name = faults.attempt(load.name, data) or ""
+    version = faults.attempt(version_number, data, faults) or 0
+    reads = faults.attempt(load.reads, data) or Reads.RECEIPTS
+    space = faults.attempt(load.space, data) or ""
     roots = faults.attempt(load.texts, data.get("roots", []), "", "roots") or ()
     fields = load.fields(data)
     marks = load.marked(data, fields)
     load = attrs.evolve(load, marks=marks)
+    space_field = faults.attempt(load.space_field, data, fields)
     timestamp, naive = faults.attempt(load.timestamps, data, fields) or ("", UTC)
     common = faults.attempt(load.conditions, data.get("match", {}), "match", fields) or {}
-    entries = load.entries(data, fields, roots, common)
-    faults.settle()
-    assert name is not None
-    assert version is not None
     return Vocabulary(
         name=name,
         version=version,
         title=str(data.get("title", name)),
+        reads=reads,
+        space=space,
+        space_field=space_field,
         hash=content_hash(data),
-        where=where,
+        where=faults.where,
         source=source,
         fields={**fields, **marks},
         timestamp=timestamp,
         naive=naive,
-        entries=entries,
+        entries=load.entries(data, fields, roots, common),
     )
 
 
 @attrs.frozen
 class _Loader:
-    """Loads the parts of a vocabulary; each raises, or notes, what is wrong with its part.
+    """Loads the parts of a vocabulary; each method raises, or notes, what is wrong with its part.
 
     ``marks`` are names that conditions may ask for and that nothing else may use.
     """
@@ -87,6 +101,29 @@ class _Loader:
             raise self.faults("", f"name is {name!r}", "write a name of lower-case letters")
         return name
 
+    def reads(self, data: Mapping[str, Any]) -> Reads:
+        reads = data.get("reads", Reads.RECEIPTS)
+        if reads not in list(Reads):
+            fix = 'write reads = "receipts" or reads = "statements"'
+            raise self.faults("", f"reads is {reads!r}", fix)
+        return Reads(reads)
+
+    def space(self, data: Mapping[str, Any]) -> str:
+        space = data.get("space")
+        if "space" in data and not (isinstance(space, str) and NAME.fullmatch(space)):
+            fix = (
+                "write a name of lower-case letters, digits and single underscores, or leave it out"
+            )
+            raise self.faults("", f"space is {space!r}", fix)
+        return space or ""
+
+    def space_field(self, data: Mapping[str, Any], fields: Fields) -> str | None:
+        """The field that names the space, if any."""
+        field = data.get("space_field")
+        if "space_field" in data and (not isinstance(field, str) or field not in fields):
+            raise self.faults("", f"space_field {field!r} is unknown", "name it in [fields]")
+        return field
+
     def texts(self, value: Any, table: str, what: str) -> tuple[str, ...]:
         listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
@@ -97,19 +134,19 @@ class _Loader:
         """The names on the wire of each field."""
         listed = data.get("fields")
         if not isinstance(listed, dict) or not listed:
-            mend = 'write [fields] with our_name = "NAME ON THE WIRE"'
-            self.faults.note("fields", "missing", mend)
+            fix = 'write [fields] with our_name = "NAME ON THE WIRE"'
+            self.faults.note("fields", "missing", fix)
             return {}
         fields = self.wire_names(data, listed, "fields")
         self.one_meaning(fields)
         return fields
 
     def marked(self, data: Mapping[str, Any], fields: Fields) -> dict[str, tuple[str, ...]]:
-        """The marks: names that tell something by being there, whatever they mean as a field."""
+        """The marks: names whose presence counts, whatever they mean as a field."""
         listed = data.get("marks", {})
         if not isinstance(listed, dict) or listed.keys() & fields.keys():
-            mend = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
-            self.faults.note("marks", f"is {listed!r}", mend)
+            fix = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
+            self.faults.note("marks", f"is {listed!r}", fix)
             return {}
         return self.wire_names(data, listed, "marks")
 
@@ -150,8 +187,8 @@ class _Loader:
         try:
             return field, UTC if zone == "UTC" else ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            mend = 'write a zone such as "UTC" or "America/New_York"'
-            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", mend) from None
+            fix = 'write a zone such as "UTC" or "America/New_York"'
+            raise self.faults("timestamps", f"naive zone {zone!r} is unknown", fix) from None
 
     def entries(
         self,
@@ -160,7 +197,7 @@ class _Loader:
         roots: Sequence[str],
         common: Mapping[str, Condition],
     ) -> tuple[Entry, ...]:
-        """The entries; those that are right are held against each other."""
+        """The entries; those without a fault are compared with each other."""
         rows = data.get("postbacks")
         if not isinstance(rows, list) or not rows:
             self.faults.note("postbacks", "missing", "write [[postbacks]] tables")
@@ -184,21 +221,17 @@ class _Loader:
         section = str(row.get("section", "")) if isinstance(row, dict) else ""
         place = f"postbacks[{number}]" + (f" ({section})" if section else "")
         if not isinstance(row, dict):
-            raise self.faults(place, "no table", "write [[postbacks]] tables")
+            raise self.faults(place, f"is not a table: {row!r}", "write [[postbacks]] tables")
         self.faults.only(row, _KEYS, place)
         if "match" not in row and "root" not in row:
             raise self.faults(place, "matches everything", "write match = { … } or root = …")
         chart, key = self.home(row, place, fields)
         roots = self.texts(row.get("root", list(roots)), place, "root")
-        match = self.conditions(row.get("match", {}), f"{place}.match", fields)
-        for name in match.keys() & common.keys():
-            mend = "leave it out here, or leave it out of the match that all share"
-            raise self.faults(f"{place}.match", f"{name!r} stands in the shared match too", mend)
-        match = {**common, **match}
+        match = self.match(row, f"{place}.match", fields, common)
         means = self.rows(row, "means", place, fields, match)
         if means and chart is None:
-            mend = 'write chart = "…" and key = "…"'
-            raise self.faults(place, "means without a chart", mend)
+            fix = 'write chart = "…" and key = "…"'
+            raise self.faults(place, "means without a chart", fix)
         return Entry(
             place=place,
             section=section,
@@ -213,6 +246,16 @@ class _Loader:
             evidence=self.rows(row, "evidence", place, fields, match),
         )
 
+    def match(
+        self, row: Mapping[str, Any], place: str, fields: Fields, common: Mapping[str, Condition]
+    ) -> dict[str, Condition]:
+        """The conditions of an entry, with those that all share."""
+        match = self.conditions(row.get("match", {}), place, fields)
+        for name in match.keys() & common.keys():
+            fix = "leave it out here, or leave it out of the match that all share"
+            raise self.faults(place, f"{name!r} is in the shared match too", fix)
+        return {**common, **match}
+
     def home(
         self, row: Mapping[str, Any], place: str, fields: Fields
     ) -> tuple[str | None, str | None]:
@@ -221,8 +264,8 @@ class _Loader:
         if chart is None and key is None:
             return None, None
         if not isinstance(chart, str) or not isinstance(key, str):
-            mend = 'write both, chart = "…" and key = "…", or neither'
-            raise self.faults(place, "chart or key is missing", mend)
+            fix = 'write both, chart = "…" and key = "…", or neither'
+            raise self.faults(place, "chart or key is missing", fix)
         self.known([key], place, "key", fields)
         return chart, key
 
@@ -230,14 +273,14 @@ class _Loader:
         names = self.texts(value, place, what)
         for name in names:
             if name not in fields:
-                mend = f"the fields are {', '.join(fields)}"
-                raise self.faults(place, f"{what} names the unknown field {name!r}", mend)
+                fix = f"the fields are {', '.join(fields)}"
+                raise self.faults(place, f"{what} names the unknown field {name!r}", fix)
         return names
 
     def conditions(self, row: Any, place: str, fields: Fields) -> dict[str, Condition]:
         if not isinstance(row, dict):
-            mend = 'write { field = "text" } or { field = true }'
-            raise self.faults(place, f"is {row!r}", mend)
+            fix = 'write { field = "text" } or { field = true }'
+            raise self.faults(place, f"is {row!r}", fix)
         names = {**fields, **self.marks}
         self.known(list(row), place, "a condition", names)
         return {name: self.condition(value, place, names[name]) for name, value in row.items()}
@@ -263,7 +306,7 @@ class _Loader:
     ) -> tuple[Row, ...]:
         listed = entry.get(what, [])
         if not isinstance(listed, list) or (what == "means" and "means" not in entry):
-            raise self.faults(place, f"{what} is missing or no list", f"write {what} = [ … ]")
+            raise self.faults(place, f"{what} is missing or not a list", f"write {what} = [ … ]")
         rows = tuple(
             self.row(row, f"{place}.{what}[{number}]", fields, match)
             for number, row in enumerate(listed, 1)
@@ -283,8 +326,8 @@ class _Loader:
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place, fields)
         if _exclude(conditions, match):
-            mend = "change its conditions or leave the row out"
-            raise self.faults(place, "no postback that the entry matches is like this", mend)
+            fix = "change its conditions or leave the row out"
+            raise self.faults(place, "no postback that the entry matches is like this", fix)
         return Row(conditions, row["trigger"])
 
     def disjoint(self, entries: Sequence[Entry]) -> None:
@@ -312,15 +355,18 @@ def _exclude(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bo
     return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())
 
 
-# --- beside other vocabularies ---
+# --- next to other vocabularies ---
 
 
 def clashes(one: Vocabulary, other: Vocabulary) -> Iterator[str]:
-    """Where two vocabularies know the same postbacks, which would so be unrecognised: a line each.
+    """Where two vocabularies know the same postbacks, so that neither could read them: a line each.
 
-    Told are the entries of which one asks for no field that the other doesn't ask for. Entries that
-    ask for different fields could meet in one postback too, but no provider sends such a one.
+    Reported are the entries of which one asks for no field that the other doesn't ask for. Entries
+    that ask for different fields could meet in one postback too, but no provider sends such a one.
+    One vocabulary of statements and one of receipts never read the same.
     """
+    if one.reads is not other.reads:
+        return
     for first, second in product(one.entries, other.entries):
         if not (first.roots and second.roots) or first.roots & second.roots:
             pairs = product(_ways(one, first), _ways(other, second))
@@ -342,14 +388,14 @@ def _ways(vocabulary: Vocabulary, entry: Entry) -> list[list[Condition]]:
 
 
 def _meet(this: list[Condition], that: list[Condition]) -> bool:
-    """Whether one postback may be known in both ways, with no more fields than one of them wants."""
+    """Whether one postback may be known in both ways, with no more fields than one requires."""
     for one, other in product(this, that):
         if not set(one.names).isdisjoint(other.names) and one.excludes(other):
             return False
-    return _wants(this, that) or _wants(that, this)
+    return _requires(this, that) or _requires(that, this)
 
 
-def _wants(this: list[Condition], that: list[Condition]) -> bool:
-    """Whether each field that one way wants is wanted by the other too."""
-    wanted = {name for condition in that if not condition.holds("") for name in condition.names}
-    return all(not wanted.isdisjoint(c.names) for c in this if not c.holds(""))
+def _requires(this: list[Condition], that: list[Condition]) -> bool:
+    """Whether each field that one way requires is required by the other too."""
+    required = {name for condition in that if not condition.holds("") for name in condition.names}
+    return all(not required.isdisjoint(c.names) for c in this if not c.holds(""))

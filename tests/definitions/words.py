@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from postledger.definitions.definitions import Definitions
-from postledger.definitions.vocabulary import Condition, Entry, Reading, Row, Vocabulary
+from postledger.definitions import Definitions
+from postledger.definitions.vocabulary import Condition, Entry, Reading, Reads, Row, Vocabulary
 from postledger.postback import Postback
 
 SOME = "some other words"
@@ -32,11 +32,12 @@ def said(
     if vocabulary.timestamp in texts:
         texts[vocabulary.timestamp] = "2013-11-05T05:41:08-05:00"
     fields = tuple((vocabulary.fields[name][0], text) for name, text in texts.items() if text)
-    return Postback(min(entry.roots), fields)
+    statement = vocabulary.reads is Reads.STATEMENTS
+    return Postback(min(entry.roots), fields, statement=statement)
 
 
 def everything(vocabulary: Vocabulary) -> Iterator[tuple[Entry, Row | None, Postback]]:
-    """A postback for every row of every entry, and for every row beside every evidence."""
+    """A postback for every row of every entry, and for every row with every evidence."""
     for entry in vocabulary.entries:
         for row in entry.means or (None,):
             yield entry, row, said(vocabulary, entry, row)

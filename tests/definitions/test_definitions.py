@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from postledger import Ledger
-from postledger.definitions.chart_toml import load_chart
-from postledger.definitions.definitions import builtin, check, define, from_sources, load, sources
-from postledger.definitions.vocabulary_toml import load_vocabulary
-from postledger.errors import DefinitionError, DefinitionsDiffer
-from tests.test_charts import GOOD as CHART
-from tests.test_vocabulary import GOOD as WORDS
+import postledger.definitions as room
+from postledger.definitions import (
+    builtin,
+    check,
+    define,
+    from_sources,
+    load,
+    load_chart,
+    load_vocabulary,
+    sources,
+)
+from postledger.definitions.chart import Statechart
+from postledger.definitions.vocabulary import Vocabulary
+from postledger.errors import DefinitionError
+from tests.definitions.samples import CHART, WORDS
 
-SHIPPED = Path(__file__).parents[1] / "statecharts"
+SHIPPED = Path(__file__).parents[2] / "statecharts"
 
 
 @pytest.fixture
@@ -62,13 +68,6 @@ def test_builtin_is_right() -> None:
     assert all(check([path]) == [] for path in shipped)
 
 
-def test_order_does_not_matter() -> None:
-    """The hash of definitions does not depend on the order in which they were given."""
-    known = builtin()
-    turned = define(reversed(known.charts.values()), reversed(known.vocabularies))
-    assert turned.hash == known.hash
-
-
 def test_replace() -> None:
     """Given charts and vocabularies stand in place of those of the same name."""
     known = builtin()
@@ -83,7 +82,7 @@ def test_replace() -> None:
 
 
 def test_with_files(folder: Path) -> None:
-    """Files of a chart and of a vocabulary come beside what ships."""
+    """Files of a chart and of a vocabulary come next to what ships."""
     more = builtin().with_files([folder / "parcel.toml"], [folder / "words.toml"])
     assert more.charts.keys() - builtin().charts.keys() == {"parcel"}
     with pytest.raises(DefinitionError, match=r"nowhere\.toml: can't be read: .*; name a TOML"):
@@ -147,7 +146,7 @@ def test_clash_with_what_ships(tmp_path: Path) -> None:
 
 
 def test_check(folder: Path) -> None:
-    """Checking tells every fault of every file, each with its path, and raises nothing."""
+    """Checking reports every fault of every file, each with its path, and raises nothing."""
     assert check([folder]) == []
     (folder / "parcel.toml").write_text(CHART.replace('initial = "waiting"', 'initial = "asleep"'))
     (folder / "words.toml").write_text(WORDS.replace("version = 1", "version = 0"))
@@ -166,7 +165,7 @@ def test_check(folder: Path) -> None:
 
 
 def test_check_fit(folder: Path) -> None:
-    """A vocabulary may name the charts beside it and those that ship, and no others."""
+    """A vocabulary may name the charts next to it and those that ship, and no others."""
     words = WORDS.replace('chart = "parcel"', 'chart = "delivery"')
     words = words.replace('"posted" }', '"delivered" }').replace('"lost" }', '"failed" }')
     (folder / "words.toml").write_text(words)
@@ -178,72 +177,46 @@ def test_check_fit(folder: Path) -> None:
     assert check([folder])[0].startswith("chart 'parcel': two files have that name")
 
 
-def test_ledger_by_own_definitions(folder: Path, tmp_path: Path) -> None:
-    """A ledger folds by the definitions it is given, keeps them, and refuses others."""
-    path = tmp_path / "parcels.db"
-    with Ledger(path, definitions=load([folder])) as ledger:
-        ledger.record(b"<PARCEL><CODE>P1</CODE><WORD>posted</WORD><NUMBER>007</NUMBER></PARCEL>")
-        (step,) = ledger.timeline("007", chart="parcel")
-        assert (step.trigger, step.after) == ("posted", {"parcel": "posted"})
-    with Ledger(path) as ledger:
-        assert list(ledger.definitions.charts) == ["parcel"]
-        assert ledger.verify().ok
-    with pytest.raises(DefinitionsDiffer):
-        Ledger(path, definitions=builtin())
+KNOWN = builtin().with_charts([load_chart(CHART)]).with_vocabularies([load_vocabulary(WORDS)])
 
 
-def toml(value: Any) -> str:
-    """A value as inline TOML."""
-    if isinstance(value, dict):
-        return (
-            "{ "
-            + ", ".join(f"{json.dumps(key)} = {toml(held)}" for key, held in value.items())
-            + " }"
-        )
-    if isinstance(value, list):
-        return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value)
+@given(st.permutations(list(KNOWN.charts.values())), st.permutations(KNOWN.vocabularies))
+def test_order_does_not_matter(
+    some_charts: list[Statechart], vocabularies: list[Vocabulary]
+) -> None:
+    """Definitions are the same in whatever order their parts are given."""
+    turned = define(some_charts, vocabularies)
+    assert (turned.hash, turned.label) == (KNOWN.hash, KNOWN.label)
+    assert sources(turned) == sources(KNOWN)
+    assert list(turned.charts) == sorted(turned.charts)
+    assert from_sources(reversed(sources(turned))).label == KNOWN.label
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to all that a value holds."""
-    held = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    return [place for key, one in held for place in ((*path, key), *places(one, (*path, key)))]
+def test_charts_are_kept_by_name() -> None:
+    """A chart that is given last comes where its name belongs."""
+    early = load_chart(CHART.replace('name = "parcel"\nversion', 'name = "aaa"\nversion'))
+    more = builtin().with_charts([early])
+    assert list(more.charts) == ["aaa", *builtin().charts]
 
 
-_TEXTS = (None, "", "x", "a.b", "not")
-_NUMBERS = (0, 1, -1, 2.5, True, False)
-_HOLDERS: tuple[object, ...] = ([], {}, [[]], [{}], ["x", "x"], [1], {"x": 1}, {"not": 1})
-JUNK = st.sampled_from((*_TEXTS, *_NUMBERS, *_HOLDERS))
+def test_clash_of_one_kind_only(folder: Path) -> None:
+    """What a program states may look as what a provider sends: the two don't clash."""
+    statements = 'name = "stated"\nreads = "statements"'
+    (folder / "stated.toml").write_text(WORDS.replace('name = "parcels"', statements))
+    assert check([folder]) == []
+    assert len(load([folder]).vocabularies) == 2
 
 
-@given(st.sampled_from((CHART, WORDS)), st.data())
-@settings(max_examples=300, deadline=None)
-def test_any_fault_is_told(source: str, data: st.DataObject) -> None:
-    """Whatever stands anywhere in a file, it loads, or its faults are told in a line each."""
-    parsed = tomllib.loads(source)
-    for _ in range(data.draw(st.integers(1, 2))):
-        *path, last = data.draw(st.sampled_from(places(parsed)))
-        holder = parsed
-        for key in path:
-            holder = holder[key]
-        junk = data.draw(JUNK)
-        if junk is None:
-            del holder[last]
-        else:
-            holder[last] = json.loads(json.dumps(junk))
-    changed = "\n".join(f"{key} = {toml(value)}" for key, value in parsed.items())
-    load_one = load_chart if source == CHART else load_vocabulary
-    faults: tuple[str, ...] = ()
-    try:
-        load_one(changed, where="file.toml")
-    except DefinitionError as error:
-        faults = error.faults
-    assert all(fault.startswith("file.toml: ") and "\n" not in fault for fault in faults)
-    assert not any("not TOML" in fault for fault in faults)
+def test_public_names() -> None:
+    """The room says what it offers, and offers no more."""
+    assert sorted(room.__all__) == room.__all__
+    assert all(hasattr(room, name) for name in room.__all__)
+
+
+def test_only_the_ground_is_imported() -> None:
+    """The definitions import the ground and each other by full path, and nothing else."""
+    ground = {"errors", "model", "times", "findings", "postback"}
+    for path in Path(str(room.__path__[0])).glob("*.py"):
+        for module in re.findall(r"^ *from postledger(\S*) import", path.read_text(), re.M):
+            inside = module.startswith(".definitions.")
+            assert inside or module.removeprefix(".") in ground, (path.name, module)
