@@ -1,7 +1,9 @@
 """Postledger: the state of every SMS and MMS delivery, derived from its postbacks."""
 
+from importlib import metadata
+
 from postledger.audit import AuditReport
-from postledger.definitions.definitions import Definitions
+from postledger.definitions import Definitions
 from postledger.errors import (
     DefinitionError,
     DefinitionsDiffer,
@@ -15,10 +17,13 @@ from postledger.errors import (
     SubscriptionFailed,
     UnknownKey,
 )
+from postledger.findings import Finding, Verdict
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.subscriptions import Retry, Subscription
+from postledger.ledger.writing import Appended
 from postledger.model import (
+    Anchor,
     Change,
     Content,
     Delivery,
@@ -32,14 +37,18 @@ from postledger.model import (
     Verification,
 )
 from postledger.postback import Postback
+from postledger.progress import Progress
 from postledger.projections.checkpoints import Checkpoint
+from postledger.projections.compare import Difference
 from postledger.projections.custom import Projection
 from postledger.projections.queries import Query
-from postledger.verify import Anchor
 from postledger.wire import Limits
+
+__version__ = metadata.version("postledger")
 
 __all__ = [
     "Anchor",
+    "Appended",
     "AsyncLedger",
     "AsyncSubscription",
     "AuditReport",
@@ -50,7 +59,9 @@ __all__ = [
     "Definitions",
     "DefinitionsDiffer",
     "Delivery",
+    "Difference",
     "Event",
+    "Finding",
     "IntegrityError",
     "Ledger",
     "LedgerBusy",
@@ -59,6 +70,7 @@ __all__ = [
     "NotALedger",
     "Postback",
     "PostledgerError",
+    "Progress",
     "Projection",
     "ProjectionFailed",
     "Query",
@@ -73,5 +85,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "UnknownKey",
+    "Verdict",
     "Verification",
+    "__version__",
 ]

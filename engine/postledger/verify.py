@@ -1,221 +1,386 @@
-"""Verification: is the log what was written, and does the projection follow from it?"""
+"""Verification: is the log what was received, and do index and states follow from it?
+
+The log is checked event by event against the leaves of its tree, the tree against its head and an
+anchor. Then every row of the index is read again from the log, and every state folded again, both the
+plain way: what keeps them up does not vouch for itself.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 
-import attrs
-
-from postledger import blocks
 from postledger.definitions.definitions import Definitions
-from postledger.errors import IntegrityError, PostledgerError
-from postledger.log.chain import START
-from postledger.log.entry import NOWHERE
-from postledger.log.log import DAMAGE, Log, Stored
-from postledger.log.schema import check_guards, check_schema
-from postledger.log.shapes import Shape, unreadable_digest
-from postledger.model import Verification
+from postledger.errors import IntegrityError, LedgerError, PostledgerError
+from postledger.log import schema
+from postledger.log.event import READ, Kind, Stored
+from postledger.log.log import Head, Log
+from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
+from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
+from postledger.projections import checkpoints, generations
 from postledger.projections.generations import Generation
-from postledger.projections.generations import generations as projections
-from postledger.projections.rows import rows_of
-from postledger.state.fold import UNDATED
-from postledger.state.streams import Facts
-from postledger.times import is_moment
+from postledger.projections.index import NOWHERE_ID, Index, placed
+from postledger.projections.reader import Reader
+from postledger.state.patterns import Statement, Stream
+from postledger.state.row import Row, require_sound
+from postledger.state.streams import EventRow
+from postledger.store.sqlite import Store, translated
 
-_MOST_PROBLEMS = 20
-_DIFFERS = "the projection differs from the fold; run replay"
-
-
-@attrs.frozen
-class Anchor:
-    """A position and the hash that the chain had there, kept outside the ledger.
-
-    >>> anchor = Anchor(*ledger.head())
-    >>> ledger.verify(anchor).ok
-    True
-    """
-
-    position: int
-    hash: str
-
-
-def parse_anchor(text: str) -> Anchor:
-    """An anchor as it is printed, ``position:hash``; raises ``ValueError``."""
-    position, colon, digest = text.partition(":")
-    if not colon or not position.isdigit() or len(digest) != 64:
-        raise ValueError(f"{text!r} is no anchor: write position:hash, as ingest prints it")
-    return Anchor(int(position), bytes.fromhex(digest).hex())
+MOST_PROBLEMS = 20
+_DIFFERS = "the state differs from the fold; run replay"
+_EVERY = 1_000
+_PLAIN_SIGHTS = 3
+"""So many events of each kind of body are read by the readers of record; the others by its layout."""
 
 
 def verify(
-    log: Log,
-    definitions: Definitions,
+    reader: Reader,
+    generation: Generation,
     anchor: Anchor | None = None,
     progress: Progress = silent,
-    *,
-    with_blocks: bool = True,
 ) -> Verification:
-    """Check the database, the guards, the chain, an anchor, and the projection against a new fold.
+    """Check the database, the guards, the log, an anchor, and index and states by a new reading.
 
-    ``with_blocks`` the blocks too, on which no state hangs. What is wrong is listed, the first twenty
-    of it, each in one line with its position. The caller holds a read transaction.
+    What is wrong is listed, the first twenty of it, each in one line with its position. The caller
+    holds a read transaction.
     """
-    position, head = log.head()
-    found = _problems(log, definitions, anchor, progress, with_blocks=with_blocks)
-    problems = islice(found, _MOST_PROBLEMS)
-    events = log.db.conn.execute("SELECT count(*) FROM events").fetchone()[0]
-    return Verification(events, position, head.hex(), tuple(problems))
+    log = reader.log
+    head = log.head()
+    problems = islice(_problems(reader, generation, head, anchor, progress), MOST_PROBLEMS)
+    found = tuple(problems)
+    return Verification(head.size, Anchor(head.size, head.frontier.root().hex()), found)
 
 
-def check_stream(
-    log: Log,
-    facts: Facts,
-    stream_id: int,
-    stream: tuple[str, str],
-    generation: Generation | None,
-) -> None:
-    """Check one stream alone: its events by the chain, and its row, where a generation is given.
+def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
+    """Check one stream alone: its events by their leaves, and its row, where its table is given.
 
     So much of ``verify`` costs little. It can't tell whether an event is missing that an index no
     longer leads to. Raises ``IntegrityError``; the caller holds a read transaction.
     """
-    key = " ".join(stream)
-    events = list(log.of_stream(stream_id))
-    positions = {event.position for event in events}
-    if {event.stream for event in events} != {stream} or len(positions) != len(events):
-        raise IntegrityError(f"{key}: an index of the file is damaged; run verify")
-    for event in events:
-        if wrong := _wrong(event, log.chain_at(event.position - 1)):
-            raise IntegrityError(f"{key}: position {event.position}: {wrong}; run verify")
-    if generation is None:
+    name = " ".join(filter(None, stream))
+    number = reader.index.find(stream)
+    assert number is not None
+    rows = reader.index.rows_of(number)
+    for row in rows:
+        stored = reader.log.at(row[3])
+        if stored.computed_leaf() != stored.leaf:
+            raise IntegrityError(
+                f"{name}: position {row[3]}: the event is not what was received; run verify"
+            )
+        statements = reader.facts.statements_of(stored)
+        if row[4] >= len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
+            raise IntegrityError(
+                f"{name}: position {row[3]}: the index differs from the log; run replay --index"
+            )
+    if table is None:
         return
-    kept = projections.kept_row(log.db, generation, stream_id)
-    folded = rows_of(log, facts, stream_id - 1, stream_id, plainly=True)
-    if kept != next((row for _, _, row in folded), None):
-        raise IntegrityError(f"{key}: {_DIFFERS}")
+    if generations.kept_row(reader.log.store, table, number) != reader.plain_row(number, rows):
+        raise IntegrityError(f"{name}: {_DIFFERS}")
+
+
+def _is_of(reader: Reader, row: EventRow, stream: Stream, statement: Statement) -> bool:
+    """Whether a row of the index is what a member of its event says."""
+    given = row[4] == 0 and reader.facts.gives(row[6], row[7]) and row[8] is not None
+    wanted = placed(row[0], statement, row[3], row[4], given=given)
+    return statement.stream == stream and wanted == (*row[:5], row[9], row[10])
 
 
 def _problems(
-    log: Log,
-    definitions: Definitions,
-    anchor: Anchor | None,
-    progress: Progress,
-    *,
-    with_blocks: bool,
+    reader: Reader, generation: Generation, head: Head, anchor: Anchor | None, progress: Progress
 ) -> Iterator[str]:
-    yield from _until_error(_of_database(log))
-    yield from check_guards(log.db)
-    yield from check_schema(log.db)
-    chain = list(islice(_until_error(_of_chain(log, anchor, progress)), _MOST_PROBLEMS))
-    yield from chain
-    if not chain:
+    store, log = reader.log.store, reader.log
+    yield from _until_error(store, store.problems(MOST_PROBLEMS))
+    yield from schema.check_guards(store)
+    yield from _of_schema(store, generation)
+    counted = _Counted()
+    found = list(
+        islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
+    )
+    yield from found
+    if found:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
-        yield from _until_error(_of_projection(log, definitions))
-        if with_blocks:
-            yield from _until_error(blocks.faults(log, Facts(log, definitions)))
+        return
+    yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
+    yield from _until_error(store, _of_index(reader, generation, counted))
 
 
-def _until_error(problems: Iterator[str]) -> Iterator[str]:
+def _until_error(store: Store, problems: Iterator[str]) -> Iterator[str]:
     """The problems; the error that ends the search for more is one of them."""
     try:
-        yield from problems
+        with translated(store.path):
+            yield from problems
     except PostledgerError as error:
-        yield str(error)
-    except sqlite3.DatabaseError as error:
-        yield f"database: {error}"
-    except (AttributeError, OverflowError, *DAMAGE) as error:
-        yield f"a value is not of its type: {error}"
+        yield str(error).removeprefix(f"{store.path}: ")
 
 
-def _of_database(log: Log) -> Iterator[str]:
-    for (line,) in log.db.conn.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})"):
-        if line != "ok":
-            yield f"database: {line}"
+# --- the schema ---
 
 
-def _of_chain(log: Log, anchor: Anchor | None, progress: Progress) -> Iterator[str]:
-    previous, expected = START, 1
-    if log.stream_of(0) != NOWHERE:
-        yield "stream 0 is not that of the events that belong to none"
-    (lowest,) = log.db.conn.execute("SELECT min(position) FROM events").fetchone()
-    if lowest is not None and lowest < 1:
-        yield f"position {lowest} is none: no chain covers it"
-    if anchor is not None and anchor.position == 0 and anchor.hash != START.hex():
-        yield "position 0: the hash is not that of the anchor, which is of no log"
+def _of_schema(store: Store, generation: Generation) -> Iterator[str]:
+    """Which tables, indexes, views and triggers are not as they were made, and which are too many."""
+    there = store.objects()
+    wanted = _wanted(generation)
+    for (kind, name), sql in wanted.items():
+        found = there.get((kind, name))
+        if found is None:
+            yield f"{kind} {name} is missing"
+        elif found[1] != sql:
+            yield f"{kind} {name} is not as it was made"
+    own = set(checkpoints.tables_of_all(store))
+    guards = schema.guards()
+    for (kind, name), (table, _) in there.items():
+        if (kind, name) in wanted or name in guards:
+            continue
+        if kind == "trigger" and table not in schema.TABLES:
+            yield f"trigger {name} on {table} is not Postledger's: what it does is not recorded"
+        elif kind in ("table", "view") and name not in own and not generations.is_derived(name):
+            yield f"{kind} {name} is not Postledger's"
+        elif kind == "index" and table not in own and not generations.is_derived(table):
+            yield f"index {name} on {table} is not Postledger's"
+
+
+def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
+    """What the schema has to have: (kind, name) to the SQL that made it."""
+    tables = {
+        **schema.TABLES,
+        **generations.TABLES,
+        **checkpoints.TABLES,
+        **Index.tables(generation.index_name),
+    }
+    wanted = {("table", name): sql for name, sql in tables.items()}
+    for name, sql in generations.states_tables(generation.table).items():
+        wanted["table" if name == generation.table else "index", name] = sql
+    for name, sql in {**schema.INDEXES, **generations.INDEXES}.items():
+        wanted["index", name] = sql
+    for name, select in {**schema.VIEWS, **generations.views(generation)}.items():
+        wanted["view", name] = f"CREATE VIEW {name} AS {select.strip()}"
+    return wanted
+
+
+# --- the log ---
+
+
+class _Counted:
+    """How many rows the index must have, by what the log was seen to say."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+
+def _of_log(
+    reader: Reader, head: Head, anchor: Anchor | None, counted: _Counted, progress: Progress
+) -> Iterator[str]:
+    log = reader.log
+    lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
+    if lowest != (0,):
+        yield f"position {lowest and lowest[0]} is out of reach: positions count from 0"
+    frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
+    leaves: list[bytes] = []
     for stored in log.events():
         if stored.position != expected:
             yield f"position {expected} is missing"
             return
-        if wrong := _wrong(stored, previous):
-            yield f"position {expected}: {wrong}"
+        if stored.computed_leaf() != stored.leaf:
+            yield f"position {expected}: the event is not what was received"
             return
-        if anchor is not None and anchor.position == expected and anchor.hash != stored.chain.hex():
-            yield f"position {expected}: the hash is not that of the anchor; the log was rewritten"
-        previous, expected = stored.chain, expected + 1
-        if expected % 1000 == 0:
-            progress(1000)
-    if expected <= log.head()[0]:
-        # Its stream is none: the log can't be read beyond.
-        yield f"position {expected} is missing"
-    elif anchor is not None and anchor.position >= expected:
-        yield f"the log ends at position {expected - 1}, before the anchor at {anchor.position}"
+        if stored.kind == Kind.ADOPTION:
+            last_adoption = expected
+        counted.rows += _members_of(reader, stored)
+        leaves.append(stored.leaf)
+        expected += 1
+        if len(leaves) == STRIDE or (anchor is not None and expected == anchor.size):
+            frontier, nodes = extend(frontier, leaves)
+            leaves.clear()
+            yield from _of_nodes(log, nodes)
+            if anchor is not None and expected == anchor.size:
+                yield from _of_anchor(frontier, anchor)
+        pending += 1
+        if pending == _EVERY:
+            progress(pending)
+            pending = 0
+    frontier, nodes = extend(frontier, leaves)
+    yield from _of_nodes(log, nodes)
+    if pending:
+        progress(pending)
+    yield from _of_head(log, frontier, last_adoption)
+    yield from _of_interned(log)
+    if anchor is not None and anchor.size > expected:
+        yield f"the log ends at size {expected}, before the anchor at size {anchor.size}"
+    if anchor is not None and anchor.size == 0:
+        yield from _of_anchor(EMPTY, anchor)
 
 
-def _wrong(stored: Stored, previous: bytes) -> str | None:
-    """What is wrong with an event behind that value of the chain; ``None`` where nothing is."""
-    try:
-        if stored.link(previous) != stored.chain:
-            return "the event is not what was recorded, or one before it"
-        undated = stored.occurred_at == UNDATED
-        if not (is_moment(stored.received_at) and (undated or is_moment(stored.occurred_at))):
-            return "a time of the event is out of reach"
-        if not _says_what_was_recorded(stored):
-            return "the fields are not those of the event that was recorded"
-    except DAMAGE:
-        return "a value of the event is not of its type"
-    return None
+def _members_of(reader: Reader, stored: Stored) -> int:
+    """How many rows of the index an event has."""
+    if stored.kind not in READ:
+        return 0
+    if reader.facts.gives(stored.template_id, stored.envelope_id) and stored.texts is not None:
+        return 1
+    return len(reader.facts.statements_of(stored))
 
 
-def _says_what_was_recorded(stored: Stored) -> bool:
-    """Whether the identity is that of the fields, or of the body where there are none to be read."""
-    if stored.shape is None:
-        return False
-    if stored.shape.root is None:
-        index = 0 if stored.body_of is None else stored.position - stored.body_of
-        return unreadable_digest(stored.body, "".join(stored.values), index) == stored.digest
-    said = stored.shape.postback(stored.values) if _fits(stored.shape, stored.values) else None
-    return said is not None and said.digest() == stored.digest
+def _of_nodes(log: Log, nodes: list[tuple[int, bytes]]) -> Iterator[str]:
+    for number, node in nodes:
+        row = log.store.one("SELECT hash FROM nodes WHERE number = ?", (number,))
+        if row != (node,):
+            yield f"node {number} of the tree is not what its leaves give"
 
 
-def _fits(shape: Shape, values: list[str]) -> bool:
-    """Whether the texts are as many as the shape leaves open."""
-    return len(values) == shape.holes and all(isinstance(value, str) for value in values)
+def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
+    if frontier.root().hex() != anchor.root:
+        yield (
+            f"size {anchor.size}: the root is not that of the anchor;"
+            " the log was rewritten, or the anchor is of another ledger"
+        )
 
 
-def _of_projection(log: Log, definitions: Definitions) -> Iterator[str]:
-    """Compare the live rows with a fold from zero, side by side in the order of the streams."""
-    generation = projections.live(log.db)
-    if generation is None:
-        yield "there is no live projection; run replay"
+def _of_head(log: Log, frontier: Frontier, adoption: int) -> Iterator[str]:
+    row = log.store.one("SELECT id, size, frontier, adoption FROM head")
+    if row != (0, frontier.size, frontier.to_bytes(), adoption):
+        yield "the head of the tree is not what its leaves give"
+    rows = log.store.one("SELECT count(*) FROM head")
+    nodes = log.store.one("SELECT count(*), coalesce(max(number), -1) + 1 FROM nodes")
+    whole = frontier.size // STRIDE
+    if rows != (1,) or nodes != (whole, whole):
+        yield "the tree has more nodes, or heads, than its leaves give"
+
+
+def _of_interned(log: Log) -> Iterator[str]:
+    """Templates and envelopes are what was interned, and numbered without gaps."""
+    total = 0
+    rows = log.store.execute(
+        "SELECT id, pieces, total FROM templates ORDER BY id"
+    ).fetchall()
+    for expected, (number, pieces, characters) in enumerate(rows, 1):
+        if number != expected:
+            yield f"template {expected} is missing"
+            return
+        log.interned.template(number)
+        total += len(pieces)
+        if characters != total:
+            yield f"template {number} is damaged: its total is not that of the pieces"
+    envelopes = log.store.execute("SELECT id FROM envelopes ORDER BY id").fetchall()
+    for expected, (number,) in enumerate(envelopes, 1):
+        if number != expected:
+            yield f"envelope {expected} is missing"
+            return
+        log.interned.envelope(number)
+
+
+# --- definitions, index and states ---
+
+
+def _of_definitions(
+    log: Log, head: Head, generation: Generation, definitions: Definitions
+) -> Iterator[str]:
+    generations.ledger_id(log)
+    adopted = definitions
+    for stored in log.adoptions():
+        adopted = generations.adopted(stored)
+    if adopted.hash != definitions.hash:
+        yield "the ledger reads by other definitions than were adopted last; run replay"
+    kept = generations.live(log.store)
+    if kept is None or kept.number != generation.number:
+        yield "there are no live states; run replay"
         return
-    if generation.version != projections.version_of(definitions):
-        yield "the projection is marked as made by other definitions; run replay"
-    position = log.head()[0]
-    if generation.position != position:
-        yield f"the projection is at position {generation.position}, the log at {position}"
-    facts = Facts(log, definitions)
-    there = log.db.conn.execute(f"SELECT * FROM {generation.table} ORDER BY stream_id")
+    if (
+        kept.version != generations.version_of(adopted)
+        or kept.vocabularies != generations.vocabularies_of(adopted)
+        or kept.adoption != head.adoption
+    ):
+        yield "the states are marked as made by other definitions; run replay"
+    if kept.size != head.size:
+        yield f"the states are at size {kept.size}, the log at {head.size}; run replay"
+
+
+def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iterator[str]:
+    """Read each row of the index again, and fold each stream, next to the live rows."""
+    index = reader.index
+    if reader.log.store.one(
+        f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
+    ) != ("", "", ""):
+        yield "stream 0 of the index is not that of the events that belong to none; run replay"
+    if index.count() != counted.rows:
+        yield (
+            f"the index has {index.count()} rows, and the log says {counted.rows} things;"
+            " run replay --index"
+        )
+    yield from _of_nowhere(reader)
+    there = generations.kept_rows(reader.log.store, generation.table)
     kept = next(there, None)
-    # Folded plainly: what keeps the rows up is not to vouch for itself.
-    for stream_id, _, row in rows_of(log, facts, plainly=True):
-        while kept is not None and kept[0] < stream_id:
-            yield f"{log.key_of(kept[0])}: a row without events"
+    checker = _Checker(reader)
+    for number, _, rows in index.streams():
+        stream = index.stream_of(number)
+        while kept is not None and kept[0] < number:
+            yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)
-        found, kept = (kept, next(there, None)) if kept and kept[0] == stream_id else (None, kept)
-        if found != row:
-            yield f"{log.key_of(stream_id)}: {_DIFFERS}"
+        found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
+        yield from checker.problems(number, stream, rows)
+        yield from _of_state(reader, number, stream, rows, found)
     if kept is not None:
-        yield f"{log.key_of(kept[0])}: a row without events"
+        yield f"stream {kept[0]}: a row without events; run replay"
+    yield from _of_streams(reader)
+
+
+def _of_state(
+    reader: Reader, number: int, stream: Stream, rows: list[EventRow], found: Row | None
+) -> Iterator[str]:
+    name = " ".join(filter(None, stream))
+    try:
+        row = reader.plain_row(number, rows)
+        if found is not None:
+            require_sound(found)
+    except LedgerError as error:
+        yield f"{name}: {error}"
+        return
+    if found != row:
+        yield f"{name}: {_DIFFERS}"
+
+
+def _of_nowhere(reader: Reader) -> Iterator[str]:
+    """The rows of events that belong to no stream."""
+    checker = _Checker(reader)
+    nowhere = reader.index.stream_of(NOWHERE_ID)
+    for _, _, rows in reader.index.streams(NOWHERE_ID - 1, NOWHERE_ID):
+        yield from checker.problems(NOWHERE_ID, nowhere, rows)
+
+
+def _of_streams(reader: Reader) -> Iterator[str]:
+    """Streams of which no row is there are no streams."""
+    row = reader.log.store.one(
+        f"SELECT count(*) FROM {reader.index.name}_streams t WHERE t.id <> {NOWHERE_ID}"
+        f" AND NOT EXISTS (SELECT 1 FROM {reader.index.name} i WHERE i.stream = t.id)"
+    )
+    if row != (0,):
+        yield "the index has streams without events; run replay --index"
+
+
+class _Checker:
+    """Reads rows of the index again from the log."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._sights: dict[tuple[int, int], int] = {}
+
+    def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+        for row in rows:
+            if not _is_of(self._reader, row, stream, self._statement(row)):
+                yield f"position {row[3]}: the index differs from the log; run replay --index"
+
+    def _statement(self, row: EventRow) -> Statement:
+        """What the member of an event says, by the readers of record or by the layout of its body."""
+        reader = self._reader
+        template, envelope, texts = row[6], row[7], row[8]
+        if template is not None and envelope is not None and texts is not None and row[4] == 0:
+            family = reader.facts.family(template, envelope)
+            kind = (template, envelope)
+            seen = self._sights[kind] = self._sights.get(kind, 0) + 1
+            if family is not None and seen > _PLAIN_SIGHTS:
+                values = reader.log.texts((row[3], None, None, None, None, texts))
+                return reader.facts.patterns.plainly(family.layout.postback(values))
+        stored = reader.log.at(row[3])
+        statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
+        if row[4] >= len(statements):
+            raise IntegrityError(f"position {row[3]}: the index differs from the log; run replay --index")
+        return statements[row[4]]

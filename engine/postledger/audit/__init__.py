@@ -2,6 +2,6 @@
 
 from postledger.audit.render import picture
 from postledger.audit.report import AuditReport, of_delivery, of_period
-from postledger.audit.request import CHART, Asked
+from postledger.audit.request import CHART, Request
 
-__all__ = ["CHART", "Asked", "AuditReport", "of_delivery", "of_period", "picture"]
+__all__ = ["CHART", "Request", "AuditReport", "of_delivery", "of_period", "picture"]

@@ -9,15 +9,16 @@ import attrs
 
 from postledger import wire
 from postledger.audit.mask import DOT, mask, mask_in, tells
-from postledger.audit.request import CHART, Asked
+from postledger.audit.request import CHART, Request
 from postledger.definitions.chart_toml import Statechart
 from postledger.definitions.vocabulary import FIELDS
 from postledger.findings import MEANINGS, named
-from postledger.log.chain import START
-from postledger.log.log import Log, Stored
+
+from postledger.log.log import Log
+from postledger.log.event import Stored
 from postledger.model import Delivery, Step, Timeline
 from postledger.postback import Postback
-from postledger.state.streams import Facts
+from postledger.projections.reader import Reader
 from postledger.times import iso
 
 LONGEST_BODY = 32_768
@@ -79,7 +80,7 @@ class Dossier:
 
 
 def dossier(
-    log: Log, facts: Facts, delivery: Delivery, steps: Timeline, asked: Asked, ledger: str
+    log: Log, facts: Reader, delivery: Delivery, steps: Timeline, asked: Request, ledger: str
 ) -> Dossier:
     """The dossier of a delivery from its timeline."""
     known = [] if asked.unmask else _recipients(facts, log, steps)
@@ -101,7 +102,7 @@ def dossier(
 
 
 def _exhibit(
-    number: int, log: Log, facts: Facts, step: Step, known: list[str], *, masked: bool
+    number: int, log: Log, facts: Reader, step: Step, known: list[str], *, masked: bool
 ) -> Exhibit:
     stored = log.at(step.event.position)
     # A body that bundles several postbacks tells the recipients of others too.
@@ -143,13 +144,13 @@ def _proof(log: Log, stored: Stored) -> Proof:
     )
 
 
-def _recipients(facts: Facts, log: Log, steps: Timeline) -> list[str]:
+def _recipients(facts: Reader, log: Log, steps: Timeline) -> list[str]:
     """All recipients that the events name, in the order in which they do."""
     texts = (facts.of_stored(log.at(s.event.position)).texts[_TO] for s in steps)
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _others(facts: Facts, stored: Stored) -> list[str]:
+def _others(facts: Reader, stored: Stored) -> list[str]:
     """All recipients that the members of the event's body name."""
     size = max(1, len(stored.body))
     members = wire.read(stored.body, stored.content_type, wire.Limits(size, 200, size))

@@ -10,9 +10,9 @@ import attrs
 from postledger.audit.durations import Durations, durations
 from postledger.audit.findings import Missing, Noted, Unread, missing, noted, unread
 from postledger.audit.outcomes import Group, Outcomes, by_state, outcomes
-from postledger.audit.request import CHART, Asked, Scope
+from postledger.audit.request import CHART, Request, Scope
 from postledger.log.log import Log
-from postledger.state.streams import Facts
+from postledger.projections.reader import Reader
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class Figures:
     others: tuple[Other, ...]
 
 
-def figures_of(log: Log, facts: Facts, table: str, asked: Asked, as_of: datetime) -> Figures:
+def figures_of(log: Log, facts: Reader, table: str, asked: Request, as_of: datetime) -> Figures:
     """Count the deliveries of the period asked for, whose rows are in ``table``."""
     charts = facts.definitions.charts
     scope = Scope(log.db, table, facts.definitions.chart(CHART), asked.since, asked.until)

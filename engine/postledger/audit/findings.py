@@ -10,14 +10,14 @@ from datetime import datetime
 import attrs
 
 from postledger.audit.mask import hide_numbers, mask
-from postledger.audit.request import Asked, Scope
+from postledger.audit.request import Request, Scope
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import MEANINGS, Finding, names
 from postledger.log.log import Log
-from postledger.log.shapes import Shape
+
 from postledger.projections.queries import BEGAN
-from postledger.state.streams import Facts
-from postledger.times import moment
+from postledger.projections.reader import Reader
+from postledger.times import time_of
 
 MOST_LISTED = 20
 """How many deliveries are listed with each finding, and how many kinds of unread events."""
@@ -71,7 +71,7 @@ class Missing:
     first: int
 
 
-def noted(scope: Scope, asked: Asked) -> tuple[Noted, ...]:
+def noted(scope: Scope, asked: Request) -> tuple[Noted, ...]:
     """The findings of the deliveries of a scope, in their fixed order, those without any too."""
     counts = ", ".join(f"coalesce(sum(s.findings & {int(f)} <> 0), 0)" for f, _ in _FINDINGS)
     row = next(scope.rows(counts))
@@ -81,7 +81,7 @@ def noted(scope: Scope, asked: Asked) -> tuple[Noted, ...]:
     )
 
 
-def _listed(scope: Scope, finding: Finding, asked: Asked, count: int) -> Iterator[Listed]:
+def _listed(scope: Scope, finding: Finding, asked: Request, count: int) -> Iterator[Listed]:
     if not count:
         return
     rows = scope.rows(
@@ -91,10 +91,10 @@ def _listed(scope: Scope, finding: Finding, asked: Asked, count: int) -> Iterato
     )
     for key, state, route, to, spid, began in rows:
         shown = to if asked.unmask or to is None else mask(to)
-        yield Listed(key, state, route, shown, spid, moment(began))
+        yield Listed(key, state, route, shown, spid, time_of(began))
 
 
-def unread(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Unread, ...]:
+def unread(scope: Scope, log: Log, facts: Reader, asked: Request) -> tuple[Unread, ...]:
     """The unreadable and unrecognised events received in the period, the most frequent first.
 
     They may belong to no delivery, so the period is that of their reception.
@@ -115,14 +115,14 @@ def unread(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Unread, 
     return tuple(Unread(*kind, events, first[kind]) for kind, events in ranked)
 
 
-def _told(shape: Shape, values: list[str], facts: Facts) -> tuple[str, str | None, str | None]:
+def _told(shape: Shape, values: list[str], facts: Reader) -> tuple[str, str | None, str | None]:
     """The code and the status of an unrecognised event."""
     texts = shape.texts(values)
     code, status = (None if at is None else texts[at][1] for at in _told_at(shape, values, facts))
     return "unrecognised", code, status
 
 
-def _told_at(shape: Shape, values: list[str], facts: Facts) -> tuple[int | None, int | None]:
+def _told_at(shape: Shape, values: list[str], facts: Reader) -> tuple[int | None, int | None]:
     """Where code and status stand: with what no vocabulary knows, any may know the fields."""
     postback = shape.postback(values)
     assert postback is not None
@@ -131,7 +131,7 @@ def _told_at(shape: Shape, values: list[str], facts: Facts) -> tuple[int | None,
     return code, next((r.status_at for r in readings if r.status_at is not None), None)
 
 
-def missing(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Missing, ...]:
+def missing(scope: Scope, log: Log, facts: Reader, asked: Request) -> tuple[Missing, ...]:
     """The nodes that events of the scope's deliveries lack, by the section that requires them."""
     counted: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], int] = {}
@@ -150,14 +150,14 @@ def missing(scope: Scope, log: Log, facts: Facts, asked: Asked) -> tuple[Missing
     return tuple(Missing(*case, events, first[case]) for case, events in ranked)
 
 
-def _wire_name(facts: Facts, vocabulary: str | None, field: str) -> str:
+def _wire_name(facts: Reader, vocabulary: str | None, field: str) -> str:
     """The node as the provider calls it."""
     by_name = {known.name: known for known in facts.definitions.vocabularies}
     return by_name[vocabulary or ""].fields[field][0]
 
 
 def _kinds(
-    log: Log, facts: Facts, asked: Asked, join: str, where: str
+    log: Log, facts: Reader, asked: Request, join: str, where: str
 ) -> Iterator[tuple[Shape, list[str], int, int]]:
     """The kinds of distinct events worth a look: shape, texts of one, how many, first position.
 
@@ -179,7 +179,7 @@ def _kinds(
         yield log.shape(shape_id), json.loads(fields), events, position
 
 
-def _shapes(log: Log, facts: Facts) -> tuple[list[int], list[int]]:
+def _shapes(log: Log, facts: Reader) -> tuple[list[int], list[int]]:
     """The shapes worth a look: those all of whose events read alike, and the others."""
     settled: list[int] = []
     open_: list[int] = []
@@ -193,7 +193,7 @@ def _shapes(log: Log, facts: Facts) -> tuple[list[int], list[int]]:
     return settled, open_
 
 
-def _untold(shape: Shape, reading: Reading, facts: Facts) -> bool:
+def _untold(shape: Shape, reading: Reading, facts: Reader) -> bool:
     """Whether the code or status of an unrecognised event differs between events of the shape."""
     told = () if reading.recognised else _told_at(shape, ["?"] * len(shape.fields), facts)
     return any(at is not None and shape.fields[at][1] is None for at in told)

@@ -7,11 +7,11 @@ from datetime import datetime
 import attrs
 
 from postledger.definitions.definitions import Definitions
-from postledger.log.entry import IMPORTED
+
 from postledger.log.log import Log
 from postledger.log.schema import guards
 from postledger.progress import Progress
-from postledger.times import moment
+from postledger.times import time_of
 from postledger.verify import verify
 
 
@@ -67,8 +67,8 @@ def integrity(log: Log, definitions: Definitions, progress: Progress) -> Integri
         imported=imported,
         guards=len(guards()),
         problems=found.problems,
-        first_received_at=None if first is None else moment(first),
-        last_received_at=None if last is None else moment(last),
+        first_received_at=None if first is None else time_of(first),
+        last_received_at=None if last is None else time_of(last),
         definitions=_definitions(definitions),
     )
 

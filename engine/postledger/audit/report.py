@@ -15,11 +15,11 @@ from postledger.audit.durations import Durations
 from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.render import render
-from postledger.audit.request import Asked
+from postledger.audit.request import Request
 from postledger.log.log import Log
 from postledger.model import Delivery, Timeline
 from postledger.progress import Progress
-from postledger.state.streams import Facts
+from postledger.projections.reader import Reader
 from postledger.times import iso
 
 
@@ -37,7 +37,7 @@ class AuditReport:
     """
 
     ledger: str
-    asked: Asked
+    asked: Request
     as_of: datetime
     integrity: Integrity
     figures: Figures | None = None
@@ -83,13 +83,13 @@ class AuditReport:
 
 
 def of_period(
-    log: Log, facts: Facts, table: str, asked: Asked, ledger: str, progress: Progress
+    log: Log, facts: Reader, table: str, asked: Request, ledger: str, progress: Progress
 ) -> AuditReport:
     """The report on the deliveries of a period, whose rows are in ``table``.
 
     The caller holds a read transaction, so that all figures are of one moment.
     """
-    as_of = asked.moment(log)
+    as_of = asked.time_of(log)
     figures = figures_of(log, facts, table, asked, as_of)
     checked = integrity(log, facts.definitions, progress)
     return AuditReport(ledger, asked, as_of, checked, figures=figures)
@@ -97,16 +97,16 @@ def of_period(
 
 def of_delivery(
     log: Log,
-    facts: Facts,
+    facts: Reader,
     told: tuple[Delivery, Timeline],
-    asked: Asked,
+    asked: Request,
     ledger: str,
     progress: Progress,
 ) -> AuditReport:
     """The report on one delivery, from its state and its timeline."""
     found = dossiers.dossier(log, facts, *told, asked, ledger)
     checked = integrity(log, facts.definitions, progress)
-    return AuditReport(ledger, asked, asked.moment(log), checked, dossier=found)
+    return AuditReport(ledger, asked, asked.time_of(log), checked, dossier=found)
 
 
 def _figures(figures: Figures) -> dict[str, Any]:

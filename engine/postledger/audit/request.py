@@ -14,13 +14,13 @@ from postledger.definitions.chart_toml import Region, Statechart
 from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.log import Log
 from postledger.projections.queries import BEGAN
-from postledger.times import aware, iso, micros, moment, now
+from postledger.times import aware, iso, micros, time_of, now
 
 CHART = "delivery"
 
 
 @attrs.frozen
-class Asked:
+class Request:
     """The period (deliveries that began in it), the moment it is told as of, and how it is shown.
 
     ``since`` is inclusive, ``until`` exclusive. ``as_of`` is a moment or a position of the log,
@@ -47,7 +47,7 @@ class Asked:
         """What is left out: all that was not known yet, or had not happened yet."""
         return bounds_of(self.as_of, self.occurred_by)
 
-    def moment(self, log: Log) -> datetime:
+    def time_of(self, log: Log) -> datetime:
         """The moment that the report is as of, and to which ages are reckoned."""
         if self.occurred_by is not None:
             return self.occurred_by
@@ -59,7 +59,7 @@ class Asked:
             "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",
             (self.bounds.position,),
         ).fetchone()
-        return moment(row[0]) if row else self.now
+        return time_of(row[0]) if row else self.now
 
     def options(self) -> str:
         """The same period and moment, as options of the command line."""

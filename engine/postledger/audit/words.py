@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
-from postledger.audit.request import Asked
+from postledger.audit.request import Request
 
 NONE = "–"
 
@@ -108,7 +108,7 @@ def period(since: datetime | None, until: datetime | None) -> str:
     return f"deliveries that began {start}{'' if until is None else f'until {time(until)}'}".strip()
 
 
-def as_of(asked: Asked, moment: datetime) -> str:
+def as_of(asked: Request, moment: datetime) -> str:
     """What the report knows: all, or what was known or had happened by a moment."""
     known = f"what was known at {second(moment)}"
     if isinstance(asked.as_of, int):

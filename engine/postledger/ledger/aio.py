@@ -23,7 +23,7 @@ from postledger.ledger.ledger import Ledger
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.model import StateChanged
 from postledger.projections.checkpoints import Checkpoint
-from postledger.state.changes import patience
+from postledger.ledger.following import patience
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,8 +165,7 @@ class AsyncLedger:
     record = _writing(Ledger.record)
     record_many = _writing(Ledger.record_many)
     created = _writing(Ledger.created)
-    rebuild = _writing(Ledger.rebuild)
-    optimize = _writing(Ledger.optimize)
+    replay = _writing(Ledger.replay)
     project = _writing(Ledger.project)
 
     delivery = _reading(Ledger.delivery)
@@ -184,9 +183,9 @@ class AsyncLedger:
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 
     async def follow(
-        self, after: int = 0, *, live: bool = True
+        self, after: int = -1, *, live: bool = True
     ) -> AsyncGenerator[StateChanged, None]:
-        """The changes of deliveries behind position ``after``: see ``Ledger.follow``."""
+        """The changes of deliveries after position ``after``: see ``Ledger.follow``."""
         ledger, loop, heard = self._opened, asyncio.get_running_loop(), asyncio.Event()
 
         def hear() -> None:
@@ -219,7 +218,7 @@ class AsyncLedger:
         name: str,
         handler: Handler,
         *,
-        after: int = 0,
+        after: int = -1,
         live: bool = True,
         retry: Retry | None = None,
     ) -> AsyncSubscription:

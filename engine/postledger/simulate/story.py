@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from postledger.definitions.tomlfile import read_toml
+from postledger.definitions.diagnostics import read_toml
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
 from postledger.wire.write import write_json, write_xml

@@ -410,6 +410,21 @@ class Patterns:
         layout, texts = layout_of(postback)
         return self.family(layout).of(texts).statement(texts)
 
+    def plainly(self, postback: Postback) -> Statement:
+        """The same without any pattern: what the vocabularies say of it, and its own identity."""
+        reading = self.definitions.lexicon.read(postback)
+        texts = [text for _, text in postback.fields]
+        stream = NOWHERE
+        if reading.chart is not None and reading.key_at is not None:
+            stream = (reading.space_of(postback), reading.chart, texts[reading.key_at])
+        when = UNTIMED
+        if reading.timestamp_at is not None:
+            when = occurrence_at(texts[reading.timestamp_at], reading.naive)
+        pattern = pattern_of(layout_of(postback)[0], layout_of(postback)[1], self.definitions)
+        return Statement(
+            stream, when.occurred_at, postback.digest(), when.findings, pattern, layout_of(postback)[1]
+        )
+
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""
         known = self._families.get(layout)

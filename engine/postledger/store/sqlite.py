@@ -308,11 +308,17 @@ _READS = {
     sqlite3.SQLITE_READ,
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
+    # sqlite-utils puts a savepoint around each query.
+    sqlite3.SQLITE_SAVEPOINT,
 }
 
 
-def _only_reading(action: int, *_: str | None) -> int:
-    return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
+_BARRED = {"load_extension", "writefile", "edit", "fts3_tokenizer"}
+
+
+def _only_reading(action: int, _: str | None, name: str | None, *__: str | None) -> int:
+    barred = action == sqlite3.SQLITE_FUNCTION and name in _BARRED
+    return sqlite3.SQLITE_OK if action in _READS and not barred else sqlite3.SQLITE_DENY
 
 
 @contextmanager
