@@ -65,7 +65,9 @@ def micros(time: datetime) -> int:
         at = (time - EPOCH) // _MICROSECOND
     except TypeError:
         if isinstance(time, datetime):
-            raise ValueError(f"expected a timezone-aware datetime, got {time} without a zone") from None
+            raise ValueError(
+                f"expected a timezone-aware datetime, got {time} without a zone"
+            ) from None
         raise TypeError(f"expected a timezone-aware datetime, got {time!r}") from None
     if not _FIRST <= at <= _LAST:
         raise ValueError(f"expected a time from the year 1 to 9999 in UTC, got {time}")

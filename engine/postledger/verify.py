@@ -249,9 +249,7 @@ def _of_head(log: Log, frontier: Frontier, adoption: int) -> Iterator[str]:
 def _of_interned(log: Log) -> Iterator[str]:
     """Templates and envelopes are what was interned, and numbered without gaps."""
     total = 0
-    rows = log.store.execute(
-        "SELECT id, pieces, total FROM templates ORDER BY id"
-    ).fetchall()
+    rows = log.store.execute("SELECT id, pieces, total FROM templates ORDER BY id").fetchall()
     for expected, (number, pieces, characters) in enumerate(rows, 1):
         if number != expected:
             yield f"template {expected} is missing"
@@ -382,5 +380,7 @@ class _Checker:
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if row[4] >= len(statements):
-            raise IntegrityError(f"position {row[3]}: the index differs from the log; run replay --index")
+            raise IntegrityError(
+                f"position {row[3]}: the index differs from the log; run replay --index"
+            )
         return statements[row[4]]

@@ -4,4 +4,4 @@ from postledger.audit.render import picture
 from postledger.audit.report import AuditReport, of_delivery, of_period
 from postledger.audit.request import CHART, Request
 
-__all__ = ["CHART", "Request", "AuditReport", "of_delivery", "of_period", "picture"]
+__all__ = ["CHART", "AuditReport", "Request", "of_delivery", "of_period", "picture"]

@@ -13,9 +13,8 @@ from postledger.audit.request import CHART, Request
 from postledger.definitions.chart_toml import Statechart
 from postledger.definitions.vocabulary import FIELDS
 from postledger.findings import MEANINGS, named
-
-from postledger.log.log import Log
 from postledger.log.event import Stored
+from postledger.log.log import Log
 from postledger.model import Delivery, Step, Timeline
 from postledger.postback import Postback
 from postledger.projections.reader import Reader

@@ -14,7 +14,6 @@ from postledger.audit.request import Request, Scope
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import MEANINGS, Finding, names
 from postledger.log.log import Log
-
 from postledger.projections.queries import BEGAN
 from postledger.projections.reader import Reader
 from postledger.times import time_of

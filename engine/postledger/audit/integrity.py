@@ -7,7 +7,6 @@ from datetime import datetime
 import attrs
 
 from postledger.definitions.definitions import Definitions
-
 from postledger.log.log import Log
 from postledger.log.schema import guards
 from postledger.progress import Progress

@@ -14,7 +14,7 @@ from postledger.definitions.chart_toml import Region, Statechart
 from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.log import Log
 from postledger.projections.queries import BEGAN
-from postledger.times import aware, iso, micros, time_of, now
+from postledger.times import aware, iso, micros, now, time_of
 
 CHART = "delivery"
 

@@ -19,11 +19,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
+from postledger.ledger.following import patience
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.model import StateChanged
 from postledger.projections.checkpoints import Checkpoint
-from postledger.ledger.following import patience
 
 P = ParamSpec("P")
 T = TypeVar("T")

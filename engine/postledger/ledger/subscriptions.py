@@ -14,10 +14,10 @@ from collections.abc import Callable
 import attrs
 
 from postledger.errors import PostledgerError, SubscriptionFailed
-from postledger.model import StateChanged
-from postledger.projections.checkpoints import Checkpoint
 from postledger.ledger.following import Bell, pages
+from postledger.model import StateChanged
 from postledger.projections.changes import Page
+from postledger.projections.checkpoints import Checkpoint
 
 Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it gives back is ignored."""

@@ -125,7 +125,10 @@ def write(
     return Written(
         own,
         [
-            [Appended(event, m, said, None, repeated=False) for m, said in enumerate(one.statements)]
+            [
+                Appended(event, m, said, None, repeated=False)
+                for m, said in enumerate(one.statements)
+            ]
             for event, one in zip(stored, taken, strict=True)
         ],
     )
@@ -151,15 +154,17 @@ def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
             if admitted is not None:
                 kept = written(texts if admitted is template else all_texts)
             template = admitted
-        taken.append(
-            _Taken(Entry(received_at, envelope, receipt.body, template, kept), statements)
-        )
+        taken.append(_Taken(Entry(received_at, envelope, receipt.body, template, kept), statements))
     return taken
 
 
 @lru_cache(maxsize=4096)
 def _envelope(
-    kind: Kind, imported: bool, source: str, content_type: str | None, encoding: str | None  # noqa: FBT001
+    kind: Kind,
+    imported: bool,
+    source: str,
+    content_type: str | None,
+    encoding: str | None,  # noqa: FBT001
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS

@@ -94,7 +94,9 @@ class Envelope:
             [
                 *(_with_length(field.encode("utf-8", "surrogatepass")) for field in fields),
                 *(
-                    b"\0" if one is None else b"\1" + _with_length(one.encode("utf-8", "surrogatepass"))
+                    b"\0"
+                    if one is None
+                    else b"\1" + _with_length(one.encode("utf-8", "surrogatepass"))
                     for one in optional
                 ),
             ]
@@ -109,9 +111,7 @@ _FIXED = Struct(">Qq")
 _VERSION = b"postledger leaf 1\n"
 
 
-def leaf_of(
-    position: int, received_at: int, envelope: Envelope, salt: bytes, body: bytes
-) -> bytes:
+def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, body: bytes) -> bytes:
     """The hash of an event's leaf (the file-format page gives the encoding and test vectors).
 
     ``received_at`` are microseconds since 1970, ``salt`` 16 bytes.

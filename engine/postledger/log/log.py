@@ -260,7 +260,9 @@ class Log:
             raise IntegrityError("an envelope stands next to the number of one")
         return self.interned.envelope(number)
 
-    def _texts(self, template_id: object, texts: object) -> tuple[Template | None, list[str] | None]:
+    def _texts(
+        self, template_id: object, texts: object
+    ) -> tuple[Template | None, list[str] | None]:
         if template_id is None and texts is None:
             return None, None
         if not isinstance(template_id, int) or not isinstance(texts, str):

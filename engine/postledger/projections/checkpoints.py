@@ -111,13 +111,10 @@ def tables_of(store: Store, name: str) -> tuple[str, ...]:
     return () if row is None else tuple(json.loads(row[0]))
 
 
-
 def tables_of_all(store: Store) -> list[str]:
     """The tables of all projections of users, as they were built."""
     rows = store.execute("SELECT tables FROM checkpoints").fetchall()
     return [name for (tables,) in rows for name in json.loads(tables)]
 
 
-_SELECT = (
-    "SELECT kind, name, version, position, problem, ? - position FROM checkpoints"
-)
+_SELECT = "SELECT kind, name, version, position, problem, ? - position FROM checkpoints"

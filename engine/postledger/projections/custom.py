@@ -85,9 +85,7 @@ def check(projection: Projection) -> None:
             )
 
 
-def settle(
-    reader: Reader, projection: Projection, writing: AbstractContextManager[object]
-) -> None:
+def settle(reader: Reader, projection: Projection, writing: AbstractContextManager[object]) -> None:
     """Bring a projection to the head of the log: built again where its version is another.
 
     ``writing`` is held for each write transaction. Raises ``ProjectionFailed``, with the position
@@ -178,9 +176,7 @@ def _require_transaction(store: Store, projection: Projection) -> None:
 # --- build again, next to the live tables ---
 
 
-def _build(
-    reader: Reader, projection: Projection, writing: AbstractContextManager[object]
-) -> None:
+def _build(reader: Reader, projection: Projection, writing: AbstractContextManager[object]) -> None:
     """Build the tables in a database of their own, then put them in the place of the old ones.
 
     Readers see the old ones until then, and writers go on.

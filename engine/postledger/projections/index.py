@@ -226,9 +226,7 @@ class Index:
         return found
 
 
-def placed(
-    stream: int, statement: Statement, position: int, member: int, *, given: bool
-) -> Placed:
+def placed(stream: int, statement: Statement, position: int, member: int, *, given: bool) -> Placed:
     """The row of what a member of an event says; ``given``: the texts of the log give it."""
     postback = None if given or stream == NOWHERE_ID else statement.postback
     return (

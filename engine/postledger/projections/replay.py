@@ -29,7 +29,9 @@ from postledger.wire import Limits
 CHUNK = 500
 """How many events, or streams, one write transaction takes."""
 
-_ELSEWHERE = "another process replays the same ledger, or adopted definitions meanwhile; replay again"
+_ELSEWHERE = (
+    "another process replays the same ledger, or adopted definitions meanwhile; replay again"
+)
 
 Said = list[tuple[LogRow, list[Statement]]]
 """Events of the log, each with what it says."""
@@ -82,7 +84,10 @@ def finish(work: Work, generation: Generation) -> Generation:
             said = _said(reader, generation.size, until)
             generation = _take_in(work, reader, generation, said, until)
         position = head.adoption
-        if position < 0 or generations.adopted(reader.log.at(position)).hash != work.definitions.hash:
+        if (
+            position < 0
+            or generations.adopted(reader.log.at(position)).hash != work.definitions.hash
+        ):
             genesis = head.size == 0
             entry = generations.adoption(work.definitions, genesis=genesis)
             position = head.size

@@ -187,9 +187,7 @@ class Pattern:
         )
         stamp = texts[at] if isinstance(at, int) else at
         when = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
-        return Statement(
-            stream, when.occurred_at, self.identity(texts), when.findings, self, texts
-        )
+        return Statement(stream, when.occurred_at, self.identity(texts), when.findings, self, texts)
 
     def identity(self, texts: Texts) -> bytes:
         """The identity of a postback with these texts."""
@@ -200,7 +198,12 @@ class Pattern:
         return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def fact(
-        self, occurred_at: int, identity: bytes, position: int, received_at: int, texts: Texts,
+        self,
+        occurred_at: int,
+        identity: bytes,
+        position: int,
+        received_at: int,
+        texts: Texts,
         findings: int,
     ) -> Fact:
         """The fact of one event, as the fold takes it."""
@@ -422,7 +425,12 @@ class Patterns:
             when = occurrence_at(texts[reading.timestamp_at], reading.naive)
         pattern = pattern_of(layout_of(postback)[0], layout_of(postback)[1], self.definitions)
         return Statement(
-            stream, when.occurred_at, postback.digest(), when.findings, pattern, layout_of(postback)[1]
+            stream,
+            when.occurred_at,
+            postback.digest(),
+            when.findings,
+            pattern,
+            layout_of(postback)[1],
         )
 
     def family(self, layout: Layout) -> Family:

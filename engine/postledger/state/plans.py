@@ -20,7 +20,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
 from postledger.log.event import texts_of
 from postledger.state.fold import Fact, fold
-from postledger.state.patterns import Family, Pattern, layout_of, postback_of
+from postledger.state.patterns import Family, Pattern
 from postledger.state.row import COLUMNS, Row, row_of
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
@@ -121,9 +121,7 @@ class Plans:
         self._facts = facts
         self._known: dict[Key, Plan | _Open | None] = {}
 
-    def row_of(
-        self, stream: int, chart: str, rows: Sequence[EventRow], repeats: int
-    ) -> Row | None:
+    def row_of(self, stream: int, chart: str, rows: Sequence[EventRow], repeats: int) -> Row | None:
         """The row of a stream of distinct events by its plan, where there is one that gives it."""
         found = self.of(chart, rows)
         if found is None:

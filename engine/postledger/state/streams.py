@@ -11,7 +11,6 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
 from postledger.log.event import READ, Stored, texts_of
 from postledger.log.log import Log
-from postledger.store.sqlite import Row as LogRow
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
     Family,
@@ -21,6 +20,7 @@ from postledger.state.patterns import (
     layout_of,
     postback_of,
 )
+from postledger.store.sqlite import Row as LogRow
 
 
 class EventRow(NamedTuple):
@@ -126,7 +126,9 @@ class Facts:
             return False
         return self.family(template, envelope) is not None
 
-    def distinct(self, rows: Sequence[EventRow]) -> tuple[Sequence[EventRow], dict[Place, list[EventRow]]]:
+    def distinct(
+        self, rows: Sequence[EventRow]
+    ) -> tuple[Sequence[EventRow], dict[Place, list[EventRow]]]:
         """The distinct events of one stream, and the repeats of each by its position and member.
 
         ``rows`` are in the order of the index. Of equal events the first is the one with the least

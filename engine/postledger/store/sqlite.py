@@ -107,7 +107,9 @@ class Store:
             raise
         self.execute(f"RELEASE {name}")
 
-    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 2_000) -> Iterator[Row]:
+    def stream(
+        self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
+    ) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
         while rows := cursor.fetchmany(size):
@@ -137,7 +139,7 @@ class Store:
             (kind, name): (table, sql)
             for kind, name, table, sql in rows.fetchall()
             # Those that a constraint implies have no SQL; sqlite-utils keeps tables of its own.
-            if sql is not None and not name.startswith(("sqlite_", "_sqlite"))
+            if sql is not None and not table.startswith(("sqlite_", "_sqlite"))
         }
 
     def problems(self, most: int) -> Iterator[str]:
