@@ -57,7 +57,7 @@ def told_of(ledger: Ledger, recorded: Recorded) -> tuple[object, ...]:
     elif event.kind != "postback":
         verdict = event.kind
     else:
-        with ledger._session.read() as reader:
+        with ledger._connections.read() as reader:
             facts = Facts(reader.log, ledger.definitions)
             stream = reader.log.find_stream((event.chart or "", event.key or ""))
             assert stream is not None
@@ -99,7 +99,7 @@ def test_a_write_behind_a_rebuild_by_another_ledger(ledger: Ledger) -> None:
     body = b"<POSTBACK><TRACKINGID>a</TRACKINGID><CODE>%d</CODE></POSTBACK>"
     ledger.record(body % 1)
     with Ledger(ledger.path) as other:
-        other.rebuild()
+        other.replay()
     assert ledger.record(body % 2).event.position == 2
     assert ledger.verify().ok
 
@@ -108,7 +108,7 @@ def test_a_write_behind_one_that_failed(ledger: Ledger) -> None:
     """What a failed write had moved is not taken for moved."""
     body = b"<POSTBACK><TRACKINGID>a</TRACKINGID><CODE>%d</CODE></POSTBACK>"
     ledger.record(body % 1)
-    db = ledger._session.own().log.db
+    db = ledger._connections.own().log.db
     db.execute(
         "CREATE TEMP TRIGGER stop BEFORE INSERT ON states_1 BEGIN SELECT RAISE(ABORT, ''); END"
     )
@@ -131,4 +131,4 @@ def test_a_batch_of_none_is_refused(ledger: Ledger, size: int) -> None:
     """It would take no receipt, and say nothing."""
     with pytest.raises(ValueError, match=f"a batch of {size} receipts holds none; give at least 1"):
         list(ledger.record_batches([Receipt(b"?")], size=size))
-    assert ledger.head()[0] == 0
+    assert ledger.head().size == 0 + 1
