@@ -26,7 +26,7 @@ from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
-from postledger.times import micros, now
+from postledger.times import aware, micros, now
 
 BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
@@ -98,7 +98,7 @@ def checked(receipt: Receipt) -> Receipt:
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
-        micros(receipt.received_at)
+        aware(receipt.received_at, "received_at")
     return receipt
 
 
