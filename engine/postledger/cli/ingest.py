@@ -37,7 +37,7 @@ class _Said:
         """A receipt with the source and the kind that it is to have."""
         kind = found.kind if self.statements else Kind.RECEIPT
         source = found.source if self.sources and found.source else self.source
-        return attrs.evolve(found, source=source), kind
+        return (found if found.source == source else attrs.evolve(found, source=source)), kind
 
 
 @click.command(
@@ -97,7 +97,7 @@ def ingest(
         def opened() -> Ledger:
             return stack.enter_context(Ledger(ledger, definitions=definitions))
 
-        anchor = _record(paths, _Once(opened), said, counts, advance)
+        anchor = _record(ledger, paths, _Once(opened), said, counts, advance)
     _sum_up(counts, anchor, as_json=as_json)
 
 
@@ -125,6 +125,7 @@ def _definitions(
 
 
 def _record(
+    path: Path,
     paths: tuple[str, ...],
     ledger: _Once,
     said: _Said,
@@ -135,8 +136,10 @@ def _record(
         taken = _taken(source, ledger, said, counts, advance)
         if taken and source.sha256 is not None:
             ledger().imported(source.sha256, taken, said.origin)
-    if not counts["taken"]:
-        raise PostledgerError("nothing was recorded")
+    if not counts["taken"] and not path.exists():
+        if counts["not recorded"]:
+            click.get_current_context().exit(1)
+        raise PostledgerError(f"{path}: nothing to record, and no such ledger; none was created")
     return ledger().head()
 
 

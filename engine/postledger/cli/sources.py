@@ -226,21 +226,32 @@ def _of_line(line: bytes, where: str) -> Found | Unfit:
 def _found(row: Row, where: str) -> Found | Unfit:
     if len(row.receipt.body) > LARGEST_BODY:
         return Unfit(where, f"larger than {LARGEST_BODY} bytes")
-    return Found(**attrs.asdict(row.receipt, recurse=False), kind=row.kind, where=where)
+    one = row.receipt
+    return Found(
+        one.body,
+        one.content_type,
+        one.received_at,
+        one.imported,
+        one.source,
+        one.content_encoding,
+        row.kind,
+        where,
+    )
 
 
 class _Hashing(RawIOBase):
     """A file that hashes what is read of it."""
 
     def __init__(self, raw: Any) -> None:
-        self._raw = raw
+        # Where it can, what is there already, without waiting for more.
+        self._read = getattr(raw, "readinto1", raw.readinto)
         self._hash = sha256()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._raw.readinto(buffer) or 0
+        count = self._read(buffer) or 0
         self._hash.update(memoryview(buffer)[:count])
         return count
 

@@ -314,7 +314,7 @@ def _canonical(layout: Layout) -> tuple[tuple[tuple[str, int], ...] | None, str]
         # Fields of one name are put in the order of their texts.
         return None, ""
     said: list[tuple[str, int]] = []
-    fixed = canonical_head(layout.root, layout.repaired, layout.statement)
+    fixed = canonical_head(plain(layout.root), layout.repaired, layout.statement)
     for name, text in sorted(zip(names, (text for _, text in layout.fields), strict=True)):
         if isinstance(text, int):
             said.append((f"{fixed}{len(name)}:{name}", text))
