@@ -26,6 +26,7 @@ from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
+from postledger.store.sqlite import is_of_medium
 from postledger.times import aware, micros, now
 
 BATCH_BYTES = 64 << 20
@@ -123,9 +124,12 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
         try:
             with own.store.savepoint():
                 return _project(own, taken, stored, new.size)
-        except Exception:
+        except Exception as error:
+            if is_of_medium(error) or not own.store.in_transaction:
+                # The events themselves may not be there.
+                raise
             own.reader.index.forget()
-            _log.exception("%s: the states are behind the log; run replay", connections.path)
+            _log.error("%s: the states are behind the log; run replay: %r", connections.path, error)
     return Written(
         own,
         [
