@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +46,7 @@ from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
-from postledger.projections.queries import After, Query, after_of
+from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of
@@ -355,12 +355,12 @@ class Ledger:
                 left = None if left is None else left - size
 
     def _page_of(
-        self, query: Query, states: tuple[Reader, str] | None, after: After | None, size: int
+        self, query: Query, states: Listing | None, after: After | None, size: int
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            reader, table = states or (own.reader, own.generation.table)
-            page = query.page(reader, table, after, size)
+            live = Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
+            page = query.page(own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
 
@@ -523,16 +523,19 @@ class Ledger:
         return timeline_of(reader.facts, chart, reader.known(stream, bounds))
 
     @contextmanager
-    def _states(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Reader, str] | None]:
-        """A reader and a table of states as of the bounds; ``None`` stands for the live ones."""
+    def _states(self, bounds: Bounds, definitions: Then) -> Iterator[Listing | None]:
+        """Where the states as of the bounds are; ``None`` stands for the live ones.
+
+        They are filled in one read transaction, and none is open afterwards.
+        """
         if bounds == EVERYTHING and definitions == "now":
             yield None
             return
-        with (
-            self._reading(bounds, definitions) as (own, reader),
-            self._filled(own, reader, bounds) as table,
-        ):
-            yield reader, table
+        with ExitStack() as stack:
+            with self._reading(bounds, definitions) as (own, reader):
+                table = stack.enter_context(self._filled(own, reader, bounds))
+                streams = stack.enter_context(reader.index.copied_streams())
+            yield Listing(reader.definitions, table, streams)
 
     @contextmanager
     def _filled(self, own: Own, reader: Reader, bounds: Bounds) -> Iterator[str]:
