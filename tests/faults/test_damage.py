@@ -29,7 +29,7 @@ from postledger.model import Timeline
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import states
-from tests.test_replay import chart
+from tests.samples import chart
 
 FLIPS = int(os.environ.get("POSTLEDGER_FLIPS", "100"))
 

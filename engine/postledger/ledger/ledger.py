@@ -40,7 +40,7 @@ from postledger.model import (
     Timeline,
     Verification,
 )
-from postledger.progress import Progress, silent
+from postledger.progress import Progress, foreign, silent
 from postledger.projections import changes, checkpoints, custom, generations
 from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
@@ -370,8 +370,7 @@ class Ledger:
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
         """
-        if not isinstance(after, int) or isinstance(after, bool):
-            raise TypeError(f"after must be a position, got {after!r}")
+        _require_position("after", after)
         return self._events(after)
 
     def _events(self, after: int) -> Iterator[Event]:
@@ -402,8 +401,8 @@ class Ledger:
         """
         if anchor is not None and not isinstance(anchor, Anchor):
             raise TypeError(f"anchor must be an Anchor, got {anchor!r}; Anchor.parse reads a text")
-        with self._connections.read() as own:
-            return verify(own.reader, own.generation, anchor, progress)
+        with foreign(progress) as told, self._connections.read() as own:
+            return verify(own.reader, own.generation, anchor, told)
 
     def audit(
         self,
@@ -430,8 +429,11 @@ class Ledger:
         """
         asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
         name = self.path.name
-        with self._reading(asked.bounds, definitions) as (own, reader):
-            found = verify(own.reader, own.generation, progress=progress)
+        with (
+            foreign(progress) as told,
+            self._reading(asked.bounds, definitions) as (own, reader),
+        ):
+            found = verify(own.reader, own.generation, progress=told)
             if tracking_id is not None:
                 stream = _stream(space, audit.CHART, tracking_id)
                 row = self._row(own, reader, stream, asked.bounds)
@@ -460,7 +462,8 @@ class Ledger:
         """
         if definitions is not None and not isinstance(definitions, Definitions):
             raise TypeError(f"definitions must be Definitions, got {definitions!r}")
-        self._connections.replay(definitions or self.definitions, progress, index=index)
+        with foreign(progress) as told:
+            self._connections.replay(definitions or self.definitions, told, index=index)
         # What users derive from the states is of other states now.
         for projection in self._custom.values():
             self.project(projection)
@@ -482,8 +485,8 @@ class Ledger:
 
     def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
         limits = self._connections.limits
-        with self._connections.read() as own:
-            yield from differences(own.reader, definitions, limits, progress)
+        with foreign(progress) as told, self._connections.read() as own:
+            yield from differences(own.reader, definitions, limits, told)
 
     @contextmanager
     def _reading(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Own, Reader]]:
@@ -563,8 +566,7 @@ class Ledger:
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        if not isinstance(after, int) or isinstance(after, bool):
-            raise TypeError(f"after must be a position, got {after!r}")
+        _require_position("after", after)
         return following.follow(self._page, after, bell=self._bell, live=live)
 
     def subscribe(
@@ -591,6 +593,10 @@ class Ledger:
         >>> [change.after["delivery"] for change in told][:2]
         ['sent', 'delivered']
         """
+        _require_text("name", name)
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, got {handler!r}")
+        _require_position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
@@ -713,6 +719,11 @@ def _require_text(name: str, text: object) -> None:
         raise TypeError(f"{name} must be text, got {text!r}")
     if not text.strip() or text != text.strip():
         raise ValueError(f"{name} must be text without white space around it, got {text!r}")
+
+
+def _require_position(name: str, position: object) -> None:
+    if not isinstance(position, int) or isinstance(position, bool):
+        raise TypeError(f"{name} must be a position, got {position!r}")
 
 
 def _require_then(definitions: object) -> None:

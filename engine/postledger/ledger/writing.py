@@ -27,7 +27,7 @@ from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
-from postledger.times import micros, now
+from postledger.times import aware, micros, now
 
 _CHART = "delivery"
 _log = logging.getLogger("postledger")
@@ -96,7 +96,7 @@ def checked(receipt: Receipt) -> Receipt:
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
-        micros(receipt.received_at)
+        aware(receipt.received_at, "received_at")
     return receipt
 
 
