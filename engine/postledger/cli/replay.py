@@ -127,6 +127,6 @@ def _shown(difference: Difference, *, was: bool) -> str:
     parts = [
         cell(shown[name]) if name in ("state", "route") else f"{name} {cell(shown[name])}"
         for name in names
-        if shown[name] is not None and shown[name] != against.get(name)
+        if shown[name] not in (None, "") and shown[name] != against.get(name)
     ]
     return "; ".join(parts) or "the same"
