@@ -26,6 +26,7 @@ class Finding(enum.IntFlag):
     UNRECOGNISED = 1024
     LATE = 2048
     REPEATED = 4096
+    UNFOLDED = 8192
 
 
 ARRIVAL = Finding.LATE | Finding.REPEATED
@@ -45,6 +46,7 @@ MEANINGS: dict[Finding, str] = {
     Finding.UNRECOGNISED: "An event is not known to the vocabulary; it changed no state.",
     Finding.LATE: "An event arrived after one that follows it.",
     Finding.REPEATED: "An event was received more than once.",
+    Finding.UNFOLDED: "The events can't be folded; they are kept, and replay says why.",
 }
 """What each finding means, in a sentence."""
 

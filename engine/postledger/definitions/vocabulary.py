@@ -287,9 +287,13 @@ class Lexicon:
             return recognised[0]
         placed = [r for r in recognised or readings if r.chart is not None]
         best = (placed or readings or [_NOTHING])[0]
-        return attrs.evolve(
+        best = attrs.evolve(
             best, recognised=False, trigger=None, evidence=None, findings=Finding.UNRECOGNISED
         )
+        if len({(r.space, r.space_at, r.chart, r.key_at) for r in placed}) > 1:
+            # Vocabularies that don't know it would list it with different streams.
+            return attrs.evolve(best, space="", space_at=None, chart=None, key_at=None)
+        return best
 
 
 def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str]) -> bool:

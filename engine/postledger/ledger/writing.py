@@ -27,8 +27,12 @@ from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
+<<<<<<< HEAD
 from postledger.store.sqlite import is_of_medium
 from postledger.times import micros, now
+=======
+from postledger.times import aware, micros, now
+>>>>>>> core
 
 _CHART = "delivery"
 _log = logging.getLogger("postledger")
@@ -97,7 +101,7 @@ def checked(receipt: Receipt) -> Receipt:
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
-        micros(receipt.received_at)
+        aware(receipt.received_at, "received_at")
     return receipt
 
 

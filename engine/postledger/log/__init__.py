@@ -1,5 +1,6 @@
-"""The event log: append-only, gapless, chained by hashes, in one SQLite file.
+"""The log: what was received, append-only, in one sequence, under a Merkle tree.
 
-``entry`` is what is appended, ``shapes`` how bodies are kept, ``chain`` what the hashes cover,
-``schema`` the file format, ``connection`` how the file is opened, ``sqlite`` the log itself.
+``event`` is what is appended and read, ``tree`` and ``proofs`` what covers it, ``interned`` how bodies
+share what they have in common, ``schema`` the tables and guards, ``log`` the log itself, ``as_of`` what
+was known at an earlier time.
 """

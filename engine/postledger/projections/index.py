@@ -7,6 +7,7 @@ in the order stream, provider's time, identity, position, member.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
 
@@ -80,6 +81,20 @@ class Index:
     def tables(name: str) -> dict[str, str]:
         """The tables of an index of that name, with the SQL that made them."""
         return {f"{name}_streams": _STREAMS.format(name), name: _ROWS.format(name)}
+
+    @property
+    def streams_table(self) -> str:
+        """The table of its streams."""
+        return f"{self.name}_streams"
+
+    @contextmanager
+    def copied_streams(self) -> Iterator[str]:
+        """A scratch table of its streams, which stays whatever becomes of the index."""
+        with self.store.scratch("streams") as table:
+            self.store.execute(f"CREATE TABLE {table} AS SELECT * FROM {self.streams_table}")
+            bare = table.removeprefix("temp.")
+            self.store.execute(f"CREATE INDEX {table}_id ON {bare} (id)")
+            yield table
 
     # --- write ---
 

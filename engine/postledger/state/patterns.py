@@ -101,12 +101,16 @@ class Statement(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How bodies are read: a postback that has an index in place of each text that varies."""
+    """How bodies are read: a postback that has an index in place of each text that varies.
+
+    ``holes`` is how many texts vary. Those of attributes of the message's element stand in no field.
+    """
 
     root: str
     repaired: bool
     statement: bool
     fields: tuple[tuple[str, str | int], ...]
+    holes: int
 
     def postback(self, texts: Texts) -> Postback:
         """The postback with these texts."""
@@ -115,18 +119,13 @@ class Layout(NamedTuple):
         )
         return Postback(self.root, fields, (), self.repaired, self.statement)
 
-    @property
-    def holes(self) -> int:
-        """How many texts vary."""
-        return sum(isinstance(text, int) for _, text in self.fields)
-
 
 def layout_of(postback: Postback) -> tuple[Layout, list[str]]:
     """The layout in which every text of a postback varies that is not empty, and these texts."""
     texts = [text for _, text in postback.fields if text]
     at = iter(range(len(texts)))
     fields = tuple((path, next(at) if text else "") for path, text in postback.fields)
-    return Layout(postback.root, postback.repaired, postback.statement, fields), texts
+    return Layout(postback.root, postback.repaired, postback.statement, fields, len(texts)), texts
 
 
 def said_of(postback: Postback) -> str:
@@ -548,7 +547,7 @@ def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | 
     # Attributes of the message's element say nothing about the message, and stand in no field.
     if any(probe not in of_sending for probe in at) or message.repaired:
         return None
-    return Layout(message.root, message.repaired, message.statement, fields)
+    return Layout(message.root, message.repaired, message.statement, fields, len(probes))
 
 
 def _probe(number: int, before: str, *, xml: bool) -> str:

@@ -172,7 +172,7 @@ def test_other_definitions_end_the_following(tmp_path: Path) -> None:
         ledger.record(failed("SMS_1"))
         changes = ledger.follow()
         next(changes)
-        other.rebuild(first_outcome_stands())
+        other.replay(first_outcome_stands())
         with pytest.raises(DefinitionsDiffer, match="open it again"):
             next(changes)
 

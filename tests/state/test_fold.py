@@ -73,7 +73,7 @@ def test_recorded_one_by_one_equals_a_fold_from_zero(bodies: list[bytes]) -> Non
             ledger.record(body)
         kept = rows(ledger)
         assert ledger.verify().problems == ()
-        ledger.rebuild()
+        ledger.replay()
         assert rows(ledger) == kept
 
 

@@ -32,7 +32,7 @@ def body(key: str) -> bytes:
 def log(ledger: Ledger) -> Iterator[Log]:
     """The log of a ledger with events of three streams, two of which have repeats."""
     ledger.record_many(map(body, "aabcbb"))
-    with ledger._session.read() as reader:
+    with ledger._connections.read() as reader:
         yield reader.log
 
 
@@ -42,7 +42,7 @@ def test_streams_are_found_alike_however_many_are_asked_for(
     known: list[str], asked: list[str]
 ) -> None:
     """One by one or together, with any character in their keys."""
-    with ledger_of([]) as ledger, ledger._session.write() as reader:
+    with ledger_of([]) as ledger, ledger._connections.write() as reader:
         streams = [(chart, key) for key in known for chart in ("delivery", "content")]
         made = dict(zip(streams, reader.log.stream_ids(streams)[0], strict=True))
         wanted = [("delivery", key) for key in asked]
@@ -74,9 +74,9 @@ def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             ledger.record(one)
         assert [(event.key, event.repeats, event.digest) for event in ledger.events()] == plain
         assert ledger.verify().ok
-        (shapes,) = ledger._session.own().log.db.execute("SELECT count(*) FROM shapes").fetchone()
+        (shapes,) = ledger._connections.own().log.db.execute("SELECT count(*) FROM shapes").fetchone()
         assert shapes == 3
-        (streams,) = ledger._session.own().log.db.execute("SELECT max(id) FROM streams").fetchone()
+        (streams,) = ledger._connections.own().log.db.execute("SELECT max(id) FROM streams").fetchone()
         assert streams == 4
 
 
@@ -136,7 +136,7 @@ def test_damage_is_told_with_its_position() -> None:
 def test_no_more_is_kept_in_mind_than_is_meant_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known stays known up to that number; beyond it a log begins anew to learn."""
     monkeypatch.setattr(sqlite, "_MOST_CACHED", 3)
-    with ledger_of([]) as ledger, ledger._session.write() as reader:
+    with ledger_of([]) as ledger, ledger._connections.write() as reader:
         log = Log(reader.log.db)
         streams = [("delivery", key) for key in "abcd"]
         for count, stream in enumerate(streams, 1):

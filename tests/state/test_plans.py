@@ -19,7 +19,7 @@ from tests.conftest import ledger_of
 
 def rows_both_ways(ledger: Ledger) -> list[tuple[object, object]]:
     """Of each stream the row by its course (where it takes one) and by the fold."""
-    with ledger._session.read() as reader:
+    with ledger._connections.read() as reader:
         counts = dict(repeats(reader.log, 0, 2**63 - 1))
         courses = Courses(reader.facts)
         found = []
@@ -91,7 +91,7 @@ def test_an_altered_row_takes_no_course() -> None:
     form = "<POSTBACK>{}<TRACKINGID>a</TRACKINGID><TO>1</TO></POSTBACK>"
     with (
         ledger_of([Receipt(form.format(SAID.elements[0]).encode())]) as ledger,
-        ledger._session.read() as r,
+        ledger._connections.read() as r,
     ):
         courses = Courses(r.facts)
         ((stream, chart, events),) = r.facts.rows(0)
@@ -110,7 +110,7 @@ def test_an_altered_stream_teaches_nothing(events: tuple[int, ...]) -> None:
         for key in "abcd"
         for step in (0, 1)
     ]
-    with ledger_of(told) as ledger, ledger._session.write() as reader:
+    with ledger_of(told) as ledger, ledger._connections.write() as reader:
         whole = [folded for _, folded in rows_both_ways(ledger)]
         reader.log.db.execute("DROP TRIGGER events_no_update")
         for number, at in enumerate(events):

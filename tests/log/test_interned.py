@@ -74,7 +74,7 @@ def test_a_template_leaves_no_more_open_than_the_views_fill(count: int, has_temp
     assert (shape.template is not None) == has_template
     assert len(values) == count
     with ledger_of([body]) as ledger:
-        ((shown,),) = ledger._session.own().log.db.execute("SELECT body FROM event_log")
+        ((shown,),) = ledger._connections.own().log.db.execute("SELECT body FROM event_log")
         assert shown == body.decode()
 
 
