@@ -19,10 +19,9 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, ProjectionFailed
 from postledger.model import Change
 from postledger.projections import checkpoints
-from postledger.projections.changes import PAGE, passages_of
+from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
 from postledger.projections.reader import Reader
-from postledger.state.changes import change_of
 from postledger.store.sqlite import Store, insert
 
 _log = logging.getLogger("postledger")
@@ -147,7 +146,7 @@ def _advance(reader: Reader, projection: Projection, checkpoint: Checkpoint) -> 
 
 
 def _page(reader: Reader, after: int) -> list[Change]:
-    return [change_of(passage) for passage in passages_of(reader, after, after + PAGE)]
+    return changes_of(reader, after, after + PAGE)
 
 
 def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> None:
