@@ -55,11 +55,15 @@ class Seen:
 
     def __init__(self, also: Apply = lambda change, db: None, version: int = 1) -> None:
         self.version = version
-        self.tables = {"seen": "position INTEGER PRIMARY KEY, kind TEXT UNIQUE"}
+        self.tables = {
+            "seen": "position INTEGER, member INTEGER DEFAULT 0, kind TEXT UNIQUE,"
+            " PRIMARY KEY (position, member)"
+        }
         self._also = also
 
     def apply(self, change: Change, db: Database) -> None:
-        db.execute("INSERT INTO seen (position) VALUES (?)", (change.position,))
+        place = (change.position, change.event.member)
+        db.execute("INSERT INTO seen (position, member) VALUES (?, ?)", place)
         self._also(change, db)
 
 
@@ -143,7 +147,7 @@ def test_another_version_is_built_anew(ledger: Ledger) -> None:
     ledger.record_many([sent("SMS_1"), delivered("SMS_1")])
     ledger.project(Seen())
     new = Seen(version=2)
-    new.tables = {"seen": "position INTEGER PRIMARY KEY", "more": "n INTEGER"}
+    new.tables = {"seen": "position INTEGER PRIMARY KEY, member INTEGER", "more": "n INTEGER"}
     ledger.project(new)
     assert seen(ledger) == [1, 2]
     assert ledger.query("SELECT count(*) AS n FROM more") == [{"n": 0}]
@@ -316,11 +320,12 @@ def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
 
     def use(change: Change, db: Database) -> None:
         db["seen"].upsert(
-            {"position": change.position, "kind": str(change.position)}, pk="position"
+            {"position": change.position, "member": 0, "kind": str(change.position)},
+            pk=("position", "member"),
         )
         with db.atomic():
-            db["seen"].update(change.position, {"kind": f"{change.position}!"})
-        assert db["seen"].get(change.position)["kind"] == f"{change.position}!"
+            db["seen"].update((change.position, 0), {"kind": f"{change.position}!"})
+        assert db["seen"].get((change.position, 0))["kind"] == f"{change.position}!"
 
     ledger.record(sent("SMS_1"))
     ledger.project(Seen(use))

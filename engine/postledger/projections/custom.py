@@ -35,7 +35,8 @@ class Projection(Protocol):
     ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
     ``tables`` or ``apply``: the projection is then built anew from the log. ``tables`` are its
     tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
-    event of the log, once and in order of position; it writes to its own tables only.
+    event of the log, once and in order of position, and of a bundle for every member; it writes to
+    its own tables only.
 
     >>> class Outcomes:
     ...     name = "outcomes"
