@@ -356,6 +356,20 @@ def test_a_rolled_back_transaction_is_never_taken_for_a_recorded_one(
     assert ledger.head().size == 1 + 1
 
 
+def test_recording_without_an_index_leaves_projections_behind(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are brought up once it was taken in."""
+    ledger.project(Outcomes())
+    ledger.record(sent("SMS_1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(ledger._connections), "current", lambda *_: False)
+        assert ledger.record(sent("SMS_2")).verdict == "unfolded"
+    assert ledger.checkpoints()[0].behind == 1
+    ledger.record(sent("SMS_3"))
+    assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 3}, 0)
+
+
 @pytest.mark.parametrize("name", ["events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""])
 def test_a_table_needs_a_name_that_is_free(ledger: Ledger, name: str) -> None:
     """Neither the ledger's own tables nor what is no name are taken."""

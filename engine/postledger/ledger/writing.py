@@ -74,13 +74,15 @@ class _Taken(NamedTuple):
 class Written:
     """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``rows`` are their states, by the number of the stream.
+    ``rows`` are their states, by the number of the stream. ``behind`` says that the index stayed
+    behind the log.
     """
 
     own: Own
     receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
+    behind: bool = False
 
     @property
     def count(self) -> int:
@@ -139,6 +141,7 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
             ]
             for event, one in zip(stored, taken, strict=True)
         ],
+        behind=True,
     )
 
 

@@ -124,8 +124,10 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
                 at = checkpoint
                 while at.position < until:
                     at = _advance(reader, projection, at)
-        except ProjectionFailed as error:
-            _log.error("%s", error)
+        except Exception as error:
+            if not store.in_transaction:
+                raise
+            _log.error("projection %r is left at %s: %s", projection.name, checkpoint.position, error)
             checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 
