@@ -100,7 +100,7 @@ def test_fixture(generation: str, ledger: Ledger) -> None:
     for name in told["files"]:
         body = (GENERATIONS / generation / name).read_bytes()
         recorded = ledger.record(body, content_type=told["content_type"])
-        assert (recorded.event.kind, recorded.verdict) == ("postback", "applied")
+        assert (recorded.event.reading, recorded.verdict) == ("postback", "applied")
     delivery = ledger.delivery(told["key"])
     assert (delivery.state, delivery.route) == (TOLD["state"], TOLD["route"])
     assert (delivery.reason, delivery.to) == (TOLD["reason"], TOLD["to"])
@@ -199,7 +199,7 @@ def test_unknown_numbers(status: str, ledger: Ledger) -> None:
         "<NOTIFICATION><ORIGIN>MMS_MT</ORIGIN><CODE>N102</CODE><BODY><SENTAS>MMS</SENTAS>"
         f"<STATUS {status}/><TRACKINGID>k</TRACKINGID></BODY></NOTIFICATION>".encode()
     )
-    assert recorded.event.kind == "unrecognised"
+    assert recorded.event.reading == "unrecognised"
     assert (recorded.event.chart, recorded.event.key) == ("delivery", "k")
 
 
@@ -238,7 +238,7 @@ def hyphenated(**fields: str) -> bytes:
 def test_outcomes_beyond(code: str, status: str, state: str, ledger: Ledger) -> None:
     """Each code beyond the specification, with each of its words, leads to its state."""
     recorded = ledger.record(hyphenated(code=code, status=status, sent_as="MMS", timestamp="x"))
-    assert recorded.event.kind == "postback"
+    assert recorded.event.reading == "recognised"
     assert ledger.delivery("k").state == state
 
 
@@ -314,7 +314,7 @@ def test_content_beyond(
 
 def test_queue_error_contradicted(ledger: Ledger) -> None:
     """An error of the queue beside a word of success is not guessed at."""
-    assert ledger.record(hyphenated(code="E999", status="Sent")).event.kind == "unrecognised"
+    assert ledger.record(hyphenated(code="E999", status="Sent")).event.reading == "unrecognised"
     assert ledger.record(hyphenated(code="E999")).verdict == "applied"
     assert ledger.delivery("k").state == "failed"
 

@@ -76,7 +76,7 @@ def test_unknown_status(callbacks: Ledger) -> None:
     """A status that the vocabulary doesn't have is kept with its message and changes nothing."""
     callbacks.record(callback("sent"))
     recorded = callbacks.record(callback("read"))
-    assert (recorded.event.kind, recorded.event.key) == ("unrecognised", "SM01")
+    assert (recorded.event.reading, recorded.event.key) == ("unrecognised", "SM01")
     assert callbacks.delivery("SM01").state == "sent"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,11 @@ from postledger.ledger.following import Bell
 from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.ledger.writing import (
     Appended,
+    Given,
     answers,
     batches,
     checked,
+    import_of,
     statement_of,
     write,
 )
@@ -40,13 +43,13 @@ from postledger.model import (
     Timeline,
     Verification,
 )
-from postledger.progress import Progress, silent
+from postledger.progress import Progress, foreign, silent
 from postledger.projections import changes, checkpoints, custom, generations
 from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
-from postledger.projections.queries import After, Query, after_of
+from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of
@@ -153,7 +156,7 @@ class Ledger:
     def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
         checked(receipt)
         with self._connections.write() as own:
-            done = write(own, self._connections, [receipt], kind)
+            done = write(own, self._connections, [(receipt, kind)])
             custom.keep_up(own.reader, self._custom.values(), done.count)
         self._bell.ring()
         return answers(done)[0]
@@ -191,17 +194,44 @@ class Ledger:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
-        return self._batches(receipts, size)
+        return self._batches(((receipt, Kind.RECEIPT) for receipt in receipts), size)
 
     def _batches(
-        self, receipts: Iterable[Receipt], size: int
+        self, given: Iterable[Given], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
-        for batch in batches(map(checked, receipts), size):
+        """The same of receipts and statements: the kind is for this program alone to say."""
+        for batch in batches(((checked(receipt), kind) for receipt, kind in given), size):
             with self._connections.write() as own:
                 done = write(own, self._connections, batch)
                 custom.keep_up(own.reader, self._custom.values(), done.count)
             self._bell.ring()
-            yield list(zip(batch, done.receipts, strict=True))
+            receipts = (receipt for receipt, _ in batch)
+            yield list(zip(receipts, done.receipts, strict=True))
+
+    def imported(self, sha256: str, receipts: int, origin: Anchor | None = None) -> int:
+        """State that receipts were taken from a file; returns the position of the event.
+
+        ``sha256`` is the hash of the file in hexadecimal, ``receipts`` how many were taken from it,
+        ``origin`` the anchor of the ledger it comes from. What was taken is recorded before, by
+        ``record_many``. Raises ``ValueError`` or ``TypeError`` for what is none of that.
+
+        >>> from hashlib import sha256
+        >>> ledger.imported(sha256(b"the file").hexdigest(), receipts=2) == ledger.head().size - 1
+        True
+        """
+        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+        if not isinstance(receipts, int) or isinstance(receipts, bool) or receipts < 0:
+            raise ValueError(f"receipts must be a whole number from 0, got {receipts!r}")
+        if not isinstance(origin, Anchor | None):
+            raise TypeError(f"origin must be an Anchor, got {origin!r}; Anchor.parse reads a text")
+        body = import_of(sha256, receipts, origin)
+        with self._connections.write() as own:
+            done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
+            custom.keep_up(own.reader, self._custom.values(), done.count)
+            position = own.log.last()
+        self._bell.ring()
+        return position
 
     def created(
         self,
@@ -355,12 +385,14 @@ class Ledger:
                 left = None if left is None else left - size
 
     def _page_of(
-        self, query: Query, states: tuple[Reader, str] | None, after: After | None, size: int
+        self, query: Query, states: Listing | None, after: After | None, size: int
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            reader, table = states or (own.reader, own.generation.table)
-            page = query.page(reader, table, after, size)
+            live = Listing(
+                own.reader.definitions, own.generation.table, own.reader.index.streams_table
+            )
+            page = query.page(own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
 
@@ -370,8 +402,7 @@ class Ledger:
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
         """
-        if not isinstance(after, int) or isinstance(after, bool):
-            raise TypeError(f"after must be a position, got {after!r}")
+        _require_position("after", after)
         return self._events(after)
 
     def _events(self, after: int) -> Iterator[Event]:
@@ -402,8 +433,8 @@ class Ledger:
         """
         if anchor is not None and not isinstance(anchor, Anchor):
             raise TypeError(f"anchor must be an Anchor, got {anchor!r}; Anchor.parse reads a text")
-        with self._connections.read() as own:
-            return verify(own.reader, own.generation, anchor, progress)
+        with foreign(progress) as told, self._connections.read() as own:
+            return verify(own.reader, own.generation, anchor, told)
 
     def audit(
         self,
@@ -430,8 +461,11 @@ class Ledger:
         """
         asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
         name = self.path.name
-        with self._reading(asked.bounds, definitions) as (own, reader):
-            found = verify(own.reader, own.generation, progress=progress)
+        with (
+            foreign(progress) as told,
+            self._reading(asked.bounds, definitions) as (own, reader),
+        ):
+            found = verify(own.reader, own.generation, progress=told)
             if tracking_id is not None:
                 stream = _stream(space, audit.CHART, tracking_id)
                 row = self._row(own, reader, stream, asked.bounds)
@@ -460,7 +494,8 @@ class Ledger:
         """
         if definitions is not None and not isinstance(definitions, Definitions):
             raise TypeError(f"definitions must be Definitions, got {definitions!r}")
-        self._connections.replay(definitions or self.definitions, progress, index=index)
+        with foreign(progress) as told:
+            self._connections.replay(definitions or self.definitions, told, index=index)
         # What users derive from the states is of other states now.
         for projection in self._custom.values():
             self.project(projection)
@@ -482,8 +517,8 @@ class Ledger:
 
     def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
         limits = self._connections.limits
-        with self._connections.read() as own:
-            yield from differences(own.reader, definitions, limits, progress)
+        with foreign(progress) as told, self._connections.read() as own:
+            yield from differences(own.reader, definitions, limits, told)
 
     @contextmanager
     def _reading(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Own, Reader]]:
@@ -523,16 +558,19 @@ class Ledger:
         return timeline_of(reader.facts, chart, reader.known(stream, bounds))
 
     @contextmanager
-    def _states(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Reader, str] | None]:
-        """A reader and a table of states as of the bounds; ``None`` stands for the live ones."""
+    def _states(self, bounds: Bounds, definitions: Then) -> Iterator[Listing | None]:
+        """Where the states as of the bounds are; ``None`` stands for the live ones.
+
+        They are filled in one read transaction, and none is open afterwards.
+        """
         if bounds == EVERYTHING and definitions == "now":
             yield None
             return
-        with (
-            self._reading(bounds, definitions) as (own, reader),
-            self._filled(own, reader, bounds) as table,
-        ):
-            yield reader, table
+        with ExitStack() as stack:
+            with self._reading(bounds, definitions) as (own, reader):
+                table = stack.enter_context(self._filled(own, reader, bounds))
+                streams = stack.enter_context(reader.index.copied_streams())
+            yield Listing(reader.definitions, table, streams)
 
     @contextmanager
     def _filled(self, own: Own, reader: Reader, bounds: Bounds) -> Iterator[str]:
@@ -560,8 +598,7 @@ class Ledger:
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        if not isinstance(after, int) or isinstance(after, bool):
-            raise TypeError(f"after must be a position, got {after!r}")
+        _require_position("after", after)
         return following.follow(self._page, after, bell=self._bell, live=live)
 
     def subscribe(
@@ -588,6 +625,10 @@ class Ledger:
         >>> [change.after["delivery"] for change in told][:2]
         ['sent', 'delivered']
         """
+        _require_text("name", name)
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, got {handler!r}")
+        _require_position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
@@ -710,6 +751,11 @@ def _require_text(name: str, text: object) -> None:
         raise TypeError(f"{name} must be text, got {text!r}")
     if not text.strip() or text != text.strip():
         raise ValueError(f"{name} must be text without white space around it, got {text!r}")
+
+
+def _require_position(name: str, position: object) -> None:
+    if not isinstance(position, int) or isinstance(position, bool):
+        raise TypeError(f"{name} must be a position, got {position!r}")
 
 
 def _require_then(definitions: object) -> None:

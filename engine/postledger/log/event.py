@@ -80,8 +80,11 @@ class Envelope:
             made = cls(Kind(kind), Clock(clock), source, sender, content_type, encoding, Part(part))
         except (ValueError, TypeError, RecursionError) as error:
             raise IntegrityError(f"an envelope is damaged: {error}") from error
-        texts = (made.source, made.sender, made.content_type or "", made.content_encoding or "")
-        if not all(isinstance(one, str) for one in texts) or made.to_json() != text:
+        texts, optional = (made.source, made.sender), (made.content_type, made.content_encoding)
+        sound = all(isinstance(one, str) for one in texts)
+        if not sound or not all(isinstance(one, str | None) for one in optional):
+            raise IntegrityError("an envelope is damaged: a text of it is not a text")
+        if made.to_json() != text:
             raise IntegrityError("an envelope is damaged: it is not written as envelopes are")
         return made
 

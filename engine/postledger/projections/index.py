@@ -7,8 +7,10 @@ in the order stream, provider's time, identity, position, member.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
+from typing import Any
 
 import attrs
 
@@ -81,6 +83,20 @@ class Index:
         """The tables of an index of that name, with the SQL that made them."""
         return {f"{name}_streams": _STREAMS.format(name), name: _ROWS.format(name)}
 
+    @property
+    def streams_table(self) -> str:
+        """The table of its streams."""
+        return f"{self.name}_streams"
+
+    @contextmanager
+    def copied_streams(self) -> Iterator[str]:
+        """A scratch table of its streams, which stays whatever becomes of the index."""
+        with self.store.scratch("streams") as table:
+            self.store.execute(f"CREATE TABLE {table} AS SELECT * FROM {self.streams_table}")
+            bare = table.removeprefix("temp.")
+            self.store.execute(f"CREATE INDEX {table}_id ON {bare} (id)")
+            yield table
+
     # --- write ---
 
     def place(self, streams: Iterable[Stream]) -> tuple[list[int], set[int]]:
@@ -149,11 +165,11 @@ class Index:
         A stream whose events are all left out by the bounds is left out.
         """
         conditions, parameters = bounds.sql()
-        rows = self.store.stream(
+        rows: Iterator[Any] = self.store.stream(
             f"{self._select()} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
             (after, until, *parameters),
         )
-        charts = self.store.stream(
+        charts: Iterator[Any] = self.store.stream(
             f"SELECT id, chart FROM {self.name}_streams WHERE id > ? AND id <= ? ORDER BY id",
             (after, until),
         )

@@ -10,9 +10,9 @@ from attrs import validators
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
-from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import COLUMNS, UNFOLDED, Row
+from postledger.store.sqlite import Store
 from postledger.times import aware, micros, now
 
 _WORD = validators.optional(validators.instance_of(str))
@@ -27,6 +27,15 @@ def _count(_instance: object, _attribute: object, number: int) -> None:
         raise TypeError(f"limit must be a whole number, got {number!r}")
     if number < 0:
         raise ValueError(f"limit must be at least 0, got {number}")
+
+
+@attrs.frozen
+class Listing:
+    """Where deliveries are listed from: a table of states, one of streams, and their definitions."""
+
+    definitions: Definitions
+    states: str
+    streams: str
 
 
 @attrs.frozen
@@ -58,14 +67,14 @@ class Query:
     now: datetime = attrs.field(factory=now, validator=_aware)
 
     def page(
-        self, reader: Reader, table: str, after: After | None, size: int
+        self, store: Store, listing: Listing, after: After | None, size: int
     ) -> list[tuple[Stream, Row]]:
         """The next streams and rows after ``after``, in the order in which they were first received.
 
         Where that is the same, keys and spaces order them: the order depends on nothing but what was
         received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
         """
-        where, parameters = self._where(reader.definitions)
+        where, parameters = self._where(listing.definitions)
         if after is not None:
             where += (
                 " AND (s.first_received_at > ? OR s.first_received_at = ?"
@@ -74,9 +83,9 @@ class Query:
             parameters += [after[0], after[0], after[1], after[1], after[2]]
             where += " AND s.first_received_at >= ?"
             parameters.append(after[0])
-        rows = reader.log.store.execute(
-            f"SELECT t.space, t.chart, t.key, s.* FROM {table} s"
-            f" JOIN {reader.index.name}_streams t ON t.id = s.stream WHERE {where}"
+        rows = store.execute(
+            f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
+            f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
             " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
             (*parameters, size),
         ).fetchall()

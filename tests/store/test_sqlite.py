@@ -14,7 +14,7 @@ from postledger.log.schema import APPLICATION_ID, FORMAT
 from postledger.store.sqlite import _patiently, immediate, translated
 from tests.conftest import FIXTURES
 from tests.states import rows
-from tests.test_replay import other
+from tests.samples import other
 
 _BUSY = "another process holds the write lock; nothing was written"
 _FAILED = "the disk failed (said); what was not acknowledged is to be recorded again"
@@ -111,7 +111,7 @@ def test_another_error_is_not_waited_for(code: int) -> None:
 
 def test_a_commit_that_fails_leaves_no_transaction_open(ledger: Ledger) -> None:
     """SQLite leaves some open; the next write could not begin."""
-    db = ledger._session.own().log.db
+    db = ledger._connections.own().log.db
     db.execute("PRAGMA foreign_keys=ON")
 
     def written() -> None:

@@ -23,7 +23,7 @@ from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.states import rows
-from tests.test_ledger import DEGRADED, delivered, sent
+from tests.samples import DEGRADED, delivered, sent
 
 DELIVERY = builtin().charts["delivery"].source
 FAILS = '["failed", "sending_failed"], source = ["created", "sent", "failed"], dest = "failed" }'
@@ -137,7 +137,7 @@ def test_an_adopted_chart_is_folded_by_from_then_on(
 ) -> None:
     """A rebuild by another chart gives its states, keeps its text, and verifies."""
     ledger.record_many(specification)
-    ledger.rebuild(other(tmp_path, last_stands=True))
+    ledger.replay(other(tmp_path, last_stands=True))
     assert ledger.delivery(DEGRADED).state == "failed"
     assert ledger.verify().ok
     with Ledger(ledger.path, readonly=True) as again:
@@ -178,7 +178,7 @@ def test_a_vocabulary_that_comes_later_reads_again_what_was_not_understood(
     assert (difference.before, difference.key) == (None, "n1")
     assert difference.after is not None
     assert difference.after.state == "delivered"
-    ledger.rebuild(definitions)
+    ledger.replay(definitions)
     assert ledger.delivery("n1").state == "delivered"
     new = list(ledger.events())[4:]
     assert [(event.body_of, event.body, event.kind) for event in new] == [
@@ -186,8 +186,8 @@ def test_a_vocabulary_that_comes_later_reads_again_what_was_not_understood(
         (2, came, "postback"),
     ]
     assert ledger.verify().ok
-    ledger.rebuild()
-    assert ledger.head()[0] == 6
+    ledger.replay()
+    assert ledger.head().size == 6 + 1
     again = ledger.record(came)
     assert (again.verdict, again.event.repeats) == ("repeated", 6)
     assert list(ledger.differences(definitions)) == []
@@ -209,7 +209,7 @@ def test_an_event_that_comes_to_a_delivery_that_there_is_changes_it_as_was_told(
     (difference,) = ledger.differences(definitions)
     assert difference.before == ledger.delivery("n1")
     assert difference.why == "events of other streams belong to it"
-    ledger.rebuild(definitions)
+    ledger.replay(definitions)
     assert difference.after == ledger.delivery("n1")
     assert ledger.delivery("n1").state == "delivered"
     assert ledger.verify().ok
@@ -225,7 +225,7 @@ def test_a_comparison_tells_the_findings_that_adopting_gives(
     words.write_text(NEW)
     definitions = ledger.definitions.with_files([], [words])
     (difference,) = ledger.differences(definitions)
-    ledger.rebuild(definitions)
+    ledger.replay(definitions)
     assert difference.after == ledger.delivery("n1")
     assert "late" in ledger.delivery("n1").findings
 
@@ -235,7 +235,7 @@ def test_a_chart_that_was_given_up_is_told_as_new(
 ) -> None:
     """There is nothing before to be told of."""
     ledger.record_many(specification)
-    ledger.rebuild(define([builtin().charts["delivery"]], []))
+    ledger.replay(define([builtin().charts["delivery"]], []))
     told = {one.key: one.why for one in ledger.differences(builtin())}
     assert told["35674"].startswith("after: position 10 (N003) applied, saved")
 
@@ -253,9 +253,9 @@ def test_a_meaning_that_changes_within_a_stream_needs_no_new_event(
     words.write_text(
         shipped.source.replace(known, 'status = ["Message Sent/Failed", "Message Sent/Eaten"]')
     )
-    ledger.rebuild(ledger.definitions.with_files([], [words]))
+    ledger.replay(ledger.definitions.with_files([], [words]))
     assert ledger.delivery("a").state == "failed"
-    assert ledger.head()[0] == 2
+    assert ledger.head().size == 2 + 1
     assert ledger.verify().ok
 
 
@@ -266,7 +266,7 @@ def test_a_rebuild_in_chunks_equals_the_rows_kept_live(bodies: list[bytes], chun
     with ledger_of(bodies) as ledger, pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "CHUNK", chunk)
         kept = rows(ledger)
-        ledger.rebuild()
+        ledger.replay()
         assert rows(ledger) == kept
         assert ledger.verify().ok
 
@@ -281,15 +281,15 @@ def test_a_rebuild_that_was_interrupted_goes_on_where_it_was(ledger: Ledger) -> 
 
     calls: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        ledger.rebuild(progress=lambda n: calls.append(n) if not calls else stop(n))
+        ledger.replay(progress=lambda n: calls.append(n) if not calls else stop(n))
     assert rows(ledger) == before
-    db = ledger._session.own().log.db
+    db = ledger._connections.own().log.db
     begun = projections.building(db, projections.version_of(ledger.definitions))
     assert begun is not None
     assert begun.cursor == 2000
     ledger.record(delivered("m1"))
     done: list[int] = []
-    ledger.rebuild(progress=done.append)
+    ledger.replay(progress=done.append)
     assert sum(done) < 5000
     assert ledger.delivery("m1").state == "delivered"
     assert ledger.verify().ok
@@ -312,7 +312,7 @@ def test_a_rebuild_fails_loudly_with_position_and_reason(
         patch.setattr("postledger.projections.rows.fold", broken)
         patch.setattr(courses, "fold", broken)
         with pytest.raises(IntegrityError, match=r"the events at 1 can't be folded by delivery 1"):
-            ledger.rebuild()
+            ledger.replay()
     assert ledger.delivery("a").state == "sent"
     assert ledger.record(delivered("a")).verdict == "applied"
 
@@ -323,13 +323,13 @@ def test_what_a_failed_rebuild_interned_is_not_taken_for_kept(tmp_path: Path) ->
     with Ledger(path, limits=Limits(body_bytes=100)) as ledger:
         ledger.record(sent("a"))
     with Ledger(path) as ledger:
-        db = ledger._session.own().log.db
+        db = ledger._connections.own().log.db
         db.execute(
             "CREATE TEMP TRIGGER stop BEFORE UPDATE ON projections WHEN NEW.live"
             " BEGIN SELECT RAISE(ABORT, 'stopped'); END"
         )
         with pytest.raises(LedgerError, match="stopped"):
-            ledger.rebuild()
+            ledger.replay()
         db.execute("DROP TRIGGER stop")
         ledger.record(sent("b"))
         ledger.record(sent("a"))
@@ -341,13 +341,13 @@ def test_what_a_failed_rebuild_interned_is_not_taken_for_kept(tmp_path: Path) ->
 def test_a_stream_that_is_gone_is_told_when_a_rebuild_catches_up(ledger: Ledger) -> None:
     """By its number, as everywhere else."""
     ledger.record(sent("a"))
-    log = ledger._session.own().log
+    log = ledger._connections.own().log
     replay.build(log.db, log, ledger.definitions)
     ledger.record(sent("b"))
     log.db.execute("DROP TRIGGER streams_no_delete")
     log.db.execute("DELETE FROM streams WHERE id = 2")
     with pytest.raises(IntegrityError, match="stream 2 is missing"):
-        ledger.rebuild()
+        ledger.replay()
 
 
 def test_a_thread_that_opens_while_another_adopts_folds_by_one_of_both(
@@ -359,16 +359,16 @@ def test_a_thread_that_opens_while_another_adopts_folds_by_one_of_both(
 
     def while_another_adopts(definitions: Definitions, limits: Limits) -> Intake:
         monkeypatch.setattr(session, "Intake", Intake)
-        thread = threading.Thread(target=ledger.rebuild, args=(adopted,))
+        thread = threading.Thread(target=ledger.replay, args=(adopted,))
         thread.start()
         thread.join()
         return Intake(definitions, limits)
 
     def opens() -> None:
         monkeypatch.setattr(session, "Intake", while_another_adopts)
-        reader = ledger._session.own()
+        reader = ledger._connections.own()
         assert reader.intake._lexicon is reader.facts.definitions.lexicon
-        assert ledger._session.own().facts.definitions is adopted
+        assert ledger._connections.own().facts.definitions is adopted
         held.append(True)
 
     held: list[bool] = []
@@ -392,7 +392,7 @@ def test_threads_of_the_same_ledger_record_while_it_rebuilds(ledger: Ledger) -> 
         threads.append(thread)
 
     threads: list[threading.Thread] = []
-    ledger.rebuild(progress=record_beside)
+    ledger.replay(progress=record_beside)
     for thread in threads:
         thread.join()
     assert len(recorded) == len(threads) >= 3
@@ -417,8 +417,8 @@ def test_half_a_character_that_was_refused_is_refused_again(ledger: Ledger) -> N
     """A body that is kept unreadable for a lone surrogate stops no replay."""
     body = b'{"ORIGIN":"MMS_MT","CODE":"N101","STATUS":"Message Sent","SENTAS":"MMS",'
     body += b'"TRACKINGID":"k\\ud800","TO":"16","MMSID":"1","SPID":"1"}'
-    assert ledger.record(body, content_type="application/json").event.kind == "unreadable"
-    ledger.rebuild()
+    assert ledger.record(body, content_type="application/json").event.reading == "unreadable"
+    ledger.replay()
     assert ledger.verify().problems == ()
 
 
@@ -427,7 +427,7 @@ def test_a_body_beyond_the_limits_is_beyond_them_when_it_is_read_again(tmp_path:
     with Ledger(tmp_path / "test.db", limits=Limits(body_bytes=100)) as ledger:
         ledger.record(sent("a"))
         assert list(ledger.differences(ledger.definitions)) == []
-        ledger.rebuild()
+        ledger.replay()
         assert [event.kind for event in ledger.events()] == ["unreadable"]
 
 
@@ -442,6 +442,6 @@ def test_two_unreadable_bodies_that_say_the_same_become_one_event(tmp_path: Path
     with Ledger(path) as ledger:
         (difference,) = ledger.differences(definitions)
         assert difference.key == "a"
-        ledger.rebuild()
+        ledger.replay()
         assert (ledger.head()[0], ledger.delivery("a").events) == (3, 1)
         assert ledger.verify().problems == ()

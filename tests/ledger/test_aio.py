@@ -27,7 +27,7 @@ from postledger import (
     SubscriptionFailed,
     UnknownKey,
 )
-from tests.test_changes import delivered, first_outcome_stands, sent
+from tests.samples import delivered, first_outcome_stands, sent
 
 
 def public(kind: type) -> set[str]:

@@ -18,8 +18,8 @@ from postledger import Ledger
 from postledger.cli import main, sources
 from postledger.definitions.definitions import builtin
 from tests.conftest import FIXTURES
-from tests.test_ledger import DEGRADED, SMS, delivered, sent
-from tests.test_replay import NEW as NEWCOMER
+from tests.samples import DEGRADED, SMS, delivered, sent
+from tests.samples import NEWCOMER
 
 Run = Callable[..., Result]
 SAMPLES = sorted((FIXTURES / "specification").glob("*.xml"))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from postledger import Ledger
-from tests.test_changes import delivered, sent
+from tests.samples import delivered, sent
 
 Run = Callable[..., Any]
 

@@ -20,7 +20,7 @@ from tests import strategies
 from tests.conftest import FIXTURES, ledger_of
 from tests.states import rows
 from tests.test_cli import Run
-from tests.test_ledger import DEGRADED
+from tests.samples import DEGRADED
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
 

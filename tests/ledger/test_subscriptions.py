@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger, LedgerError, Retry, StateChanged, SubscriptionFailed
-from tests.test_changes import delivered, first_outcome_stands, sent
+from tests.samples import delivered, first_outcome_stands, sent
 
 QUICK = Retry(times=2, wait=0.001)
 
