@@ -359,7 +359,9 @@ class Ledger:
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            live = Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
+            live = Listing(
+                own.reader.definitions, own.generation.table, own.reader.index.streams_table
+            )
             page = query.page(own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
