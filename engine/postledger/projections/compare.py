@@ -19,7 +19,7 @@ from postledger.projections.replay import CHUNK, add
 from postledger.state.patterns import Patterns, Stream
 from postledger.state.plans import Plans
 from postledger.state.row import Row, delivery_of
-from postledger.state.streams import EventRow, Facts
+from postledger.state.streams import EventRow, Facts, require_rows
 from postledger.state.timeline import timeline_of
 from postledger.wire import Limits
 
@@ -100,6 +100,7 @@ def _alike(
 
 def _same_plan(old: Reader, new: Reader, chart: str, rows: list[EventRow]) -> bool:
     """Whether both definitions have plans for a stream that give the same row."""
+    require_rows(rows)
     one = old.plans.of(chart, rows)
     if one is None:
         return False
