@@ -53,6 +53,7 @@ class Store:
         self.execute: Callable[..., sqlite3.Cursor] = conn.execute
         self.executemany: Callable[..., sqlite3.Cursor] = conn.executemany
         self._file = _identity(path)
+        self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
 
     @property
@@ -96,16 +97,16 @@ class Store:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is written inside is kept whole, or undone whole where it raises."""
-        name = f"s{token_hex(4)}"
-        self.execute(f"SAVEPOINT {name}")
+        # One name for all, whose statements are parsed once: of nested ones the innermost is meant.
+        self.execute("SAVEPOINT unit")
         try:
             yield
         except BaseException:
             if self.in_transaction:
-                self.execute(f"ROLLBACK TO {name}")
-                self.execute(f"RELEASE {name}")
+                self.execute("ROLLBACK TO unit")
+                self.execute("RELEASE unit")
             raise
-        self.execute(f"RELEASE {name}")
+        self.execute("RELEASE unit")
 
     def stream(
         self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
@@ -176,7 +177,7 @@ class Store:
 
     def _require_file(self) -> None:
         """Raise where the file was moved or deleted: what is written to it nobody would find."""
-        ahead = _identity(_ahead_of(self.path))
+        ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         if _identity(self.path) != self._file:
             raise LedgerError(
@@ -223,7 +224,7 @@ def open_store(
         return store
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str | Path) -> Identity | None:
     try:
         found = os.stat(path)
     except OSError:
