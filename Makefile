@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test check bench clean
+.PHONY: demo test long check bench clean
 
 demo: $(VENV)/.installed
 	@rm -rf $(DEMO) && mkdir $(DEMO)
@@ -16,7 +16,10 @@ test: $(VENV)/.tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+long: $(VENV)/.tested
+	$(BIN)/python -m pytest -m long
 
 bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks

@@ -363,11 +363,14 @@ class _Checker:
 
     def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         for row in rows:
-            if not _is_of(self._reader, row, stream, self._statement(row)):
+            if not self._is_of(row, stream):
                 yield f"position {row[3]}: the index differs from the log; run replay --index"
 
-    def _statement(self, row: EventRow) -> Statement:
-        """What the member of an event says, by the readers of record or by the layout of its body."""
+    def _is_of(self, row: EventRow, stream: Stream) -> bool:
+        """Whether a row is what the member of its event says.
+
+        The body is read by the readers of record, or by the layout of its kind.
+        """
         reader = self._reader
         template, envelope, texts = row[6], row[7], row[8]
         if template is not None and envelope is not None and texts is not None and row[4] == 0:
@@ -376,11 +379,13 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = reader.log.texts((row[3], None, None, None, None, texts))
-                return reader.facts.patterns.plainly(family.layout.postback(values))
+                place = reader.facts.patterns.place(family.layout.postback(values))
+                # The texts of the log give the rest, so that the index must not.
+                return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if row[4] >= len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )
-        return statements[row[4]]
+        return _is_of(reader, row, stream, statements[row[4]])

@@ -176,9 +176,9 @@ def unread(
             continue
         if (since and event.received_at < since) or (until and event.received_at >= until):
             continue
-        if event.kind == "unreadable":
+        if event.reading == "unreadable":
             counted["unreadable", None, event.problem] += 1
-        elif event.kind == "unrecognised":
+        elif event.reading == "unrecognised":
             assert event.postback is not None
             said = {name.upper(): text for name, text in event.postback.fields if text}
             counted["unrecognised", said.get("CODE"), said.get("STATUS")] += 1

@@ -28,8 +28,7 @@ def test_without_a_form_it_prints_markdown_and_the_anchor(run: Run, samples: Pat
     done = run("audit", samples)
     assert done.stdout.startswith("# Delivery state audit of samples.db\n")
     with Ledger(samples, readonly=True) as ledger:
-        position, head = ledger.head()
-    assert done.stderr == f"anchor {position}:{head}\n"
+        assert done.stderr == f"anchor {ledger.head()}\n"
     assert done.exit_code == 0
 
 
@@ -39,11 +38,12 @@ def test_json_is_one_object(run: Run, samples: Path) -> None:
         "audit", samples, "--json", "--as-of", 6, "--since", "2012-01-01", "--until", "2013-01-01"
     )
     said = json.loads(done.stdout)
-    assert said["asked"] == {
+    assert said["request"] == {
         "since": "2012-01-01T00:00:00Z",
         "until": "2013-01-01T00:00:00Z",
         "as_of": 6,
         "occurred_by": None,
+        "definitions": "now",
         "masked": True,
     }
     assert said["outcomes"]["all"]["total"] == 2

@@ -1,4 +1,4 @@
-"""Several processes, and threads of each, that record into one ledger at the same time.
+"""Several processes, and threads of each, that record into one ledger, replay it and adopt.
 
 Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
 with a plain BEGIN in place of BEGIN IMMEDIATE, or without waiting for the lock, a writer stops with
@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from postledger import Ledger, Receipt
+from postledger import Ledger, Receipt, UnknownKey
+from postledger.definitions.definitions import builtin
 from tests.faults import traffic
 from tests.states import states
 
 
+@pytest.mark.long
 def test_two_processes_record_10_000_receipts_of_overlapping_ids(tmp_path: Path) -> None:
     """All are there, without a gap, each id has all of its events, and nobody was turned away."""
     path = tmp_path / "test.db"
@@ -28,13 +30,25 @@ def test_two_processes_record_10_000_receipts_of_overlapping_ids(tmp_path: Path)
         assert traffic.finish(process) == (0, "", "")
     with Ledger(path) as ledger:
         found = ledger.verify()
-        assert (found.events, found.position, found.problems) == (10_000, 10_000, ())
-        assert [event.position for event in ledger.events()] == list(range(1, 10_001))
+        assert (found.events, found.problems) == (10_001, ())
+        assert [event.position for event in ledger.events()] == list(range(10_001))
         assert sum(delivery.repeats for delivery in ledger.deliveries()) == 2500
         together = states(ledger)
     with Ledger(tmp_path / "alone.db") as alone:
         alone.record_many(traffic.bodies(0, 7500))
         assert states(alone) == together
+
+
+def test_two_processes_record_overlapping_ids(tmp_path: Path) -> None:
+    """The same in short."""
+    path = tmp_path / "test.db"
+    running = [traffic.start("batches", path, first, first + 500) for first in (0, 250)]
+    for process in running:
+        assert traffic.finish(process) == (0, "", "")
+    with Ledger(path) as ledger:
+        found = ledger.verify()
+        assert (found.events, found.problems) == (1_001, ())
+        assert sum(delivery.repeats for delivery in ledger.deliveries()) == 250
 
 
 def test_several_threads_of_two_processes(tmp_path: Path) -> None:
@@ -62,7 +76,7 @@ def test_several_threads_of_two_processes(tmp_path: Path) -> None:
         assert failed == []
         assert traffic.finish(other) == (0, "", "")
         found = ledger.verify()
-        assert (found.events, found.position, found.problems) == (1200, 1200, ())
+        assert (found.events, found.problems) == (1201, ())
         assert {delivery.events for delivery in ledger.deliveries()} == {1, 3}
 
 
@@ -75,7 +89,7 @@ def test_threads_that_come_and_go_leave_no_open_files(tmp_path: Path) -> None:
             thread.start()
             thread.join()
         assert len(list(Path("/proc/self/fd").iterdir())) < 60
-        assert ledger.head()[0] == 60
+        assert ledger.head().size == 61
 
 
 def test_processes_that_create_a_ledger_together(tmp_path: Path) -> None:
@@ -126,3 +140,88 @@ def test_receptions_whose_clock_steps_back(tmp_path: Path) -> None:
         assert known == {"TU1T9"}
         first = back.delivery("TU1T0").first_received_at
         assert first == noon - timedelta(hours=2)
+
+
+# --- while another replays or adopts ---
+
+
+@pytest.mark.parametrize("what", ["replay", "reindex", "adopt"])
+def test_two_record_while_another_replays(tmp_path: Path, what: str) -> None:
+    """Nobody is turned away, all that was acknowledged is kept, and readers see whole tables."""
+    _record_while(what, tmp_path, before=600, each=400)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["replay", "reindex", "adopt"])
+def test_two_record_at_length_while_another_replays(tmp_path: Path, what: str) -> None:
+    """The same with more events than a replay takes in at its end."""
+    _record_while(what, tmp_path, before=3000, each=6000)
+
+
+def _record_while(what: str, folder: Path, *, before: int, each: int) -> None:
+    path = folder / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, before))
+    writers = [
+        traffic.start("acknowledge", path, first, first + each)
+        for first in (before, before + each // 2)
+    ]
+    replays = 0
+    with Ledger(path) as reader:
+        while any(writer.poll() is None for writer in writers):
+            replaying = traffic.start(what, path, 50, 2)
+            while replaying.poll() is None:
+                found = [row.events for row in reader.deliveries(limit=before // 3)]
+                assert found == [3] * (before // 3)
+            assert traffic.finish(replaying)[::2] == (0, "")
+            replays += 1
+        acknowledged: list[int] = []
+        for writer in writers:
+            code, out, err = traffic.finish(writer)
+            assert (code, err) == (0, "")
+            acknowledged += map(int, out.split())
+        assert replays
+        assert len(acknowledged) == len(set(acknowledged)) == 2 * each
+        assert reader.verify().problems == ()
+        kept = {event.position: event.kind for event in reader.events()}
+        assert {kept[position] for position in acknowledged} == {"receipt"}
+        together = states(reader)
+    with Ledger(folder / "alone.db") as alone:
+        alone.record_many(traffic.bodies(0, before + each + each // 2))
+        assert states(alone) == together
+
+
+def test_an_open_ledger_follows_what_another_process_adopts(tmp_path: Path) -> None:
+    """It goes on recording, by the new definitions, and never raises for them."""
+    path = tmp_path / "test.db"
+    acme = b'{"acme": "1", "id": "m1", "status": "delivered"}'
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 60))
+        assert ledger.record(acme).verdict == "unrecognised"
+        assert traffic.finish(traffic.start("adopt", path, 50, 1))[0] == 0
+        assert ledger.record(traffic.body(60)).verdict == "applied"
+        assert ledger.record(acme).verdict == "repeated"
+        assert ledger.delivery("m1").state == "delivered"
+        assert ledger.verify().problems == ()
+        # And back, in a thread of this one, which others hear of as well.
+        thread = threading.Thread(target=ledger.replay, args=(builtin(),))
+        thread.start()
+        thread.join()
+        assert ledger.record(acme).verdict in ("unrecognised", "repeated")
+        with pytest.raises(UnknownKey):
+            ledger.delivery("m1")
+        assert ledger.verify().problems == ()
+
+
+def test_two_replays_at_once(tmp_path: Path) -> None:
+    """One of them finishes; the other does as well, or says in one line who is in its way."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 999))
+    for what in ("replay", "reindex", "adopt"):
+        replays = [traffic.start(what, path, 50, 2) for _ in range(2)]
+        done = [traffic.finish(replay) for replay in replays]
+        assert 0 in [code for code, _, _ in done]
+        assert all(code == 0 or traffic.one_line(err) for code, _, err in done)
+        with Ledger(path) as ledger:
+            assert ledger.verify().problems == ()

@@ -2,23 +2,33 @@
 
 Run as a program it is such a process: ``python -m tests.faults.traffic acknowledge LEDGER FIRST LAST``
 records the bodies of a range one by one, and prints the position of each once ``record`` returned.
-``batches`` records them in small batches in turn with single ones, ``stubborn`` one by one, each again
-until it is acknowledged.
+``batches`` records them in small batches in turn with single ones, ``ingest`` in batches of 200,
+``stubborn`` one by one, each again until it is acknowledged. ``replay``, ``reindex`` and ``adopt``
+replay in small chunks, and print a line after each. What Postledger raises becomes one line and exit 1.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from postledger import Ledger, PostledgerError
+from postledger import Definitions, Ledger, PostledgerError, Receipt
+from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.definitions import builtin
+from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.projections import replay
 
 ROOT = Path(__file__).parent.parent.parent
+PYTHONPATH = os.pathsep.join(
+    [str(ROOT / "engine"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+"""So that each process runs the engine of this tree, whichever one is installed."""
+
 _SAID = (
     ("N101", "Message Sent"),
     ("N102", "Message Sent/Delivered"),
@@ -48,13 +58,38 @@ def bodies(first: int, last: int) -> Iterator[bytes]:
     return map(body, range(first, last))
 
 
-def write_lines(path: Path, count: int) -> Path:
-    """A .jsonl file of so many bodies, as ``ingest`` takes it."""
-    with path.open("w") as file:
-        for number in range(count):
-            line = {"body": body(number).decode(), "received_at": "2026-01-01T00:00:00Z"}
-            file.write(json.dumps(line) + "\n")
-    return path
+def other_chart() -> Definitions:
+    """The definitions that ship, with another version of a chart: states by it are the same."""
+    source = builtin().charts["delivery"].source
+    return builtin().with_charts([load_chart(source.replace("version = 1", "version = 2", 1))])
+
+
+def other_vocabulary() -> Definitions:
+    """The definitions that ship, with one more vocabulary: the log has to be read again by it."""
+    return builtin().with_vocabularies([load_vocabulary(_ACME)])
+
+
+_ACME = """
+name = "acme"
+version = 1
+roots = [""]
+
+[fields]
+id = "id"
+status = "status"
+acme = "acme"
+
+[[postbacks]]
+section = "callback"
+match = { acme = true }
+chart = "delivery"
+key = "id"
+undated = true
+means = [
+    { status = "sent", trigger = "sent_sms" },
+    { status = "delivered", trigger = "delivered" },
+]
+"""
 
 
 def start(*words: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -62,17 +97,12 @@ def start(*words: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]
     return python("-m", "tests.faults.traffic", *words, prefix=prefix)
 
 
-def postledger(*words: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """The command line in a process of its own."""
-    return python("-m", "postledger", *words, prefix=prefix)
-
-
 def python(*words: object, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[str]:
     """Python in a process of its own, with all that it prints."""
     process = subprocess.Popen(
         [*prefix, sys.executable, "-W", "error", *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -119,7 +149,7 @@ def _acknowledge(ledger: Ledger, first: int, last: int) -> None:
     for number in range(first, last):
         position = ledger.record(body(number)).event.position
         # In one call: what is printed is printed whole.
-        os.write(1, f"{position}\n".encode())
+        _say(f"{position}\n")
 
 
 def _stubborn(path: str, first: int, last: int) -> None:
@@ -136,7 +166,7 @@ def _stubborn(path: str, first: int, last: int) -> None:
                 ledger.close()
                 ledger = None
         else:
-            os.write(1, f"{number} {position}\n".encode())
+            _say(f"{number} {position}\n")
             number += 1
     if ledger is not None:
         ledger.close()
@@ -150,15 +180,49 @@ def _batches(ledger: Ledger, first: int, last: int) -> None:
         at += 50
 
 
+def _ingest(ledger: Ledger, first: int, last: int) -> None:
+    for batch in ledger.record_batches(map(Receipt, bodies(first, last)), 200):
+        _say(f"{len(batch)}\n")
+
+
+def _replaying(
+    definitions: Callable[[], Definitions | None], *, index: bool
+) -> Callable[[Ledger, int, int], None]:
+    """Replay in chunks of so many events and streams, again and again as often as is said."""
+
+    def doing(ledger: Ledger, chunk: int, times: int) -> None:
+        replay.CHUNK = chunk
+        for number in range(times):
+            wanted = definitions() if number % 2 == 0 else None if index else builtin()
+            ledger.replay(wanted, index=index, progress=lambda n: _say(f"{n}\n"))
+
+    return doing
+
+
+def _say(text: str) -> None:
+    os.write(1, text.encode())
+
+
+ROLES: dict[str, Callable[[Ledger, int, int], None]] = {
+    "acknowledge": _acknowledge,
+    "batches": _batches,
+    "ingest": _ingest,
+    "replay": _replaying(lambda: None, index=False),
+    "reindex": _replaying(lambda: None, index=True),
+    "adopt": _replaying(other_vocabulary, index=False),
+}
+
+
 def main(what: str, path: str, first: str, last: str) -> None:
-    """Record a range of bodies; an error of Postledger becomes one line and exit 1."""
+    """Play a role; an error of Postledger becomes one line and exit 1."""
+    # What it logs is not what it says.
+    logging.getLogger("postledger").addHandler(logging.NullHandler())
     if what == "stubborn":
         _stubborn(path, int(first), int(last))
         return
-    doing = {"acknowledge": _acknowledge, "batches": _batches}[what]
     try:
         with Ledger(path, timeout=60) as ledger:
-            doing(ledger, int(first), int(last))
+            ROLES[what](ledger, int(first), int(last))
     except PostledgerError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -138,6 +138,8 @@ def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     return define(charts, vocabularies)
 
 
+# A ledger's definitions are loaded each time it is opened.
+@lru_cache(maxsize=64)
 def _loaded(where: str, text: str) -> Statechart | Vocabulary:
     if "postbacks" in read_toml(text, where):
         return load_vocabulary(text, where=where)

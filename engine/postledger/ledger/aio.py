@@ -165,6 +165,7 @@ class AsyncLedger:
     record = _writing(Ledger.record)
     record_many = _writing(Ledger.record_many)
     created = _writing(Ledger.created)
+    imported = _writing(Ledger.imported)
     replay = _writing(Ledger.replay)
     project = _writing(Ledger.project)
 

@@ -26,7 +26,7 @@ from postledger.projections.generations import Generation
 from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Work
-from postledger.store.sqlite import Store, open_store, translated
+from postledger.store.sqlite import Store, is_of_medium, open_store, translated
 from postledger.wire import Limits
 
 _log = logging.getLogger("postledger")
@@ -143,8 +143,10 @@ class Connections:
             with own.store.savepoint():
                 own.generation = replay.catch_up(work, own.reader, own.generation, size)
         except Exception as error:
+            if is_of_medium(error) or not own.store.in_transaction:
+                raise
             own.reader.index.forget()
-            _log.error("%s: the states are behind the log; run replay: %s", self.path, error)
+            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
             return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -20,9 +21,11 @@ from postledger.ledger.following import Bell
 from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
 from postledger.ledger.writing import (
     Appended,
+    Given,
     answers,
     batches,
     checked,
+    import_of,
     statement_of,
     write,
 )
@@ -153,7 +156,7 @@ class Ledger:
     def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
         checked(receipt)
         with self._connections.write() as own:
-            done = write(own, self._connections, [receipt], kind)
+            done = write(own, self._connections, [(receipt, kind)])
             custom.keep_up(own.reader, self._custom.values(), done.count)
         self._bell.ring()
         return answers(done)[0]
@@ -191,17 +194,44 @@ class Ledger:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
-        return self._batches(receipts, size)
+        return self._batches(((receipt, Kind.RECEIPT) for receipt in receipts), size)
 
     def _batches(
-        self, receipts: Iterable[Receipt], size: int
+        self, given: Iterable[Given], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
-        for batch in batches(map(checked, receipts), size):
+        """The same of receipts and statements: the kind is for this program alone to say."""
+        for batch in batches(((checked(receipt), kind) for receipt, kind in given), size):
             with self._connections.write() as own:
                 done = write(own, self._connections, batch)
                 custom.keep_up(own.reader, self._custom.values(), done.count)
             self._bell.ring()
-            yield list(zip(batch, done.receipts, strict=True))
+            receipts = (receipt for receipt, _ in batch)
+            yield list(zip(receipts, done.receipts, strict=True))
+
+    def imported(self, sha256: str, receipts: int, origin: Anchor | None = None) -> int:
+        """State that receipts were taken from a file; returns the position of the event.
+
+        ``sha256`` is the hash of the file in hexadecimal, ``receipts`` how many were taken from it,
+        ``origin`` the anchor of the ledger it comes from. What was taken is recorded before, by
+        ``record_many``. Raises ``ValueError`` or ``TypeError`` for what is none of that.
+
+        >>> from hashlib import sha256
+        >>> ledger.imported(sha256(b"the file").hexdigest(), receipts=2) == ledger.head().size - 1
+        True
+        """
+        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+        if not isinstance(receipts, int) or isinstance(receipts, bool) or receipts < 0:
+            raise ValueError(f"receipts must be a whole number from 0, got {receipts!r}")
+        if not isinstance(origin, Anchor | None):
+            raise TypeError(f"origin must be an Anchor, got {origin!r}; Anchor.parse reads a text")
+        body = import_of(sha256, receipts, origin)
+        with self._connections.write() as own:
+            done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
+            custom.keep_up(own.reader, self._custom.values(), done.count)
+            position = own.log.last()
+        self._bell.ring()
+        return position
 
     def created(
         self,
@@ -359,7 +389,9 @@ class Ledger:
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            live = Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
+            live = Listing(
+                own.reader.definitions, own.generation.table, own.reader.index.streams_table
+            )
             page = query.page(own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after

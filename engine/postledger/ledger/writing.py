@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import NamedTuple
 
 import attrs
@@ -19,15 +18,19 @@ import attrs
 from postledger.errors import LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
-from postledger.log.event import Clock, Entry, Envelope, Kind, Stored, written
-from postledger.model import Receipt, Recorded
+from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
+from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.index import NOWHERE_ID, placed
 from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
+from postledger.store.sqlite import is_of_medium
 from postledger.times import aware, micros, now
+
+BATCH_BYTES = 64 << 20
+"""So many bytes of bodies are held in memory for one transaction."""
 
 _CHART = "delivery"
 _log = logging.getLogger("postledger")
@@ -100,16 +103,18 @@ def checked(receipt: Receipt) -> Receipt:
     return receipt
 
 
-def write(
-    own: Own, connections: Connections, receipts: Sequence[Receipt], kind: Kind = Kind.RECEIPT
-) -> Written:
-    """Append receipts, and bring index and states to the new head.
+Given = tuple[Receipt, Kind]
+"""What is to be appended: the public value of it, and the kind that only this program sets."""
+
+
+def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written:
+    """Append what is given, and bring index and states to the new head.
 
     The caller holds the write transaction, and has checked the receipts.
     """
     current = connections.current(own)
     head = own.log.head()
-    taken = _take(own, receipts, kind)
+    taken = _take(own, given)
     new, leaves = own.log.append([one.entry for one in taken], head)
     stored = [
         _stored(own, one.entry, position, leaf)
@@ -119,9 +124,12 @@ def write(
         try:
             with own.store.savepoint():
                 return _project(own, taken, stored, new.size)
-        except Exception:
+        except Exception as error:
+            if is_of_medium(error) or not own.store.in_transaction:
+                # The events themselves may not be there.
+                raise
             own.reader.index.forget()
-            _log.exception("%s: the states are behind the log; run replay", connections.path)
+            _log.error("%s: the states are behind the log; run replay: %r", connections.path, error)
     return Written(
         own,
         [
@@ -134,12 +142,12 @@ def write(
     )
 
 
-def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
+def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
     """What receipts say, as events that are to be appended; their times rise within one call."""
     patterns, interned = own.reader.facts.patterns, own.log.interned
     taken: list[_Taken] = []
     last = -(2**63)
-    for receipt in receipts:
+    for receipt, kind in given:
         if receipt.received_at is None:
             last = received_at = max(micros(now()), last + 1)
         else:
@@ -147,6 +155,9 @@ def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
         envelope = _envelope(
             kind, receipt.imported, receipt.source, receipt.content_type, receipt.content_encoding
         )
+        if kind not in READ:
+            taken.append(_Taken(Entry(received_at, envelope, receipt.body), []))
+            continue
         statements, template, plain, texts, all_texts = patterns.take(receipt.body, envelope)
         kept: str | None = None
         if template is not None and plain is not None:
@@ -308,7 +319,21 @@ def statement_of(said: Mapping[str, str | None]) -> bytes:
     return json.dumps({"created": told}, ensure_ascii=False).encode()
 
 
-def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:
-    """The receipts in lists of at most ``size``."""
-    while batch := list(islice(receipts, size)):
+def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:
+    """The body of an import: which file it was of, how much was taken, the anchor of its origin."""
+    stated = None if origin is None else str(origin)
+    return json.dumps({"sha256": sha256, "receipts": receipts, "origin": stated}).encode()
+
+
+def batches(given: Iterable[Given], size: int) -> Iterator[list[Given]]:
+    """What is given in lists of at most ``size``, and of little more than ``BATCH_BYTES``."""
+    batch: list[Given] = []
+    left = BATCH_BYTES
+    for one in given:
+        batch.append(one)
+        left -= len(one[0].body)
+        if len(batch) == size or left <= 0:
+            yield batch
+            batch, left = [], BATCH_BYTES
+    if batch:
         yield batch

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from postledger.errors import IntegrityError
 from postledger.log.event import (
+    READ,
     SALT_BYTES,
+    Clock,
     Entry,
     Envelope,
     Kind,
@@ -274,6 +276,49 @@ class Log:
         except (ValueError, TypeError, RecursionError) as error:
             raise IntegrityError(f"its texts are damaged: {error}") from error
         return self.interned.template(template_id), values
+
+    # --- count ---
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The numbers of the templates and envelopes that stand together in some event."""
+        pairs: list[tuple[int, int]] = self.store.execute(
+            "SELECT DISTINCT template, envelope FROM events"
+            " WHERE template IS NOT NULL AND envelope IS NOT NULL"
+        ).fetchall()
+        return pairs
+
+    def received(self, until: int | None = None) -> tuple[int | None, int | None, int]:
+        """When what vocabularies read was received, up to a position: the first and the last time.
+
+        The third number counts the events of which a file stated that time. When definitions were
+        adopted doesn't count: the same receipts give the same times in any ledger.
+        """
+        position = LARGEST if until is None else until
+        rows = self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
+        known = [(number, Envelope.from_json(text)) for number, text in rows]
+        read = [number for number, envelope in known if envelope.kind in READ]
+        stated = [number for number, envelope in known if envelope.clock is Clock.STATED]
+        # 0 is the number of no envelope: a list without any member is not SQL everywhere.
+        holes, others = (", ".join("?" * (len(ids) + 1)) for ids in (stated, read))
+        found = self.store.one(
+            "SELECT min(received_at), max(received_at),"
+            f" coalesce(sum(CASE WHEN envelope IN ({holes}) THEN 1 ELSE 0 END), 0)"
+            f" FROM events WHERE position <= ? AND envelope IN ({others})",
+            (0, *stated, position, 0, *read),
+        )
+        assert found is not None
+        first, last, count = found
+        inline = self.store.stream(
+            "SELECT received_at, inline FROM events WHERE position <= ? AND envelope IS NULL",
+            (position,),
+        )
+        for received_at, text in inline:
+            envelope = Envelope.from_json(text)
+            if envelope.kind in READ:
+                first = received_at if first is None else min(first, received_at)
+                last = received_at if last is None else max(last, received_at)
+                count += envelope.clock is Clock.STATED
+        return first, last, count
 
 
 def _leaf(position: int, value: object) -> bytes:

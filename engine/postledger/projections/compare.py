@@ -93,7 +93,8 @@ def _alike(
             progress(count)
             count = 0
         if not _same_plan(old, new, chart, rows):
-            yield old.index.stream_of(number), *(one.row(number, chart, rows) for one in (old, new))
+            before, after = (one.row(number, chart, rows) for one in (old, new))
+            yield old.index.stream_of(number), before, after
     progress(count)
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from secrets import token_bytes
+from typing import Any
 
 import attrs
 
@@ -180,7 +181,7 @@ def begin(
     return generation
 
 
-def move(store: Store, generation: Generation, **changes: object) -> Generation | None:
+def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
     moved = attrs.evolve(generation, **changes)
     done = store.execute(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
+from typing import Any
 
 import attrs
 
@@ -164,11 +165,11 @@ class Index:
         A stream whose events are all left out by the bounds is left out.
         """
         conditions, parameters = bounds.sql()
-        rows = self.store.stream(
+        rows: Iterator[Any] = self.store.stream(
             f"{self._select()} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
             (after, until, *parameters),
         )
-        charts = self.store.stream(
+        charts: Iterator[Any] = self.store.stream(
             f"SELECT id, chart FROM {self.name}_streams WHERE id > ? AND id <= ? ORDER BY id",
             (after, until),
         )

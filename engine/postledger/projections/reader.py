@@ -18,7 +18,7 @@ from postledger.state.plans import Plans
 from postledger.state.row import Row, folded, unfolded
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
-from postledger.store.sqlite import LARGEST
+from postledger.store.sqlite import LARGEST, is_of_medium
 from postledger.wire import Limits
 
 _log = logging.getLogger("postledger")
@@ -73,6 +73,8 @@ class Reader:
             planned = self.plans.row_of(stream, chart, distinct, again)
             return planned or folded(stream, self.facts.facts(distinct), again)
         except Exception as error:
+            if is_of_medium(error):
+                raise
             _log.error("stream %s can't be folded: %s; run verify", stream, error)
             return unfolded(stream, _earliest(rows), len(rows))
 
@@ -84,6 +86,8 @@ class Reader:
         except IntegrityError:
             raise
         except Exception as error:
+            if is_of_medium(error):
+                raise
             positions = ", ".join(str(row[3]) for row in rows[:20])
             raise IntegrityError(f"the events at {positions} can't be folded: {error!r}") from error
 
@@ -102,6 +106,8 @@ class Reader:
                     return planned or verdict_on(self.facts.facts(distinct), row[2])
             return Verdict.REPEATED
         except Exception as error:
+            if is_of_medium(error):
+                raise
             _log.error("the event at %s can't be folded: %s; run verify", place[0], error)
             return Verdict.UNFOLDED
 

@@ -149,6 +149,7 @@ class Plans:
         times, templates, envelopes, written, said = (
             columns[1], columns[6], columns[7], columns[8], columns[10],
         )  # fmt: skip
+        kinds: tuple[Any, ...]
         try:
             if any(said) or None in written:
                 kinds, texts = self._told(rows)

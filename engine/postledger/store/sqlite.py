@@ -324,6 +324,28 @@ def _only_reading(action: int, _: str | None, name: str | None, *__: str | None)
     return sqlite3.SQLITE_OK if action in _READS and not barred else sqlite3.SQLITE_DENY
 
 
+def is_of_medium(error: BaseException) -> bool:
+    """Whether the disk failed, is full or is locked: nothing that was just written can be relied on.
+
+    Such an error fails the whole transaction, wherever it shows.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _OF_MEDIUM
+
+
+_OF_MEDIUM = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_PROTOCOL,
+}
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into errors that say what it means for the ledger."""
