@@ -308,8 +308,12 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
     there = generations.kept_rows(reader.log.store, generation.table)
     kept = next(there, None)
     checker = _Checker(reader)
+    named = index.named()
     for number, _, rows in index.streams():
-        stream = index.stream_of(number)
+        stream = next((stream for at, stream in named if at == number), None)
+        if stream is None:
+            yield f"stream {number} is missing; run replay --index"
+            return
         while kept is not None and kept[0] < number:
             yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)

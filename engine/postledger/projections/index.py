@@ -154,6 +154,13 @@ class Index:
             raise IntegrityError(f"stream {number} is missing or damaged; run replay")
         return row[0], row[1], row[2]
 
+    def named(self) -> Iterator[tuple[int, Stream]]:
+        """The number of every stream, in ascending order, with the stream."""
+        rows: Iterator[Any] = self.store.stream(
+            f"SELECT id, space, chart, key FROM {self.name}_streams ORDER BY id"
+        )
+        return ((number, (space, chart, key)) for number, space, chart, key in rows)
+
     def streams(
         self,
         after: int = NOWHERE_ID,
