@@ -44,6 +44,12 @@ class EventRow(NamedTuple):
     said: str | None
 
 
+Outline = tuple[int, int, int, int | None, int | None, str | None, int, str | None]
+"""What a plan needs of an event.
+
+stream, occurred_at, received_at, template, envelope, texts, findings and said.
+"""
+
 _IDENTITY = itemgetter(1, 2)
 
 _TYPES = frozenset(
