@@ -163,10 +163,10 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
         if template is not None and plain is not None:
             admitted = interned.admit(template, plain)
             if admitted is not None:
-                given = texts if admitted is template else all_texts
-                kept = written(given)
+                filling = texts if admitted is template else all_texts
+                kept = written(filling)
                 # guard: a template gives the body back
-                if admitted.fill(given) != receipt.body:
+                if admitted.fill(filling) != receipt.body:
                     admitted = kept = None
             template = admitted
         taken.append(_Taken(Entry(received_at, envelope, receipt.body, template, kept), statements))
