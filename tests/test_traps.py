@@ -60,7 +60,7 @@ def test_trap_2_the_unclosed_leaf_is_read(second: bytes, ledger: Ledger) -> None
     end = printed.rindex(b"\n</POSTBACK>")
     recorded = ledger.record(printed[:end] + second + printed[end:])
     assert recorded.delivery is not None
-    assert (recorded.event.reading, recorded.delivery.state) == ("postback", "failed")
+    assert (recorded.event.reading, recorded.delivery.state) == ("recognised", "failed")
     assert recorded.delivery.reason == (
         "Error fetching object(Database Error: Could not find number/email imported in database)"
     )

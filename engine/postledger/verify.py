@@ -24,7 +24,7 @@ from postledger.projections.index import NOWHERE_ID, Index, placed
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import Row, require_sound
-from postledger.state.streams import EventRow
+from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import Store, translated
 
 MOST_PROBLEMS = 20
@@ -45,6 +45,9 @@ def verify(
     What is wrong is listed, the first twenty of it, each in one line with its position. The caller
     holds a read transaction.
     """
+    # What was read and is remembered does not vouch for what stands in the file.
+    store, limits = reader.log.store, reader.facts.patterns.limits
+    reader = Reader.of(Log(store), reader.index, reader.definitions, limits)
     log = reader.log
     head = log.head()
     problems = islice(_problems(reader, generation, head, anchor, progress), MOST_PROBLEMS)
@@ -62,6 +65,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
     number = reader.index.find(stream)
     assert number is not None
     rows = reader.index.rows_of(number)
+    require_rows(rows)
     for row in rows:
         stored = reader.log.at(row[3])
         if stored.computed_leaf() != stored.leaf:
@@ -92,7 +96,7 @@ def _problems(
     store, log = reader.log.store, reader.log
     yield from _until_error(store, store.problems(MOST_PROBLEMS))
     yield from schema.check_guards(store)
-    yield from _of_schema(store, generation)
+    yield from _until_error(store, _of_schema(store, generation))
     counted = _Counted()
     found = list(
         islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
@@ -366,6 +370,7 @@ class _Checker:
         self._sights: dict[tuple[int, int], int] = {}
 
     def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+        require_rows(rows)
         for row in rows:
             if not self._is_of(row, stream):
                 yield f"position {row[3]}: the index differs from the log; run replay --index"

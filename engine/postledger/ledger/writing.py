@@ -26,7 +26,7 @@ from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
-from postledger.store.sqlite import is_of_medium
+from postledger.store.sqlite import is_of_medium, translated
 from postledger.times import aware, micros, now
 
 BATCH_BYTES = 64 << 20
@@ -163,7 +163,11 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
         if template is not None and plain is not None:
             admitted = interned.admit(template, plain)
             if admitted is not None:
-                kept = written(texts if admitted is template else all_texts)
+                given = texts if admitted is template else all_texts
+                kept = written(given)
+                # guard: a template gives the body back
+                if admitted.fill(given) != receipt.body:
+                    admitted = kept = None
             template = admitted
         taken.append(_Taken(Entry(received_at, envelope, receipt.body, template, kept), statements))
     return taken
@@ -226,7 +230,7 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
-            insort(streams[number][1], _event_row(row, event, entry))
+            _insert(streams[number][1], _event_row(row, event, entry))
         result.receipts[event.position - stored[0].position].append(
             Appended(event, member, statement, number, repeated)
         )
@@ -238,6 +242,14 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
     generations.put(own.store, moved.table, result.rows.values())
     own.generation = moved
     return result
+
+
+def _insert(rows: list[EventRow], row: EventRow) -> None:
+    try:
+        insort(rows, row)
+    except TypeError:
+        # A row of before is damaged: the stream can't be folded, and its row will say so.
+        rows.append(row)
 
 
 def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow:
@@ -303,12 +315,17 @@ def _first(done: Written, one: Appended) -> int | None:
         same = (one.statement.occurred_at, one.statement.identity)
         equal = [row for row in rows if (row[1], row[2]) == same]
     else:
-        with done.own.store.read():
-            reader = done.own.reader
-            equal = reader.index.equal(
-                one.stream, one.statement.occurred_at, one.statement.identity
-            )
-    first = done.own.reader.facts.ranked(equal)[0]
+        equal = []
+    try:
+        if one.stream not in done.streams:
+            with translated(done.own.store.path), done.own.store.read():
+                said = (one.statement.occurred_at, one.statement.identity)
+                equal = done.own.reader.index.equal(one.stream, *said)
+        first = done.own.reader.facts.ranked(equal)[0]
+    except LedgerError as error:
+        # The event is recorded: what is wrong with another one is no reason to say it isn't.
+        _log.error("%s; run verify", error)
+        return None
     place = (first[3], first[4])
     return None if place == (one.stored.position, one.member) else first[3]
 

@@ -19,7 +19,7 @@ from postledger.projections.replay import CHUNK, add
 from postledger.state.patterns import Patterns, Stream
 from postledger.state.plans import Plans, outlined
 from postledger.state.row import Row, delivery_of
-from postledger.state.streams import EventRow, Facts, Outline
+from postledger.state.streams import EventRow, Facts, Outline, require_rows
 from postledger.state.timeline import timeline_of
 from postledger.wire import Limits
 
@@ -112,6 +112,7 @@ def _same_known(old: Reader, new: Reader, chart: str, rows: list[Outline]) -> bo
 
 def _same_plan(old: Reader, new: Reader, chart: str, rows: list[EventRow]) -> bool:
     """Whether both definitions have plans for a stream that give the same row."""
+    require_rows(rows)
     one = old.plans.of(chart, rows)
     if one is None:
         return False

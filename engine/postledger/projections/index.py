@@ -147,6 +147,16 @@ class Index:
             raise IntegrityError("the index has no streams; run replay")
         return int(row[0])
 
+    def next(self, after: int, count: int) -> int:
+        """The number up to which there are so many streams after a number; that itself for none."""
+        row = self.store.one(
+            f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {self.name}_streams WHERE id > ?"
+            " ORDER BY id LIMIT ?)",
+            (after, after, count),
+        )
+        assert row is not None
+        return int(row[0])
+
     def find(self, stream: Stream) -> int | None:
         """The number of a stream, ``None`` where no event of it is known."""
         space, chart, key = stream

@@ -349,9 +349,16 @@ _OF_MEDIUM = {
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into errors that say what it means for the ledger."""
+    """Turn what SQLite raises into errors that say what it means for the ledger.
+
+    What is damaged is said with the file.
+    """
     try:
         yield
+    except IntegrityError as error:
+        if str(path) not in str(error):
+            error.args = (f"{path}: {error}",)
+        raise
     except sqlite3.DatabaseError as error:
         raise _meaning(path, error) from error
     except UnicodeEncodeError as error:
