@@ -257,10 +257,12 @@ def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
     _, times, received, templates, envelopes, written, findings, said = zip(*rows, strict=True)
     if any(said) or None in written or len(set(times)) < len(times):
         return None
+    if {*map(type, times), *map(type, received), *map(type, findings)} != {int}:
+        # A row is damaged: the whole rows say which.
+        return None
     try:
         texts = _texts(written)
-    except ValueError:
-        # An event was altered: the fold says which.
+    except (ValueError, TypeError):
         return None
     return (chart, (templates, envelopes), times[-1] == UNDATED), texts, times, received, findings
 
