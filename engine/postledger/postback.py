@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -80,11 +80,10 @@ class Postback:
         which of two postbacks of one digest came first must not matter. No two postbacks that differ
         in what counts have the same canonical form, since it states the length of each part.
         """
-        fields = sorted(
-            (plain(path), text)
-            for index, (path, text) in enumerate(self.fields)
-            if text and index not in without
-        )
+        counted: Iterable[tuple[str, str]] = self.fields
+        if without:
+            counted = [field for at, field in enumerate(self.fields) if at not in without]
+        fields = sorted([(plain(path), text) for path, text in counted if text])
         head = canonical_head(plain(self.root), self.repaired, self.statement)
         pairs = "".join([canonical_pair(name, text) for name, text in fields])
         canonical = head + pairs + canonical_end(by)

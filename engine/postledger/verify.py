@@ -24,7 +24,7 @@ from postledger.projections.index import NOWHERE_ID, Index, placed
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import Row, require_sound
-from postledger.state.streams import EventRow
+from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import Store, translated
 
 MOST_PROBLEMS = 20
@@ -45,6 +45,9 @@ def verify(
     What is wrong is listed, the first twenty of it, each in one line with its position. The caller
     holds a read transaction.
     """
+    # What was read and is remembered does not vouch for what stands in the file.
+    store, limits = reader.log.store, reader.facts.patterns.limits
+    reader = Reader.of(Log(store), reader.index, reader.definitions, limits)
     log = reader.log
     head = log.head()
     problems = islice(_problems(reader, generation, head, anchor, progress), MOST_PROBLEMS)
@@ -62,6 +65,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
     number = reader.index.find(stream)
     assert number is not None
     rows = reader.index.rows_of(number)
+    require_rows(rows)
     for row in rows:
         stored = reader.log.at(row[3])
         if stored.computed_leaf() != stored.leaf:
@@ -92,7 +96,7 @@ def _problems(
     store, log = reader.log.store, reader.log
     yield from _until_error(store, store.problems(MOST_PROBLEMS))
     yield from schema.check_guards(store)
-    yield from _of_schema(store, generation)
+    yield from _until_error(store, _of_schema(store, generation))
     counted = _Counted()
     found = list(
         islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
@@ -308,8 +312,12 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
     there = generations.kept_rows(reader.log.store, generation.table)
     kept = next(there, None)
     checker = _Checker(reader)
+    named = index.named()
     for number, _, rows in index.streams():
-        stream = index.stream_of(number)
+        stream = next((stream for at, stream in named if at == number), None)
+        if stream is None:
+            yield f"stream {number} is missing; run replay --index"
+            return
         while kept is not None and kept[0] < number:
             yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)
@@ -362,12 +370,16 @@ class _Checker:
         self._sights: dict[tuple[int, int], int] = {}
 
     def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+        require_rows(rows)
         for row in rows:
-            if not _is_of(self._reader, row, stream, self._statement(row)):
+            if not self._is_of(row, stream):
                 yield f"position {row[3]}: the index differs from the log; run replay --index"
 
-    def _statement(self, row: EventRow) -> Statement:
-        """What the member of an event says, by the readers of record or by the layout of its body."""
+    def _is_of(self, row: EventRow, stream: Stream) -> bool:
+        """Whether a row is what the member of its event says.
+
+        The body is read by the readers of record, or by the layout of its kind.
+        """
         reader = self._reader
         template, envelope, texts = row[6], row[7], row[8]
         if template is not None and envelope is not None and texts is not None and row[4] == 0:
@@ -376,11 +388,13 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = reader.log.texts((row[3], None, None, None, None, texts))
-                return reader.facts.patterns.plainly(family.layout.postback(values))
+                place = reader.facts.patterns.place(family.layout.postback(values))
+                # The texts of the log give the rest, so that the index must not.
+                return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if row[4] >= len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )
-        return statements[row[4]]
+        return _is_of(reader, row, stream, statements[row[4]])

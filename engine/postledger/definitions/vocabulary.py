@@ -287,8 +287,10 @@ class Lexicon:
         """What the reading depends on: of each field the word it is, or else whether it is empty."""
         words = self.words
         return tuple(
-            (path, text if text in words.get(plain(path), ()) else bool(text))
-            for path, text in fields
+            [
+                (path, text if text in words.get(plain(path), ()) else bool(text))
+                for path, text in fields
+            ]
         )
 
     def _read(self, postback: Postback) -> Reading:

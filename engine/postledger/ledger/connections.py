@@ -327,7 +327,12 @@ class Connections:
                 raise IntegrityError(f"{self.path}: derived tables are missing; run replay")
             with store.write():
                 _make_derived(store)
-        generation = generations.live(store)
+        try:
+            generation = generations.live(store)
+        except IntegrityError:
+            if self.readonly:
+                raise
+            return None
         if generation is None:
             return None
         needed = {generation.table, *Index.tables(generation.index_name)}

@@ -18,7 +18,13 @@ from postledger.errors import LedgerError, UnknownKey
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
-from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
+from postledger.ledger.subscriptions import (
+    Handler,
+    Place,
+    Retry,
+    Subscription,
+    require_handler,
+)
 from postledger.ledger.writing import (
     Appended,
     Given,
@@ -615,10 +621,10 @@ class Ledger:
         live: bool = True,
         retry: Retry | None = None,
     ) -> Subscription:
-        """Have ``handler`` told of every change of a delivery, in order of position, at least once.
+        """Have ``handler`` called with every change of a delivery, in order, at least once.
 
-        The ledger keeps under ``name`` how far it has come, behind the handler and never before it;
-        a new name begins behind position ``after``. The handler is called in a thread of its own
+        The ledger keeps under ``name`` how far it has come, after the handler and never before it;
+        a new name begins after position ``after``. The handler is called in a thread of its own
         until the ledger is closed; with ``live=False`` in this one, until there is no more. One that
         raises is called again as ``retry`` says, then the subscription stops at that position:
         ``Subscription.wait`` and ``live=False`` raise ``SubscriptionFailed``, the checkpoint says
@@ -631,8 +637,7 @@ class Ledger:
         ['sent', 'delivered']
         """
         _require_text("name", name)
-        if not callable(handler):
-            raise TypeError(f"handler must be callable, got {handler!r}")
+        require_handler(handler)
         _require_position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:

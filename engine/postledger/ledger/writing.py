@@ -21,12 +21,13 @@ from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
-from postledger.projections.index import NOWHERE_ID, placed
+from postledger.projections.index import NOWHERE_ID, Placed, placed
 from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.state.timeline import event_of
-from postledger.store.sqlite import is_of_medium
+from postledger.store.sqlite import Row as LogRow
+from postledger.store.sqlite import is_of_medium, translated
 from postledger.times import aware, micros, now
 
 BATCH_BYTES = 64 << 20
@@ -39,15 +40,30 @@ _log = logging.getLogger("postledger")
 class Appended(NamedTuple):
     """One member of an event that was just appended, with what it says.
 
-    ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
+    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
     that an equal event was known.
     """
 
-    stored: Stored
+    row: LogRow
+    entry: Entry
     member: int
     statement: Statement
     stream: int | None
     repeated: bool
+
+    @property
+    def position(self) -> int:
+        """The position of the event."""
+        return int(self.row[0])
+
+    @property
+    def stored(self) -> Stored:
+        """The event as the log has it."""
+        position, received_at, envelope_id, _, template_id, _, _, salt, leaf = self.row
+        _, envelope, body, template, _ = self.entry
+        return Stored(
+            position, received_at, envelope, envelope_id, template, template_id, None, body, salt, leaf
+        )  # fmt: skip
 
     @property
     def counted_as(self) -> str:
@@ -94,9 +110,11 @@ def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    for name in ("content_type", "content_encoding"):
-        text = getattr(receipt, name)
-        if not isinstance(text, str | None):
+    for name, text in (
+        ("content_type", receipt.content_type),
+        ("content_encoding", receipt.content_encoding),
+    ):
+        if text is not None and not isinstance(text, str):
             raise TypeError(f"{name} must be text, got {text!r}")
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
@@ -117,15 +135,11 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
     current = connections.current(own)
     head = own.log.head()
     taken = _take(own, given)
-    new, leaves = own.log.append([one.entry for one in taken], head)
-    stored = [
-        _stored(own, one.entry, position, leaf)
-        for position, (one, leaf) in enumerate(zip(taken, leaves, strict=True), head.size)
-    ]
+    new, rows = own.log.append([one.entry for one in taken], head)
     if current:
         try:
             with own.store.savepoint():
-                return _project(own, taken, stored, new.size)
+                return _project(own, taken, rows, new.size)
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 # The events themselves may not be there.
@@ -136,10 +150,10 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
         own,
         [
             [
-                Appended(event, m, said, None, repeated=False)
+                Appended(row, one.entry, m, said, None, repeated=False)
                 for m, said in enumerate(one.statements)
             ]
-            for event, one in zip(stored, taken, strict=True)
+            for row, one in zip(rows, taken, strict=True)
         ],
         behind=True,
     )
@@ -166,7 +180,11 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
         if template is not None and plain is not None:
             admitted = interned.admit(template, plain)
             if admitted is not None:
-                kept = written(texts if admitted is template else all_texts)
+                varying = texts if admitted is template else all_texts
+                kept = written(varying)
+                # guard: a template gives the body back
+                if admitted.fill(varying) != receipt.body:
+                    admitted = kept = None
             template = admitted
         taken.append(_Taken(Entry(received_at, envelope, receipt.body, template, kept), statements))
     return taken
@@ -185,23 +203,7 @@ def _envelope(
     return Envelope(kind, clock, source, "", content_type, encoding)
 
 
-def _stored(own: Own, entry: Entry, position: int, leaf: bytes) -> Stored:
-    interned = own.log.interned
-    return Stored(
-        position,
-        entry.received_at,
-        entry.envelope,
-        interned.envelope_id(entry.envelope),
-        entry.template,
-        None if entry.template is None else interned.template_id(entry.template),
-        None,
-        entry.body,
-        b"",
-        leaf,
-    )
-
-
-def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: int) -> Written:
+def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: int) -> Written:
     """Bring index and states to the new head of the log."""
     reader, index, generation = own.reader, own.reader.index, own.generation
     moved = generations.move(own.store, generation, size=size)
@@ -209,7 +211,7 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
         raise LedgerError("the live states were moved by somebody else; run verify")
     said = [
         (event, entry, member, statement)
-        for event, (entry, statements) in zip(stored, taken, strict=True)
+        for event, (entry, statements) in zip(rows, taken, strict=True)
         for member, statement in enumerate(statements)
     ]
     numbers, made = index.place([statement.stream for _, _, _, statement in said])
@@ -223,19 +225,19 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
         repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
         seen.add(identity)
         # Where the log's texts give what it says, a pattern of the template does.
-        given = member == 0 and entry.texts is not None and event.envelope_id is not None
-        row = placed(number, statement, event.position, member, given=given)
+        given = member == 0 and event[5] is not None and event[2] is not None
+        row = placed(number, statement, event[0], member, given=given)
         new.append(row)
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
-            insort(streams[number][1], _event_row(row, event, entry))
-        result.receipts[event.position - stored[0].position].append(
-            Appended(event, member, statement, number, repeated)
+            _insert(streams[number][1], _event_row(row, event))
+        result.receipts[event[0] - rows[0][0]].append(
+            Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
-    for number, (chart, rows) in streams.items():
-        state = reader.row(number, chart, rows)
+    for number, (chart, events) in streams.items():
+        state = reader.row(number, chart, events)
         if state is not None:
             result.rows[number] = state
     generations.put(own.store, moved.table, result.rows.values())
@@ -243,7 +245,15 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
     return result
 
 
-def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow:
+def _insert(rows: list[EventRow], row: EventRow) -> None:
+    try:
+        insort(rows, row)
+    except TypeError:
+        # A row of before is damaged: the stream can't be folded, and its row will say so.
+        rows.append(row)
+
+
+def _event_row(row: Placed, event: LogRow) -> EventRow:
     """The row of an event as index and log will give it back."""
     stream, occurred_at, identity, position, member, findings, said = row
     return (  # type: ignore[return-value]
@@ -252,10 +262,10 @@ def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow
         identity,
         position,
         member,
-        event.received_at,
-        event.template_id,
-        event.envelope_id,
-        entry.texts,
+        event[1],
+        event[4],
+        event[2],
+        event[5],
         findings,
         said,
     )
@@ -294,7 +304,7 @@ def _verdict(done: Written, one: Appended) -> Verdict:
     if one.stream == NOWHERE_ID:
         return Verdict.NO_EFFECT
     chart, rows = done.streams[one.stream]
-    return done.own.reader.verdict(chart, rows, (one.stored.position, one.member))
+    return done.own.reader.verdict(chart, rows, (one.position, one.member))
 
 
 def _first(done: Written, one: Appended) -> int | None:
@@ -306,14 +316,19 @@ def _first(done: Written, one: Appended) -> int | None:
         same = (one.statement.occurred_at, one.statement.identity)
         equal = [row for row in rows if (row[1], row[2]) == same]
     else:
-        with done.own.store.read():
-            reader = done.own.reader
-            equal = reader.index.equal(
-                one.stream, one.statement.occurred_at, one.statement.identity
-            )
-    first = done.own.reader.facts.ranked(equal)[0]
+        equal = []
+    try:
+        if one.stream not in done.streams:
+            with translated(done.own.store.path), done.own.store.read():
+                said = (one.statement.occurred_at, one.statement.identity)
+                equal = done.own.reader.index.equal(one.stream, *said)
+        first = done.own.reader.facts.ranked(equal)[0]
+    except LedgerError as error:
+        # The event is recorded: what is wrong with another one is no reason to say it isn't.
+        _log.error("%s; run verify", error)
+        return None
     place = (first[3], first[4])
-    return None if place == (one.stored.position, one.member) else first[3]
+    return None if place == (one.position, one.member) else first[3]
 
 
 def statement_of(said: Mapping[str, str | None]) -> bytes:

@@ -14,6 +14,7 @@ from functools import cached_property
 from hashlib import sha256
 from json.encoder import encode_basestring
 from struct import Struct
+from typing import NamedTuple
 
 import attrs
 
@@ -123,8 +124,7 @@ def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, bo
     return leaf_hash(_VERSION + _FIXED.pack(position, received_at) + envelope.encoded + content)
 
 
-@attrs.frozen
-class Entry:
+class Entry(NamedTuple):
     """One event to append.
 
     ``texts`` are those of ``template`` as ``written`` gives them; both are ``None`` for a body that is

@@ -60,8 +60,11 @@ class Interned:
         """The number of a template, ``None`` where the log doesn't have it."""
         known = self._template_ids.get(template)
         if known is None:
-            row = self._store.one("SELECT id FROM templates WHERE digest = ?", (template.digest,))
-            if row is None:
+            row = self._store.one(
+                "SELECT id, pieces, digest FROM templates WHERE digest = ?", (template.digest,)
+            )
+            # guard: a damaged template takes no more bodies
+            if row is None or not _is_sound(*row):
                 return None
             known = self._template_ids[template] = int(row[0])
         return known
@@ -92,6 +95,9 @@ class Interned:
             return None
         if template is not plain and self._worded(plain.digest) >= MOST_WORDED:
             template = plain
+        if self._has(template):
+            # It is there, and damaged.
+            return None
         self._put(template, plain.digest)
         return template
 
@@ -110,9 +116,16 @@ class Interned:
         self._seen.add(mark)
         return False
 
+    def _has(self, template: Template) -> bool:
+        sql = "SELECT 1 FROM templates WHERE digest = ?"
+        return self._store.one(sql, (template.digest,)) is not None
+
     def _size(self) -> tuple[int, int]:
+        """How many templates there are, and of how many characters; full where that is damaged."""
         row = self._store.one("SELECT id, total FROM templates ORDER BY id DESC LIMIT 1")
-        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+        if row is None:
+            return 0, 0
+        return row[0], row[1] if isinstance(row[1], int) and row[1] >= 0 else MOST_CHARACTERS
 
     def _worded(self, skeleton: bytes) -> int:
         row = self._store.one(
@@ -143,6 +156,14 @@ class Interned:
             "INSERT INTO envelopes (id, envelope) VALUES (?, ?)", (count[0] + 1, text)
         )
         return int(count[0]) + 1
+
+
+def _is_sound(number: int, pieces: object, digest: object) -> bool:
+    try:
+        _template(number, pieces, digest)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _template(number: int, pieces: object, digest: object) -> Template:

@@ -86,8 +86,8 @@ class Log:
 
     def append(
         self, entries: Sequence[Entry], head: Head, salts: bytes | None = None
-    ) -> tuple[Head, list[bytes]]:
-        """Append entries after ``head``; returns the new head, and the leaf of each of them.
+    ) -> tuple[Head, list[Row]]:
+        """Append entries after ``head``; returns the new head, and the rows of ``EVENT`` they made.
 
         The templates of the entries are interned already. ``salts``, 16 bytes an entry, are given by
         a copy of another store alone; else they are random.
@@ -98,13 +98,7 @@ class Log:
         rows: list[Row] = []
         leaves: list[bytes] = []
         for number, entry in enumerate(entries):
-            received_at, envelope, body, template, texts = (
-                entry.received_at,
-                entry.envelope,
-                entry.body,
-                entry.template,
-                entry.texts,
-            )
+            received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
             leaf = leaf_of(position, received_at, envelope, salt, body)
             leaves.append(leaf)
@@ -122,7 +116,7 @@ class Log:
         if nodes:
             self.store.executemany("INSERT INTO nodes (number, hash) VALUES (?, ?)", nodes)
         self._put_head(frontier, adoption)
-        return Head(frontier, adoption), leaves
+        return Head(frontier, adoption), rows
 
     def _put_head(self, frontier: Frontier, adoption: int) -> None:
         values = (frontier.size, frontier.to_bytes(), adoption)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from postledger.errors import LedgerError
-from postledger.store.sqlite import Store
+from postledger.errors import IntegrityError, LedgerError
+from postledger.store.sqlite import Row, Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
 
@@ -51,13 +51,26 @@ class Checkpoint:
 def load(store: Store, last: int, kind: str, name: str) -> Checkpoint | None:
     """The checkpoint of that name, ``None`` where there is none; ``last`` is the log's last position."""
     row = store.one(f"{_SELECT} WHERE kind = ? AND name = ?", (last, kind, name))
-    return None if row is None else Checkpoint(*row)
+    return None if row is None else _checkpoint(row)
 
 
 def all_of(store: Store, last: int) -> tuple[Checkpoint, ...]:
     """All checkpoints, by kind and name; ``last`` is the log's last position."""
     rows = store.execute(f"{_SELECT} ORDER BY kind, name", (last,)).fetchall()
-    return tuple(Checkpoint(*row) for row in rows)
+    return tuple(map(_checkpoint, rows))
+
+
+def _checkpoint(row: Row) -> Checkpoint:
+    """The checkpoint of a row; raises ``IntegrityError`` where the row is damaged."""
+    kind, name, version, position, problem, behind = row
+    if (
+        not all(isinstance(text, str) for text in (kind, name, version))
+        or not isinstance(position, int)
+        or not isinstance(behind, int)
+        or not isinstance(problem, str | None)
+    ):
+        raise IntegrityError(f"the checkpoint {name!r} is damaged; begin it again")
+    return Checkpoint(kind, name, version, position, problem, behind)
 
 
 def begin(
@@ -105,16 +118,26 @@ def move(
 
 def tables_of(store: Store, name: str) -> tuple[str, ...]:
     """The tables of a projection as it was built."""
-    row = store.execute(
+    row = store.one(
         "SELECT tables FROM checkpoints WHERE kind = ? AND name = ?", (PROJECTION, name)
-    ).fetchone()
-    return () if row is None else tuple(json.loads(row[0]))
+    )
+    return () if row is None else _tables(row[0])
 
 
 def tables_of_all(store: Store) -> list[str]:
     """The tables of all projections of users, as they were built."""
     rows = store.execute("SELECT tables FROM checkpoints").fetchall()
-    return [name for (tables,) in rows for name in json.loads(tables)]
+    return [name for (tables,) in rows for name in _tables(tables)]
+
+
+def _tables(text: object) -> tuple[str, ...]:
+    try:
+        names = json.loads(str(text))
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise IntegrityError("the tables of a checkpoint are damaged; begin it again")
+    return tuple(names)
 
 
 _SELECT = "SELECT kind, name, version, position, problem, ? - position FROM checkpoints"

@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlite_utils import Database
 
 from postledger.definitions.definitions import Definitions
-from postledger.errors import LedgerError, ProjectionFailed
+from postledger.errors import IntegrityError, LedgerError, ProjectionFailed
 from postledger.model import Change
 from postledger.projections import checkpoints
 from postledger.projections.changes import PAGE, changes_of
@@ -113,7 +113,11 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
     store = reader.log.store
     for projection in projections:
         last = reader.log.last()
-        checkpoint = checkpoints.load(store, last, PROJECTION, projection.name)
+        try:
+            checkpoint = checkpoints.load(store, last, PROJECTION, projection.name)
+        except IntegrityError as error:
+            _log.error("%s", error)
+            continue
         if checkpoint is None or checkpoint.problem is not None:
             continue
         if checkpoint.version != version_of(projection, reader.definitions):

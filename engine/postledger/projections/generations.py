@@ -152,7 +152,18 @@ def _generation(store: Store, condition: str, *parameters: str) -> Generation | 
         f"SELECT {_FIELDS} FROM generations WHERE {condition} ORDER BY number DESC LIMIT 1",
         parameters,
     )
-    return None if row is None else Generation(*row)
+    if row is None:
+        return None
+    generation = Generation(*row)
+    numbers = (row[0], row[1], row[4], row[5], row[7])
+    texts = (row[2], row[3], row[6])
+    if (
+        not all(isinstance(number, int) for number in numbers)
+        or not all(isinstance(text, str) for text in texts)
+        or generation.size < 0
+    ):
+        raise IntegrityError("the row of the live states is damaged; run replay")
+    return generation
 
 
 def begin(

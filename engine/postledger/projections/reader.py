@@ -18,8 +18,11 @@ from postledger.state.plans import Plans
 from postledger.state.row import Row, folded, unfolded
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
-from postledger.store.sqlite import LARGEST, is_of_medium
+from postledger.store.sqlite import LARGEST, chunks, is_of_medium
 from postledger.wire import Limits
+
+_PAGE = 200
+"""How many streams are held in memory, to read together what their outlines don't say."""
 
 _log = logging.getLogger("postledger")
 
@@ -54,8 +57,14 @@ class Reader:
         bounds: Bounds = EVERYTHING,
     ) -> Iterator[Folded]:
         """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
-        for stream, chart, rows in self.index.streams(after, until, bounds):
-            yield stream, len(rows), self.row(stream, chart, rows)
+        planned = self.plans.row_of_outline
+        for page in chunks(self.index.outlines(after, until, bounds), _PAGE):
+            made = [planned(*one) for one in page]
+            others = [one[0] for one, row in zip(page, made, strict=True) if row is None]
+            whole = self.index.rows_of_all(others, bounds)
+            for (stream, chart, outlines), row in zip(page, made, strict=True):
+                found = row or self.row(stream, chart, whole[stream])
+                yield stream, len(outlines), found
 
     def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
         """The row of one stream."""

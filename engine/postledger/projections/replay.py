@@ -119,8 +119,11 @@ def _begun(work: Work, *, index: bool) -> Generation:
                 return begun
         # A generation that shares the index of one that is gone, or of other readers, is no use.
         generations.discard(work.store)
-        same = live is not None and live.vocabularies == generations.vocabularies_of(
-            work.definitions
+        # What says that it has read more than there is says nothing.
+        same = (
+            live is not None
+            and live.vocabularies == generations.vocabularies_of(work.definitions)
+            and live.size <= Log(work.store).size()
         )
         size = 0 if live is None else live.size
         shared = live if same and not index else None
@@ -142,9 +145,9 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
 
 def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Fold the next streams and write their rows."""
-    until = generation.cursor + CHUNK
+    until = reader.index.next(generation.cursor, CHUNK)
     chunk = list(reader.rows(generation.cursor, until))
-    stage = FOLDING if until < reader.index.newest() else BUILT
+    stage = FOLDING if until > generation.cursor else BUILT
     with work.store.write():
         put(work.store, generation, (row for _, _, row in chunk))
         moved = generations.move(work.store, generation, cursor=until, stage=stage)

@@ -14,12 +14,13 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from postledger.definitions.chart import Statechart
+from postledger.errors import IntegrityError
 from postledger.log.event import Stored
 from postledger.model import Change, Delivery, Event, StateChanged
 from postledger.state.fold import Fact, Tally, advance
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, row_of
-from postledger.state.streams import EventRow, Facts
+from postledger.state.streams import EventRow, Facts, require_rows
 from postledger.state.timeline import event_of
 
 CHART = "delivery"
@@ -149,7 +150,13 @@ def passages(
                 lives[stream] = _life(facts, stream, rows_of(stream), first)
             life, rows = lives[stream]
             before = life.known()
-            repeats = life.add(rows[stored.position, member])
+            row = rows.get((stored.position, member))
+            if row is None:
+                raise IntegrityError(
+                    f"position {stored.position}: the index differs from the log;"
+                    " run replay --index"
+                )
+            repeats = life.add(row)
             yield Passage(stored, member, statement, repeats, before, life.known())
 
 
@@ -157,6 +164,7 @@ def _life(
     facts: Facts, stream: Stream, rows: Sequence[EventRow], first: int
 ) -> tuple[Life, dict[tuple[int, int], EventRow]]:
     """A stream as known before a position, and its rows from there on."""
+    require_rows(rows)
     life = Life(facts, stream, facts.definitions.charts[CHART])
     by_place = {(row[3], row[4]): row for row in rows}
     for place in sorted(by_place):

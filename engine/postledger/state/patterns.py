@@ -115,7 +115,7 @@ class Layout(NamedTuple):
     def postback(self, texts: Texts) -> Postback:
         """The postback with these texts."""
         fields = tuple(
-            (path, text if isinstance(text, str) else texts[text]) for path, text in self.fields
+            [(path, text if isinstance(text, str) else texts[text]) for path, text in self.fields]
         )
         return Postback(self.root, fields, (), self.repaired, self.statement)
 
@@ -419,24 +419,26 @@ class Patterns:
         return self.family(layout).of(texts).statement(texts)
 
     def plainly(self, postback: Postback) -> Statement:
-        """The same without any pattern: what the vocabularies say of it, and its own identity."""
+        """The same without what was learned of others."""
+        layout, texts = layout_of(postback)
+        pattern = pattern_of(layout, texts, self.definitions)
+        return Statement(*self.place(postback), pattern, texts)
+
+    def place(self, postback: Postback) -> tuple[Stream, int, bytes, int]:
+        """Where a postback belongs, without any pattern: what the vocabularies say of it.
+
+        The stream, the provider's time, the identity and the findings about the time.
+        """
         reading = self.definitions.lexicon.read(postback)
-        texts = [text for _, text in postback.fields]
         stream = NOWHERE
         if reading.chart is not None and reading.key_at is not None:
-            stream = (reading.space_of(postback), reading.chart, texts[reading.key_at])
+            key = postback.fields[reading.key_at][1]
+            stream = (reading.space_of(postback), reading.chart, key)
         when = UNTIMED
         if reading.timestamp_at is not None:
-            when = occurrence_at(texts[reading.timestamp_at], reading.naive)
-        pattern = pattern_of(layout_of(postback)[0], layout_of(postback)[1], self.definitions)
-        return Statement(
-            stream,
-            when.occurred_at,
-            postback.digest(reading.ignored, reading.ignored_by),
-            when.findings,
-            pattern,
-            layout_of(postback)[1],
-        )
+            when = occurrence_at(postback.fields[reading.timestamp_at][1], reading.naive)
+        identity = postback.digest(reading.ignored, reading.ignored_by)
+        return stream, when.occurred_at, identity, when.findings
 
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""

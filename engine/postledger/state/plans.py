@@ -22,7 +22,7 @@ from postledger.log.event import texts_of
 from postledger.state.fold import Fact, fold
 from postledger.state.patterns import Family, Pattern
 from postledger.state.row import COLUMNS, Row, row_of
-from postledger.state.streams import EventRow, Facts
+from postledger.state.streams import EventRow, Facts, Outline
 from postledger.state.timeline import verdict_on
 from postledger.times import UNDATED
 
@@ -42,6 +42,9 @@ _MARK = "\0"
 Key = tuple[Any, ...]
 
 Found = tuple["Plan", Sequence[str], tuple[Sequence[Any], ...]]
+
+Outlined = tuple[Key, Sequence[str], Sequence[int], Sequence[int], Sequence[int]]
+"""The key of a stream's plan, its texts, its times, its times of reception and its findings."""
 
 
 @attrs.frozen
@@ -129,6 +132,28 @@ class Plans:
         plan, texts, columns = found
         times, received, findings = columns[1], columns[5], columns[9]
         return plan.row(stream, received, repeats, plan.noted(received, findings), times, texts)
+
+    def known(self, key: Key, texts: Sequence[str]) -> Plan | None:
+        """The plan of streams of a key, if one was learned and fits the texts."""
+        known = self._known.get(key)
+        if known is None or known.texts != len(texts):
+            return None
+        if isinstance(known, Plan):
+            return known
+        plan = self._known.get((*key, known.words(texts)))
+        assert not isinstance(plan, _Open)
+        return plan
+
+    def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
+        """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
+        found = outlined(chart, rows)
+        if found is None:
+            return None
+        key, texts, times, received, findings = found
+        plan = self.known(key, texts)
+        if plan is None:
+            return None
+        return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
 
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
         """The verdict on one of the events, if it arrived after all others and a plan gives it."""
@@ -221,6 +246,25 @@ class Plans:
             facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
             counts.append(len(texts))
         return _plan(facts, counts)
+
+
+def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
+    """What the plan of a stream depends on, and what it takes, of outlines of its events.
+
+    ``None`` where two events have one time, and so may be the same, and where the index keeps what one
+    says: the whole rows are needed then.
+    """
+    _, times, received, templates, envelopes, written, findings, said = zip(*rows, strict=True)
+    if any(said) or None in written or len(set(times)) < len(times):
+        return None
+    if {*map(type, times), *map(type, received), *map(type, findings)} != {int}:
+        # A row is damaged: the whole rows say which.
+        return None
+    try:
+        texts = _texts(written)
+    except (ValueError, TypeError):
+        return None
+    return (chart, (templates, envelopes), times[-1] == UNDATED), texts, times, received, findings
 
 
 def _texts(written: Sequence[str]) -> list[str]:

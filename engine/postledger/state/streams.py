@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
+from types import NoneType
 from typing import NamedTuple
 
 from postledger.definitions.definitions import Definitions
@@ -43,7 +44,29 @@ class EventRow(NamedTuple):
     said: str | None
 
 
+Outline = tuple[int, int, int, int | None, int | None, str | None, int, str | None]
+"""What a plan needs of an event.
+
+stream, occurred_at, received_at, template, envelope, texts, findings and said.
+"""
+
 _IDENTITY = itemgetter(1, 2)
+
+_TYPES = frozenset(
+    (int, int, bytes, int, int, int, template, envelope, texts, int, said)
+    for template, envelope, texts, said in product(
+        (int, NoneType), (int, NoneType), (str, NoneType), (str, NoneType)
+    )
+)
+
+
+def require_rows(rows: Iterable[EventRow]) -> None:
+    """Raise ``IntegrityError`` for rows that hold a value of another type than such rows have."""
+    for row in rows:
+        if tuple(map(type, row)) not in _TYPES:
+            raise IntegrityError(
+                f"position {row[3]!r}: its row, or that of the index, is damaged; run verify"
+            )
 
 
 class Facts:
@@ -131,8 +154,9 @@ class Facts:
         """The distinct events of one stream, and the repeats of each by its position and member.
 
         ``rows`` are in the order of the index. Of equal events the first is the one with the least
-        time of reception, then source, then bytes.
+        time of reception, then source, then bytes. Raises ``IntegrityError`` where a row is damaged.
         """
+        require_rows(rows)
         if len(set(map(_IDENTITY, rows))) == len(rows):
             return rows, {}
         firsts: list[EventRow] = []
@@ -146,6 +170,7 @@ class Facts:
 
     def ranked(self, equal: list[EventRow]) -> list[EventRow]:
         """Equal events, the first of them first, the others in the order of their reception."""
+        require_rows(equal)
         if len(equal) == 1:
             return equal
         if len({row[5] for row in equal}) == len(equal):

@@ -11,6 +11,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -53,6 +55,7 @@ class Store:
         self.execute: Callable[..., sqlite3.Cursor] = conn.execute
         self.executemany: Callable[..., sqlite3.Cursor] = conn.executemany
         self._file = _identity(path)
+        self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
 
     @property
@@ -96,24 +99,23 @@ class Store:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is written inside is kept whole, or undone whole where it raises."""
-        name = f"s{token_hex(4)}"
-        self.execute(f"SAVEPOINT {name}")
+        # One name for all, whose statements are parsed once: of nested ones the innermost is meant.
+        self.execute("SAVEPOINT unit")
         try:
             yield
         except BaseException:
             if self.in_transaction:
-                self.execute(f"ROLLBACK TO {name}")
-                self.execute(f"RELEASE {name}")
+                self.execute("ROLLBACK TO unit")
+                self.execute("RELEASE unit")
             raise
-        self.execute(f"RELEASE {name}")
+        self.execute("RELEASE unit")
 
     def stream(
         self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
     ) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
-        while rows := cursor.fetchmany(size):
-            yield from rows
+        return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
@@ -176,7 +178,7 @@ class Store:
 
     def _require_file(self) -> None:
         """Raise where the file was moved or deleted: what is written to it nobody would find."""
-        ahead = _identity(_ahead_of(self.path))
+        ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         if _identity(self.path) != self._file:
             raise LedgerError(
@@ -223,7 +225,7 @@ def open_store(
         return store
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str | Path) -> Identity | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -347,9 +349,16 @@ _OF_MEDIUM = {
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into errors that say what it means for the ledger."""
+    """Turn what SQLite raises into errors that say what it means for the ledger.
+
+    What is damaged is said with the file.
+    """
     try:
         yield
+    except IntegrityError as error:
+        if str(path) not in str(error):
+            error.args = (f"{path}: {error}",)
+        raise
     except sqlite3.DatabaseError as error:
         raise _meaning(path, error) from error
     except UnicodeEncodeError as error:
