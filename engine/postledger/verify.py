@@ -353,13 +353,17 @@ def _of_nowhere(reader: Reader) -> Iterator[str]:
 
 
 def _of_streams(reader: Reader) -> Iterator[str]:
-    """Streams of which no row is there are no streams."""
+    """Streams of which no row is there are no streams; nor are any numbered below nowhere."""
+    name = reader.index.name
     row = reader.log.store.one(
-        f"SELECT count(*) FROM {reader.index.name}_streams t WHERE t.id <> {NOWHERE_ID}"
-        f" AND NOT EXISTS (SELECT 1 FROM {reader.index.name} i WHERE i.stream = t.id)"
+        f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
+        f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
+    for table, column in ((f"{name}_streams", "id"), (name, "stream")):
+        if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
+            yield "the index has streams that were never numbered; run replay --index"
 
 
 class _Checker:

@@ -158,14 +158,17 @@ class Store:
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT by their columns; nothing can be written.
 
+        A text that is not UTF-8, as of a body in another encoding, has U+FFFD for what can't be read.
         Raises ``LedgerError`` with what SQLite says where the statement is wrong.
         """
         self.conn.set_authorizer(_only_reading)
+        self.conn.text_factory = _legible
         try:
             return list(self.db.query(sql, parameters))
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise LedgerError(f"{self.path}: the query fails: {error}") from None
         finally:
+            self.conn.text_factory = str
             self.conn.set_authorizer(None)
 
     def close(self) -> None:
@@ -305,6 +308,10 @@ def format_of(store: Store) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 _READS = {
