@@ -73,7 +73,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
                 f"{name}: position {row[3]}: the event is not what was received; run verify"
             )
         statements = reader.facts.statements_of(stored)
-        if row[4] >= len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
+        if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
             raise IntegrityError(
                 f"{name}: position {row[3]}: the index differs from the log; run replay --index"
             )
@@ -353,7 +353,7 @@ def _of_nowhere(reader: Reader) -> Iterator[str]:
 
 
 def _of_streams(reader: Reader) -> Iterator[str]:
-    """Streams of which no row is there are no streams; nor are any numbered below nowhere."""
+    """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
     name = reader.index.name
     row = reader.log.store.one(
         f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
@@ -361,6 +361,11 @@ def _of_streams(reader: Reader) -> Iterator[str]:
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
+    if reader.log.store.one(
+        f"SELECT 1 FROM {name} i"
+        " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
+    ):
+        yield "the index tells of events that the log doesn't have; run replay --index"
     for table, column in ((f"{name}_streams", "id"), (name, "stream")):
         if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
             yield "the index has streams that were never numbered; run replay --index"
@@ -397,7 +402,7 @@ class _Checker:
                 return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
-        if row[4] >= len(statements):
+        if not 0 <= row[4] < len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )

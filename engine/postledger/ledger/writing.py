@@ -42,6 +42,10 @@ class Appended(NamedTuple):
 
     ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
     that an equal event was known.
+
+    >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
+    >>> appended.member, appended.counted_as
+    (0, 'repeated')
     """
 
     row: LogRow
