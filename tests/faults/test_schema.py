@@ -100,10 +100,10 @@ def changed(value: object) -> list[object]:
 
 
 @pytest.fixture
-def copy(made: tuple[Path, Anchor, object], tmp_path: Path) -> Iterator[Path]:
+def copy(made: tuple[Path, Anchor, object], tmp_path: Path) -> Path:
     """A copy to be damaged."""
     shutil.copy(made[0], tmp_path / "copy.db")
-    yield tmp_path / "copy.db"
+    return tmp_path / "copy.db"
 
 
 TABLES = (

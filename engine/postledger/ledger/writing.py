@@ -197,10 +197,10 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
 @lru_cache(maxsize=4096)
 def _envelope(
     kind: Kind,
-    imported: bool,
+    imported: bool,  # noqa: FBT001
     source: str,
     content_type: str | None,
-    encoding: str | None,  # noqa: FBT001
+    encoding: str | None,
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS
