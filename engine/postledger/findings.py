@@ -44,7 +44,7 @@ MEANINGS: dict[Finding, str] = {
     Finding.TIMESTAMP_MISSING: "An event has no readable TIMESTAMP; it is taken last of its stage.",
     Finding.TIMESTAMP_NAIVE: "A TIMESTAMP names no zone; it is read in the vocabulary's zone.",
     Finding.NODE_MISSING: "An event lacks a node that the specification requires.",
-    Finding.REPAIRED: "A body was not well formed and was mended to be read; it is kept as it came.",
+    Finding.REPAIRED: "A body was not well formed and was repaired to be read; it is kept as it came.",
     Finding.CLOCK_DISORDER: "An outcome is stamped before the sending that it is the outcome of.",
     Finding.UNRECOGNISED: "An event is not known to the vocabulary; it changed no state.",
     Finding.LATE: "An event arrived after one that follows it.",

@@ -27,8 +27,8 @@ from postledger.ledger.subscriptions import (
 )
 from postledger.ledger.writing import (
     Appended,
-    Written,
     Given,
+    Written,
     answers,
     batches,
     checked,

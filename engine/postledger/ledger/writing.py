@@ -40,8 +40,8 @@ _log = logging.getLogger("postledger")
 class Appended(NamedTuple):
     """One member of an event that was just appended, with what it says.
 
-    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
-    that an equal event was known.
+    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where
+    the index stayed behind; ``repeated`` says that an equal event was known.
 
     >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
     >>> appended.member, appended.counted_as
