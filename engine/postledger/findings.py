@@ -49,7 +49,7 @@ MEANINGS: dict[Finding, str] = {
     Finding.UNRECOGNISED: "An event is not known to the vocabulary; it changed no state.",
     Finding.LATE: "An event arrived after one that follows it.",
     Finding.REPEATED: "An event was received more than once.",
-    Finding.UNFOLDED: "The events can't be folded; they are kept, and replay says why.",
+    Finding.UNFOLDED: "Its events can't be folded: one is damaged. Run verify.",
 }
 """What each finding means, in a sentence."""
 
