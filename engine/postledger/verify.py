@@ -73,7 +73,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
                 f"{name}: position {row[3]}: the event is not what was received; run verify"
             )
         statements = reader.facts.statements_of(stored)
-        if row[4] >= len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
+        if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
             raise IntegrityError(
                 f"{name}: position {row[3]}: the index differs from the log; run replay --index"
             )
@@ -384,7 +384,7 @@ class _Checker:
                 return reader.facts.patterns.plainly(family.layout.postback(values))
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
-        if row[4] >= len(statements):
+        if not 0 <= row[4] < len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )

@@ -223,8 +223,10 @@ class Index:
         return row is not None
 
     def count(self) -> int:
-        """How many rows there are."""
-        row = self.store.one(f"SELECT count(*) FROM {self.name}")
+        """How many rows there are; one that leads to no event is not counted."""
+        row = self.store.one(
+            f"SELECT count(*) FROM {self.name} i JOIN events e ON e.position = i.position"
+        )
         assert row is not None
         return int(row[0])
 
