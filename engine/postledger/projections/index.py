@@ -222,13 +222,14 @@ class Index:
         )
         return row is not None
 
-    def count(self) -> int:
-        """How many rows there are; one that leads to no event is not counted."""
+    def count(self) -> tuple[int, int]:
+        """How many rows there are, and how many of them lead to an event."""
         row = self.store.one(
-            f"SELECT count(*) FROM {self.name} i JOIN events e ON e.position = i.position"
+            f"SELECT (SELECT count(*) FROM {self.name}), (SELECT count(*) FROM {self.name} i"
+            " JOIN events e ON e.position = i.position)"
         )
         assert row is not None
-        return int(row[0])
+        return row[0], row[1]
 
     def _select(self) -> str:
         return (
