@@ -358,9 +358,11 @@ class Connections:
                 with own.store.write():
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
-        except LedgerError as error:
+        except Exception as error:
+            if is_of_medium(error):
+                raise
             own.reader.index.forget()
-            _log.error("%s: the states are behind the log: %s", self.path, error)
+            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
 
 
 def _make(store: Store) -> None:

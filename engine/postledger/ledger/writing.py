@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.errors import LedgerError
+from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
@@ -291,7 +291,12 @@ def _answer(done: Written, one: Appended) -> Recorded:
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != _CHART:
         return Recorded(event, verdict, None)
-    return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    try:
+        return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    except IntegrityError as error:
+        # The event is recorded; that others of its stream are damaged is said where they are read.
+        _log.error("%s: %s", done.own.store.path, error)
+        return Recorded(event, verdict, None)
 
 
 def _verdict(done: Written, one: Appended) -> Verdict:

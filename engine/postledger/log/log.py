@@ -150,11 +150,15 @@ class Log:
         return self.last() + 1
 
     def rows(self, first: int, until: int) -> list[Row]:
-        """The rows of the events from ``first`` up to, and without, ``until``, not looked into."""
+        """The rows of the events from ``first`` up to, and without, ``until``, not looked into.
+
+        Raises ``IntegrityError`` where one of them is missing.
+        """
         rows: list[Row] = self.store.execute(
             f"{_SELECT} WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
             (first, until),
         ).fetchall()
+        require_whole([row[0] for row in rows], first, until)
         return rows
 
     def texts(self, row: Row) -> list[str]:
@@ -313,6 +317,16 @@ class Log:
                 last = received_at if last is None else max(last, received_at)
                 count += envelope.clock is Clock.STATED
         return first, last, count
+
+
+def require_whole(positions: Sequence[int], first: int, until: int) -> None:
+    """Raise ``IntegrityError`` unless positions are all from ``first`` up to, and without, ``until``."""
+    if len(positions) < until - first:
+        missing = next(
+            (at for at, position in enumerate(positions, first) if position != at),
+            first + len(positions),
+        )
+        raise IntegrityError(f"position {missing} is missing; run verify")
 
 
 def _leaf(position: int, value: object) -> bytes:
