@@ -44,11 +44,14 @@ class EventRow(NamedTuple):
     said: str | None
 
 
-Outline = tuple[int, int, int, int | None, int | None, str | None, int, str | None]
-"""What a plan needs of an event.
+Outline = tuple[int, int, int, int | None, str | None, int]
+"""What a plan needs of an event: stream, occurred_at, received_at, kind, texts and findings.
 
-stream, occurred_at, received_at, template, envelope, texts, findings and said.
+``kind`` is one number for template and envelope; ``findings`` are -1 where ``said`` says what is said.
 """
+
+KIND = 1 << 20
+"""What the number of a template is multiplied by, to make one number of it and of an envelope's."""
 
 _IDENTITY = itemgetter(1, 2)
 
