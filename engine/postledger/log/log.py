@@ -28,9 +28,8 @@ from postledger.store.sqlite import LARGEST, Row, Store
 from postledger.templates import Template
 from postledger.times import is_time
 
-EVENT = (
-    "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts, e.body, e.salt, e.leaf"
-)
+_FIRST = "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts"
+EVENT = f"{_FIRST}, e.body, e.salt, e.leaf"
 """The columns of an event ``e``, in the order in which ``Log.stored`` takes them."""
 
 _SELECT = f"SELECT {EVENT} FROM events e"
@@ -150,9 +149,13 @@ class Log:
         return self.last() + 1
 
     def rows(self, first: int, until: int) -> list[Row]:
-        """The rows of the events from ``first`` up to, and without, ``until``, not looked into."""
+        """The rows of the events from ``first`` up to, and without, ``until``, not looked into.
+
+        Their first columns alone, up to the texts.
+        """
         rows: list[Row] = self.store.execute(
-            f"{_SELECT} WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
+            f"SELECT {_FIRST} FROM events e"
+            " WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
             (first, until),
         ).fetchall()
         return rows

@@ -133,7 +133,7 @@ class Facts:
             if family is not None:
                 texts = self.log.texts(row)
                 return [family.of(texts).statement(texts)]
-        return self.statements_of(self.log.stored(row))
+        return self.statements_of(self.log.at(row[0]))
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""
