@@ -96,13 +96,15 @@ class Log:
         position, adoption = head.size, head.adoption
         rows: list[Row] = []
         leaves: list[bytes] = []
+        last: Envelope | None = None
         for number, entry in enumerate(entries):
             received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
             leaf = leaf_of(position, received_at, envelope, salt, body)
             leaves.append(leaf)
-            envelope_id = interned.envelope_id(envelope)
-            inline = envelope.to_json() if envelope_id is None else None
+            if envelope is not last:
+                last, envelope_id = envelope, interned.envelope_id(envelope)
+                inline = envelope.to_json() if envelope_id is None else None
             kept: tuple[int | None, str | None, bytes | None] = (None, None, body)
             if template is not None and texts is not None:
                 kept = (interned.template_id(template), texts, None)

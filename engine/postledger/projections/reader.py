@@ -90,6 +90,9 @@ class Reader:
         Where it can't be folded, the row says so: to record must not depend on it.
         """
         try:
+            known = self.plans.known_row(stream, chart, rows)
+            if known is not None:
+                return known
             distinct, repeats = self.facts.distinct(rows)
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)

@@ -146,7 +146,19 @@ class Plans:
 
     def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
         """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
-        found = outlined(chart, rows)
+        return self._row(stream, outlined(chart, rows))
+
+    def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
+        """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
+        _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
+            *rows, strict=True
+        )
+        if any(said) or None in templates or None in envelopes:
+            return None
+        kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
+        return self._row(stream, _outlined(chart, times, received, kinds, written, findings))
+
+    def _row(self, stream: int, found: Outlined | None) -> Row | None:
         if found is None:
             return None
         key, texts, times, received, findings = found
@@ -256,6 +268,17 @@ def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
     says, and where one is damaged: the whole rows are needed then.
     """
     _, times, received, kinds, written, findings = zip(*rows, strict=True)
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined(
+    chart: str,
+    times: Sequence[int],
+    received: Sequence[int],
+    kinds: Sequence[int | None],
+    written: Sequence[Any],
+    findings: Sequence[int],
+) -> Outlined | None:
     try:
         # What is no number has no sum, and one that is no whole number shows in it.
         whole = type(sum(times) + sum(received)) is int
