@@ -34,6 +34,7 @@ BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
 _CHART = "delivery"
+_TEXT_OR_NONE = (str, type(None))
 _log = logging.getLogger("postledger")
 
 
@@ -110,12 +111,10 @@ def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    for name, text in (
-        ("content_type", receipt.content_type),
-        ("content_encoding", receipt.content_encoding),
-    ):
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name} must be text, got {text!r}")
+    if not isinstance(receipt.content_type, _TEXT_OR_NONE):
+        raise TypeError(f"content_type must be text, got {receipt.content_type!r}")
+    if not isinstance(receipt.content_encoding, _TEXT_OR_NONE):
+        raise TypeError(f"content_encoding must be text, got {receipt.content_encoding!r}")
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:

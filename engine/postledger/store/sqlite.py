@@ -111,7 +111,7 @@ class Store:
         self.execute("RELEASE unit")
 
     def stream(
-        self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
+        self, sql: str, parameters: Sequence[object] = (), size: int = 200
     ) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
