@@ -28,6 +28,7 @@ from postledger.ledger.subscriptions import (
 from postledger.ledger.writing import (
     Appended,
     Given,
+    Written,
     answers,
     batches,
     checked,

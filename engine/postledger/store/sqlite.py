@@ -110,9 +110,7 @@ class Store:
             raise
         self.execute("RELEASE unit")
 
-    def stream(
-        self, sql: str, parameters: Sequence[object] = (), size: int = 200
-    ) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 200) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
         return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
