@@ -352,10 +352,12 @@ class Connections:
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""
-        work = Work(own.store, own.reader.definitions, self.limits)
         try:
             while own.generation.size < own.log.size():
                 with own.store.write():
+                    # Another process may have taken in the same since it was looked at.
+                    self._follow(own)
+                    work = Work(own.store, own.reader.definitions, self.limits)
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
         except Exception as error:
