@@ -11,6 +11,9 @@ class Finding(enum.IntFlag):
 
     All but ``LATE`` and ``REPEATED`` depend on the set of events alone; those two tell of arrival.
     The numbers are part of the file format: a bit is never given to another finding.
+
+    >>> Finding.LATE.name.lower() in ledger.delivery("TU1TXzU5Nzg3Nw==").findings
+    True
     """
 
     CONTRADICTION = 1
@@ -52,7 +55,11 @@ MEANINGS: dict[Finding, str] = {
 
 
 class Verdict(enum.StrEnum):
-    """What an event did to its stream; the value is the public word."""
+    """What an event did to its stream; the value is the public word.
+
+    >>> ledger.record(body).verdict is Verdict.REPEATED
+    True
+    """
 
     APPLIED = "applied"
     NO_EFFECT = "no_effect"

@@ -99,7 +99,7 @@ def _problems(
     yield from _until_error(store, _of_schema(store, generation))
     counted = _Counted()
     found = list(
-        islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
+        islice(_until_error(store, _of_log(reader, anchor, counted, progress)), MOST_PROBLEMS)
     )
     yield from found
     if found:
@@ -173,7 +173,7 @@ class _Counted:
 
 
 def _of_log(
-    reader: Reader, head: Head, anchor: Anchor | None, counted: _Counted, progress: Progress
+    reader: Reader, anchor: Anchor | None, counted: _Counted, progress: Progress
 ) -> Iterator[str]:
     log = reader.log
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
@@ -323,7 +323,7 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
             yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)
         found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
-        yield from checker.problems(number, stream, rows)
+        yield from checker.problems(stream, rows)
         yield from _of_state(reader, number, stream, rows, found)
     if kept is not None:
         yield f"stream {kept[0]}: a row without events; run replay"
@@ -350,17 +350,26 @@ def _of_nowhere(reader: Reader) -> Iterator[str]:
     checker = _Checker(reader)
     nowhere = reader.index.stream_of(NOWHERE_ID)
     for _, _, rows in reader.index.streams(NOWHERE_ID - 1, NOWHERE_ID):
-        yield from checker.problems(NOWHERE_ID, nowhere, rows)
+        yield from checker.problems(nowhere, rows)
 
 
 def _of_streams(reader: Reader) -> Iterator[str]:
-    """Streams of which no row is there are no streams."""
+    """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
+    name = reader.index.name
     row = reader.log.store.one(
-        f"SELECT count(*) FROM {reader.index.name}_streams t WHERE t.id <> {NOWHERE_ID}"
-        f" AND NOT EXISTS (SELECT 1 FROM {reader.index.name} i WHERE i.stream = t.id)"
+        f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
+        f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
+    if reader.log.store.one(
+        f"SELECT 1 FROM {name} i"
+        " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
+    ):
+        yield "the index tells of events that the log doesn't have; run replay --index"
+    for table, column in ((f"{name}_streams", "id"), (name, "stream")):
+        if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
+            yield "the index has streams that were never numbered; run replay --index"
 
 
 class _Checker:
@@ -370,7 +379,7 @@ class _Checker:
         self._reader = reader
         self._sights: dict[tuple[int, int], int] = {}
 
-    def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+    def problems(self, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         require_rows(rows)
         for row in rows:
             if not self._is_of(row, stream):

@@ -27,6 +27,7 @@ from postledger.ledger.subscriptions import (
 )
 from postledger.ledger.writing import (
     Appended,
+    Written,
     Given,
     Written,
     answers,

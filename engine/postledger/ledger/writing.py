@@ -43,6 +43,10 @@ class Appended(NamedTuple):
 
     ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
     that an equal event was known.
+
+    >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
+    >>> appended.member, appended.counted_as
+    (0, 'repeated')
     """
 
     row: LogRow
@@ -192,10 +196,10 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
 @lru_cache(maxsize=4096)
 def _envelope(
     kind: Kind,
-    imported: bool,
+    imported: bool,  # noqa: FBT001
     source: str,
     content_type: str | None,
-    encoding: str | None,  # noqa: FBT001
+    encoding: str | None,
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS

@@ -156,14 +156,17 @@ class Store:
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT by their columns; nothing can be written.
 
+        A text that is not UTF-8, as of a body in another encoding, has U+FFFD for what can't be read.
         Raises ``LedgerError`` with what SQLite says where the statement is wrong.
         """
         self.conn.set_authorizer(_only_reading)
+        self.conn.text_factory = _legible
         try:
             return list(self.db.query(sql, parameters))
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise LedgerError(f"{self.path}: the query fails: {error}") from None
         finally:
+            self.conn.text_factory = str
             self.conn.set_authorizer(None)
 
     def close(self) -> None:
@@ -213,7 +216,7 @@ def open_store(
             if not readonly:
                 _make(store, make, timeout)
             _check(store)
-            if not readonly and not store.one("PRAGMA journal_mode") == ("wal",):
+            if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
             store._file = _identity(path)
@@ -225,7 +228,7 @@ def open_store(
 
 def _identity(path: str | Path) -> Identity | None:
     try:
-        found = os.stat(path)
+        found = os.stat(path)  # noqa: PTH116 (quicker, at every commit)
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -303,6 +306,10 @@ def format_of(store: Store) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 _READS = {
