@@ -121,8 +121,8 @@ class Connections:
             )
         return own
 
-    def current(self, own: Own) -> bool:
-        """Bring a writer to the live generation, and that to the head of the log.
+    def current(self, own: Own, size: int) -> bool:
+        """Bring a writer to the live generation, and that to the size of the log.
 
         Whether it is there: where it can't be, events are appended and the index stays behind. The
         caller holds the write transaction.
@@ -132,7 +132,6 @@ class Connections:
         except LedgerError as error:
             _log.error("%s: recording without reading: %s", self.path, error)
             return False
-        size = own.log.head().size
         if own.generation.size == size:
             return True
         if size - own.generation.size > MOST_BEHIND:
