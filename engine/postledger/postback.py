@@ -31,8 +31,8 @@ def canonical_head(root: str, repaired: bool, statement: bool) -> str:  # noqa: 
 def canonical_pair(name: str, text: str) -> str:
     """A field in the canonical form; ``name`` is plain.
 
-    >>> canonical_pair("CODE", "N202")
-    '4:CODE4:N202'
+    >>> canonical_pair("STATUS", "Sent")
+    '6:STATUS4:Sent'
     """
     return f"{len(name)}:{name}{len(text)}:{text}"
 

@@ -73,7 +73,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
                 f"{name}: position {row[3]}: the event is not what was received; run verify"
             )
         statements = reader.facts.statements_of(stored)
-        if row[4] >= len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
+        if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
             raise IntegrityError(
                 f"{name}: position {row[3]}: the index differs from the log; run replay --index"
             )
@@ -303,9 +303,10 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
         f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
     ) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
-    if index.count() != counted.rows:
+    count, leading = index.count()
+    if {count, leading} != {counted.rows}:
         yield (
-            f"the index has {index.count()} rows, and the log says {counted.rows} things;"
+            f"the index has {count} rows, of which {leading} lead to events, and the log says {counted.rows} things;"
             " run replay --index"
         )
     yield from _of_nowhere(reader)
@@ -393,7 +394,7 @@ class _Checker:
                 return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
-        if row[4] >= len(statements):
+        if not 0 <= row[4] < len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )

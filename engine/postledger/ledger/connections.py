@@ -95,6 +95,14 @@ class Connections:
                 yield own
 
     @contextmanager
+    def read_log(self) -> Iterator[Own]:
+        """The same for what is asked of the log alone: it takes no definitions."""
+        with self._call(), translated(self.path):
+            own = self._own()
+            with own.store.read():
+                yield own
+
+    @contextmanager
     def write(self) -> Iterator[Own]:
         """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
         # Before the lock: in a forked child another thread may hold it for ever.
@@ -234,7 +242,12 @@ class Connections:
             generation = generations.live(store)
             if generation is None:
                 raise IntegrityError(f"{self.path}: there are no live states; run replay")
-            definitions = self._adopted(Log(store), generation)
+            try:
+                definitions = self._adopted(Log(store), generation)
+            except LedgerError:
+                # To append takes no definitions; whoever reads finds that it is not the live one.
+                generation = attrs.evolve(generation, number=-1)
+                definitions = self.definitions
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
@@ -333,8 +346,7 @@ class Connections:
         with store.write():
             if live is None:
                 # What is there of it is no use without the rest.
-                store.execute("DELETE FROM generations")
-                generations.discard(store)
+                generations.discard(store, live=False)
         return replay.finish(work, replay.build(work))
 
     def _catch_up(self, own: Own) -> None:
@@ -345,9 +357,11 @@ class Connections:
                 with own.store.write():
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
-        except LedgerError as error:
+        except Exception as error:
+            if is_of_medium(error):
+                raise
             own.reader.index.forget()
-            _log.error("%s: the states are behind the log: %s", self.path, error)
+            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
 
 
 def _make(store: Store) -> None:

@@ -28,6 +28,7 @@ from postledger.ledger.subscriptions import (
 from postledger.ledger.writing import (
     Appended,
     Given,
+    Written,
     answers,
     batches,
     checked,
@@ -163,9 +164,14 @@ class Ledger:
         checked(receipt)
         with self._connections.write() as own:
             done = write(own, self._connections, [(receipt, kind)])
-            custom.keep_up(own.reader, self._custom.values(), done.count)
+            self._keep_up(own, done)
         self._bell.ring()
         return answers(done)[0]
+
+    def _keep_up(self, own: Own, done: Written) -> None:
+        """Take what was written into the projections; they follow from an index that has it."""
+        if not done.behind:
+            custom.keep_up(own.reader, self._custom.values(), done.count)
 
     def record_many(
         self, receipts: Iterable[Receipt | bytes], *, progress: Progress = silent
@@ -209,7 +215,7 @@ class Ledger:
         for batch in batches(((checked(receipt), kind) for receipt, kind in given), size):
             with self._connections.write() as own:
                 done = write(own, self._connections, batch)
-                custom.keep_up(own.reader, self._custom.values(), done.count)
+                self._keep_up(own, done)
             self._bell.ring()
             receipts = (receipt for receipt, _ in batch)
             yield list(zip(receipts, done.receipts, strict=True))
@@ -234,7 +240,7 @@ class Ledger:
         body = import_of(sha256, receipts, origin)
         with self._connections.write() as own:
             done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
-            custom.keep_up(own.reader, self._custom.values(), done.count)
+            self._keep_up(own, done)
             position = own.log.last()
         self._bell.ring()
         return position
@@ -427,7 +433,7 @@ class Ledger:
         >>> ledger.verify(ledger.head()).ok
         True
         """
-        with self._connections.read() as own:
+        with self._connections.read_log() as own:
             frontier = own.log.head().frontier
             return Anchor(frontier.size, frontier.root().hex())
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.errors import LedgerError
+from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
@@ -91,13 +91,15 @@ class _Taken(NamedTuple):
 class Written:
     """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``rows`` are their states, by the number of the stream.
+    ``rows`` are their states, by the number of the stream. ``behind`` says that the index stayed
+    behind the log.
     """
 
     own: Own
     receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
+    behind: bool = False
 
     @property
     def count(self) -> int:
@@ -152,6 +154,7 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
             ]
             for row, one in zip(rows, taken, strict=True)
         ],
+        behind=True,
     )
 
 
@@ -287,7 +290,12 @@ def _answer(done: Written, one: Appended) -> Recorded:
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != _CHART:
         return Recorded(event, verdict, None)
-    return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    try:
+        return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    except IntegrityError as error:
+        # The event is recorded; that others of its stream are damaged is said where they are read.
+        _log.error("%s: %s", done.own.store.path, error)
+        return Recorded(event, verdict, None)
 
 
 def _verdict(done: Written, one: Appended) -> Verdict:

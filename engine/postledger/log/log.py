@@ -153,13 +153,14 @@ class Log:
     def rows(self, first: int, until: int) -> list[Row]:
         """The rows of the events from ``first`` up to, and without, ``until``, not looked into.
 
-        Their first columns alone, up to the texts.
+        Their first columns alone, up to the texts. Raises ``IntegrityError`` where one is missing.
         """
         rows: list[Row] = self.store.execute(
             f"SELECT {_FIRST} FROM events e"
             " WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
             (first, until),
         ).fetchall()
+        require_whole([row[0] for row in rows], first, until)
         return rows
 
     def texts(self, row: Row) -> list[str]:
@@ -318,6 +319,16 @@ class Log:
                 last = received_at if last is None else max(last, received_at)
                 count += envelope.clock is Clock.STATED
         return first, last, count
+
+
+def require_whole(positions: Sequence[int], first: int, until: int) -> None:
+    """Raise ``IntegrityError`` unless positions are all from ``first`` up to, and without, ``until``."""
+    if len(positions) < until - first:
+        missing = next(
+            (at for at, position in enumerate(positions, first) if position != at),
+            first + len(positions),
+        )
+        raise IntegrityError(f"position {missing} is missing; run verify")
 
 
 def _leaf(position: int, value: object) -> bytes:

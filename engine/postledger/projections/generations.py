@@ -221,13 +221,15 @@ def switch(store: Store, generation: Generation, adoption: int) -> Generation:
     return switched
 
 
-def discard(store: Store) -> None:
+def discard(store: Store, *, live: bool = True) -> None:
     """Drop the generations that are not live, and tables of those names that belong to none.
 
-    The caller holds a write transaction.
+    Without ``live``, drop that one too. The caller holds a write transaction.
     """
-    kept = live(store)
-    store.execute("DELETE FROM generations WHERE stage <> 'live'")
+    kept = _generation(store, "stage = 'live'") if live else None
+    store.execute(
+        "DELETE FROM generations WHERE number <> ?", (-1 if kept is None else kept.number,)
+    )
     names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
     for kind, name in list(store.objects()):
         if kind == "table" and is_derived(name) and name not in names_:

@@ -261,11 +261,14 @@ class Index:
         )
         return row is not None
 
-    def count(self) -> int:
-        """How many rows there are."""
-        row = self.store.one(f"SELECT count(*) FROM {self.name}")
+    def count(self) -> tuple[int, int]:
+        """How many rows there are, and how many of them lead to an event."""
+        row = self.store.one(
+            f"SELECT (SELECT count(*) FROM {self.name}), (SELECT count(*) FROM {self.name} i"
+            " JOIN events e ON e.position = i.position)"
+        )
         assert row is not None
-        return int(row[0])
+        return row[0], row[1]
 
     def _select(self, columns: str = _COLUMNS) -> str:
         return f"SELECT {columns} FROM {self.name} i JOIN events e ON e.position = i.position"

@@ -131,8 +131,7 @@ class Facts:
         if row[4] is not None and row[2] is not None and self.patterns.quick:
             family = self.family(row[4], row[2])
             if family is not None:
-                texts = self.log.texts(row)
-                return [family.of(texts).statement(texts)]
+                return [_statement(family, row[0], self.log.texts(row))]
         return self.statements_of(self.log.at(row[0]))
 
     def statements_of(self, stored: Stored) -> list[Statement]:
@@ -143,7 +142,7 @@ class Facts:
         if template is not None and envelope is not None and self.patterns.quick:
             family = self.family(template, envelope)
             if family is not None and stored.texts is not None:
-                return [family.of(stored.texts).statement(stored.texts)]
+                return [_statement(family, stored.position, stored.texts)]
         return self.patterns.read_plainly(stored.body, stored.envelope)
 
     def gives(self, template: int | None, envelope: int | None) -> bool:
@@ -184,6 +183,13 @@ class Facts:
     def _rank(self, row: EventRow) -> tuple[object, ...]:
         stored = self.log.at(row[3])
         return row[5], stored.envelope.source, stored.body, row[4], row[3]
+
+
+def _statement(family: Family, position: int, texts: Sequence[str]) -> Statement:
+    try:
+        return family.of(texts).statement(texts)
+    except IntegrityError as error:
+        raise IntegrityError(f"position {position}: {error}") from error
 
 
 Place = tuple[int, int]
