@@ -129,8 +129,8 @@ class Connections:
             )
         return own
 
-    def current(self, own: Own) -> bool:
-        """Bring a writer to the live generation, and that to the head of the log.
+    def current(self, own: Own, size: int) -> bool:
+        """Bring a writer to the live generation, and that to the size of the log.
 
         Whether it is there: where it can't be, events are appended and the index stays behind. The
         caller holds the write transaction.
@@ -140,7 +140,6 @@ class Connections:
         except LedgerError as error:
             _log.error("%s: recording without reading: %s", self.path, error)
             return False
-        size = own.log.head().size
         if own.generation.size == size:
             return True
         if size - own.generation.size > MOST_BEHIND:
@@ -247,7 +246,7 @@ class Connections:
                 definitions = self._adopted(Log(store), generation)
             except LedgerError:
                 # To append takes no definitions; whoever reads finds that it is not the live one.
-                generation = attrs.evolve(generation, number=-1)
+                generation = generation._replace(number=-1)
                 definitions = self.definitions
         return self._made(store, generation, definitions)
 

@@ -135,8 +135,8 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
 
     The caller holds the write transaction, and has checked the receipts.
     """
-    current = connections.current(own)
     head = own.log.head()
+    current = connections.current(own, head.size)
     taken = _take(own, given)
     new, rows = own.log.append([one.entry for one in taken], head)
     if current:

@@ -150,13 +150,25 @@ class Plans:
 
     def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
         """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
-        _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
-            *rows, strict=True
-        )
-        if any(said) or None in templates or None in envelopes:
+        return self._row(stream, _outlined_of(chart, rows))
+
+    def known_verdict(
+        self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]
+    ) -> Verdict | None:
+        """The verdict on the event at a position and member, if it arrived after all others.
+
+        ``None`` where it takes a closer look.
+        """
+        found = _outlined_of(chart, rows)
+        if found is None:
             return None
-        kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
-        return self._row(stream, _outlined(chart, times, received, kinds, written, findings))
+        key, texts, _, received, _ = found
+        plan = self.known(key, texts)
+        at = [row[3:5] for row in rows].index(place)
+        last = max(received)
+        if plan is None or received[at] < last or received.count(last) > 1:
+            return None
+        return plan.verdicts[at]
 
     def _row(self, stream: int, found: Outlined | None) -> Row | None:
         if found is None:
@@ -268,6 +280,17 @@ def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
     says, and where one is damaged: the whole rows are needed then.
     """
     _, times, received, kinds, written, findings = zip(*rows, strict=True)
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined_of(chart: str, rows: Sequence[EventRow]) -> Outlined | None:
+    """The same of whole rows."""
+    _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
+        *rows, strict=True
+    )
+    if any(said) or None in templates or None in envelopes:
+        return None
+    kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
     return _outlined(chart, times, received, kinds, written, findings)
 
 
