@@ -251,14 +251,14 @@ class Connections:
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index(store), definitions, self.limits)
+        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
         own.reader = Reader.of(
-            Log(own.store), generation.index(own.store), definitions, self.limits
+            Log(own.store), generation.index_of(own.store), definitions, self.limits
         )
         own.generation = generation
 

@@ -78,7 +78,7 @@ class Generation(NamedTuple):
         """The name of its index."""
         return f"index_{self.indexed}"
 
-    def index(self, store: Store) -> Index:
+    def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
 
@@ -181,7 +181,7 @@ def begin(
     )
     store.execute(insert("generations", 8), generation)
     if shared is None:
-        generation.index(store).make()
+        generation.index_of(store).make()
     # A table of that name belongs to no generation.
     store.execute(f"DROP TABLE IF EXISTS {generation.table}")
     for sql in states_tables(generation.table).values():
