@@ -126,7 +126,7 @@ def checked_out(revision: str, folder: Path) -> Iterator[Path | None]:
 
 def traffic_of(kind: str, events: int) -> list[Receipt]:
     """The receipts of a kind of traffic."""
-    if kind == "uniform":
+    if kind in ("rates", "uniform"):
         return list(islice(receipts(), events))
     disturbances = NONE if kind == "diverse" else ALL
     return list(islice(simulate(events, seed=5, disturbances=disturbances), events))
@@ -201,7 +201,7 @@ def main(
             return
         traffic = folder / "traffic"
         traffic.mkdir()
-        for kind, size in {"uniform": events, **dict.fromkeys(DISK, sized)}.items():
+        for kind, size in {"rates": events, **dict.fromkeys(DISK, sized)}.items():
             told = [(r.body, r.content_type, r.received_at) for r in traffic_of(kind, size)]
             (traffic / kind).write_bytes(pickle.dumps(told))
         sides = [Side(ROOT, folder / "a", traffic), Side(tree, folder / "b", traffic)]

@@ -303,9 +303,10 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
         f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
     ) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
-    if index.count() != counted.rows:
+    count, leading = index.count()
+    if {count, leading} != {counted.rows}:
         yield (
-            f"the index has {index.count()} rows, and the log says {counted.rows} things;"
+            f"the index has {count} rows, of which {leading} lead to events, and the log says {counted.rows} things;"
             " run replay --index"
         )
     yield from _of_nowhere(reader)

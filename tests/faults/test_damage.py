@@ -247,7 +247,11 @@ def altered(path: Path, *statements: str) -> None:
 )
 def test_a_timeline_proves_what_it_shows(path: Path, sql: str, told: str | None) -> None:
     """What was altered is refused in one line; what others have of it doesn't matter."""
-    where = "" if "events" not in sql and "index_1 " not in sql else " WHERE position > 0"
+    where = ""
+    if "events" in sql:
+        where = " WHERE position > 0"
+    elif "occurred_at" in sql:
+        where = " WHERE occurred_at < 9e18"
     altered(path, sql + where)
     with Ledger(path, readonly=True) as ledger:
         if told is None:
@@ -329,6 +333,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "findings",
     ),
 }
+FREE = ("cursor", "skeleton")
+"""Columns that nothing shown depends on: a value of the right type is as good as another."""
+
 COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
 
 
@@ -383,7 +390,7 @@ def _check_value(
     refused = refusals(path, READS)
     if "open" not in refused:
         with Ledger(path, readonly=True, guarded=False) as ledger:
-            assert not ledger.verify().ok
+            assert table == "checkpoints" or column in FREE or not ledger.verify().ok, value
     refused = refusals(path, WRITES)
     if not every and table != "head":
         # The events of before may be damaged: the next are kept all the same.

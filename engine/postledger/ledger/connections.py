@@ -129,8 +129,8 @@ class Connections:
             )
         return own
 
-    def current(self, own: Own) -> bool:
-        """Bring a writer to the live generation, and that to the head of the log.
+    def current(self, own: Own, size: int) -> bool:
+        """Bring a writer to the live generation, and that to the size of the log.
 
         Whether it is there: where it can't be, events are appended and the index stays behind. The
         caller holds the write transaction.
@@ -140,7 +140,6 @@ class Connections:
         except LedgerError as error:
             _log.error("%s: recording without reading: %s", self.path, error)
             return False
-        size = own.log.head().size
         if own.generation.size == size:
             return True
         if size - own.generation.size > MOST_BEHIND:
@@ -247,19 +246,19 @@ class Connections:
                 definitions = self._adopted(Log(store), generation)
             except LedgerError:
                 # To append takes no definitions; whoever reads finds that it is not the live one.
-                generation = attrs.evolve(generation, number=-1)
+                generation = generation._replace(number=-1)
                 definitions = self.definitions
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index(store), definitions, self.limits)
+        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
         own.reader = Reader.of(
-            Log(own.store), generation.index(own.store), definitions, self.limits
+            Log(own.store), generation.index_of(own.store), definitions, self.limits
         )
         own.generation = generation
 
@@ -352,15 +351,19 @@ class Connections:
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""
-        work = Work(own.store, own.reader.definitions, self.limits)
         try:
             while own.generation.size < own.log.size():
                 with own.store.write():
+                    # Another process may have taken in the same since it was looked at.
+                    self._follow(own)
+                    work = Work(own.store, own.reader.definitions, self.limits)
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
-        except LedgerError as error:
+        except Exception as error:
+            if is_of_medium(error):
+                raise
             own.reader.index.forget()
-            _log.error("%s: the states are behind the log: %s", self.path, error)
+            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
 
 
 def _make(store: Store) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.errors import LedgerError
+from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
@@ -34,6 +34,7 @@ BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
 _CHART = "delivery"
+_TEXT_OR_NONE = (str, type(None))
 _log = logging.getLogger("postledger")
 
 
@@ -114,12 +115,10 @@ def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    for name, text in (
-        ("content_type", receipt.content_type),
-        ("content_encoding", receipt.content_encoding),
-    ):
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name} must be text, got {text!r}")
+    if not isinstance(receipt.content_type, _TEXT_OR_NONE):
+        raise TypeError(f"content_type must be text, got {receipt.content_type!r}")
+    if not isinstance(receipt.content_encoding, _TEXT_OR_NONE):
+        raise TypeError(f"content_encoding must be text, got {receipt.content_encoding!r}")
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
@@ -136,8 +135,8 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
 
     The caller holds the write transaction, and has checked the receipts.
     """
-    current = connections.current(own)
     head = own.log.head()
+    current = connections.current(own, head.size)
     taken = _take(own, given)
     new, rows = own.log.append([one.entry for one in taken], head)
     if current:
@@ -295,7 +294,12 @@ def _answer(done: Written, one: Appended) -> Recorded:
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != _CHART:
         return Recorded(event, verdict, None)
-    return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    try:
+        return Recorded(event, verdict, delivery_of(one.statement.stream, row))
+    except IntegrityError as error:
+        # The event is recorded; that others of its stream are damaged is said where they are read.
+        _log.error("%s: %s", done.own.store.path, error)
+        return Recorded(event, verdict, None)
 
 
 def _verdict(done: Written, one: Appended) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from postledger.log.log import require_whole
 from postledger.model import Change, StateChanged
 from postledger.projections.reader import Reader
 from postledger.state.changes import Passage, change_of, passages, state_changed
@@ -25,6 +26,8 @@ class Page:
 def passages_of(reader: Reader, after: int, until: int) -> Iterator[Passage]:
     """The passages of the events after ``after`` up to ``until``, in order of position."""
     events = list(reader.log.events(after + 1, until))
+    first, end = max(0, after + 1), min(until, reader.log.last()) + 1
+    require_whole([stored.position for stored in events], first, end)
     return passages(reader.facts, events, reader.known)
 
 
@@ -46,6 +49,7 @@ def _with_repeat(reader: Reader, passage: Passage) -> Passage:
 
 def page_of(reader: Reader, after: int, ledger_id: bytes) -> Page:
     """The next page after a position; the caller holds a read transaction."""
+    after = max(after, -1)
     until = max(after, min(after + PAGE, reader.log.last()))
     definitions = reader.definitions.hash
     found = (

@@ -67,6 +67,7 @@ def _checkpoint(row: Row) -> Checkpoint:
         not all(isinstance(text, str) for text in (kind, name, version))
         or not isinstance(position, int)
         or not isinstance(behind, int)
+        or position < -1
         or not isinstance(problem, str | None)
     ):
         raise IntegrityError(f"the checkpoint {name!r} is damaged; begin it again")

@@ -11,9 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from secrets import token_bytes
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
@@ -54,8 +52,7 @@ INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
-@attrs.frozen
-class Generation:
+class Generation(NamedTuple):
     """One generation, as of the first ``size`` events of the log.
 
     ``indexed`` is the number of its index, ``adoption`` the position of the event that adopted its
@@ -81,7 +78,7 @@ class Generation:
         """The name of its index."""
         return f"index_{self.indexed}"
 
-    def index(self, store: Store) -> Index:
+    def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
 
@@ -182,9 +179,9 @@ def begin(
         stage=INDEXING if shared is None else FOLDING,
         cursor=0,
     )
-    store.execute(insert("generations", 8), attrs.astuple(generation))
+    store.execute(insert("generations", 8), generation)
     if shared is None:
-        generation.index(store).make()
+        generation.index_of(store).make()
     # A table of that name belongs to no generation.
     store.execute(f"DROP TABLE IF EXISTS {generation.table}")
     for sql in states_tables(generation.table).values():
@@ -194,7 +191,7 @@ def begin(
 
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
-    moved = attrs.evolve(generation, **changes)
+    moved = generation._replace(**changes)
     done = store.execute(
         "UPDATE generations SET adoption = ?, size = ?, stage = ?, cursor = ?"
         " WHERE number = ? AND version = ? AND size = ? AND stage = ? AND cursor = ?",

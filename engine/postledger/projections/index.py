@@ -17,7 +17,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
-from postledger.state.streams import EventRow, Outline
+from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
 NOWHERE_ID = 0
@@ -55,7 +55,8 @@ _COLUMNS = (
     " e.template, e.envelope, e.texts, i.findings, i.said"
 )
 _OUTLINE = (
-    "i.stream, i.occurred_at, e.received_at, e.template, e.envelope, e.texts, i.findings, i.said"
+    f"i.stream, i.occurred_at, e.received_at, e.template * {KIND} + e.envelope, e.texts,"
+    " CASE WHEN i.said IS NULL THEN i.findings ELSE -1 END"
 )
 _ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
 
@@ -260,11 +261,14 @@ class Index:
         )
         return row is not None
 
-    def count(self) -> int:
-        """How many rows there are."""
-        row = self.store.one(f"SELECT count(*) FROM {self.name}")
+    def count(self) -> tuple[int, int]:
+        """How many rows there are, and how many of them lead to an event."""
+        row = self.store.one(
+            f"SELECT (SELECT count(*) FROM {self.name}), (SELECT count(*) FROM {self.name} i"
+            " JOIN events e ON e.position = i.position)"
+        )
         assert row is not None
-        return int(row[0])
+        return row[0], row[1]
 
     def _select(self, columns: str = _COLUMNS) -> str:
         return f"SELECT {columns} FROM {self.name} i JOIN events e ON e.position = i.position"

@@ -15,6 +15,7 @@ import attrs
 from postledger.definitions.chart import Configuration, Statechart
 from postledger.definitions.effects import Effect
 from postledger.definitions.vocabulary import FIELDS
+from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
 from postledger.times import UNDATED
 
@@ -111,6 +112,8 @@ def advance(tally: Tally, fact: Fact) -> Noted:
         tally.findings |= findings
         unrecognised = findings & Finding.UNRECOGNISED
         return Noted(Verdict.UNRECOGNISED if unrecognised else Verdict.NO_EFFECT, findings)
+    if effect.chart is not tally.chart and effect.chart != tally.chart:
+        raise IntegrityError(f"position {fact.position}: it is of another chart than its stream")
     tally.heard += 1
     # Of events of one stage and time neither follows the other: the identity only keeps their order.
     if fact[:2] != tally.group:

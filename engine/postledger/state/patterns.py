@@ -235,6 +235,8 @@ class Family:
 
     def words(self, texts: Texts) -> tuple[str | None, ...]:
         """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        if not self.deciding:
+            return ()
         return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
     def of(self, texts: Texts) -> Pattern:

@@ -110,9 +110,7 @@ class Store:
             raise
         self.execute("RELEASE unit")
 
-    def stream(
-        self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
-    ) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 200) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
         return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
@@ -368,6 +366,11 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as error:
         raise _meaning(path, error) from error
+    except UnicodeDecodeError as error:
+        # What SQLite says cites a name that is not text any more.
+        raise IntegrityError(
+            f"{path}: the file is damaged: a name is not UTF-8; run verify"
+        ) from error
     except UnicodeEncodeError as error:
         raise LedgerError(
             f"{path}: half a character (a lone surrogate) is neither kept nor found"
@@ -381,10 +384,12 @@ def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
     if make is None and "decode to UTF-8" in str(error):
         # The message of SQLite cites the damaged text.
         return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; run verify")
-    return LedgerError(f"{path}: {error}") if make is None else make(path, error)
+    # It may cite statements of several lines.
+    said = " ".join(str(error).split())
+    return LedgerError(f"{path}: {said}") if make is None else make(path, said)
 
 
-_MEANINGS: dict[int, Callable[[Path, sqlite3.DatabaseError], LedgerError]] = {
+_MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
     sqlite3.SQLITE_BUSY: lambda path, _: LedgerBusy(
         f"{path}: another process holds the write lock; nothing was written"
     ),
