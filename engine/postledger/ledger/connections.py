@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from postledger.definitions.definitions import Definitions, builtin
-from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError
+from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
 from postledger.log.log import Log
 from postledger.progress import Progress, silent
@@ -101,14 +102,34 @@ class Connections:
         self._require_process()
         with self._call():
             own = self.require_writable()
-            with self.writing, translated(self.path):
+            with self._turn() as patience, translated(self.path):
                 try:
-                    with own.store.write():
+                    with own.store.write(patience):
                         yield own
                 except BaseException:
                     # What was interned in the transaction is gone with it.
                     self._renew(own, own.generation, own.reader.definitions)
                     raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[float | None]:
+        """The turn of this thread to write, and what is left of the timeout where it had to wait.
+
+        Threads wait in a row: each of them as long as is said, and not as long as all before it.
+        """
+        if self.writing.acquire(blocking=False):
+            left = None
+        else:
+            end = time.monotonic() + self._timeout
+            if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):
+                raise LedgerBusy(
+                    f"{self.path}: other threads held the write lock; nothing was written"
+                )
+            left = end - time.monotonic()
+        try:
+            yield left
+        finally:
+            self.writing.release()
 
     def require_writable(self) -> Own:
         """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
@@ -340,11 +361,13 @@ class Connections:
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""
-        work = Work(own.store, own.reader.definitions, self.limits)
         try:
             while own.generation.size < own.log.size():
                 with own.store.write():
+                    # Another process may have taken them in since they were counted.
+                    self._follow(own)
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
+                    work = Work(own.store, own.reader.definitions, self.limits)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
         except Exception as error:
             if is_of_medium(error):

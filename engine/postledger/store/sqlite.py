@@ -61,13 +61,14 @@ class Store:
         return self.conn.in_transaction
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, patience: float | None = None) -> Iterator[None]:
         """A transaction that holds the write lock from its start.
 
         A plain BEGIN that reads first fails at once when another process wrote in between, whatever
-        the timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
+        the timeout. ``patience`` are the seconds to wait for the lock, where these are less than the
+        timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
         """
-        self.execute("BEGIN IMMEDIATE")
+        self._begin(patience)
         try:
             yield
             self._require_file()
@@ -169,6 +170,17 @@ class Store:
     def close(self) -> None:
         """Close the connection."""
         self.db.close()
+
+    def _begin(self, patience: float | None) -> None:
+        if patience is None:
+            self.execute("BEGIN IMMEDIATE")
+            return
+        before = self.one("PRAGMA busy_timeout") or (0,)
+        self.execute(f"PRAGMA busy_timeout = {max(0, int(patience * 1000))}")
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {before[0]}")
 
     def _roll_back(self) -> None:
         if self.in_transaction:
