@@ -6,7 +6,6 @@ wait ends the process with a segmentation fault, a path that is not resolved ope
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -172,7 +171,7 @@ def test_a_change_of_the_folder_opens_no_other_file(
         assert ledger.head().size == 2
     with Ledger("test.db") as other:
         assert [event.body for event in other.events(after=0)] == [traffic.body(0)]
-    assert sorted(os.listdir(one)) == ["test.db"]
+    assert [file.name for file in one.iterdir()] == ["test.db"]
 
 
 def _in_thread(call: Callable[[], object]) -> None:

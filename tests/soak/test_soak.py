@@ -107,7 +107,7 @@ def test_traffic_with_replays_and_a_subscriber_stays_flat_and_sound(tmp_path: Pa
         done = [traffic.finish(process, timeout=SECONDS + 120) for process in running]
         assert [(code, err) for code, _, err in done] == [(0, "")] * len(done)
         said = [json.loads(out) for _, out, _ in done]
-        assert all(one["did"] > 1 for one in said)
+        assert all(one["did"] for one in said), said
         assert all(one["end"] - one["third"] < GROWTH for one in said), said
         found = ledger.verify()
         assert found.problems == ()

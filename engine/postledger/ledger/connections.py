@@ -108,6 +108,7 @@ class Connections:
                         yield own
                 except BaseException:
                     # What was interned in the transaction is gone with it.
+                    # guard: what was interned goes with its transaction
                     self._renew(own, own.generation, own.reader.definitions)
                     raise
 
@@ -121,6 +122,7 @@ class Connections:
             left = None
         else:
             end = time.monotonic() + self._timeout
+            # guard: threads wait no longer than the timeout
             if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):
                 raise LedgerBusy(
                     f"{self.path}: other threads held the write lock; nothing was written"
@@ -192,6 +194,7 @@ class Connections:
         with self._idle:
             self._closed = True
             if os.getpid() == self._process:
+                # guard: closing waits for calls
                 self._idle.wait_for(lambda: not any(n for n in self._calls if n != me))
         if os.getpid() == self._process:
             for _, store in self._opened:
@@ -225,6 +228,7 @@ class Connections:
         return own
 
     def _require_process(self) -> None:
+        # guard: refused in a forked child
         if os.getpid() != self._process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
@@ -274,6 +278,7 @@ class Connections:
     def _open(self) -> Store:
         store = open_store(self.path, _make, timeout=self._timeout, readonly=self.readonly)
         try:
+            # guard: guards required at open
             if self._guarded:
                 schema.require_guards(store)
         except BaseException:
@@ -282,6 +287,7 @@ class Connections:
         with self._opening:
             # Servers that make a thread for each request must not use up all file descriptors.
             for thread, left in self._opened:
+                # guard: connections of ended threads closed
                 if not thread.is_alive():
                     left.close()
             self._opened = [one for one in self._opened if one[0].is_alive()]

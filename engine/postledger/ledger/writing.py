@@ -116,8 +116,10 @@ def write(
         _stored(own, one.entry, position, leaf)
         for position, (one, leaf) in enumerate(zip(taken, leaves, strict=True), head.size)
     ]
+    # guard: one transaction for an event and its row
     if current:
         try:
+            # guard: index and states undone whole
             with own.store.savepoint():
                 return _project(own, taken, stored, new.size)
         except Exception as error:
