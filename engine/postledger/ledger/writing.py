@@ -139,8 +139,10 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
     current = connections.current(own, head.size)
     taken = _take(own, given)
     new, rows = own.log.append([one.entry for one in taken], head)
+    # guard: one transaction for an event and its row
     if current:
         try:
+            # guard: index and states undone whole
             with own.store.savepoint():
                 return _project(own, taken, rows, new.size)
         except Exception as error:

@@ -117,6 +117,7 @@ def adopted(stored: Stored) -> Definitions:
         hashed = said["hash"]
     except (ValueError, TypeError, KeyError, RecursionError, DefinitionError) as error:
         raise IntegrityError(f"{where} are damaged: {error}") from error
+    # guard: definitions are what was adopted
     if definitions.hash != hashed:
         raise IntegrityError(f"{where} are not what was adopted")
     return definitions
@@ -207,6 +208,7 @@ def move(store: Store, generation: Generation, **changes: Any) -> Generation | N
             generation.cursor,
         ),
     )
+    # guard: generations moved from where they are
     return moved if done.rowcount == 1 else None
 
 

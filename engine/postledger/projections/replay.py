@@ -79,6 +79,7 @@ def finish(work: Work, generation: Generation) -> Generation:
     reader = work.reader(generation)
     with work.store.write():
         head = reader.log.head()
+        # guard: a replay takes in the rest before it switches
         while generation.size < head.size:
             until = min(generation.size + CHUNK, head.size)
             said = _said(reader, generation.size, until)
