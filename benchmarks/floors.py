@@ -25,9 +25,7 @@ from postledger.store.sqlite import insert
 INDEX, STATES = "index_1", "states_1"
 """The tables of a ledger's first generation."""
 
-_HEAD = (
-    "SELECT size, frontier, adoption, (SELECT coalesce(max(position), -1) + 1 FROM events) FROM head"
-)
+_HEAD = "SELECT size, frontier, adoption, (SELECT coalesce(max(position), -1) + 1 FROM events) FROM head"
 _LIVE = f"SELECT {generations._FIELDS} FROM generations WHERE stage = 'live'"
 _MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, adoption = 0 WHERE id = 0"
 _MOVE = "UPDATE generations SET size = ? WHERE number = 1 AND size = ? AND stage = 'live'"

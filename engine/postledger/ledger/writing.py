@@ -195,7 +195,7 @@ def _envelope(
     imported: bool,
     source: str,
     content_type: str | None,
-    encoding: str | None,  # noqa: FBT001
+    encoding: str | None,
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS
