@@ -184,7 +184,9 @@ def table(lines: Iterable[Compared]) -> str:
 
 @click.command()
 @click.argument("revision", default=BEFORE)
-@click.option("--pairs", default=9, show_default=True, help="Pairs of which a figure is the median.")
+@click.option(
+    "--pairs", default=9, show_default=True, help="Pairs of which a figure is the median."
+)
 @click.option("--events", default=20_000, show_default=True, help="Events of the rates.")
 @click.option("--sized", default=50_000, show_default=True, help="Events of the sizes; 0: none.")
 @click.option("--only", multiple=True, type=click.Choice(list(ACTIONS)), help="These alone.")

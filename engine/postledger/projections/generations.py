@@ -11,7 +11,9 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from secrets import token_bytes
-from typing import Any, NamedTuple
+from typing import Any
+
+import attrs
 
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
@@ -52,7 +54,8 @@ INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
-class Generation(NamedTuple):
+@attrs.frozen
+class Generation:
     """One generation, as of the first ``size`` events of the log.
 
     ``indexed`` is the number of its index, ``adoption`` the position of the event that adopted its
@@ -180,7 +183,7 @@ def begin(
         stage=INDEXING if shared is None else FOLDING,
         cursor=0,
     )
-    store.execute(insert("generations", 8), generation)
+    store.execute(insert("generations", 8), attrs.astuple(generation))
     if shared is None:
         generation.index_of(store).make()
     # A table of that name belongs to no generation.
@@ -192,7 +195,7 @@ def begin(
 
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
-    moved = generation._replace(**changes)
+    moved = attrs.evolve(generation, **changes)
     done = store.execute(
         "UPDATE generations SET adoption = ?, size = ?, stage = ?, cursor = ?"
         " WHERE number = ? AND version = ? AND size = ? AND stage = ? AND cursor = ?",
