@@ -34,7 +34,6 @@ from postledger.store.sqlite import FORMAT
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import states
-from tests.samples import chart
 
 FLIPS = int(os.environ.get("POSTLEDGER_FLIPS", "40"))
 

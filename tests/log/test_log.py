@@ -12,11 +12,11 @@ import pytest
 from postledger import Ledger, Receipt
 from postledger.errors import IntegrityError
 from postledger.log import interned, schema
-from postledger.log.event import Clock, Entry, Envelope, Kind, Part, written
+from postledger.log.event import Clock, Entry, Envelope, Kind, Part
 from postledger.log.log import Head, Log
 from postledger.log.tree import EMPTY, STRIDE, extend, root_of
 from postledger.store.sqlite import Store
-from postledger.templates import Template, split
+from postledger.templates import Template, split, written
 from tests.samples import delivered, sent
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from postledger import Event, Ledger, Step
 from postledger.log.event import READ
 
-_FAST = Path("/dev/shm")  # noqa: S108 (a folder in memory, where there is one)
+_FAST = Path("/dev/shm")
 _ASIDE = ("position", "leaf", "imported", "repeats")
 
 Shown = dict[Any, Any]

@@ -35,41 +35,41 @@ def words_and_texts() -> st.SearchStrategy[bytes]:
 
 def same_rows(one: Made, other: Made, received: list[Receipt], before: int) -> None:
     """Recorded under A and then read by B, the rows are those of a ledger that always read by B."""
-    with folder() as path:
-        with (
-            Ledger(path / "1.db", definitions=one.definitions) as ledger,
-            Ledger(path / "2.db", definitions=other.definitions) as plain,
-        ):
-            ledger.record_many(received[:before])
-            ledger.replay(other.definitions)
-            ledger.record_many(received[before:])
-            plain.record_many(received)
-            assert rows(ledger) == rows(plain)
+    with (
+        folder() as path,
+        Ledger(path / "1.db", definitions=one.definitions) as ledger,
+        Ledger(path / "2.db", definitions=other.definitions) as plain,
+    ):
+        ledger.record_many(received[:before])
+        ledger.replay(other.definitions)
+        ledger.record_many(received[before:])
+        plain.record_many(received)
+        assert rows(ledger) == rows(plain)
 
 
 def same_in_all(one: Made, other: Made, received: list[Receipt], before: int) -> None:
     """All that is shown is the same, after each of several adoptions."""
-    with folder() as path:
-        with (
-            Ledger(path / "1.db", definitions=one.definitions) as ledger,
-            Ledger(path / "A.db", definitions=one.definitions) as by_one,
-            Ledger(path / "B.db", definitions=other.definitions) as by_other,
-        ):
-            by_one.record_many(received)
-            by_other.record_many(received)
-            ledger.record_many(received[:before])
-            ledger.replay(other.definitions)
-            ledger.record_many(received[before:])
-            wanted = shown(by_one), shown(by_other)
-            assert_same(shown(ledger), wanted[1])
-            assert ledger.verify().problems == ()
-            ledger.replay(one.definitions)
-            assert_same(shown(ledger), wanted[0])
-            ledger.replay(other.definitions)
-            assert_same(shown(ledger), wanted[1])
-            ledger.replay(index=True)
-            assert_same(shown(ledger), wanted[1])
-            assert ledger.verify().problems == ()
+    with (
+        folder() as path,
+        Ledger(path / "1.db", definitions=one.definitions) as ledger,
+        Ledger(path / "A.db", definitions=one.definitions) as by_one,
+        Ledger(path / "B.db", definitions=other.definitions) as by_other,
+    ):
+        by_one.record_many(received)
+        by_other.record_many(received)
+        ledger.record_many(received[:before])
+        ledger.replay(other.definitions)
+        ledger.record_many(received[before:])
+        wanted = shown(by_one), shown(by_other)
+        assert_same(shown(ledger), wanted[1])
+        assert ledger.verify().problems == ()
+        ledger.replay(one.definitions)
+        assert_same(shown(ledger), wanted[0])
+        ledger.replay(other.definitions)
+        assert_same(shown(ledger), wanted[1])
+        ledger.replay(index=True)
+        assert_same(shown(ledger), wanted[1])
+        assert ledger.verify().problems == ()
 
 
 def counted(seen: Counter[str]) -> Callable[..., None]:

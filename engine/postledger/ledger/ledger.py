@@ -59,8 +59,8 @@ from postledger.projections.custom import Projection
 from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
-from postledger.state.row import Row, delivery_of
-from postledger.state.timeline import content_of, event_of, timeline_of
+from postledger.state.row import Row, delivery_of, event_of
+from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import translated
 from postledger.times import aware, iso
 from postledger.verify import check_stream, verify
@@ -166,12 +166,13 @@ class Ledger:
         with self._connections.write() as own:
             done = write(own, self._connections, [(receipt, kind)])
             self._keep_up(own, done)
-        self._bell.ring()
+        if self._bell.ears:
+            self._bell.ring()
         return answers(done)[0]
 
     def _keep_up(self, own: Own, done: Written) -> None:
         """Take what was written into the projections; they follow from an index that has it."""
-        if not done.behind:
+        if self._custom and not done.behind:
             custom.keep_up(own.reader, self._custom.values(), done.count)
 
     def record_many(

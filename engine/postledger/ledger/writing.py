@@ -18,16 +18,16 @@ import attrs
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
-from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored, written
+from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.index import NOWHERE_ID, Placed, placed
 from postledger.state.patterns import Statement
-from postledger.state.row import Row, delivery_of
+from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.streams import EventRow
-from postledger.state.timeline import event_of
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
+from postledger.templates import written
 from postledger.times import aware, micros, now
 
 BATCH_BYTES = 64 << 20
@@ -210,7 +210,8 @@ def _envelope(
 
 def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: int) -> Written:
     """Bring index and states to the new head of the log."""
-    reader, index, generation = own.reader, own.reader.index, own.generation
+    reader, generation = own.reader, own.generation
+    index, plans = reader.index, reader.plans
     moved = generations.move(own.store, generation, size=size)
     if moved is None:
         raise LedgerError("the live states were moved by somebody else; run verify")
@@ -242,7 +243,7 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
         )
     index.add(new)
     for number, (chart, events) in streams.items():
-        state = reader.row(number, chart, events)
+        state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
         if state is not None:
             result.rows[number] = state
     generations.put(own.store, moved.table, result.rows.values())
@@ -314,7 +315,9 @@ def _verdict(done: Written, one: Appended) -> Verdict:
     if one.stream == NOWHERE_ID:
         return Verdict.NO_EFFECT
     chart, rows = done.streams[one.stream]
-    return done.own.reader.verdict(chart, rows, (one.position, one.member))
+    place, reader = (one.position, one.member), done.own.reader
+    known = reader.plans.known_verdict(chart, rows, place)
+    return reader.verdict(chart, rows, place) if known is None else known
 
 
 def _first(done: Written, one: Appended) -> int | None:

@@ -122,9 +122,6 @@ class Reader:
         ``repeated`` where another event said the same before.
         """
         try:
-            known = self.plans.known_verdict(chart, rows, place)
-            if known is not None:
-                return known
             distinct, repeats = self.facts.distinct(rows)
             for at, row in enumerate(distinct):
                 if (row[3], row[4]) == place:

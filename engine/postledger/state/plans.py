@@ -18,12 +18,12 @@ import attrs
 
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
-from postledger.log.event import texts_of
 from postledger.state.fold import Fact, fold
 from postledger.state.patterns import Family, Pattern
 from postledger.state.row import COLUMNS, Row, row_of
 from postledger.state.streams import KIND, EventRow, Facts, Outline
 from postledger.state.timeline import verdict_on
+from postledger.templates import texts_of
 from postledger.times import UNDATED
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
@@ -150,7 +150,11 @@ class Plans:
 
     def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
         """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
-        return self._row(stream, _outlined_of(chart, rows))
+        try:
+            return self._row(stream, _outlined_of(chart, rows))
+        except (IntegrityError, ValueError, TypeError):
+            # An event was altered: the fold says which.
+            return None
 
     def known_verdict(
         self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]
@@ -159,7 +163,11 @@ class Plans:
 
         ``None`` where it takes a closer look.
         """
-        found = _outlined_of(chart, rows)
+        try:
+            found = _outlined_of(chart, rows)
+        except (IntegrityError, ValueError, TypeError):
+            # An event was altered: the fold says which.
+            return None
         if found is None:
             return None
         key, texts, _, received, _ = found

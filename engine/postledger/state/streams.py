@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.log.event import READ, Stored, texts_of
+from postledger.log.event import READ, Stored
 from postledger.log.log import Log
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
@@ -22,6 +22,7 @@ from postledger.state.patterns import (
     postback_of,
 )
 from postledger.store.sqlite import Row as LogRow
+from postledger.templates import texts_of
 
 
 class EventRow(NamedTuple):
