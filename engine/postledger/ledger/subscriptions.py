@@ -132,7 +132,9 @@ class Subscription:
         if self.error is not None:
             raise self.error
         if ended and not done:
-            raise SubscriptionFailed(f"subscription {self.name!r} was stopped before position {position}")
+            raise SubscriptionFailed(
+                f"subscription {self.name!r} was stopped before position {position}"
+            )
         return done
 
     def stop(self) -> None:
