@@ -126,7 +126,7 @@ def checked_out(revision: str, folder: Path) -> Iterator[Path | None]:
 
 def traffic_of(kind: str, events: int) -> list[Receipt]:
     """The receipts of a kind of traffic."""
-    if kind == "uniform":
+    if kind in ("rates", "uniform"):
         return list(islice(receipts(), events))
     disturbances = NONE if kind == "diverse" else ALL
     return list(islice(simulate(events, seed=5, disturbances=disturbances), events))
@@ -184,7 +184,9 @@ def table(lines: Iterable[Compared]) -> str:
 
 @click.command()
 @click.argument("revision", default=BEFORE)
-@click.option("--pairs", default=9, show_default=True, help="Pairs of which a figure is the median.")
+@click.option(
+    "--pairs", default=9, show_default=True, help="Pairs of which a figure is the median."
+)
 @click.option("--events", default=20_000, show_default=True, help="Events of the rates.")
 @click.option("--sized", default=50_000, show_default=True, help="Events of the sizes; 0: none.")
 @click.option("--only", multiple=True, type=click.Choice(list(ACTIONS)), help="These alone.")
@@ -201,7 +203,7 @@ def main(
             return
         traffic = folder / "traffic"
         traffic.mkdir()
-        for kind, size in {"uniform": events, **dict.fromkeys(DISK, sized)}.items():
+        for kind, size in {"rates": events, **dict.fromkeys(DISK, sized)}.items():
             told = [(r.body, r.content_type, r.received_at) for r in traffic_of(kind, size)]
             (traffic / kind).write_bytes(pickle.dumps(told))
         sides = [Side(ROOT, folder / "a", traffic), Side(tree, folder / "b", traffic)]

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
-from itertools import chain, zip_longest
 
 import attrs
 
@@ -85,7 +84,9 @@ class Template:
         """The body with these texts; raises ``ValueError`` where they are not as many as it takes."""
         if len(texts) != len(self.pieces) - 1:
             raise ValueError(f"expected {self.holes} texts, got {len(texts)}")
-        return "".join(chain(*zip_longest(self.pieces, texts, fillvalue=""))).encode()
+        parts = [""] * (2 * len(texts) + 1)
+        parts[::2], parts[1::2] = self.pieces, texts
+        return "".join(parts).encode()
 
     def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
         """The template in which the texts at some indexes are fixed.

@@ -387,7 +387,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
     ledger.subscribe("all", told.append, live=False)
     assert (list(ledger.follow(live=False)), told) == ([], [])
     assert ledger.record(specification[0]).verdict == "repeated"
-    assert ledger.record(b"<NEW/>").verdict == "unrecognised"
+    assert ledger.record(b"<NEW><A>1</A></NEW>").verdict == "unrecognised"
     assert ledger.verify().problems == ()
 
 

@@ -34,14 +34,19 @@ BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
 _CHART = "delivery"
+_TEXT_OR_NONE = (str, type(None))
 _log = logging.getLogger("postledger")
 
 
 class Appended(NamedTuple):
     """One member of an event that was just appended, with what it says.
 
-    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
-    that an equal event was known.
+    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where
+    the index stayed behind; ``repeated`` says that an equal event was known.
+
+    >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
+    >>> appended.member, appended.counted_as
+    (0, 'repeated')
     """
 
     row: LogRow
@@ -110,12 +115,10 @@ def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    for name, text in (
-        ("content_type", receipt.content_type),
-        ("content_encoding", receipt.content_encoding),
-    ):
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name} must be text, got {text!r}")
+    if not isinstance(receipt.content_type, _TEXT_OR_NONE):
+        raise TypeError(f"content_type must be text, got {receipt.content_type!r}")
+    if not isinstance(receipt.content_encoding, _TEXT_OR_NONE):
+        raise TypeError(f"content_encoding must be text, got {receipt.content_encoding!r}")
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
@@ -132,12 +135,14 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
 
     The caller holds the write transaction, and has checked the receipts.
     """
-    current = connections.current(own)
     head = own.log.head()
+    current = connections.current(own, head.size)
     taken = _take(own, given)
     new, rows = own.log.append([one.entry for one in taken], head)
+    # guard: one transaction for an event and its row
     if current:
         try:
+            # guard: index and states undone whole
             with own.store.savepoint():
                 return _project(own, taken, rows, new.size)
         except Exception as error:
@@ -193,10 +198,10 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
 @lru_cache(maxsize=4096)
 def _envelope(
     kind: Kind,
-    imported: bool,
+    imported: bool,  # noqa: FBT001
     source: str,
     content_type: str | None,
-    encoding: str | None,  # noqa: FBT001
+    encoding: str | None,
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS

@@ -28,9 +28,8 @@ from postledger.store.sqlite import LARGEST, Row, Store
 from postledger.templates import Template
 from postledger.times import is_time
 
-EVENT = (
-    "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts, e.body, e.salt, e.leaf"
-)
+_FIRST = "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts"
+EVENT = f"{_FIRST}, e.body, e.salt, e.leaf"
 """The columns of an event ``e``, in the order in which ``Log.stored`` takes them."""
 
 _SELECT = f"SELECT {EVENT} FROM events e"
@@ -97,13 +96,15 @@ class Log:
         position, adoption = head.size, head.adoption
         rows: list[Row] = []
         leaves: list[bytes] = []
+        last: Envelope | None = None
         for number, entry in enumerate(entries):
             received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
             leaf = leaf_of(position, received_at, envelope, salt, body)
             leaves.append(leaf)
-            envelope_id = interned.envelope_id(envelope)
-            inline = envelope.to_json() if envelope_id is None else None
+            if envelope is not last:
+                last, envelope_id = envelope, interned.envelope_id(envelope)
+                inline = envelope.to_json() if envelope_id is None else None
             kept: tuple[int | None, str | None, bytes | None] = (None, None, body)
             if template is not None and texts is not None:
                 kept = (interned.template_id(template), texts, None)
@@ -152,10 +153,11 @@ class Log:
     def rows(self, first: int, until: int) -> list[Row]:
         """The rows of the events from ``first`` up to, and without, ``until``, not looked into.
 
-        Raises ``IntegrityError`` where one of them is missing.
+        Their first columns alone, up to the texts. Raises ``IntegrityError`` where one is missing.
         """
         rows: list[Row] = self.store.execute(
-            f"{_SELECT} WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
+            f"SELECT {_FIRST} FROM events e"
+            " WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
             (first, until),
         ).fetchall()
         require_whole([row[0] for row in rows], first, until)

@@ -131,7 +131,9 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
         except Exception as error:
             if not store.in_transaction:
                 raise
-            _log.error("projection %r is left at %s: %s", projection.name, checkpoint.position, error)
+            _log.error(
+                "projection %r is left at %s: %s", projection.name, checkpoint.position, error
+            )
             checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 

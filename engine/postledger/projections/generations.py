@@ -81,7 +81,7 @@ class Generation:
         """The name of its index."""
         return f"index_{self.indexed}"
 
-    def index(self, store: Store) -> Index:
+    def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
 
@@ -120,6 +120,7 @@ def adopted(stored: Stored) -> Definitions:
         hashed = said["hash"]
     except (ValueError, TypeError, KeyError, RecursionError, DefinitionError) as error:
         raise IntegrityError(f"{where} are damaged: {error}") from error
+    # guard: definitions are what was adopted
     if definitions.hash != hashed:
         raise IntegrityError(f"{where} are not what was adopted")
     return definitions
@@ -184,7 +185,7 @@ def begin(
     )
     store.execute(insert("generations", 8), attrs.astuple(generation))
     if shared is None:
-        generation.index(store).make()
+        generation.index_of(store).make()
     # A table of that name belongs to no generation.
     store.execute(f"DROP TABLE IF EXISTS {generation.table}")
     for sql in states_tables(generation.table).values():
@@ -210,6 +211,7 @@ def move(store: Store, generation: Generation, **changes: Any) -> Generation | N
             generation.cursor,
         ),
     )
+    # guard: generations moved from where they are
     return moved if done.rowcount == 1 else None
 
 
@@ -230,7 +232,9 @@ def discard(store: Store, *, live: bool = True) -> None:
     Without ``live``, drop that one too. The caller holds a write transaction.
     """
     kept = _generation(store, "stage = 'live'") if live else None
-    store.execute("DELETE FROM generations WHERE number <> ?", (-1 if kept is None else kept.number,))
+    store.execute(
+        "DELETE FROM generations WHERE number <> ?", (-1 if kept is None else kept.number,)
+    )
     names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
     for kind, name in list(store.objects()):
         if kind == "table" and is_derived(name) and name not in names_:

@@ -17,7 +17,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
-from postledger.state.streams import EventRow, Outline
+from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
 NOWHERE_ID = 0
@@ -55,7 +55,8 @@ _COLUMNS = (
     " e.template, e.envelope, e.texts, i.findings, i.said"
 )
 _OUTLINE = (
-    "i.stream, i.occurred_at, e.received_at, e.template, e.envelope, e.texts, i.findings, i.said"
+    f"i.stream, i.occurred_at, e.received_at, e.template * {KIND} + e.envelope, e.texts,"
+    " CASE WHEN i.said IS NULL THEN i.findings ELSE -1 END"
 )
 _ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
 

@@ -18,7 +18,7 @@ from postledger.state.plans import Plans
 from postledger.state.row import Row, folded, unfolded
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
-from postledger.store.sqlite import LARGEST, chunks, is_of_medium
+from postledger.store.sqlite import LARGEST, is_of_medium
 from postledger.wire import Limits
 
 _PAGE = 200
@@ -58,13 +58,26 @@ class Reader:
     ) -> Iterator[Folded]:
         """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
         planned = self.plans.row_of_outline
-        for page in chunks(self.index.outlines(after, until, bounds), _PAGE):
-            made = [planned(*one) for one in page]
-            others = [one[0] for one, row in zip(page, made, strict=True) if row is None]
-            whole = self.index.rows_of_all(others, bounds)
-            for (stream, chart, outlines), row in zip(page, made, strict=True):
-                found = row or self.row(stream, chart, whole[stream])
-                yield stream, len(outlines), found
+        waiting: list[tuple[int, str, int, Row | None]] = []
+        for stream, chart, outlines in self.index.outlines(after, until, bounds):
+            row = planned(stream, chart, outlines)
+            if row is not None and not waiting:
+                yield stream, len(outlines), row
+                continue
+            waiting.append((stream, chart, len(outlines), row))
+            if len(waiting) == _PAGE:
+                yield from self._whole(waiting, bounds)
+                waiting.clear()
+        yield from self._whole(waiting, bounds)
+
+    def _whole(
+        self, waiting: Sequence[tuple[int, str, int, Row | None]], bounds: Bounds
+    ) -> Iterator[Folded]:
+        """The streams that wait in their order, those without a row by their whole rows."""
+        others = [stream for stream, _, _, row in waiting if row is None]
+        whole = self.index.rows_of_all(others, bounds)
+        for stream, chart, events, row in waiting:
+            yield stream, events, row or self.row(stream, chart, whole[stream])
 
     def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
         """The row of one stream."""
@@ -77,6 +90,9 @@ class Reader:
         Where it can't be folded, the row says so: to record must not depend on it.
         """
         try:
+            known = self.plans.known_row(stream, chart, rows)
+            if known is not None:
+                return known
             distinct, repeats = self.facts.distinct(rows)
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)
@@ -106,6 +122,9 @@ class Reader:
         ``repeated`` where another event said the same before.
         """
         try:
+            known = self.plans.known_verdict(chart, rows, place)
+            if known is not None:
+                return known
             distinct, repeats = self.facts.distinct(rows)
             for at, row in enumerate(distinct):
                 if (row[3], row[4]) == place:

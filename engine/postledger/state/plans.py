@@ -22,7 +22,7 @@ from postledger.log.event import texts_of
 from postledger.state.fold import Fact, fold
 from postledger.state.patterns import Family, Pattern
 from postledger.state.row import COLUMNS, Row, row_of
-from postledger.state.streams import EventRow, Facts, Outline
+from postledger.state.streams import KIND, EventRow, Facts, Outline
 from postledger.state.timeline import verdict_on
 from postledger.times import UNDATED
 
@@ -146,7 +146,31 @@ class Plans:
 
     def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
         """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
-        found = outlined(chart, rows)
+        return self._row(stream, outlined(chart, rows))
+
+    def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
+        """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
+        return self._row(stream, _outlined_of(chart, rows))
+
+    def known_verdict(
+        self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]
+    ) -> Verdict | None:
+        """The verdict on the event at a position and member, if it arrived after all others.
+
+        ``None`` where it takes a closer look.
+        """
+        found = _outlined_of(chart, rows)
+        if found is None:
+            return None
+        key, texts, _, received, _ = found
+        plan = self.known(key, texts)
+        at = [row[3:5] for row in rows].index(place)
+        last = max(received)
+        if plan is None or received[at] < last or received.count(last) > 1:
+            return None
+        return plan.verdicts[at]
+
+    def _row(self, stream: int, found: Outlined | None) -> Row | None:
         if found is None:
             return None
         key, texts, times, received, findings = found
@@ -179,9 +203,10 @@ class Plans:
             if any(said) or None in written:
                 kinds, texts = self._told(rows)
             else:
-                kinds, texts = (templates, envelopes), _texts(written)
+                kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
+                texts = _texts(written)
             plan = self._plan((chart, kinds, order_of(times)), texts, rows)
-        except (IntegrityError, ValueError):
+        except (IntegrityError, ValueError, TypeError):
             # An event was altered: the fold says which.
             return None
         return None if plan is None else (plan, texts, columns)
@@ -251,27 +276,50 @@ class Plans:
 def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
     """What the plan of a stream depends on, and what it takes, of outlines of its events.
 
-    ``None`` where two events have one time, and so may be the same, and where the index keeps what one
-    says: the whole rows are needed then.
+    ``None`` where two events have one time, and so may be the same, where the index keeps what one
+    says, and where one is damaged: the whole rows are needed then.
     """
-    _, times, received, templates, envelopes, written, findings, said = zip(*rows, strict=True)
-    if any(said) or None in written or len(set(times)) < len(times):
+    _, times, received, kinds, written, findings = zip(*rows, strict=True)
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined_of(chart: str, rows: Sequence[EventRow]) -> Outlined | None:
+    """The same of whole rows."""
+    _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
+        *rows, strict=True
+    )
+    if any(said) or None in templates or None in envelopes:
         return None
-    if {*map(type, times), *map(type, received), *map(type, findings)} != {int}:
-        # A row is damaged: the whole rows say which.
-        return None
+    kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined(
+    chart: str,
+    times: Sequence[int],
+    received: Sequence[int],
+    kinds: Sequence[int | None],
+    written: Sequence[Any],
+    findings: Sequence[int],
+) -> Outlined | None:
     try:
+        # What is no number has no sum, and one that is no whole number shows in it.
+        whole = type(sum(times) + sum(received)) is int
+        if not whole or min(findings) < 0 or None in kinds or len(set(times)) < len(times):
+            return None
         texts = _texts(written)
     except (ValueError, TypeError):
+        # A row is damaged: the whole rows say which.
         return None
-    return (chart, (templates, envelopes), times[-1] == UNDATED), texts, times, received, findings
+    return (chart, kinds, times[-1] == UNDATED), texts, times, received, findings
 
 
 def _texts(written: Sequence[str]) -> list[str]:
     """The texts of all events of a stream, one after the other."""
     together = "".join(written)
     if "\\" not in together:
-        return texts_of(together)
+        # As ``texts_of`` does for one.
+        return together.split('"')[1::2]
     return [text for one in written for text in texts_of(one)]
 
 

@@ -44,11 +44,14 @@ class EventRow(NamedTuple):
     said: str | None
 
 
-Outline = tuple[int, int, int, int | None, int | None, str | None, int, str | None]
-"""What a plan needs of an event.
+Outline = tuple[int, int, int, int | None, str | None, int]
+"""What a plan needs of an event: stream, occurred_at, received_at, kind, texts and findings.
 
-stream, occurred_at, received_at, template, envelope, texts, findings and said.
+``kind`` is one number for template and envelope; ``findings`` are -1 where ``said`` says what is said.
 """
+
+KIND = 1 << 20
+"""What the number of a template is multiplied by, to make one number of it and of an envelope's."""
 
 _IDENTITY = itemgetter(1, 2)
 
@@ -63,6 +66,7 @@ _TYPES = frozenset(
 def require_rows(rows: Iterable[EventRow]) -> None:
     """Raise ``IntegrityError`` for rows that hold a value of another type than such rows have."""
     for row in rows:
+        # guard: types of rows checked
         if tuple(map(type, row)) not in _TYPES:
             raise IntegrityError(
                 f"position {row[3]!r}: its row, or that of the index, is damaged; run verify"
@@ -129,7 +133,7 @@ class Facts:
             family = self.family(row[4], row[2])
             if family is not None:
                 return [_statement(family, row[0], self.log.texts(row))]
-        return self.statements_of(self.log.stored(row))
+        return self.statements_of(self.log.at(row[0]))
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""
