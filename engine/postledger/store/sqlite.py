@@ -230,7 +230,7 @@ def open_store(
             if not readonly:
                 _make(store, make, timeout)
             _check(store)
-            if not readonly and not store.one("PRAGMA journal_mode") == ("wal",):
+            if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
             store._file = _identity(path)
