@@ -22,6 +22,7 @@ long: $(VENV)/.tested
 	$(BIN)/python -m pytest -m long
 
 bench: $(VENV)/.benched
+	$(BIN)/python -m benchmarks.before
 	$(BIN)/python -m benchmarks
 
 $(VENV)/bin/python:

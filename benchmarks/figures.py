@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.floors import Statements, blind_fold
+from benchmarks.floors import OUTLINES, Statements, blind_fold, select, select_and_insert
 from benchmarks.measure import Figure, bound, file_bytes, rate, rates
 from benchmarks.peers import EventSourcing, Nodes, Upsert, nodes_of
 from benchmarks.postbacks import receipts
 from postledger import Ledger, Receipt
 from postledger.definitions.chart_toml import load_chart
-from postledger.projections.generations import generations as projections
-from postledger.projections.generations import replay
-from postledger.projections.rows import rows_of
-from postledger.spans import folded
-from postledger.state import streams as facts
 
 BATCH = 1000
 ROUNDS = 5
@@ -27,10 +20,10 @@ ONE_BY_ONE = 2000
 
 _ONE = "record, one by one"
 _BULK = "bulk ingest, XML to projection"
-_FOLD = "fold of the whole log, from blocks"
-_PLAIN = "fold of the whole log, row by row"
-_COMPARISON = "comparison by another chart, from blocks"
-_REBUILD = "rebuild, projection written"
+_FOLD = "fold of the whole log, row by row"
+_STATES = "states folded again and written"
+_REREAD = "log read again, index and states written"
+_COMPARISON = "comparison by another chart"
 _SQL = "its own SQL, rows ready made"
 
 
@@ -74,9 +67,9 @@ def _one_by_one(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) 
 
     contenders = {"ours": ours, "upsert": upsert, "eventsourcing": eventsourcing, "sql": sql}
     got = rates(contenders, ROUNDS)
-    yield rate(_ONE, got["ours"], "bare UPSERT", got["upsert"], 0.7)
-    yield rate(_ONE, got["ours"], "eventsourcing", got["eventsourcing"], 2.5)
-    yield rate(_ONE, got["ours"], _SQL, got["sql"], None)
+    yield rate(_ONE, got["ours"], "bare UPSERT", got["upsert"], None)
+    yield rate(_ONE, got["ours"], "eventsourcing", got["eventsourcing"], None)
+    yield rate(_ONE, got["ours"], _SQL, got["sql"], 0.6)
     yield rate(
         "bare UPSERT, one by one", got["upsert"], "eventsourcing", got["eventsourcing"], None
     )
@@ -87,7 +80,7 @@ def _bulk(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) -> Ite
 
     def ours(number: int) -> Callable[[], int]:
         ledger = Ledger(folder / f"bulk-{number}.db")
-        return lambda: ledger.record_many(told).position
+        return lambda: (ledger.record_many(told), len(told))[1]
 
     def peer_of(tell: Callable[[list[Nodes]], object]) -> Callable[[], int]:
         def timed() -> int:
@@ -107,63 +100,52 @@ def _bulk(folder: Path, told: Sequence[Receipt], parsed: Sequence[Nodes]) -> Ite
         ),
     }
     got = rates(contenders, ROUNDS)
-    yield rate(_BULK, got["ours"], "eventsourcing, load and save", got["eventsourcing"], 2)
+    yield rate(_BULK, got["ours"], "eventsourcing, load and save", got["eventsourcing"], 1.5)
     yield rate(_BULK, got["ours"], "eventsourcing, append alone", got["blind"], None)
     yield rate(_BULK, got["ours"], "UPSERT, batched", got["upsert"], None)
     yield rate(_BULK, got["ours"], _SQL, got["sql"], None)
 
 
 def _folds(folder: Path, events: int) -> Iterator[Figure]:
-    path = folder / "bulk-0.db"
-    ledger, peer = Ledger(path), EventSourcing(folder / "bulk-es-0.db")
-    optimized = Ledger(folder / "bulk-2.db")
+    path, again = folder / "bulk-0.db", folder / "bulk-2.db"
+    ledger, replayed = Ledger(path), Ledger(again)
+    peer = EventSourcing(folder / "bulk-es-0.db")
     keys = list(peer.fold())
 
-    def rebuild(_: int) -> Callable[[], int]:
-        return lambda: (ledger.rebuild(), events)[1]
-
-    def verify(_: int) -> Callable[[], int]:
-        return lambda: ledger.verify().events
+    def replay(*, index: bool) -> Callable[[int], Callable[[], int]]:
+        return lambda _: lambda: (replayed.replay(index=index), events)[1]
 
     contenders = {
-        "optimize": lambda _: lambda: (optimized.optimize(), events)[1],
-        "fold": lambda _: lambda: fold(optimized),
-        "plain": lambda _: lambda: plain_fold(ledger),
-        "select": lambda _: lambda: plain_select(path),
+        "fold": lambda _: lambda: fold(ledger),
+        "select": lambda _: lambda: select(path),
+        "outlines": lambda _: lambda: select(path, OUTLINES),
         "blind": lambda _: lambda: blind_fold(path),
         "repository": lambda _: lambda: peer.fold_each(keys),
         "mutations": lambda _: lambda: (peer.fold(), events)[1],
-        "comparison": lambda _: lambda: compare(optimized),
-        "plain comparison": lambda _: lambda: compare(ledger),
-        "rebuild": rebuild,
+        "comparison": lambda _: lambda: compare(ledger),
+        "states": replay(index=False),
+        "reread": replay(index=True),
         "copy": lambda n: lambda: select_and_insert(path, folder / f"copy-{n}.db"),
-        "verify": verify,
+        "verify": lambda _: lambda: ledger.verify().events,
     }
     got = rates(contenders, ROUNDS)
-    yield rate(_FOLD, got["fold"], "plain SELECT of its rows", got["select"], 0.6)
+    yield rate(_FOLD, got["fold"], "SELECT of its rows", got["select"], 0.5)
+    yield rate(_FOLD, got["fold"], "SELECT of what plans need", got["outlines"], None)
+    yield rate(_FOLD, got["fold"], "the same, rows picked blindly", got["blind"], None)
     yield rate(_FOLD, got["fold"], "eventsourcing, repository", got["repository"], 15)
     yield rate(_FOLD, got["fold"], "eventsourcing, all in memory", got["mutations"], None)
-    yield rate(_PLAIN, got["plain"], "plain SELECT of its rows", got["select"], None)
-    yield rate(_PLAIN, got["plain"], "eventsourcing, repository", got["repository"], None)
-    yield rate(_PLAIN, got["plain"], "SELECT and rows picked blindly", got["blind"], None)
-    yield rate(_COMPARISON, got["comparison"], "row by row", got["plain comparison"], None)
-    yield Figure("optimize: the blocks made", got["optimize"], "events/s")
-    yield rate(_REBUILD, got["rebuild"], "SELECT and INSERT", got["copy"], 1 / 1.5)
-    yield Figure("verify", got["verify"], "events/s")
+    yield rate(_STATES, got["states"], "SELECT and INSERT", got["copy"], None)
+    yield rate(_REREAD, got["reread"], "states folded again", got["states"], 0.4)
+    yield rate(_COMPARISON, got["comparison"], "SELECT of its rows", got["select"], None)
+    yield rate("verify", got["verify"], "SELECT of its rows", got["select"], None)
     ledger.close()
-    optimized.close()
+    replayed.close()
 
 
 def fold(ledger: Ledger) -> int:
-    """The row of every delivery and content, with the help of blocks; gives the number of events."""
-    with ledger._session.read() as reader:
-        return sum(count for _, count, _ in folded(reader.log, reader.facts))
-
-
-def plain_fold(ledger: Ledger) -> int:
-    """The same from the log alone."""
-    with ledger._session.read() as reader:
-        return sum(count for _, count, _ in rows_of(reader.log, reader.facts))
+    """The row of every delivery and content, nothing written; gives the number of events."""
+    with ledger._connections.read() as own:
+        return sum(count for _, count, _ in own.reader.rows())
 
 
 def compare(ledger: Ledger) -> int:
@@ -178,40 +160,8 @@ def compare(ledger: Ledger) -> int:
     return sum(told)
 
 
-def plain_select(path: Path) -> int:
-    """Read the rows that the fold reads, in its order, through nothing but sqlite3."""
-    db = sqlite3.connect(path)
-    rows = db.execute(f"{facts._SELECT} WHERE e.stream_id > 0 {facts._ORDER}")
-    # The quickest way to do nothing with each row.
-    deque(rows, maxlen=0)
-    count = db.execute("SELECT count(*) FROM events WHERE repeats IS NULL").fetchone()[0]
-    db.close()
-    return int(count)
-
-
-def select_and_insert(path: Path, copy: Path) -> int:
-    """Read what the fold reads and write the rows that it makes, ready made."""
-    with Ledger(path) as ledger, ledger._session.read() as reader:
-        live = ledger._session.live(reader.log.db)
-        made = reader.log.db.conn.execute(f"SELECT * FROM {live.table}").fetchall()
-    count = plain_select(path)
-    db = sqlite3.connect(copy)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute(projections._CREATE.format(table="states"))
-    holes = ", ".join("?" * len(made[0]))
-    for start in range(0, len(made), replay.CHUNK):
-        with db:
-            db.executemany(
-                f"INSERT INTO states VALUES ({holes})", made[start : start + replay.CHUNK]
-            )
-    db.close()
-    return count
-
-
 def _disk(folder: Path, events: int) -> Iterator[Figure]:
     ours = file_bytes(folder / "bulk-1.db") / events
     theirs = file_bytes(folder / "bulk-es-0.db") / events
-    yield bound("disk, body and projection included", ours, "bytes/event", 300)
+    yield bound("disk: log, index and states", ours, "bytes/event", 280)
     yield Figure("disk", ours, "bytes/event", "eventsourcing, nodes alone", theirs)
-    optimized = file_bytes(folder / "bulk-2.db") / events
-    yield bound("disk, blocks too", optimized, "bytes/event", 300)

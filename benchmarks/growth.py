@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.figures import fold, plain_fold
+from benchmarks.figures import fold
 from benchmarks.measure import Figure, bound, file_bytes, peaks_megabytes, stopwatch
 from benchmarks.memory import READING, WRITING
 from benchmarks.postbacks import receipts
@@ -25,14 +25,12 @@ _ASKED = 500
 class Stage:
     """What was measured at one size: rates in events/s, one delivery's state in microseconds.
 
-    ``fold`` is that from the log, ``block_fold`` that from blocks. This and ``memory``, the peak of each
-    action in megabytes, are taken at the ends only.
+    ``memory``, the peak of each action in megabytes, is taken at the ends only.
     """
 
     events: int
     ingest: float
     fold: float
-    block_fold: float | None
     delivery: float
     bytes_per_event: float
     memory: dict[str, float]
@@ -51,37 +49,31 @@ def grow(path: Path, events: int) -> Iterator[Stage]:
             while done < size:
                 piece = list(islice(traffic, min(_PIECE, size - done)))
                 with stopwatch() as elapsed:
-                    done = ledger.record_many(piece).position
+                    ledger.record_many(piece)
                     spent += elapsed()
+                done += len(piece)
             with stopwatch() as elapsed:
-                folded = plain_fold(ledger) / elapsed()
+                folded = fold(ledger) / elapsed()
             delivery = _one_delivery(ledger, size)
         # Before a replay leaves the room of a second generation in the file.
         stored = file_bytes(path) / size
         memory = _memory(path) if size in compared else {}
         ingest = (size - began) / spent
-        # The last of the actions made the blocks.
-        by_blocks = _block_fold(path) if memory else None
-        yield Stage(size, ingest, folded, by_blocks, delivery, stored, memory)
+        yield Stage(size, ingest, folded, delivery, stored, memory)
 
 
 def _memory(path: Path) -> dict[str, float]:
     return peaks_megabytes(path, list(READING), list(WRITING))
 
 
-def _block_fold(path: Path) -> float:
-    with Ledger(path) as ledger, stopwatch() as elapsed:
-        return fold(ledger) / elapsed()
-
-
 def _one_delivery(ledger: Ledger, events: int) -> float:
     """The median time of the state of one delivery, at random, in microseconds."""
     rng = random.Random(events)
-    with ledger._session.read() as reader:
-        newest = reader.log.db.execute("SELECT max(id) FROM streams").fetchone()[0]
-        wanted = [rng.randint(1, newest) for _ in range(_ASKED)]
-        sql = "SELECT key FROM streams WHERE id = ? AND chart = 'delivery'"
-        keys = [row[0] for i in wanted for row in reader.log.db.execute(sql, (i,))]
+    with ledger._connections.read() as own:
+        index = own.reader.index
+        wanted = [rng.randint(1, index.newest()) for _ in range(_ASKED)]
+        streams = [index.stream_of(number) for number in wanted]
+    keys = [key for _, chart, key in streams if chart == "delivery"]
     times = []
     for key in keys:
         began = time.perf_counter()
@@ -102,7 +94,7 @@ def figures(stages: list[Stage]) -> Iterator[Figure]:
             name = f"memory of {action}, {small.events:,} to {large.events:,}"
             more = large.memory[action] - small.memory[action]
             yield Figure(f"peak of {action} at {large.events:,}", large.memory[action], "MB")
-            yield bound(name, more, "MB more", 50)
+            yield bound(name, more, "MB more", 20)
 
 
 def plot(stages: list[Stage], path: Path) -> None:
@@ -115,9 +107,7 @@ def plot(stages: list[Stage], path: Path) -> None:
 
     figure, (rates, times, sizes) = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     events = [stage.events for stage in stages]
-    ends = [(stage.events, stage.block_fold / 1e3) for stage in stages if stage.block_fold]
-    rates.plot(*zip(*ends, strict=True), "o-", label="fold, from blocks")
-    rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold, row by row")
+    rates.plot(events, [stage.fold / 1e3 for stage in stages], "o-", label="fold")
     rates.plot(events, [stage.ingest / 1e3 for stage in stages], "o-", label="bulk ingest")
     rates.set_title("Thousand events a second")
     # Between the folds and the ingest nothing is drawn.

@@ -25,8 +25,8 @@ READING: dict[str, Callable[[Ledger], object]] = {
     "export": export,
 }
 WRITING: dict[str, Callable[[Ledger], object]] = {
-    "replay": Ledger.rebuild,
-    "optimize": Ledger.optimize,
+    "replay": Ledger.replay,
+    "replay --index": lambda ledger: ledger.replay(index=True),
 }
 """What is measured, by its name, in this order."""
 

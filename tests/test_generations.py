@@ -100,7 +100,7 @@ def test_fixture(generation: str, ledger: Ledger) -> None:
     for name in told["files"]:
         body = (GENERATIONS / generation / name).read_bytes()
         recorded = ledger.record(body, content_type=told["content_type"])
-        assert (recorded.event.reading, recorded.verdict) == ("postback", "applied")
+        assert (recorded.event.reading, recorded.verdict) == ("recognised", "applied")
     delivery = ledger.delivery(told["key"])
     assert (delivery.state, delivery.route) == (TOLD["state"], TOLD["route"])
     assert (delivery.reason, delivery.to) == (TOLD["reason"], TOLD["to"])
@@ -132,7 +132,7 @@ def test_bundle(ledger: Ledger) -> None:
     members = (first, *first.others)
     assert [one.event.key for one in members] == TOLD["bundle"]["keys"]
     assert [one.verdict for one in members] == ["repeated", "applied", "repeated", "applied"]
-    assert [one.event.position for one in members] == [4, 5, 6, 7]
+    assert [(one.event.position, one.event.member) for one in members] == [(4, n) for n in range(4)]
     assert ledger.delivery(told["key"]).repeats == 2
     assert (ledger.delivery(TOLD["bundle"]["keys"][1]).route) == "binary"
 
@@ -144,8 +144,8 @@ def test_bad_member(ledger: Ledger) -> None:
     empty = b'ID="9"></NOTIFICATION><NOTIFICATION '
     spoiled = b"<NOTIFICATION ".join([*members[:2], empty + members[2], *members[3:]])
     first = ledger.record(spoiled)
-    kinds = [one.event.kind for one in (first, *first.others)]
-    assert kinds == ["postback", "unreadable", "postback", "postback", "postback"]
+    readings = [one.event.reading for one in (first, *first.others)]
+    assert readings == ["recognised", "unreadable", *["recognised"] * 3]
     assert {delivery.state for delivery in ledger.deliveries()} == {"delivered"}
     assert ledger.verify().ok
 

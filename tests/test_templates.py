@@ -1,25 +1,21 @@
-"""The quick reader reads only what the reader of record reads alike, and learns at second sight."""
+"""Templates: bytes in, bytes out; what is fixed is markup, and never a recipient's number."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from postledger import wire
-from postledger.errors import ReadError
-from postledger.wire.limits import Limits
-from postledger.wire.quick import LONGEST, QuickReader
+from postledger.templates import LONGEST, MOST_TEXTS, Template, joined, leaves, split
+from tests import strategies
 
-SAMPLES = sorted(Path(__file__).parents[2].glob("fixtures/*/**/*.xml"))
-LIMITS = Limits(depth=6)
-
-FLAT = (
-    b"<?xml version='1.0'?>\n<POSTBACK>\n  <CODE>%s</CODE>\n  <TO>%s</TO>\n  <NOTE>%s</NOTE>\n"
-    b"</POSTBACK>\n"
-)
+SAMPLES = [
+    path for path in sorted(Path(__file__).parents[1].glob("fixtures/**/*")) if path.is_file()
+]
 
 # What a text could hold that an expression might take for plain, and XML does not.
 AWKWARD = [
@@ -62,87 +58,131 @@ SKELETONS = [
     "xml=<P><A>{0}</A></P>", '{{"a": "<b>{0}</b>"}}', "<P><A>{0}</A><B/><C></C><D> </D></P>",
 ]  # fmt: skip
 
-CONTENT_TYPES = [
-    None,
-    "text/xml",
-    "application/json",
-    "text/xml; charset=utf-7",
-    "x; charset=latin-1",
-]
 
-
-def read(body: bytes, content_type: str | None) -> object:
-    """What the reader of record makes of a body: its one postback, or else anything but one."""
-    try:
-        found = wire.read(body, content_type, LIMITS)
-    except ReadError:
-        return None
-    return found[0] if len(found) == 1 else None
-
-
-def quick_read(reader: QuickReader, body: bytes, content_type: str | None) -> object:
-    """What the quick reader makes of a body, ``None`` where it declines."""
-    found = reader.read(body, content_type)
-    return None if found is None else found[0].postback(found[1])
+def assert_given_back(body: bytes) -> None:
+    """A body that has a template is given back byte for byte, and no number stands in it."""
+    found = split(body)
+    if found is None:
+        return
+    pieces, texts = found
+    template = Template(pieces)
+    assert template.fill(texts) == body
+    assert template.holes == len(texts) <= MOST_TEXTS
+    fixed = re.sub("[^0-9A-Za-z]", "", "".join(pieces))
+    assert re.search("[0-9]{7}", fixed) is None
+    parts = leaves(body)
+    if parts is not None and joined(parts) == pieces:
+        assert parts[1::2] == texts
 
 
 @settings(deadline=None)
-@given(
-    st.sampled_from(HEADS),
-    st.sampled_from(SKELETONS),
-    st.lists(st.tuples(texts, texts), min_size=3, max_size=6),
-    st.sampled_from(CONTENT_TYPES),
+@given(st.sampled_from(HEADS), st.sampled_from(SKELETONS), texts, texts)
+@example("", SKELETONS[0], "a", "]]>")
+def test_xml_is_given_back(head: str, skeleton: str, one: str, other: str) -> None:
+    """Whatever its texts and its markup are."""
+    assert_given_back((head + skeleton.format(one, other)).encode("utf-8", "surrogatepass"))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
 )
-@example("", SKELETONS[0], [("a", "b")] * 2 + [("a", "]]>")], None)
-@example(HEADS[8], SKELETONS[0], [("a", "b")] * 2 + [("+AGE-", "b")], None)
-def test_what_the_quick_reader_accepts_both_read_alike(
-    head: str, skeleton: str, filled: list[tuple[str, str]], content_type: str | None
-) -> None:
-    """Of many bodies with one skeleton, each is either declined or read as by xmltodict."""
-    reader = QuickReader(LIMITS)
-    for pair in filled:
-        body = (head + skeleton.format(*pair)).encode("utf-8", "surrogatepass")
-        quick = quick_read(reader, body, content_type)
-        assert quick is None or quick == read(body, content_type)
+
+
+@settings(deadline=None)
+@given(VALUES, st.sampled_from([None, 1]), st.booleans())
+def test_json_is_given_back(value: object, indent: int | None, ascii_only: bool) -> None:
+    """Strings and numbers vary, names and structure don't."""
+    assert_given_back(
+        json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    )
+
+
+@settings(deadline=None)
+@given(strategies.bodies() | st.binary())
+def test_any_bytes_are_given_back(body: bytes) -> None:
+    """Or have no template."""
+    assert_given_back(body)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
-def test_samples_are_read_alike(path: Path) -> None:
-    """Every XML sample is read as by xmltodict, or declined, whenever it comes."""
-    reader, body = QuickReader(Limits()), path.read_bytes()
-    for _ in range(3):
-        quick = quick_read(reader, body, "text/xml")
-        assert quick is None or (quick,) == wire.read(body, "text/xml")
-
-
-def test_a_skeleton_is_learned_at_second_sight() -> None:
-    """The first of a kind is declined, all that are alike behind it are read."""
-    reader = QuickReader(LIMITS)
-    bodies = [FLAT % (b"N%d" % n, b"1650%d" % n, b"a note") for n in range(4)]
-    quick = [quick_read(reader, body, None) for body in bodies]
-    assert quick[0] is None
-    assert quick[1:] == [read(body, None) for body in bodies[1:]]
-    assert None not in quick[1:]
+def test_samples_are_given_back(path: Path) -> None:
+    """Every sample of every generation."""
+    assert_given_back(path.read_bytes())
 
 
 @pytest.mark.parametrize(
-    "text", [b"a&amp;b", b"a]]>b", b"a\x01b", b"\xc3\xa9", b"a<!-- -->b", b"<b/>"]
+    ("body", "pieces", "varying"),
+    [
+        (b"<A><TO>1</TO></A>", ("<A><TO>", "</TO></A>"), ["1"]),
+        (b"<A x='5'><TO>1</TO></A>", ("<A x='", "'><TO>", "</TO></A>"), ["5", "1"]),
+        (b"<A xmlns:xsi='u'><TO>1</TO></A>", ("<A xmlns:xsi='u'><TO>", "</TO></A>"), ["1"]),
+        (b'{"to": "1", "n": -2.5e3}', ('{"to": "', '", "n": ', "}"), ["1", "-2.5e3"]),
+        (b'[true, null, "a b"]', ('[true, null, "', '"]'), ["a b"]),
+        (b"<A/>", ("<A/>",), []),
+    ],
 )
-def test_what_is_not_plain_is_declined(text: bytes) -> None:
-    """A text that means more than its characters is left to the reader of record."""
-    reader = QuickReader(LIMITS)
-    for _ in range(2):
-        reader.read(FLAT % (b"N1", b"2", b"note"), None)
-    assert reader.read(FLAT % (b"N1", b"2", b"note"), None) is not None
-    assert reader.read(FLAT % (b"N1", b"2", text), None) is None
+def test_holes_stand_where_texts_vary(
+    body: bytes, pieces: tuple[str, ...], varying: list[str]
+) -> None:
+    """Texts of leaves, values of attributes but of namespaces, strings and numbers."""
+    assert split(body) == (pieces, varying)
 
 
-def test_long_bodies_are_declined() -> None:
-    """Bodies over the limits are never read, however well their skeleton is known."""
-    reader = QuickReader(Limits(body_bytes=200))
-    short, long = FLAT % (b"1", b"2", b"3"), FLAT % (b"1", b"2", b"3" * 200)
-    assert [reader.read(short, None) is None for _ in range(3)] == [True, False, False]
-    assert reader.read(long, None) is None
-    whole = QuickReader(Limits())
-    huge = FLAT % (b"1", b"2", b"3" * LONGEST)
-    assert [whole.read(huge, None) for _ in range(3)] == [None] * 3
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"plain text",
+        b"<A><!-- 1 --><TO>1</TO></A>",
+        b"<A><![CDATA[1]]></A>",
+        b"<A>&amp;</A>",
+        b"<A> 1</A>",
+        b"<!DOCTYPE A><A>1</A>",
+        b"<A1650><B>3333058</B></A1650>1650333",
+        b"<A1234567>1</A1234567>",
+        b"<A12 B34 C567/>",
+        b'{"1234567": 1}',
+        b'{"a12": {"b345": {"67": 1}}} 1234567',
+        b"<A>\0</A>",
+        "<A>\u00fc</A>".encode(),
+        b'{"a": "\\n"',
+    ],
+)
+def test_what_is_more_than_markup_has_no_template(body: bytes) -> None:
+    """A body of which any other text would be fixed, or that has a number in its names."""
+    assert split(body) is None
+
+
+@pytest.mark.parametrize(("size", "has_template"), [(LONGEST, True), (LONGEST + 1, False)])
+def test_long_bodies_have_no_template(size: int, has_template: bool) -> None:
+    """They are rare, and templates are kept in memory."""
+    body = b"<A>" + b"x" * (size - 7) + b"</A>"
+    assert len(body) == size
+    assert (split(body) is not None) is has_template
+    assert (leaves(body) is not None) is has_template
+
+
+@pytest.mark.parametrize(("count", "has_template"), [(MOST_TEXTS, True), (MOST_TEXTS + 1, False)])
+def test_bodies_of_many_texts_have_no_template(count: int, has_template: bool) -> None:
+    """Forty fields are usual, two hundred are not."""
+    assert (split(b"<A>%b</A>" % (b"<B>1</B>" * count)) is not None) is has_template
+
+
+def test_fixing_words_gives_the_same_body() -> None:
+    """A word becomes part of the template, unless a number could stand in it then."""
+    pieces, varying = split(b"<A><C>N101</C><TO>1650</TO></A>") or ((), [])
+    fixed = Template(pieces).fixing(varying, [0])
+    assert fixed is not None
+    assert fixed.pieces == ("<A><C>N101</C><TO>", "</TO></A>")
+    assert fixed.fill(["1650"]) == Template(pieces).fill(varying)
+    assert Template(pieces).fixing(["1234567", "1"], [0]) is None
+    assert Template(pieces).fixing(["1650", "3333058"], [0, 1]) is None
+    assert fixed.digest != Template(pieces).digest
+
+
+def test_texts_must_be_as_many_as_there_are_holes() -> None:
+    """Else the event was altered."""
+    with pytest.raises(ValueError, match="expected 1 texts, got 2"):
+        Template(("<A>", "</A>")).fill(["1", "2"])

@@ -47,7 +47,9 @@ def test_trap_1_unknown_pairs_change_nothing(ledger: Ledger) -> None:
     ledger.record(postback("N101", "Message Sent", ("SENTAS", "MMS")))
     before = ledger.delivery("k")
     for code, status in (("N101", "Message Sent/Delivered"), ("N333", "Message Sent/Delivered")):
-        assert ledger.record(postback(code, status, ("SENTAS", "MMS"))).event.reading == "unrecognised"
+        assert (
+            ledger.record(postback(code, status, ("SENTAS", "MMS"))).event.reading == "unrecognised"
+        )
     after = ledger.delivery("k")
     assert (after.state, after.route) == (before.state, before.route)
     assert (after.events, "unrecognised" in after.findings) == (3, True)
@@ -60,7 +62,7 @@ def test_trap_2_the_unclosed_leaf_is_read(second: bytes, ledger: Ledger) -> None
     end = printed.rindex(b"\n</POSTBACK>")
     recorded = ledger.record(printed[:end] + second + printed[end:])
     assert recorded.delivery is not None
-    assert (recorded.event.reading, recorded.delivery.state) == ("postback", "failed")
+    assert (recorded.event.reading, recorded.delivery.state) == ("recognised", "failed")
     assert recorded.delivery.reason == (
         "Error fetching object(Database Error: Could not find number/email imported in database)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -30,10 +31,19 @@ def canonical_head(root: str, repaired: bool, statement: bool) -> str:  # noqa: 
 def canonical_pair(name: str, text: str) -> str:
     """A field in the canonical form; ``name`` is plain.
 
-    >>> canonical_pair("CODE", "N202")
-    '4:CODE4:N202'
+    >>> canonical_pair("STATUS", "Sent")
+    '6:STATUS4:Sent'
     """
     return f"{len(name)}:{name}{len(text)}:{text}"
+
+
+def canonical_end(vocabulary: str) -> str:
+    """How the canonical form ends where a vocabulary leaves fields out of the identity; else it is empty.
+
+    >>> canonical_end("carrier"), canonical_end("")
+    ('\\ncarrier', '')
+    """
+    return f"\n{vocabulary}" if vocabulary else ""
 
 
 @attrs.frozen
@@ -59,8 +69,10 @@ class Postback:
     repaired: bool = False
     statement: bool = False
 
-    def digest(self) -> bytes:
+    def digest(self, without: Collection[int] = (), by: str = "") -> bytes:
         """The identity of the postback: 16 bytes over its canonical form.
+
+        ``without`` are the indexes of fields that the vocabulary ``by`` leaves out of it.
 
         White space around texts, empty fields, the order of the fields, the case of names and the
         attributes of the message's element don't count, so that a postback sent again has the
@@ -68,7 +80,11 @@ class Postback:
         which of two postbacks of one digest came first must not matter. No two postbacks that differ
         in what counts have the same canonical form, since it states the length of each part.
         """
-        fields = sorted([(plain(path), text) for path, text in self.fields if text])
+        counted: Iterable[tuple[str, str]] = self.fields
+        if without:
+            counted = [field for at, field in enumerate(self.fields) if at not in without]
+        fields = sorted([(plain(path), text) for path, text in counted if text])
         head = canonical_head(plain(self.root), self.repaired, self.statement)
-        canonical = head + "".join([canonical_pair(name, text) for name, text in fields])
+        pairs = "".join([canonical_pair(name, text) for name, text in fields])
+        canonical = head + pairs + canonical_end(by)
         return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -12,11 +12,12 @@ end or escape it, and without a space at its ends.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
-from itertools import chain, zip_longest
+from json.encoder import encode_basestring
 
 import attrs
 
@@ -85,7 +86,9 @@ class Template:
         """The body with these texts; raises ``ValueError`` where they are not as many as it takes."""
         if len(texts) != len(self.pieces) - 1:
             raise ValueError(f"expected {self.holes} texts, got {len(texts)}")
-        return "".join(chain(*zip_longest(self.pieces, texts, fillvalue=""))).encode()
+        parts = [""] * (2 * len(texts) + 1)
+        parts[::2], parts[1::2] = self.pieces, texts
+        return "".join(parts).encode()
 
     def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
         """The template in which the texts at some indexes are fixed.
@@ -202,3 +205,17 @@ def _is_xml_markup(fixed: str) -> bool:
 def _tells_a_number(pieces: Iterable[str]) -> bool:
     """Whether the fixed part, letters and digits alone, has seven digits in a row."""
     return _NUMBER.search("".join(filter(str.isalnum, "".join(pieces)))) is not None
+
+
+def written(texts: Iterable[str]) -> str:
+    """The texts of an event as a JSON array; quicker than a JSON encoder for each."""
+    return f"[{','.join(map(encode_basestring, texts))}]"
+
+
+def texts_of(fields: str) -> list[str]:
+    """The texts of an event from its JSON array; quicker than JSON where nothing is escaped."""
+    # Without a backslash no text holds a quote, so every second piece is a text.
+    if "\\" not in fields:
+        return fields.split('"')[1::2]
+    texts: list[str] = json.loads(fields)
+    return texts

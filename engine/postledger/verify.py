@@ -102,7 +102,7 @@ def _problems(
     yield from _until_error(store, _of_schema(store, generation))
     counted = _Counted()
     found = list(
-        islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
+        islice(_until_error(store, _of_log(reader, anchor, counted, progress)), MOST_PROBLEMS)
     )
     yield from found
     if found:
@@ -176,7 +176,7 @@ class _Counted:
 
 
 def _of_log(
-    reader: Reader, head: Head, anchor: Anchor | None, counted: _Counted, progress: Progress
+    reader: Reader, anchor: Anchor | None, counted: _Counted, progress: Progress
 ) -> Iterator[str]:
     log = reader.log
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
@@ -325,13 +325,17 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
     there = generations.kept_rows(reader.log.store, generation.table)
     kept = next(there, None)
     checker = _Checker(reader)
+    named = index.named()
     for number, _, rows in index.streams():
-        stream = index.stream_of(number)
+        stream = next((stream for at, stream in named if at == number), None)
+        if stream is None:
+            yield f"stream {number} is missing; run replay --index"
+            return
         while kept is not None and kept[0] < number:
             yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)
         found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
-        yield from checker.problems(number, stream, rows)
+        yield from checker.problems(stream, rows)
         yield from _of_state(reader, number, stream, rows, found)
     if kept is not None:
         yield f"stream {kept[0]}: a row without events; run replay"
@@ -359,17 +363,26 @@ def _of_nowhere(reader: Reader) -> Iterator[str]:
     checker = _Checker(reader)
     nowhere = reader.index.stream_of(NOWHERE_ID)
     for _, _, rows in reader.index.streams(NOWHERE_ID - 1, NOWHERE_ID):
-        yield from checker.problems(NOWHERE_ID, nowhere, rows)
+        yield from checker.problems(nowhere, rows)
 
 
 def _of_streams(reader: Reader) -> Iterator[str]:
-    """Streams of which no row is there are no streams."""
+    """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
+    name = reader.index.name
     row = reader.log.store.one(
-        f"SELECT count(*) FROM {reader.index.name}_streams t WHERE t.id <> {NOWHERE_ID}"
-        f" AND NOT EXISTS (SELECT 1 FROM {reader.index.name} i WHERE i.stream = t.id)"
+        f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
+        f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
+    if reader.log.store.one(
+        f"SELECT 1 FROM {name} i"
+        " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
+    ):
+        yield "the index tells of events that the log doesn't have; run replay --index"
+    for table, column in ((f"{name}_streams", "id"), (name, "stream")):
+        if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
+            yield "the index has streams that were never numbered; run replay --index"
 
 
 class _Checker:
@@ -379,15 +392,18 @@ class _Checker:
         self._reader = reader
         self._sights: dict[tuple[int, int], int] = {}
 
-    def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+    def problems(self, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         require_rows(rows)
         for row in rows:
             # guard: the index compared
-            if not _is_of(self._reader, row, stream, self._statement(row)):
+            if not self._is_of(row, stream):
                 yield f"position {row[3]}: the index differs from the log; run replay --index"
 
-    def _statement(self, row: EventRow) -> Statement:
-        """What the member of an event says, by the readers of record or by the layout of its body."""
+    def _is_of(self, row: EventRow, stream: Stream) -> bool:
+        """Whether a row is what the member of its event says.
+
+        The body is read by the readers of record, or by the layout of its kind.
+        """
         reader = self._reader
         template, envelope, texts = row[6], row[7], row[8]
         if template is not None and envelope is not None and texts is not None and row[4] == 0:
@@ -396,11 +412,13 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = reader.log.texts((row[3], None, None, None, None, texts))
-                return reader.facts.patterns.plainly(family.layout.postback(values))
+                place = reader.facts.patterns.place(family.layout.postback(values))
+                # The texts of the log give the rest, so that the index must not.
+                return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if not 0 <= row[4] < len(statements):
             raise IntegrityError(
                 f"position {row[3]}: the index differs from the log; run replay --index"
             )
-        return statements[row[4]]
+        return _is_of(reader, row, stream, statements[row[4]])

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from postledger import Ledger, Step
+from postledger import Event, Ledger, Step
 
 OUTCOMES = ("delivered", "expired", "rejected", "failed")
 STATES = ("created", "sent", *OUTCOMES)
@@ -164,40 +164,37 @@ def missing(told: Iterable[Told]) -> Counter[str]:
 
 
 def unread(
-    ledger: Ledger,
-    since: datetime | None,
-    until: datetime | None,
-    known: set[int] | None,
+    events: Iterable[Event], since: datetime | None, until: datetime | None
 ) -> Counter[tuple[str, str | None, str | None]]:
-    """Distinct events that changed nothing, by kind, code and status or reason."""
+    """Distinct events that changed nothing, by reading, code and status or reason."""
     counted: Counter[tuple[str, str | None, str | None]] = Counter()
-    for event in ledger.events():
-        if event.repeats is not None or (known is not None and event.position not in known):
-            continue
+    for event in events:
         if (since and event.received_at < since) or (until and event.received_at >= until):
             continue
-        if event.kind == "unreadable":
+        if event.reading == "unreadable":
             counted["unreadable", None, event.problem] += 1
-        elif event.kind == "unrecognised":
+        elif event.reading == "unrecognised":
             assert event.postback is not None
             said = {name.upper(): text for name, text in event.postback.fields if text}
             counted["unrecognised", said.get("CODE"), said.get("STATUS")] += 1
     return counted
 
 
-def known(ledger: Ledger, as_of: int | datetime | None, occurred_by: datetime | None) -> set[int]:
-    """The positions of the distinct events that were known, and had happened, by then."""
-    positions = set()
-    events = list(ledger.events())
-    for event in events:
-        if event.repeats is not None:
-            continue
-        sendings = [e for e in events if e is event or e.repeats == event.position]
+def distinct(
+    ledger: Ledger, as_of: int | datetime | None, occurred_by: datetime | None
+) -> list[Event]:
+    """The distinct events that were known, and had happened, by then: of equal ones the first."""
+    first: dict[tuple[object, ...], Event] = {}
+    for event in ledger.events():
         if isinstance(as_of, int) and event.position > as_of:
             continue
-        if isinstance(as_of, datetime) and min(e.received_at for e in sendings) > as_of:
+        if isinstance(as_of, datetime) and event.received_at > as_of:
             continue
         if occurred_by is not None and (event.occurred_at or event.received_at) > occurred_by:
             continue
-        positions.add(event.position)
-    return positions
+        same = (event.space, event.chart, event.key, event.occurred_at, event.identity)
+        if event.reading and event.received_at < first.get(same, event).received_at:
+            first[same] = event
+        elif event.reading:
+            first.setdefault(same, event)
+    return list(first.values())

@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from postledger import Ledger
+from postledger.definitions import load_chart
 
 Run = Callable[..., Result]
 
@@ -28,8 +29,7 @@ def test_without_a_form_it_prints_markdown_and_the_anchor(run: Run, samples: Pat
     done = run("audit", samples)
     assert done.stdout.startswith("# Delivery state audit of samples.db\n")
     with Ledger(samples, readonly=True) as ledger:
-        position, head = ledger.head()
-    assert done.stderr == f"anchor {position}:{head}\n"
+        assert done.stderr == f"anchor {ledger.head()}\n"
     assert done.exit_code == 0
 
 
@@ -39,11 +39,12 @@ def test_json_is_one_object(run: Run, samples: Path) -> None:
         "audit", samples, "--json", "--as-of", 6, "--since", "2012-01-01", "--until", "2013-01-01"
     )
     said = json.loads(done.stdout)
-    assert said["asked"] == {
+    assert said["request"] == {
         "since": "2012-01-01T00:00:00Z",
         "until": "2013-01-01T00:00:00Z",
         "as_of": 6,
         "occurred_by": None,
+        "definitions": "now",
         "masked": True,
     }
     assert said["outcomes"]["all"]["total"] == 2
@@ -72,7 +73,7 @@ def test_dossier_masks_unless_told_not_to(run: Run, samples: Path) -> None:
         (("--id", "NOPE"), 1, "Error: no delivery 'NOPE' is known"),
         (("--id", "X", "--since", "2012-01-01"), 2, "--id asks for one delivery"),
         (("--since", "2013-01-01", "--until", "2012-01-01"), 2, "--since must be before --until"),
-        (("--since", "tomorrow"), 2, "is no moment"),
+        (("--since", "tomorrow"), 2, "invalid time 'tomorrow'"),
         (("--html", "no/such/folder/r.html"), 1, "no/such/folder/r.html"),
     ],
 )
@@ -90,11 +91,26 @@ def test_ledger_that_contradicts_itself_ends_with_one(run: Run, samples: Path) -
     import sqlite3
 
     db = sqlite3.connect(samples)
-    table = db.execute("SELECT max(generation) FROM projections").fetchone()[0]
+    table = db.execute("SELECT max(number) FROM generations").fetchone()[0]
     db.execute(f"UPDATE states_{table} SET state = 'failed' WHERE state = 'delivered'")
     db.commit()
     db.close()
     done = run("audit", samples)
     assert done.exit_code == 1
     assert "Not all holds" in done.stdout
-    assert "the projection differs from the fold; run replay" in done.stderr
+    assert "the state differs from the fold; run replay" in done.stderr
+
+
+def test_definitions_are_those_of_then(run: Run, samples: Path) -> None:
+    """The command that a report names gives its figures again after another adoption."""
+    before = json.loads(run("audit", samples, "--json").stdout)
+    with Ledger(samples) as ledger:
+        chart = ledger.definitions.charts["delivery"]
+        again = load_chart(chart.source.replace("version = 1", "version = 2", 1))
+        ledger.replay(ledger.definitions.with_charts([again]))
+    position = before["integrity"]["events"] - 1
+    page = run("audit", samples, "--as-of", position, "--definitions", "then", "--json")
+    after = json.loads(page.stdout)
+    assert after["definitions"] == before["definitions"]
+    assert after["outcomes"] == before["outcomes"]
+    assert after["durations"] == before["durations"]

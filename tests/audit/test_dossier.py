@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Ledger, Receipt, UnknownKey
+from postledger import Anchor, Ledger, Receipt, UnknownKey
 from postledger.audit.diagram import Diagram, diagrams
 from postledger.audit.dossier import LONGEST_BODY
 from postledger.definitions.chart_toml import load_chart
 from tests.audit.pages import SVG, tree
-from tests.conftest import ledger_of
+from tests.conftest import FIXTURES, ledger_of
 from tests.strategies import KEYS, charts, receipts
 
 DEGRADED = "TU1TXzU5Nzg3Nw=="
@@ -54,22 +54,89 @@ def test_dossier_is_delivery_and_timeline(samples: Ledger) -> None:
         assert shown["body"].encode() == step.event.body
 
 
+def root_of(leaf: str, path: list[str], index: int, size: int) -> str:
+    """The root that a proof leads to: RFC 9162, section 2.1.3.2, by hand."""
+    computed, last = bytes.fromhex(leaf), size - 1
+    for other in map(bytes.fromhex, path):
+        assert last > 0
+        if index % 2 or index == last:
+            computed = sha256(b"\1" + other + computed).digest()
+            while not index % 2 and index:
+                index, last = index // 2, last // 2
+        else:
+            computed = sha256(b"\1" + computed + other).digest()
+        index, last = index // 2, last // 2
+    assert last == 0
+    return computed.hex()
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.lists(receipts(), min_size=1, max_size=12))
-def test_proof_of_each_event_can_be_reckoned(given_: list[Receipt]) -> None:
-    """Previous hash, head and body of an unmasked dossier give the hash that it shows."""
-    with ledger_of(given_) as ledger:
+@given(st.lists(receipts(), min_size=1, max_size=12), st.integers(0, 300))
+def test_proof_of_each_event_leads_to_the_anchor(given_: list[Receipt], more: int) -> None:
+    """Leaf, position and proof of each event give the root that the report states."""
+    with ledger_of([*given_, *(b"%d" % n for n in range(more))]) as ledger:
         for key in KEYS:
             try:
-                found = said(ledger, key, unmask=True)
+                report = ledger.audit(tracking_id=key).to_dict()
             except UnknownKey:
                 continue
-            for e in found["timeline"]:
-                proof = e["proof"]
-                whole = f"{proof['head']}\n{e['body']}".encode()
-                reckoned = sha256(bytes.fromhex(proof["previous"]) + whole).hexdigest()
-                assert reckoned == proof["hash"]
-                assert proof["anchor"] == f"{e['position']}:{reckoned}"
+            assert report["integrity"]["ok"]
+            anchor = Anchor.parse(report["integrity"]["anchor"])
+            assert anchor == ledger.head()
+            for shown, step in zip(
+                report["delivery"]["timeline"], ledger.timeline(key), strict=True
+            ):
+                leaf, path = shown["proof"]["leaf"], shown["proof"]["path"]
+                assert leaf == step.event.leaf.hex()
+                assert root_of(leaf, path, shown["position"], anchor.size) == anchor.root
+
+
+def test_proof_that_does_not_hold_is_a_problem(samples: Ledger) -> None:
+    """A leaf that was altered in the file: the dossier says of which event."""
+    import sqlite3
+
+    with sqlite3.connect(samples.path) as db:
+        (trigger,) = db.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'events_no_update'"
+        ).fetchone()
+        db.execute("DROP TRIGGER events_no_update")
+        db.execute("UPDATE events SET leaf = zeroblob(32) WHERE position = 6")
+        db.execute(trigger)
+    db.close()
+    report = samples.audit(tracking_id=DEGRADED)
+    assert "position 6: its proof doesn't lead to the anchor" in report.integrity.problems
+    assert "Not all holds" in report.to_html()
+
+
+@pytest.mark.parametrize("unmask", [False, True])
+def test_dossier_never_shows_what_covers_a_number(samples: Ledger, unmask: bool) -> None:
+    """Neither the salt of an event, nor its identity, nor a bare hash of its body."""
+    report = samples.audit(tracking_id=DEGRADED, unmask=unmask)
+    forms = report.to_html() + report.to_markdown() + report.to_json()
+    salts = samples.query("SELECT position, lower(hex(salt)) AS salt FROM events")
+    for step in samples.timeline(DEGRADED):
+        (salt,) = (row["salt"] for row in salts if row["position"] == step.event.position)
+        body = step.event.body
+        for secret in (salt, step.event.identity.hex(), sha256(body).hexdigest()):
+            assert secret not in forms
+        assert sha256(bytes.fromhex(salt) + body).hexdigest() not in forms
+        assert step.event.leaf.hex() in forms
+
+
+def test_member_of_a_bundle_is_told(ledger: Ledger) -> None:
+    """An event of a bundle says its place in the body, and all share one leaf."""
+    body = (FIXTURES / "generations" / "g0" / "bundle.xml").read_bytes()
+    recorded = ledger.record(body, source="skycore")
+    told = [one for one in (recorded, *recorded.others) if one.delivery is not None]
+    for one in told:
+        assert one.delivery is not None
+        report = ledger.audit(tracking_id=one.delivery.tracking_id)
+        assert report.dossier is not None
+        members = {exhibit.member for exhibit in report.dossier.exhibits}
+        assert one.event.member in members
+        assert {e.proof.leaf for e in report.dossier.exhibits} == {one.event.leaf.hex()}
+        assert "skycore" in report.to_html()
+    assert max(one.event.member for one in told) > 0
 
 
 def test_path_is_that_of_the_timeline(samples: Ledger) -> None:

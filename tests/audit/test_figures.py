@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
+from postledger.definitions import load_chart, load_vocabulary
 from postledger.findings import Finding, names
+from postledger.times import iso
 from tests.audit import plain
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
@@ -36,9 +40,13 @@ def check(ledger: Ledger, **asked: Any) -> None:
     _check_outcomes(said["outcomes"], told)
     _check_durations(said["durations"], told, report.as_of)
     _check_findings(said, told)
-    known = plain.known(ledger, asked.get("as_of"), asked.get("occurred_by"))
-    unread = {(u["kind"], u["code"], u["status"]): u["events"] for u in said["unread"]}
-    assert unread == plain.unread(ledger, *period, known)
+    known = plain.distinct(ledger, asked.get("as_of"), asked.get("occurred_by"))
+    unread = {
+        (kind, u["code"], u["status"]): u["events"]
+        for kind in ("unreadable", "unrecognised")
+        for u in said[kind]["listed"]
+    }
+    assert unread == plain.unread(known, *period)
     _check_integrity(said["integrity"], ledger)
 
 
@@ -106,12 +114,12 @@ def _check_findings(said: dict[str, Any], told: list[plain.Told]) -> None:
 
 
 def _check_integrity(said: dict[str, Any], ledger: Ledger) -> None:
-    events = list(ledger.events())
     assert said["ok"]
-    assert said["events"] == said["position"] == len(events)
-    head = events[-1].hash.hex() if events else "00" * 32
-    assert said["head"] == head
-    assert said["anchor"] == f"{len(events)}:{head}"
+    assert said["events"] == ledger.head().size
+    assert said["anchor"] == str(ledger.head())
+    read = [event for event in ledger.events() if event.reading]
+    assert said["first_received_at"] == iso(min((e.received_at for e in read), default=None))
+    assert said["last_received_at"] == iso(max((e.received_at for e in read), default=None))
 
 
 @settings(max_examples=50, deadline=None)
@@ -192,3 +200,124 @@ def test_reasons_that_differ_in_the_recipient_are_one_when_masked() -> None:
         r["deliveries"] for r in shown["ranked"] if "Could not find" in (r["reason"] or "")
     )
     assert masked["total"] == shown["total"]
+
+
+def figures(ledger: Ledger, **asked: Any) -> dict[str, Any]:
+    """All figures of a report, as JSON has them, and what it was read by."""
+    said = json.loads(ledger.audit(**asked).to_json())
+    for part in ("ledger", "generated_at", "request", "integrity"):
+        del said[part]
+    return said
+
+
+def without_positions(said: dict[str, Any]) -> dict[str, Any]:
+    """The figures without the positions, which depend on the order of arrival."""
+    for kind in ("unreadable", "unrecognised"):
+        for one in said[kind]["listed"]:
+            del one["first"]
+    for one in said["missing"]:
+        del one["first"]
+    return said
+
+
+@pytest.fixture
+def adopted(ledger: Ledger) -> tuple[Ledger, dict[str, Any]]:
+    """A ledger that went on recording and adopted a chart and a vocabulary, and its report before."""
+    receipts_ = traffic(80, seed=11)
+    ledger.record_many(receipts_[:150])
+    before = figures(ledger)
+    anchor = ledger.head()
+    before["at"] = anchor.size - 1
+    ledger.record_many(receipts_[100:])
+    skycore = next(v for v in ledger.definitions.vocabularies if v.name == "skycore")
+    words = load_vocabulary(skycore.source.replace('"N333"', '"N334"').replace('"N201"', '"N299"'))
+    chart = ledger.definitions.charts["delivery"].source.replace("version = 1", "version = 2", 1)
+    definitions = ledger.definitions.with_vocabularies([words]).with_charts([load_chart(chart)])
+    ledger.replay(definitions)
+    ledger.record_many(receipts_[:30])
+    assert ledger.verify(anchor).ok
+    return ledger, before
+
+
+def test_report_is_reproduced_from_its_anchor(adopted: tuple[Ledger, dict[str, Any]]) -> None:
+    """By the definitions in force then, figure for figure, whatever came and was adopted since."""
+    ledger, before = adopted
+    at = before.pop("at")
+    assert before["outcomes"]["all"]["total"] > 50
+    assert figures(ledger, as_of=at, definitions="then") == before
+    assert figures(ledger, as_of=at) != before
+
+
+def test_report_says_by_which_definitions_it_was_read(
+    adopted: tuple[Ledger, dict[str, Any]],
+) -> None:
+    """Their labels stand in each form, and whether they are in force now or were then."""
+    ledger, before = adopted
+    for asked in ("now", "then"):
+        report = ledger.audit(as_of=before["at"], definitions=asked)  # type: ignore[arg-type]
+        label = before["definitions"] if asked == "then" else ledger.definitions.label
+        assert json.loads(report.to_json())["request"]["definitions"] == asked
+        assert report.definitions == label
+        assert f"{label}; in force {asked}" in report.to_html()
+        versions = {d.version for d in report.integrity.definitions if d.name == "delivery"}
+        assert versions == ({1} if asked == "then" else {2})
+
+
+@pytest.mark.parametrize("definitions", ["now", "then"])
+def test_order_of_arrival_changes_no_figure(definitions: Any) -> None:
+    """The same receipts in any order, with repeats, give the same figures and the same lists."""
+    receipts_ = [*traffic(120, seed=7), *traffic(120, seed=7)[:9]]
+    other = Random(3).sample(receipts_, len(receipts_))
+    with ledger_of(receipts_) as one, ledger_of(other) as two:
+        assert without_positions(figures(one, definitions=definitions)) == without_positions(
+            figures(two, definitions=definitions)
+        )
+
+
+def test_counts_beyond_memory_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What doesn't fit into memory is counted in a scratch table: the figures are the same."""
+    from postledger.projections import groups
+
+    with ledger_of(traffic(120, seed=5)) as ledger:
+        whole = figures(ledger)
+        monkeypatch.setattr(groups, "MOST_IN_MEMORY", 1)
+        assert figures(ledger) == whole
+
+
+def test_every_event_is_looked_at_where_none_may_be_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Templates whose events all read well are left out of the pass: the figures are the same."""
+    from postledger.audit import events
+
+    with ledger_of(traffic(120, seed=9)) as ledger:
+        whole = figures(ledger)
+        monkeypatch.setattr(events, "_uneventful", lambda _: [])
+        assert figures(ledger) == whole
+
+
+def test_stream_that_can_not_be_folded_has_a_column(ledger: Ledger, tmp_path: Path) -> None:
+    """A delivery whose row says that it can't be folded is counted as that, and has no outcome."""
+    import sqlite3
+
+    ledger.record_many(traffic(5, seed=1))
+    with sqlite3.connect(ledger.path) as db:
+        (table,) = db.execute("SELECT 'states_' || number FROM generations").fetchone()
+        db.execute(f"UPDATE {table} SET state = 'unfolded' WHERE stream = 1")
+    db.close()
+    report = ledger.audit()
+    found = report.to_dict()["outcomes"]
+    assert found["all"]["states"]["unfolded"] == 1
+    assert "unfolded" in found["open"]
+    assert sum(found["all"]["states"].values()) == found["all"]["total"]
+    assert "unfolded" in report.to_html()
+
+
+def test_events_beyond_the_limits_are_counted(tmp_path: Path) -> None:
+    """A body that is kept unread for its size is unreadable, whatever template it has."""
+    from postledger import Limits
+
+    with Ledger(tmp_path / "small.db", limits=Limits(body_bytes=300)) as ledger:
+        ledger.record_many(traffic(5, seed=1))
+        check(ledger)
+        assert any(e.reading == "unreadable" for e in ledger.events())

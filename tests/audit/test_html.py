@@ -141,7 +141,7 @@ def test_body_with_a_script_shows_as_text(reports: dict[str, AuditReport]) -> No
 def test_markdown_has_the_tables_of_the_page(kind: str, reports: dict[str, AuditReport]) -> None:
     """Page and Markdown say the same, cell by cell."""
     page = of_html(reports[kind].to_html())
-    page.pop("Charts and vocabularies that the states were folded by")
+    page.pop("Charts and vocabularies that the report was read by")
     assert of_markdown(reports[kind].to_markdown()) == page
 
 
@@ -261,7 +261,7 @@ def test_ledger_that_contradicts_itself_says_so(tmp_path: Path) -> None:
     assert not report.integrity.ok
     for shown in (report.to_html(), report.to_markdown()):
         assert "Not all holds" in shown
-        assert "position 4: the event is not what was recorded" in shown
+        assert "position 4: the event is not what was received" in shown
         assert "All holds" not in shown
 
 

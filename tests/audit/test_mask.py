@@ -148,4 +148,4 @@ def test_all_recipients_of_a_delivery_are_masked(ledger: Ledger) -> None:
     for form in (shown.to_html(), shown.to_json(), shown.to_markdown()):
         assert TO not in form
         assert "16501112222" not in form
-    assert json.loads(shown.to_json())["asked"]["masked"] is True
+    assert json.loads(shown.to_json())["request"]["masked"] is True

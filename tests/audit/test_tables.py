@@ -11,22 +11,21 @@ from hypothesis import strategies as st
 from postledger.audit import drawing, tables, words
 from postledger.audit.diagram import diagrams
 from postledger.audit.durations import BINS
-from postledger.audit.findings import Unread
+from postledger.audit.events import Kinds, Unread
 from postledger.audit.outcomes import Reason, Reasons
-from postledger.audit.request import Asked
+from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
 
 
 def test_rare_kinds_are_counted_together() -> None:
     """Beyond the twenty most frequent kinds the events are counted, not listed."""
-    unknown = [Unread("unrecognised", f"N{n}", None, 1, n) for n in range(23)]
-    broken = [Unread("unreadable", None, f"why {n}", 2, n) for n in range(22)]
-    found = [*unknown, *broken]
-    assert tables.unrecognised(found).rows[-1] == ("All others (3)", "–", "3", "–")
-    assert tables.unreadable(found).rows[-1] == ("All others (2)", "4", "–")
-    assert {len(row) for row in tables.unrecognised(found).rows} == {4}
-    assert {len(row) for row in tables.unreadable(found).rows} == {3}
+    unknown = Kinds(tuple(Unread(f"N{n}", None, 1, n) for n in range(20)), 3, 3)
+    broken = Kinds(tuple(Unread(None, f"why {n}", 2, n) for n in range(20)), 4, 2)
+    assert tables.unrecognised(unknown).rows[-1] == ("All others (3)", "–", "3", "–")
+    assert tables.unreadable(broken).rows[-1] == ("All others (2)", "4", "–")
+    assert {len(row) for row in tables.unrecognised(unknown).rows} == {4}
+    assert {len(row) for row in tables.unreadable(broken).rows} == {3}
 
 
 def test_rare_reasons_are_counted_together() -> None:
@@ -56,17 +55,16 @@ def test_rest_of_a_breakdown_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (Asked(), "what was known at 2013-11-01 00:00:00 UTC"),
-        (Asked(as_of=1200), "what was known at position 1,200 of the log"),
-        (Asked(as_of=START), "what was known at 2013-11-01 00:00:00 UTC"),
+        (Request(), "all that is recorded, the last of it received at 2013-11-01 00:00:00 UTC"),
+        (Request(as_of=1200), "what was known at position 1,200 of the log"),
+        (Request(as_of=START), "what was known at 2013-11-01 00:00:00 UTC"),
         (
-            Asked(occurred_by=START),
-            "what was known at 2013-11-01 00:00:00 UTC, had it happened by 2013-11-01 00:00:00 UTC"
-            " by the provider's clock",
+            Request(occurred_by=START),
+            "all that is recorded, had it happened by 2013-11-01 00:00:00 UTC by the provider's clock",
         ),
     ],
 )
-def test_moment_is_told(asked: Asked, said: str) -> None:
+def test_moment_is_told(asked: Request, said: str) -> None:
     """What the report knows is said in words."""
     assert words.as_of(asked, START) == said
 

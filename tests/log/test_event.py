@@ -10,15 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postledger.errors import IntegrityError
-from postledger.log.event import (
-    Clock,
-    Envelope,
-    Kind,
-    Part,
-    leaf_of,
-    texts_of,
-    written,
-)
+from postledger.log.event import Clock, Envelope, Kind, Part, leaf_of
+from postledger.templates import texts_of, written
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
 ENVELOPES = st.builds(

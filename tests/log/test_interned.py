@@ -1,129 +1,196 @@
-"""Shapes: what bodies share is kept once, and every body comes back byte for byte."""
+"""Interned values: templates and envelopes are bounded, and processes never disagree on a number."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from postledger import Ledger, Receipt, wire
-from postledger.definitions.definitions import builtin
-from postledger.log.chain import START
-from postledger.log.entry import IMPORTED
-from postledger.log.schema import APPLICATION_ID, FORMAT
-from postledger.log.shapes import Shape, shape_of, unreadable, unreadable_digest
-from tests.conftest import ledger_of
-
-WORDS = builtin().lexicon.words
-
-
-def shaped(body: bytes, content_type: str | None = None) -> tuple[Shape, list[str]]:
-    """The shape of a body with one message, and its varying texts."""
-    (message,) = wire.read(body, content_type, wire.Limits())
-    assert not isinstance(message, Exception)
-    return shape_of(message, body, content_type, WORDS)
+from postledger import Ledger, LedgerError, Receipt
+from postledger.log import interned as module
+from postledger.log import schema
+from postledger.log.event import Envelope
+from postledger.log.interned import Interned
+from postledger.store.sqlite import Store
+from postledger.templates import Template
+from tests.samples import sent
 
 
-def fields(count: int) -> bytes:
-    """A body of so many fields, none of which decides over the meaning."""
-    return b"<A>%b</A>" % b"".join(b"<F%d>%d</F%d>" % (n, n, n) for n in range(count))
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """The tables of a log in memory."""
+    made = Store(Path("test.db"), sqlite3.connect(":memory:", isolation_level=None))
+    schema.make(made)
+    yield made
+    made.close()
+
+
+def template(name: str, words: str = "") -> Template:
+    """A template of its own, or the same skeleton with a word fixed."""
+    return (
+        Template((f"<{name}>", f"</{name}>{words}")) if words else Template((f"<{name}>", "", "x"))
+    )
+
+
+def skeleton(name: str) -> Template:
+    """The skeleton of the templates with words."""
+    return Template((f"<{name}>", f"</{name}>", ""))
+
+
+def count(store: Store, table: str) -> int:
+    """How many rows a table has."""
+    row = store.one(f"SELECT count(*) FROM {table}")
+    assert row is not None
+    return int(row[0])
+
+
+def test_equal_values_are_kept_once(store: Store) -> None:
+    """By whatever connection, with the same number."""
+    one, other = Interned(store), Interned(store)
+    assert [one.envelope_id(Envelope(source=s)) for s in "aba"] == [1, 2, 1]
+    assert [other.envelope_id(Envelope(source=s)) for s in "ba"] == [2, 1]
+    made = template("A")
+    assert one.admit(made, made) == made == other.admit(made, made)
+    assert one.template_id(made) == other.template_id(made) == 1
+    assert other.template(1) == made
+    assert other.envelope(2) == Envelope(source="b")
+
+
+def test_envelopes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound they stand inline; those that are there are found."""
+    monkeypatch.setattr(module, "MOST_ENVELOPES", 2)
+    interned = Interned(store)
+    numbers = [interned.envelope_id(Envelope(source=str(n))) for n in range(20)]
+    assert numbers == [1, 2] + [None] * 18
+    assert Interned(store).envelope_id(Envelope(source="1")) == 2
+    assert count(store, "envelopes") == 2
+    assert len(interned._envelope_ids) <= 4 * 2 + 1
+
+
+def test_templates_are_bounded_in_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sight makes one up to half of those allowed, then the second, then none."""
+    monkeypatch.setattr(module, "MOST_TEMPLATES", 4)
+    interned = Interned(store)
+    made = [template(name) for name in "ABCDEF"]
+    assert [interned.admit(one, one) for one in made] == [*made[:2], None, None, None, None]
+    assert [interned.admit(one, one) for one in made] == [*made[:4], None, None]
+    assert [interned.admit(one, one) for one in made] == [*made[:4], None, None]
+    assert count(store, "templates") == 4
+
+
+def test_templates_are_bounded_in_characters(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few they are."""
+    monkeypatch.setattr(module, "MOST_CHARACTERS", 200)
+    interned = Interned(store)
+    long = [Template((f"<{n}{'x' * 90}>", "")) for n in "ABCD"]
+    admitted = [interned.admit(one, one) is not None for one in long * 3]
+    assert admitted[:4] == [True, True, False, False] or admitted[:4] == [True, False, False, False]
+    row = store.one("SELECT max(total) FROM templates")
+    assert row is not None
+    assert row[0] < 200 + 120
+    assert sum(admitted[-4:]) == count(store, "templates")
+
+
+def test_words_of_a_skeleton_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the one without words takes their place; those that are there are used."""
+    monkeypatch.setattr(module, "MOST_WORDED", 2)
+    interned, plain = Interned(store), skeleton("A")
+    worded = [Template(("<A>", f"</A>{word}")) for word in "xyz"]
+    assert [interned.admit(one, plain) for one in worded] == [*worded[:2], plain]
+    assert [interned.admit(one, plain) for one in worded] == [*worded[:2], plain]
+    assert interned.admit(plain, plain) == plain
+    other = Template(("<B>", "</B>x"))
+    assert interned.admit(other, skeleton("B")) == other
+
+
+def test_seen_templates_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process remembers to know a second sight does not grow."""
+    monkeypatch.setattr(module, "MOST_TEMPLATES", 2)
+    monkeypatch.setattr(module, "_MOST_SEEN", 3)
+    interned = Interned(store)
+    interned.admit(template("A"), template("A"))
+    for number in range(20):
+        interned.admit(template(f"N{number}"), template(f"N{number}"))
+        assert len(interned._seen) <= 3
 
 
 @pytest.mark.parametrize(
-    ("body", "template"),
+    ("change", "told"),
     [
-        (b"<A><TO>1</TO></A>", "<A><TO>%s</TO></A>"),
-        (b"<A><TO>1</TO>\r\n</A> ", "<A><TO>%s</TO>\r\n</A> "),
-        (b"<A><TO>1</TO><B/></A>", None),
-        (b"<A><CODE>N101</CODE><TO>1</TO></A>", "<A><CODE>N101</CODE><TO>%s</TO></A>"),
-        (b"<A> 5% <TO>100%</TO> %s</A>", None),
-        (b"<A><TO>100%</TO><CODE>N101</CODE></A>", "<A><TO>%s</TO><CODE>N101</CODE></A>"),
-        (b"<A x='5%'><TO>1</TO></A>", None),
-        (b"<A><!-- 5% --><TO>1</TO></A>", "<A><!-- 5%% --><TO>%s</TO></A>"),
-        (b"<A xmlns:xsi='u' xsi:s='5%'><TO>1</TO></A>", "<A xmlns:xsi='u' xsi:s='5%%'><TO>%s</TO></A>"),
-        (b"<A created='now'><TO>1</TO></A>", None),
-        ("<A><TO>\u00fc</TO></A>".encode(), "<A><TO>%s</TO></A>"),
-        (b"<?xml version='1.0' encoding='latin-1'?><A><TO>1</TO></A>",
-         "<?xml version='1.0' encoding='latin-1'?><A><TO>%s</TO></A>"),
-        ("<?xml version='1.0' encoding='latin-1'?><A><TO>\u00fc</TO></A>".encode("latin-1"), None),
-        ("<?xml version='1.0' encoding='utf-8'?><A><TO>\u00fc</TO></A>".encode(), None),
-        (b"<A><TO> 1</TO></A>", None),
-        (b"<A><TO>1 </TO></A>", None),
-        (b"<A><CODE> N101 </CODE><TO>1</TO></A>", "<A><CODE> N101 </CODE><TO>%s</TO></A>"),
-        (b"<A><TO>a &amp; b</TO></A>", None),
-        (b"<A><TO><![CDATA[1]]></TO></A>", None),
-        (b"<A><B><TO>1</TO></B></A>", None),
-        (b'{"to": "1", "code": "N101"}', '{"to": "%s", "code": "N101"}'),
-        (b'{"to": "5%"}', '{"to": "%s"}'),
-        (b'{"to": 1}', None),
-        (b'{"to": "a\\n"}', None),
+        ("pieces = '[]'", "it is not what was interned"),
+        ('pieces = \'["<B>","","x"]\'', "it is not what was interned"),
+        ("pieces = '[1]'", "damaged"),
+        ("pieces = '['", "damaged"),
+        ("digest = x'00'", "it is not what was interned"),
     ],
-)  # fmt: skip
-def test_a_template_has_holes_where_texts_vary(body: bytes, template: str | None) -> None:
-    """Its texts give the body back; a body that would not come back so has no template."""
-    shape, values = shaped(body)
-    assert shape.template == template
-    assert shape.body(values) == (None if template is None else body)
+)
+def test_damaged_template_is_refused(store: Store, change: str, told: str) -> None:
+    """It is named by its number."""
+    Interned(store).admit(template("A"), template("A"))
+    store.execute("DROP TRIGGER templates_no_update")
+    store.execute(f"UPDATE templates SET {change}")
+    with pytest.raises(LedgerError, match=rf"template 1 is damaged: .*{told}|template 1 is {told}"):
+        Interned(store).template(1)
 
 
-@pytest.mark.parametrize(("count", "has_template"), [(39, True), (40, True), (41, False)])
-def test_a_template_leaves_no_more_open_than_the_views_fill(count: int, has_template: bool) -> None:
-    """With more holes than that a body is kept whole; the views show it either way."""
-    body = fields(count)
-    shape, values = shaped(body)
-    assert (shape.template is not None) == has_template
-    assert len(values) == count
-    with ledger_of([body]) as ledger:
-        ((shown,),) = ledger._connections.own().log.db.execute("SELECT body FROM event_log")
-        assert shown == body.decode()
+def test_what_is_rolled_back_is_not_taken_for_kept(ledger: Ledger) -> None:
+    """A write that fails takes its templates and envelopes with it; the next one interns them again."""
+    connections = ledger._connections
+    body = sent("a")
+    with pytest.raises(RuntimeError), connections.write() as own:
+        interned = own.log.interned
+        assert interned.envelope_id(Envelope(source="mine")) == 2
+        interned.admit(template("A"), template("A"))
+        raise RuntimeError
+    store = connections._own().store
+    assert (count(store, "envelopes"), count(store, "templates")) == (1, 0)
+    ledger.record_many([Receipt(body, source="mine"), Receipt(body, source="other")])
+    assert [event.source for event in ledger.events(after=0)] == ["mine", "other"]
+    assert ledger.verify().problems == ()
 
 
-def test_words_that_decide_are_part_of_the_shape() -> None:
-    """Two bodies share a shape where the same words decide and only other texts differ."""
-    form = b"<A><CODE>%b</CODE><TO>%b</TO></A>"
-    one, other, third = (
-        shaped(form % said) for said in ((b"N101", b"1"), (b"N101", b"2"), (b"N102", b"1"))
-    )
-    assert one[0] == other[0] != third[0]
-    assert (one[1], other[1], third[1]) == (["1"], ["2"], ["1"])
-    assert one[0].fields == (("CODE", "N101"), ("TO", None))
+def test_two_ledgers_of_one_file_agree(ledger: Ledger) -> None:
+    """Whoever interns first, the numbers are those of the file."""
+    with Ledger(ledger.path) as other:
+        for number in range(6):
+            writer = (ledger, other)[number % 2]
+            writer.record(b"<N%d><A>1</A></N%d>" % (number // 2, number // 2), source=str(number))
+        for one in (ledger, other):
+            assert [e.source for e in one.events(after=0)] == list("012345")
+        assert count(other._connections._own().store, "templates") == 3
+    assert ledger.verify().problems == ()
 
 
-def test_an_empty_text_is_part_of_the_shape() -> None:
-    """What says nothing varies in nothing."""
-    shape, values = shaped(b"<A><TO></TO><SPID>1</SPID></A>")
-    assert (shape.fields, values) == ((("TO", ""), ("SPID", None)), ["1"])
+@pytest.mark.parametrize(
+    "bound", ["MOST_TEMPLATES", "MOST_CHARACTERS", "MOST_WORDED", "MOST_ENVELOPES"]
+)
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_which_texts_are_fixed_never_shows(
+    bound: str,
+    most: int,
+    specification: list[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ledger with no room for templates says the same as one with all of them."""
+
+    def told(name: str) -> object:
+        with Ledger(tmp_path / name) as ledger:
+            ledger.record_many(map(_at, enumerate(specification)))
+            assert ledger.verify().problems == ()
+            events = [(e.position, e.body, e.identity, e.postback) for e in ledger.events(after=0)]
+            return events, [d.to_dict() for d in ledger.deliveries()]
+
+    whole = told("whole.db")
+    monkeypatch.setattr(module, bound, most)
+    assert told("bounded.db") == whole
 
 
-def test_the_shape_of_what_cannot_be_read() -> None:
-    """It has no root and no fields, and was not mended."""
-    assert unreadable("a/b") == Shape("a/b", None, False, None, ())
-    assert unreadable("a/b").postback(["why"]) is None
-
-
-def test_what_is_written_in_files_stays_what_it_is(ledger: Ledger) -> None:
-    """Marks, flags, identities and the chain are part of the format: older files hold them."""
-    assert (APPLICATION_ID.to_bytes(4), FORMAT, IMPORTED, START) == (b"PLGR", 2, 65536, bytes(32))
-    assert unreadable_digest(b"?", "why", 0).hex() == "75c62bcd04441b70749f0a5045ac467a"
-    assert unreadable_digest(b"?", "why", 1).hex() == "814864715f9c43bbe45282c06aeb8353"
-    shape, _ = shaped("<\u00dc><CODE>N101</CODE><TO>1</TO></\u00dc>".encode())
-    assert shape.fields_json() == '[["CODE","N101"],["TO",null]]'
-    assert (
-        Shape(None, "", False, None, (("\u00fc", "\u00e9"),)).fields_json()
-        == '[["\u00fc","\u00e9"]]'
-    )
-    body = b"<POSTBACK><CODE>N101</CODE><TRACKINGID>a</TRACKINGID><TO>1</TO></POSTBACK>"
-    told = [
-        Receipt(body, "text/xml", datetime(2026, 1, 1, tzinfo=UTC)),
-        Receipt(b"?", None, datetime(2026, 1, 2, tzinfo=UTC), imported=True),
-    ]
-    ledger.record_many(told)
-    first, second = ledger.events()
-    assert (first.digest.hex(), first.hash.hex()) == (
-        "852c67d9f3b1383ea4a637ddccf86266",
-        "a34de23fea203ddead960992ad3118cc5aa03724df6bb50cd32ff9fce1aafa03",
-    )
-    assert (second.digest.hex(), second.hash.hex()) == (
-        "5d1dd3e029a19f4bb284a16f862f630c",
-        "602d8d6a7bb3d3de8c7976b56786ef20ff9fbe54f58d2a14b0aeb1eda0de9ec5",
+def _at(numbered: tuple[int, bytes]) -> Receipt:
+    number, body = numbered
+    return Receipt(
+        body, "text/xml", datetime(2026, 1, 1, 0, number, tzinfo=UTC), source=str(number)
     )

@@ -1,162 +1,203 @@
-"""The log: its lookups say the same of few and of many, cached or not, and say what is missing."""
+"""The log: what is appended is read back whole, and what is missing or damaged is named."""
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sqlite_utils import Database
 
-from postledger import Ledger
+from postledger import Ledger, Receipt
 from postledger.errors import IntegrityError
-from postledger.log import sqlite
-from postledger.log.entry import NOWHERE, Entry
-from postledger.log.log import MANY, Log, damaged
-from postledger.log.shapes import unreadable
-from tests import strategies
-from tests.conftest import ledger_of
-
-KEYS = ("", "a", "b", "a\0b", "a\0", "\u00e9", '"', "\\", *map(str, range(2 * MANY)))
-
-
-def body(key: str) -> bytes:
-    """A creation, which names a stream of any key."""
-    return strategies.body(
-        ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Sent"), ("TRACKINGID", key)
-    )
+from postledger.log import interned, schema
+from postledger.log.event import Clock, Entry, Envelope, Kind, Part
+from postledger.log.log import Head, Log
+from postledger.log.tree import EMPTY, STRIDE, extend, root_of
+from postledger.store.sqlite import Store
+from postledger.templates import Template, split, written
+from tests.samples import delivered, sent
 
 
 @pytest.fixture
-def log(ledger: Ledger) -> Iterator[Log]:
-    """The log of a ledger with events of three streams, two of which have repeats."""
-    ledger.record_many(map(body, "aabcbb"))
-    with ledger._connections.read() as reader:
-        yield reader.log
+def log() -> Iterator[Log]:
+    """An empty log in memory."""
+    store = Store(Path("test.db"), sqlite3.connect(":memory:"))
+    schema.make(store)
+    yield Log(store)
+    store.close()
 
 
-@settings(max_examples=40)
-@given(st.lists(st.sampled_from(KEYS), max_size=30), st.lists(st.sampled_from(KEYS), max_size=30))
-def test_streams_are_found_alike_however_many_are_asked_for(
-    known: list[str], asked: list[str]
-) -> None:
-    """One by one or together, with any character in their keys."""
-    with ledger_of([]) as ledger, ledger._connections.write() as reader:
-        streams = [(chart, key) for key in known for chart in ("delivery", "content")]
-        made = dict(zip(streams, reader.log.stream_ids(streams)[0], strict=True))
-        wanted = [("delivery", key) for key in asked]
-        log = Log(reader.log.db)
-        found = {stream: log.find_stream(stream) for stream in wanted}
-        assert found == {stream: made.get(stream) for stream in wanted}
-        ids, new = log.stream_ids(wanted)
-        assert new == {at for stream, at in zip(wanted, ids, strict=True) if stream not in made}
-        assert all(made.get(stream, at) == at for stream, at in zip(wanted, ids, strict=True))
-        assert [log.find_stream(stream) for stream in wanted] == ids
+def entry(body: bytes, at: int = 0, envelope: Envelope | None = None) -> Entry:
+    """An event whose body is kept whole."""
+    return Entry(at, envelope or Envelope(), body)
 
 
-def test_repeats_are_counted_alike_however_many_streams_are_asked_for(log: Log) -> None:
-    """One by one or together; a stream without repeats has none either way."""
-    few = log.repeats_of([1, 2, 3])
-    assert few == {1: 1, 2: 2, 3: 0}
-    many = log.repeats_of([1, 2, 3, *range(100, 100 + MANY)])
-    assert {stream: many.get(stream, 0) for stream in few} == few
+EVERYTHING = Envelope(
+    Kind.STATEMENT, Clock.STATED, "skycore", "unverified", "text/xml", "gzip", Part.QUERY
+)
 
 
-def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When more streams and shapes are known than are kept in mind, they are looked up again."""
-    told = [body(key) for key in "abcdab"] + [b"?", b"??", strategies.body(("X", "1"))] * 2
-    with ledger_of(told) as ledger:
-        plain = [(event.key, event.repeats, event.digest) for event in ledger.events()]
-    monkeypatch.setattr(sqlite, "_MOST_CACHED", 1)
-    with ledger_of([]) as ledger:
-        for one in told:
-            ledger.record(one)
-        assert [(event.key, event.repeats, event.digest) for event in ledger.events()] == plain
-        assert ledger.verify().ok
-        (shapes,) = ledger._connections.own().log.db.execute("SELECT count(*) FROM shapes").fetchone()
-        assert shapes == 3
-        (streams,) = ledger._connections.own().log.db.execute("SELECT max(id) FROM streams").fetchone()
-        assert streams == 4
+def test_what_is_appended_is_read_back(log: Log) -> None:
+    """Whole bodies and templates, times before 1970, every field of the envelope."""
+    body = sent("a")
+    found = split(body)
+    assert found is not None
+    template = log.interned.admit(Template(found[0]), Template(found[0]))
+    told = [
+        entry(b"", -1, EVERYTHING),
+        Entry(7, Envelope(), body, template, written(found[1])),
+        entry(b"\x00\xff", 10**15),
+    ]
+    head, rows = log.append(told, log.head())
+    leaves = [row[8] for row in rows]
+    stored = list(log.events())
+    assert [(e.position, e.received_at, e.envelope, e.body) for e in stored] == [
+        (n, one.received_at, one.envelope, one.body) for n, one in enumerate(told)
+    ]
+    assert [e.leaf for e in stored] == [e.computed_leaf() for e in stored] == leaves
+    assert head == log.head() == log.computed_head()
+    assert head.frontier.root() == root_of(leaves)
+    assert stored[1].texts == found[1]
 
 
-def test_what_is_not_there_is_said(log: Log) -> None:
-    """A stream, a shape and a position that are missing are told by their numbers."""
-    assert log.stream_of(2) == ("delivery", "b")
-    assert log.key_of(2) == "delivery b"
-    assert log.find_stream(("delivery", "z")) is None
-    with pytest.raises(IntegrityError, match=r"^stream 9 is missing$"):
-        log.stream_of(9)
-    with pytest.raises(IntegrityError, match=r"^shape 9 is missing$"):
-        log.shape(9)
-    with pytest.raises(IntegrityError, match=r"^position 9 is missing$"):
-        log.at(9)
+def test_salts_are_random_and_their_own(log: Log) -> None:
+    """Equal bodies have different salts and leaves; a copy gives those of the original."""
+    log.append([entry(b"a"), entry(b"a")], log.head())
+    one, other = log.events()
+    assert len({one.salt, other.salt}) == 2
+    log.append([entry(b"b")], log.head(), salts=bytes(range(16)))
+    assert log.at(2).salt == bytes(range(16))
 
 
-def test_events_are_read_between_positions(log: Log) -> None:
-    """Behind the first, up to the second, however far beyond the log these are."""
-    assert [event.position for event in log.events(2, 4)] == [3, 4]
-    assert [event.position for event in log.events(4, 2**70)] == [5, 6]
+def test_salts_are_asked_for_each_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is kept, so that two processes after a fork don't share any."""
+    asked: list[int] = []
+
+    def urandom(size: int) -> bytes:
+        asked.append(size)
+        return bytes(size)
+
+    monkeypatch.setattr(os, "urandom", urandom)
+    log.append([entry(b"a"), entry(b"b")], log.head())
+    log.append([entry(b"c")], log.head())
+    assert asked == [32, 16]
+
+
+def test_nodes_stand_every_256_events(log: Log) -> None:
+    """However the events came together, one head row and the nodes say how far the tree has come."""
+    for count in (1, STRIDE - 2, 1, STRIDE + 3, 5):
+        log.append([entry(b"a")] * count, log.head())
+    size = 2 * STRIDE + 8
+    leaves = log.leaves(0, size)
+    frontier, nodes = extend(EMPTY, leaves)
+    assert log.head() == Head(frontier, -1) == log.computed_head()
+    assert log.nodes(0, 2) == [node for _, node in nodes]
+    assert log.store.one("SELECT count(*) FROM head") == (1,)
+
+
+def test_last_adoption_is_in_the_head(log: Log) -> None:
+    """Also where the head has to be worked out of the events."""
+    adoption = Envelope(Kind.ADOPTION)
+    log.append(
+        [entry(b"1", 0, adoption), entry(b"2"), entry(b"3", 0, adoption), entry(b"4")], Head()
+    )
+    assert log.head().adoption == log.computed_head().adoption == 2
+    assert [e.position for e in log.adoptions()] == [0, 2]
+    assert [e.position for e in log.adoptions(1)] == [0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM head",
+        "UPDATE head SET size = 1",
+        "UPDATE head SET frontier = x'00'",
+        "UPDATE head SET size = 99",
+    ],
+)
+def test_head_that_is_wrong_is_worked_out_of_the_events(log: Log, damage: str) -> None:
+    """To append depends on no row but the events, and sets the head right."""
+    log.append([entry(b"1", 0, Envelope(Kind.ADOPTION)), entry(b"2"), entry(b"3")], log.head())
+    right = log.head()
+    log.store.execute(damage)
+    assert log.head() == right
+    head, _ = log.append([entry(b"4")], log.head())
+    assert log.head() == head == log.computed_head()
+    assert log.store.one("SELECT size FROM head") == (4,)
+
+
+def test_events_are_read_between_positions(ledger: Ledger) -> None:
+    """From the first, up to the last, however far beyond the log these are."""
+    ledger.record_many(map(sent, "abcdef"))
+    log = ledger._connections._own().log
+    assert [event.position for event in log.events(3, 4)] == [3, 4]
+    assert [event.position for event in log.events(5, 2**70)] == [5, 6]
     assert list(log.events(2**70)) == []
-    assert [event.position for event in log.of_stream(2)] == [3, 5, 6]
-    assert list(log.streams_of(0, 2)) == [1]
-    assert dict(log.charts(1, 3)) == {2: "delivery", 3: "delivery"}
+    assert (log.last(), log.size()) == (6, 7)
+    assert [row[0] for row in log.rows(1, 3)] == [1, 2]
+    assert len(log.leaves(2, 5)) == 3
 
 
-def test_an_event_is_found_by_its_identity(log: Log) -> None:
-    """Stream, time and digest find it; a repeat is not found in its place."""
-    third = log.at(3)
-    assert log.find((2, third.occurred_at, third.digest)) == 3
-    assert log.find((1, third.occurred_at, third.digest)) is None
-    assert log.find((2, third.occurred_at, bytes(16))) is None
+def test_what_is_missing_is_named(log: Log) -> None:
+    """A position, a template, an envelope, a leaf and a node by their numbers."""
+    log.append([entry(b"a")], log.head())
+    for asking, told in (
+        (lambda: log.at(9), "position 9 is missing"),
+        (lambda: log.interned.template(9), "template 9 is missing"),
+        (lambda: log.interned.envelope(9), "envelope 9 is missing"),
+        (lambda: log.leaves(0, 2), "positions from 0 to 1 are not all there"),
+        (lambda: log.nodes(0, 1), "nodes from 0 to 0 of the tree are not all there"),
+    ):
+        with pytest.raises(IntegrityError, match=f"^{told}$"):
+            asking()
 
 
-def test_an_entry_is_reread_where_its_stream_has_it(log: Log) -> None:
-    """Only then: neither in another stream, nor in one that there is not."""
-    third = log.at(3)
-
-    def entry(key: str, digest: bytes) -> Entry:
-        stream = ("delivery", key)
-        return Entry(
-            0, stream, 0, third.occurred_at, digest, 0, None, None, None, b"", False, None, 1
-        )
-
-    assert log.is_reread(entry("b", third.digest))
-    assert not log.is_reread(entry("b", bytes(16)))
-    assert not log.is_reread(entry("a", third.digest))
-    assert not log.is_reread(entry("z", third.digest))
-
-
-def test_damage_is_told_with_its_position() -> None:
-    """What is known of it stands behind; what Python says of the text does not."""
-    assert str(damaged(7, IntegrityError("shape 3 is missing"))) == "position 7: shape 3 is missing"
-    assert str(damaged(7, IndexError("list index"))) == "position 7: its texts don't fit its shape"
+DAMAGES = {
+    "leaf = x'00'": "its leaf is damaged",
+    "salt = NULL": "there is no body, or no salt",
+    "body = x'00'": "a body stands next to the texts of a template",
+    "texts = NULL": "its texts don't fit its template",
+    "template = NULL": "its texts don't fit its template",
+    "texts = '[\"a\"]'": "expected 4 texts, got 1",
+    'texts = \'["a", "b"]\'': "its texts are damaged: they are not written as texts are",
+    "texts = '[\"\\'": "its texts are damaged",
+    "template = 99": "template 99 is missing",
+    "envelope = 99": "envelope 99 is missing",
+    "envelope = NULL": "an envelope is damaged",
+    "inline = '[]'": "an envelope stands next to the number of one",
+    "received_at = 9223372036854775807": "the time of reception is out of reach",
+    "template = NULL, texts = NULL": "there is no body, or no salt",
+}
 
 
-def test_no_more_is_kept_in_mind_than_is_meant_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known stays known up to that number; beyond it a log begins anew to learn."""
-    monkeypatch.setattr(sqlite, "_MOST_CACHED", 3)
-    with ledger_of([]) as ledger, ledger._connections.write() as reader:
-        log = Log(reader.log.db)
-        streams = [("delivery", key) for key in "abcd"]
-        for count, stream in enumerate(streams, 1):
-            log.stream_ids([stream])
-            assert [*log._stream_ids] == [NOWHERE, *(streams[:count] if count < 4 else [stream])]
-        shapes = [unreadable(content_type) for content_type in "abcde"]
-        for count, shape in enumerate(shapes, 1):
-            log.shape_id(shape)
-            assert [*log._shape_ids] == (shapes[:count] if count < 5 else [shape])
+@pytest.mark.parametrize("change", DAMAGES)
+def test_damage_is_told_with_its_position(ledger: Ledger, change: str) -> None:
+    """What is known of it stands after it; verify tells the same."""
+    ledger.record_many([sent("a"), delivered("a")])
+    log = ledger._connections._own().log
+    log.store.execute("DROP TRIGGER events_no_update")
+    log.store.execute(f"UPDATE events SET {change} WHERE position = 1")
+    log.store.conn.commit()
+    with pytest.raises(IntegrityError, match=f"^position 1: {DAMAGES[change]}"):
+        log.at(1)
+    assert f"position 1: {DAMAGES[change]}" in "\n".join(ledger.verify().problems)
+    assert ledger.record(b"?").event.position == 3
 
 
-def test_a_damaged_last_value_of_the_chain_is_told_with_its_position() -> None:
-    """A damaged record may hold a text there; what is appended must not be chained to it."""
-    db = Database(memory=True)
-    try:
-        db.execute("CREATE TABLE events (position, chain)")
-        db.execute("INSERT INTO events VALUES (7, 'a text')")
-        with pytest.raises(
-            IntegrityError, match=r"^position 7: the value of the chain is damaged$"
-        ):
-            Log(db).head()
-    finally:
-        db.close()
+def test_an_inline_envelope_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the table of envelopes is full, it stands in the row of the event."""
+    monkeypatch.setattr(interned, "MOST_ENVELOPES", 1)
+    ledger.record_many([Receipt(sent("a"), "a/b", source="x"), Receipt(sent("a"), "a/b")])
+    log = ledger._connections._own().log
+    assert log.store.one("SELECT count(*) FROM envelopes") == (1,)
+    assert log.store.one("SELECT count(*) FROM events WHERE inline IS NOT NULL") == (2,)
+    assert [(e.source, e.content_type) for e in ledger.events(after=0)] == [
+        ("x", "a/b"),
+        ("", "a/b"),
+    ]
+    assert (ledger.delivery("a").events, ledger.delivery("a").repeats) == (1, 1)
+    assert ledger.verify().problems == ()
+    ledger.replay(index=True)
+    assert ledger.verify().problems == ()

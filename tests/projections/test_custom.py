@@ -23,8 +23,8 @@ from sqlite_utils import Database
 
 from postledger import Change, Ledger, LedgerError, ProjectionFailed
 from tests.conftest import ledger_of
-from tests.strategies import bodies
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.strategies import bodies
 
 Apply = Callable[[Change, Database], None]
 
@@ -55,11 +55,15 @@ class Seen:
 
     def __init__(self, also: Apply = lambda change, db: None, version: int = 1) -> None:
         self.version = version
-        self.tables = {"seen": "position INTEGER PRIMARY KEY, kind TEXT UNIQUE"}
+        self.tables = {
+            "seen": "position INTEGER, member INTEGER DEFAULT 0, kind TEXT UNIQUE,"
+            " PRIMARY KEY (position, member)"
+        }
         self._also = also
 
     def apply(self, change: Change, db: Database) -> None:
-        db.execute("INSERT INTO seen (position) VALUES (?)", (change.position,))
+        place = (change.position, change.event.member)
+        db.execute("INSERT INTO seen (position, member) VALUES (?, ?)", place)
         self._also(change, db)
 
 
@@ -76,8 +80,11 @@ def outcomes(ledger: Ledger) -> dict[str, int]:
     return {row["state"]: row["deliveries"] for row in rows}
 
 
+_SEEN = "SELECT position FROM seen WHERE position > 0 ORDER BY position"
+
+
 def seen(ledger: Ledger) -> list[int]:
-    return [row["position"] for row in ledger.query("SELECT position FROM seen ORDER BY position")]
+    return [row["position"] for row in ledger.query(_SEEN)]
 
 
 def states(ledger: Ledger) -> dict[str, int]:
@@ -140,7 +147,7 @@ def test_another_version_is_built_anew(ledger: Ledger) -> None:
     ledger.record_many([sent("SMS_1"), delivered("SMS_1")])
     ledger.project(Seen())
     new = Seen(version=2)
-    new.tables = {"seen": "position INTEGER PRIMARY KEY", "more": "n INTEGER"}
+    new.tables = {"seen": "position INTEGER PRIMARY KEY, member INTEGER", "more": "n INTEGER"}
     ledger.project(new)
     assert seen(ledger) == [1, 2]
     assert ledger.query("SELECT count(*) AS n FROM more") == [{"n": 0}]
@@ -161,7 +168,7 @@ def test_the_old_rows_are_read_until_the_new_are_whole(ledger: Ledger) -> None:
                 counts.update(*reader.execute("SELECT count(*) FROM seen"))
 
     ledger.project(Seen(look, version=2))
-    assert counts == {1200}
+    assert counts == {1201}
 
 
 def test_a_build_that_fails_changes_nothing(ledger: Ledger) -> None:
@@ -231,7 +238,7 @@ KILLED = """
 import itertools, sys
 from postledger import Ledger
 from tests.samples import delivered, sent
-from tests.test_custom import Outcomes
+from tests.projections.test_custom import Outcomes
 
 with Ledger(sys.argv[1]) as ledger:
     ledger.project(Outcomes(version=int(sys.argv[2])))
@@ -246,7 +253,7 @@ def test_killed_at_any_moment_it_is_as_far_as_its_checkpoint_says(tmp_path: Path
     chance = random.Random(5)
     for version in (1, 1, 2, 2, 3):
         command = [sys.executable, "-c", KILLED, str(tmp_path / "l.db"), str(version)]
-        root = Path(__file__).parent.parent
+        root = Path(__file__).parents[2]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
             assert process.stdout is not None
             assert process.stdout.readline()
@@ -282,8 +289,8 @@ def test_other_definitions_build_it_anew(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "misdeed",
     [
-        "INSERT INTO checkpoints VALUES ('a', 'b', NULL, '[]', 0, NULL)",
-        "UPDATE streams SET key = 'x'",
+        "INSERT INTO checkpoints VALUES ('a', 'b', '', '[]', 0, NULL)",
+        "UPDATE index_1_streams SET key = 'x'",
         "SELECT * FROM deliveries",
         "SELECT * FROM events",
         "DROP TABLE seen",
@@ -305,7 +312,7 @@ def test_a_projection_is_confined_to_its_own_tables(ledger: Ledger, misdeed: str
         ledger.checkpoints()[0].problem
     )
     assert ledger.verify().ok
-    assert [event.position for event in ledger.events()] == [1, 2]
+    assert [event.position for event in ledger.events()] == [0, 1, 2]
 
 
 def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
@@ -313,16 +320,17 @@ def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
 
     def use(change: Change, db: Database) -> None:
         db["seen"].upsert(
-            {"position": change.position, "kind": str(change.position)}, pk="position"
+            {"position": change.position, "member": 0, "kind": str(change.position)},
+            pk=("position", "member"),
         )
         with db.atomic():
-            db["seen"].update(change.position, {"kind": f"{change.position}!"})
-        assert db["seen"].get(change.position)["kind"] == f"{change.position}!"
+            db["seen"].update((change.position, 0), {"kind": f"{change.position}!"})
+        assert db["seen"].get((change.position, 0))["kind"] == f"{change.position}!"
 
     ledger.record(sent("SMS_1"))
     ledger.project(Seen(use))
     ledger.record(sent("SMS_2"))
-    assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [{"kind": "1!"}, {"kind": "2!"}]
+    assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [{"kind": f"{n}!"} for n in range(3)]
 
 
 @pytest.mark.parametrize("swallows", [True, False])
@@ -344,6 +352,20 @@ def test_a_rolled_back_transaction_is_never_taken_for_a_recorded_one(
     with pytest.raises(LedgerError, match="nothing was written"):
         ledger.record(sent("SMS_2"))
     assert ledger.head().size == 1 + 1
+
+
+def test_recording_without_an_index_leaves_projections_behind(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are brought up once it was taken in."""
+    ledger.project(Outcomes())
+    ledger.record(sent("SMS_1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(ledger._connections), "current", lambda *_: False)
+        assert ledger.record(sent("SMS_2")).verdict == "unfolded"
+    assert ledger.checkpoints()[0].behind == 1
+    ledger.record(sent("SMS_3"))
+    assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 3}, 0)
 
 
 @pytest.mark.parametrize("name", ["events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""])
@@ -379,7 +401,7 @@ def test_a_ledger_for_reading_keeps_no_projection(tmp_path: Path) -> None:
             ledger.project(Outcomes())
 
 
-PAGE = Path(__file__).parent.parent / "docs/how-to/own-projection.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/own-projection.md"
 STATUSES = (
     ("N101", "Sent", 5),
     ("N102", "Delivered", 7),
@@ -408,7 +430,7 @@ def campaign_postbacks(draw: st.DrawFn) -> bytes:
 def campaign_hours(ledger: Ledger) -> dict[tuple[str, str, str], int]:
     """The count that the worked example keeps, made from all deliveries and all events."""
     campaigns: dict[str, str] = {}
-    for event in ledger.events():
+    for event in ledger.events(after=0):
         assert event.postback is not None
         campaign = dict(event.postback.fields).get("campaign-ref")
         if campaign is not None:

@@ -29,7 +29,7 @@ from postledger.simulate.corruption import spoil
 from postledger.simulate.messages import START
 from postledger.simulate.story import Form, builtin
 from postledger.wire import read
-from tests.test_definitions import JUNK, places, toml
+from tests.definitions.samples import JUNK, places, toml
 
 STORY = builtin()
 TEXTS = {"tracking_id": "TU1TXzE=", "mms_id": "1", "to": "1650", "spid": "0001", "handset": "h",

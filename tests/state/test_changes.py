@@ -1,4 +1,4 @@
-"""Changes: what each event changed, told in order of position."""
+"""Changes: what each event changed, in order of position."""
 
 from __future__ import annotations
 
@@ -9,54 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import (
-    Definitions,
-    DefinitionsDiffer,
-    Delivery,
-    Ledger,
-    LedgerError,
-    StateChanged,
-    UnknownKey,
-)
-from postledger.definitions.chart_toml import load_chart
-from postledger.definitions.definitions import builtin
-from postledger.state.changes import Bell, Page, pages
+from postledger import Delivery, Ledger, LedgerError, Receipt, StateChanged, UnknownKey
+from postledger.ledger.following import Bell, pages
+from postledger.projections.changes import Page
 from tests.conftest import ledger_of
-from tests.strategies import KEYS, body, contents, postbacks
+from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.strategies import KEYS, contents, postbacks, receipts
 
 Told = tuple[int, tuple[str, str | None] | None, Delivery]
-
-
-def sent(key: str) -> bytes:
-    """The first event of an SMS."""
-    return body(
-        ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Sent"), ("TRACKINGID", key)
-    )
-
-
-def delivered(key: str) -> bytes:
-    """Its receipt."""
-    return body(
-        ("ORIGIN", "SMS_MT"),
-        ("CODE", "N202"),
-        ("STATUS", "Message Sent/Delivered"),
-        ("TRACKINGID", key),
-    )
-
-
-def failed(key: str) -> bytes:
-    """An SMS that could not be sent."""
-    return body(
-        ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Failed"), ("TRACKINGID", key)
-    )
-
-
-def first_outcome_stands() -> Definitions:
-    """The definitions that ship with Postledger, but that a receipt no longer wins."""
-    lines = builtin().charts["delivery"].source.splitlines(keepends=True)
-    kept = [line for line in lines if not ('"delivered"' in line and "overrides" in line)]
-    assert len(kept) == len(lines) - 1
-    return builtin().with_charts([load_chart("".join(kept))])
 
 
 def told(change: StateChanged) -> Told:
@@ -96,9 +56,17 @@ def test_changes_are_the_differences_between_the_states_as_of_each_position(
         assert [told(change) for change in ledger.follow(live=False)] == expected(ledger)
 
 
+@given(st.lists(receipts(), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_changes_of_receipts_in_no_order(told_of: list[Receipt]) -> None:
+    """The same where a repeat was received before what it repeats."""
+    with ledger_of(told_of) as ledger:
+        assert [told(change) for change in ledger.follow(live=False)] == expected(ledger)
+
+
 @given(st.lists(postbacks(), max_size=10), st.integers(0, 10))
 @settings(max_examples=30, deadline=None)
-def test_changes_behind_a_position_are_the_rest_of_all_changes(
+def test_changes_after_a_position_are_the_rest_of_all_changes(
     bodies: list[bytes], after: int
 ) -> None:
     """Where one begins makes no difference to what is told."""
@@ -166,27 +134,46 @@ def test_a_ledger_that_is_closed_in_the_midst_of_a_read_ends_the_iteration() -> 
                 next(found)
 
 
-def test_other_definitions_end_the_following(tmp_path: Path) -> None:
-    """Where another process adopts them the states mean something else: the error says so."""
+def test_following_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
+    """Where another process adopts definitions, what comes from then on is told by those."""
     with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
         ledger.record(failed("SMS_1"))
         changes = ledger.follow()
-        next(changes)
+        first = next(changes)
         other.replay(first_outcome_stands())
-        with pytest.raises(DefinitionsDiffer, match="open it again"):
-            next(changes)
+        other.record(failed("SMS_2"))
+        assert next(changes).delivery.tracking_id == "SMS_2"
+        assert ledger.definitions.hash == other.definitions.hash
+        (again, _) = ledger.follow(live=False)
+        assert (again.position, again.after) == (first.position, first.after)
+        assert again.key != first.key
+
+
+def test_key_tells_a_change_from_any_other(tmp_path: Path) -> None:
+    """It is the same each time it is told, and another for each event and each ledger."""
+    keys = []
+    for name in ("one.db", "other.db"):
+        with Ledger(tmp_path / name) as ledger:
+            ledger.record_many([sent("a"), sent("b"), delivered("a")])
+            keys += [change.key for change in ledger.follow(live=False)]
+            assert [change.key for change in ledger.follow(live=False)] == keys[-3:]
+            ledger.replay(index=True)
+            assert [change.key for change in ledger.follow(live=False)] == keys[-3:]
+    assert len(set(keys)) == 6
+    assert all(len(key) == 32 for key in keys)
 
 
 def test_a_change_as_json(ledger: Ledger) -> None:
-    """The JSON of a change is that of ``tail``."""
+    """The JSON of a change is that of the command line."""
     ledger.record(sent(KEYS[0]))
     (change,) = ledger.follow(live=False)
     said = change.to_dict()
     assert said.pop("received_at").endswith("Z")
+    assert said.pop("key") == change.key
     assert said.pop("delivery") == ledger.delivery(KEYS[0]).to_dict()
     assert said == {
         "position": 1,
-        "occurred_at": None,
+        "occurred_at": "2013-11-05T05:41:08Z",
         "before": None,
         "after": {"delivery": "sent", "route": "sms"},
     }

@@ -9,11 +9,13 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger.definitions.definitions import builtin, definitions
-from postledger.findings import Finding, names
-from postledger.postback import Postback
-from postledger.state.fold import UNDATED, UNHEARD, Fact, Tally, advance, finish, fold
-from postledger.state.timeline import late_positions
+from postledger.definitions.definitions import builtin
+from postledger.definitions.effects import Effect, compiled
+from postledger.definitions.vocabulary import Reading
+from postledger.findings import Finding, Verdict, names
+from postledger.state.fold import UNHEARD, Fact, Tally, advance, findings_of, fold
+from postledger.state.timeline import as_late, late_ones
+from postledger.times import UNDATED
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.states import rows, states
@@ -31,10 +33,10 @@ def facts_of(triggers: Sequence[tuple[str, int]]) -> list[Fact]:
             bytes([position]),
             position,
             position,
-            definitions.Effect(
-                definitions.Reading(recognised=True, chart="delivery", trigger=trigger),
+            Effect(
+                Reading(recognised=True, chart="delivery", trigger=trigger),
                 DELIVERY,
-                *definitions._effect(DELIVERY, trigger, None),
+                *compiled(DELIVERY, trigger, None),
             ),
             0,
             [None] * 6,
@@ -67,13 +69,15 @@ def test_any_order_and_repetition_gives_the_same_state(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(strategies.bodies(), max_size=9))
 def test_recorded_one_by_one_equals_a_fold_from_zero(bodies: list[bytes]) -> None:
-    """Rows kept up event by event are those that verify folds from zero, and those of a rebuild."""
+    """Rows kept up event by event are those that verify folds from zero, and those of a replay."""
     with ledger_of([]) as ledger:
         for body in bodies:
             ledger.record(body)
         kept = rows(ledger)
         assert ledger.verify().problems == ()
         ledger.replay()
+        assert rows(ledger) == kept
+        ledger.replay(index=True)
         assert rows(ledger) == kept
 
 
@@ -84,7 +88,7 @@ def test_a_fold_step_by_step_equals_the_fold(triggers: list[tuple[str, int]]) ->
     tally = Tally(DELIVERY)
     for fact in sorted(facts):
         advance(tally, fact)
-    assert finish(tally) == fold(DELIVERY, facts)
+    assert tally == fold(DELIVERY, facts)
 
 
 @given(said, st.randoms())
@@ -114,32 +118,14 @@ def test_delivered_wins_and_else_the_earliest_outcome_stands(
     )
 
 
-def test_white_space_and_the_time_of_sending_make_no_new_event() -> None:
-    """A postback sent again with other white space and ``created`` is a repeat."""
-    one = Postback("N", (("A", "1"), ("B-C", "2")), (("created", "now"),))
-    other = Postback("n", (("bc", "2"), ("a", "1"), ("empty", "")), (("created", "then"),))
-    assert one.digest() == other.digest()
-
-
-@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=3), st.data())
-def test_other_fields_are_another_event(fields: list[tuple[str, str]], data: st.DataObject) -> None:
-    """No two different sets of fields share a canonical form."""
-    others = data.draw(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=3))
-
-    def meaning(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return sorted((k.replace("-", "").replace("_", "").upper(), v) for k, v in pairs if v)
-
-    same = meaning(fields) == meaning(others)
-    assert (Postback("P", tuple(fields)).digest() == Postback("P", tuple(others)).digest()) is same
-
-
-def one(trigger: str, *, time: int = UNDATED, position: int = 1, received: int = 0, to: str | None = None,
+def one(trigger: str, *, time: int = UNDATED, position: int = 1, received: int | None = None, to: str | None = None,
         handset: str | None = None, details: str | None = None) -> Fact:  # fmt: skip
     """One fact that says a trigger and some texts."""
     (fact,) = facts_of([(trigger, time)])
     texts = [to, None, None, handset, None, details]
+    received = position if received is None else received
     return fact._replace(
-        position=position, digest=bytes([position]), received_at=received, texts=texts
+        position=position, identity=bytes([position]), received_at=received, texts=texts
     )
 
 
@@ -159,8 +145,8 @@ def test_the_time_of_the_outcome_is_that_of_the_outcome_which_stands() -> None:
     assert fold(DELIVERY, [one("sent_sms", time=3)]).outcome_at == UNDATED
 
 
-def test_what_arrives_behind_what_follows_it_is_late() -> None:
-    """Late is told by the positions alone, and not of events that came in order."""
+def test_what_arrives_after_what_follows_it_is_late() -> None:
+    """Late is told by the times of reception, whatever the positions; equal times are not late."""
     late = names(Finding.LATE)
     assert late[0] not in names(
         fold(DELIVERY, [one("sent_sms"), one("delivered", position=2)]).findings
@@ -170,17 +156,22 @@ def test_what_arrives_behind_what_follows_it_is_late() -> None:
     )
     three = [one("created"), one("sent_sms", position=3), one("delivered", position=2)]
     assert late[0] in names(fold(DELIVERY, three).findings)
+    merged = [one("sent_sms", position=9, received=1), one("delivered", position=2, received=5)]
+    assert late[0] not in names(fold(DELIVERY, merged).findings)
+    at_once = [one("sent_sms", position=9, received=5), one("delivered", position=2, received=5)]
+    assert late[0] not in names(fold(DELIVERY, at_once).findings)
+    assert late_ones(sorted(at_once)) == frozenset()
 
 
 def test_of_one_stage_and_time_neither_event_is_late() -> None:
-    """Their digests keep an order of them, which says nothing about which came behind which."""
+    """Their identities keep an order of them, which says nothing about which followed which."""
     once = [one("sent_sms", time=1, position=2), one("sent_sms", time=1)]
     assert "late" not in names(fold(DELIVERY, once).findings)
-    assert late_positions(sorted(once)) == frozenset()
+    assert late_ones(sorted(once)) == frozenset()
     behind = [*once, one("delivered", time=2, position=3), one("created", position=4)]
-    assert late_positions(sorted(behind)) == {4}
+    assert late_ones(sorted(behind)) == {bytes([4])}
     between = [*once[:1], one("sent_sms", time=1, position=4), one("delivered", time=2, position=3)]
-    assert late_positions(sorted(between)) == {4}
+    assert late_ones(sorted(between)) == {bytes([4])}
     assert "late" in names(fold(DELIVERY, between).findings)
 
 
@@ -190,14 +181,14 @@ def test_the_stream_is_late_where_one_of_its_events_is(
 ) -> None:
     """The finding of the stream and the verdicts of its timeline tell of the same events."""
     facts = facts_of(triggers)
-    positions = rng.sample(range(1, len(facts) + 1), len(facts))
-    facts = [f._replace(position=p) for f, p in zip(facts, positions, strict=True)]
+    times = [rng.randint(1, 6) for _ in facts]
+    facts = [f._replace(received_at=t) for f, t in zip(facts, times, strict=True)]
     late = {
-        one.position
+        one.identity
         for one in facts
-        if any(one[:2] < other[:2] and one.position > other.position for other in facts)
+        if any(one[:2] < other[:2] and one.received_at > other.received_at for other in facts)
     }
-    assert late_positions(sorted(facts)) == late
+    assert late_ones(sorted(facts)) == late
     assert ("late" in names(fold(DELIVERY, facts).findings)) is bool(late)
 
 
@@ -243,7 +234,7 @@ def test_several_findings_of_one_event_are_all_noted() -> None:
     sent = one("sent_sms", time=9, to="1650")
     delivered = one("delivered", time=1, position=2, to="1649")
     failed = one("failed", time=2, position=3, to="1651")
-    noted = names(fold(DELIVERY, [sent, delivered, failed]).findings)
+    noted = names(findings_of(fold(DELIVERY, [sent, delivered, failed])))
     assert set(noted) == {"contradiction", "recipient_differs", "clock_disorder", "no_creation"}
     tally = Tally(DELIVERY)
     of_each = [names(advance(tally, fact).findings) for fact in (sent, delivered, failed)]
@@ -257,9 +248,9 @@ def test_several_findings_of_one_event_are_all_noted() -> None:
 def test_a_sending_without_a_time_is_disordered_with_nothing() -> None:
     """Where the sending has no time, no receipt is before it; nor is one of the same moment."""
     tally = fold(DELIVERY, [one("sent_sms"), one("delivered", time=1, position=2)])
-    assert names(tally.findings) == ("no_creation",)
+    assert names(findings_of(tally)) == ("no_creation",)
     tally = fold(DELIVERY, [one("sent_sms", time=1), one("delivered", time=1, position=2)])
-    assert names(tally.findings) == ("no_creation",)
+    assert names(findings_of(tally)) == ("no_creation",)
 
 
 def test_the_first_reception_is_the_earliest_of_all_events() -> None:
@@ -313,9 +304,18 @@ def test_a_first_event_that_is_refused_contradicts() -> None:
     effect = refused.effect
     assert effect is not None
     changes = tuple(
-        attrs.evolve(change, verdict=definitions.CONTRADICTS, regions=(), after=index)
+        attrs.evolve(change, verdict=Verdict.CONTRADICTS, regions=(), after=index)
         for index, change in enumerate(effect.changes)
     )
     assert verdicts(refused._replace(effect=attrs.evolve(effect, changes=changes))) == [
         "contradicts"
     ]
+
+
+def test_a_contradiction_outweighs_that_it_came_late() -> None:
+    """The verdict says the weightier, the findings both."""
+    tally = Tally(DELIVERY)
+    first, second = one("delivered", time=1), one("failed", time=2, position=2)
+    noted = [advance(tally, fact) for fact in (first, second)]
+    assert [as_late(note).verdict for note in noted] == ["late", "contradicts"]
+    assert all(as_late(note).findings & Finding.LATE for note in noted)

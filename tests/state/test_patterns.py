@@ -1,4 +1,4 @@
-"""The intake says the same of a receipt by what it has learned as by the reader of record."""
+"""Patterns say the same of a body as the readers of record do."""
 
 from __future__ import annotations
 
@@ -10,34 +10,70 @@ from hypothesis import strategies as st
 
 from postledger import Receipt
 from postledger.definitions.definitions import builtin
-from postledger.state.patterns import Intake
+from postledger.log.event import Envelope, Kind, Part
+from postledger.state import patterns as module
+from postledger.state.patterns import Patterns, Statement
 from postledger.wire import Limits
 from tests import strategies
 
 DEFINITIONS = builtin()
-SAMPLES = sorted(Path(__file__).parents[1].glob("fixtures/**/*.xml"))
+SAMPLES = sorted(Path(__file__).parents[2].glob("fixtures/**/*.xml"))
+KINDS = st.sampled_from([Kind.RECEIPT, Kind.STATEMENT])
 
 
-def intake() -> Intake:
-    """An intake that has learned nothing yet."""
-    return Intake(DEFINITIONS, Limits())
+def patterns() -> Patterns:
+    """Patterns that have learned nothing yet."""
+    return Patterns(DEFINITIONS, Limits())
+
+
+def told(statements: list[Statement]) -> list[object]:
+    """What statements say, whatever pattern says it."""
+    return [
+        (s.stream, s.occurred_at, s.identity, s.findings, s.kind, s.problem, _said(s))
+        for s in statements
+    ]
+
+
+def _said(statement: Statement) -> object:
+    postback = statement.postback
+    if postback is None or statement.pattern is None:
+        return None
+    fact = statement.pattern.fact(0, b"", 0, 0, statement.texts, 0)
+    # Attributes of the message's element say nothing, and a template gives none of them.
+    return postback.root, postback.fields, postback.repaired, postback.statement, fact
+
+
+def assert_read_alike(learned: Patterns, body: bytes, envelope: Envelope) -> None:
+    """By the pattern, plainly, without any pattern, and read back from its template."""
+    taken = learned.take(body, envelope)
+    plainly = learned.read_plainly(body, envelope)
+    assert told(taken.statements) == told(plainly)
+    bare = [learned.plainly(s.postback) if s.postback is not None else s for s in plainly]
+    assert told(bare) == told(plainly)
+    for template, texts in ((taken.template, taken.texts), (taken.plain, taken.all_texts)):
+        if template is not None:
+            assert template.fill(texts) == body
+            family = learned.family_of(template, envelope)
+            assert family is not None
+            assert told([family.of(texts).statement(texts)]) == told(plainly)
 
 
 @settings(deadline=None)
-@given(st.lists(strategies.receipts(), max_size=12))
-def test_what_was_learned_changes_nothing(receipts: list[Receipt]) -> None:
-    """Of any receipts in any order, each says the same to an intake that has seen others."""
-    learned = intake()
+@given(st.lists(strategies.receipts(), max_size=12), KINDS)
+def test_what_was_learned_changes_nothing(receipts: list[Receipt], kind: Kind) -> None:
+    """Of any bodies in any order, each says the same to patterns that have seen others."""
+    learned = patterns()
     for receipt in [*receipts, *receipts, *receipts]:
-        assert learned.take(receipt) == learned.take_plainly(receipt)
+        envelope = Envelope(kind, content_type=receipt.content_type)
+        assert_read_alike(learned, receipt.body, envelope)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_samples_say_the_same(path: Path) -> None:
     """Each sample says the same at the first, second and third time."""
-    learned, receipt = intake(), Receipt(path.read_bytes(), "text/xml")
+    learned = patterns()
     for _ in range(3):
-        assert learned.take(receipt) == learned.take_plainly(receipt)
+        assert_read_alike(learned, path.read_bytes(), Envelope(content_type="text/xml"))
 
 
 WORDY = "<POSTBACK><ORIGIN>{}</ORIGIN><CODE>{}</CODE><STATUS>{}</STATUS><SENTAS>{}</SENTAS>{}</POSTBACK>"
@@ -63,20 +99,89 @@ rests = st.sampled_from(
 @given(st.lists(st.tuples(words, words, words, words, rests), max_size=8))
 def test_words_in_any_place_say_the_same(filled: list[tuple[str, ...]]) -> None:
     """One skeleton with words in all combinations says of each body what the plain way says."""
-    learned = intake()
+    learned = patterns()
     for texts in filled * 3:
-        receipt = Receipt(WORDY.format(*texts).encode())
-        assert learned.take(receipt) == learned.take_plainly(receipt)
+        assert_read_alike(learned, WORDY.format(*texts).encode(), Envelope())
 
 
-def test_a_known_pattern_needs_no_reader() -> None:
-    """Behind the second of a kind, bodies are taken in without the reader of record."""
-    learned = intake()
+def test_known_pattern_needs_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first of a kind, bodies are taken in without the readers of record."""
+    learned = patterns()
     bodies = [
-        WORDY.format("SMS_MT", "N201", "Message Sent", "SMS", f"<TO>{n}</TO>") for n in "1234"
+        WORDY.format("SMS_MT", "N201", "Message Sent", "SMS", f"<TO>{n}</TO>").encode()
+        for n in "1234"
     ]
-    said = [learned.take(Receipt(body.encode())) for body in bodies]
-    assert [one.values for (one,) in said] == [[n] for n in "1234"]
-    learned._limits = Limits(depth=1)
-    assert learned.take(Receipt(bodies[0].encode())) == said[0]
-    assert learned.take_plainly(Receipt(bodies[0].encode())) != said[0]
+    first = learned.take(bodies[0], Envelope())
+    assert first.template is not None
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "read", never)
+    assert [learned.take(body, Envelope()).template for body in bodies] == [first.template] * 4
+    assert [learned.take(body, Envelope()).texts for body in bodies] == [[n] for n in "1234"]
+
+
+def test_attributes_of_the_message_are_kept_and_say_nothing() -> None:
+    """Two sendings differ in bytes alone: one identity, and a template that gives both back."""
+    form = b"<NOTIFICATION id='%b' created='%b'><CODE>N101</CODE><TO>1</TO></NOTIFICATION>"
+    learned = patterns()
+    one, other = (
+        learned.take(form % said, Envelope()) for said in ((b"1", b"now"), (b"2", b"then"))
+    )
+    assert one.template == other.template is not None
+    assert one.statements[0].identity == other.statements[0].identity
+    assert other.template is not None
+    assert other.template.fill(other.texts) == form % (b"2", b"then")
+    assert_read_alike(learned, form % (b"3", b"x"), Envelope())
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        Envelope(content_encoding="gzip"),
+        Envelope(part=Part.QUERY),
+        Envelope(content_type="text/xml; charset=utf-7"),
+        Envelope(Kind.STATEMENT),
+    ],
+    ids=["encoded", "query", "charset", "statement"],
+)
+def test_same_bytes_in_another_envelope_are_read_by_it(envelope: Envelope) -> None:
+    """What was learned of bytes in one envelope says nothing of them in another."""
+    body = WORDY.format("SMS_MT", "N201", "Message Sent", "SMS", "<TO>+AGE-</TO>").encode()
+    learned = patterns()
+    for one in (Envelope(), envelope, Envelope()):
+        assert_read_alike(learned, body, one)
+
+
+def test_limits_keep_the_quick_way_off() -> None:
+    """A ledger that reads less than a template may hold reads all bodies plainly."""
+    small = Patterns(DEFINITIONS, Limits(body_bytes=100))
+    body = WORDY.format("SMS_MT", "N201", "Message Sent", "SMS", "<TO>1</TO>").encode()
+    assert len(body) > 100
+    assert not small.quick
+    assert small.take(body, Envelope()).template is None
+    assert [one.kind for one in small.take(body, Envelope()).statements] == ["unreadable"]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies of ever new kinds don't grow it, and say the same after it was dropped."""
+    monkeypatch.setattr(module, "MOST_PATTERNS", 3)
+    learned = patterns()
+    bodies = [b"<P><A%d>1</A%d><CODE>N1</CODE></P>" % (n, n) for n in range(9)]
+    for body in bodies * 2:
+        assert_read_alike(learned, body, Envelope())
+        assert len(learned._skeletons) <= 3
+        assert len(learned._families) <= 3
+
+
+def test_a_number_stands_in_no_template(specification: list[bytes]) -> None:
+    """Seven digits in a row are never fixed, whatever words a vocabulary lists."""
+    learned = patterns()
+    for body in specification:
+        taken = learned.take(body, Envelope())
+        for template in filter(None, (taken.template, taken.plain)):
+            digits = "".join(
+                c if c.isdigit() else " " if c.isalpha() else "" for c in "".join(template.pieces)
+            )
+            assert max(map(len, digits.split()), default=0) < 7

@@ -1,8 +1,9 @@
-"""The connection: what the errors of SQLite mean for a ledger, how long it waits, what a reader sees."""
+"""SQLite: what its errors mean for a ledger, how long it waits, what a reader sees."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -10,14 +11,10 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.log.schema import APPLICATION_ID, FORMAT
-from postledger.store.sqlite import _patiently, immediate, translated
-from tests.conftest import FIXTURES
-from tests.states import rows
-from tests.samples import other
+from postledger.store.sqlite import APPLICATION_ID, FORMAT, Store, _patiently, translated
 
 _BUSY = "another process holds the write lock; nothing was written"
-_FAILED = "the disk failed (said); what was not acknowledged is to be recorded again"
+_FAILED = "the disk failed (said); record again what was not acknowledged"
 MEANINGS = {
     "SQLITE_BUSY": (LedgerBusy, _BUSY),
     "SQLITE_BUSY_SNAPSHOT": (LedgerBusy, _BUSY),
@@ -111,18 +108,82 @@ def test_another_error_is_not_waited_for(code: int) -> None:
 
 def test_a_commit_that_fails_leaves_no_transaction_open(ledger: Ledger) -> None:
     """SQLite leaves some open; the next write could not begin."""
-    db = ledger._connections.own().log.db
-    db.execute("PRAGMA foreign_keys=ON")
+    store = ledger._connections._own().store
+    store.execute("PRAGMA foreign_keys=ON")
+    store.execute("CREATE TEMP TABLE one (id INTEGER PRIMARY KEY)")
+    store.execute("CREATE TEMP TABLE two (id INTEGER REFERENCES one (id))")
 
     def written() -> None:
-        with immediate(db):
-            db.execute("PRAGMA defer_foreign_keys=ON")
-            db.execute("INSERT INTO projections VALUES (9, 'x', 'x', 'no such', 0, NULL, 0)")
+        with store.write():
+            store.execute("PRAGMA defer_foreign_keys=ON")
+            store.execute("INSERT INTO two VALUES (9)")
 
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         written()
-    assert not db.conn.in_transaction
+    assert not store.in_transaction
     assert ledger.record(b"?").event.position == 1
+
+
+def test_a_savepoint_is_kept_whole_or_undone_whole(tmp_path: Path) -> None:
+    """Also one inside another."""
+    store = Store(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
+    store.execute("CREATE TABLE a (b)")
+    with store.write():
+        store.execute("INSERT INTO a VALUES (1)")
+        with pytest.raises(RuntimeError), store.savepoint():
+            store.execute("INSERT INTO a VALUES (2)")
+            with store.savepoint():
+                store.execute("INSERT INTO a VALUES (3)")
+            raise RuntimeError
+        with store.savepoint():
+            store.execute("INSERT INTO a VALUES (4)")
+    assert store.execute("SELECT b FROM a ORDER BY b").fetchall() == [(1,), (4,)]
+    store.close()
+
+
+def test_scratch_tables_are_gone_afterwards(tmp_path: Path) -> None:
+    """And no others with them."""
+    store = Store(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
+    store.execute("CREATE TEMP TABLE mine (a)")
+    with store.scratch("index") as name:
+        store.execute(f"CREATE TABLE {name} (a)")
+        store.execute(f"CREATE TABLE {name}_streams (a)")
+        with store.scratch("index") as other:
+            store.execute(f"CREATE TABLE {other} (a)")
+        assert store.one("SELECT count(*) FROM sqlite_temp_master") == (3,)
+    assert store.execute("SELECT name FROM sqlite_temp_master").fetchall() == [("mine",)]
+    store.close()
+
+
+@pytest.mark.parametrize("moved", ["file", "wal"])
+def test_a_file_that_was_moved_is_noticed_before_anything_is_acknowledged(
+    ledger: Ledger, moved: str
+) -> None:
+    """Nobody would find what is written to it."""
+    ledger.record(b"one")
+    path = ledger.path if moved == "file" else ledger.path.with_name(f"{ledger.path.name}-wal")
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(LedgerError, match="was moved, replaced or deleted|was moved or deleted"):
+        ledger.record(b"two")
+    with pytest.raises(LedgerError, match="nothing was written"):
+        ledger.record_many([b"two"])
+    path.with_name("elsewhere").rename(path)
+    assert ledger.record(b"three").event.position == 2
+
+
+def test_a_change_of_the_working_directory_opens_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path is resolved once, at opening; each thread opens the same file."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Ledger("test.db") as ledger:
+        monkeypatch.chdir(tmp_path / "below")
+        thread = threading.Thread(target=ledger.record, args=(b"?",))
+        thread.start()
+        thread.join()
+        assert ledger.head().size == 2
+    assert list((tmp_path / "below").iterdir()) == []
 
 
 @pytest.mark.parametrize("other", [-1, 1])
@@ -141,109 +202,41 @@ def test_a_database_of_another_program_is_no_ledger(tmp_path: Path, other: int) 
     assert path.read_bytes() == before
 
 
-def test_a_newer_format_is_told_with_both_numbers(tmp_path: Path) -> None:
-    """The one of the file, and the newest that this Postledger reads."""
+@pytest.mark.parametrize("found", [FORMAT + 2, 99])
+def test_another_format_is_refused_with_both_numbers(tmp_path: Path, found: int) -> None:
+    """The one of the file, and the one that this Postledger reads."""
     path = tmp_path / "test.db"
     Ledger(path).close()
     db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version = {FORMAT + 2}")
+    db.execute(f"PRAGMA user_version = {found}")
     db.close()
-    message = rf"test\.db: format {FORMAT + 2}, this Postledger reads up to {FORMAT}: upgrade it$"
-    with pytest.raises(NotALedger, match=message):
-        Ledger(path)
+    message = rf"test\.db: expected a ledger of format {FORMAT}, got format {found}; open it with"
+    for readonly in (False, True):
+        with pytest.raises(NotALedger, match=message):
+            Ledger(path, readonly=readonly)
 
 
-FORMATS = sorted((FIXTURES / "formats").glob("*.sql"))
+def test_settings_are_those_of_the_page(ledger: Ledger) -> None:
+    """WAL, a durable commit, a bounded journal, STRICT tables, and the marks of the header."""
+    store = ledger._connections._own().store
+    for pragma, value in (
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("journal_size_limit", 64 << 20),
+        ("application_id", 0x504C4752),
+        ("user_version", 1),
+    ):
+        assert store.one(f"PRAGMA {pragma}") == (value,)
+    tables = store.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
+    own = {
+        n: s for n, s in tables if not n.startswith(("sqlite_", "_sqlite")) and n in _tables(store)
+    }
+    assert own
+    assert set(own.values()) == {1}
 
 
-def older(sql: Path, path: Path) -> Path:
-    """A ledger as a Postledger of that format left it."""
-    db = sqlite3.connect(path)
-    db.executescript(sql.read_text("utf-8"))
-    db.close()
-    return path
-
-
-def test_there_is_a_file_of_each_older_format() -> None:
-    """What was ever released can be shown to open."""
-    assert [sql.stem for sql in FORMATS] == [str(number) for number in range(1, FORMAT)]
-
-
-@pytest.mark.parametrize("sql", FORMATS, ids=lambda sql: sql.stem)
-def test_a_file_of_an_older_format_is_read_as_it_is(sql: Path, tmp_path: Path) -> None:
-    """Opened for reading only it stays of its format, sound, and can be compared."""
-    path = older(sql, tmp_path / "test.db")
-    with Ledger(path, readonly=True) as ledger:
-        assert ledger.verify().problems == ()
-        assert ledger.delivery("U01TXzgwNjc4").state == "delivered"
-        changed = list(ledger.differences(other(tmp_path, last_stands=True)))
-        assert [one.after and one.after.state for one in changed] == ["failed"]
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (int(sql.stem),)
-    db.close()
-
-
-@pytest.mark.parametrize("sql", FORMATS, ids=lambda sql: sql.stem)
-def test_a_file_of_an_older_format_is_brought_up_by_the_first_who_writes(
-    sql: Path, tmp_path: Path
-) -> None:
-    """With all that was in it, as if it were made today."""
-    path = older(sql, tmp_path / "test.db")
-    with Ledger(path, readonly=True) as ledger:
-        before, head = rows(ledger), ledger.head()
-    with Ledger(path) as ledger:
-        assert (rows(ledger), ledger.head()) == (before, head)
-        assert ledger.verify().problems == ()
-        assert ledger.optimize() == len(before)
-        recorded = ledger.record(b"?")
-        assert recorded.event.position == head[0] + 1
-        assert ledger.verify().problems == ()
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
-    db.close()
-
-
-def test_a_file_that_has_more_than_its_format_is_brought_up_too(tmp_path: Path) -> None:
-    """As builds between two formats may have left it."""
-    path = tmp_path / "test.db"
-    Ledger(path).close()
-    db = sqlite3.connect(path)
-    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'blocks'")
-    db.execute("PRAGMA user_version = 1")
-    db.commit()
-    db.close()
-    with Ledger(path) as ledger:
-        assert ledger.record(b"?").event.position == 1
-        assert ledger.verify().problems == ()
-
-
-@pytest.mark.parametrize("columns", ["n INTEGER", "a, b, c, d, e"])
-def test_a_table_of_the_users_own_in_the_way_is_told(columns: str, tmp_path: Path) -> None:
-    """A projection may have had the name: what is in it stays, and the file stays of its format."""
-    path = older(FORMATS[0], tmp_path / "test.db")
-    with sqlite3.connect(path) as db:
-        db.execute(f"CREATE TABLE blocks ({columns})")
-        db.execute("INSERT INTO blocks DEFAULT VALUES")
-    db.close()
-    with pytest.raises(LedgerError, match="a table of your own is named blocks"):
-        Ledger(path)
-    with Ledger(path, readonly=True) as ledger:
-        assert len(ledger.query("SELECT * FROM blocks")) == 1
-        assert ledger.delivery("U01TXzgwNjc4").state == "delivered"
-        assert list(ledger.differences(ledger.definitions)) == []
-
-
-def test_a_file_that_is_refused_is_not_brought_up(tmp_path: Path) -> None:
-    """Older programs can still say what is wrong with it."""
-    path = older(FORMATS[0], tmp_path / "test.db")
-    with sqlite3.connect(path) as db:
-        db.execute("DROP TRIGGER events_no_update")
-    db.close()
-    with pytest.raises(IntegrityError, match="guard events_no_update is missing"):
-        Ledger(path)
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
-    db.close()
+def _tables(store: Store) -> set[str]:
+    return {name for kind, name in store.objects() if kind == "table"}
 
 
 def test_a_file_of_another_version_of_sqlite_utils_is_sound(tmp_path: Path) -> None:
@@ -263,11 +256,11 @@ def test_a_reader_sees_what_is_written_after_it_was_opened(tmp_path: Path) -> No
     with Ledger(path) as writer:
         writer.record(b"one")
     with Ledger(path, readonly=True) as reader:
-        assert reader.head()[0] == 1
+        assert reader.head().size == 2
         with Ledger(path) as writer:
             writer.record(b"two")
-            assert reader.head()[0] == 2
-        assert [event.body for event in reader.events()] == [b"one", b"two"]
+            assert reader.head().size == 3
+        assert [event.body for event in reader.events(after=0)] == [b"one", b"two"]
 
 
 def test_of_several_missing_guards_the_first_is_named(tmp_path: Path) -> None:
@@ -275,7 +268,7 @@ def test_of_several_missing_guards_the_first_is_named(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
     Ledger(path).close()
     db = sqlite3.connect(path)
-    for guard in ("streams_no_delete", "events_no_update", "shapes_no_replace"):
+    for guard in ("templates_no_delete", "events_no_update", "nodes_no_replace"):
         db.execute(f"DROP TRIGGER {guard}")
     db.close()
     message = r"guard events_no_update is missing: events can be altered; run verify"

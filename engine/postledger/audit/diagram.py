@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from postledger.audit.dossier import Exhibit
-from postledger.definitions.chart_toml import Region, Statechart
+from postledger.definitions.chart import Region, Statechart
 
 _BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
 _LETTER, _PADDING, _TIP, _BADGE = 7.8, 30, 3, 22

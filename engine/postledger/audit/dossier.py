@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 
 import attrs
 
-from postledger import wire
 from postledger.audit.mask import DOT, mask, mask_in, tells
 from postledger.audit.request import CHART, Request
-from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.chart import Statechart
+from postledger.definitions.definitions import Definitions
 from postledger.definitions.vocabulary import FIELDS
+from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
-from postledger.log.event import Stored
 from postledger.log.log import Log
-from postledger.model import Delivery, Step, Timeline
+from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
+from postledger.model import Anchor, Delivery, Step, Timeline
 from postledger.postback import Postback
 from postledger.projections.reader import Reader
+from postledger.state.patterns import read
 from postledger.times import iso
+from postledger.wire import Limits
 
 LONGEST_BODY = 32_768
 """How many characters of a body are shown."""
@@ -28,27 +32,33 @@ _TO = FIELDS.index("to")
 
 @attrs.frozen
 class Proof:
-    """What the hash at a position is made of: ``SHA-256(previous ‖ head ‖ newline ‖ body)``."""
+    """That the leaf of an event stands at its position under the root of the report's anchor.
 
-    previous: str
-    head: str
-    hash: str
-    anchor: str
+    ``path`` is the inclusion proof of RFC 9162, section 2.1.3: all are hashes in hexadecimal. It is
+    empty where the log has one event, or where it could not be made.
+    """
+
+    leaf: str
+    path: tuple[str, ...]
 
 
 @attrs.frozen
 class Exhibit:
     """One event of the delivery, with its body as received and what proves it.
 
-    ``number`` is its place in the fold order. ``body`` is ``None`` where it can't be shown without
-    telling a number that is to be masked; ``cut`` characters of it are not shown.
+    ``number`` is its place in the fold order, ``member`` its place in a body that bundles several.
+    ``body`` is ``None`` where it can't be shown without telling a number that is to be masked;
+    ``cut`` characters of it are not shown.
     """
 
     number: int
     position: int
+    member: int
     received_at: datetime
     occurred_at: datetime | None
     imported: bool
+    source: str
+    sender: str
     repeats: int | None
     code: str | None
     status: str | None
@@ -69,97 +79,135 @@ class Exhibit:
 
 @attrs.frozen
 class Dossier:
-    """One delivery with all that is known of it, told by its events in fold order."""
+    """One delivery with all that is known of it, told by its events in fold order.
+
+    ``problems`` are the events whose proofs don't hold.
+    """
 
     delivery: Delivery
     meanings: tuple[tuple[str, str], ...]
     chart: Statechart = attrs.field(repr=False)
     exhibits: tuple[Exhibit, ...]
-    check: str
+    problems: tuple[str, ...]
 
 
 def dossier(
-    log: Log, facts: Reader, delivery: Delivery, steps: Timeline, asked: Request, ledger: str
+    reader: Reader, delivery: Delivery, steps: Timeline, request: Request, anchor: Anchor
 ) -> Dossier:
-    """The dossier of a delivery from its timeline."""
-    known = [] if asked.unmask else _recipients(facts, log, steps)
+    """The dossier of a delivery from its timeline, with proofs against ``anchor``."""
+    definitions = reader.definitions
+    known = [] if request.unmask else _recipients(definitions, steps)
     masked = attrs.evolve(
         delivery,
         to=mask(delivery.to) if known and delivery.to else delivery.to,
         reason=_shown(delivery.reason, known),
     )
+    prover = _Prover(reader.log, anchor)
+    exhibits = tuple(
+        _exhibit(number, reader, step, known, prover, masked=not request.unmask)
+        for number, step in enumerate(steps, 1)
+    )
     return Dossier(
         delivery=masked,
         meanings=tuple((word, MEANINGS[named(word)]) for word in delivery.findings),
-        chart=facts.definitions.chart(CHART),
-        exhibits=tuple(
-            _exhibit(number, log, facts, step, known, masked=not asked.unmask)
-            for number, step in enumerate(steps, 1)
-        ),
-        check=f"postledger verify {shlex.quote(ledger)} --anchor",
+        chart=definitions.chart(CHART),
+        exhibits=exhibits,
+        problems=tuple(prover.problems),
     )
 
 
 def _exhibit(
-    number: int, log: Log, facts: Reader, step: Step, known: list[str], *, masked: bool
+    number: int,
+    reader: Reader,
+    step: Step,
+    known: list[str],
+    prover: _Prover,
+    *,
+    masked: bool,
 ) -> Exhibit:
-    stored = log.at(step.event.position)
+    event = step.event
     # A body that bundles several postbacks tells the recipients of others too.
-    hidden = [*known, *_others(facts, stored)] if masked else []
-    text = _text(stored.body)
+    hidden = [*known, *_others(reader, event.position)] if masked else []
+    text = _text(event.body)
     body = mask_in(text, hidden)
     return Exhibit(
         number=number,
-        position=stored.position,
-        received_at=step.event.received_at,
-        occurred_at=step.event.occurred_at,
-        imported=step.event.imported,
-        repeats=step.event.repeats,
+        position=event.position,
+        member=event.member,
+        received_at=event.received_at,
+        occurred_at=event.occurred_at,
+        imported=event.imported,
+        source=event.source,
+        sender=event.sender,
+        repeats=event.repeats,
         code=step.code,
-        status=step.status,
+        status=_shown(step.status, hidden),
         trigger=step.trigger,
-        verdict=step.verdict,
+        verdict=str(step.verdict),
         before=dict(step.before),
         after=dict(step.after),
         findings=step.findings,
         missing=step.missing,
         details=_shown(step.details, hidden),
-        content_type=stored.content_type,
-        bytes=len(stored.body),
+        content_type=event.content_type,
+        bytes=len(event.body),
         body=None if tells(body, hidden) else body[:LONGEST_BODY],
         cut=max(0, len(body) - LONGEST_BODY),
         masked=body != text,
-        proof=_proof(log, stored),
+        proof=prover.proof(event.position, event.leaf),
     )
 
 
-def _proof(log: Log, stored: Stored) -> Proof:
-    previous = log.at(stored.position - 1).chain if stored.position > 1 else START
-    return Proof(
-        previous=previous.hex(),
-        head=stored.head(),
-        hash=stored.chain.hex(),
-        anchor=f"{stored.position}:{stored.chain.hex()}",
-    )
+class _Prover:
+    """Makes the proofs of one report, and checks each of them."""
+
+    def __init__(self, log: Log, anchor: Anchor) -> None:
+        # The proofs of a delivery share most of the tree.
+        self._subtree: Subtree = lru_cache(maxsize=4096)(subtree_from(log.leaves, log.nodes))
+        self._size, self._root = anchor.size, bytes.fromhex(anchor.root)
+        self.problems: list[str] = []
+
+    def proof(self, position: int, leaf: bytes) -> Proof:
+        """The proof that a leaf stands at a position; one that doesn't hold is a problem."""
+        try:
+            path = inclusion_proof(position, self._size, self._subtree)
+        except (IntegrityError, ValueError) as error:
+            self.problems.append(f"position {position}: no proof can be made: {error}")
+            return Proof(leaf.hex(), ())
+        if not verify_inclusion(leaf, position, self._size, path, self._root):
+            self.problems.append(f"position {position}: its proof doesn't lead to the anchor")
+        return Proof(leaf.hex(), tuple(one.hex() for one in path))
 
 
-def _recipients(facts: Reader, log: Log, steps: Timeline) -> list[str]:
+def _recipients(definitions: Definitions, steps: Timeline) -> list[str]:
     """All recipients that the events name, in the order in which they do."""
-    texts = (facts.of_stored(log.at(s.event.position)).texts[_TO] for s in steps)
+    postbacks = (step.event.postback for step in steps)
+    texts = (to for one in postbacks if one is not None for to in _named_in(definitions, one))
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _others(facts: Reader, stored: Stored) -> list[str]:
-    """All recipients that the members of the event's body name."""
+def _others(reader: Reader, position: int) -> list[str]:
+    """All recipients that the members of an event's body name."""
+    stored = reader.log.at(position)
     size = max(1, len(stored.body))
-    members = wire.read(stored.body, stored.content_type, wire.Limits(size, 200, size))
+    # Read whatever its size: what is shown of it must be masked.
+    members = read(stored.body, stored.envelope, Limits(size, 200, size))
     return [
-        member.fields[index][1]
+        to
         for member in members
         if isinstance(member, Postback)
-        for slot, index in facts.definitions.lexicon.read(member).picks
-        if slot == _TO
+        for to in _named_in(reader.definitions, member)
     ]
+
+
+def _named_in(definitions: Definitions, postback: Postback) -> Iterator[str]:
+    """The recipients that a postback names, by any vocabulary that reads such postbacks."""
+    readings = [definitions.lexicon.read(postback)]
+    readings += [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
+    for reading in readings:
+        for slot, index in reading.picks:
+            if slot == _TO:
+                yield postback.fields[index][1]
 
 
 def _shown(text: str | None, recipients: list[str]) -> str | None:
@@ -171,7 +219,7 @@ def _shown(text: str | None, recipients: list[str]) -> str | None:
 
 
 def _text(body: bytes) -> str:
-    """The body as text, bytes that are none written out as ``\\xff``."""
+    """The body as text; bytes that are not text are written out as ``\\xff``."""
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import attrs
 
-from postledger.audit.request import Scope, quoted
-from postledger.projections.queries import BEGAN
+from postledger.audit.outcomes import open_of, states_of
+from postledger.definitions.chart import Region
+from postledger.projections.groups import By, Groups
 from postledger.times import micros
 
 SECOND = 1_000_000
@@ -23,9 +24,8 @@ BINS = (
 AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
 """The bounds between the ages, in seconds; a negative age is of one stamped after the report."""
 
-_TOOK = "(s.outcome_at - s.sent_at)"
-_TIMED = "s.outcome_at >= s.sent_at"
 _PERCENTS = (50, 90, 99)
+_MOST_LABELS = 50
 
 
 @attrs.frozen
@@ -75,76 +75,40 @@ class Durations:
     open: tuple[Aged, ...]
 
 
-def durations(scope: Scope, as_of: datetime) -> Durations:
-    """The durations of a scope, ages reckoned to ``as_of``."""
-    region = scope.region
-    open_states = tuple(state for state in region.states if state not in region.final)
+def durations(groups: Groups, region: Region, as_of: datetime) -> Durations:
+    """The durations of deliveries, ages counted to ``as_of``."""
+    open_states = open_of(states_of(region, groups.by_state()), region)
     return Durations(
-        overall=percentiles(scope, "''").get(""),
-        by_route=percentiles(scope, "s.route"),
-        by_carrier=percentiles(scope, "s.spid"),
-        histogram=_histogram(scope),
-        disordered=_count(scope, "s.outcome_at < s.sent_at"),
-        untimed=_count(
-            scope,
-            f"s.state IN {quoted(region.final)} AND (s.outcome_at IS NULL OR s.sent_at IS NULL)",
-        ),
+        overall=_percentiles(groups, None).get(""),
+        by_route=_percentiles(groups, "route"),
+        by_carrier=_percentiles(groups, "spid"),
+        histogram=_histogram(groups),
+        disordered=groups.disordered(),
+        untimed=groups.untimed(sorted(region.final)),
         as_of=as_of,
         open_states=open_states,
-        open=_open(scope, micros(as_of), open_states),
+        open=_open(groups, micros(as_of), open_states),
     )
 
 
-def percentiles(scope: Scope, label: str) -> dict[str | None, Percentiles]:
-    """The percentiles of the deliveries of each label, for those of the most deliveries."""
-    counts = dict(
-        scope.rows(f"{label}, count(*)", also=_TIMED, tail="GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50")
-    )
-    ranked = scope.sql(
-        f"{label} AS label, {_TOOK} AS took, row_number() OVER (PARTITION BY {label}"
-        f" ORDER BY {_TOOK}) AS rank, count(*) OVER (PARTITION BY {label}) AS n",
-        also=_TIMED,
-    )
-    wanted = ", ".join(f"(n * {percent} + 99) / 100" for percent in _PERCENTS)
-    found = {
-        (label, rank): took
-        for label, rank, took in scope.db.conn.execute(
-            f"SELECT label, rank, took FROM ({ranked}) WHERE rank IN ({wanted})"
-        )
-        if label in counts
-    }
-    return {
-        label: Percentiles(n, *(found[label, (n * p + 99) // 100] for p in _PERCENTS))
-        for label, n in counts.items()
-    }
+def _percentiles(groups: Groups, by: By | None) -> dict[str | None, Percentiles]:
+    """The percentiles of each label, for those of the most deliveries."""
+    found = groups.percentiles(by, _PERCENTS, _MOST_LABELS)
+    return {label: Percentiles(*figures) for label, figures in found.items()}
 
 
-def _histogram(scope: Scope) -> tuple[Bin, ...]:
-    cases = _cases(_TOOK, BINS)
-    counts = dict(scope.rows(f"{cases}, count(*)", also=_TIMED, tail="GROUP BY 1"))
+def _histogram(groups: Groups) -> tuple[Bin, ...]:
+    counts = groups.by_took([bound * SECOND for bound in BINS])
     edges = zip((0, *BINS), (*BINS, None), strict=True)
     return tuple(
         Bin(least, below, counts.get(number, 0)) for number, (least, below) in enumerate(edges)
     )
 
 
-def _open(scope: Scope, as_of: int, states: tuple[str, ...]) -> tuple[Aged, ...]:
-    cases = _cases(f"({as_of} - {BEGAN})", AGES)
-    counted = ", ".join(f"sum(s.state = '{state}')" for state in states) or "0"
-    rows = scope.rows(f"{cases}, {counted}", also=f"s.state IN {quoted(states)}", tail="GROUP BY 1")
-    counts = {number: tuple(by_state) for number, *by_state in rows}
+def _open(groups: Groups, as_of: int, states: tuple[str, ...]) -> tuple[Aged, ...]:
+    counts = groups.by_age(as_of, [age * SECOND for age in AGES], states)
     edges = zip((None, *AGES), (*AGES, None), strict=True)
     return tuple(
         Aged(least, below, counts.get(number, (0,) * len(states)))
         for number, (least, below) in enumerate(edges)
     )
-
-
-def _cases(value: str, edges: tuple[int, ...]) -> str:
-    """The number of the bin that a value in microseconds falls into."""
-    whens = " ".join(f"WHEN {value} < {edge * SECOND} THEN {i}" for i, edge in enumerate(edges))
-    return f"CASE {whens} ELSE {len(edges)} END"
-
-
-def _count(scope: Scope, also: str) -> int:
-    return int(next(scope.rows("count(*)", also=also))[0])

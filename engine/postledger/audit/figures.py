@@ -8,10 +8,12 @@ from datetime import datetime
 import attrs
 
 from postledger.audit.durations import Durations, durations
-from postledger.audit.findings import Missing, Noted, Unread, missing, noted, unread
-from postledger.audit.outcomes import Group, Outcomes, by_state, outcomes
-from postledger.audit.request import CHART, Request, Scope
-from postledger.log.log import Log
+from postledger.audit.events import Events, events
+from postledger.audit.findings import Found, findings
+from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
+from postledger.audit.request import CHART, Request
+from postledger.definitions.chart import Statechart
+from postledger.projections.groups import Groups
 from postledger.projections.reader import Reader
 
 
@@ -31,33 +33,33 @@ class Figures:
 
     outcomes: Outcomes
     durations: Durations
-    noted: tuple[Noted, ...]
-    unread: tuple[Unread, ...]
-    missing: tuple[Missing, ...]
+    findings: tuple[Found, ...]
+    events: Events
     others: tuple[Other, ...]
 
 
-def figures_of(log: Log, facts: Reader, table: str, asked: Request, as_of: datetime) -> Figures:
+def figures_of(reader: Reader, table: str, request: Request, as_of: datetime) -> Figures:
     """Count the deliveries of the period asked for, whose rows are in ``table``."""
-    charts = facts.definitions.charts
-    scope = Scope(log.db, table, facts.definitions.chart(CHART), asked.since, asked.until)
+    chart = reader.definitions.chart(CHART)
+    groups = Groups(reader, table, CHART, *request.period)
     return Figures(
-        outcomes=outcomes(scope, unmask=asked.unmask),
-        durations=durations(scope, as_of),
-        noted=noted(scope, asked),
-        unread=unread(scope, log, facts, asked),
-        missing=missing(scope, log, facts, asked),
+        outcomes=outcomes(groups, chart, unmask=request.unmask),
+        durations=durations(groups, chart.regions[0], as_of),
+        findings=findings(groups, unmask=request.unmask),
+        events=events(groups, request),
         others=tuple(
             other
-            for name, chart in charts.items()
+            for name, chart in reader.definitions.charts.items()
             if name != CHART
-            for other in _other(attrs.evolve(scope, chart=chart))
+            for other in _other(attrs.evolve(groups, chart=name), chart)
         ),
     )
 
 
-def _other(scope: Scope) -> Iterator[Other]:
+def _other(groups: Groups, chart: Statechart) -> Iterator[Other]:
     """The streams of a chart, if there are any."""
-    found = by_state(scope)
-    if found.total:
-        yield Other(scope.chart.name, scope.chart.title, scope.region.states, found)
+    found = groups.by_state()
+    if found:
+        states = states_of(chart.regions[0], found)
+        counts = tuple(found.get(state, 0) for state in states)
+        yield Other(chart.name, chart.title, states, Group(None, sum(counts), counts))

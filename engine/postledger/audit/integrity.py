@@ -1,4 +1,4 @@
-"""Integrity: whether the log is what was written, and by which definitions it was folded."""
+"""Integrity: whether the log is what was received, and by which definitions it was read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.log.log import Log
 from postledger.log.schema import guards
-from postledger.progress import Progress
-from postledger.times import time_of
-from postledger.verify import verify
+from postledger.model import Verification
+from postledger.times import is_time, time_of
 
 
 @attrs.frozen
 class Definition:
-    """A chart or vocabulary that the states were folded by."""
+    """A chart or vocabulary that the report was read by."""
 
     kind: str
     name: str
@@ -30,13 +29,12 @@ class Definition:
 class Integrity:
     """What ``verify`` found of the whole ledger; ``problems`` is empty where all holds.
 
-    ``anchor`` is ``position:hash``: whoever keeps it can show later that nothing up to that
-    position was altered. Of ``imported`` events a file stated when they were received.
+    ``events`` counts all events of the log, adoptions of definitions too. ``anchor`` is ``size:root``:
+    whoever keeps it can show later that none of the first ``size`` events was altered. Of ``imported``
+    events a file stated when they were received.
     """
 
     events: int
-    position: int
-    head: str
     anchor: str
     imported: int
     guards: int
@@ -51,25 +49,24 @@ class Integrity:
         return not self.problems
 
 
-def integrity(log: Log, definitions: Definitions, progress: Progress) -> Integrity:
-    """Verify the ledger; the caller holds a read transaction."""
-    found = verify(log, definitions, progress=progress)
-    first, last, imported = log.db.conn.execute(
-        f"SELECT min(received_at), max(received_at), coalesce(sum(flags & {IMPORTED} <> 0), 0)"
-        " FROM events"
-    ).fetchone()
+def integrity(log: Log, definitions: Definitions, verification: Verification) -> Integrity:
+    """The integrity of a ledger by what ``verify`` found, and the definitions of the report."""
+    first, last, imported = log.received()
     return Integrity(
-        events=found.events,
-        position=found.position,
-        head=found.head,
-        anchor=f"{found.position}:{found.head}",
+        events=verification.events,
+        anchor=str(verification.anchor),
         imported=imported,
         guards=len(guards()),
-        problems=found.problems,
-        first_received_at=None if first is None else time_of(first),
-        last_received_at=None if last is None else time_of(last),
+        problems=verification.problems,
+        first_received_at=_time(first),
+        last_received_at=_time(last),
         definitions=_definitions(definitions),
     )
+
+
+def _time(time: int | None) -> datetime | None:
+    """A time of the log; in a damaged file it may be out of reach."""
+    return time_of(time) if time is not None and is_time(time) else None
 
 
 def _definitions(definitions: Definitions) -> tuple[Definition, ...]:

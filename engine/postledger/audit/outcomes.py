@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from itertools import islice
+from typing import Literal
 
 import attrs
 
 from postledger.audit.mask import hide
-from postledger.audit.request import Scope, quoted
-from postledger.projections.queries import BEGAN
+from postledger.definitions.chart import Region, Statechart
+from postledger.projections.groups import By, Groups, counts
+from postledger.state.row import UNFOLDED
 
 MOST_GROUPS = 40
 """How many carriers, handsets and reasons are listed; the others are counted together."""
 
 MOST_DAYS = 400
 
-_DAY = 86_400_000_000
-# Floored: SQLite's division cuts towards zero, which would give the eve of 1970 two days' worth.
-_DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
@@ -97,41 +96,45 @@ class Outcomes:
         return frozenset(self.states) - self.succeeded - self.open
 
 
-def outcomes(scope: Scope, *, unmask: bool) -> Outcomes:
-    """Count the deliveries of a scope by outcome."""
-    region = scope.region
-    events, repeats = next(scope.rows("coalesce(sum(s.events), 0), coalesce(sum(s.repeats), 0)"))
-    overall = next(_groups(scope, "''"), None)
+def outcomes(groups: Groups, chart: Statechart, *, unmask: bool) -> Outcomes:
+    """Count deliveries by outcome."""
+    region = chart.regions[0]
+    found = groups.by_state()
+    states = states_of(region, found)
+    total, events, repeats = groups.totals()
     return Outcomes(
-        states=region.states,
+        states=states,
         succeeded=region.final - region.explained,
-        open=frozenset(region.states) - region.final,
-        all=Group(None, 0, (0,) * len(region.states)) if overall is None else overall,
+        open=frozenset(open_of(states, region)),
+        all=Group(None, total, tuple(found.get(state, 0) for state in states)),
         events=events,
         repeats=repeats,
-        routes=_in_order(scope, _breakdown(_groups(scope, "s.route"), MOST_GROUPS)),
-        days=_days(scope),
-        carriers=_breakdown(_groups(scope, "s.spid"), MOST_GROUPS),
-        handsets=_breakdown(_groups(scope, "s.handset"), MOST_GROUPS),
-        degraded=_reasons(scope, ("route", "route_reason"), _explained(scope), unmask=unmask),
-        failures=_reasons(scope, ("state", "reason"), region.explained, unmask=unmask),
+        routes=_in_order(chart, _by(groups, "route", states)),
+        days=_days(groups, states),
+        carriers=_by(groups, "spid", states),
+        handsets=_by(groups, "handset", states),
+        degraded=_reasons(groups, "route", _explained(chart), unmask=unmask),
+        failures=_reasons(groups, "state", region.explained, unmask=unmask),
     )
 
 
-def by_state(scope: Scope) -> Group:
-    """The deliveries of a scope by state."""
-    return next(_groups(scope, "''"), Group(None, 0, (0,) * len(scope.region.states)))
+def states_of(region: Region, found: Mapping[str, int]) -> tuple[str, ...]:
+    """The states to tell of: those of the chart, and that a delivery can't be folded if any can't."""
+    return (*region.states, UNFOLDED) if UNFOLDED in found else region.states
 
 
-def _explained(scope: Scope) -> frozenset[str]:
+def open_of(states: tuple[str, ...], region: Region) -> tuple[str, ...]:
+    """The states that are not final."""
+    return tuple(state for state in states if state not in region.final)
+
+
+def _explained(chart: Statechart) -> frozenset[str]:
     """The states beside the outcome that want a reason: the degraded routes."""
-    return frozenset(s for r in scope.chart.regions[1:] if r.name == "route" for s in r.explained)
+    return frozenset(s for r in chart.regions[1:] if r.name == "route" for s in r.explained)
 
 
-def _groups(scope: Scope, label: str, order: str = "2 DESC, 1") -> Iterator[Group]:
-    counts = ", ".join(f"sum(s.state = '{state}')" for state in scope.region.states)
-    rows = scope.rows(f"{label}, count(*), {counts}", tail=f"GROUP BY 1 ORDER BY {order}")
-    return (Group(label, total, tuple(states)) for label, total, *states in rows)
+def _by(groups: Groups, by: By, states: tuple[str, ...]) -> Breakdown:
+    return _breakdown((Group(*group) for group in groups.by(by, states)), MOST_GROUPS)
 
 
 def _breakdown(groups: Iterator[Group], most: int) -> Breakdown:
@@ -148,9 +151,9 @@ def _sum(one: Group, other: Group) -> Group:
     return Group(None, one.total + other.total, states)
 
 
-def _in_order(scope: Scope, routes: Breakdown) -> Breakdown:
+def _in_order(chart: Statechart, routes: Breakdown) -> Breakdown:
     """Routes in the order of the chart, not of their numbers."""
-    order = [state for region in scope.chart.regions[1:] for state in region.states]
+    order = [state for region in chart.regions[1:] for state in region.states]
     return attrs.evolve(routes, groups=tuple(sorted(routes.groups, key=lambda g: _at(order, g))))
 
 
@@ -158,31 +161,24 @@ def _at(order: list[str], group: Group) -> int:
     return order.index(group.label) if group.label in order else len(order)
 
 
-def _days(scope: Scope) -> Breakdown:
+def _days(groups: Groups, states: tuple[str, ...]) -> Breakdown:
     """By the day (UTC) on which deliveries began, in order; ``rest`` are the days before."""
-    newest = _breakdown(_groups(scope, _DAY_NUMBER, "1 DESC"), MOST_DAYS)
     days = (
-        attrs.evolve(group, label=date.fromordinal(_EPOCH_DAY + int(group.label or 0)).isoformat())
-        for group in reversed(newest.groups)
+        Group(date.fromordinal(_EPOCH_DAY + number).isoformat(), total, by_state)
+        for number, total, by_state in groups.by("day", states)
     )
-    return attrs.evolve(newest, groups=tuple(days))
+    newest = _breakdown(days, MOST_DAYS)
+    return attrs.evolve(newest, groups=tuple(reversed(newest.groups)))
 
 
 def _reasons(
-    scope: Scope, columns: tuple[str, str], states: frozenset[str], *, unmask: bool
+    groups: Groups, region: Literal["state", "route"], states: frozenset[str], *, unmask: bool
 ) -> Reasons:
-    state, reason = (f"s.{column}" for column in columns)
-    if not unmask:
-        # Reasons that differ in the recipient alone are one reason.
-        scope.db.conn.create_function("hidden", 2, hide, deterministic=True)
-        reason = f"hidden({reason}, s.recipient)"
-    rows = scope.rows(
-        f"{state}, {reason}, count(*)",
-        also=f"{state} IN {quoted(states)}",
-        tail="GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
-    )
-    ranked = tuple(Reason(*row) for row in islice(rows, MOST_GROUPS))
-    rest = kinds = 0
-    for row in rows:
-        rest, kinds = rest + row[2], kinds + 1
-    return Reasons(sum(r.deliveries for r in ranked) + rest, ranked, rest, kinds)
+    """The reasons of a region; masked ones that differ in the recipient alone are one reason."""
+    with counts(groups.reader.log.store) as found:
+        for state, reason, recipient in groups.reasons(region, sorted(states)):
+            found.add((state, reason if unmask else hide(reason, recipient)))
+        ranked, rest, kinds = found.ranked(MOST_GROUPS)
+    total = sum(n for _, n, _ in ranked) + rest
+    listed = tuple(Reason(str(state), reason, n) for (state, reason), n, _ in ranked)
+    return Reasons(total, listed, rest, kinds)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from postledger.audit import diagram, drawing, tables, words
-from postledger.definitions.chart_toml import Statechart
+from postledger.definitions.chart import Statechart
 from postledger.errors import PostledgerError
 
 if TYPE_CHECKING:

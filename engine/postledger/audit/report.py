@@ -16,9 +16,7 @@ from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.render import render
 from postledger.audit.request import Request
-from postledger.log.log import Log
-from postledger.model import Delivery, Timeline
-from postledger.progress import Progress
+from postledger.model import Delivery, Timeline, Verification
 from postledger.projections.reader import Reader
 from postledger.times import iso
 
@@ -27,7 +25,9 @@ from postledger.times import iso
 class AuditReport:
     """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
 
-    ``ledger`` is the name of its file, ``as_of`` the moment that it is told as of.
+    ``ledger`` is the name of its file, ``as_of`` the time that it is told as of, ``definitions`` the
+    label of those it was read by. The same figures come again from the anchor that it states: by
+    ``as_of`` the last position before the anchor's size, and ``definitions="then"``.
 
     >>> report = ledger.audit()
     >>> report.integrity.ok, report.figures.outcomes.all.total
@@ -37,8 +37,9 @@ class AuditReport:
     """
 
     ledger: str
-    asked: Request
+    request: Request
     as_of: datetime
+    definitions: str
     integrity: Integrity
     figures: Figures | None = None
     dossier: Dossier | None = None
@@ -53,28 +54,30 @@ class AuditReport:
         return render("report.html", self)
 
     def to_markdown(self) -> str:
-        """The same as Markdown (tables as GitHub has them); raises as ``to_html`` does."""
+        """The report as Markdown (tables as GitHub has them); raises as ``to_html`` does."""
         return render("report.md", self)
 
     def to_json(self) -> str:
-        """The same for programs, with a newline at the end."""
-        # Of a damaged file a text may be anything; what is said of the integrity tells so.
+        """The report as JSON for programs, with a newline at the end."""
+        # In a damaged file a text may be anything; the integrity says so.
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, default=repr) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON has: the names of the attributes, times in ISO 8601 UTC, durations in seconds."""
-        asked = self.asked
+        request, as_of = self.request, self.request.as_of
         return {
             "ledger": self.ledger,
-            "generated_at": iso(asked.now),
+            "generated_at": iso(request.now),
             "postledger": self.version,
             "as_of": iso(self.as_of),
-            "asked": {
-                "since": iso(asked.since),
-                "until": iso(asked.until),
-                "as_of": iso(asked.as_of) if isinstance(asked.as_of, datetime) else asked.as_of,
-                "occurred_by": iso(asked.occurred_by),
-                "masked": not asked.unmask,
+            "definitions": self.definitions,
+            "request": {
+                "since": iso(request.since),
+                "until": iso(request.until),
+                "as_of": iso(as_of) if isinstance(as_of, datetime) else as_of,
+                "occurred_by": iso(request.occurred_by),
+                "definitions": request.definitions,
+                "masked": not request.unmask,
             },
             "integrity": {"ok": self.integrity.ok, **_plain(self.integrity)},
             **({} if self.figures is None else _figures(self.figures)),
@@ -83,30 +86,45 @@ class AuditReport:
 
 
 def of_period(
-    log: Log, facts: Reader, table: str, asked: Request, ledger: str, progress: Progress
+    reader: Reader, table: str, request: Request, ledger_name: str, verification: Verification
 ) -> AuditReport:
     """The report on the deliveries of a period, whose rows are in ``table``.
 
-    The caller holds a read transaction, so that all figures are of one moment.
+    The caller holds a read transaction, so that all figures are of one time.
     """
-    as_of = asked.time_of(log)
-    figures = figures_of(log, facts, table, asked, as_of)
-    checked = integrity(log, facts.definitions, progress)
-    return AuditReport(ledger, asked, as_of, checked, figures=figures)
+    as_of = request.time_of(reader.log)
+    return AuditReport(
+        ledger=ledger_name,
+        request=request,
+        as_of=as_of,
+        definitions=reader.definitions.label,
+        integrity=integrity(reader.log, reader.definitions, verification),
+        figures=figures_of(reader, table, request, as_of),
+    )
 
 
 def of_delivery(
-    log: Log,
-    facts: Reader,
-    told: tuple[Delivery, Timeline],
-    asked: Request,
-    ledger: str,
-    progress: Progress,
+    reader: Reader,
+    delivery: Delivery,
+    steps: Timeline,
+    request: Request,
+    ledger_name: str,
+    verification: Verification,
 ) -> AuditReport:
-    """The report on one delivery, from its state and its timeline."""
-    found = dossiers.dossier(log, facts, *told, asked, ledger)
-    checked = integrity(log, facts.definitions, progress)
-    return AuditReport(ledger, asked, asked.time_of(log), checked, dossier=found)
+    """The report on one delivery, from its state and its timeline.
+
+    A proof that doesn't hold is a problem of the ledger's integrity.
+    """
+    found = dossiers.dossier(reader, delivery, steps, request, verification.anchor)
+    checked = integrity(reader.log, reader.definitions, verification)
+    return AuditReport(
+        ledger=ledger_name,
+        request=request,
+        as_of=request.time_of(reader.log),
+        definitions=reader.definitions.label,
+        integrity=attrs.evolve(checked, problems=(*checked.problems, *found.problems)),
+        dossier=found,
+    )
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
@@ -120,9 +138,8 @@ def _figures(figures: Figures) -> dict[str, Any]:
     return {
         "outcomes": outcomes_,
         "durations": _durations(figures.durations),
-        "findings": [_plain(one) for one in figures.noted],
-        "unread": [_plain(one) for one in figures.unread],
-        "missing": [_plain(one) for one in figures.missing],
+        "findings": [_plain(one) for one in figures.findings],
+        **_plain(figures.events),
         "others": [{**other, "all": _group(other["all"], other["states"])} for other in others],
     }
 

@@ -1,73 +1,81 @@
-"""What an audit is asked for, and the deliveries that it is about."""
+"""What an audit is asked for."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 import attrs
-from sqlite_utils import Database
 
-from postledger.definitions.chart_toml import Region, Statechart
 from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.log import Log
-from postledger.projections.queries import BEGAN
-from postledger.times import aware, iso, micros, now, time_of
+from postledger.times import aware, is_time, iso, micros, now, time_of
 
 CHART = "delivery"
+"""The chart whose streams are audited."""
 
 
 @attrs.frozen
 class Request:
-    """The period (deliveries that began in it), the moment it is told as of, and how it is shown.
+    """The period (deliveries that began in it), the time it is told as of, and how it is shown.
 
-    ``since`` is inclusive, ``until`` exclusive. ``as_of`` is a moment or a position of the log,
-    ``occurred_by`` a moment of the provider's clock. ``now`` is what ages are reckoned to where
-    neither names a moment. Raises ``TypeError`` for a moment that is none, ``ValueError`` for a naive
-    one.
+    ``since`` is inclusive, ``until`` exclusive. ``as_of`` is a time or a position of the log,
+    ``occurred_by`` a time of the provider's clock. ``definitions`` are those in force ``"now"``, or
+    those in force ``"then"``. ``now`` is when the report is made. Raises ``TypeError`` for what is not
+    a time, ``ValueError`` for one without a zone and for other definitions.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     as_of: int | datetime | None = None
     occurred_by: datetime | None = None
+    definitions: Literal["now", "then"] = "now"
     unmask: bool = False
     now: datetime = attrs.field(factory=now)
 
     def __attrs_post_init__(self) -> None:
-        for end in (self.since, self.until):
+        for name, end in (("since", self.since), ("until", self.until)):
             if end is not None:
-                aware(end)
+                aware(end, name)
         bounds_of(self.as_of, self.occurred_by)
+        if self.definitions not in ("now", "then"):
+            raise ValueError(f'definitions must be "now" or "then", got {self.definitions!r}')
 
     @property
     def bounds(self) -> Bounds:
         """What is left out: all that was not known yet, or had not happened yet."""
         return bounds_of(self.as_of, self.occurred_by)
 
+    @property
+    def period(self) -> tuple[int | None, int | None]:
+        """The ends of the period in microseconds."""
+        since, until = (None if end is None else micros(end) for end in (self.since, self.until))
+        return since, until
+
     def time_of(self, log: Log) -> datetime:
-        """The moment that the report is as of, and to which ages are reckoned."""
+        """The time that the report is as of, and to which ages are counted.
+
+        Where none is asked for, it is that of the last reception: so a report can be reproduced from
+        the log alone.
+        """
         if self.occurred_by is not None:
             return self.occurred_by
         if isinstance(self.as_of, datetime):
             return self.as_of
-        if self.as_of is None:
-            return self.now
-        row = log.db.conn.execute(
-            "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",
-            (self.bounds.position,),
-        ).fetchone()
-        return time_of(row[0]) if row else self.now
+        last = log.received(self.bounds.position)[1]
+        # Nothing was received: the ledger is as old as its genesis.
+        time = log.received_before(0) if last is None else last
+        return time_of(time) if time is not None and is_time(time) else self.now
 
     def options(self) -> str:
-        """The same period and moment, as options of the command line."""
+        """The same period and time, as options of the command line."""
         options = {
             "--since": iso(self.since),
             "--until": iso(self.until),
             "--as-of": iso(self.as_of) if isinstance(self.as_of, datetime) else self.as_of,
             "--occurred-by": iso(self.occurred_by),
+            "--definitions": "then" if self.definitions == "then" else None,
         }
         return "".join(f" {name} {value}" for name, value in options.items() if value is not None)
 
@@ -75,54 +83,3 @@ class Request:
         """The command that lists all deliveries with a finding."""
         word = finding.replace("_", "-")
         return f"postledger deliveries {shlex.quote(ledger)} --finding {word}{self.options()}"
-
-
-@attrs.frozen
-class Scope:
-    """The deliveries of a period, in a table of the projection."""
-
-    db: Database
-    table: str
-    chart: Statechart
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def region(self) -> Region:
-        """The region that says whether there is an outcome."""
-        return self.chart.regions[0]
-
-    @property
-    def where(self) -> str:
-        """The conditions on ``s`` (the table) and ``t`` (the streams)."""
-        conditions = f"t.chart = '{self.chart.name}'"
-        if self.since is not None:
-            conditions += f" AND {BEGAN} >= {micros(self.since)}"
-        if self.until is not None:
-            conditions += f" AND {BEGAN} < {micros(self.until)}"
-        return conditions
-
-    def rows(self, select: str, *, also: str = "1", tail: str = "") -> Iterator[tuple[Any, ...]]:
-        """The rows of a SELECT over the deliveries."""
-        return iter(self.db.conn.execute(self.sql(select, also=also, tail=tail)))
-
-    def sql(self, select: str, *, also: str = "1", tail: str = "") -> str:
-        """A SELECT over the deliveries, those for which ``also`` holds."""
-        return (
-            f"SELECT {select} FROM {self.table} s JOIN streams t ON t.id = s.stream_id"
-            f" WHERE {self.where} AND {also} {tail}"
-        )
-
-    def within(self, column: str) -> str:
-        """The condition that a time lies in the period."""
-        conditions = ["1"]
-        if self.since is not None:
-            conditions.append(f"{column} >= {micros(self.since)}")
-        if self.until is not None:
-            conditions.append(f"{column} < {micros(self.until)}")
-        return " AND ".join(conditions)
-
-
-def quoted(states: frozenset[str] | tuple[str, ...]) -> str:
-    """States as an SQL list; their names are checked to be plain words when a chart is loaded."""
-    return "(" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"

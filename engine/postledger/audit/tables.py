@@ -8,8 +8,9 @@ import attrs
 
 from postledger.audit.dossier import Exhibit
 from postledger.audit.durations import Durations, Percentiles
+from postledger.audit.events import Kinds, Missing
 from postledger.audit.figures import Figures, Other
-from postledger.audit.findings import MOST_LISTED, Listed, Missing, Unread
+from postledger.audit.findings import Listed
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.words import NONE, bare, between, count, second, share, span, time
 
@@ -118,7 +119,7 @@ def percentiles(durations: Durations) -> Table:
 
 
 def histogram(durations: Durations) -> Table:
-    """The histogram as numbers; empty bins before the first and behind the last are left out."""
+    """The histogram as numbers; empty bins before the first and after the last are left out."""
     filled = [i for i, one in enumerate(durations.histogram) if one.deliveries]
     bins = durations.histogram[filled[0] : filled[-1] + 1] if filled else ()
     total = sum(one.deliveries for one in bins)
@@ -158,7 +159,7 @@ def findings(figures: Figures) -> Table:
         ("Finding", "What it means", "Deliveries", "Share"),
         tuple(
             (words(one.finding), one.means, count(one.deliveries), share(one.deliveries, total))
-            for one in figures.noted
+            for one in figures.findings
         ),
         texts=2,
     )
@@ -184,35 +185,25 @@ def listed(deliveries: Sequence[Listed], finding: str) -> Table:
     )
 
 
-def unreadable(found: Sequence[Unread]) -> Table:
+def unreadable(found: Kinds) -> Table:
     """Events whose body can't be read, by the reason."""
-    listed, rest = _most([one for one in found if one.kind == "unreadable"])
-    rows = [(one.status or NONE, count(one.events), str(one.first)) for one in listed]
-    if rest:
-        rows.append((f"All others ({count(len(rest))})", _events(rest), NONE))
+    rows = [(one.status or NONE, count(one.events), str(one.first)) for one in found.listed]
+    if found.kinds:
+        rows.append((f"All others ({count(found.kinds)})", count(found.rest), NONE))
     head = ("Why it can't be read", "Events", "First at position")
     return Table("Unreadable bodies, by reason", head, tuple(rows))
 
 
-def unrecognised(found: Sequence[Unread]) -> Table:
+def unrecognised(found: Kinds) -> Table:
     """Events that the vocabularies don't know, by what they say."""
-    listed, rest = _most([one for one in found if one.kind == "unrecognised"])
     rows = [
         (one.code or "no code", one.status or NONE, count(one.events), str(one.first))
-        for one in listed
+        for one in found.listed
     ]
-    if rest:
-        rows.append((f"All others ({count(len(rest))})", NONE, _events(rest), NONE))
+    if found.kinds:
+        rows.append((f"All others ({count(found.kinds)})", NONE, count(found.rest), NONE))
     head = ("Code", "Status", "Events", "First at position")
     return Table("Unrecognised events, by code", head, tuple(rows), texts=2)
-
-
-def _most(found: list[Unread]) -> tuple[list[Unread], list[Unread]]:
-    return found[:MOST_LISTED], found[MOST_LISTED:]
-
-
-def _events(found: Iterable[Unread]) -> str:
-    return count(sum(one.events for one in found))
 
 
 def missing(found: Iterable[Missing]) -> Table:

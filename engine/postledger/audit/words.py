@@ -77,27 +77,27 @@ def between(least: int | None, below: int | None) -> str:
     return f"{bound(least)} and more" if below is None else f"{bound(least)} to {bound(below)}"
 
 
-def time(moment: datetime | None) -> str:
-    """A moment in UTC for people: date and time with a space between, to the millisecond.
+def time(at: datetime | None) -> str:
+    """A time in UTC for people: date and time with a space between, to the millisecond.
 
     >>> from datetime import UTC
     >>> time(datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC))
     '2013-11-05 10:41:08 UTC'
     """
-    if moment is None:
+    if at is None:
         return NONE
-    said = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    said = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
     return f"{said.removesuffix('.000')} UTC"
 
 
-def bare(moment: datetime | None) -> str:
-    """The same without its zone, for a column that names it."""
-    return time(moment).removesuffix(" UTC")
+def bare(at: datetime | None) -> str:
+    """A time in UTC without its zone, for a column that names it."""
+    return time(at).removesuffix(" UTC")
 
 
-def second(moment: datetime) -> str:
-    """A moment of ours, whose fractions say nothing."""
-    return time(moment.replace(microsecond=0))
+def second(at: datetime) -> str:
+    """A time of ours to the second: its fractions say nothing."""
+    return time(at.replace(microsecond=0))
 
 
 def period(since: datetime | None, until: datetime | None) -> str:
@@ -108,20 +108,27 @@ def period(since: datetime | None, until: datetime | None) -> str:
     return f"deliveries that began {start}{'' if until is None else f'until {time(until)}'}".strip()
 
 
-def as_of(asked: Request, moment: datetime) -> str:
-    """What the report knows: all, or what was known or had happened by a moment."""
-    known = f"what was known at {second(moment)}"
-    if isinstance(asked.as_of, int):
-        known = f"what was known at position {count(asked.as_of)} of the log"
-    elif isinstance(asked.as_of, datetime):
-        known = f"what was known at {time(asked.as_of)}"
-    if asked.occurred_by is None:
+def as_of(request: Request, at: datetime) -> str:
+    """What the report knows: all that was received, or what was known or had happened by a time."""
+    known = f"all that is recorded, the last of it received at {time(at)}"
+    if isinstance(request.as_of, int):
+        known = f"what was known at position {count(request.as_of)} of the log"
+    elif isinstance(request.as_of, datetime):
+        known = f"what was known at {time(request.as_of)}"
+    elif request.occurred_by is not None:
+        known = "all that is recorded"
+    if request.occurred_by is None:
         return known
-    return f"{known}, had it happened by {time(asked.occurred_by)} by the provider's clock"
+    return f"{known}, had it happened by {time(request.occurred_by)} by the provider's clock"
+
+
+def definitions(request: Request, label: str) -> str:
+    """By which definitions the report was read."""
+    return f"{label}; in force {request.definitions}"
 
 
 def lapse(start: datetime, end: datetime) -> str:
-    """The time between two moments."""
+    """How long it is from one time to another."""
     return span((end - start) // timedelta(microseconds=1))
 
 

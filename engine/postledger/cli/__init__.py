@@ -14,12 +14,11 @@ from postledger.cli.common import Commands
 from postledger.cli.deliveries import deliveries
 from postledger.cli.events import events
 from postledger.cli.export import export
+from postledger.cli.follow import follow
 from postledger.cli.ingest import ingest
-from postledger.cli.optimize import optimize
 from postledger.cli.replay import replay
 from postledger.cli.show import show
 from postledger.cli.simulate import simulate_command
-from postledger.cli.tail import tail
 from postledger.cli.verify import verify
 
 
@@ -38,9 +37,8 @@ for command in (
     show,
     deliveries,
     events,
-    tail,
+    follow,
     replay,
-    optimize,
     verify,
     audit,
     export,

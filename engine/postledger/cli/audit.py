@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from postledger.audit import AuditReport
-from postledger.cli.common import ledger_argument, progress, reading, remark, time_travel
-from postledger.cli.params import Moment
+from postledger.cli.common import (
+    ledger_argument,
+    progress,
+    reading,
+    remark,
+    space_option,
+    time_travel,
+)
+from postledger.cli.params import Time
+from postledger.export.files import whole
 
-_FILE = click.File("w", encoding="utf-8", lazy=True, atomic=True)
+_FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.command(
@@ -33,35 +42,56 @@ Examples:
     help="Write Markdown, to stdout without a file; so does a command without any form.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs, on stdout.")
-@click.option("--since", type=Moment(), help="Deliveries that began at that moment or later.")
-@click.option("--until", type=Moment(), help="Deliveries that began before that moment.")
+@click.option("--since", type=Time(), help="Deliveries that began at that time or later.")
+@click.option("--until", type=Time(), help="Deliveries that began before that time.")
 @click.option("--id", "tracking_id", metavar="TRACKINGID", help="The dossier of one delivery.")
+@space_option("The space of that delivery's id.", "")
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
 @time_travel
 def audit(
     ledger: Path,
-    html: IO[str] | None,
-    markdown: IO[str] | None,
+    html: Path | None,
+    markdown: Path | None,
     as_json: bool,  # noqa: FBT001
     **asked: Any,
 ) -> None:
     """Report what became of the deliveries of a period, or of one delivery, with the proof.
 
-    Outcomes, times, findings and the integrity of the ledger, as of now or of a moment. The anchor
+    Outcomes, times, findings and the integrity of the ledger, as of now or of an earlier time. The anchor
     to keep is printed on stderr. Exit 1 where the ledger contradicts itself: the report says how.
     """
     _check(asked)
-    with reading(ledger) as opened, progress("audit", opened.head()[0]) as advance:
-        report = opened.audit(progress=advance, **asked)
-    if html is not None:
-        html.write(report.to_html())
-    if markdown is not None:
-        markdown.write(report.to_markdown())
-    if as_json:
-        click.echo(report.to_json(), nl=False)
-    elif html is None and markdown is None:
-        click.echo(report.to_markdown(), nl=False)
+    with ExitStack() as files:
+        # Before the work: a file that can't be written is known at once.
+        forms = [
+            (_destination(files, path), written)
+            for path, written in (
+                (html, AuditReport.to_html),
+                (markdown, AuditReport.to_markdown),
+                (_STDOUT if as_json else None, AuditReport.to_json),
+                (_STDOUT if not (html or markdown or as_json) else None, AuditReport.to_markdown),
+            )
+            if path is not None
+        ]
+        with reading(ledger) as opened, progress("audit", opened.head().size) as advance:
+            report = opened.audit(progress=advance, **asked)
+        for path, written in forms:
+            _write(path, written(report))
     _conclude(report)
+
+
+_STDOUT = Path("-")
+
+
+def _destination(files: ExitStack, path: Path) -> Path:
+    return path if path == _STDOUT else files.enter_context(whole(path))
+
+
+def _write(path: Path, text: str) -> None:
+    if path == _STDOUT:
+        click.echo(text, nl=False)
+    else:
+        path.write_text(text, "utf-8")
 
 
 def _check(asked: dict[str, Any]) -> None:
@@ -69,6 +99,8 @@ def _check(asked: dict[str, Any]) -> None:
     until: datetime | None = asked["until"]
     if asked["tracking_id"] is not None and (since or until):
         raise click.UsageError("--id asks for one delivery: leave out --since and --until.")
+    if asked["space"] and asked["tracking_id"] is None:
+        raise click.UsageError("--space requires --id.")
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until.")
 

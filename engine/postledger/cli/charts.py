@@ -8,8 +8,9 @@ import click
 
 from postledger import audit
 from postledger.cli.common import cell, reading, remark, table
-from postledger.definitions.chart_toml import Statechart
-from postledger.definitions.definitions import Definitions, builtin, definitions
+from postledger.definitions.chart import Statechart
+from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import check as check_files
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -40,7 +41,7 @@ Examples:
 @click.option(
     "--ledger",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The charts that this ledger is folded by, in place of those that ship.",
+    help="The charts that this ledger reads by, in place of those that ship.",
 )
 @click.pass_context
 def charts(
@@ -53,7 +54,7 @@ def charts(
     if ctx.invoked_subcommand is not None:
         return
     if form == "svg" and name is None:
-        raise click.UsageError("Which chart? --svg draws one: name it.")
+        raise click.UsageError("--svg requires the NAME of a chart.")
     forms = {"mermaid": Statechart.mermaid, "svg": audit.picture, None: _described}
     for chart in _named(name, _definitions(ledger)):
         click.echo(forms[form](chart))
@@ -70,9 +71,9 @@ def check(paths: tuple[Path, ...]) -> None:
     """Check charts and vocabularies: TOML files, and folders of them.
 
     Every fault is a line: the file, the place in it, the fault, and what to write instead. A
-    vocabulary may name the charts among the files and those that ship. Exit 1 where there is one.
+    vocabulary may name the charts among the files and those that ship. Exit 1 where there is a fault.
     """
-    faults = definitions.check(paths)
+    faults = check_files(paths)
     for fault in faults:
         click.echo(cell(fault))
     remark(f"{len(faults)} faults" if len(faults) != 1 else "1 fault")
@@ -92,7 +93,7 @@ def _named(name: str | None, known: Definitions) -> list[Statechart]:
         return list(known.charts.values())
     if name not in known.charts:
         there = ", ".join(known.charts)
-        raise click.BadParameter(f"no chart {name!r}; there are: {there}", param_hint="NAME")
+        raise click.BadParameter(f"unknown chart {name!r}: expected {there}", param_hint="NAME")
     return [known.charts[name]]
 
 

@@ -16,7 +16,7 @@ import click
 from tabulate import tabulate
 from tqdm import tqdm
 
-from postledger.cli.params import Moment, MomentOrPosition
+from postledger.cli.params import Time, TimeOrPosition
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 
@@ -32,13 +32,20 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what Postledger raises becomes a line on stderr and exit 1."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # Here and not when Python ends, where a closed pipe would be a traceback.
+                sys.stdout.flush()
         except PostledgerError as error:
             remark(f"Error: {error}")
             ctx.exit(1)
         except BrokenPipeError:
-            # The reader has had enough (head, less): so be it, and without a second complaint.
+            # The reader has had enough (head, less): that is its right, and not a failure.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except MemoryError:
+            remark("Error: out of memory")
             ctx.exit(1)
         except UnicodeEncodeError as error:
             remark(
@@ -46,7 +53,6 @@ class Commands(click.Group):
             )
             ctx.exit(1)
         except OSError as error:
-            # A file that is named can't be opened or written; click tells of those that it opens.
             remark(f"Error: {error.filename or 'writing'}: {error.strerror or error}")
             ctx.exit(1)
 
@@ -58,17 +64,28 @@ def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
 
 
 def time_travel(command: Command) -> Command:
-    """``--as-of`` and ``--occurred-by``."""
+    """``--as-of``, ``--occurred-by`` and ``--definitions``."""
+    command = click.option(
+        "--definitions",
+        type=click.Choice(["now", "then"]),
+        default="now",
+        help="Read by the definitions in force now (default), or by those in force then.",
+    )(command)
     command = click.option(
         "--occurred-by",
-        type=Moment(),
-        help="What had happened by that moment of the provider's clock.",
+        type=Time(),
+        help="What had happened by that time of the provider's clock.",
     )(command)
     return click.option(
         "--as-of",
-        type=MomentOrPosition(),
-        help="What was known at that moment, or up to that position of the log.",
+        type=TimeOrPosition(),
+        help="What was known at that time, or up to that position of the log.",
     )(command)
+
+
+def space_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
+    """``--space``: the namespace of keys that a vocabulary gives."""
+    return click.option("--space", default=default, metavar="NAME", help=help_text)
 
 
 def output_options(command: Command) -> Command:
@@ -100,7 +117,7 @@ def write_json(value: object) -> None:
 
 
 def write_records(records: Iterable[Record], form: str | None, columns: Mapping[str, str]) -> int:
-    """Write records as they come, in the form asked for; gives their number.
+    """Write records as they come, in the form asked for; returns their number.
 
     ``columns`` are those of the table for people: the key of the record and the heading.
     """

@@ -13,10 +13,12 @@ from postledger.cli.common import (
     output_options,
     reading,
     remark,
+    space_option,
     time_travel,
     write_records,
 )
-from postledger.cli.params import Moment, Span
+from postledger.cli.params import Span, Time
+from postledger.ledger.ledger import Then
 from postledger.projections.queries import Query
 
 _COLUMNS = {
@@ -40,14 +42,16 @@ Examples:
   postledger deliveries deliveries.db --finding contradiction --nl"""
 )
 @ledger_argument()
+@click.option("--chart", default="delivery", help="Those of that chart; deliveries by default.")
+@space_option("Those of that space of ids.")
 @click.option("--state", help="Those in that state: created, sent, delivered, failed …")
 @click.option("--route", help="Those that went by that route: sms, binary, xhtml, degraded …")
 @click.option("--spid", help="Those of that carrier.")
 @click.option("--to", help="Those to that recipient.")
-@click.option("--since", type=Moment(), help="Those that began at that moment or later.")
-@click.option("--until", type=Moment(), help="Those that began before that moment.")
+@click.option("--since", type=Time(), help="Those that began at that time or later.")
+@click.option("--until", type=Time(), help="Those that began before that time.")
 @click.option("--finding", help="Those with that finding: contradiction, late, repaired …")
-@click.option("--stuck", type=Span(), help="Those without outcome for so long: 30m, 24h, 7d.")
+@click.option("--stuck", type=Span(), help="Those without an outcome for so long: 30m, 24h, 7d.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
 @time_travel
 @output_options
@@ -56,14 +60,17 @@ def deliveries(
     limit: int | None,
     as_of: datetime | int | None,
     occurred_by: datetime | None,
+    definitions: Then,
     form: str | None,
     **wanted: Any,
 ) -> None:
-    """List deliveries, in the order in which they were first heard of."""
+    """List deliveries, in the order in which they were first received."""
     shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
     with reading(ledger) as opened:
         query = Query(limit=shown, **wanted)
-        found = opened.deliveries(query, as_of=as_of, occurred_by=occurred_by)
+        found = opened.deliveries(
+            query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
+        )
         count = write_records((one.to_dict() for one in found), form, _COLUMNS)
     if count == shown and limit is None:
         remark(f"the first {count}; --limit, --json, --nl or --csv give more")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from postledger.cli.common import ledger_argument, output_options, reading, remark, write_records
+from postledger.log.event import Kind
 from postledger.model import Event
 from postledger.times import iso
 
@@ -17,7 +18,9 @@ _COLUMNS = {
     "position": "position",
     "received_at": "received at",
     "kind": "kind",
-    "key": "key",
+    "reading": "reading",
+    "source": "source",
+    "stream": "stream",
     "repeats": "repeats",
     "problem": "problem",
 }
@@ -27,45 +30,86 @@ _MOST_FOR_PEOPLE = 100
 @click.command(
     epilog="""\b
 Examples:
-  postledger events deliveries.db --kind unreadable
+  postledger events deliveries.db --reading unreadable
   postledger events deliveries.db --after 120 --limit 1 --json"""
 )
 @ledger_argument()
 @click.option(
-    "--kind",
-    type=click.Choice(["postback", "unrecognised", "unreadable", "repeat"]),
-    help="Only events of that kind.",
+    "--kind", type=click.Choice([kind.value for kind in Kind]), help="Only events of that kind."
 )
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Those behind that position.")
+@click.option(
+    "--reading",
+    "read_as",
+    type=click.Choice(["recognised", "unrecognised", "unreadable"]),
+    help="Only events that are read so.",
+)
+@click.option("--repeats", is_flag=True, help="Only events that repeat another.")
+@click.option("--after", type=click.IntRange(min=-1), default=-1, help="Those after that position.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
 @output_options
-def events(ledger: Path, kind: str | None, after: int, limit: int | None, form: str | None) -> None:
-    """List the events of the log in order of position, each as it was received."""
+def events(
+    ledger: Path,
+    kind: str | None,
+    read_as: str | None,
+    repeats: bool,  # noqa: FBT001
+    after: int,
+    limit: int | None,
+    form: str | None,
+) -> None:
+    """List the events of the log in order of position, each as it was received.
+
+    Of a bundle each member is listed: 7.1 is the second one of position 7.
+    """
     shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
     most = None if shown is None else min(shown, sys.maxsize)
     with reading(ledger) as opened:
-        found = (event for event in opened.events(after) if kind in (None, _kind(event)))
-        count = write_records(map(_record, islice(found, most)), form, _COLUMNS)
+        found = (
+            event
+            for event in opened.events(after)
+            if kind in (None, event.kind)
+            and read_as in (None, event.reading)
+            and (event.repeats is not None or not repeats)
+        )
+        record = _record if form else _row
+        count = write_records(map(record, islice(found, most)), form, _COLUMNS)
     if count == shown and limit is None:
         remark(f"the first {count}; --limit, --json, --nl or --csv give more")
-
-
-def _kind(event: Event) -> str:
-    return "repeat" if event.repeats is not None else event.kind
 
 
 def _record(event: Event) -> dict[str, Any]:
     body = event.body.decode("utf-8", "backslashreplace")
     return {
         "position": event.position,
+        "member": event.member,
+        "kind": event.kind,
+        "reading": event.reading,
         "received_at": iso(event.received_at),
         "occurred_at": iso(event.occurred_at),
-        "kind": event.kind,
+        "imported": event.imported,
+        "source": event.source,
+        "sender": event.sender,
+        "space": event.space,
         "chart": event.chart,
         "key": event.key,
         "repeats": event.repeats,
         "problem": event.problem,
         "content_type": event.content_type,
+        "content_encoding": event.content_encoding,
         "body": body,
-        "hash": event.hash.hex(),
+        "leaf": event.leaf.hex(),
+    }
+
+
+def _row(event: Event) -> dict[str, Any]:
+    """An event for people: the member where it is not the first, the stream as one text."""
+    member = f".{event.member}" if event.member else ""
+    return {
+        "position": f"{event.position}{member}",
+        "received_at": iso(event.received_at),
+        "kind": event.kind,
+        "reading": event.reading,
+        "source": event.source,
+        "stream": " ".join(filter(None, (event.space, event.chart, event.key))),
+        "repeats": event.repeats,
+        "problem": event.problem,
     }

@@ -9,7 +9,7 @@ from typing import IO
 import click
 
 from postledger.cli.common import ledger_argument, progress, reading, remark
-from postledger.export.files import open_packed, plain_suffix, whole
+from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import exported, line_of, write_parquet
 from postledger.ledger.ledger import Ledger
 
@@ -23,11 +23,12 @@ Examples:
 )
 @ledger_argument()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Those behind that position.")
+@click.option("--after", type=click.IntRange(min=-1), default=-1, help="Those after that position.")
 def export(ledger: Path, file: Path, after: int) -> None:
-    """Write each receipt with its time of reception: .jsonl or .parquet; .gz and .zst are packed.
+    """Write each receipt and statement with its time: .jsonl or .parquet; .gz and .zst are packed.
 
-    To ingest it gives a ledger with the same states, findings and times.
+    A ledger that ingests it, with --sources and --statements, has the same states, findings and
+    times. Exports hold personal numbers in full.
     """
     suffix = plain_suffix(file)
     if str(file) != "-" and suffix not in (".jsonl", ".ndjson", ".parquet"):
@@ -38,20 +39,20 @@ def export(ledger: Path, file: Path, after: int) -> None:
         else:
             with whole(file) as partial:
                 count = _written(opened, partial, after)
-        position, head = opened.head()
-    remark(f"{count} receipts, anchor {position}:{head}")
+        anchor = opened.head()
+    remark(f"{count} events, anchor {anchor}")
 
 
 def _written(ledger: Ledger, file: Path, after: int) -> int:
     if plain_suffix(file) == ".parquet":
         return write_parquet(ledger.events(after), file)
-    with open_packed(file, "wb") as lines:
+    with create_packed(file) as lines:
         return _write_lines(ledger, lines, after)
 
 
 def _write_lines(ledger: Ledger, lines: IO[bytes], after: int) -> int:
     count = 0
-    with progress("export", ledger.head()[0] - after) as advance:
+    with progress("export", ledger.head().size - 1 - after) as advance:
         for count, event in enumerate(exported(ledger.events(after)), 1):
             lines.write(line_of(event))
             if count % 1_000 == 0:

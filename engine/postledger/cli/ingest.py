@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import attrs
 import click
 
 from postledger.cli.common import json_option, ledger_argument, progress, remark, write_json
-from postledger.cli.sources import Found, Unfit, receipts
+from postledger.cli.params import AnchorText
+from postledger.cli.sources import Bodies, Found, Lines, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
+from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import Appended
-from postledger.model import Receipt, Summary
+from postledger.log.event import Kind
+from postledger.model import Anchor, Receipt, Summary
 
 _MOST_REMARKS = 20
 _TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+@attrs.frozen
+class _Said:
+    """What the caller says of all that is recorded: no line says it for itself."""
+
+    source: str
+    sources: bool
+    statements: bool
+    origin: Anchor | None
+
+    def given(self, found: Found) -> tuple[Receipt, Kind]:
+        """A receipt with the source and the kind that it is to have."""
+        kind = found.kind if self.statements else Kind.RECEIPT
+        source = found.source if self.sources and found.source else self.source
+        return (found if found.source == source else attrs.evolve(found, source=source)), kind
+
+
 @click.command(
     epilog="""\b
 Examples:
-  postledger ingest deliveries.db postbacks/
+  postledger ingest deliveries.db postbacks/ --source skycore
   postledger ingest deliveries.db monday.jsonl.gz tuesday.jsonl
-  curl -s https://example.org/one.xml | postledger ingest deliveries.db -"""
+  curl -s https://example.org/one.xml | postledger ingest deliveries.db -
+  postledger ingest copy.db export.jsonl --sources --statements"""
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
@@ -35,6 +57,16 @@ Examples:
     "--vocabulary", "words", type=_TOML, multiple=True, help="A vocabulary for a new ledger."
 )
 @click.option("--only", is_flag=True, help="By these alone, without those that ship.")
+@click.option("--source", default="", metavar="NAME", help="The endpoint that received them.")
+@click.option("--sources", is_flag=True, help="Trust the sources that lines name.")
+@click.option(
+    "--statements", is_flag=True, help="Trust lines that say they are a statement of the program."
+)
+@click.option(
+    "--origin",
+    type=AnchorText(),
+    help="The anchor of the ledger that the files were exported from.",
+)
 @json_option
 def ingest(
     ledger: Path,
@@ -42,41 +74,107 @@ def ingest(
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
     only: bool,  # noqa: FBT001
+    source: str,
+    sources: bool,  # noqa: FBT001
+    statements: bool,  # noqa: FBT001
+    origin: Anchor | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Record bodies from files, folders (recursively) and - (stdin).
 
     A file is one body; a .jsonl file has one {"received_at", "content_type", "body"} a line; .gz is
-    unpacked. Whatever can't be read or isn't known is kept too, counted and named; to ingest the
-    same again only adds repeats. LEDGER is created where there is none, and keeps the charts and
-    vocabularies that it is given then; replay adopts others later.
+    unpacked. Bodies that are unreadable or unrecognised are kept too, counted and named; to ingest
+    the same again only adds repeats. A file of lines is noted as an import, with its SHA-256. A new
+    LEDGER is created, and keeps the charts and vocabularies that it is given then; replay adopts
+    others later. Exit 1 where anything was not recorded.
     """
     counts: Counter[str] = Counter()
     definitions = _definitions(charts, words, only=only)
-    with Ledger(ledger, definitions=definitions) as open_ledger:
-        with progress("ingest") as advance:
-            for batch in open_ledger.record_batches(_fit(paths, counts)):
-                for receipt, appended in batch:
-                    _count(receipt, appended, counts)
-                advance(len(batch))
-        position, head = open_ledger.head()
-    _sum_up(counts, position, head, as_json=as_json)
+    said = _Said(source, sources, statements, origin)
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("ingest"))
+
+        def opened() -> Ledger:
+            return stack.enter_context(Ledger(ledger, definitions=definitions))
+
+        anchor = _record(ledger, paths, _Once(opened), said, counts, advance)
+    _sum_up(counts, anchor, as_json=as_json)
+
+
+class _Once:
+    """A ledger that is opened, and so created, when there is something to record."""
+
+    def __init__(self, opened: Callable[[], Ledger]) -> None:
+        self._open = opened
+        self._opened: Ledger | None = None
+
+    def __call__(self) -> Ledger:
+        self._opened = self._opened or self._open()
+        return self._opened
 
 
 def _definitions(
     charts: tuple[Path, ...], words: tuple[Path, ...], *, only: bool
 ) -> Definitions | None:
-    """What a new ledger is to be folded by; ``None`` for what ships, or what the ledger has."""
+    """What a new ledger is to be read by; ``None`` for what ships, or what the ledger has."""
     if only and not (charts or words):
-        raise click.UsageError("--only what? Give --chart and --vocabulary with it.")
+        raise click.UsageError("--only requires --chart or --vocabulary.")
     if only:
         return load([*charts, *words])
     return builtin().with_files(charts, words) if charts or words else None
 
 
-def _fit(paths: tuple[str, ...], counts: Counter[str]) -> Iterator[Receipt]:
+def _record(
+    path: Path,
+    paths: tuple[str, ...],
+    ledger: _Once,
+    said: _Said,
+    counts: Counter[str],
+    advance: Callable[[int], None],
+) -> Anchor:
+    for source in sources(paths):
+        taken = _taken(source, ledger, said, counts, advance)
+        if taken and source.sha256 is not None:
+            ledger().imported(source.sha256, taken, said.origin)
+    if not counts["taken"] and not path.exists():
+        if counts["not recorded"]:
+            click.get_current_context().exit(1)
+        raise PostledgerError(f"{path}: nothing to record, and no such ledger; none was created")
+    return ledger().head()
+
+
+def _taken(
+    source: Bodies | Lines | Stdin,
+    ledger: _Once,
+    said: _Said,
+    counts: Counter[str],
+    advance: Callable[[int], None],
+) -> int:
+    """Record what a source holds; returns how many receipts that was."""
+    given = map(said.given, _fit(source, counts))
+    first = next(given, None)
+    if first is None:
+        return 0
+    taken = 0
+    for batch in ledger()._batches(_behind(first, given)):
+        for receipt, appended in batch:
+            _count(receipt, appended, counts)
+        taken += len(batch)
+        advance(len(batch))
+    counts["taken"] += taken
+    return taken
+
+
+def _behind(
+    first: tuple[Receipt, Kind], others: Iterator[tuple[Receipt, Kind]]
+) -> Iterator[tuple[Receipt, Kind]]:
+    yield first
+    yield from others
+
+
+def _fit(source: Iterable[Found | Unfit], counts: Counter[str]) -> Iterator[Found]:
     """The receipts that can be recorded; of the others it says why not."""
-    for found in receipts(paths):
+    for found in source:
         if isinstance(found, Unfit):
             counts["not recorded"] += 1
             remark(f"{found.where}: not recorded: {found.why}")
@@ -91,27 +189,19 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
         if one.counted_as in ("unreadable", "unrecognised"):
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = f": {one.problem}" if one.kind == "unreadable" else ""
-                remark(f"{where}: {one.kind}{why}; kept at position {one.position}")
+                why = f": {one.problem}" if one.problem else ""
+                remark(f"{where}: {one.counted_as}{why}; kept at position {one.stored.position}")
 
 
-def _sum_up(counts: Counter[str], position: int, head: str, *, as_json: bool) -> None:
+def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:
     if counts["remarks"] > _MOST_REMARKS:
         remark(f"and {counts['remarks'] - _MOST_REMARKS} more: postledger events lists them")
     kinds = ("recorded", "repeated", "unrecognised", "unreadable")
-    summary = Summary(
-        recorded=counts["recorded"],
-        repeated=counts["repeated"],
-        unrecognised=counts["unrecognised"],
-        unreadable=counts["unreadable"],
-        position=position,
-        head=head,
-    )
+    summary = Summary(**{kind: counts[kind] for kind in kinds}, anchor=anchor)
     if as_json:
         write_json(summary.to_dict())
-        remark(f"anchor {position}:{head}")
     else:
         click.echo(", ".join(f"{kind} {counts[kind]}" for kind in kinds))
-        click.echo(f"anchor {position}:{head}")
+        click.echo(f"anchor {anchor}")
     if counts["not recorded"]:
         click.get_current_context().exit(1)

@@ -1,4 +1,4 @@
-"""The types of the command line's values: moments, positions, spans of time."""
+"""The types of the command line's values: times, positions, spans of time, anchors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from postledger.model import Anchor
 from postledger.times import parse_moment
 
 _MOST_DIGITS = 4_000
@@ -17,27 +18,27 @@ _MOST_DIGITS = 4_000
 _UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]
-    """A moment: ISO 8601, without a zone in UTC."""
+class Time(click.ParamType):  # type: ignore[type-arg]
+    """A time: ISO 8601, without a zone in UTC."""
 
-    name = "moment"
+    name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The aware datetime; a usage error where it is none."""
+        """The aware datetime; a usage error where it is not one."""
         try:
             return value if isinstance(value, datetime) else parse_moment(value)
         except ValueError:
-            mend = "write 2026-11-05 or 2026-11-05T14:30:00Z"
-            self.fail(f"{value!r} is no moment; {mend}", param, ctx)
+            expected = "expected 2026-11-05 or 2026-11-05T14:30:00Z"
+            self.fail(f"invalid time {_shown(value)}: {expected}", param, ctx)
 
 
-class MomentOrPosition(Moment):
-    """A moment, or a position of the log as a whole number."""
+class TimeOrPosition(Time):
+    """A time, or a position of the log as a whole number."""
 
-    name = "moment|position"
+    name = "time|position"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The position where it is a whole number, else the moment."""
+        """The position where it is a whole number, else the time."""
         if isinstance(value, int):
             return value
         if value.isdecimal() and len(value) <= _MOST_DIGITS:
@@ -51,10 +52,27 @@ class Span(click.ParamType):  # type: ignore[type-arg]
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The span; a usage error where it is none."""
+        """The span; a usage error where it is not one."""
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"(\d{1,6})([smhdw])", value)
         if match is None:
-            self.fail(f"{value!r} is no span of time; write 30m, 24h or 7d", param, ctx)
+            self.fail(f"invalid span {_shown(value)}: expected 30m, 24h or 7d", param, ctx)
         return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+class AnchorText(click.ParamType):  # type: ignore[type-arg]
+    """An anchor as ``ingest`` and ``verify`` print it."""
+
+    name = "size:root"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The anchor; a usage error where it is not one."""
+        try:
+            return value if isinstance(value, Anchor) else Anchor.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 60 else f"{value[:60]}…")

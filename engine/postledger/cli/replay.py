@@ -1,4 +1,4 @@
-"""``postledger replay``: build the states anew from the log, or see what others would make of it."""
+"""``postledger replay``: fold the states again, or see what other definitions would make of the log."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "
     epilog="""\b
 Examples:
   postledger replay deliveries.db
+  postledger replay deliveries.db --index
   postledger replay deliveries.db --chart my-delivery.toml
   postledger replay deliveries.db --builtin --adopt"""
 )
@@ -39,7 +40,8 @@ Examples:
     "--vocabulary", "words", type=_TOML, multiple=True, help="Compare with this vocabulary."
 )
 @click.option("--builtin", "shipped", is_flag=True, help="Compare with those that ship.")
-@click.option("--adopt", is_flag=True, help="Don't compare: rebuild by them, from now on.")
+@click.option("--adopt", is_flag=True, help="Don't compare: read by them from now on.")
+@click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
 @output_options
 def replay(
     ledger: Path,
@@ -47,9 +49,10 @@ def replay(
     words: tuple[Path, ...],
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
+    index: bool,  # noqa: FBT001
     form: str | None,
 ) -> None:
-    """Build the states anew from the log, beside the live ones, and switch to them.
+    """Fold the states again, next to the live ones, and switch to them.
 
     Other processes may go on recording. Interrupted, it leaves the live states untouched and goes on
     where it was when it is called again. With --chart, --vocabulary or --builtin it only shows which
@@ -57,16 +60,19 @@ def replay(
     """
     others = bool(charts or words or shipped)
     if adopt and not others:
-        raise click.UsageError("--adopt what? Give --chart, --vocabulary or --builtin with it.")
+        raise click.UsageError("--adopt requires --chart, --vocabulary or --builtin.")
+    if index and others and not adopt:
+        raise click.UsageError("--index writes, a comparison doesn't: give --adopt too.")
     if others and not adopt:
         with reading(ledger) as opened:
             _compare(opened, _wanted(opened, charts, words, shipped=shipped), form)
         return
     with Ledger(ledger) as opened:
         definitions = _wanted(opened, charts, words, shipped=shipped) if adopt else None
-        with progress("replay", opened.head()[0]) as advance:
-            opened.rebuild(definitions, progress=advance)
-        click.echo(f"rebuilt at position {opened.head()[0]} by {opened.definitions.label}")
+        with progress("replay", opened.head().size) as advance:
+            opened.replay(definitions, index=index, progress=advance)
+        last = opened.head().size - 1
+        click.echo(f"replayed to position {last} by {opened.definitions.label}")
 
 
 def _wanted(
@@ -76,7 +82,7 @@ def _wanted(
 
 
 def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:
-    with progress("compare", ledger.head()[0]) as advance:
+    with progress("compare", ledger.head().size) as advance:
         found = ledger.differences(definitions, progress=advance)
         records = map(_record if form else _row, found)
         if form:
@@ -91,6 +97,7 @@ def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None
 
 def _record(difference: Difference) -> Record:
     return {
+        "space": difference.space,
         "chart": difference.chart,
         "key": difference.key,
         "before": None if difference.before is None else difference.before.to_dict(),
@@ -102,24 +109,24 @@ def _record(difference: Difference) -> Record:
 def _row(difference: Difference) -> Record:
     return {
         "chart": difference.chart,
-        "key": difference.key,
-        "from": _told(difference, was=True),
-        "to": _told(difference, was=False),
+        "key": " ".join(filter(None, (difference.space, difference.key))),
+        "from": _shown(difference, was=True),
+        "to": _shown(difference, was=False),
         "why": difference.why,
     }
 
 
-def _told(difference: Difference, *, was: bool) -> str:
+def _shown(difference: Difference, *, was: bool) -> str:
     """What a delivery is on one side, as far as the sides differ."""
     one, other = difference.before, difference.after
     here, there = (one, other) if was else (other, one)
     if here is None:
         return "-"
-    told, against = here.to_dict(), {} if there is None else there.to_dict()
-    names = ("state", "route", *(name for name in told if name not in ("state", "route")))
+    shown, against = here.to_dict(), {} if there is None else there.to_dict()
+    names = ("state", "route", *(name for name in shown if name not in ("state", "route")))
     parts = [
-        cell(told[name]) if name in ("state", "route") else f"{name} {cell(told[name])}"
+        cell(shown[name]) if name in ("state", "route") else f"{name} {cell(shown[name])}"
         for name in names
-        if told[name] is not None and told[name] != against.get(name)
+        if shown[name] not in (None, "") and shown[name] != against.get(name)
     ]
     return "; ".join(parts) or "the same"

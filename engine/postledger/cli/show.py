@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from postledger.cli.common import (
     json_option,
     ledger_argument,
     reading,
+    space_option,
     table,
     time_travel,
     write_json,
@@ -31,28 +31,29 @@ Examples:
 @ledger_argument()
 @click.argument("tracking_id", required=False, metavar="ID")
 @click.option("--mms", metavar="MMSID", help="Show a saved MMS in place of a delivery.")
+@click.option("--chart", default="delivery", help="The chart of ID; delivery by default.")
+@space_option("The space of the id.", "")
 @time_travel
 @json_option
 def show(
     ledger: Path,
     tracking_id: str | None,
     mms: str | None,
-    as_of: datetime | int | None,
-    occurred_by: datetime | None,
+    chart: str,
     as_json: bool,  # noqa: FBT001
+    **when: Any,
 ) -> None:
-    """Show the state of one TRACKINGID, what is noteworthy about it, and how it came about."""
+    """Show the state of one TRACKINGID, its findings, and how it came about."""
     if (tracking_id is None) is (mms is None):
         raise click.UsageError("Give one ID, or --mms MMSID.")
-    when: Mapping[str, Any] = {"as_of": as_of, "occurred_by": occurred_by}
-    # Of one moment, so that the timeline tells how the state came about.
-    with reading(ledger) as opened, opened._session.snapshot():
+    # Of one time, so that the timeline shows how the state came about.
+    with reading(ledger) as opened, opened._connections.read():
         if mms is not None:
             state = opened.content(mms, **when).to_dict()
             steps = opened.timeline(mms, chart="content", **when)
         else:
-            state = opened.delivery(tracking_id or "", **when).to_dict()
-            steps = opened.timeline(tracking_id or "", **when)
+            state = opened.delivery(tracking_id or "", chart=chart, **when).to_dict()
+            steps = opened.timeline(tracking_id or "", chart=chart, **when)
     if as_json:
         write_json({**state, "timeline": [step.to_dict() for step in steps]})
     else:
@@ -62,23 +63,29 @@ def show(
 def _print(state: Mapping[str, Any], steps: Iterable[Step]) -> None:
     width = max(map(len, state))
     for name, value in state.items():
-        if value not in (None, []):
+        if value not in (None, "", []):
             click.echo(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
     click.echo()
-    headings = ["position", "occurred at", "said", "verdict", "state", "noteworthy"]
+    headings = ["position", "occurred at", "said", "verdict", "state", "findings"]
     click.echo(table(map(_row, steps), headings))
-    details = [(step.event.position, step.details) for step in steps if step.details]
+    details = [(_position(step), step.details) for step in steps if step.details]
     if details:
         click.echo()
     for position, text in details:
         click.echo(f"{position}: {cell(text)}")
 
 
+def _position(step: Step) -> str:
+    """The position of an event, and the member where it is not the first of a bundle."""
+    member = f".{step.event.member}" if step.event.member else ""
+    return f"{step.event.position}{member}"
+
+
 def _row(step: Step) -> list[str]:
     said = " ".join(filter(None, (step.code, step.status))) or step.trigger or ""
     occurred_at = step.to_dict()["occurred_at"]
     return [
-        str(step.event.position),
+        _position(step),
         cell(occurred_at),
         cell(said),
         step.verdict.replace("_", " "),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 import click
 
 from postledger.cli.common import Command, progress, remark
-from postledger.export.files import open_packed, plain_suffix
+from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import line_of_receipt
 from postledger.model import Receipt
 from postledger.simulate import ALL, NONE, Disturbances, Message, read_story, simulate
@@ -28,8 +29,8 @@ _RATES = {
     "bundled": "Postbacks that come together, where the wire has bundles.",
     "contradicted": "Messages with a receipt that says otherwise.",
     "skewed": "Messages stamped by clocks that differ.",
-    "mixed": "Messages told in several generations.",
-    "strangers": "Messages beside which a postback of another family comes.",
+    "mixed": "Messages reported in several generations.",
+    "strangers": "Messages next to which a postback of another family comes.",
     "degraded": "Messages that go out as a link after all; else as the story has it.",
 }
 
@@ -43,16 +44,16 @@ def _rates(command: Command) -> Command:
 def _generations(
     _: click.Context, __: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, float] | None:
-    told = {}
+    shares = {}
     for word in given:
         name, equals, share = word.partition("=")
         try:
-            told[name] = float(share) if equals else 1.0
+            shares[name] = float(share) if equals else 1.0
         except ValueError:
-            raise click.BadParameter(f"{word!r}: write NAME or NAME=SHARE") from None
-        if not told[name] > 0:
-            raise click.BadParameter(f"{word!r}: a share is more than 0")
-    return told or None
+            raise click.BadParameter(f"invalid {word!r}: expected NAME or NAME=SHARE") from None
+        if not 0 < shares[name] < float("inf"):
+            raise click.BadParameter(f"the share must be a number above 0, got {word!r}")
+    return shares or None
 
 
 @click.command(
@@ -75,7 +76,7 @@ Examples:
     multiple=True,
     metavar="NAME[=SHARE]",
     callback=_generations,
-    help="A generation of the wire to tell in; all alike if none is given.",
+    help="A generation of the wire to write in; all alike by default.",
 )
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Messages a second."
@@ -83,12 +84,12 @@ Examples:
 @click.option(
     "--story",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another story than that of the specification.",
+    help="A story in place of that of the specification.",
 )
 @click.option(
     "--truth",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the truth about each message goes; beside OUT as OUT.truth.jsonl if not given.",
+    help="Where the truth about each message goes; OUT.truth.jsonl next to OUT by default.",
 )
 def simulate_command(
     out: Path,
@@ -102,20 +103,22 @@ def simulate_command(
     truth: Path | None,
     **rates: float | None,
 ) -> None:
-    """Write the postbacks of simulated messages, and the truth about each message beside them.
+    """Write the postbacks of simulated messages, and the truth about each message next to them.
 
     OUT is a .jsonl file (packed where it ends in .gz or .zst), - (stdout), or a folder for a file a
     body. The truth says of each message what became of it and what of that could be known from what
     came. The same options give the same bytes.
     """
     if out.suffix and plain_suffix(out) not in _LINES and not out.is_dir():
-        raise click.BadParameter(f"{out}: name it .jsonl, or name a folder", param_hint="OUT")
+        raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
+    noted = truth or (None if str(out) == "-" else _beside(out))
+    if noted is not None and noted.absolute() == out.absolute():
+        raise click.UsageError("--truth and OUT must be two files.")
     disturbances = _disturbances(every, {**rates, "window": window})
-    told = read_story(story) if story else builtin()
-    _check_generations(generations, told)
+    read = read_story(story) if story else builtin()
+    _check_generations(generations, read)
     with ExitStack() as files:
-        noted = truth or (None if str(out) == "-" else _beside(out))
-        note = files.enter_context(open_packed(noted, "wb")) if noted else None
+        note = files.enter_context(_created(noted)) if noted else None
         advance = files.enter_context(progress("simulate", messages))
 
         def witness(message: Message) -> None:
@@ -129,10 +132,15 @@ def simulate_command(
             disturbances=disturbances,
             generations=generations,
             rate=rate,
-            story=told,
+            story=read,
             witness=witness,
         )
-        count = _write(receipts, out)
+        try:
+            count = _write(receipts, out)
+        except OverflowError:
+            raise click.UsageError(
+                "--messages, --rate and --window go beyond the year 9999."
+            ) from None
     remark(
         f"{count} receipts of {messages} messages" + (f"; the truth is in {noted}" if noted else "")
     )
@@ -148,12 +156,12 @@ def _check_generations(generations: dict[str, float] | None, story: Story) -> No
         if name not in story.generations:
             there = ", ".join(story.generations)
             raise click.BadParameter(
-                f"no generation {name!r}; there are: {there}", param_hint="--generation"
+                f"unknown generation {name!r}: expected {there}", param_hint="--generation"
             )
 
 
 def _beside(out: Path) -> Path:
-    """Beside the file or folder, not in it, so that to ingest a folder takes the bodies alone."""
+    """Next to the file or folder, not in it, so that to ingest a folder takes the bodies alone."""
     name = out.name
     for suffix in (".gz", ".zst", *_LINES):
         name = name.removesuffix(suffix)
@@ -164,9 +172,16 @@ def _write(receipts: Iterable[Receipt], out: Path) -> int:
     if str(out) == "-":
         return _lines(receipts, sys.stdout.buffer.write)
     if plain_suffix(out) in _LINES:
-        with open_packed(out, "wb") as file:
+        with _created(out) as file:
             return _lines(receipts, file.write)
     return _files(receipts, out)
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[IO[bytes]]:
+    """A file, packed or not as its name says, that takes its place once it is whole."""
+    with whole(path) as partial, create_packed(partial) as file:
+        yield file
 
 
 def _lines(receipts: Iterable[Receipt], write: Callable[[bytes], object]) -> int:
@@ -183,5 +198,6 @@ def _files(receipts: Iterable[Receipt], folder: Path) -> int:
     count = 0
     for count, receipt in enumerate(receipts, 1):
         suffix = ".json" if (receipt.content_type or "").endswith("json") else ".xml"
-        (folder / f"{count:08}{suffix}").write_bytes(receipt.body)
+        with whole(folder / f"{count:08}{suffix}") as partial:
+            partial.write_bytes(receipt.body)
     return count

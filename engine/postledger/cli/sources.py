@@ -1,31 +1,39 @@
-"""Sources: the receipts that paths of the command line hold."""
+"""Sources: what the paths of the command line hold, as receipts to record."""
 
 from __future__ import annotations
 
+import json
 import sys
-import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from io import BufferedReader, RawIOBase
+from itertools import chain, groupby
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import attrs
 
 from postledger.errors import PostledgerError
-from postledger.export.files import open_packed, plain_suffix
-from postledger.export.formats import read_parquet, receipt_of
+from postledger.export.files import plain_suffix, unpacked
+from postledger.export.formats import Row, is_export, read_parquet, row_of
+from postledger.log.event import Kind
 from postledger.model import Receipt
 
 LARGEST_BODY = 64 << 20
-"""Bytes of the largest body that is recorded from a file: what is larger is no postback."""
+"""Bytes of the largest body that is recorded from a file: a larger one is not a postback."""
 
 _CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json"}
 _LINES = (".jsonl", ".ndjson")
+_STDIN = "-"
+_BUFFER = 1 << 20
 
 
 @attrs.frozen
 class Found(Receipt):
-    """A receipt and where it was found: the path, and the line in it."""
+    """A receipt, the kind that its file claims for it, and where it was found."""
 
+    kind: Kind = Kind.RECEIPT
     where: str = ""
 
 
@@ -37,81 +45,219 @@ class Unfit:
     why: str
 
 
-def receipts(paths: Iterable[str]) -> Iterator[Found | Unfit]:
-    """The receipts of files, folders and ``-``, in order of their names within a folder."""
-    for path in paths:
-        if path == "-":
-            yield from _of_stdin(sys.stdin.buffer)
+class Bodies:
+    """Files and folders of which each file is one body."""
+
+    sha256 = None
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[Found | Unfit]:
+        for path in self._paths:
+            with _told(path) as problems:
+                yield _body_of(path)
+            yield from problems
+
+
+class Lines:
+    """One file of lines or of Parquet; ``sha256`` is that of the file, once it was read to its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.sha256: str | None = None
+        self._path = path
+
+    def __iter__(self) -> Iterator[Found | Unfit]:
+        with _told(self._path) as problems:
+            if plain_suffix(self._path) == ".parquet":
+                yield from self._parquet()
+            else:
+                yield from self._lines()
+        yield from problems
+
+    def _lines(self) -> Iterator[Found | Unfit]:
+        with self._path.open("rb", buffering=0) as raw:
+            hashing = _Hashing(raw)
+            try:
+                with unpacked(BufferedReader(hashing, _BUFFER), self._path) as file:
+                    yield from _of_lines(file, str(self._path))
+            finally:
+                self.sha256 = hashing.to_the_end()
+
+    def _parquet(self) -> Iterator[Found | Unfit]:
+        with self._path.open("rb") as file:
+            self.sha256 = file_digest(file, "sha256").hexdigest()
+        for number, row in enumerate(read_parquet(self._path), 1):
+            where = f"{self._path}:{number}"
+            yield _found(row, where) if isinstance(row, Row) else Unfit(where, str(row))
+
+
+class Stdin:
+    """What stands on stdin: one body, or the lines that ``export`` writes, as the first line tells."""
+
+    def __init__(self, stdin: IO[bytes]) -> None:
+        self.sha256: str | None = None
+        self._stdin = stdin
+
+    def __iter__(self) -> Iterator[Found | Unfit]:
+        hashing = _Hashing(self._stdin)
+        file = BufferedReader(hashing, _BUFFER)
+        first = file.readline(LARGEST_BODY + 1)
+        if _is_row(first):
+            yield from _of_lines(file, _STDIN, first)
+            self.sha256 = hashing.to_the_end()
         else:
-            for file in _files(Path(path)):
-                yield from _of_file(file)
+            body = first + file.read(max(0, LARGEST_BODY + 1 - len(first)))
+            yield _fit(body, _STDIN, None)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The files of a folder, recursively, without hidden ones; a file itself."""
+def sources(paths: Iterable[str]) -> Iterator[Bodies | Lines | Stdin]:
+    """What files, folders and ``-`` hold, in order of their names within a folder.
+
+    Bodies that follow each other are one source.
+    """
+    files = chain.from_iterable(_files(path) for path in paths)
+    for is_body, group in groupby(files, key=_is_body):
+        if is_body:
+            yield Bodies(path for path in group if isinstance(path, Path))
+            continue
+        for path in group:
+            yield Lines(path) if isinstance(path, Path) else Stdin(sys.stdin.buffer)
+
+
+def _is_body(path: Path | None) -> bool:
+    return path is not None and plain_suffix(path) not in (*_LINES, ".parquet")
+
+
+def _files(path: str) -> Iterator[Path | None]:
+    """The files of a folder, recursively, without hidden ones; a file itself; ``None`` for stdin."""
+    yield from [None] if path == _STDIN else _below(Path(path))
+
+
+def _below(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
     for entry in sorted(path.iterdir()):
         if not entry.name.startswith("."):
-            yield from _files(entry)
+            yield from _below(entry)
 
 
-def _of_file(path: Path) -> Iterator[Found | Unfit]:
-    suffix = plain_suffix(path)
+@contextmanager
+def _told(path: Path) -> Iterator[list[Unfit]]:
+    """Makes of a file that can't be read something that can't be recorded."""
+    problems: list[Unfit] = []
     try:
-        if suffix == ".parquet":
-            for number, receipt in enumerate(read_parquet(path), 1):
-                yield _found(receipt, f"{path}:{number}")
-            return
-        with open_packed(path, "rb") as file:
-            if suffix in _LINES:
-                yield from _of_lines(file, str(path))
-            else:
-                yield _fit(file.read(LARGEST_BODY + 1), str(path), _CONTENT_TYPES.get(suffix))
-    except (OSError, EOFError, zlib.error) as error:
-        yield Unfit(str(path), getattr(error, "strerror", None) or str(error))
+        yield problems
+    except OSError as error:
+        problems.append(Unfit(str(path), error.strerror or str(error)))
     except PostledgerError as error:
-        yield Unfit(str(path), str(error))
-    except Exception as error:
-        # zstd has an error class of its own, in whichever module it comes from.
-        if type(error).__name__ != "ZstdError":
-            raise
-        yield Unfit(str(path), str(error))
+        problems.append(Unfit(str(path), str(error).removeprefix(f"{path}: ")))
 
 
-def _of_stdin(stdin: IO[bytes]) -> Iterator[Found | Unfit]:
-    """One body, or the lines that ``export`` writes: the first line tells."""
-    first = stdin.readline(LARGEST_BODY + 1)
-    if receipt_of(first) is not None:
-        yield _of_line(first, "-:1")
-        yield from _of_lines(stdin, "-", 2)
-    else:
-        body = first + stdin.read(max(0, LARGEST_BODY + 1 - len(first)))
-        yield _fit(body, "-", None)
+def _body_of(path: Path) -> Found | Unfit:
+    with path.open("rb") as raw, unpacked(raw, path) as file:
+        body = file.read(LARGEST_BODY + 1)
+    return _fit(body, str(path), _CONTENT_TYPES.get(plain_suffix(path)))
 
 
 def _fit(body: bytes, where: str, content_type: str | None) -> Found | Unfit:
     if len(body) > LARGEST_BODY:
         return Unfit(where, f"larger than {LARGEST_BODY} bytes")
+    if body.lstrip(_BLANKS)[:1] in (b"{", b"[") and is_export(_text_of(body)):
+        return Unfit(
+            where,
+            "rows of an export, not a body; write one a line in a .jsonl file, encoded in UTF-8",
+        )
     return Found(body, content_type, where=where)
 
 
-def _of_lines(file: IO[bytes], where: str, number: int = 1) -> Iterator[Found | Unfit]:
-    while line := file.readline(LARGEST_BODY + 1):
+# White space, and what a text in UTF-16 or UTF-32 has before and between its characters.
+_BLANKS = b" \t\r\n\xef\xbb\xbf\xff\xfe\0"
+
+
+def _text_of(body: bytes) -> str:
+    """The text of a body in whichever encoding JSON may have."""
+    return body.decode(json.detect_encoding(body), "replace").lstrip("\ufeff")
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a first line is a row of an export, be it a damaged one or in another encoding."""
+    if line.lstrip(_BLANKS)[:1] != b"{":
+        return False
+    try:
+        return row_of(_text_of(line)) is not None
+    except ValueError:
+        return True
+
+
+def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found | Unfit]:
+    number = 0
+    while line := first or file.readline(LARGEST_BODY + 1):
+        first, number = b"", number + 1
+        if number == 1 and (encoding := _other_encoding(line)):
+            yield Unfit(f"{where}:1", f"expected UTF-8, got {encoding}; convert the file")
+            return
         if len(line) > LARGEST_BODY:
             yield Unfit(f"{where}:{number}", f"a line of more than {LARGEST_BODY} bytes")
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST_BODY)
         elif line.strip():
             yield _of_line(line, f"{where}:{number}")
-        number += 1
 
 
-def _of_line(line: bytes, where: str) -> Found:
-    """The receipt that a line describes; any other line is a body itself."""
-    return _found(receipt_of(line) or Receipt(line.strip()), where)
+def _other_encoding(line: bytes) -> str | None:
+    """The encoding of a file by its first line; ``None`` where it can be UTF-8."""
+    encoding = json.detect_encoding(line)
+    return None if encoding.startswith("utf-8") else encoding.upper()
 
 
-def _found(receipt: Receipt, where: str) -> Found:
-    return Found(**attrs.asdict(receipt, recurse=False), where=where)
+def _of_line(line: bytes, where: str) -> Found | Unfit:
+    """What a line describes; a line that is not a row of an export is a body itself."""
+    try:
+        row = row_of(line.decode().removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        return Unfit(where, f"expected UTF-8, got byte 0x{line[error.start]:02x} at {error.start}")
+    except ValueError as error:
+        return Unfit(where, str(error))
+    return _found(row or Row(Receipt(line.strip()), Kind.RECEIPT), where)
+
+
+def _found(row: Row, where: str) -> Found | Unfit:
+    if len(row.receipt.body) > LARGEST_BODY:
+        return Unfit(where, f"larger than {LARGEST_BODY} bytes")
+    one = row.receipt
+    return Found(
+        one.body,
+        one.content_type,
+        one.received_at,
+        one.imported,
+        one.source,
+        one.content_encoding,
+        row.kind,
+        where,
+    )
+
+
+class _Hashing(RawIOBase):
+    """A file that hashes what is read of it."""
+
+    def __init__(self, raw: Any) -> None:
+        # Where it can, what is there already, without waiting for more.
+        self._read = getattr(raw, "readinto1", raw.readinto)
+        self._hash = sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._read(buffer) or 0
+        self._hash.update(memoryview(buffer)[:count])
+        return count
+
+    def to_the_end(self) -> str:
+        """Read what is left; the hash of all of it in hexadecimal."""
+        buffer = bytearray(_BUFFER)
+        while self.readinto(buffer):
+            pass
+        return self._hash.hexdigest()

@@ -1,4 +1,4 @@
-"""``postledger verify``: is the log what was written, and does the projection follow from it?"""
+"""``postledger verify``: is the log what was written, and do the states follow from it?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from postledger.cli.common import (
     progress,
     write_json,
 )
+from postledger.cli.params import AnchorText
 from postledger.ledger.ledger import Ledger
-from postledger.verify import parse_anchor
+from postledger.model import Anchor
 
 
 @click.command(
@@ -23,27 +24,23 @@ Examples:
   postledger verify deliveries.db --anchor 1200:5f0c…"""
 )
 @ledger_argument()
-@click.option("--anchor", help="position:hash, as ingest printed it and you kept it elsewhere.")
+@click.option("--anchor", type=AnchorText(), help="As ingest printed it and you kept it elsewhere.")
 @json_option
-def verify(ledger: Path, anchor: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Check the file, its guards, the hash chain, an anchor, and the states by a fold from zero.
+def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa: FBT001
+    """Check the file, its guards, the log's tree, an anchor, and the states by a new reading.
 
     Exit 1 where anything is wrong; each problem is a line with its position.
     """
-    try:
-        kept = None if anchor is None else parse_anchor(anchor)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--anchor") from None
     with (
         Ledger(ledger, readonly=True, guarded=False) as opened,
-        progress("verify", opened.head()[0]) as advance,
+        progress("verify", opened.head().size) as advance,
     ):
-        found = opened.verify(kept, progress=advance)
+        found = opened.verify(anchor, progress=advance)
     if as_json:
         write_json(found.to_dict())
     else:
         for problem in found.problems:
             click.echo(problem)
         verdict = "ok" if found.ok else "NOT ok"
-        click.echo(f"{verdict}: {found.events} events, anchor {found.position}:{found.head}")
+        click.echo(f"{verdict}: {found.events} events, anchor {found.anchor}")
     click.get_current_context().exit(0 if found.ok else 1)

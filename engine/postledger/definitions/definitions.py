@@ -127,6 +127,12 @@ def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
 
 def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     """Definitions from pairs of a name for messages and the TOML text."""
+    return _from_sources(tuple(sources))
+
+
+# To open a ledger means to read its definitions, which most ledgers of a process share.
+@lru_cache(maxsize=8)
+def _from_sources(sources: tuple[tuple[str, str], ...]) -> Definitions:
     charts: list[Statechart] = []
     vocabularies: list[Vocabulary] = []
     for where, text in sources:
@@ -138,6 +144,8 @@ def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     return define(charts, vocabularies)
 
 
+# A ledger's definitions are loaded each time it is opened.
+@lru_cache(maxsize=64)
 def _loaded(where: str, text: str) -> Statechart | Vocabulary:
     if "postbacks" in read_toml(text, where):
         return load_vocabulary(text, where=where)

@@ -87,7 +87,8 @@ class Reading:
     says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
     stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
     ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
-    of the field.
+    of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
+    ``ignored_by`` wants it; empty where none does.
     """
 
     recognised: bool
@@ -108,6 +109,8 @@ class Reading:
     undated: bool = False
     missing: tuple[str, ...] = ()
     findings: Finding = attrs.field(default=Finding(0))
+    ignored: tuple[int, ...] = ()
+    ignored_by: str = ""
 
     def space_of(self, postback: Postback) -> str:
         """The space of a postback of this wording."""
@@ -122,7 +125,8 @@ class Vocabulary:
     """The words of one provider, checked; two that say the same have the same ``hash``.
 
     ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
-    field that names another space, in the postbacks that have it.
+    field that names another space, in the postbacks that have it. ``ignore`` are the plain names of the
+    fields that say nothing of what a postback means, such as the number of an attempt.
     """
 
     name: str
@@ -131,6 +135,7 @@ class Vocabulary:
     reads: Reads
     space: str
     space_field: str | None
+    ignore: frozenset[str]
     hash: str
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
@@ -203,6 +208,12 @@ class Vocabulary:
             undated=entry.undated,
             missing=missing,
             findings=findings | (Finding.REPAIRED if postback.repaired else Finding(0)),
+            ignored=tuple(
+                index
+                for index, (path, _) in enumerate(postback.fields)
+                if plain(path) in self.ignore
+            ),
+            ignored_by=self.name if self.ignore else "",
         )
 
     def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
@@ -276,8 +287,10 @@ class Lexicon:
         """What the reading depends on: of each field the word it is, or else whether it is empty."""
         words = self.words
         return tuple(
-            (path, text if text in words.get(plain(path), ()) else bool(text))
-            for path, text in fields
+            [
+                (path, text if text in words.get(plain(path), ()) else bool(text))
+                for path, text in fields
+            ]
         )
 
     def _read(self, postback: Postback) -> Reading:
@@ -288,7 +301,14 @@ class Lexicon:
         placed = [r for r in recognised or readings if r.chart is not None]
         best = (placed or readings or [_NOTHING])[0]
         best = attrs.evolve(
-            best, recognised=False, trigger=None, evidence=None, findings=Finding.UNRECOGNISED
+            best,
+            recognised=False,
+            trigger=None,
+            evidence=None,
+            findings=Finding.UNRECOGNISED,
+            # What a field of an unknown postback says nobody knows.
+            ignored=(),
+            ignored_by="",
         )
         if len({(r.space, r.space_at, r.chart, r.key_at) for r in placed}) > 1:
             # Vocabularies that don't know it would list it with different streams.

@@ -26,7 +26,7 @@ _KEYS = {
     *("means", "evidence"),
 }
 _VOCABULARY_KEYS = {
-    *("name", "version", "title", "reads", "space", "space_field"),
+    *("name", "version", "title", "reads", "space", "space_field", "ignore"),
     *("roots", "inside", "marks", "match", "fields", "timestamps", "postbacks"),
 }
 
@@ -66,6 +66,7 @@ def _vocabulary(data: Mapping[str, Any], source: str, faults: Faults) -> Vocabul
     marks = load.marked(data, fields)
     load = attrs.evolve(load, marks=marks)
     space_field = faults.attempt(load.space_field, data, fields)
+    ignore = faults.attempt(load.ignore, data, {**fields, **marks}) or frozenset()
     timestamp, naive = faults.attempt(load.timestamps, data, fields) or ("", UTC)
     common = faults.attempt(load.conditions, data.get("match", {}), "match", fields) or {}
     return Vocabulary(
@@ -75,6 +76,7 @@ def _vocabulary(data: Mapping[str, Any], source: str, faults: Faults) -> Vocabul
         reads=reads,
         space=space,
         space_field=space_field,
+        ignore=ignore,
         hash=content_hash(data),
         where=faults.where,
         source=source,
@@ -123,6 +125,19 @@ class _Loader:
         if "space_field" in data and (not isinstance(field, str) or field not in fields):
             raise self.faults("", f"space_field {field!r} is unknown", "name it in [fields]")
         return field
+
+    def ignore(self, data: Mapping[str, Any], names: Fields) -> frozenset[str]:
+        """The plain names of the fields that take no part in the identity.
+
+        What has a meaning can't be left out of it: two postbacks of one identity say the same.
+        """
+        listed = self.wire_names(data, {"ignore": data.get("ignore", [])}, "")["ignore"]
+        for ours, wire in names.items():
+            for name in wire:
+                if name in listed:
+                    fix = "ignore only names that stand neither in fields nor in marks"
+                    raise self.faults("", f"ignore has {name!r}, which stands for {ours!r}", fix)
+        return frozenset(listed)
 
     def texts(self, value: Any, table: str, what: str) -> tuple[str, ...]:
         listed = [value] if isinstance(value, str) else value

@@ -1,21 +1,24 @@
-"""Packed files: gzip and zstd by the name of the file."""
+"""Files: packed ones by their names, and whole ones in place of what was there."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 from postledger.errors import PostledgerError
 
 _SUFFIXES = (".gz", ".zst")
 _LONGEST_SUFFIX = len(".parquet.zst")
+_DATABASE = b"SQLite format 3\0"
+_BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
 
 
 def plain_suffix(path: Path) -> str:
@@ -23,41 +26,79 @@ def plain_suffix(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in _SUFFIXES else path.suffix
 
 
-def open_packed(path: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
-    """Open a file, packed or not as its name says; raises ``PostledgerError`` without zstd."""
-    if path.suffix == ".gz" and mode == "wb":
-        # Without the name, which is not yet that of the file, and the moment: one log, one file.
-        packed = gzip.GzipFile("", mode, fileobj=(raw := path.open(mode)), mtime=0)
+def create_packed(path: Path) -> IO[bytes]:
+    """Open a file to write, packed or not as its name says; raises ``PostledgerError`` without zstd."""
+    if path.suffix == ".gz":
+        # Without the name, which is not yet that of the file, and the time: one log, one file.
+        packed = gzip.GzipFile("", "wb", fileobj=(raw := path.open("wb")), mtime=0)
         cast(Any, packed).myfileobj = raw
         return cast(IO[bytes], packed)
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, mode))
     if path.suffix == ".zst":
-        return cast(IO[bytes], zstd().open(path, mode))
-    return path.open(mode)
+        return cast(IO[bytes], zstd().open(path, "wb"))
+    return path.open("wb")
+
+
+@contextmanager
+def unpacked(file: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
+    """What an open file holds, unpacked as its name says.
+
+    Raises ``PostledgerError`` without zstd, and where what is packed is damaged.
+    """
+    if path.suffix not in _SUFFIXES:
+        yield file
+        return
+    module: Any = gzip if path.suffix == ".gz" else zstd()
+    damage = (EOFError, zlib.error, gzip.BadGzipFile, getattr(module, "ZstdError", EOFError))
+    try:
+        with module.open(file, "rb") as packed:
+            yield packed
+    except damage as error:
+        raise PostledgerError(f"{path}: the packing is damaged: {error}") from error
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what is to stand at ``path`` once it is whole; if it fails nothing changes there.
 
-    A pipe or a device is written to itself, and so is a file in a folder that may not be written.
+    A pipe or a device is written to itself. Raises ``PostledgerError`` for a database: no report or
+    export takes the place of a ledger.
     """
     # Not Path.resolve, which fails where a link leads to itself: such a link is replaced.
     target = Path(os.path.realpath(path))
-    if (target.exists() and not target.is_file()) or not os.access(target.parent, os.W_OK):
+    _require_no_database(target, path)
+    if target.exists() and not target.is_file():
         yield path
         return
     # A name of its own, for others may write to the same target.
     suffix = "".join(target.suffixes[-2:])[-_LONGEST_SUFFIX:]
     partial = target.with_name(f".{token_hex(8)}{suffix}")
     try:
-        yield partial
+        partial.touch(exist_ok=False)
         if target.exists():
+            # Before anything is in it: what others may not read they may not read meanwhile.
             shutil.copymode(target, partial)
+        yield partial
         partial.replace(target)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) == partial:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _require_no_database(target: Path, path: Path) -> None:
+    for suffix in _BESIDE_A_DATABASE:
+        if not target.name.endswith(suffix) or target.name == suffix:
+            continue
+        database = target.with_name(target.name.removesuffix(suffix))
+        if not database.is_file():
+            continue
+        with database.open("rb") as file:
+            if file.read(len(_DATABASE)) == _DATABASE:
+                raise PostledgerError(
+                    f"{path}: a ledger, or another SQLite database, is there; name another file"
+                )
 
 
 def zstd() -> Any:

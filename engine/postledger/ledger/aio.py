@@ -159,12 +159,13 @@ class AsyncLedger:
 
     @property
     def definitions(self) -> Definitions:
-        """The definitions that the ledger folds by."""
+        """The charts and vocabularies that the ledger reads by."""
         return self._opened.definitions
 
     record = _writing(Ledger.record)
     record_many = _writing(Ledger.record_many)
     created = _writing(Ledger.created)
+    imported = _writing(Ledger.imported)
     replay = _writing(Ledger.replay)
     project = _writing(Ledger.project)
 
@@ -222,14 +223,15 @@ class AsyncLedger:
         live: bool = True,
         retry: Retry | None = None,
     ) -> AsyncSubscription:
-        """Have ``handler`` told of every change: see ``Ledger.subscribe``.
+        """Have ``handler`` called with every change: see ``Ledger.subscribe``.
 
         Where the handler is a coroutine function it runs in the event loop, else in a thread.
         """
         subscribe = partial(self._opened.subscribe, after=after, live=live, retry=retry)
-        told = _in_loop(handler, asyncio.get_running_loop())
+        # What can't be called is refused by the ledger, as it was given.
+        in_loop = _in_loop(handler, asyncio.get_running_loop()) if callable(handler) else handler
         with ThreadPoolExecutor(1, "postledger subscribe") as thread:
-            begun = thread.submit(subscribe, name, told)
+            begun = thread.submit(subscribe, name, in_loop)
             try:
                 return AsyncSubscription(await _settled(begun))
             except asyncio.CancelledError:
@@ -301,7 +303,7 @@ class AsyncSubscription:
 
     @property
     def running(self) -> bool:
-        """Whether it is being told of changes in this process."""
+        """Whether its handler is being called in this process."""
         return self._subscription.running
 
     @property
@@ -314,7 +316,7 @@ class AsyncSubscription:
         return await asyncio.to_thread(self._subscription.status)
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Wait until the handler was told all that the ledger holds now.
+        """Wait until the handler was called with all that the ledger holds now.
 
         Raises as ``Subscription.wait`` does.
         """
@@ -325,16 +327,16 @@ class AsyncSubscription:
                 pass
 
     async def stop(self) -> None:
-        """Stop after the change in hand, with the checkpoint behind it."""
+        """Stop after the change in hand, with the checkpoint after it."""
         await asyncio.to_thread(self._subscription.stop)
 
 
 def _in_loop(handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
-    """The handler as a thread calls it; what it gives to await is awaited in the event loop."""
+    """The handler as a thread calls it; a coroutine that it returns is awaited in the event loop."""
 
-    def told(change: StateChanged) -> None:
-        given = handler(change)
-        if inspect.iscoroutine(given):
-            asyncio.run_coroutine_threadsafe(given, loop).result()
+    def call(change: StateChanged) -> None:
+        returned = handler(change)
+        if inspect.iscoroutine(returned):
+            asyncio.run_coroutine_threadsafe(returned, loop).result()
 
-    return told
+    return call

@@ -96,6 +96,14 @@ class Connections:
                 yield own
 
     @contextmanager
+    def read_log(self) -> Iterator[Own]:
+        """The same for what is asked of the log alone: it takes no definitions."""
+        with self._call(), translated(self.path):
+            own = self._own()
+            with own.store.read():
+                yield own
+
+    @contextmanager
     def write(self) -> Iterator[Own]:
         """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
         # Before the lock: in a forked child another thread may hold it for ever.
@@ -144,8 +152,8 @@ class Connections:
             )
         return own
 
-    def current(self, own: Own) -> bool:
-        """Bring a writer to the live generation, and that to the head of the log.
+    def current(self, own: Own, size: int) -> bool:
+        """Bring a writer to the live generation, and that to the size of the log.
 
         Whether it is there: where it can't be, events are appended and the index stays behind. The
         caller holds the write transaction.
@@ -155,7 +163,6 @@ class Connections:
         except LedgerError as error:
             _log.error("%s: recording without reading: %s", self.path, error)
             return False
-        size = own.log.head().size
         if own.generation.size == size:
             return True
         if size - own.generation.size > MOST_BEHIND:
@@ -260,18 +267,23 @@ class Connections:
             generation = generations.live(store)
             if generation is None:
                 raise IntegrityError(f"{self.path}: there are no live states; run replay")
-            definitions = self._adopted(Log(store), generation)
+            try:
+                definitions = self._adopted(Log(store), generation)
+            except LedgerError:
+                # To append takes no definitions; whoever reads finds that it is not the live one.
+                generation = attrs.evolve(generation, number=-1)
+                definitions = self.definitions
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index(store), definitions, self.limits)
+        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
         own.reader = Reader.of(
-            Log(own.store), generation.index(own.store), definitions, self.limits
+            Log(own.store), generation.index_of(own.store), definitions, self.limits
         )
         own.generation = generation
 
@@ -361,8 +373,7 @@ class Connections:
         with store.write():
             if live is None:
                 # What is there of it is no use without the rest.
-                store.execute("DELETE FROM generations")
-                generations.discard(store)
+                generations.discard(store, live=False)
         return replay.finish(work, replay.build(work))
 
     def _catch_up(self, own: Own) -> None:

@@ -17,21 +17,21 @@ class Bell:
     """Wakes those who wait for events, in the process that writes them."""
 
     def __init__(self) -> None:
-        self._ears: set[Callable[[], object]] = set()
+        self.ears: set[Callable[[], object]] = set()
         self.closed = False
 
     @contextmanager
     def heard_by(self, ear: Callable[[], object]) -> Iterator[None]:
         """Call ``ear``, from whichever thread writes, after each write."""
-        self._ears.add(ear)
+        self.ears.add(ear)
         try:
             yield
         finally:
-            self._ears.discard(ear)
+            self.ears.discard(ear)
 
     def ring(self) -> None:
         """Say that something was written."""
-        for ear in tuple(self._ears):
+        for ear in tuple(self.ears):
             ear()
 
     def close(self) -> None:

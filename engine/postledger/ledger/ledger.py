@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -17,12 +18,21 @@ from postledger.errors import LedgerError, UnknownKey
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
-from postledger.ledger.subscriptions import Handler, Place, Retry, Subscription
+from postledger.ledger.subscriptions import (
+    Handler,
+    Place,
+    Retry,
+    Subscription,
+    require_handler,
+)
 from postledger.ledger.writing import (
     Appended,
+    Given,
+    Written,
     answers,
     batches,
     checked,
+    import_of,
     statement_of,
     write,
 )
@@ -49,8 +59,8 @@ from postledger.projections.custom import Projection
 from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
-from postledger.state.row import Row, delivery_of
-from postledger.state.timeline import content_of, event_of, timeline_of
+from postledger.state.row import Row, delivery_of, event_of
+from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import translated
 from postledger.times import aware, iso
 from postledger.verify import check_stream, verify
@@ -154,10 +164,16 @@ class Ledger:
     def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
         checked(receipt)
         with self._connections.write() as own:
-            done = write(own, self._connections, [receipt], kind)
-            custom.keep_up(own.reader, self._custom.values(), done.count)
-        self._bell.ring()
+            done = write(own, self._connections, [(receipt, kind)])
+            self._keep_up(own, done)
+        if self._bell.ears:
+            self._bell.ring()
         return answers(done)[0]
+
+    def _keep_up(self, own: Own, done: Written) -> None:
+        """Take what was written into the projections; they follow from an index that has it."""
+        if self._custom and not done.behind:
+            custom.keep_up(own.reader, self._custom.values(), done.count)
 
     def record_many(
         self, receipts: Iterable[Receipt | bytes], *, progress: Progress = silent
@@ -192,17 +208,44 @@ class Ledger:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
-        return self._batches(receipts, size)
+        return self._batches(((receipt, Kind.RECEIPT) for receipt in receipts), size)
 
     def _batches(
-        self, receipts: Iterable[Receipt], size: int
+        self, given: Iterable[Given], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
-        for batch in batches(map(checked, receipts), size):
+        """The same of receipts and statements: the kind is for this program alone to say."""
+        for batch in batches(((checked(receipt), kind) for receipt, kind in given), size):
             with self._connections.write() as own:
                 done = write(own, self._connections, batch)
-                custom.keep_up(own.reader, self._custom.values(), done.count)
+                self._keep_up(own, done)
             self._bell.ring()
-            yield list(zip(batch, done.receipts, strict=True))
+            receipts = (receipt for receipt, _ in batch)
+            yield list(zip(receipts, done.receipts, strict=True))
+
+    def imported(self, sha256: str, receipts: int, origin: Anchor | None = None) -> int:
+        """State that receipts were taken from a file; returns the position of the event.
+
+        ``sha256`` is the hash of the file in hexadecimal, ``receipts`` how many were taken from it,
+        ``origin`` the anchor of the ledger it comes from. What was taken is recorded before, by
+        ``record_many``. Raises ``ValueError`` or ``TypeError`` for what is none of that.
+
+        >>> from hashlib import sha256
+        >>> ledger.imported(sha256(b"the file").hexdigest(), receipts=2) == ledger.head().size - 1
+        True
+        """
+        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+        if not isinstance(receipts, int) or isinstance(receipts, bool) or receipts < 0:
+            raise ValueError(f"receipts must be a whole number from 0, got {receipts!r}")
+        if not isinstance(origin, Anchor | None):
+            raise TypeError(f"origin must be an Anchor, got {origin!r}; Anchor.parse reads a text")
+        body = import_of(sha256, receipts, origin)
+        with self._connections.write() as own:
+            done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
+            self._keep_up(own, done)
+            position = own.log.last()
+        self._bell.ring()
+        return position
 
     def created(
         self,
@@ -392,7 +435,7 @@ class Ledger:
         >>> ledger.verify(ledger.head()).ok
         True
         """
-        with self._connections.read() as own:
+        with self._connections.read_log() as own:
             frontier = own.log.head().frontier
             return Anchor(frontier.size, frontier.root().hex())
 
@@ -581,10 +624,10 @@ class Ledger:
         live: bool = True,
         retry: Retry | None = None,
     ) -> Subscription:
-        """Have ``handler`` told of every change of a delivery, in order of position, at least once.
+        """Have ``handler`` called with every change of a delivery, in order, at least once.
 
-        The ledger keeps under ``name`` how far it has come, behind the handler and never before it;
-        a new name begins behind position ``after``. The handler is called in a thread of its own
+        The ledger keeps under ``name`` how far it has come, after the handler and never before it;
+        a new name begins after position ``after``. The handler is called in a thread of its own
         until the ledger is closed; with ``live=False`` in this one, until there is no more. One that
         raises is called again as ``retry`` says, then the subscription stops at that position:
         ``Subscription.wait`` and ``live=False`` raise ``SubscriptionFailed``, the checkpoint says
@@ -597,8 +640,7 @@ class Ledger:
         ['sent', 'delivered']
         """
         _require_text("name", name)
-        if not callable(handler):
-            raise TypeError(f"handler must be callable, got {handler!r}")
+        require_handler(handler)
         _require_position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:

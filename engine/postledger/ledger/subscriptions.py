@@ -1,17 +1,19 @@
-"""Subscriptions: a handler that is told every change, in order, at least once.
+"""Subscriptions: a handler that is called with every change, in order, at least once.
 
-The checkpoint is kept in the ledger. It moves behind the handler, never before it: a process that is
-killed is told again what it may not have done, and nothing is skipped.
+The checkpoint is kept in the ledger. It moves after the handler, never before it: after a crash the
+handler is called again with what it may not have done, and nothing is skipped.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 import attrs
+from attrs import validators
 
 from postledger.errors import PostledgerError, SubscriptionFailed
 from postledger.ledger.following import Bell, pages
@@ -20,10 +22,10 @@ from postledger.projections.changes import Page
 from postledger.projections.checkpoints import Checkpoint
 
 Handler = Callable[[StateChanged], object]
-"""What a subscription calls with each change; what it gives back is ignored."""
+"""What a subscription calls with each change; what it returns is ignored."""
 
 _KEEP_EVERY = 0.1
-"""So many seconds apart the checkpoint is kept: each time is a commit, which writers wait for."""
+"""The checkpoint is kept so many seconds apart: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
 
@@ -32,14 +34,16 @@ _log = logging.getLogger("postledger")
 class Retry:
     """How often a handler that raises is called again, and after how many seconds at first.
 
-    The wait doubles each time.
+    The wait doubles each time. Raises ``ValueError`` for fewer than 0 times or seconds.
 
     >>> list(Retry(times=3, wait=0.5).waits())
     [0.5, 1.0, 2.0]
     """
 
-    times: int = 4
-    wait: float = 0.1
+    times: int = attrs.field(default=4, validator=[validators.instance_of(int), validators.ge(0)])
+    wait: float = attrs.field(
+        default=0.1, validator=[validators.instance_of((int, float)), validators.ge(0)]
+    )
 
     def waits(self) -> list[float]:
         """The seconds before each further call."""
@@ -55,6 +59,14 @@ class Place:
     load: Callable[[], Checkpoint]
     move: Callable[[Checkpoint, int, str | None], Checkpoint]
     head: Callable[[], int]
+
+
+def require_handler(handler: object) -> None:
+    """Raise ``TypeError`` for what can't be called, or would only return a coroutine."""
+    if not callable(handler):
+        raise TypeError(f"handler must be callable, got {handler!r}")
+    if inspect.iscoroutinefunction(handler):
+        raise TypeError("handler must be a plain function; AsyncLedger takes coroutine functions")
 
 
 class Subscription:
@@ -78,14 +90,14 @@ class Subscription:
         self._kept_at = time.monotonic()
         self._stopping = threading.Event()
         self._heard = threading.Event()
-        self._told = threading.Condition()
+        self._reached = threading.Condition()
         self._waiting = 0
         self._ended = True
         self._thread: threading.Thread | None = None
 
     @property
     def running(self) -> bool:
-        """Whether it is being told of changes in a thread of this process."""
+        """Whether its handler is being called in a thread of this process."""
         return not self._ended
 
     def status(self) -> Checkpoint:
@@ -93,7 +105,7 @@ class Subscription:
         return self._place.load()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the handler was told all that the ledger holds now.
+        """Wait until the handler was called with all that the ledger holds now.
 
         Raises ``SubscriptionFailed`` where the handler failed before, ``TimeoutError`` after
         ``timeout`` seconds.
@@ -111,20 +123,22 @@ class Subscription:
 
         Raises ``SubscriptionFailed`` where it never will be, since it has stopped.
         """
-        with self._told:
+        with self._reached:
             self._waiting += 1
             self._heard.set()
-            self._told.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
+            self._reached.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
             self._waiting -= 1
             done, ended = self._kept.position >= position, self._ended
         if self.error is not None:
             raise self.error
         if ended and not done:
-            raise SubscriptionFailed(f"subscription {self.name!r} was stopped before {position}")
+            raise SubscriptionFailed(
+                f"subscription {self.name!r} was stopped before position {position}"
+            )
         return done
 
     def stop(self) -> None:
-        """Stop after the change in hand, with the checkpoint behind it."""
+        """Stop after the change in hand, with the checkpoint after it."""
         self._stopping.set()
         self._heard.set()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -159,7 +173,7 @@ class Subscription:
             raise
         except PostledgerError as error:
             failed = SubscriptionFailed(
-                f"subscription {self.name!r} stopped behind position {self._position}: {error}"
+                f"subscription {self.name!r} stopped after position {self._position}: {error}"
             )
             self._fail(failed)
             raise failed from error
@@ -170,21 +184,21 @@ class Subscription:
         except SubscriptionFailed as error:
             _log.error("%s", error)
         finally:
-            with self._told:
+            with self._reached:
                 self._ended = True
-                self._told.notify_all()
+                self._reached.notify_all()
 
     def _take(self, page: Page) -> None:
-        """Tell the changes of a page, until stopped; keep the checkpoint where it is time."""
+        """Call the handler with each change of a page, until stopped; keep the checkpoint in time."""
         for change in page.changes:
-            if self._stopping.is_set() or not self._tell(change):
+            if self._stopping.is_set() or not self._call(change):
                 return
             self._position = change.position
             self._keep_in_time()
         self._position = page.until
         self._keep_in_time()
 
-    def _tell(self, change: StateChanged) -> bool:
+    def _call(self, change: StateChanged) -> bool:
         """Call the handler until it succeeds; ``False`` where it was stopped before it did."""
         waits = self._retry.waits()
         while True:
@@ -195,7 +209,7 @@ class Subscription:
                 if not waits:
                     raise SubscriptionFailed(
                         f"subscription {self.name!r} stopped at position {change.position}: its"
-                        f" handler raised {error!r} {self._retry.times + 1} times; mend it, then"
+                        f" handler raised {error!r} {self._retry.times + 1} times; fix it, then"
                         " subscribe again",
                         position=change.position,
                     ) from error
@@ -209,9 +223,9 @@ class Subscription:
     def _keep(self, problem: str | None) -> None:
         if (self._position, problem) != (self._kept.position, self._kept.problem):
             kept = self._place.move(self._kept, self._position, problem)
-            with self._told:
+            with self._reached:
                 self._kept = kept
-                self._told.notify_all()
+                self._reached.notify_all()
         self._kept_at = time.monotonic()
 
     def _fail(self, error: SubscriptionFailed) -> None:

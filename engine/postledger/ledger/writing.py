@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import NamedTuple
 
 import attrs
@@ -19,33 +18,57 @@ import attrs
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
-from postledger.log.event import Clock, Entry, Envelope, Kind, Stored, written
-from postledger.model import Receipt, Recorded
+from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
+from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
-from postledger.projections.index import NOWHERE_ID, placed
+from postledger.projections.index import NOWHERE_ID, Placed, placed
 from postledger.state.patterns import Statement
-from postledger.state.row import Row, delivery_of
+from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.streams import EventRow
-from postledger.state.timeline import event_of
+from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
+from postledger.templates import written
 from postledger.times import aware, micros, now
 
+BATCH_BYTES = 64 << 20
+"""So many bytes of bodies are held in memory for one transaction."""
+
 _CHART = "delivery"
+_TEXT_OR_NONE = (str, type(None))
 _log = logging.getLogger("postledger")
 
 
 class Appended(NamedTuple):
     """One member of an event that was just appended, with what it says.
 
-    ``stream`` is the number of its stream, ``None`` where the index stayed behind; ``repeated`` says
-    that an equal event was known.
+    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where
+    the index stayed behind; ``repeated`` says that an equal event was known.
+
+    >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
+    >>> appended.member, appended.counted_as
+    (0, 'repeated')
     """
 
-    stored: Stored
+    row: LogRow
+    entry: Entry
     member: int
     statement: Statement
     stream: int | None
     repeated: bool
+
+    @property
+    def position(self) -> int:
+        """The position of the event."""
+        return int(self.row[0])
+
+    @property
+    def stored(self) -> Stored:
+        """The event as the log has it."""
+        position, received_at, envelope_id, _, template_id, _, _, salt, leaf = self.row
+        _, envelope, body, template, _ = self.entry
+        return Stored(
+            position, received_at, envelope, envelope_id, template, template_id, None, body, salt, leaf
+        )  # fmt: skip
 
     @property
     def counted_as(self) -> str:
@@ -72,13 +95,15 @@ class _Taken(NamedTuple):
 class Written:
     """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``rows`` are their states, by the number of the stream.
+    ``rows`` are their states, by the number of the stream. ``behind`` says that the index stayed
+    behind the log.
     """
 
     own: Own
     receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
+    behind: bool = False
 
     @property
     def count(self) -> int:
@@ -90,10 +115,10 @@ def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    for name in ("content_type", "content_encoding"):
-        text = getattr(receipt, name)
-        if not isinstance(text, str | None):
-            raise TypeError(f"{name} must be text, got {text!r}")
+    if not isinstance(receipt.content_type, _TEXT_OR_NONE):
+        raise TypeError(f"content_type must be text, got {receipt.content_type!r}")
+    if not isinstance(receipt.content_encoding, _TEXT_OR_NONE):
+        raise TypeError(f"content_encoding must be text, got {receipt.content_encoding!r}")
     if not isinstance(receipt.source, str):
         raise TypeError(f"source must be text, got {receipt.source!r}")
     if receipt.received_at is not None:
@@ -101,27 +126,25 @@ def checked(receipt: Receipt) -> Receipt:
     return receipt
 
 
-def write(
-    own: Own, connections: Connections, receipts: Sequence[Receipt], kind: Kind = Kind.RECEIPT
-) -> Written:
-    """Append receipts, and bring index and states to the new head.
+Given = tuple[Receipt, Kind]
+"""What is to be appended: the public value of it, and the kind that only this program sets."""
+
+
+def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written:
+    """Append what is given, and bring index and states to the new head.
 
     The caller holds the write transaction, and has checked the receipts.
     """
-    current = connections.current(own)
     head = own.log.head()
-    taken = _take(own, receipts, kind)
-    new, leaves = own.log.append([one.entry for one in taken], head)
-    stored = [
-        _stored(own, one.entry, position, leaf)
-        for position, (one, leaf) in enumerate(zip(taken, leaves, strict=True), head.size)
-    ]
+    current = connections.current(own, head.size)
+    taken = _take(own, given)
+    new, rows = own.log.append([one.entry for one in taken], head)
     # guard: one transaction for an event and its row
     if current:
         try:
             # guard: index and states undone whole
             with own.store.savepoint():
-                return _project(own, taken, stored, new.size)
+                return _project(own, taken, rows, new.size)
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 # The events themselves may not be there.
@@ -132,20 +155,21 @@ def write(
         own,
         [
             [
-                Appended(event, m, said, None, repeated=False)
+                Appended(row, one.entry, m, said, None, repeated=False)
                 for m, said in enumerate(one.statements)
             ]
-            for event, one in zip(stored, taken, strict=True)
+            for row, one in zip(rows, taken, strict=True)
         ],
+        behind=True,
     )
 
 
-def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
+def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
     """What receipts say, as events that are to be appended; their times rise within one call."""
     patterns, interned = own.reader.facts.patterns, own.log.interned
     taken: list[_Taken] = []
     last = -(2**63)
-    for receipt in receipts:
+    for receipt, kind in given:
         if receipt.received_at is None:
             last = received_at = max(micros(now()), last + 1)
         else:
@@ -153,15 +177,18 @@ def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
         envelope = _envelope(
             kind, receipt.imported, receipt.source, receipt.content_type, receipt.content_encoding
         )
+        if kind not in READ:
+            taken.append(_Taken(Entry(received_at, envelope, receipt.body), []))
+            continue
         statements, template, plain, texts, all_texts = patterns.take(receipt.body, envelope)
         kept: str | None = None
         if template is not None and plain is not None:
             admitted = interned.admit(template, plain)
             if admitted is not None:
-                given = texts if admitted is template else all_texts
-                kept = written(given)
+                varying = texts if admitted is template else all_texts
+                kept = written(varying)
                 # guard: a template gives the body back
-                if admitted.fill(given) != receipt.body:
+                if admitted.fill(varying) != receipt.body:
                     admitted = kept = None
             template = admitted
         taken.append(_Taken(Entry(received_at, envelope, receipt.body, template, kept), statements))
@@ -171,41 +198,26 @@ def _take(own: Own, receipts: Sequence[Receipt], kind: Kind) -> list[_Taken]:
 @lru_cache(maxsize=4096)
 def _envelope(
     kind: Kind,
-    imported: bool,
+    imported: bool,  # noqa: FBT001
     source: str,
     content_type: str | None,
-    encoding: str | None,  # noqa: FBT001
+    encoding: str | None,
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS
     return Envelope(kind, clock, source, "", content_type, encoding)
 
 
-def _stored(own: Own, entry: Entry, position: int, leaf: bytes) -> Stored:
-    interned = own.log.interned
-    return Stored(
-        position,
-        entry.received_at,
-        entry.envelope,
-        interned.envelope_id(entry.envelope),
-        entry.template,
-        None if entry.template is None else interned.template_id(entry.template),
-        None,
-        entry.body,
-        b"",
-        leaf,
-    )
-
-
-def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: int) -> Written:
+def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: int) -> Written:
     """Bring index and states to the new head of the log."""
-    reader, index, generation = own.reader, own.reader.index, own.generation
+    reader, generation = own.reader, own.generation
+    index, plans = reader.index, reader.plans
     moved = generations.move(own.store, generation, size=size)
     if moved is None:
         raise LedgerError("the live states were moved by somebody else; run verify")
     said = [
         (event, entry, member, statement)
-        for event, (entry, statements) in zip(stored, taken, strict=True)
+        for event, (entry, statements) in zip(rows, taken, strict=True)
         for member, statement in enumerate(statements)
     ]
     numbers, made = index.place([statement.stream for _, _, _, statement in said])
@@ -219,19 +231,19 @@ def _project(own: Own, taken: Sequence[_Taken], stored: Sequence[Stored], size: 
         repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
         seen.add(identity)
         # Where the log's texts give what it says, a pattern of the template does.
-        given = member == 0 and entry.texts is not None and event.envelope_id is not None
-        row = placed(number, statement, event.position, member, given=given)
+        given = member == 0 and event[5] is not None and event[2] is not None
+        row = placed(number, statement, event[0], member, given=given)
         new.append(row)
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
-            _insert(streams[number][1], _event_row(row, event, entry))
-        result.receipts[event.position - stored[0].position].append(
-            Appended(event, member, statement, number, repeated)
+            _insert(streams[number][1], _event_row(row, event))
+        result.receipts[event[0] - rows[0][0]].append(
+            Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
-    for number, (chart, rows) in streams.items():
-        state = reader.row(number, chart, rows)
+    for number, (chart, events) in streams.items():
+        state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
         if state is not None:
             result.rows[number] = state
     generations.put(own.store, moved.table, result.rows.values())
@@ -247,7 +259,7 @@ def _insert(rows: list[EventRow], row: EventRow) -> None:
         rows.append(row)
 
 
-def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow:
+def _event_row(row: Placed, event: LogRow) -> EventRow:
     """The row of an event as index and log will give it back."""
     stream, occurred_at, identity, position, member, findings, said = row
     return (  # type: ignore[return-value]
@@ -256,10 +268,10 @@ def _event_row(row: tuple[object, ...], event: Stored, entry: Entry) -> EventRow
         identity,
         position,
         member,
-        event.received_at,
-        event.template_id,
-        event.envelope_id,
-        entry.texts,
+        event[1],
+        event[4],
+        event[2],
+        event[5],
         findings,
         said,
     )
@@ -303,7 +315,9 @@ def _verdict(done: Written, one: Appended) -> Verdict:
     if one.stream == NOWHERE_ID:
         return Verdict.NO_EFFECT
     chart, rows = done.streams[one.stream]
-    return done.own.reader.verdict(chart, rows, (one.stored.position, one.member))
+    place, reader = (one.position, one.member), done.own.reader
+    known = reader.plans.known_verdict(chart, rows, place)
+    return reader.verdict(chart, rows, place) if known is None else known
 
 
 def _first(done: Written, one: Appended) -> int | None:
@@ -327,7 +341,7 @@ def _first(done: Written, one: Appended) -> int | None:
         _log.error("%s; run verify", error)
         return None
     place = (first[3], first[4])
-    return None if place == (one.stored.position, one.member) else first[3]
+    return None if place == (one.position, one.member) else first[3]
 
 
 def statement_of(said: Mapping[str, str | None]) -> bytes:
@@ -336,7 +350,21 @@ def statement_of(said: Mapping[str, str | None]) -> bytes:
     return json.dumps({"created": told}, ensure_ascii=False).encode()
 
 
-def batches(receipts: Iterator[Receipt], size: int) -> Iterator[list[Receipt]]:
-    """The receipts in lists of at most ``size``."""
-    while batch := list(islice(receipts, size)):
+def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:
+    """The body of an import: which file it was of, how much was taken, the anchor of its origin."""
+    stated = None if origin is None else str(origin)
+    return json.dumps({"sha256": sha256, "receipts": receipts, "origin": stated}).encode()
+
+
+def batches(given: Iterable[Given], size: int) -> Iterator[list[Given]]:
+    """What is given in lists of at most ``size``, and of little more than ``BATCH_BYTES``."""
+    batch: list[Given] = []
+    left = BATCH_BYTES
+    for one in given:
+        batch.append(one)
+        left -= len(one[0].body)
+        if len(batch) == size or left <= 0:
+            yield batch
+            batch, left = [], BATCH_BYTES
+    if batch:
         yield batch

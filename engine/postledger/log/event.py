@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable
 from functools import cached_property
-from hashlib import sha256
-from json.encoder import encode_basestring
-from struct import Struct
+from typing import NamedTuple
 
 import attrs
 
 from postledger.errors import IntegrityError
-from postledger.log.tree import leaf_hash
+from postledger.log.tree import leaf_covering
 from postledger.templates import Template
 
 SALT_BYTES = 16
@@ -110,21 +107,15 @@ def _with_length(data: bytes) -> bytes:
     return len(data).to_bytes(4) + data
 
 
-_FIXED = Struct(">Qq")
-_VERSION = b"postledger leaf 1\n"
-
-
 def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, body: bytes) -> bytes:
     """The hash of an event's leaf (the file-format page gives the encoding and test vectors).
 
     ``received_at`` are microseconds since 1970, ``salt`` 16 bytes.
     """
-    content = sha256(salt + body).digest()
-    return leaf_hash(_VERSION + _FIXED.pack(position, received_at) + envelope.encoded + content)
+    return leaf_covering(position, received_at, envelope.encoded, salt, body)
 
 
-@attrs.frozen
-class Entry:
+class Entry(NamedTuple):
     """One event to append.
 
     ``texts`` are those of ``template`` as ``written`` gives them; both are ``None`` for a body that is
@@ -164,17 +155,3 @@ class Stored:
     def computed_leaf(self) -> bytes:
         """The leaf as its fields give it: equal to ``leaf`` where nothing was altered."""
         return leaf_of(self.position, self.received_at, self.envelope, self.salt, self.body)
-
-
-def written(texts: Iterable[str]) -> str:
-    """The texts of an event as a JSON array; quicker than a JSON encoder for each."""
-    return f"[{','.join(map(encode_basestring, texts))}]"
-
-
-def texts_of(fields: str) -> list[str]:
-    """The texts of an event from its JSON array; quicker than JSON where nothing is escaped."""
-    # Without a backslash no text holds a quote, so every second piece is a text.
-    if "\\" not in fields:
-        return fields.split('"')[1::2]
-    texts: list[str] = json.loads(fields)
-    return texts

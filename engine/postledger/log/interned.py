@@ -88,9 +88,10 @@ class Interned:
         ``plain`` is the one in which no word is fixed: it takes the place of ``template`` where its
         skeleton has as many with fixed words as are allowed. The caller holds the write transaction.
         """
-        for candidate in dict.fromkeys((template, plain)):
-            if candidate in self._template_ids or self.template_id(candidate) is not None:
-                return candidate
+        if template in self._template_ids or self.template_id(template) is not None:
+            return template
+        if plain is not template and self.template_id(plain) is not None:
+            return plain
         if not self._has_room(template):
             return None
         if template is not plain and self._worded(plain.digest) >= MOST_WORDED:

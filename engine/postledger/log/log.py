@@ -11,24 +11,22 @@ from typing import NamedTuple
 
 from postledger.errors import IntegrityError
 from postledger.log.event import (
+    READ,
     SALT_BYTES,
+    Clock,
     Entry,
     Envelope,
     Kind,
     Stored,
-    leaf_of,
-    texts_of,
-    written,
 )
 from postledger.log.interned import Interned
-from postledger.log.tree import EMPTY, Frontier, extend
+from postledger.log.tree import EMPTY, Frontier, extend, leaf_covering
 from postledger.store.sqlite import LARGEST, Row, Store
-from postledger.templates import Template
+from postledger.templates import Template, texts_of, written
 from postledger.times import is_time
 
-EVENT = (
-    "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts, e.body, e.salt, e.leaf"
-)
+_FIRST = "e.position, e.received_at, e.envelope, e.inline, e.template, e.texts"
+EVENT = f"{_FIRST}, e.body, e.salt, e.leaf"
 """The columns of an event ``e``, in the order in which ``Log.stored`` takes them."""
 
 _SELECT = f"SELECT {EVENT} FROM events e"
@@ -84,8 +82,8 @@ class Log:
 
     def append(
         self, entries: Sequence[Entry], head: Head, salts: bytes | None = None
-    ) -> tuple[Head, list[bytes]]:
-        """Append entries after ``head``; returns the new head, and the leaf of each of them.
+    ) -> tuple[Head, list[Row]]:
+        """Append entries after ``head``; returns the new head, and the rows of ``EVENT`` they made.
 
         The templates of the entries are interned already. ``salts``, 16 bytes an entry, are given by
         a copy of another store alone; else they are random.
@@ -95,19 +93,15 @@ class Log:
         position, adoption = head.size, head.adoption
         rows: list[Row] = []
         leaves: list[bytes] = []
+        last: Envelope | None = None
         for number, entry in enumerate(entries):
-            received_at, envelope, body, template, texts = (
-                entry.received_at,
-                entry.envelope,
-                entry.body,
-                entry.template,
-                entry.texts,
-            )
+            received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
-            leaf = leaf_of(position, received_at, envelope, salt, body)
+            leaf = leaf_covering(position, received_at, envelope.encoded, salt, body)
             leaves.append(leaf)
-            envelope_id = interned.envelope_id(envelope)
-            inline = envelope.to_json() if envelope_id is None else None
+            if envelope is not last:
+                last, envelope_id = envelope, interned.envelope_id(envelope)
+                inline = envelope.to_json() if envelope_id is None else None
             kept: tuple[int | None, str | None, bytes | None] = (None, None, body)
             if template is not None and texts is not None:
                 kept = (interned.template_id(template), texts, None)
@@ -120,7 +114,7 @@ class Log:
         if nodes:
             self.store.executemany("INSERT INTO nodes (number, hash) VALUES (?, ?)", nodes)
         self._put_head(frontier, adoption)
-        return Head(frontier, adoption), leaves
+        return Head(frontier, adoption), rows
 
     def _put_head(self, frontier: Frontier, adoption: int) -> None:
         values = (frontier.size, frontier.to_bytes(), adoption)
@@ -156,10 +150,11 @@ class Log:
     def rows(self, first: int, until: int) -> list[Row]:
         """The rows of the events from ``first`` up to, and without, ``until``, not looked into.
 
-        Raises ``IntegrityError`` where one of them is missing.
+        Their first columns alone, up to the texts. Raises ``IntegrityError`` where one is missing.
         """
         rows: list[Row] = self.store.execute(
-            f"{_SELECT} WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
+            f"SELECT {_FIRST} FROM events e"
+            " WHERE e.position >= ? AND e.position < ? ORDER BY e.position",
             (first, until),
         ).fetchall()
         require_whole([row[0] for row in rows], first, until)
@@ -278,6 +273,49 @@ class Log:
         except (ValueError, TypeError, RecursionError) as error:
             raise IntegrityError(f"its texts are damaged: {error}") from error
         return self.interned.template(template_id), values
+
+    # --- count ---
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The numbers of the templates and envelopes that stand together in some event."""
+        pairs: list[tuple[int, int]] = self.store.execute(
+            "SELECT DISTINCT template, envelope FROM events"
+            " WHERE template IS NOT NULL AND envelope IS NOT NULL"
+        ).fetchall()
+        return pairs
+
+    def received(self, until: int | None = None) -> tuple[int | None, int | None, int]:
+        """When what vocabularies read was received, up to a position: the first and the last time.
+
+        The third number counts the events of which a file stated that time. When definitions were
+        adopted doesn't count: the same receipts give the same times in any ledger.
+        """
+        position = LARGEST if until is None else until
+        rows = self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
+        known = [(number, Envelope.from_json(text)) for number, text in rows]
+        read = [number for number, envelope in known if envelope.kind in READ]
+        stated = [number for number, envelope in known if envelope.clock is Clock.STATED]
+        # 0 is the number of no envelope: a list without any member is not SQL everywhere.
+        holes, others = (", ".join("?" * (len(ids) + 1)) for ids in (stated, read))
+        found = self.store.one(
+            "SELECT min(received_at), max(received_at),"
+            f" coalesce(sum(CASE WHEN envelope IN ({holes}) THEN 1 ELSE 0 END), 0)"
+            f" FROM events WHERE position <= ? AND envelope IN ({others})",
+            (0, *stated, position, 0, *read),
+        )
+        assert found is not None
+        first, last, count = found
+        inline = self.store.stream(
+            "SELECT received_at, inline FROM events WHERE position <= ? AND envelope IS NULL",
+            (position,),
+        )
+        for received_at, text in inline:
+            envelope = Envelope.from_json(text)
+            if envelope.kind in READ:
+                first = received_at if first is None else min(first, received_at)
+                last = received_at if last is None else max(last, received_at)
+                count += envelope.clock is Clock.STATED
+        return first, last, count
 
 
 def require_whole(positions: Sequence[int], first: int, until: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from struct import Struct
 from typing import NamedTuple
 
 HASH_SIZE = 32
@@ -24,9 +25,26 @@ EMPTY_ROOT = sha256().digest()
 """The root of the tree without leaves."""
 
 
+_FIXED = Struct(">Qq")
+# 0x00 marks a leaf (RFC 9162, section 2.1.1).
+_VERSION = b"\0postledger leaf 1\n"
+
+
 def leaf_hash(data: bytes) -> bytes:
     """The hash of a leaf, from its input."""
     return sha256(b"\x00" + data).digest()
+
+
+def leaf_covering(
+    position: int, received_at: int, envelope: bytes, salt: bytes, body: bytes
+) -> bytes:
+    """The hash of the leaf that covers an event; ``envelope`` is the encoding of its envelope.
+
+    The bytes are covered as SHA-256 of the salt and the bytes.
+    """
+    return sha256(
+        _VERSION + _FIXED.pack(position, received_at) + envelope + sha256(salt + body).digest()
+    ).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import attrs
 
 from postledger.log.log import require_whole
-from postledger.model import StateChanged
+from postledger.model import Change, StateChanged
 from postledger.projections.reader import Reader
-from postledger.state.changes import Passage, passages, state_changed
+from postledger.state.changes import Passage, change_of, passages, state_changed
 
 PAGE = 500
 """How many events are looked at in one read transaction."""
@@ -29,6 +29,22 @@ def passages_of(reader: Reader, after: int, until: int) -> Iterator[Passage]:
     first, end = max(0, after + 1), min(until, reader.log.last()) + 1
     require_whole([stored.position for stored in events], first, end)
     return passages(reader.facts, events, reader.known)
+
+
+def changes_of(reader: Reader, after: int, until: int) -> list[Change]:
+    """What a projection is given of the events after ``after`` up to ``until``."""
+    return [change_of(_with_repeat(reader, one)) for one in passages_of(reader, after, until)]
+
+
+def _with_repeat(reader: Reader, passage: Passage) -> Passage:
+    """An event of no delivery says what it repeats too, as known when it was recorded."""
+    said, place = passage.statement, (passage.stored.position, passage.member)
+    number = None if said is None else reader.index.find(said.stream)
+    if said is None or number is None or passage.after is not None:
+        return passage
+    rows = reader.index.equal(number, said.occurred_at, said.identity)
+    first = reader.facts.ranked([row for row in rows if (row[3], row[4]) <= place])[0]
+    return passage._replace(repeats=None if (first[3], first[4]) == place else first[3])
 
 
 def page_of(reader: Reader, after: int, ledger_id: bytes) -> Page:

@@ -19,10 +19,9 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, ProjectionFailed
 from postledger.model import Change
 from postledger.projections import checkpoints
-from postledger.projections.changes import PAGE, passages_of
+from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
 from postledger.projections.reader import Reader
-from postledger.state.changes import change_of
 from postledger.store.sqlite import Store, insert
 
 _log = logging.getLogger("postledger")
@@ -36,7 +35,8 @@ class Projection(Protocol):
     ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
     ``tables`` or ``apply``: the projection is then built anew from the log. ``tables`` are its
     tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
-    event of the log, once and in order of position; it writes to its own tables only.
+    event of the log, once and in order of position, and of a bundle for every member; it writes to
+    its own tables only.
 
     >>> class Outcomes:
     ...     name = "outcomes"
@@ -128,8 +128,12 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
                 at = checkpoint
                 while at.position < until:
                     at = _advance(reader, projection, at)
-        except (ProjectionFailed, IntegrityError) as error:
-            _log.error("%s", error)
+        except Exception as error:
+            if not store.in_transaction:
+                raise
+            _log.error(
+                "projection %r is left at %s: %s", projection.name, checkpoint.position, error
+            )
             checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 
@@ -151,7 +155,7 @@ def _advance(reader: Reader, projection: Projection, checkpoint: Checkpoint) -> 
 
 
 def _page(reader: Reader, after: int) -> list[Change]:
-    return [change_of(passage) for passage in passages_of(reader, after, after + PAGE)]
+    return changes_of(reader, after, after + PAGE)
 
 
 def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> None:

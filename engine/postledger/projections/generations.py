@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from secrets import token_bytes
+from typing import Any
 
 import attrs
 
@@ -80,7 +81,7 @@ class Generation:
         """The name of its index."""
         return f"index_{self.indexed}"
 
-    def index(self, store: Store) -> Index:
+    def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
 
@@ -184,7 +185,7 @@ def begin(
     )
     store.execute(insert("generations", 8), attrs.astuple(generation))
     if shared is None:
-        generation.index(store).make()
+        generation.index_of(store).make()
     # A table of that name belongs to no generation.
     store.execute(f"DROP TABLE IF EXISTS {generation.table}")
     for sql in states_tables(generation.table).values():
@@ -192,7 +193,7 @@ def begin(
     return generation
 
 
-def move(store: Store, generation: Generation, **changes: object) -> Generation | None:
+def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
     moved = attrs.evolve(generation, **changes)
     done = store.execute(
@@ -225,13 +226,15 @@ def switch(store: Store, generation: Generation, adoption: int) -> Generation:
     return switched
 
 
-def discard(store: Store) -> None:
+def discard(store: Store, *, live: bool = True) -> None:
     """Drop the generations that are not live, and tables of those names that belong to none.
 
-    The caller holds a write transaction.
+    Without ``live``, drop that one too. The caller holds a write transaction.
     """
-    kept = live(store)
-    store.execute("DELETE FROM generations WHERE stage <> 'live'")
+    kept = _generation(store, "stage = 'live'") if live else None
+    store.execute(
+        "DELETE FROM generations WHERE number <> ?", (-1 if kept is None else kept.number,)
+    )
     names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
     for kind, name in list(store.objects()):
         if kind == "table" and is_derived(name) and name not in names_:

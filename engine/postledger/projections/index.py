@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
+from typing import Any
 
 import attrs
 
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
-from postledger.state.streams import EventRow
+from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
 NOWHERE_ID = 0
@@ -48,6 +49,15 @@ _ROWS = """CREATE TABLE {0} (
     PRIMARY KEY (stream, occurred_at, identity, position, member)
 ) STRICT, WITHOUT ROWID"""
 
+# In the order of ``EventRow``, and of ``Outline``.
+_COLUMNS = (
+    "i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
+    " e.template, e.envelope, e.texts, i.findings, i.said"
+)
+_OUTLINE = (
+    f"i.stream, i.occurred_at, e.received_at, e.template * {KIND} + e.envelope, e.texts,"
+    " CASE WHEN i.said IS NULL THEN i.findings ELSE -1 END"
+)
 _ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
 
 Placed = tuple[int, int, bytes, int, int, int, str | None]
@@ -55,6 +65,9 @@ Placed = tuple[int, int, bytes, int, int, int, str | None]
 
 StreamRows = tuple[int, str, list[EventRow]]
 """A stream, its chart, and its rows in the order of the index."""
+
+StreamOutlines = tuple[int, str, list[Outline]]
+"""The same with what a plan needs of the rows, and no more."""
 
 
 @attrs.define
@@ -163,6 +176,13 @@ class Index:
             raise IntegrityError(f"stream {number} is missing or damaged; run replay")
         return row[0], row[1], row[2]
 
+    def named(self) -> Iterator[tuple[int, Stream]]:
+        """The number of every stream, in ascending order, with the stream."""
+        rows: Iterator[Any] = self.store.stream(
+            f"SELECT id, space, chart, key FROM {self.name}_streams ORDER BY id"
+        )
+        return ((number, (space, chart, key)) for number, space, chart, key in rows)
+
     def streams(
         self,
         after: int = NOWHERE_ID,
@@ -173,16 +193,31 @@ class Index:
 
         A stream whose events are all left out by the bounds is left out.
         """
+        return _grouped(*self._between(_COLUMNS, after, until, bounds))
+
+    def outlines(
+        self,
+        after: int = NOWHERE_ID,
+        until: int = LARGEST,
+        bounds: Bounds = EVERYTHING,
+    ) -> Iterator[StreamOutlines]:
+        """The same, but of the events no more than a plan needs: each column takes time to read."""
+        return _grouped(*self._between(_OUTLINE, after, until, bounds))
+
+    def _between(
+        self, columns: str, after: int, until: int, bounds: Bounds
+    ) -> tuple[Iterator[Any], Iterator[Any]]:
+        """The rows of streams, and the streams with their charts, both in ascending order."""
         conditions, parameters = bounds.sql()
         rows = self.store.stream(
-            f"{self._select()} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
+            f"{self._select(columns)} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
             (after, until, *parameters),
         )
         charts = self.store.stream(
             f"SELECT id, chart FROM {self.name}_streams WHERE id > ? AND id <= ? ORDER BY id",
             (after, until),
         )
-        return _grouped(rows, charts)
+        return rows, charts
 
     def rows_of(self, stream: int, bounds: Bounds = EVERYTHING) -> list[EventRow]:
         """The events of one stream in the order of the index."""
@@ -192,15 +227,19 @@ class Index:
         ).fetchall()
         return rows
 
-    def rows_of_all(self, streams: Sequence[int]) -> dict[int, list[EventRow]]:
+    def rows_of_all(
+        self, streams: Sequence[int], bounds: Bounds = EVERYTHING
+    ) -> dict[int, list[EventRow]]:
         """The events of some streams."""
         if len(streams) < 8:
-            return {stream: self.rows_of(stream) for stream in streams}
+            return {stream: self.rows_of(stream, bounds) for stream in streams}
+        conditions, parameters = bounds.sql()
         found: dict[int, list[EventRow]] = {}
         for chunk in _chunks(sorted(streams)):
             holes = ", ".join("?" * len(chunk))
             rows = self.store.execute(
-                f"{self._select()} WHERE i.stream IN ({holes}) {_ORDER}", chunk
+                f"{self._select()} WHERE i.stream IN ({holes}){conditions} {_ORDER}",
+                (*chunk, *parameters),
             ).fetchall()
             found.update((stream, list(events)) for stream, events in groupby(rows, itemgetter(0)))
         return found
@@ -231,12 +270,8 @@ class Index:
         assert row is not None
         return row[0], row[1]
 
-    def _select(self) -> str:
-        return (
-            "SELECT i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
-            " e.template, e.envelope, e.texts, i.findings, i.said"
-            f" FROM {self.name} i JOIN events e ON e.position = i.position"
-        )
+    def _select(self, columns: str = _COLUMNS) -> str:
+        return f"SELECT {columns} FROM {self.name} i JOIN events e ON e.position = i.position"
 
     def _found(self, streams: list[Stream]) -> dict[Stream, int]:
         """The numbers of those streams that there are."""
@@ -268,7 +303,9 @@ def placed(stream: int, statement: Statement, position: int, member: int, *, giv
     )
 
 
-def _grouped(rows: Iterable[EventRow], charts: Iterator[tuple[int, str]]) -> Iterator[StreamRows]:
+def _grouped(
+    rows: Iterable[Any], charts: Iterator[tuple[int, str]]
+) -> Iterator[tuple[int, str, list[Any]]]:
     """The rows put together stream by stream, each with its chart."""
     for stream, events in groupby(rows, itemgetter(0)):
         yield stream, _chart(charts, stream), list(events)

@@ -21,6 +21,9 @@ from postledger.state.timeline import verdict_on
 from postledger.store.sqlite import LARGEST, is_of_medium
 from postledger.wire import Limits
 
+_PAGE = 200
+"""How many streams are held in memory, to read together what their outlines don't say."""
+
 _log = logging.getLogger("postledger")
 
 Folded = tuple[int, int, Row | None]
@@ -54,8 +57,27 @@ class Reader:
         bounds: Bounds = EVERYTHING,
     ) -> Iterator[Folded]:
         """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
-        for stream, chart, rows in self.index.streams(after, until, bounds):
-            yield stream, len(rows), self.row(stream, chart, rows)
+        planned = self.plans.row_of_outline
+        waiting: list[tuple[int, str, int, Row | None]] = []
+        for stream, chart, outlines in self.index.outlines(after, until, bounds):
+            row = planned(stream, chart, outlines)
+            if row is not None and not waiting:
+                yield stream, len(outlines), row
+                continue
+            waiting.append((stream, chart, len(outlines), row))
+            if len(waiting) == _PAGE:
+                yield from self._whole(waiting, bounds)
+                waiting.clear()
+        yield from self._whole(waiting, bounds)
+
+    def _whole(
+        self, waiting: Sequence[tuple[int, str, int, Row | None]], bounds: Bounds
+    ) -> Iterator[Folded]:
+        """The streams that wait in their order, those without a row by their whole rows."""
+        others = [stream for stream, _, _, row in waiting if row is None]
+        whole = self.index.rows_of_all(others, bounds)
+        for stream, chart, events, row in waiting:
+            yield stream, events, row or self.row(stream, chart, whole[stream])
 
     def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
         """The row of one stream."""
@@ -68,6 +90,9 @@ class Reader:
         Where it can't be folded, the row says so: to record must not depend on it.
         """
         try:
+            known = self.plans.known_row(stream, chart, rows)
+            if known is not None:
+                return known
             distinct, repeats = self.facts.distinct(rows)
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)

@@ -48,7 +48,7 @@ class Work:
 
     def reader(self, generation: Generation) -> Reader:
         """A reader of the generation, which nobody else learns from."""
-        index = generation.index(self.store)
+        index = generation.index_of(self.store)
         return Reader.of(Log(self.store), index, self.definitions, self.limits)
 
 

@@ -19,9 +19,8 @@ from postledger.log.event import Stored
 from postledger.model import Change, Delivery, Event, StateChanged
 from postledger.state.fold import Fact, Tally, advance
 from postledger.state.patterns import Statement, Stream
-from postledger.state.row import delivery_of, row_of
+from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
-from postledger.state.timeline import event_of
 
 CHART = "delivery"
 """The chart whose streams are deliveries."""

@@ -26,7 +26,7 @@ from postledger.definitions.vocabulary import Reading
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
-from postledger.postback import Postback, canonical_head, canonical_pair, plain
+from postledger.postback import Postback, canonical_end, canonical_head, canonical_pair, plain
 from postledger.state.fold import REASON, UNHEARD, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
 from postledger.times import UNDATED, parse_timestamp
@@ -115,7 +115,7 @@ class Layout(NamedTuple):
     def postback(self, texts: Texts) -> Postback:
         """The postback with these texts."""
         fields = tuple(
-            (path, text if isinstance(text, str) else texts[text]) for path, text in self.fields
+            [(path, text if isinstance(text, str) else texts[text]) for path, text in self.fields]
         )
         return Postback(self.root, fields, (), self.repaired, self.statement)
 
@@ -156,7 +156,8 @@ class Pattern:
     a fixed text and the index of the text after it, in the order of the identity, its length first;
     ``end`` stands after the last; ``None`` where the order depends on the texts. ``stage`` and all
     below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
-    pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` those that make the details.
+    pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` what makes the details where
+    a text has part in them.
     """
 
     layout: Layout
@@ -174,7 +175,7 @@ class Pattern:
     wants_time: bool
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
-    reasons: tuple[int, ...]
+    reasons: tuple[str | int, ...]
 
     def statement(self, texts: Texts) -> Statement:
         """What a postback with these texts says."""
@@ -191,7 +192,8 @@ class Pattern:
     def identity(self, texts: Texts) -> bytes:
         """The identity of a postback with these texts."""
         if self.canonical is None:
-            return self.layout.postback(texts).digest()
+            reading = self.reading
+            return self.layout.postback(texts).digest(reading.ignored, reading.ignored_by)
         pieces = [f"{fixed}{len(texts[i])}:{texts[i]}" for fixed, i in self.canonical]
         said = "".join(pieces) + self.end
         return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -210,7 +212,9 @@ class Pattern:
         for slot, at in self.picks:
             told[slot] = texts[at]
         if self.reasons:
-            told[REASON] = "; ".join([texts[at] for at in self.reasons])
+            told[REASON] = "; ".join(
+                [at if isinstance(at, str) else texts[at] for at in self.reasons]
+            )
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
@@ -231,6 +235,8 @@ class Family:
 
     def words(self, texts: Texts) -> tuple[str | None, ...]:
         """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        if not self.deciding:
+            return ()
         return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
     def of(self, texts: Texts) -> Pattern:
@@ -272,7 +278,7 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
         else:
             fixed[slot] = text
     reasons, fixed[REASON] = _reasons([at[index] for index in reading.reason_at])
-    canonical, end = _canonical(layout)
+    canonical, end = _canonical(layout, reading)
     placed = reading.chart is not None and reading.key_at is not None
     return Pattern(
         layout=layout,
@@ -298,30 +304,32 @@ def _space(reading: Reading, at: list[str | int]) -> str | int:
     return reading.space if reading.space_at is None else at[reading.space_at]
 
 
-def _reasons(at: list[str | int]) -> tuple[tuple[int, ...], str | None]:
-    """The indexes of the texts that make the details, or the details where the layout has them."""
-    varying = tuple(text for text in at if isinstance(text, int))
-    if varying:
-        return varying, None
-    fixed = [text for text in at if isinstance(text, str)]
-    return (), "; ".join(fixed) if fixed else None
+def _reasons(at: list[str | int]) -> tuple[tuple[str | int, ...], str | None]:
+    """What makes the details: texts and indexes of texts, or the details where the layout has all."""
+    if any(isinstance(text, int) for text in at):
+        return tuple(at), None
+    return (), "; ".join(map(str, at)) or None
 
 
-def _canonical(layout: Layout) -> tuple[tuple[tuple[str, int], ...] | None, str]:
+def _canonical(layout: Layout, reading: Reading) -> tuple[tuple[tuple[str, int], ...] | None, str]:
     """The canonical form of the identity (``Postback.digest``) with holes for the texts."""
-    names = [plain(path) for path, _ in layout.fields]
-    if len(set(names)) < len(names):
+    counted = [
+        (plain(path), text)
+        for index, (path, text) in enumerate(layout.fields)
+        if index not in reading.ignored
+    ]
+    if len({name for name, _ in counted}) < len(counted):
         # Fields of one name are put in the order of their texts.
         return None, ""
     said: list[tuple[str, int]] = []
-    fixed = canonical_head(layout.root, layout.repaired, layout.statement)
-    for name, text in sorted(zip(names, (text for _, text in layout.fields), strict=True)):
+    fixed = canonical_head(plain(layout.root), layout.repaired, layout.statement)
+    for name, text in sorted(counted):
         if isinstance(text, int):
             said.append((f"{fixed}{len(name)}:{name}", text))
             fixed = ""
         elif text:
             fixed += canonical_pair(name, text)
-    return tuple(said), fixed
+    return tuple(said), fixed + canonical_end(reading.ignored_by)
 
 
 # --- bodies that come in ---
@@ -413,24 +421,26 @@ class Patterns:
         return self.family(layout).of(texts).statement(texts)
 
     def plainly(self, postback: Postback) -> Statement:
-        """The same without any pattern: what the vocabularies say of it, and its own identity."""
+        """The same without what was learned of others."""
+        layout, texts = layout_of(postback)
+        pattern = pattern_of(layout, texts, self.definitions)
+        return Statement(*self.place(postback), pattern, texts)
+
+    def place(self, postback: Postback) -> tuple[Stream, int, bytes, int]:
+        """Where a postback belongs, without any pattern: what the vocabularies say of it.
+
+        The stream, the provider's time, the identity and the findings about the time.
+        """
         reading = self.definitions.lexicon.read(postback)
-        texts = [text for _, text in postback.fields]
         stream = NOWHERE
         if reading.chart is not None and reading.key_at is not None:
-            stream = (reading.space_of(postback), reading.chart, texts[reading.key_at])
+            key = postback.fields[reading.key_at][1]
+            stream = (reading.space_of(postback), reading.chart, key)
         when = UNTIMED
         if reading.timestamp_at is not None:
-            when = occurrence_at(texts[reading.timestamp_at], reading.naive)
-        pattern = pattern_of(layout_of(postback)[0], layout_of(postback)[1], self.definitions)
-        return Statement(
-            stream,
-            when.occurred_at,
-            postback.digest(),
-            when.findings,
-            pattern,
-            layout_of(postback)[1],
-        )
+            when = occurrence_at(postback.fields[reading.timestamp_at][1], reading.naive)
+        identity = postback.digest(reading.ignored, reading.ignored_by)
+        return stream, when.occurred_at, identity, when.findings
 
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""

@@ -18,12 +18,12 @@ import attrs
 
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
-from postledger.log.event import texts_of
 from postledger.state.fold import Fact, fold
 from postledger.state.patterns import Family, Pattern
 from postledger.state.row import COLUMNS, Row, row_of
-from postledger.state.streams import EventRow, Facts
+from postledger.state.streams import KIND, EventRow, Facts, Outline
 from postledger.state.timeline import verdict_on
+from postledger.templates import texts_of
 from postledger.times import UNDATED
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
@@ -42,6 +42,9 @@ _MARK = "\0"
 Key = tuple[Any, ...]
 
 Found = tuple["Plan", Sequence[str], tuple[Sequence[Any], ...]]
+
+Outlined = tuple[Key, Sequence[str], Sequence[int], Sequence[int], Sequence[int]]
+"""The key of a stream's plan, its texts, its times, its times of reception and its findings."""
 
 
 @attrs.frozen
@@ -130,6 +133,60 @@ class Plans:
         times, received, findings = columns[1], columns[5], columns[9]
         return plan.row(stream, received, repeats, plan.noted(received, findings), times, texts)
 
+    def known(self, key: Key, texts: Sequence[str]) -> Plan | None:
+        """The plan of streams of a key, if one was learned and fits the texts."""
+        known = self._known.get(key)
+        if known is None or known.texts != len(texts):
+            return None
+        if isinstance(known, Plan):
+            return known
+        plan = self._known.get((*key, known.words(texts)))
+        assert not isinstance(plan, _Open)
+        return plan
+
+    def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
+        """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
+        return self._row(stream, outlined(chart, rows))
+
+    def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
+        """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
+        try:
+            return self._row(stream, _outlined_of(chart, rows))
+        except (IntegrityError, ValueError, TypeError):
+            # An event was altered: the fold says which.
+            return None
+
+    def known_verdict(
+        self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]
+    ) -> Verdict | None:
+        """The verdict on the event at a position and member, if it arrived after all others.
+
+        ``None`` where it takes a closer look.
+        """
+        try:
+            found = _outlined_of(chart, rows)
+        except (IntegrityError, ValueError, TypeError):
+            # An event was altered: the fold says which.
+            return None
+        if found is None:
+            return None
+        key, texts, _, received, _ = found
+        plan = self.known(key, texts)
+        at = [row[3:5] for row in rows].index(place)
+        last = max(received)
+        if plan is None or received[at] < last or received.count(last) > 1:
+            return None
+        return plan.verdicts[at]
+
+    def _row(self, stream: int, found: Outlined | None) -> Row | None:
+        if found is None:
+            return None
+        key, texts, times, received, findings = found
+        plan = self.known(key, texts)
+        if plan is None:
+            return None
+        return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
+
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
         """The verdict on one of the events, if it arrived after all others and a plan gives it."""
         newest = rows[at][5]
@@ -149,13 +206,15 @@ class Plans:
         times, templates, envelopes, written, said = (
             columns[1], columns[6], columns[7], columns[8], columns[10],
         )  # fmt: skip
+        kinds: tuple[Any, ...]
         try:
             if any(said) or None in written:
                 kinds, texts = self._told(rows)
             else:
-                kinds, texts = (templates, envelopes), _texts(written)
+                kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
+                texts = _texts(written)
             plan = self._plan((chart, kinds, order_of(times)), texts, rows)
-        except (IntegrityError, ValueError):
+        except (IntegrityError, ValueError, TypeError):
             # An event was altered: the fold says which.
             return None
         return None if plan is None else (plan, texts, columns)
@@ -222,11 +281,53 @@ class Plans:
         return _plan(facts, counts)
 
 
+def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
+    """What the plan of a stream depends on, and what it takes, of outlines of its events.
+
+    ``None`` where two events have one time, and so may be the same, where the index keeps what one
+    says, and where one is damaged: the whole rows are needed then.
+    """
+    _, times, received, kinds, written, findings = zip(*rows, strict=True)
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined_of(chart: str, rows: Sequence[EventRow]) -> Outlined | None:
+    """The same of whole rows."""
+    _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
+        *rows, strict=True
+    )
+    if any(said) or None in templates or None in envelopes:
+        return None
+    kinds = tuple([t * KIND + e for t, e in zip(templates, envelopes, strict=True)])
+    return _outlined(chart, times, received, kinds, written, findings)
+
+
+def _outlined(
+    chart: str,
+    times: Sequence[int],
+    received: Sequence[int],
+    kinds: Sequence[int | None],
+    written: Sequence[Any],
+    findings: Sequence[int],
+) -> Outlined | None:
+    try:
+        # What is no number has no sum, and one that is no whole number shows in it.
+        whole = type(sum(times) + sum(received)) is int
+        if not whole or min(findings) < 0 or None in kinds or len(set(times)) < len(times):
+            return None
+        texts = _texts(written)
+    except (ValueError, TypeError):
+        # A row is damaged: the whole rows say which.
+        return None
+    return (chart, kinds, times[-1] == UNDATED), texts, times, received, findings
+
+
 def _texts(written: Sequence[str]) -> list[str]:
     """The texts of all events of a stream, one after the other."""
     together = "".join(written)
     if "\\" not in together:
-        return texts_of(together)
+        # As ``texts_of`` does for one.
+        return together.split('"')[1::2]
     return [text for one in written for text in texts_of(one)]
 
 

@@ -1,4 +1,4 @@
-"""Rows: what the fold makes of a stream, as the projection keeps it and as users see it."""
+"""Rows: what the fold makes of a stream, as the projection keeps it; with events, as users see them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, names
-from postledger.model import Delivery
+from postledger.log.event import Clock, Stored
+from postledger.model import Delivery, Event
 from postledger.state.fold import Fact, Tally, findings_of, fold
+from postledger.state.patterns import NOWHERE, Statement
 from postledger.times import UNDATED, is_time, time_of
 
 COLUMNS = (
@@ -130,6 +132,38 @@ def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
         findings=names(row[16]),
         space=space,
         chart=chart,
+    )
+
+
+def event_of(
+    stored: Stored, member: int, statement: Statement | None, repeats: int | None
+) -> Event:
+    """The public value of a member of an event; ``statement`` is ``None`` for what isn't read."""
+    envelope = stored.envelope
+    space, chart, key = NOWHERE if statement is None else statement.stream
+    occurred_at = UNDATED if statement is None else statement.occurred_at
+    placed = statement is not None and statement.stream != NOWHERE
+    return Event(
+        position=stored.position,
+        member=member,
+        kind=envelope.kind.value,
+        reading="" if statement is None else statement.kind,
+        received_at=time_of(stored.received_at),
+        occurred_at=None if occurred_at == UNDATED else time_of(occurred_at),
+        imported=envelope.clock is Clock.STATED,
+        source=envelope.source,
+        sender=envelope.sender,
+        space=space if placed else None,
+        chart=chart if placed else None,
+        key=key if placed else None,
+        content_type=envelope.content_type,
+        content_encoding=envelope.content_encoding,
+        body=stored.body,
+        postback=None if statement is None else statement.postback,
+        problem=(statement.problem or None) if statement is not None else None,
+        repeats=repeats,
+        identity=b"" if statement is None else statement.identity,
+        leaf=stored.leaf,
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.log.event import READ, Stored, texts_of
+from postledger.log.event import READ, Stored
 from postledger.log.log import Log
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
@@ -22,6 +22,7 @@ from postledger.state.patterns import (
     postback_of,
 )
 from postledger.store.sqlite import Row as LogRow
+from postledger.templates import texts_of
 
 
 class EventRow(NamedTuple):
@@ -43,6 +44,15 @@ class EventRow(NamedTuple):
     findings: int
     said: str | None
 
+
+Outline = tuple[int, int, int, int | None, str | None, int]
+"""What a plan needs of an event: stream, occurred_at, received_at, kind, texts and findings.
+
+``kind`` is one number for template and envelope; ``findings`` are -1 where ``said`` says what is said.
+"""
+
+KIND = 1 << 20
+"""What the number of a template is multiplied by, to make one number of it and of an envelope's."""
 
 _IDENTITY = itemgetter(1, 2)
 
@@ -123,9 +133,8 @@ class Facts:
         if row[4] is not None and row[2] is not None and self.patterns.quick:
             family = self.family(row[4], row[2])
             if family is not None:
-                texts = self.log.texts(row)
-                return [family.of(texts).statement(texts)]
-        return self.statements_of(self.log.stored(row))
+                return [_statement(family, row[0], self.log.texts(row))]
+        return self.statements_of(self.log.at(row[0]))
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""
@@ -135,7 +144,7 @@ class Facts:
         if template is not None and envelope is not None and self.patterns.quick:
             family = self.family(template, envelope)
             if family is not None and stored.texts is not None:
-                return [family.of(stored.texts).statement(stored.texts)]
+                return [_statement(family, stored.position, stored.texts)]
         return self.patterns.read_plainly(stored.body, stored.envelope)
 
     def gives(self, template: int | None, envelope: int | None) -> bool:
@@ -176,6 +185,13 @@ class Facts:
     def _rank(self, row: EventRow) -> tuple[object, ...]:
         stored = self.log.at(row[3])
         return row[5], stored.envelope.source, stored.body, row[4], row[3]
+
+
+def _statement(family: Family, position: int, texts: Sequence[str]) -> Statement:
+    try:
+        return family.of(texts).statement(texts)
+    except IntegrityError as error:
+        raise IntegrityError(f"position {position}: {error}") from error
 
 
 Place = tuple[int, int]

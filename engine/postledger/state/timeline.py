@@ -9,44 +9,12 @@ from operator import itemgetter
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict, names
-from postledger.log.event import Clock, Stored
-from postledger.model import Content, Delivery, Event, Step
+from postledger.model import Content, Delivery, Step
 from postledger.state.fold import Fact, Noted, Tally, advance
-from postledger.state.patterns import NOWHERE, Pattern, Statement
+from postledger.state.patterns import Pattern
+from postledger.state.row import event_of
 from postledger.state.streams import EventRow, Facts, Place
-from postledger.times import UNDATED, time_of
-
-
-def event_of(
-    stored: Stored, member: int, statement: Statement | None, repeats: int | None
-) -> Event:
-    """The public value of a member of an event; ``statement`` is ``None`` for what isn't read."""
-    envelope = stored.envelope
-    space, chart, key = NOWHERE if statement is None else statement.stream
-    occurred_at = UNDATED if statement is None else statement.occurred_at
-    placed = statement is not None and statement.stream != NOWHERE
-    return Event(
-        position=stored.position,
-        member=member,
-        kind=envelope.kind.value,
-        reading="" if statement is None else statement.kind,
-        received_at=time_of(stored.received_at),
-        occurred_at=None if occurred_at == UNDATED else time_of(occurred_at),
-        imported=envelope.clock is Clock.STATED,
-        source=envelope.source,
-        sender=envelope.sender,
-        space=space if placed else None,
-        chart=chart if placed else None,
-        key=key if placed else None,
-        content_type=envelope.content_type,
-        content_encoding=envelope.content_encoding,
-        body=stored.body,
-        postback=None if statement is None else statement.postback,
-        problem=(statement.problem or None) if statement is not None else None,
-        repeats=repeats,
-        identity=b"" if statement is None else statement.identity,
-        leaf=stored.leaf,
-    )
+from postledger.times import UNDATED
 
 
 def timeline_of(facts: Facts, chart: Statechart, rows: Sequence[EventRow]) -> tuple[Step, ...]:

@@ -11,6 +11,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -56,6 +58,7 @@ class Store:
         self.execute: Callable[..., sqlite3.Cursor] = conn.execute
         self.executemany: Callable[..., sqlite3.Cursor] = conn.executemany
         self._file = _identity(path)
+        self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
 
     @property
@@ -100,24 +103,21 @@ class Store:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is written inside is kept whole, or undone whole where it raises."""
-        name = f"s{token_hex(4)}"
-        self.execute(f"SAVEPOINT {name}")
+        # One name for all, whose statements are parsed once: of nested ones the innermost is meant.
+        self.execute("SAVEPOINT unit")
         try:
             yield
         except BaseException:
             if self.in_transaction:
-                self.execute(f"ROLLBACK TO {name}")
-                self.execute(f"RELEASE {name}")
+                self.execute("ROLLBACK TO unit")
+                self.execute("RELEASE unit")
             raise
-        self.execute(f"RELEASE {name}")
+        self.execute("RELEASE unit")
 
-    def stream(
-        self, sql: str, parameters: Sequence[object] = (), size: int = 2_000
-    ) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 200) -> Iterator[Row]:
         """The rows of a SELECT, ``size`` at a time."""
         cursor = self.execute(sql, parameters)
-        while rows := cursor.fetchmany(size):
-            yield from rows
+        return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
@@ -160,14 +160,17 @@ class Store:
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT by their columns; nothing can be written.
 
+        A text that is not UTF-8, as of a body in another encoding, has U+FFFD for what can't be read.
         Raises ``LedgerError`` with what SQLite says where the statement is wrong.
         """
         self.conn.set_authorizer(_only_reading)
+        self.conn.text_factory = _legible
         try:
             return list(self.db.query(sql, parameters))
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise LedgerError(f"{self.path}: the query fails: {error}") from None
         finally:
+            self.conn.text_factory = str
             self.conn.set_authorizer(None)
 
     def close(self) -> None:
@@ -191,7 +194,7 @@ class Store:
 
     def _require_file(self) -> None:
         """Raise where the file was moved or deleted: what is written to it nobody would find."""
-        ahead = _identity(_ahead_of(self.path))
+        ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         # guard: the file is the one that was opened
         if _identity(self.path) != self._file:
@@ -240,9 +243,9 @@ def open_store(
         return store
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str | Path) -> Identity | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 (quicker, at every commit)
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -329,6 +332,10 @@ def format_of(store: Store) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 _READS = {

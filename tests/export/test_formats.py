@@ -18,9 +18,9 @@ from postledger.export.formats import exported, line_of, read_parquet, receipt_o
 from postledger.log.schema import guards
 from tests import strategies
 from tests.conftest import FIXTURES, ledger_of
+from tests.samples import DEGRADED
 from tests.states import rows
 from tests.test_cli import Run
-from tests.samples import DEGRADED
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
 

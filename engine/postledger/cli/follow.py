@@ -1,4 +1,4 @@
-"""``postledger tail``: what changed, and what changes."""
+"""``postledger follow``: what changed, and what changes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ _WINDOW = 500
 @click.command(
     epilog="""\b
 Examples:
-  postledger tail deliveries.db
-  postledger tail deliveries.db --after 120 --follow --json"""
+  postledger follow deliveries.db
+  postledger follow deliveries.db --after 120 --no-live --json"""
 )
 @ledger_argument()
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until interrupted.")
 @click.option(
     "--after",
-    type=click.IntRange(min=0),
-    help=f"The changes behind that position; without it the last {_LAST}.",
+    type=click.IntRange(min=-1),
+    help=f"The changes after that position; without it, begin with the last {_LAST}.",
+)
+@click.option(
+    "--live/--no-live",
+    default=True,
+    help="Go on with what comes, until interrupted (default), or end with the last there is.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def tail(ledger: Path, *, follow: bool, after: int | None, as_json: bool) -> None:
-    """Tell each change of a delivery's state, in order of position."""
+def follow(ledger: Path, *, after: int | None, live: bool, as_json: bool) -> None:
+    """Print each change of a delivery's state, in order of position."""
     with reading(ledger) as opened, suppress(KeyboardInterrupt):
         begin = _before_the_last(opened, _LAST) if after is None else after
-        for change in opened.follow(begin, live=follow):
+        for change in opened.follow(begin, live=live):
             click.echo(
                 json.dumps(change.to_dict(), ensure_ascii=False) if as_json else line(change)
             )
@@ -57,11 +61,11 @@ def states(by_region: Mapping[str, str]) -> str:
 
 
 def _before_the_last(ledger: Ledger, count: int) -> int:
-    """The position behind which there are so many changes, or all there are."""
-    head, window = ledger.head()[0], _WINDOW
+    """The position after which there are so many changes, or all there are."""
+    size, window = ledger.head().size, _WINDOW
     while True:
-        after = max(0, head - window)
+        after = max(-1, size - 1 - window)
         last = deque((c.position for c in ledger.follow(after, live=False)), maxlen=count)
-        if len(last) == count or after == 0:
+        if len(last) == count or after == -1:
             return last[0] - 1 if last else after
         window *= 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postledger import Ledger, LedgerError, Retry, StateChanged, SubscriptionFailed
-from tests.samples import delivered, first_outcome_stands, sent
+from tests.samples import delivered, failed, first_outcome_stands, sent
 
 QUICK = Retry(times=2, wait=0.001)
 
@@ -68,7 +70,7 @@ def test_a_new_name_begins_where_it_is_told_to(ledger: Ledger) -> None:
     ledger.record_many([sent("SMS_1"), sent("SMS_2"), sent("SMS_3")])
     told = Told()
     ledger.subscribe("a", told, after=2, live=False)
-    ledger.subscribe("a", told, after=0, live=False)
+    ledger.subscribe("a", told, after=-1, live=False)
     assert told.positions == [3]
 
 
@@ -141,7 +143,7 @@ def test_stopping_does_not_wait_for_the_retries(ledger: Ledger) -> None:
     assert raised.wait(10)
     subscription.stop()
     assert (subscription.running, subscription.error) == (False, None)
-    assert (subscription.status().position, subscription.status().problem) == (0, None)
+    assert (subscription.status().position, subscription.status().problem) == (-1, None)
 
 
 def test_a_slow_handler_has_its_checkpoint_kept_in_between(ledger: Ledger) -> None:
@@ -154,7 +156,7 @@ def test_a_slow_handler_has_its_checkpoint_kept_in_between(ledger: Ledger) -> No
         time.sleep(0.2 if change.position == 2 else 0)
 
     ledger.subscribe("a", handler, live=False)
-    assert positions == [0, 0, 2]
+    assert positions == [-1, -1, 2]
 
 
 def test_a_name_runs_once_in_a_process(ledger: Ledger) -> None:
@@ -174,22 +176,51 @@ def test_a_name_that_another_process_runs_stops(tmp_path: Path) -> None:
         def handler(change: StateChanged) -> None:
             other.subscribe("a", Told(), live=False)
 
-        with pytest.raises(SubscriptionFailed, match="somebody else runs it"):
+        with pytest.raises(SubscriptionFailed, match="another program runs it too"):
             one.subscribe("a", handler, live=False)
 
 
-def test_other_definitions_stop_a_subscription(tmp_path: Path) -> None:
-    """Where another process adopts them the handler is told no more, and it is told why."""
+def test_a_subscription_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
+    """Where another process adopts others, what comes is told by those, with another key."""
     with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
         ledger.record(sent("SMS_1"))
-        subscription = ledger.subscribe("a", Told())
+        changes: list[StateChanged] = []
+        subscription = ledger.subscribe("a", changes.append)
         subscription.wait(10)
-        other.rebuild(first_outcome_stands())
-        other.record(sent("SMS_2"))
-        with pytest.raises(SubscriptionFailed, match=r"behind position 1: .*open it again"):
-            subscription.wait(10)
-        assert not subscription.running
-        assert "open it again" in str(other.checkpoints()[0].problem)
+        other.replay(first_outcome_stands())
+        other.record_many([failed("SMS_1"), delivered("SMS_1"), sent("SMS_2")])
+        subscription.wait(10)
+        assert [change.delivery.tracking_id for change in changes] == ["SMS_1", "SMS_1", "SMS_2"]
+        assert ledger.definitions.hash == first_outcome_stands().hash
+        again = next(ledger.follow(live=False))
+        assert (again.position, again.key == changes[0].key) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, print), "name must be text, got 5"),
+        (("", print), "name must be text without white space around it"),
+        (("a", "b"), "handler must be callable, got 'b'"),
+        (("a", asyncio.sleep), "AsyncLedger takes coroutine functions"),
+        (("a", print, "1"), "after must be a position, got '1'"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_raised_at_once(
+    ledger: Ledger, arguments: Any, message: str
+) -> None:
+    """It is a ``TypeError`` or ``ValueError`` that names the argument, and nothing is kept."""
+    name, handler, *after = arguments
+    with pytest.raises((TypeError, ValueError), match=message):
+        ledger.subscribe(name, handler, **dict(zip(["after"], after, strict=False)))
+    assert ledger.checkpoints() == ()
+
+
+@pytest.mark.parametrize("wrong", [{"times": -1}, {"wait": -0.1}])
+def test_a_retry_counts_from_zero(wrong: Any) -> None:
+    """Fewer than no times, or seconds, is a mistake that is raised."""
+    with pytest.raises(ValueError, match="times|wait"):
+        Retry(**wrong)
 
 
 def test_waiting_has_an_end(ledger: Ledger) -> None:
@@ -197,7 +228,7 @@ def test_waiting_has_an_end(ledger: Ledger) -> None:
     ledger.record(sent("SMS_1"))
     go_on = threading.Event()
     subscription = ledger.subscribe("a", lambda _: go_on.wait(10))
-    with pytest.raises(TimeoutError, match="is at 0 of 1"):
+    with pytest.raises(TimeoutError, match="is at -1 of 1"):
         subscription.wait(0.01)
     go_on.set()
     subscription.wait(10)

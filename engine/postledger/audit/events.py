@@ -1,0 +1,213 @@
+"""Events: those that could not be taken, and the nodes that events lack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import attrs
+
+from postledger.audit.mask import hide_numbers
+from postledger.audit.request import Request
+from postledger.definitions.definitions import Definitions
+from postledger.errors import IntegrityError
+from postledger.projections.groups import Counts, Groups, counts
+from postledger.projections.index import NOWHERE_ID
+from postledger.projections.reader import Reader
+from postledger.state.patterns import Pattern, Statement
+from postledger.state.streams import EventRow
+
+MOST_LISTED = 20
+"""How many kinds of unread events are listed; the others are counted together."""
+
+_MOST_PATTERNS = 10_000
+_DAMAGED = "the event is damaged; run verify"
+
+
+@attrs.frozen
+class Unread:
+    """Distinct events of one kind that changed no state, the first of them at position ``first``.
+
+    Of unreadable events ``status`` says why they can't be read.
+    """
+
+    code: str | None
+    status: str | None
+    events: int
+    first: int
+
+
+@attrs.frozen
+class Kinds:
+    """Kinds of unread events, the most frequent first.
+
+    ``rest`` events are of other kinds, ``kinds`` of them.
+    """
+
+    listed: tuple[Unread, ...]
+    rest: int
+    kinds: int
+
+
+@attrs.frozen
+class Missing:
+    """A node that the specification's section requires and so many events lack."""
+
+    node: str
+    section: str
+    events: int
+    first: int
+
+
+@attrs.frozen
+class Events:
+    """The events that could not be taken, and the nodes that events lack."""
+
+    unrecognised: Kinds
+    unreadable: Kinds
+    missing: tuple[Missing, ...]
+
+
+def events(groups: Groups, request: Request) -> Events:
+    """Count the unread events, and the missing nodes, in one pass over the distinct events.
+
+    Unread events may belong to no delivery, so their period is that of their reception. Nodes are
+    those that the events of the period's deliveries lack.
+    """
+    store, told = groups.reader.log.store, _Told(groups.reader)
+    with (
+        counts(store) as unrecognised,
+        counts(store) as unreadable,
+        counts(store) as missing,
+    ):
+        for row, belongs in groups.events(request.bounds, _uneventful(groups.reader)):
+            said = told.of(row)
+            if said.recognised:
+                for node in said.missing if belongs else ():
+                    missing.add(node, row[3])
+            elif _within(row[5], request):
+                kinds = unreadable if said.readable is False else unrecognised
+                kinds.add((said.code, _shown(said.status, request)), row[3])
+        lacking, _, _ = missing.ranked(_MOST_PATTERNS)
+        return Events(
+            _kinds(unrecognised),
+            _kinds(unreadable),
+            tuple(Missing(str(node), str(of), n, at) for (node, of), n, at in lacking),
+        )
+
+
+def _within(received_at: int, request: Request) -> bool:
+    since, until = request.period
+    return (since is None or received_at >= since) and (until is None or received_at < until)
+
+
+def _shown(text: str | None, request: Request) -> str | None:
+    return text if request.unmask or text is None else hide_numbers(text)
+
+
+def _kinds(found: Counts) -> Kinds:
+    ranked, rest, kinds = found.ranked(MOST_LISTED)
+    listed = tuple(Unread(code, status, n, first) for (code, status), n, first in ranked)
+    return Kinds(listed, rest, kinds)
+
+
+def _uneventful(reader: Reader) -> list[tuple[int, int]]:
+    """The templates and envelopes of which all events are recognised and lack no node.
+
+    So it is where no text that varies decides over the meaning: they need not be looked at.
+    """
+    # Where limits bound what is read, an event may be unreadable whatever its template.
+    pairs = reader.log.pairs() if reader.facts.patterns.quick else []
+    return [pair for pair in pairs if _is_uneventful(reader, *pair)]
+
+
+def _is_uneventful(reader: Reader, template: int, envelope: int) -> bool:
+    try:
+        family = reader.facts.family(template, envelope)
+    except IntegrityError:
+        return False
+    if family is None or family.deciding:
+        return False
+    reading = family.by_words((), ["?"] * family.holes).reading
+    return reading.recognised and not reading.missing
+
+
+class _Said(NamedTuple):
+    """What one event says, as far as it is counted."""
+
+    recognised: bool
+    readable: bool = True
+    code: str | None = None
+    status: str | None = None
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+class _Told:
+    """Reads what events say."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._places: dict[Pattern, tuple[int | None, int | None]] = {}
+        # The members of a bundle are read together.
+        self._at = lru_cache(maxsize=16)(self._statements)
+
+    def of(self, row: EventRow) -> _Said:
+        """What the event of a row of the index says."""
+        try:
+            pattern, texts, problem = self._pattern(row)
+        except IntegrityError:
+            pattern, texts, problem = None, (), _DAMAGED
+        if pattern is None:
+            return _Said(recognised=False, readable=False, status=problem)
+        reading = pattern.reading
+        if reading.recognised:
+            definitions = self._reader.definitions
+            section = reading.section or ""
+            missing = (
+                (_wire_name(definitions, reading.vocabulary, name), section)
+                for name in reading.missing
+            )
+            return _Said(recognised=True, missing=tuple(missing))
+        fields = pattern.layout.postback(texts).fields
+        code, status = (None if at is None else fields[at][1] for at in self._place(pattern, texts))
+        return _Said(recognised=False, code=code, status=status)
+
+    def _pattern(self, row: EventRow) -> tuple[Pattern | None, Sequence[str], str]:
+        facts = self._reader.facts
+        given = facts.patterns.quick and facts.gives(row[6], row[7]) and row[8] is not None
+        if row[0] != NOWHERE_ID or given:
+            pattern, texts = facts.pattern(row)
+            return pattern, texts, ""
+        # The index doesn't keep what events say that belong to no stream.
+        statements = self._at(row[3])
+        if row[4] >= len(statements):
+            raise IntegrityError(f"position {row[3]}: the index differs from the log")
+        statement = statements[row[4]]
+        return statement.pattern, statement.texts, statement.problem
+
+    def _statements(self, position: int) -> list[Statement]:
+        return self._reader.facts.statements_of(self._reader.log.at(position))
+
+    def _place(self, pattern: Pattern, texts: Sequence[str]) -> tuple[int | None, int | None]:
+        """Where code and status stand: of what no vocabulary knows, any may know the fields."""
+        if pattern not in self._places:
+            if len(self._places) >= _MOST_PATTERNS:
+                self._places.clear()
+            self._places[pattern] = _places(self._reader.definitions, pattern, texts)
+        return self._places[pattern]
+
+
+def _places(
+    definitions: Definitions, pattern: Pattern, texts: Sequence[str]
+) -> tuple[int | None, int | None]:
+    postback = pattern.layout.postback(texts)
+    readings = [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
+    code = next((r.code_at for r in readings if r.code_at is not None), None)
+    return code, next((r.status_at for r in readings if r.status_at is not None), None)
+
+
+def _wire_name(definitions: Definitions, vocabulary: str | None, field: str) -> str:
+    """The node as the provider calls it."""
+    by_name = {known.name: known for known in definitions.vocabularies}
+    return by_name[vocabulary or ""].fields[field][0]

@@ -1,0 +1,334 @@
+"""Groups: the streams that began in a period, counted by what they have in common, and listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal
+
+import attrs
+
+from postledger.findings import Finding
+from postledger.log.as_of import Bounds
+from postledger.projections.queries import BEGAN
+from postledger.projections.reader import Reader
+from postledger.state.streams import EventRow
+from postledger.store.sqlite import Row, Store
+
+MOST_IN_MEMORY = 10_000
+"""How many keys ``Counts`` holds before it writes them to its table."""
+
+MOST_SKIPPED = 10_000
+"""How many pairs of template and envelope one statement leaves out."""
+
+_DAY = 86_400_000_000
+# Floored: division cuts towards zero, which would give the eve of 1970 two days' worth.
+_DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
+_TOOK = "(s.outcome_at - s.sent_at)"
+_TIMED = "s.outcome_at >= s.sent_at"
+_PAIR = 1 << 20
+
+By = Literal["route", "spid", "handset", "day"]
+"""What streams are grouped by; ``day`` is the number of the day since 1970 on which they began."""
+
+_LABELS: dict[By | None, str] = {
+    None: "''",
+    "route": "s.route",
+    "spid": "s.spid",
+    "handset": "s.handset",
+    "day": _DAY_NUMBER,
+}
+
+Group = tuple[Any, int, tuple[int, ...]]
+"""What its streams have in common, how many they are, and how many are in each state."""
+
+
+@attrs.frozen
+class Groups:
+    """The streams of one chart that began in a period, in a table of states.
+
+    ``since`` is inclusive, ``until`` exclusive, both in microseconds; ``None`` leaves an end open.
+    """
+
+    reader: Reader
+    table: str
+    chart: str
+    since: int | None = None
+    until: int | None = None
+
+    # --- counts ---
+
+    def totals(self) -> tuple[int, int, int]:
+        """How many streams, distinct events and repeats there are."""
+        (row,) = self._rows("count(*), coalesce(sum(s.events), 0), coalesce(sum(s.repeats), 0)")
+        return row[0], row[1], row[2]
+
+    def by_state(self) -> dict[str, int]:
+        """How many streams are in each state."""
+        return dict(self._rows("s.state, count(*)", tail="GROUP BY s.state"))
+
+    def by(self, by: By, states: Sequence[str]) -> Iterator[Group]:
+        """The groups, the largest first, then by label; days begin with the newest."""
+        label = _LABELS[by]
+        order = "1 DESC" if by == "day" else f"2 DESC, {label} IS NOT NULL, 1"
+        rows = self._rows(
+            f"{label}, count(*){_in_each(states)}", states, tail=f"GROUP BY 1 ORDER BY {order}"
+        )
+        return ((label, total, tuple(counts)) for label, total, *counts in rows)
+
+    def by_finding(self) -> dict[Finding, int]:
+        """How many streams have each finding."""
+        counts = ", ".join(
+            f"coalesce(sum(CASE WHEN (s.findings & {int(f)}) <> 0 THEN 1 ELSE 0 END), 0)"
+            for f in Finding
+        )
+        (row,) = self._rows(counts)
+        return dict(zip(Finding, row, strict=True))
+
+    def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
+        """State, reason and recipient of each stream of which a region is in one of the states."""
+        reason = "s.reason" if region == "state" else "s.route_reason"
+        where = f"s.{region} IN ({_holes(states)})"
+        return self._rows(f"s.{region}, {reason}, s.recipient", (), where, states)
+
+    # --- durations ---
+
+    def by_took(self, edges: Sequence[int]) -> dict[int, int]:
+        """How many streams took from sent to outcome so long as falls between two edges."""
+        cases, values = _bins(_TOOK, edges)
+        return dict(self._rows(f"{cases}, count(*)", values, _TIMED, tail="GROUP BY 1"))
+
+    def by_age(
+        self, time: int, edges: Sequence[int], states: Sequence[str]
+    ) -> dict[int, tuple[int, ...]]:
+        """How many streams in each of the states are so old at a time as falls between two edges."""
+        cases, values = _bins(f"(? - {BEGAN})", edges)
+        given = [value for edge in values for value in (time, edge)]
+        rows = self._rows(
+            f"{cases}{_in_each(states)}",
+            (*given, *states),
+            f"s.state IN ({_holes(states)})",
+            states,
+            tail="GROUP BY 1",
+        )
+        return {number: tuple(counts) for number, *counts in rows}
+
+    def disordered(self) -> int:
+        """How many streams have an outcome that is stamped before the sending."""
+        (row,) = self._rows("count(*)", (), "s.outcome_at < s.sent_at")
+        return int(row[0])
+
+    def untimed(self, states: Sequence[str]) -> int:
+        """How many streams in one of the states lack the time of sending, or of the outcome."""
+        where = f"s.state IN ({_holes(states)}) AND (s.outcome_at IS NULL OR s.sent_at IS NULL)"
+        (row,) = self._rows("count(*)", (), where, states)
+        return int(row[0])
+
+    def percentiles(
+        self, by: By | None, percents: Sequence[int], most: int
+    ) -> dict[Any, tuple[int, ...]]:
+        """By label: how many streams took a time from sent to outcome, and its percentiles.
+
+        Those are by nearest rank. The ``most`` largest groups are told of.
+        """
+        label = _LABELS[by]
+        order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"
+        counts: dict[Any, int] = dict(
+            self._rows(f"{label}, count(*)", (), _TIMED, tail=f"GROUP BY 1 {order}")
+        )
+        sql, parameters = self._sql(
+            f"{label} AS label, {_TOOK} AS took, row_number() OVER (PARTITION BY {label}"
+            f" ORDER BY {_TOOK}) AS place, count(*) OVER (PARTITION BY {label}) AS n",
+            (),
+            _TIMED,
+        )
+        wanted = ", ".join(f"(n * {percent} + 99) / 100" for percent in percents)
+        found = {
+            (label, place): took
+            for label, place, took in self.reader.log.store.stream(
+                f"SELECT label, place, took FROM ({sql}) ranked WHERE place IN ({wanted})",
+                parameters,
+            )
+            if label in counts
+        }
+        return {
+            label: (n, *(found[label, (n * percent + 99) // 100] for percent in percents))
+            for label, n in counts.items()
+        }
+
+    # --- lists ---
+
+    def having(self, finding: Finding, most: int) -> list[Row]:
+        """The first streams with a finding: key, state, route, recipient, SPID, when they began.
+
+        In the order in which they were first received, then by key and space.
+        """
+        return list(
+            self._rows(
+                f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN}",
+                (),
+                "(s.findings & ?) <> 0",
+                (int(finding),),
+                tail=f"ORDER BY s.first_received_at, t.key, t.space LIMIT {most}",
+            )
+        )
+
+    def events(
+        self, bounds: Bounds, without: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[EventRow, bool]]:
+        """The distinct events of all streams, and whether each belongs to a stream of the period.
+
+        Of equal events it is the one that was received first. Left out are those of the pairs of
+        template and envelope in ``without``.
+        """
+        within, given = self._where("t.chart = ?", (self.chart,))
+        conditions, bounded = bounds.sql()
+        skipped = [template * _PAIR + envelope for template, envelope in without[:MOST_SKIPPED]]
+        if skipped:
+            numbers = ", ".join(map(str, skipped))
+            conditions += (
+                " AND (e.template IS NULL OR e.envelope IS NULL"
+                f" OR e.template * {_PAIR} + e.envelope NOT IN ({numbers}))"
+            )
+        index = self.reader.index.name
+        rows = self.reader.log.store.stream(
+            "SELECT i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
+            " e.template, e.envelope, e.texts, i.findings, i.said,"
+            f" CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
+            f" FROM {index} i JOIN events e ON e.position = i.position"
+            f" LEFT JOIN {index}_streams t ON t.id = i.stream"
+            f" LEFT JOIN {self.table} s ON s.stream = i.stream"
+            f" WHERE i.stream >= 0{conditions}"
+            " ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member",
+            (*given, *bounded),
+        )
+        for _, equal in groupby(rows, itemgetter(0, 1, 2)):
+            *first, belongs = min(equal, key=_RECEIVED)
+            yield EventRow(*first), bool(belongs)
+
+    # --- SQL ---
+
+    def _rows(
+        self,
+        select: str,
+        selected: Sequence[object] = (),
+        also: str = "1 = 1",
+        given: Iterable[object] = (),
+        tail: str = "",
+    ) -> Iterator[Row]:
+        sql, parameters = self._sql(select, selected, also, given)
+        return self.reader.log.store.stream(f"{sql} {tail}", parameters)
+
+    def _sql(
+        self, select: str, selected: Sequence[object], also: str, given: Iterable[object] = ()
+    ) -> tuple[str, tuple[object, ...]]:
+        """A SELECT over the streams, with its parameters: those selected by, those held to."""
+        where, parameters = self._where("t.chart = ?", (self.chart,))
+        sql = (
+            f"SELECT {select} FROM {self.table} s"
+            f" JOIN {self.reader.index.name}_streams t ON t.id = s.stream WHERE {where} AND {also}"
+        )
+        return sql, (*selected, *parameters, *given)
+
+    def _where(self, condition: str, given: Sequence[object]) -> tuple[str, tuple[object, ...]]:
+        """A condition, and those of the period."""
+        parameters = [*given]
+        for sign, end in ((">=", self.since), ("<", self.until)):
+            if end is not None:
+                condition += f" AND {BEGAN} {sign} ?"
+                parameters.append(end)
+        return condition, tuple(parameters)
+
+
+_RECEIVED = itemgetter(5, 3, 4)
+
+
+def _in_each(states: Sequence[str]) -> str:
+    return ", sum(CASE WHEN s.state = ? THEN 1 ELSE 0 END)" * len(states)
+
+
+def _holes(values: Sequence[object]) -> str:
+    """Holes for values; for none, a value that nothing equals."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+def _bins(value: str, edges: Sequence[int]) -> tuple[str, Sequence[int]]:
+    """The number of the bin that a value falls into, which ends before an edge."""
+    whens = " ".join(f"WHEN {value} < ? THEN {number}" for number in range(len(edges)))
+    return f"CASE {whens} ELSE {len(edges)} END", edges
+
+
+# --- counts of what only Python can tell ---
+
+Key = tuple[str | None, ...]
+
+
+Ranked = list[tuple[Key, int, int]]
+"""Keys, each with its count and its lowest position."""
+
+
+@attrs.define
+class Counts:
+    """Counts by keys, exact and in bounded memory: a scratch table holds what memory doesn't."""
+
+    _store: Store
+    _table: str
+    _new: dict[Key, tuple[int, int]] = attrs.field(init=False, factory=dict)
+    _spilled: bool = attrs.field(init=False, default=False)
+
+    def add(self, key: Key, position: int = 0) -> None:
+        """Count a key once more; the lowest position of each is kept."""
+        count, first = self._new.get(key, (0, position))
+        self._new[key] = count + 1, min(first, position)
+        if len(self._new) >= MOST_IN_MEMORY:
+            self._spill()
+
+    def ranked(self, most: int) -> tuple[Ranked, int, int]:
+        """The keys of the highest counts; then how many all others count, and how many they are."""
+        if self._spilled:
+            self._spill()
+            ranked, total, kinds = self._kept(most)
+        else:
+            found = [(key, n, first) for key, (n, first) in self._new.items()]
+            found.sort(key=lambda one: (-one[1], _written(one[0])))
+            ranked, total, kinds = found[:most], sum(n for _, n, _ in found), len(found)
+        return ranked, total - sum(n for _, n, _ in ranked), kinds - len(ranked)
+
+    def _kept(self, most: int) -> tuple[Ranked, int, int]:
+        rows = self._store.execute(
+            f"SELECT kind, n, first FROM {self._table} ORDER BY n DESC, kind LIMIT ?", (most,)
+        ).fetchall()
+        row = self._store.one(f"SELECT coalesce(sum(n), 0), count(*) FROM {self._table}")
+        assert row is not None
+        return [(tuple(json.loads(kind)), n, first) for kind, n, first in rows], row[0], row[1]
+
+    def _spill(self) -> None:
+        if not self._spilled:
+            self._store.execute(
+                f"CREATE TABLE {self._table}"
+                " (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL)"
+            )
+            self._spilled = True
+        own = self._table.removeprefix("temp.")
+        self._store.executemany(
+            f"INSERT INTO {self._table} VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
+            f" n = {own}.n + excluded.n,"
+            f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
+            f" ELSE {own}.first END",
+            [(_written(key), *found) for key, found in self._new.items()],
+        )
+        self._new.clear()
+
+
+def _written(key: Key) -> str:
+    return json.dumps(key, ensure_ascii=False)
+
+
+@contextmanager
+def counts(store: Store) -> Iterator[Counts]:
+    """Counts that are thrown away at the end."""
+    with store.scratch("counts") as table:
+        yield Counts(store, table)

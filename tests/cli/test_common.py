@@ -1,0 +1,143 @@
+"""What all commands share: help, usage, errors, pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from postledger import Ledger
+from postledger.cli import main
+from tests.cli import Run
+from tests.samples import SMS, sent
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show", "{}", "nope"], "Error: no delivery 'nope' is known"),
+        (["show", "{}", "--mms", "nope"], "Error: no content 'nope' is known"),
+        (["show", "{}", SMS, "--as-of", "0"], f"Error: no delivery '{SMS}' was known then"),
+        (
+            ["deliveries", "{}", "--finding", "odd"],
+            "Error: no finding 'odd'; there are: contradiction",
+        ),
+    ],
+)
+def test_an_answer_of_no_is_one_line_on_stderr(
+    run: Run, samples: Path, words: list[str], message: str
+) -> None:
+    """An unknown id ends with exit 1 and one line that says what is unknown."""
+    done = run(*(word.format(samples) for word in words))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "{}"],
+        ["show", "{}", SMS, "--mms", "1"],
+        ["show", "{}", SMS, "--as-of", "yesterday"],
+        ["deliveries", "{}", "--stuck", "soon"],
+        ["deliveries", "{}.no"],
+        ["replay", "{}", "--adopt"],
+        ["export", "{}", "out.txt"],
+        ["ingest", "{}"],
+        ["charts", "nope"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, samples: Path, words: list[str]) -> None:
+    """What is misspelt is told with how it is used."""
+    done = run(*(word.format(samples) for word in words))
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+def test_help_of_each_command_shows_an_example(run: Run, command: str | None) -> None:
+    """``--help`` of everything has an example that names the command."""
+    words = [command] if command else []
+    done = run(*words, "--help")
+    assert done.exit_code == 0
+    assert f"postledger {command or 'ingest'}" in done.stdout.partition("Example")[2]
+
+
+def test_a_table_moves_no_cursor(run: Run, tmp_path: Path) -> None:
+    """Control characters of a body are shown, not sent to the terminal."""
+    body = b'{"origin": "SMS_MT", "code": "N201", "status": "Message Sent", "tracking-id": "\\u001b[2J"}'
+    run("ingest", tmp_path / "l.db", "-", stdin=body)
+    table = run("deliveries", tmp_path / "l.db").stdout
+    assert "\x1b" not in table
+    assert "\\x1b[2J" in table
+
+
+def test_the_module_is_the_command(samples: Path) -> None:
+    """``python -m postledger`` does what ``postledger`` does, also into a closed pipe."""
+    command = [sys.executable, "-m", "postledger", "events", str(samples), "--nl"]
+    whole = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert len(whole.stdout.splitlines()) == 12
+    pipe = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+    assert pipe.stdout is not None
+    assert pipe.stderr is not None
+    pipe.stdout.close()
+    complaint = pipe.stderr.read()
+    pipe.stderr.close()
+    assert pipe.wait() == 0
+    assert complaint == b""
+
+
+def test_lists_for_people_end_with_how_to_get_more(run: Run, tmp_path: Path) -> None:
+    """A hundred rows fill a screen; what is left out is said, not dropped in silence."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(sent(f"m{number}") for number in range(120))
+    for command, count in (("deliveries", 120), ("events", 121)):
+        listed = run(command, path)
+        assert len(listed.stdout.splitlines()) == 102
+        assert listed.stderr == "the first 100; --limit, --json, --nl or --csv give more\n"
+        assert run(command, path, "--limit", 110).stderr == ""
+        assert len(run(command, path, "--nl").stdout.splitlines()) == count
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "{}", "/nowhere/x.jsonl"],
+        ["audit", "{}", "--html", "/nowhere/x.html"],
+        ["simulate", "/nowhere/x.jsonl", "--messages", "3"],
+        ["simulate", "/nowhere/", "--messages", "3"],
+    ],
+)
+def test_a_file_that_can_not_be_written_is_one_line(
+    run: Run, samples: Path, words: list[str]
+) -> None:
+    """Where there is no such folder, the file and the reason are named."""
+    if os.access("/", os.W_OK):
+        words = [word.replace("/nowhere", "/proc/nowhere") for word in words]
+    done = run(*(word.format(samples) for word in words))
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert "nowhere" in done.stderr
+
+
+def test_a_terminal_that_can_not_spell_a_text_is_told(samples: Path) -> None:
+    """In one line, with what to do."""
+    with Ledger(samples) as ledger:
+        ledger.record(sent("ж"))
+    done = subprocess.run(
+        [sys.executable, "-m", "postledger", "deliveries", samples],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert b"set PYTHONIOENCODING=utf-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1

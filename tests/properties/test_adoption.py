@@ -1,0 +1,199 @@
+"""Adoption: what is shown depends on the definitions in force, and on no others before them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from postledger import Ledger, Receipt
+from postledger.projections import generations, replay
+from postledger.state import patterns
+from postledger.state.patterns import Statement
+from tests.properties.shown import assert_same, falsified, folder, rows, run, shown
+from tests.properties.worlds import Made, arrived, as_json, leaves, made, xml
+
+QUICK, LONG = 60, 3_000
+_VARIED = ("zone", "key", "time", "words", "chart", "ignores")
+_READ = ("stream", "time", "identity")
+
+
+def worlds(
+    bodies: st.SearchStrategy[bytes] | None = None,
+) -> tuple[st.SearchStrategy[Any], ...]:
+    """Two sets of definitions, receipts, and how many of these come before the adoption."""
+    return made(), made(), arrived(bodies), st.integers(0, 10)
+
+
+def words_and_texts() -> st.SearchStrategy[bytes]:
+    """Postbacks in which words of one vocabulary are free texts of the other."""
+    return st.one_of(leaves().map(xml), leaves().map(xml), leaves().map(as_json))
+
+
+def same_rows(one: Made, other: Made, received: list[Receipt], before: int) -> None:
+    """Recorded under A and then read by B, the rows are those of a ledger that always read by B."""
+    with (
+        folder() as path,
+        Ledger(path / "1.db", definitions=one.definitions) as ledger,
+        Ledger(path / "2.db", definitions=other.definitions) as plain,
+    ):
+        ledger.record_many(received[:before])
+        ledger.replay(other.definitions)
+        ledger.record_many(received[before:])
+        plain.record_many(received)
+        assert rows(ledger) == rows(plain)
+
+
+def same_in_all(one: Made, other: Made, received: list[Receipt], before: int) -> None:
+    """All that is shown is the same, after each of several adoptions."""
+    with (
+        folder() as path,
+        Ledger(path / "1.db", definitions=one.definitions) as ledger,
+        Ledger(path / "A.db", definitions=one.definitions) as by_one,
+        Ledger(path / "B.db", definitions=other.definitions) as by_other,
+    ):
+        by_one.record_many(received)
+        by_other.record_many(received)
+        ledger.record_many(received[:before])
+        ledger.replay(other.definitions)
+        ledger.record_many(received[before:])
+        wanted = shown(by_one), shown(by_other)
+        assert_same(shown(ledger), wanted[1])
+        assert ledger.verify().problems == ()
+        ledger.replay(one.definitions)
+        assert_same(shown(ledger), wanted[0])
+        ledger.replay(other.definitions)
+        assert_same(shown(ledger), wanted[1])
+        ledger.replay(index=True)
+        assert_same(shown(ledger), wanted[1])
+        assert ledger.verify().problems == ()
+
+
+def counted(seen: Counter[str]) -> Callable[..., None]:
+    """The property, which counts in how many runs the two definitions differ in what."""
+
+    def check(one: Made, other: Made, received: list[Receipt], before: int) -> None:
+        seen["runs"] += 1
+        seen.update(name for name in _VARIED if getattr(one, name) != getattr(other, name))
+        seen.update(_read_differently(one, other, received))
+        same_in_all(one, other, received, before)
+
+    return check
+
+
+def _read_differently(one: Made, other: Made, received: list[Receipt]) -> set[str]:
+    """In what the readings of any of the receipts differ."""
+    both = [
+        [said for receipt in received for said in _statements(made_, receipt)]
+        for made_ in (one, other)
+    ]
+    return {
+        name
+        for this, that in zip(*both, strict=True)
+        for name, value, others in zip(_READ, this[:3], that[:3], strict=True)
+        if value != others
+    }
+
+
+def _statements(made_: Made, receipt: Receipt) -> list[Statement]:
+    envelope = patterns.Envelope(content_type=receipt.content_type)
+    return patterns.Patterns(made_.definitions, patterns.wire.Limits()).read_plainly(
+        receipt.body, envelope
+    )
+
+
+@pytest.mark.parametrize("bodies", [None, words_and_texts()], ids=["all", "words"])
+def test_adoption_leaves_nothing_behind(bodies: st.SearchStrategy[bytes] | None) -> None:
+    """What is shown after an adoption is what the definitions in force alone give."""
+    _adopted(bodies, QUICK)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bodies", [None, words_and_texts()], ids=["all", "words"])
+def test_adoption_leaves_nothing_behind_in_many_runs(
+    bodies: st.SearchStrategy[bytes] | None,
+) -> None:
+    """The same on many more examples."""
+    _adopted(bodies, LONG)
+
+
+def _adopted(bodies: st.SearchStrategy[bytes] | None, examples: int) -> None:
+    seen: Counter[str] = Counter()
+    run(counted(seen), examples, *worlds(bodies))
+    assert all(seen[name] >= seen["runs"] / 10 for name in (*_VARIED, *_READ)), seen
+
+
+# --- the property notices what it is there for ---
+
+
+@pytest.fixture(params=_READ)
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A reading of the log that keeps one part of what the first reading said."""
+    field = {"stream": "stream", "time": "occurred_at", "identity": "identity"}[request.param]
+    add = replay.add
+
+    def keeping(reader: Any, said: Any) -> set[int]:
+        live = generations.live(reader.log.store)
+        if live is None or live.index_name == reader.index.name:
+            return add(reader, said)
+        index = live.index(reader.log.store)
+        kept_ = [
+            (row, [_first(index, row[0], m, one, field) for m, one in enumerate(statements)])
+            for row, statements in said
+        ]
+        return add(reader, kept_)
+
+    monkeypatch.setattr(replay, "add", keeping)
+    yield request.param
+
+
+def _first(index: Any, position: int, member: int, said: Statement, field: str) -> Statement:
+    row = index.store.one(
+        f"SELECT stream, occurred_at, identity FROM {index.name} WHERE position = ? AND member = ?",
+        (position, member),
+    )
+    value = dict(stream=index.stream_of(row[0]), occurred_at=row[1], identity=row[2])[field]
+    return said._replace(**{field: value})
+
+
+def test_kept_first_reading_is_noticed(kept: str) -> None:
+    """What keeps the stream, the time or the identity of the first reading fails the property."""
+    assert falsified(same_rows, 300, *worlds())
+
+
+def _without_fixed_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "canonical_pair", lambda name, text: "")
+
+
+def _without_fixed_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_ = patterns._reasons
+    monkeypatch.setattr(
+        patterns, "_reasons", lambda at: made_([one for one in at if isinstance(one, int)])
+    )
+
+
+def _without_fixed_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_ = patterns.pattern_of
+
+    def without(layout: Any, texts: Any, definitions: Any) -> Any:
+        pattern = made_(layout, texts, definitions)
+        blank = "" if isinstance(pattern.key, str) and pattern.chart else pattern.key
+        return patterns.attrs.evolve(pattern, key=blank)
+
+    monkeypatch.setattr(patterns, "pattern_of", without)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [_without_fixed_identity, _without_fixed_reason, _without_fixed_key],
+    ids=["identity", "reason", "key"],
+)
+def test_fixed_text_read_otherwise_is_noticed(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes a fixed text for other than a varying one fails the property."""
+    mutant(monkeypatch)
+    assert falsified(same_rows, 300, *worlds(words_and_texts()))
