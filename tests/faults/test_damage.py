@@ -401,7 +401,7 @@ def test_a_value_of_no_possible_type_is_refused_in_one_line(
     path: Path, made: Path, table: str, column: str
 ) -> None:
     """Damaged records may hold anything: numbers for texts, bytes for times, times out of reach."""
-    for number, value in enumerate(VALUES):
+    for number, value in enumerate(VALUES[len(table) % 3 :: 3]):
         _check_value(path, made, (table, column), value, every=number % 2 == len(column) % 2)
 
 

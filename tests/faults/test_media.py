@@ -86,6 +86,7 @@ def _check(path: Path, before: int, acknowledged: list[int]) -> None:
 
 
 @traced
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("call", "error"), [(call, error) for call, errors in CALLS.items() for error in errors]
 )

@@ -116,10 +116,13 @@ def statements() -> Iterator[str]:
     rest = ", ".join(COLUMNS["events"][1:])
     yield f"REPLACE INTO events SELECT 4711, {rest} FROM events WHERE position = 1"
     yield f"INSERT INTO events SELECT -1, {rest} FROM events WHERE position = 1"
-    yield "REPLACE INTO envelopes SELECT (SELECT max(id) + 1 FROM envelopes), envelope FROM envelopes"
+    yield (
+        "REPLACE INTO envelopes SELECT (SELECT max(id) + 1 FROM envelopes), envelope"
+        " FROM envelopes LIMIT 1"
+    )
     yield (
         "REPLACE INTO templates SELECT (SELECT max(id) + 1 FROM templates), digest, skeleton, '[]', 0"
-        " FROM templates"
+        " FROM templates LIMIT 1"
     )
 
 
