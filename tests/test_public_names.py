@@ -17,17 +17,19 @@ import postledger
 from postledger import Ledger, PostledgerError
 
 NAMES = """
-    Anchor AsyncLedger AsyncSubscription AuditReport Change Checkpoint Content DefinitionError
-    Definitions DefinitionsDiffer Delivery Event IntegrityError Ledger LedgerBusy LedgerError Limits
-    NotALedger Postback PostledgerError Projection ProjectionFailed Query ReadError Receipt Recorded Retry
-    StateChanged Step Subscription SubscriptionFailed Summary Timeline UnknownKey Verification
+    Anchor Appended AsyncLedger AsyncSubscription AuditReport Change Checkpoint Content
+    DefinitionError Definitions DefinitionsDiffer Delivery Difference Event Finding IntegrityError
+    Ledger LedgerBusy LedgerError Limits NotALedger Postback PostledgerError Progress Projection
+    ProjectionFailed Query ReadError Receipt Recorded Retry StateChanged Step Subscription
+    SubscriptionFailed Summary Timeline UnknownKey Verdict Verification __version__
 """
 METHODS = """
     audit checkpoints close content created definitions deliveries delivery differences events
-    follow head optimize project query rebuild record record_batches record_many subscribe timeline verify
+    follow head imported project query record record_batches record_many replay subscribe timeline
+    verify
 """
-ALIASES = {"Timeline"}
-"""Names of types that are put together; their documentation stands beside them."""
+ALIASES = {"Timeline", "Progress", "__version__"}
+"""Names of types that are put together, and the version; what they are stands next to them."""
 
 
 def members(kind: type) -> Iterator[tuple[str, Any]]:

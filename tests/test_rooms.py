@@ -138,7 +138,9 @@ def sql_on(tables: tuple[str, ...]) -> set[str]:
 
 def test_sql_on_the_log_has_its_place() -> None:
     """Only ``log`` and ``verify`` name its tables; the rows of the index are joined with the events."""
-    allowed = {f"postledger.{name}" for name in ("verify", "projections.index", "projections.groups")}
+    allowed = {
+        f"postledger.{name}" for name in ("verify", "projections.index", "projections.groups")
+    }
     assert {n for n in sql_on(LOG_TABLES) if not n.startswith("postledger.log.")} <= allowed
 
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from postledger.templates import LONGEST, MOST_TEXTS, Template, joined, leaves, split
 from tests import strategies
 
-SAMPLES = [path for path in sorted(Path(__file__).parents[1].glob("fixtures/**/*")) if path.is_file()]
+SAMPLES = [
+    path for path in sorted(Path(__file__).parents[1].glob("fixtures/**/*")) if path.is_file()
+]
 
 # What a text could hold that an expression might take for plain, and XML does not.
 AWKWARD = [

@@ -47,7 +47,9 @@ def test_trap_1_unknown_pairs_change_nothing(ledger: Ledger) -> None:
     ledger.record(postback("N101", "Message Sent", ("SENTAS", "MMS")))
     before = ledger.delivery("k")
     for code, status in (("N101", "Message Sent/Delivered"), ("N333", "Message Sent/Delivered")):
-        assert ledger.record(postback(code, status, ("SENTAS", "MMS"))).event.reading == "unrecognised"
+        assert (
+            ledger.record(postback(code, status, ("SENTAS", "MMS"))).event.reading == "unrecognised"
+        )
     after = ledger.delivery("k")
     assert (after.state, after.route) == (before.state, before.route)
     assert (after.events, "unrecognised" in after.findings) == (3, True)

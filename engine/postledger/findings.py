@@ -11,6 +11,9 @@ class Finding(enum.IntFlag):
 
     All but ``LATE`` and ``REPEATED`` depend on the set of events alone; those two tell of arrival.
     The numbers are part of the file format: a bit is never given to another finding.
+
+    >>> Finding.LATE.name.lower() in ledger.delivery("TU1TXzU5Nzg3Nw==").findings
+    True
     """
 
     CONTRADICTION = 1
@@ -41,18 +44,22 @@ MEANINGS: dict[Finding, str] = {
     Finding.TIMESTAMP_MISSING: "An event has no readable TIMESTAMP; it is taken last of its stage.",
     Finding.TIMESTAMP_NAIVE: "A TIMESTAMP names no zone; it is read in the vocabulary's zone.",
     Finding.NODE_MISSING: "An event lacks a node that the specification requires.",
-    Finding.REPAIRED: "A body was not well formed and was mended to be read; it is kept as it came.",
+    Finding.REPAIRED: "A body was not well formed and was repaired to be read; it is kept as it came.",
     Finding.CLOCK_DISORDER: "An outcome is stamped before the sending that it is the outcome of.",
     Finding.UNRECOGNISED: "An event is not known to the vocabulary; it changed no state.",
     Finding.LATE: "An event arrived after one that follows it.",
     Finding.REPEATED: "An event was received more than once.",
-    Finding.UNFOLDED: "The events can't be folded; they are kept, and replay says why.",
+    Finding.UNFOLDED: "Its events can't be folded: one is damaged. Run verify.",
 }
 """What each finding means, in a sentence."""
 
 
 class Verdict(enum.StrEnum):
-    """What an event did to its stream; the value is the public word."""
+    """What an event did to its stream; the value is the public word.
+
+    >>> ledger.record(body).verdict is Verdict.REPEATED
+    True
+    """
 
     APPLIED = "applied"
     NO_EFFECT = "no_effect"

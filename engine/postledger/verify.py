@@ -68,6 +68,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
     require_rows(rows)
     for row in rows:
         stored = reader.log.at(row[3])
+        # guard: leaves proven where they are shown
         if stored.computed_leaf() != stored.leaf:
             raise IntegrityError(
                 f"{name}: position {row[3]}: the event is not what was received; run verify"
@@ -79,6 +80,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
             )
     if table is None:
         return
+    # guard: the state proven where it is shown
     if generations.kept_row(reader.log.store, table, number) != reader.plain_row(number, rows):
         raise IntegrityError(f"{name}: {_DIFFERS}")
 
@@ -96,10 +98,11 @@ def _problems(
     store, log = reader.log.store, reader.log
     yield from _until_error(store, store.problems(MOST_PROBLEMS))
     yield from schema.check_guards(store)
+    # guard: the schema compared
     yield from _until_error(store, _of_schema(store, generation))
     counted = _Counted()
     found = list(
-        islice(_until_error(store, _of_log(reader, head, anchor, counted, progress)), MOST_PROBLEMS)
+        islice(_until_error(store, _of_log(reader, anchor, counted, progress)), MOST_PROBLEMS)
     )
     yield from found
     if found:
@@ -173,18 +176,21 @@ class _Counted:
 
 
 def _of_log(
-    reader: Reader, head: Head, anchor: Anchor | None, counted: _Counted, progress: Progress
+    reader: Reader, anchor: Anchor | None, counted: _Counted, progress: Progress
 ) -> Iterator[str]:
     log = reader.log
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
+    # guard: positions from 0
     if lowest != (0,):
         yield f"position {lowest and lowest[0]} is out of reach: positions count from 0"
     frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
     leaves: list[bytes] = []
     for stored in log.events():
+        # guard: positions without gaps
         if stored.position != expected:
             yield f"position {expected} is missing"
             return
+        # guard: leaves compared
         if stored.computed_leaf() != stored.leaf:
             yield f"position {expected}: the event is not what was received"
             return
@@ -209,6 +215,7 @@ def _of_log(
         progress(pending)
     yield from _of_head(log, frontier, last_adoption)
     yield from _of_interned(log)
+    # guard: the end compared with the anchor
     if anchor is not None and anchor.size > expected:
         yield f"the log ends at size {expected}, before the anchor at size {anchor.size}"
     if anchor is not None and anchor.size == 0:
@@ -227,11 +234,13 @@ def _members_of(reader: Reader, stored: Stored) -> int:
 def _of_nodes(log: Log, nodes: list[tuple[int, bytes]]) -> Iterator[str]:
     for number, node in nodes:
         row = log.store.one("SELECT hash FROM nodes WHERE number = ?", (number,))
+        # guard: nodes compared
         if row != (node,):
             yield f"node {number} of the tree is not what its leaves give"
 
 
 def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
+    # guard: the anchor compared
     if frontier.root().hex() != anchor.root:
         yield (
             f"size {anchor.size}: the root is not that of the anchor;"
@@ -241,6 +250,7 @@ def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
 
 def _of_head(log: Log, frontier: Frontier, adoption: int) -> Iterator[str]:
     row = log.store.one("SELECT id, size, frontier, adoption FROM head")
+    # guard: the head compared
     if row != (0, frontier.size, frontier.to_bytes(), adoption):
         yield "the head of the tree is not what its leaves give"
     rows = log.store.one("SELECT count(*) FROM head")
@@ -304,9 +314,11 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
     ) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
     count, leading = index.count()
+    # guard: rows of the index counted
     if {count, leading} != {counted.rows}:
         yield (
-            f"the index has {count} rows, of which {leading} lead to events, and the log says {counted.rows} things;"
+            f"the index has {count} rows, of which {leading} lead to events,"
+            f" and the log says {counted.rows} things;"
             " run replay --index"
         )
     yield from _of_nowhere(reader)
@@ -323,7 +335,7 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
             yield f"stream {kept[0]}: a row without events; run replay"
             kept = next(there, None)
         found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
-        yield from checker.problems(number, stream, rows)
+        yield from checker.problems(stream, rows)
         yield from _of_state(reader, number, stream, rows, found)
     if kept is not None:
         yield f"stream {kept[0]}: a row without events; run replay"
@@ -341,6 +353,7 @@ def _of_state(
     except LedgerError as error:
         yield f"{name}: {error}"
         return
+    # guard: states compared
     if found != row:
         yield f"{name}: {_DIFFERS}"
 
@@ -350,17 +363,26 @@ def _of_nowhere(reader: Reader) -> Iterator[str]:
     checker = _Checker(reader)
     nowhere = reader.index.stream_of(NOWHERE_ID)
     for _, _, rows in reader.index.streams(NOWHERE_ID - 1, NOWHERE_ID):
-        yield from checker.problems(NOWHERE_ID, nowhere, rows)
+        yield from checker.problems(nowhere, rows)
 
 
 def _of_streams(reader: Reader) -> Iterator[str]:
-    """Streams of which no row is there are no streams."""
+    """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
+    name = reader.index.name
     row = reader.log.store.one(
-        f"SELECT count(*) FROM {reader.index.name}_streams t WHERE t.id <> {NOWHERE_ID}"
-        f" AND NOT EXISTS (SELECT 1 FROM {reader.index.name} i WHERE i.stream = t.id)"
+        f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
+        f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
+    if reader.log.store.one(
+        f"SELECT 1 FROM {name} i"
+        " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
+    ):
+        yield "the index tells of events that the log doesn't have; run replay --index"
+    for table, column in ((f"{name}_streams", "id"), (name, "stream")):
+        if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
+            yield "the index has streams that were never numbered; run replay --index"
 
 
 class _Checker:
@@ -370,9 +392,10 @@ class _Checker:
         self._reader = reader
         self._sights: dict[tuple[int, int], int] = {}
 
-    def problems(self, number: int, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+    def problems(self, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         require_rows(rows)
         for row in rows:
+            # guard: the index compared
             if not self._is_of(row, stream):
                 yield f"position {row[3]}: the index differs from the log; run replay --index"
 

@@ -1,4 +1,4 @@
-"""``postledger tail``."""
+"""``postledger follow``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_each_change_is_a_line(run: Run, path: Path) -> None:
     """Position, time of reception, id, and the states before and after."""
-    lines = [line.split("  ") for line in run("tail", path).stdout.splitlines()]
+    lines = [line.split("  ") for line in run("follow", path, "--no-live").stdout.splitlines()]
     assert [line[0] for line in lines] == ["1", "3"]
     assert [line[2:] for line in lines] == [
         ["SMS_1", "sent, sms"],
@@ -39,7 +39,7 @@ def test_each_change_is_a_line(run: Run, path: Path) -> None:
 
 def test_json_is_one_object_a_line(run: Run, path: Path) -> None:
     """It is that of the change, those behind a position only where asked so."""
-    lines = run("tail", path, "--json", "--after", "1").stdout.splitlines()
+    lines = run("follow", path, "--no-live", "--json", "--after", "1").stdout.splitlines()
     with Ledger(path) as ledger:
         assert [json.loads(line) for line in lines] == [
             change.to_dict() for change in ledger.follow(1, live=False)
@@ -53,20 +53,20 @@ def test_without_a_position_the_last_ten_are_told(run: Run, path: Path, apart: i
         for n in range(11):
             ledger.record_many([sent(f"SMS_{n + 2}"), *[b"?"] * apart])
         last = [change.position for change in ledger.follow(live=False)][-10:]
-    lines = run("tail", path).stdout.splitlines()
+    lines = run("follow", path, "--no-live").stdout.splitlines()
     assert [int(line.split()[0]) for line in lines] == last
 
 
 def test_an_empty_ledger_has_no_changes(run: Run, tmp_path: Path) -> None:
     """It prints nothing and ends with 0."""
     Ledger(tmp_path / "l.db").close()
-    result = run("tail", tmp_path / "l.db")
+    result = run("follow", tmp_path / "l.db", "--no-live")
     assert (result.output, result.exit_code) == ("", 0)
 
 
 def test_following_tells_what_comes_until_it_is_interrupted(path: Path) -> None:
     """What another process records is told at once; Ctrl-C ends it quietly, with 0."""
-    command = [sys.executable, "-m", "postledger", "tail", str(path), "--follow", "--json"]
+    command = [sys.executable, "-m", "postledger", "follow", str(path), "--json"]
     # A shell that runs the tests in the background has its programs ignore Ctrl-C.
     listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipe = subprocess.PIPE

@@ -106,11 +106,14 @@ steps = ["sent"]
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("out.xml",), "name it .jsonl, or name a folder"),
+        (("out.xml",), "expected a .jsonl file or a folder"),
         (("-", "--lost", "2"), "2.0 is not in the range 0<=x<=1"),
-        (("-", "--generation", "g9"), "no generation 'g9'; there are: g0, g1, g2, g3"),
-        (("-", "--generation", "g1=no"), "write NAME or NAME=SHARE"),
-        (("-", "--generation", "g1=0"), "a share is more than 0"),
+        (("-", "--generation", "g9"), "unknown generation 'g9': expected g0, g1, g2, g3"),
+        (("-", "--generation", "g1=no"), "expected NAME or NAME=SHARE"),
+        (("-", "--generation", "g1=0"), "the share must be a number above 0"),
+        (("-", "--generation", "g1=inf"), "the share must be a number above 0"),
+        (("-", "--rate", "1e-300"), "go beyond the year 9999"),
+        (("x.jsonl", "--truth", "x.jsonl"), "--truth and OUT must be two files"),
     ],
 )
 def test_wrong_usage(words: tuple[str, ...], said: str, run: Run) -> None:

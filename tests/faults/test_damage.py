@@ -29,7 +29,7 @@ from postledger import (
     UnknownKey,
 )
 from postledger.log.schema import guards
-from postledger.model import Anchor, Timeline
+from postledger.model import Timeline
 from postledger.store.sqlite import FORMAT
 from tests.conftest import FIXTURES
 from tests.faults import traffic

@@ -2,7 +2,7 @@
 
 ``POSTLEDGER_ATHERIS`` is the number of seconds (10 by default). It needs ``pip install atheris``.
 
-Seen to fail: ``tests/faults/without.py`` takes out of ``intake.py`` that unreadable bodies are kept.
+Seen to fail: ``tests/faults/without.py`` takes away that unreadable bodies are kept.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.traffic import ROOT
+from tests.faults.traffic import PYTHONPATH
 
 SECONDS = int(os.environ.get("POSTLEDGER_ATHERIS", "10"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed")
 def test_no_body_that_coverage_leads_to_is_lost_or_raises(tmp_path: Path) -> None:
     """Neither a crash nor a hang nor a gigabyte, and each body is kept as the reader of record has it."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.readers", str(SECONDS)],
         cwd=tmp_path,
-        env={"PYTHONPATH": f"{ROOT / 'engine'}{os.pathsep}{ROOT}", **os.environ},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
         capture_output=True,
         text=True,
         timeout=SECONDS + 120,

@@ -180,12 +180,15 @@ def test_what_imitates_an_event_of_the_program_is_a_receipt(
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.RECEIPT])
 def test_a_changed_kind_is_reported(ledger: Ledger, kind: Kind) -> None:
     """The leaf covers it: an envelope of another kind is not what was received."""
-    ledger.record_many([sent("a"), json.dumps({"created": {"tracking-id": "k", "to": "1"}}).encode()])
+    ledger.record_many(
+        [sent("a"), json.dumps({"created": {"tracking-id": "k", "to": "1"}}).encode()]
+    )
     store = ledger._connections._own().store
     anchor = ledger.head()
     store.execute("DROP TRIGGER envelopes_no_update")
     store.execute(
-        "UPDATE envelopes SET envelope = replace(envelope, 'receipt', ?) WHERE id = 2", (kind.value,)
+        "UPDATE envelopes SET envelope = replace(envelope, 'receipt', ?) WHERE id = 2",
+        (kind.value,),
     )
     store.execute(_guard("envelopes_no_update"))
     store.conn.commit()

@@ -12,13 +12,20 @@ from typing import Any
 
 import pytest
 
-from postledger import Anchor, DefinitionsDiffer, Ledger, LedgerError, NotALedger, Receipt, UnknownKey
+from postledger import (
+    Anchor,
+    DefinitionsDiffer,
+    Ledger,
+    LedgerError,
+    NotALedger,
+    Receipt,
+    UnknownKey,
+)
 from postledger.definitions.definitions import builtin, define
 from postledger.errors import PostledgerError
 from tests.conftest import FIXTURES, ledger_of
 from tests.samples import BINARY, DEGRADED, SMS, delivered, sent
 from tests.states import states
-
 
 
 def test_the_samples_of_the_specification_in_document_order(
@@ -380,7 +387,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
     ledger.subscribe("all", told.append, live=False)
     assert (list(ledger.follow(live=False)), told) == ([], [])
     assert ledger.record(specification[0]).verdict == "repeated"
-    assert ledger.record(b"<NEW/>").verdict == "unrecognised"
+    assert ledger.record(b"<NEW><A>1</A></NEW>").verdict == "unrecognised"
     assert ledger.verify().problems == ()
 
 
@@ -463,7 +470,9 @@ def test_what_a_progress_raises_comes_through(ledger: Ledger) -> None:
     assert ledger.delivery("b").state == "sent"
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("mine"), KeyError("mine"), OSError("mine")])
+@pytest.mark.parametrize(
+    "error", [sqlite3.OperationalError("mine"), KeyError("mine"), OSError("mine")]
+)
 def test_an_error_of_a_progress_is_not_blamed_on_the_file(ledger: Ledger, error: Exception) -> None:
     """Also one that SQLite could raise is the program's own here."""
     ledger.record_many([sent("a")])

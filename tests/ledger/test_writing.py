@@ -112,7 +112,9 @@ def test_a_write_after_one_that_failed(ledger: Ledger) -> None:
     body = b"<POSTBACK><TRACKINGID>a</TRACKINGID><CODE>%d</CODE></POSTBACK>"
     ledger.record(body % 1)
     db = ledger._connections._own().store
-    db.execute("CREATE TEMP TRIGGER stop BEFORE UPDATE ON head BEGIN SELECT RAISE(ABORT, 'no'); END")
+    db.execute(
+        "CREATE TEMP TRIGGER stop BEFORE UPDATE ON head BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
     other = body.replace(b"CODE", b"NEWCODE")
     with pytest.raises(LedgerError, match="no"):
         ledger.record(other % 1, content_type="a/b")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from postledger import Ledger, Receipt, UnknownKey
 from tests import strategies
 from tests.conftest import ledger_of
-from tests.states import rows, states
 from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
+from tests.states import rows, states
 
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
 
@@ -209,7 +209,10 @@ def test_what_was_known_is_read_by_the_definitions_then(ledger: Ledger) -> None:
         assert ledger.delivery("a", as_of=as_of, definitions="then").state == "delivered"
         (listed,) = ledger.deliveries(as_of=as_of, definitions="then")
         assert listed.state == "delivered"
-        assert ledger.timeline("a", as_of=as_of, definitions="then")[-1].after["delivery"] == "delivered"
+        assert (
+            ledger.timeline("a", as_of=as_of, definitions="then")[-1].after["delivery"]
+            == "delivered"
+        )
     assert ledger.delivery("a").state == "failed"
     assert ledger.delivery("a", definitions="then").state == "failed"
 

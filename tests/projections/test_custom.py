@@ -23,8 +23,8 @@ from sqlite_utils import Database
 
 from postledger import Change, Ledger, LedgerError, ProjectionFailed
 from tests.conftest import ledger_of
-from tests.strategies import bodies
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.strategies import bodies
 
 Apply = Callable[[Change, Database], None]
 
@@ -330,9 +330,7 @@ def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
     ledger.record(sent("SMS_1"))
     ledger.project(Seen(use))
     ledger.record(sent("SMS_2"))
-    assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [
-        {"kind": f"{n}!"} for n in range(3)
-    ]
+    assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [{"kind": f"{n}!"} for n in range(3)]
 
 
 @pytest.mark.parametrize("swallows", [True, False])

@@ -126,7 +126,9 @@ def test_attributes_of_the_message_are_kept_and_say_nothing() -> None:
     """Two sendings differ in bytes alone: one identity, and a template that gives both back."""
     form = b"<NOTIFICATION id='%b' created='%b'><CODE>N101</CODE><TO>1</TO></NOTIFICATION>"
     learned = patterns()
-    one, other = (learned.take(form % said, Envelope()) for said in ((b"1", b"now"), (b"2", b"then")))
+    one, other = (
+        learned.take(form % said, Envelope()) for said in ((b"1", b"now"), (b"2", b"then"))
+    )
     assert one.template == other.template is not None
     assert one.statements[0].identity == other.statements[0].identity
     assert other.template is not None
@@ -179,5 +181,7 @@ def test_a_number_stands_in_no_template(specification: list[bytes]) -> None:
     for body in specification:
         taken = learned.take(body, Envelope())
         for template in filter(None, (taken.template, taken.plain)):
-            digits = "".join(c if c.isdigit() else " " if c.isalpha() else "" for c in "".join(template.pieces))
+            digits = "".join(
+                c if c.isdigit() else " " if c.isalpha() else "" for c in "".join(template.pieces)
+            )
             assert max(map(len, digits.split()), default=0) < 7

@@ -25,7 +25,9 @@ Both = tuple[Row | None, Row | None]
 def rows_both_ways(ledger: Ledger) -> list[Both]:
     """Of each stream the row by its plan (where it has one) and by the fold."""
     with ledger._connections.read() as own:
-        reader = Reader.of(own.log, own.reader.index, ledger.definitions, own.reader.facts.patterns.limits)
+        reader = Reader.of(
+            own.log, own.reader.index, ledger.definitions, own.reader.facts.patterns.limits
+        )
         found: list[Both] = []
         for _ in range(2):
             for stream, chart, rows in reader.index.streams():

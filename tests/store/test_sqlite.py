@@ -12,7 +12,6 @@ import pytest
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.store.sqlite import APPLICATION_ID, FORMAT, Store, _patiently, translated
-from tests.samples import sent
 
 _BUSY = "another process holds the write lock; nothing was written"
 _FAILED = "the disk failed (said); record again what was not acknowledged"
@@ -229,7 +228,9 @@ def test_settings_are_those_of_the_page(ledger: Ledger) -> None:
     ):
         assert store.one(f"PRAGMA {pragma}") == (value,)
     tables = store.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
-    own = {n: s for n, s in tables if not n.startswith(("sqlite_", "_sqlite")) and n in _tables(store)}
+    own = {
+        n: s for n, s in tables if not n.startswith(("sqlite_", "_sqlite")) and n in _tables(store)
+    }
     assert own
     assert set(own.values()) == {1}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from postledger.definitions.definitions import Definitions, builtin
-from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerError
+from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
 from postledger.log.log import Log
 from postledger.progress import Progress, silent
@@ -109,14 +110,36 @@ class Connections:
         self._require_process()
         with self._call():
             own = self.require_writable()
-            with self.writing, translated(self.path):
+            with self._turn() as patience, translated(self.path):
                 try:
-                    with own.store.write():
+                    with own.store.write(patience):
                         yield own
                 except BaseException:
                     # What was interned in the transaction is gone with it.
+                    # guard: what was interned goes with its transaction
                     self._renew(own, own.generation, own.reader.definitions)
                     raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[float | None]:
+        """The turn of this thread to write, and what is left of the timeout where it had to wait.
+
+        Threads wait in a row: each of them as long as is said, and not as long as all before it.
+        """
+        if self.writing.acquire(blocking=False):
+            left = None
+        else:
+            end = time.monotonic() + self._timeout
+            # guard: threads wait no longer than the timeout
+            if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):
+                raise LedgerBusy(
+                    f"{self.path}: other threads held the write lock; nothing was written"
+                )
+            left = end - time.monotonic()
+        try:
+            yield left
+        finally:
+            self.writing.release()
 
     def require_writable(self) -> Own:
         """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
@@ -178,6 +201,7 @@ class Connections:
         with self._idle:
             self._closed = True
             if os.getpid() == self._process:
+                # guard: closing waits for calls
                 self._idle.wait_for(lambda: not any(n for n in self._calls if n != me))
         if os.getpid() == self._process:
             for _, store in self._opened:
@@ -211,6 +235,7 @@ class Connections:
         return own
 
     def _require_process(self) -> None:
+        # guard: refused in a forked child
         if os.getpid() != self._process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
@@ -251,20 +276,21 @@ class Connections:
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index(store), definitions, self.limits)
+        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
         own.reader = Reader.of(
-            Log(own.store), generation.index(own.store), definitions, self.limits
+            Log(own.store), generation.index_of(own.store), definitions, self.limits
         )
         own.generation = generation
 
     def _open(self) -> Store:
         store = open_store(self.path, _make, timeout=self._timeout, readonly=self.readonly)
         try:
+            # guard: guards required at open
             if self._guarded:
                 schema.require_guards(store)
         except BaseException:
@@ -273,6 +299,7 @@ class Connections:
         with self._opening:
             # Servers that make a thread for each request must not use up all file descriptors.
             for thread, left in self._opened:
+                # guard: connections of ended threads closed
                 if not thread.is_alive():
                     left.close()
             self._opened = [one for one in self._opened if one[0].is_alive()]
@@ -351,11 +378,13 @@ class Connections:
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""
-        work = Work(own.store, own.reader.definitions, self.limits)
         try:
             while own.generation.size < own.log.size():
                 with own.store.write():
+                    # Another process may have taken them in since they were counted.
+                    self._follow(own)
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
+                    work = Work(own.store, own.reader.definitions, self.limits)
                     own.generation = replay.catch_up(work, own.reader, own.generation, until)
         except Exception as error:
             if is_of_medium(error):

@@ -108,6 +108,7 @@ class Ledger:
         guarded: bool = True,
     ) -> None:
         # Resolved once: a later change of the working directory opens no other file.
+        # guard: the path resolved once
         self.path = Path(path).absolute()
         self.readonly = readonly
         self._bell = Bell()

@@ -41,8 +41,12 @@ _log = logging.getLogger("postledger")
 class Appended(NamedTuple):
     """One member of an event that was just appended, with what it says.
 
-    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where the
-    index stayed behind; ``repeated`` says that an equal event was known.
+    ``row`` is that of the event in the log. ``stream`` is the number of its stream, ``None`` where
+    the index stayed behind; ``repeated`` says that an equal event was known.
+
+    >>> ((_, (appended,)),) = next(ledger.record_batches([Receipt(body)]))
+    >>> appended.member, appended.counted_as
+    (0, 'repeated')
     """
 
     row: LogRow
@@ -135,8 +139,10 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
     current = connections.current(own, head.size)
     taken = _take(own, given)
     new, rows = own.log.append([one.entry for one in taken], head)
+    # guard: one transaction for an event and its row
     if current:
         try:
+            # guard: index and states undone whole
             with own.store.savepoint():
                 return _project(own, taken, rows, new.size)
         except Exception as error:
@@ -192,7 +198,7 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
 @lru_cache(maxsize=4096)
 def _envelope(
     kind: Kind,
-    imported: bool,
+    imported: bool,  # noqa: FBT001
     source: str,
     content_type: str | None,
     encoding: str | None,

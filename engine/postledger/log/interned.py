@@ -172,6 +172,7 @@ def _template(number: int, pieces: object, digest: object) -> Template:
     try:
         template = Template(tuple(json.loads(str(pieces))))
         sound = all(isinstance(piece, str) for piece in template.pieces)
+        # guard: a template is what was interned
         if not sound or not template.pieces or template.digest != digest:
             raise ValueError("it is not what was interned")
     except (ValueError, TypeError, RecursionError) as error:

@@ -76,6 +76,7 @@ _GUARDED = {
     "events": "NEW.position <> (SELECT coalesce(max(position), -1) + 1 FROM events)",
     "envelopes": """NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM envelopes)
         OR EXISTS (SELECT 1 FROM envelopes WHERE envelope = NEW.envelope)""",
+    # guard: no REPLACE by another unique index
     "templates": """NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM templates)
         OR EXISTS (SELECT 1 FROM templates WHERE digest = NEW.digest)""",
     "nodes": "NEW.number <> (SELECT coalesce(max(number), -1) + 1 FROM nodes)",
@@ -87,11 +88,13 @@ def guards() -> dict[str, str]:
     made: dict[str, str] = {}
     for table, taken in _GUARDED.items():
         stop = f"SELECT RAISE(ABORT, '{table} are append-only')"
+        # guard: no UPDATE and no DELETE
         for verb in ("UPDATE", "DELETE"):
             name = f"{table}_no_{verb.lower()}"
             made[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN {stop}; END"
         name = f"{table}_no_replace"
         made[name] = (
+            # guard: no REPLACE
             f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {taken} BEGIN {stop}; END"
         )
     return made
@@ -121,6 +124,7 @@ def check_guards(store: Store) -> list[str]:
     return wrong + [
         f"trigger {name} on {table} is not Postledger's: what it does is not recorded"
         for name, (table, _) in there.items()
+        # guard: foreign triggers reported
         if table in TABLES and name not in wanted
     ]
 

@@ -30,6 +30,9 @@ class Difference:
 
     ``before`` or ``after`` is ``None`` where there is no such row by those definitions. ``why`` names
     the first event on whose verdict the two folds part.
+
+    >>> [difference.key for difference in ledger.differences(ledger.definitions)]
+    []
     """
 
     chart: str

@@ -81,7 +81,7 @@ class Generation:
         """The name of its index."""
         return f"index_{self.indexed}"
 
-    def index(self, store: Store) -> Index:
+    def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
 
@@ -120,6 +120,7 @@ def adopted(stored: Stored) -> Definitions:
         hashed = said["hash"]
     except (ValueError, TypeError, KeyError, RecursionError, DefinitionError) as error:
         raise IntegrityError(f"{where} are damaged: {error}") from error
+    # guard: definitions are what was adopted
     if definitions.hash != hashed:
         raise IntegrityError(f"{where} are not what was adopted")
     return definitions
@@ -184,7 +185,7 @@ def begin(
     )
     store.execute(insert("generations", 8), attrs.astuple(generation))
     if shared is None:
-        generation.index(store).make()
+        generation.index_of(store).make()
     # A table of that name belongs to no generation.
     store.execute(f"DROP TABLE IF EXISTS {generation.table}")
     for sql in states_tables(generation.table).values():
@@ -208,6 +209,7 @@ def move(store: Store, generation: Generation, **changes: Any) -> Generation | N
             generation.cursor,
         ),
     )
+    # guard: generations moved from where they are
     return moved if done.rowcount == 1 else None
 
 

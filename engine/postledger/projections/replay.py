@@ -48,7 +48,7 @@ class Work:
 
     def reader(self, generation: Generation) -> Reader:
         """A reader of the generation, which nobody else learns from."""
-        index = generation.index(self.store)
+        index = generation.index_of(self.store)
         return Reader.of(Log(self.store), index, self.definitions, self.limits)
 
 
@@ -79,6 +79,7 @@ def finish(work: Work, generation: Generation) -> Generation:
     reader = work.reader(generation)
     with work.store.write():
         head = reader.log.head()
+        # guard: a replay takes in the rest before it switches
         while generation.size < head.size:
             until = min(generation.size + CHUNK, head.size)
             said = _said(reader, generation.size, until)

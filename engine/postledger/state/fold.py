@@ -112,6 +112,7 @@ def advance(tally: Tally, fact: Fact) -> Noted:
         tally.findings |= findings
         unrecognised = findings & Finding.UNRECOGNISED
         return Noted(Verdict.UNRECOGNISED if unrecognised else Verdict.NO_EFFECT, findings)
+    # guard: events of another chart refused
     if effect.chart is not tally.chart and effect.chart != tally.chart:
         raise IntegrityError(f"position {fact.position}: it is of another chart than its stream")
     tally.heard += 1

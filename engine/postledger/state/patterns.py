@@ -512,6 +512,7 @@ def read(body: bytes, envelope: Envelope, limits: wire.Limits) -> Sequence[Postb
         # To record must not depend on a reader: the body is kept, and says what went wrong.
         _log.exception("a reader failed")
         members = [ReadError(f"the reader failed: {type(error).__name__}")]
+    # guard: no body imitates a statement
     statement = envelope.kind == Kind.STATEMENT
     return [_whole(member, statement=statement) for member in members]
 
@@ -522,6 +523,7 @@ def _whole(member: Postback | ReadError, *, statement: bool) -> Postback | ReadE
         return member
     try:
         "".join((member.root, *(name + text for name, text in member.fields))).encode()
+    # guard: half characters refused
     except UnicodeEncodeError:
         return ReadError("a text holds half a character (a lone surrogate)")
     return attrs.evolve(member, statement=statement)

@@ -66,6 +66,7 @@ _TYPES = frozenset(
 def require_rows(rows: Iterable[EventRow]) -> None:
     """Raise ``IntegrityError`` for rows that hold a value of another type than such rows have."""
     for row in rows:
+        # guard: types of rows checked
         if tuple(map(type, row)) not in _TYPES:
             raise IntegrityError(
                 f"position {row[3]!r}: its row, or that of the index, is damaged; run verify"

@@ -32,6 +32,9 @@ LARGEST = 2**63 - 1
 """The largest integer that a store holds."""
 
 _JOURNAL_BYTES = 64 << 20
+# guard: write lock from the start
+_BEGIN = "BEGIN IMMEDIATE"
+# guard: synced before it is acknowledged
 _SETTINGS = ("PRAGMA synchronous=FULL", f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
 
 Row = tuple[Any, ...]
@@ -64,13 +67,14 @@ class Store:
         return self.conn.in_transaction
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, patience: float | None = None) -> Iterator[None]:
         """A transaction that holds the write lock from its start.
 
         A plain BEGIN that reads first fails at once when another process wrote in between, whatever
-        the timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
+        the timeout. ``patience`` are the seconds to wait for the lock, where these are less than the
+        timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
         """
-        self.execute("BEGIN IMMEDIATE")
+        self._begin(patience)
         try:
             yield
             self._require_file()
@@ -156,19 +160,33 @@ class Store:
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT by their columns; nothing can be written.
 
+        A text that is not UTF-8, as of a body in another encoding, has U+FFFD for what can't be read.
         Raises ``LedgerError`` with what SQLite says where the statement is wrong.
         """
         self.conn.set_authorizer(_only_reading)
+        self.conn.text_factory = _legible
         try:
             return list(self.db.query(sql, parameters))
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise LedgerError(f"{self.path}: the query fails: {error}") from None
         finally:
+            self.conn.text_factory = str
             self.conn.set_authorizer(None)
 
     def close(self) -> None:
         """Close the connection."""
         self.db.close()
+
+    def _begin(self, patience: float | None) -> None:
+        if patience is None:
+            self.execute(_BEGIN)
+            return
+        before = self.one("PRAGMA busy_timeout") or (0,)
+        self.execute(f"PRAGMA busy_timeout = {max(0, int(patience * 1000))}")
+        try:
+            self.execute(_BEGIN)
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {before[0]}")
 
     def _roll_back(self) -> None:
         if self.in_transaction:
@@ -178,11 +196,13 @@ class Store:
         """Raise where the file was moved or deleted: what is written to it nobody would find."""
         ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
+        # guard: the file is the one that was opened
         if _identity(self.path) != self._file:
             raise LedgerError(
                 f"{self.path}: the file was moved, replaced or deleted while it was open;"
                 " nothing was written; open the ledger again"
             )
+        # guard: its write-ahead log too
         if ahead != self._ahead:
             raise LedgerError(
                 f"{self.path}: its write-ahead log ({self.path.name}-wal) was moved or deleted while"
@@ -213,7 +233,7 @@ def open_store(
             if not readonly:
                 _make(store, make, timeout)
             _check(store)
-            if not readonly and not store.one("PRAGMA journal_mode") == ("wal",):
+            if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
             store._file = _identity(path)
@@ -225,7 +245,7 @@ def open_store(
 
 def _identity(path: str | Path) -> Identity | None:
     try:
-        found = os.stat(path)
+        found = os.stat(path)  # noqa: PTH116 (quicker, at every commit)
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -237,13 +257,19 @@ def _ahead_of(path: Path) -> Path:
 
 def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
     mode = "ro" if readonly else "rwc"
+    # guard: read-only media read
     if readonly and _at_rest(path):
         # To read a write-ahead log SQLite has to make files next to it, which is not possible here.
         mode += "&immutable=1"
     uri = f"{path.as_uri()}?mode={mode}"
     # Each thread has a connection of its own; only closing happens from another.
     return sqlite3.connect(
-        uri, uri=True, timeout=timeout, check_same_thread=False, cached_statements=256
+        # guard: waiting for the lock
+        uri,
+        uri=True,
+        timeout=timeout,
+        check_same_thread=False,
+        cached_statements=256,
     )
 
 
@@ -266,9 +292,11 @@ def _make(store: Store, make: Callable[[Store], None], timeout: float) -> None:
         make(store)
 
     # Asked in this order: another process may make it a ledger at any time.
+    # guard: foreign databases refused
     if store.db.table_names() and not format_of(store):
         raise NotALedger(f"{store.path}: not a ledger: this SQLite file has other tables")
     _patiently(store.db.enable_wal, timeout)
+    # guard: tables made in one transaction
     with store.write():
         if not format_of(store):
             migrations.apply(store.db)
@@ -292,6 +320,7 @@ def _patiently(action: Callable[[], object], timeout: float) -> None:
 def _check(store: Store) -> None:
     if store.one("PRAGMA application_id") != (APPLICATION_ID,):
         raise NotALedger(f"{store.path}: not a ledger")
+    # guard: other formats refused
     if format_of(store) != FORMAT:
         raise NotALedger(
             f"{store.path}: expected a ledger of format {FORMAT}, got format {format_of(store)};"
@@ -303,6 +332,10 @@ def format_of(store: Store) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 _READS = {
@@ -329,6 +362,7 @@ def is_of_medium(error: BaseException) -> bool:
     Such an error fails the whole transaction, wherever it shows.
     """
     code = getattr(error, "sqlite_errorcode", None)
+    # guard: a failing disk fails the whole transaction
     return code is not None and code & 0xFF in _OF_MEDIUM
 
 
@@ -358,7 +392,9 @@ def translated(path: Path) -> Iterator[None]:
             error.args = (f"{path}: {error}",)
         raise
     except sqlite3.DatabaseError as error:
+        # guard: errors of SQLite in one line
         raise _meaning(path, error) from error
+    # guard: damaged names in one line
     except UnicodeDecodeError as error:
         # What SQLite says cites a name that is not text any more.
         raise IntegrityError(

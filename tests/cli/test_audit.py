@@ -1,0 +1,46 @@
+"""``postledger audit``: where it may write; what it says is told in ``tests/audit``."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Run
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+@pytest.mark.parametrize("name", ["samples.db", "link.html", "samples.db-wal"])
+def test_a_report_never_takes_the_place_of_a_ledger(
+    run: Run, samples: Path, tmp_path: Path, option: str, name: str
+) -> None:
+    """Nor of what SQLite keeps next to it, nor through a link: one line, and all is as before."""
+    (tmp_path / "link.html").symlink_to(samples)
+    (tmp_path / "samples.db-wal").touch()
+    before = samples.read_bytes()
+    done = run("audit", samples, option, tmp_path / name)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "a ledger, or another SQLite database, is there; name another file" in done.stderr
+    assert samples.read_bytes() == before
+    assert (tmp_path / "link.html").is_symlink()
+
+
+def test_a_pipe_stays_a_pipe(run: Run, samples: Path, tmp_path: Path) -> None:
+    """It is written to, and not replaced."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    try:
+        assert run("audit", samples, "--markdown", pipe, "--id", "nobody").exit_code == 1
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
+
+
+def test_a_space_is_of_one_delivery(run: Run, samples: Path) -> None:
+    """Without an id it has no meaning."""
+    done = run("audit", samples, "--space", "x")
+    assert done.exit_code == 2
+    assert "--space requires --id" in done.stderr

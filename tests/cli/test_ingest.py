@@ -1,0 +1,160 @@
+"""``postledger ingest``: what is counted, named and noted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from postledger import Ledger
+from tests.cli import SAMPLES, Run
+from tests.samples import delivered, sent
+
+
+def test_ingest_prints_the_json_of_the_design(run: Run, tmp_path: Path) -> None:
+    """The counts, and the anchor to keep."""
+    done = run("ingest", tmp_path / "l.db", *SAMPLES, "--json")
+    with Ledger(tmp_path / "l.db") as ledger:
+        anchor = ledger.head()
+    assert anchor.size == 12
+    assert json.loads(done.stdout) == {
+        "recorded": 10,
+        "repeated": 1,
+        "unrecognised": 0,
+        "unreadable": 0,
+        "anchor": str(anchor),
+    }
+    assert done.exit_code == 0
+
+
+def test_bad_bodies_are_named_counted_and_kept(run: Run, tmp_path: Path) -> None:
+    """Each body that can't be read or isn't known is one line with its file; the rest is recorded."""
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "a.xml").write_bytes(sent("a"))
+    (folder / "b-empty.xml").write_bytes(b"")
+    (folder / "c.bin").write_bytes(bytes(range(256)))
+    (folder / "d-truncated.xml").write_bytes(sent("a")[:-20])
+    (folder / "e-new.xml").write_bytes(sent("a", CODE="N333"))
+    (folder / "f-large.xml").write_bytes(b"<POSTBACK>" + b" " * (1 << 20) + b"</POSTBACK>")
+    (folder / ".hidden").write_bytes(b"not this")
+    (folder / "deeper" / "z.xml").write_bytes(delivered("a"))
+    done = run("ingest", tmp_path / "l.db", folder)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0] == "recorded 2, repeated 0, unrecognised 1, unreadable 4"
+    lines = done.stderr.splitlines()
+    assert len(lines) == 5
+    assert lines[0] == f"{folder}/b-empty.xml: unreadable: the body is empty; kept at position 2"
+    assert lines[3] == f"{folder}/e-new.xml: unrecognised; kept at position 6"
+    listed = run("events", tmp_path / "l.db", "--reading", "unreadable", "--nl").stdout.splitlines()
+    assert [json.loads(line)["position"] for line in listed] == [2, 3, 4, 7]
+    assert run("show", tmp_path / "l.db", "a").exit_code == 0
+
+
+def test_many_bad_bodies_are_not_all_named(run: Run, tmp_path: Path) -> None:
+    """After twenty lines the rest is counted, with the command that lists them."""
+    lines = "\n".join(f"nonsense {number}" for number in range(30))
+    done = run("ingest", tmp_path / "l.db", "-", stdin=b'{"body": "x"}\n' + lines.encode())
+    assert done.stdout.startswith("recorded 0, repeated 0, unrecognised 0, unreadable 31")
+    assert len(done.stderr.splitlines()) == 21
+    assert done.stderr.splitlines()[-1] == "and 11 more: postledger events lists them"
+
+
+def test_a_mistyped_ledger_is_not_made(run: Run, tmp_path: Path) -> None:
+    """Where there is nothing to record there is one line, exit 1, and no file."""
+    (tmp_path / "folder").mkdir()
+    done = run("ingest", tmp_path / "mistyped.db", tmp_path / "folder")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "nothing to record, and no such ledger; none was created" in done.stderr
+    assert run("ingest", tmp_path / "mistyped.db", tmp_path / "no.xml").exit_code == 1
+    assert not (tmp_path / "mistyped.db").exists()
+
+
+def test_nothing_new_is_no_failure(run: Run, samples: Path, tmp_path: Path) -> None:
+    """A ledger that is there says where it stands; an empty file is no import."""
+    (tmp_path / "quiet.jsonl").write_bytes(b"")
+    done = run("ingest", samples, tmp_path / "quiet.jsonl")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(
+        "recorded 0, repeated 0, unrecognised 0, unreadable 0\nanchor 12:"
+    )
+
+
+def test_a_source_is_what_the_caller_says(run: Run, tmp_path: Path) -> None:
+    """No line names its own, unless the caller trusts what lines name."""
+    lines = tmp_path / "x.jsonl"
+    lines.write_text('{"body": "1", "source": "stated"}\n{"body": "2"}\n')
+    for options, sources in (
+        ([], ["", ""]),
+        (["--source", "mine"], ["mine", "mine"]),
+        (["--sources"], ["stated", ""]),
+        (["--sources", "--source", "mine"], ["stated", "mine"]),
+    ):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
+        assert run("ingest", path, lines, *options).exit_code == 0
+        with Ledger(path) as ledger:
+            events = [event for event in ledger.events(0) if event.kind == "receipt"]
+        assert [event.source for event in events] == sources
+
+
+def test_a_statement_is_one_by_the_word_of_the_caller_alone(run: Run, tmp_path: Path) -> None:
+    """A file can't state for the program; its line is kept as a receipt that nobody recognises."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.created("X-1", to="16503333058", source="shop")
+    assert run("export", tmp_path / "a.db", tmp_path / "a.jsonl").exit_code == 0
+    done = run("ingest", tmp_path / "b.db", tmp_path / "a.jsonl")
+    assert done.stdout.startswith("recorded 0, repeated 0, unrecognised 1, unreadable 0")
+    assert run("show", tmp_path / "b.db", "X-1").exit_code == 1
+    done = run("ingest", tmp_path / "c.db", tmp_path / "a.jsonl", "--statements", "--sources")
+    assert done.stdout.startswith("recorded 1")
+    with Ledger(tmp_path / "c.db") as copy:
+        event = next(copy.events(0))
+        assert (event.kind, event.source, event.imported) == ("statement", "shop", True)
+        assert copy.delivery("X-1").state == "created"
+        assert copy.verify().ok
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])
+def test_an_import_is_an_event(run: Run, samples: Path, tmp_path: Path, name: str) -> None:
+    """It comes after what was taken, with the hash of the file, the count, and the origin if stated."""
+    assert run("export", samples, tmp_path / name).exit_code == 0
+    with Ledger(samples) as ledger:
+        origin = ledger.head()
+    assert run("ingest", tmp_path / "l.db", tmp_path / name, "--origin", origin).exit_code == 0
+    assert run("ingest", tmp_path / "l.db", tmp_path / name).exit_code == 0
+    sha256 = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    with Ledger(tmp_path / "l.db") as ledger:
+        first, again = (event for event in ledger.events() if event.kind == "import")
+        assert (first.position, again.position) == (12, 24)
+        assert json.loads(first.body) == {
+            "sha256": sha256,
+            "receipts": 11,
+            "origin": str(origin),
+        }
+        assert json.loads(again.body) == {"sha256": sha256, "receipts": 11, "origin": None}
+        assert ledger.verify().ok
+
+
+def test_lines_on_stdin_are_an_import_and_bodies_are_none(run: Run, tmp_path: Path) -> None:
+    """The hash is that of what was read; files of one body each are nobody's log."""
+    lines = b'{"body": "<a/>"}\n{"body": "<b/>"}\n'
+    run("ingest", tmp_path / "l.db", "-", stdin=lines)
+    run("ingest", tmp_path / "l.db", "-", stdin=b"<c/>")
+    run("ingest", tmp_path / "l.db", *SAMPLES)
+    with Ledger(tmp_path / "l.db") as ledger:
+        (event,) = (event for event in ledger.events() if event.kind == "import")
+    assert (event.position, json.loads(event.body)["receipts"]) == (3, 2)
+    assert json.loads(event.body)["sha256"] == hashlib.sha256(lines).hexdigest()
+
+
+def test_an_export_has_no_adoptions_and_imports(run: Run, samples: Path, tmp_path: Path) -> None:
+    """They are of the ledger that they stand in: a copy of a copy has its own."""
+    for source, copy in (("samples.db", "b"), ("b.db", "c")):
+        run("replay", tmp_path / source, "--builtin", "--adopt")
+        run("export", tmp_path / source, tmp_path / f"{copy}.jsonl")
+        assert run("ingest", tmp_path / f"{copy}.db", tmp_path / f"{copy}.jsonl").exit_code == 0
+    with Ledger(tmp_path / "c.db") as ledger:
+        kinds = [event.kind for event in ledger.events()]
+    assert kinds == ["adoption", *["receipt"] * 11, "import"]

@@ -1,0 +1,66 @@
+"""``postledger replay``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from postledger.definitions.definitions import builtin
+from tests.cli import Run
+from tests.samples import DEGRADED, NEWCOMER
+
+
+@pytest.mark.parametrize("options", [[], ["--index"]])
+def test_replay_says_how_far_and_by_what(run: Run, samples: Path, options: list[str]) -> None:
+    """The position and the charts and vocabularies are named; the index can be made again too."""
+    done = run("replay", samples, *options)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("replayed to position 11 by content 1 (")
+
+
+def test_replay_shows_what_another_chart_would_change(
+    run: Run, samples: Path, tmp_path: Path
+) -> None:
+    """The delivery, from what to what, and why, for people and for programs; nothing is written."""
+    other = tmp_path / "delivery.toml"
+    text = builtin().charts["delivery"].source.replace("version = 1", "version = 2")
+    row = '["failed", "sending_failed"], source = ["created", "sent", "failed"], dest = "failed" },'
+    assert row in text
+    taken = row.replace('"created", "sent", "failed"', '"delivered"').replace(
+        " },", ", overrides = true },"
+    )
+    other.write_text(text.replace(row, f"{row}\n    {{ trigger = {taken}"))
+    before = samples.read_bytes()
+    shown = run("replay", samples, "--chart", other)
+    assert shown.exit_code == 0
+    assert DEGRADED in shown.stdout
+    assert "delivered; reason Handset setting" in shown.stdout
+    assert "nothing was written" in shown.stderr
+    (difference,) = json.loads(run("replay", samples, "--chart", other, "--json").stdout)
+    assert (difference["key"], difference["after"]["state"]) == (DEGRADED, "failed")
+    assert samples.read_bytes() == before
+    assert run("replay", samples, "--builtin").stdout == ""
+    adopted = run("replay", samples, "--chart", other, "--adopt")
+    assert "delivery 2 (" in adopted.stdout
+    state = json.loads(run("show", samples, DEGRADED, "--json").stdout)["state"]
+    assert state == "failed"
+    (back,) = json.loads(run("replay", samples, "--builtin", "--json").stdout)
+    assert back["after"]["state"] == "delivered"
+
+
+def test_a_new_word_shows_what_had_no_state_before(run: Run, tmp_path: Path) -> None:
+    """A vocabulary that knows more tells the deliveries that it would add, from nothing to a state."""
+    path, words = tmp_path / "l.db", tmp_path / "newcomer.toml"
+    run(
+        "ingest",
+        path,
+        "-",
+        stdin=b'{"Id": "n1", "What": "gone out", "When": "2026-11-05T12:00:00Z"}',
+    )
+    words.write_text(NEWCOMER)
+    shown = run("replay", path, "--vocabulary", words)
+    assert [line.split()[:3] for line in shown.stdout.splitlines()[2:]] == [["delivery", "n1", "-"]]
+    assert "before: position 1 (gone out)" not in shown.stdout
+    assert "after: position 1 (gone out) applied, sent" in shown.stdout

@@ -1,0 +1,142 @@
+"""Sources: what files, folders and streams hold, and what is refused of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from postledger import Ledger
+from postledger.cli import sources
+from tests.cli import Run
+from tests.samples import sent
+
+
+def test_lines_files_and_streams_are_sources(run: Run, tmp_path: Path) -> None:
+    """A .jsonl file, packed or not, stdin with lines, and stdin with one body all give receipts."""
+    line = {"received_at": "2026-11-05T12:00:00Z", "content_type": "text/xml"}
+    text = "".join(json.dumps({**line, "body": sent(key).decode()}) + "\n" for key in "ab")
+    (tmp_path / "x.jsonl").write_text(text)
+    (tmp_path / "y.jsonl.gz").write_bytes(gzip.compress(text.replace(">a<", ">c<").encode()))
+    raw = '{"origin": "SMS_MT", "code": "N1"}\n'
+    (tmp_path / "z.jsonl").write_text(raw)
+    path = tmp_path / "l.db"
+    done = run("ingest", path, tmp_path / "x.jsonl", tmp_path / "y.jsonl.gz", tmp_path / "z.jsonl")
+    assert done.stdout.splitlines()[0] == "recorded 3, repeated 1, unrecognised 1, unreadable 0"
+    assert run("ingest", path, "-", stdin=text.encode()).stdout.startswith("recorded 0, repeated 2")
+    assert run("ingest", path, "-", stdin=sent("d")).stdout.startswith("recorded 1")
+    with Ledger(path, readonly=True) as ledger:
+        first = next(ledger.events(0))
+        assert first.received_at.isoformat() == "2026-11-05T12:00:00+00:00"
+        assert first.imported
+
+
+def test_a_source_that_fails_is_named_and_the_rest_recorded(run: Run, tmp_path: Path) -> None:
+    """A missing file and a broken archive end with exit 1, and lose nothing of the others."""
+    broken = tmp_path / "broken.jsonl.gz"
+    broken.write_bytes(gzip.compress(sent("a") * 100)[:-9])
+    (tmp_path / "good.xml").write_bytes(sent("a"))
+    done = run("ingest", tmp_path / "l.db", tmp_path / "no.xml", broken, tmp_path / "good.xml")
+    assert done.exit_code == 1
+    assert f"{tmp_path}/no.xml: not recorded: No such file or directory" in done.stderr
+    assert f"{broken}: not recorded: " in done.stderr
+    assert run("show", tmp_path / "l.db", "a").exit_code == 0
+
+
+def test_a_line_that_is_too_long_is_not_recorded_and_the_next_is(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than any postback is named, and reading goes on after it."""
+    monkeypatch.setattr(sources, "LARGEST_BODY", 400)
+    lines = tmp_path / "x.jsonl"
+    lines.write_bytes(b'{"body": "' + b"x" * 1000 + b'"}\n\n{"body": "short"}\n')
+    (tmp_path / "large.xml").write_bytes(b"x" * 500)
+    done = run("ingest", tmp_path / "l.db", lines, tmp_path / "large.xml")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"{lines}:1: not recorded: a line of more than 400 bytes",
+        f"{lines}:3: unreadable: the body is neither XML nor JSON nor a form; kept at position 1",
+        f"{tmp_path}/large.xml: not recorded: larger than 400 bytes",
+    ]
+
+
+ROW = '{"received_at": "2026-03-01T10:00:06Z", "body": "<POSTBACK/>"}'
+
+
+def test_an_export_in_another_encoding_is_refused_whole(run: Run, tmp_path: Path) -> None:
+    """The file and the line are named; nothing of it is recorded, and no ledger made for it."""
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        lines = tmp_path / f"{encoding}.jsonl"
+        lines.write_bytes(f"{ROW}\n{ROW}\n".encode(encoding))
+        done = run("ingest", tmp_path / "l.db", lines)
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith(f"{lines}:1: not recorded: expected UTF-8, got UTF-")
+        done = run("ingest", tmp_path / "l.db", "-", stdin=lines.read_bytes())
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert not (tmp_path / "l.db").exists()
+
+
+def test_a_mark_of_byte_order_before_utf_8_is_passed_over(run: Run, tmp_path: Path) -> None:
+    """Editors of one system write it; it is of the file, and not of the first line."""
+    (tmp_path / "bom.jsonl").write_bytes(f"\ufeff{ROW}\n".encode())
+    assert run("ingest", tmp_path / "l.db", tmp_path / "bom.jsonl").exit_code == 0
+    assert run("ingest", tmp_path / "m.db", "-", stdin=f"\ufeff{ROW}\n".encode()).exit_code == 0
+    for name in ("l.db", "m.db"):
+        with Ledger(tmp_path / name) as ledger:
+            assert next(ledger.events(0)).body == b"<POSTBACK/>"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"received_at": 1772359205, "body": "a"}', "received_at must be a time such as"),
+        (b'{"received_at": "2026-03-01 10:00:06.5 UTC", "body": "a"}', "received_at must be"),
+        (b'{"received_at": "2026-03-01T10:00:06Z", "body": {"a": 1}}', "body must be text, got {"),
+        (b'{"received_at": "2026-03-01T10:00:06Z"}', "expected body or body_base64"),
+        (b'{"body": "a", "body_base64": "YQ=="}', "got both"),
+        (b'{"body": "a", "kind": "adoption"}', "kind must be receipt or statement, got 'adoption'"),
+        (b'{"body": "a", "kind": ["receipt"]}', "kind must be receipt or statement"),
+        (b'{"body": "a", "source": 5}', "source must be text, got 5"),
+        (b'{"received_at": "2026-03-01T10:00:06Z", "body": "cut o', "expected a JSON object"),
+        (b'{"body": "\xe9"}', "expected UTF-8, got byte 0xe9 at 10"),
+    ],
+)
+def test_a_row_that_can_not_be_taken_is_no_body(
+    run: Run, tmp_path: Path, line: bytes, why: str
+) -> None:
+    """It is refused with its file and line and exit 1; the other lines are recorded."""
+    lines = tmp_path / "x.jsonl"
+    lines.write_bytes(b'{"body": "<a/>"}\n' + line + b"\n")
+    done = run("ingest", tmp_path / "l.db", lines)
+    assert done.exit_code == 1
+    (refused,) = (one for one in done.stderr.splitlines() if "not recorded" in one)
+    assert refused.startswith(f"{lines}:2: not recorded: ")
+    assert why in refused
+    with Ledger(tmp_path / "l.db") as ledger:
+        assert [event.body for event in ledger.events(0) if event.kind == "receipt"] == [b"<a/>"]
+    alone = run("ingest", tmp_path / "m.db", "-", stdin=line)
+    assert (alone.exit_code, alone.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("text", [f"{ROW}\n{ROW}\n", f"[{ROW}, {ROW}]", f"\n [\n{ROW}]"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_an_export_under_another_name_is_no_body(
+    run: Run, tmp_path: Path, text: str, encoding: str
+) -> None:
+    """Neither lines nor an array of rows is a postback, whatever the file is called."""
+    (tmp_path / "x.json").write_bytes(text.encode(encoding))
+    done = run("ingest", tmp_path / "l.db", tmp_path / "x.json")
+    assert done.exit_code == 1
+    assert "rows of an export, not a body; write one a line in a .jsonl file" in done.stderr
+    assert not (tmp_path / "l.db").exists()
+
+
+def test_a_provider_may_call_a_field_body(run: Run, tmp_path: Path) -> None:
+    """A body with more in it than an export has is a body."""
+    body = b'{"body": "STOP", "from": "15550100005"}'
+    (tmp_path / "x.json").write_bytes(body)
+    assert run("ingest", tmp_path / "l.db", tmp_path / "x.json").exit_code == 0
+    with Ledger(tmp_path / "l.db") as ledger:
+        assert next(ledger.events(0)).body == body
