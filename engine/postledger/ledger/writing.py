@@ -226,6 +226,7 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
     known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID}))
     seen = {(row[0], row[1], row[2]) for rows in known.values() for row in rows}
     new = []
+    earliest: dict[int, int] = {}
     for (event, entry, member, statement), number in zip(said, numbers, strict=True):
         identity = (number, statement.occurred_at, statement.identity)
         repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
@@ -237,16 +238,23 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
+                earliest[number] = event[1]
+            elif event[1] < earliest[number]:
+                earliest[number] = event[1]
             _insert(streams[number][1], _event_row(row, event))
         result.receipts[event[0] - rows[0][0]].append(
             Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
+    fresh, again = [], []
     for number, (chart, events) in streams.items():
         state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
         if state is not None:
             result.rows[number] = state
-    generations.put(own.store, moved.table, result.rows.values())
+            earlier = state[generations.FIRST] < earliest[number]
+            (again if earlier else fresh).append(state)
+    generations.put(own.store, moved.table, fresh)
+    generations.put_again(own.store, moved.table, again)
     own.generation = moved
     return result
 
