@@ -203,8 +203,8 @@ def cli() -> Lines:
     yield "Exit status: 0 done; 1 the answer is no, or it could not be done (one line on stderr says"
     yield "why); 2 wrong usage."
     yield ""
-    yield "Moments are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
-    yield "Spans are a number with `s`, `m`, `h`, `d` or `w`."
+    yield "Times are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
+    yield "Anchors are `SIZE:ROOT`, as `ingest` prints them. Spans are a number with `s`, `m`, `h`, `d` or `w`."
     yield from table(["command", "does"], _commands())
     for path, command in commands():
         yield from _command(path, command)

@@ -256,7 +256,7 @@ def test_examples_of_help_use_what_there_is() -> None:
     """Every example of a command's help names a command that there is, and only options it has."""
     there = dict(GENERATE["commands"]())
     for path, command in there.items():
-        options = {option for p in command.params for option in p.opts}
+        options = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
         examples = re.findall(rf"postledger {path} ([^|>&]*)", command.epilog or "")
         assert examples, f"{path}: no example in its help"
         for example in examples:

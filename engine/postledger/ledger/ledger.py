@@ -153,7 +153,7 @@ class Ledger:
         ``LedgerBusy`` or ``LedgerError`` where nothing was written.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
-        >>> recorded.verdict, recorded.delivery.state
+        >>> recorded.verdict.value, recorded.delivery.state
         ('repeated', 'delivered')
         """
         receipt = Receipt(
@@ -352,7 +352,7 @@ class Ledger:
         altered or damaged, ``UnknownKey`` where no event names the key or there is no such chart.
         Whether anything is missing only ``verify`` says.
 
-        >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
+        >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
         stream = _stream(space, chart, key)
@@ -676,7 +676,7 @@ class Ledger:
         ...             " DO UPDATE SET events = events + 1", (change.event.kind,))
         >>> ledger.project(Kinds())
         >>> ledger.query("SELECT kind FROM kinds ORDER BY kind")
-        [{'kind': 'postback'}, ...]
+        [{'kind': 'adoption'}, ...]
         """
         with self._connections.read() as own:
             reader = own.reader
