@@ -245,7 +245,8 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
             Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
-    fresh, again = [], []
+    fresh: list[Row] = []
+    again: list[Row] = []
     for number, (chart, events) in streams.items():
         state = reader.row(number, chart, events)
         if state is not None:
