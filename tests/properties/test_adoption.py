@@ -175,21 +175,10 @@ def _without_fixed_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def _without_fixed_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_ = patterns.pattern_of
-
-    def without(layout: Any, texts: Any, definitions: Any) -> Any:
-        pattern = made_(layout, texts, definitions)
-        blank = "" if isinstance(pattern.key, str) and pattern.chart else pattern.key
-        return patterns.attrs.evolve(pattern, key=blank)
-
-    monkeypatch.setattr(patterns, "pattern_of", without)
-
-
 @pytest.mark.parametrize(
     "mutant",
-    [_without_fixed_identity, _without_fixed_reason, _without_fixed_key],
-    ids=["identity", "reason", "key"],
+    [_without_fixed_identity, _without_fixed_reason],
+    ids=["identity", "reason"],
 )
 def test_fixed_text_read_otherwise_is_noticed(
     mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch

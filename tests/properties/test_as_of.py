@@ -72,8 +72,8 @@ def _is_alone(
     with folder() as path, Ledger(path / "2.db", definitions=by.definitions) as alone:
         alone.record_many(kept)
         assert rows(ledger, **bounds) == rows(alone)
-        for (chart, space, key), steps in timelines(alone).items():
-            assert timelines(ledger, **bounds)[chart, space, key] == steps
+        wanted = timelines(alone)
+        assert timelines(ledger, wanted, **bounds) == wanted if wanted else True
 
 
 def test_as_of_shows_what_those_events_alone_give() -> None:
