@@ -161,6 +161,8 @@ def test_a_recording_killed_at_any_statement_is_whole_or_not_there(
     assert len(said) > 10
     added = 1 if what == "record" else 8
     for number, printed in said.items():
+        with Ledger(tmp_path / f"{number}.db", readonly=True) as ledger:
+            assert ledger.verify().problems == ()
         with Ledger(tmp_path / f"{number}.db") as ledger:
             size = ledger.head().size
             assert size in (4, 4 + added)

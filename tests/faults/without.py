@@ -189,7 +189,7 @@ PROTECTIONS = (
     ),
     Without(
         "a template gives the body back",
-        "if admitted.fill(given) != receipt.body:",
+        "if admitted.fill(varying) != receipt.body:",
         "if False:",
         f"{_WRITING} -k give_it_back",
     ),
@@ -213,7 +213,9 @@ PROTECTIONS = (
     ),
     # index and states
     Without("states compared", "if found != row:", "if False:", f"{_TAMPERING} -k edited_states"),
-    Without("the index compared", "if not _is_of(", "if not (", f"{_TAMPERING} -k edited_states"),
+    Without(
+        "the index compared", "if not self._is_of(", "if not (", f"{_TAMPERING} -k edited_states"
+    ),
     Without(
         "rows of the index counted",
         "if {count, leading} != {counted.rows}:",
@@ -297,8 +299,12 @@ PROTECTIONS = (
     ),
     Without(
         "threads wait no longer than the timeout",
-        "timeout=min(self._timeout, threading.TIMEOUT_MAX)",
-        "",
+        "if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):\n"
+        "                raise LedgerBusy(\n"
+        '                    f"{self.path}: other threads held the write lock; nothing was written"\n'
+        "                )\n"
+        "            left = end - time.monotonic()\n",
+        "self.writing.acquire()\n            left = None\n",
         f"{_CLOSING} -k no_longer_than",
     ),
     Without(

@@ -181,7 +181,11 @@ class Index:
         rows: Iterator[Any] = self.store.stream(
             f"SELECT id, space, chart, key FROM {self.name}_streams ORDER BY id"
         )
-        return ((number, (space, chart, key)) for number, space, chart, key in rows)
+        for number, *stream in rows:
+            if not all(isinstance(text, str) for text in stream):
+                raise IntegrityError(f"stream {number} is missing or damaged; run replay")
+            space, chart, key = stream
+            yield number, (space, chart, key)
 
     def streams(
         self,
