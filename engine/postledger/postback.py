@@ -85,6 +85,7 @@ class Postback:
             counted = [field for at, field in enumerate(self.fields) if at not in without]
         fields = sorted([(plain(path), text) for path, text in counted if text])
         head = canonical_head(plain(self.root), self.repaired, self.statement)
-        pairs = "".join([canonical_pair(name, text) for name, text in fields])
+        # As canonical_pair, without a call for each field.
+        pairs = "".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in fields])
         canonical = head + pairs + canonical_end(by)
         return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()

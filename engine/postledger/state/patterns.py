@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import NamedTuple
 
 import attrs
@@ -176,6 +177,19 @@ class Pattern:
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
     reasons: tuple[str | int, ...]
+    _before: tuple[str, ...] = attrs.field(init=False, repr=False)
+    _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
+
+    @_before.default
+    def _fixed_before(self) -> tuple[str, ...]:
+        return tuple(fixed for fixed, _ in self.canonical or ())
+
+    @_told.default
+    def _told_texts(self) -> Callable[[Texts], Iterable[str]]:
+        at = [index for _, index in self.canonical or ()]
+        if len(at) > 1:
+            return itemgetter(*at)
+        return lambda texts: [texts[index] for index in at]
 
     def statement(self, texts: Texts) -> Statement:
         """What a postback with these texts says."""
@@ -194,8 +208,13 @@ class Pattern:
         if self.canonical is None:
             reading = self.reading
             return self.layout.postback(texts).digest(reading.ignored, reading.ignored_by)
-        pieces = [f"{fixed}{len(texts[i])}:{texts[i]}" for fixed, i in self.canonical]
-        said = "".join(pieces) + self.end
+        said = "".join(
+            [
+                f"{fixed}{len(text)}:{text}"
+                for fixed, text in zip(self._before, self._told(texts), strict=True)
+            ]
+        )
+        said += self.end
         return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def fact(
