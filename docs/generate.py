@@ -16,11 +16,11 @@ from typing import Any
 import click
 
 import postledger
-from postledger.definitions.chart_toml import Region, Statechart
 from postledger.cli import main
+from postledger.definitions.chart_toml import Region, Statechart
 from postledger.definitions.definitions import builtin
-from postledger.findings import names
 from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
+from postledger.findings import names
 
 HERE = Path(__file__).parent
 COMMAND = "python docs/generate.py"
@@ -203,8 +203,11 @@ def cli() -> Lines:
     yield "Exit status: 0 done; 1 the answer is no, or it could not be done (one line on stderr says"
     yield "why); 2 wrong usage."
     yield ""
-    yield "Moments are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
-    yield "Spans are a number with `s`, `m`, `h`, `d` or `w`."
+    yield "Times are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
+    yield (
+        "Anchors are `SIZE:ROOT`, as `ingest` prints them."
+        " Spans are a number with `s`, `m`, `h`, `d` or `w`."
+    )
     yield from table(["command", "does"], _commands())
     for path, command in commands():
         yield from _command(path, command)

@@ -32,6 +32,14 @@ def specification() -> list[bytes]:
     return [path.read_bytes() for path in sorted((FIXTURES / "specification").glob("*.xml"))]
 
 
+@pytest.fixture
+def filled(tmp_path: Path, specification: list[bytes]) -> Path:
+    """A ledger of the samples, named ``a.db``."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record_many(specification)
+    return ledger.path
+
+
 @contextmanager
 def ledger_of(receipts: Iterable[Receipt | bytes]) -> Iterator[Ledger]:
     """A ledger of its own folder, with some receipts in it."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import pytest
-
-from tests.faults.without import PROTECTIONS, Without
-
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine"
 
@@ -32,10 +28,3 @@ def test_all_packages_are_packaged() -> None:
         assert data <= {
             Path(pattern).suffix for pattern in project["package-data"].get(package, [])
         }
-
-
-@pytest.mark.parametrize("without", PROTECTIONS, ids=lambda without: without.what)
-def test_a_protection_is_where_it_is_said_to_be(without: Without) -> None:
-    """What ``tests.faults.without`` takes away is there, once, and ``docs/faults.md`` lists it."""
-    assert (ENGINE / "postledger" / without.file).read_text().count(without.text) == 1
-    assert f"| {without.what} |" in (ROOT / "docs/faults.md").read_text()

@@ -31,7 +31,6 @@ APART = {"wire", "definitions", "log"}
 """These never import each other."""
 
 MOST_MODULES = 15
-MOST_LINES = 17_500
 LONGEST_FUNCTION = 55
 
 LOG_TABLES = ("events", "envelopes", "templates", "nodes", "head")
@@ -90,11 +89,6 @@ def test_no_room_is_crowded() -> None:
     counts = Counter(path.parent.name for path in MODULES if path.name != "__init__.py")
     del counts["cli"]
     assert max(counts.values()) <= MOST_MODULES, counts
-
-
-def test_the_engine_stays_small() -> None:
-    """Lines, with all docstrings and blanks."""
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) < MOST_LINES
 
 
 def test_no_function_is_long() -> None:
@@ -175,7 +169,7 @@ def test_a_library_has_one_place(library: str, places: set[str]) -> None:
     assert users <= places
 
 
-MOST_ENTERED = 19
+MOST_ENTERED = 14
 """Next to the ground, of which values and words come from everywhere."""
 
 

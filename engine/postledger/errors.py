@@ -68,7 +68,7 @@ class LedgerError(PostledgerError):
     ...     reader.record(body)
     Traceback (most recent call last):
         ...
-    postledger.errors.LedgerError: specification.db: opened for reading only
+    postledger.errors.LedgerError: ...specification.db: opened for reading only
     """
 
 
@@ -82,7 +82,7 @@ class LedgerBusy(LedgerError):
     ...     impatient.record(body)
     Traceback (most recent call last):
         ...
-    postledger.errors.LedgerBusy: specification.db: another process holds the write lock; nothing...
+    postledger.errors.LedgerBusy: ...specification.db: another process holds the write lock; nothing...
     >>> other.close()
     """
 
@@ -93,7 +93,7 @@ class NotALedger(LedgerError):
     >>> Ledger("nowhere.db", readonly=True)
     Traceback (most recent call last):
         ...
-    postledger.errors.NotALedger: nowhere.db: no such ledger
+    postledger.errors.NotALedger: ...nowhere.db: no such ledger
     """
 
 
@@ -106,7 +106,7 @@ class DefinitionsDiffer(LedgerError):
     >>> Ledger("specification.db", definitions=ledger.definitions.with_charts([other]))
     Traceback (most recent call last):
         ...
-    postledger.errors.DefinitionsDiffer: specification.db: folded by ..., asked for ...
+    postledger.errors.DefinitionsDiffer: ...specification.db: read by ..., asked for ...
     """
 
 
@@ -137,7 +137,7 @@ class ProjectionFailed(LedgerError):
     >>> ledger.project(Wrong())
     Traceback (most recent call last):
         ...
-    postledger.errors.ProjectionFailed: projection 'wrong' can't apply the event at 1: ...
+    postledger.errors.ProjectionFailed: projection 'wrong' can't apply the event at 0: ...
     """
 
     def __init__(self, message: str, *, position: int) -> None:
@@ -155,7 +155,7 @@ class IntegrityError(LedgerError):
     >>> Ledger("tampered.db")
     Traceback (most recent call last):
         ...
-    postledger.errors.IntegrityError: guard events_no_update is missing: events can be altered; ...
+    postledger.errors.IntegrityError: ...tampered.db: guard events_no_update is missing: events can be...
     >>> other.close()
     """
 

@@ -126,7 +126,7 @@ class Step:
     ``before`` and ``after`` are the states by region: ``{"delivery": "sent", "route": "xhtml"}``.
 
     >>> step = ledger.timeline("U01TXzgwNjc4")[-1]
-    >>> step.status, step.verdict, step.before["delivery"], step.after["delivery"]
+    >>> step.status, str(step.verdict), step.before["delivery"], step.after["delivery"]
     ('Message Sent/Delivered', 'applied', 'sent', 'delivered')
     """
 
@@ -253,7 +253,7 @@ class Recorded:
     postbacks gives one event each: ``others`` are those behind the first.
 
     >>> recorded = ledger.record(body)
-    >>> recorded.verdict, recorded.delivery.state
+    >>> str(recorded.verdict), recorded.delivery.state
     ('repeated', 'delivered')
     """
 

@@ -23,7 +23,7 @@ from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Index, placed
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement, Stream
-from postledger.state.row import Row, require_sound
+from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import Store, translated
 
@@ -349,7 +349,7 @@ def _of_state(
     try:
         row = reader.plain_row(number, rows)
         if found is not None:
-            require_sound(found)
+            sound(found)
     except LedgerError as error:
         yield f"{name}: {error}"
         return

@@ -1,4 +1,4 @@
-"""Interchange: a log as a file, and a ledger from that file."""
+"""Interchange: a log as rows, and receipts from rows."""
 
 from __future__ import annotations
 
@@ -13,24 +13,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from postledger import Ledger, PostledgerError, Receipt
-from postledger.export import files as packed
-from postledger.export.formats import exported, line_of, read_parquet, receipt_of
-from postledger.log.schema import guards
+from postledger.export.formats import Row, exported, line_of, read_parquet, row_of
+from postledger.log.event import Kind
+from postledger.times import iso
 from tests import strategies
+from tests.cli import Run
 from tests.conftest import FIXTURES, ledger_of
-from tests.samples import DEGRADED
 from tests.states import rows
-from tests.test_cli import Run
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
-
-
-@pytest.fixture
-def filled(tmp_path: Path, specification: list[bytes]) -> Path:
-    """A ledger of the samples, named ``a.db``."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many(specification)
-    return ledger.path
 
 
 @settings(max_examples=40, deadline=None)
@@ -38,82 +29,98 @@ def filled(tmp_path: Path, specification: list[bytes]) -> Path:
 def test_a_ledger_of_an_export_says_the_same(receipts: list[Receipt]) -> None:
     """Export and ingest: equal rows, findings, times of reception, bodies and positions."""
     with ledger_of(receipts) as ledger:
-        lines = [line_of(event) for event in exported(ledger.events())]
-        with ledger_of(filter(None, map(receipt_of, lines))) as copy:
+        lines = [line_of(event).decode() for event in exported(ledger.events())]
+        taken = [row_of(line) for line in lines]
+        assert {row.kind for row in taken if row} <= {"receipt"}
+        with ledger_of(row.receipt for row in taken if row) as copy:
             assert rows(copy) == rows(ledger)
-            pairs = list(zip(ledger.events(), copy.events(), strict=True))
+            pairs = list(zip(ledger.events(0), copy.events(0), strict=True))
     for one, other in pairs:
-        assert (one.position, one.received_at, one.occurred_at) == (
+        assert (one.position, one.member, one.received_at, one.occurred_at) == (
             other.position,
+            other.member,
             other.received_at,
             other.occurred_at,
         )
-        assert (one.body, one.content_type, one.repeats) == (
+        assert (one.body, one.content_type, one.repeats, one.identity) == (
             other.body,
             other.content_type,
             other.repeats,
+            other.identity,
         )
         assert (one.imported, other.imported) == (False, True)
 
 
-@pytest.mark.parametrize("name", ["l.jsonl", "l.jsonl.gz", "l.ndjson.zst", "l.parquet"])
-def test_each_form_of_file_comes_back(
-    run: Run, tmp_path: Path, specification: list[bytes], name: str
-) -> None:
-    """JSON Lines, packed with gzip or zstd, and Parquet carry the same log."""
-    with Ledger(tmp_path / "a.db") as ledger:
-        ledger.record_many([*specification, b"\xff\x00", BUNDLE])
-        expected = rows(ledger)
-    done = run("export", tmp_path / "a.db", tmp_path / name)
-    assert (done.exit_code, done.stderr.startswith("13 receipts, anchor ")) == (0, True)
-    assert run("ingest", tmp_path / "b.db", tmp_path / name).exit_code == 0
-    with Ledger(tmp_path / "b.db", readonly=True) as copy:
-        assert rows(copy) == expected
-        assert copy.verify().ok
-
-
-def test_an_export_can_be_piped(run: Run, tmp_path: Path, filled: Path) -> None:
-    """``export -`` writes to stdout what ``ingest -`` reads."""
-    lines = run("export", filled, "-").stdout_bytes
-    assert [json.loads(line)["position"] for line in lines.splitlines()] == list(range(1, 12))
-    assert run("ingest", tmp_path / "b.db", "-", stdin=lines).exit_code == 0
-    assert run("show", tmp_path / "b.db", DEGRADED).exit_code == 0
-    later = run("export", filled, "-", "--after", 9).stdout_bytes
-    assert [json.loads(line)["position"] for line in later.splitlines()] == [10, 11]
+def test_a_line_has_what_was_received_and_where_it_comes_from(ledger: Ledger) -> None:
+    """Nothing that was derived, and no salt."""
+    ledger.record(b"\xff", content_type="text/xml", source="s", content_encoding="br")
+    (line,) = (line_of(event) for event in exported(ledger.events()))
+    event = next(ledger.events(0))
+    assert json.loads(line) == {
+        "position": 1,
+        "received_at": iso(event.received_at),
+        "kind": "receipt",
+        "source": "s",
+        "content_type": "text/xml",
+        "content_encoding": "br",
+        "body_base64": "/w==",
+        "leaf": event.leaf.hex(),
+    }
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        b"",
-        b"[]",
-        b"1",
-        b'{"content_type": "text/xml"}',
-        b'{"body": 1}',
-        b'{"body": "a", "content_type": 1}',
-        b'{"body": "a", "content_type": "\\ud800"}',
-        b'{"body": "\\ud800"}',
-        b'{"body": "a", "received_at": "soon"}',
-        b'{"body": "a", "received_at": 5}',
-        b'{"body": "a", "received_at": "0001-01-01T00:00:00+14:00"}',
-        b'{"body_base64": "*"}',
-        b"\xff",
+        "",
+        "[]",
+        "1",
+        "<POSTBACK/>",
+        "status=delivered",
+        '{"content_type": "text/xml"}',
+        '{"position": 5, "status": "delivered"}',
+        '{"code": "N201", "status": ',
+        "[" * 100_000,
+        '{"a":' * 100_000,
     ],
 )
-def test_a_line_that_describes_no_receipt_is_none(line: bytes) -> None:
-    """Nothing is made up for a line that lacks something."""
-    assert receipt_of(line) is None
+def test_a_line_that_is_not_a_row_is_none(line: str) -> None:
+    """It is a body itself."""
+    assert row_of(line) is None
 
 
-def test_a_line_without_a_time_of_reception_is_not_imported() -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"body": 1}',
+        '{"body": null}',
+        '{"body": "a", "content_type": 1}',
+        '{"body": "a", "content_type": "\\ud800"}',
+        '{"body": "\\ud800"}',
+        '{"body": "a", "received_at": "soon"}',
+        '{"body": "a", "received_at": 5}',
+        '{"body": "a", "received_at": "0001-01-01T00:00:00+14:00"}',
+        '{"body": "a", "kind": "erasure"}',
+        '{"body_base64": "*"}',
+        '{"body_base64": "\u00e9"}',
+        '{"body": "a", "received_at": "2026-11-05"',
+    ],
+)
+def test_a_row_that_is_wrong_is_told(line: str) -> None:
+    """Nothing is made up for what it lacks: the reason is one line."""
+    with pytest.raises(ValueError, match=r"must be|expected|half a character") as caught:
+        row_of(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_without_a_time_of_reception_is_not_imported() -> None:
     """A time that nobody states is that of the recording."""
-    assert receipt_of(b'{"body": "a"}') == Receipt(b"a", None, None)
+    assert row_of('{"body": "a"}') == Row(Receipt(b"a", None, None), Kind.RECEIPT)
 
 
 def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
     """Something else under the name of Parquet is named with the reason."""
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(PostledgerError, match=r"no Parquet file of an export"):
+    with pytest.raises(PostledgerError, match=r"not the Parquet file of an export"):
         list(read_parquet(tmp_path / "x.parquet"))
     done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
@@ -123,7 +130,7 @@ def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
     ("columns", "told"),
     [
         ({"body": pa.array(["<a/>"])}, "its column body is string"),
-        ({"body": pa.array([None], pa.binary())}, "a row has no body"),
+        ({"body": pa.array([None], pa.binary())}, "x.parquet:1: not recorded: expected body"),
         (
             {"body": pa.array([b"a"]), "received_at": pa.array([0], pa.timestamp("us"))},
             "received_at is",
@@ -135,8 +142,10 @@ def test_a_file_that_is_no_parquet_is_told(run: Run, tmp_path: Path) -> None:
         ({"body": pa.array([b"a"]), "content_type": pa.array([5])}, "content_type is int64"),
         (
             {"body": pa.array([b"a"]), "received_at": pa.array([2**62], pa.timestamp("us", "UTC"))},
-            "no Parquet file of an export",
+            "not the Parquet file of an export",
         ),
+        ({"body": pa.array([b"a"]), "kind": pa.array(["import"])}, "kind must be receipt or"),
+        ({"body": pa.array([b"a"]), "source": pa.array([5])}, "its column source is int64"),
         ({}, "it has no columns body"),
     ],
 )
@@ -149,8 +158,7 @@ def test_a_parquet_of_something_else_is_told(
     done = run("ingest", tmp_path / "l.db", tmp_path / "x.parquet")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert told in done.stderr
-    with Ledger(tmp_path / "l.db") as ledger:
-        assert ledger.head()[0] == 0
+    assert not (tmp_path / "l.db").exists()
 
 
 def test_a_parquet_with_two_columns_of_a_name_is_told(run: Run, tmp_path: Path) -> None:
@@ -164,81 +172,23 @@ def test_a_parquet_with_two_columns_of_a_name_is_told(run: Run, tmp_path: Path) 
     assert "it has 2 columns body" in done.stderr
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-def test_an_export_keeps_the_mode_of_the_file_and_follows_a_link(
-    run: Run, tmp_path: Path, filled: Path, suffix: str
-) -> None:
-    """What others may not read they may not read afterwards."""
-    target = tmp_path / f"{'n' * 200}{suffix}"
-    target.write_bytes(b"before")
-    target.chmod(0o600)
-    link = tmp_path / f"link{suffix}"
-    link.symlink_to(target)
-    assert run("export", filled, link).exit_code == 0
-    assert link.is_symlink()
-    assert target.stat().st_mode & 0o777 == 0o600
-    assert run("ingest", tmp_path / "b.db", link).exit_code == 0
-    with Ledger(tmp_path / "b.db") as copy:
-        assert copy.delivery(DEGRADED).state == "delivered"
-
-
-def test_exports_of_one_log_are_the_same_file(run: Run, tmp_path: Path, filled: Path) -> None:
-    """Packed ones too: they say neither when they were made nor under which name."""
-    for name in ("one.jsonl.gz", "two.jsonl.gz"):
-        assert run("export", filled, tmp_path / name).exit_code == 0
-    one, two = ((tmp_path / name).read_bytes() for name in ("one.jsonl.gz", "two.jsonl.gz"))
-    assert one == two
-    assert b"jsonl" not in one
-
-
-def test_what_an_export_can_not_take_the_place_of_is_written_to(
-    run: Run, tmp_path: Path, filled: Path
-) -> None:
-    """A device stays one."""
-    device = tmp_path / "device.jsonl"
-    device.symlink_to("/dev/null")
-    assert run("export", filled, device).exit_code == 0
-    assert device.is_symlink()
-
-
 def test_an_empty_column_of_a_parquet_is_no_fault(tmp_path: Path) -> None:
     """Another program may know neither when a body came nor of what type it was."""
     columns = {"received_at": pa.nulls(1), "content_type": pa.nulls(1), "body": pa.array([b"a"])}
     parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
-    assert list(read_parquet(tmp_path / "x.parquet")) == [Receipt(b"a", None, None)]
+    assert list(read_parquet(tmp_path / "x.parquet")) == [
+        Row(Receipt(b"a", None, None), Kind.RECEIPT)
+    ]
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])
-def test_an_export_that_fails_leaves_what_was_there(
-    run: Run, tmp_path: Path, filled: Path, name: str
-) -> None:
-    """Half a log would pass for a whole one."""
-    with Ledger(filled) as ledger, ledger._session.write() as reader:
-        reader.log.db.execute("DROP TRIGGER events_no_update")
-        reader.log.db.execute("UPDATE events SET fields = '[]' WHERE position = 9")
-        reader.log.db.execute(guards()["events_no_update"])
-    target = tmp_path / name
-    assert run("export", filled, target).exit_code == 1
-    assert not target.exists()
-    target.write_bytes(b"before")
-    assert run("export", filled, target).exit_code == 1
-    assert target.read_bytes() == b"before"
-    assert {path.name for path in tmp_path.iterdir() if "a.db" not in path.name} == {name}
-
-
-def test_a_broken_zstd_file_is_told(run: Run, tmp_path: Path) -> None:
-    """A damaged archive is one line, not a traceback."""
-    (tmp_path / "x.jsonl.zst").write_bytes(b"(\xb5/\xfd not really")
-    done = run("ingest", tmp_path / "l.db", tmp_path / "x.jsonl.zst")
-    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-
-
-def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing extra is named with the command that installs it."""
-
-    def missing(name: str) -> object:
-        raise ImportError(name)
-
-    monkeypatch.setattr(packed, "import_module", missing)
-    with pytest.raises(PostledgerError, match=r"pip install 'postledger\[zstd\]'"):
-        packed.zstd()
+def test_a_body_that_is_repeated_many_times_is_held_once(tmp_path: Path) -> None:
+    """A small file can say a large body many times: its rows share it."""
+    one = pa.array([b"x" * 1_000_000], pa.binary())
+    bodies = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), one)
+    nothing = pa.nulls(2_000)
+    columns = {"received_at": nothing, "content_type": nothing, "body": bodies}
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").stat().st_size < 2_000_000
+    taken = [row for row in read_parquet(tmp_path / "x.parquet") if isinstance(row, Row)]
+    assert len(taken) == 2_000
+    assert len({id(row.receipt.body) for row in taken}) < 100

@@ -261,8 +261,9 @@ PROTECTIONS = (
     # writing
     Without(
         "one transaction for an event and its row",
-        "    if current:\n",
-        "    own.store.execute('COMMIT')\n    own.store.execute('BEGIN IMMEDIATE')\n    if current:\n",
+        "    if moved is not None:\n",
+        "    own.store.execute('COMMIT')\n    own.store.execute('BEGIN IMMEDIATE')\n"
+        "    if moved is not None:\n",
         f"{_KILL} -k recording_killed",
     ),
     Without(

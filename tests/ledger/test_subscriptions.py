@@ -219,7 +219,7 @@ def test_a_mistake_of_the_caller_is_raised_at_once(
 @pytest.mark.parametrize("wrong", [{"times": -1}, {"wait": -0.1}])
 def test_a_retry_counts_from_zero(wrong: Any) -> None:
     """Fewer than no times, or seconds, is a mistake that is raised."""
-    with pytest.raises(ValueError, match="times|wait"):
+    with pytest.raises(ValueError, match=r"times|wait"):
         Retry(**wrong)
 
 

@@ -361,7 +361,7 @@ def test_recording_without_an_index_leaves_projections_behind(
     ledger.project(Outcomes())
     ledger.record(sent("SMS_1"))
     with monkeypatch.context() as patch:
-        patch.setattr(type(ledger._connections), "current", lambda *_: False)
+        patch.setattr(type(ledger._connections), "advance", lambda *_: None)
         assert ledger.record(sent("SMS_2")).verdict == "unfolded"
     assert ledger.checkpoints()[0].behind == 1
     ledger.record(sent("SMS_3"))

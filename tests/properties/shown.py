@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import attrs
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from postledger import Event, Ledger, Step
+from postledger import Event, Ledger, Step, Timeline, UnknownKey
 from postledger.log.event import READ
 
 _FAST = Path("/dev/shm")
@@ -69,18 +69,26 @@ def rows(ledger: Ledger, **bounds: Any) -> Shown:
     return found
 
 
-def timelines(ledger: Ledger, **bounds: Any) -> Shown:
-    """The timelines of all streams, also of those without a row."""
+def timelines(ledger: Ledger, only: Iterable[Any] | None = None, **bounds: Any) -> Shown:
+    """The timelines of all streams, also of those without a row; or of some of them ``only``."""
     events = list(ledger.events())
     labels = {event.position: _label(event) for event in events}
-    streams = {(e.chart, e.space, e.key) for e in events if e.chart is not None}
+    streams = only or {(e.chart, e.space, e.key) for e in events if e.chart is not None}
     return {
         (chart, space, key): [
             _step(step, labels)
-            for step in ledger.timeline(str(key), chart=str(chart), space=str(space), **bounds)
+            for step in _timeline(ledger, str(key), chart=str(chart), space=str(space), **bounds)
         ]
         for chart, space, key in streams
     }
+
+
+def _timeline(ledger: Ledger, key: str, **asked: Any) -> Timeline:
+    try:
+        return ledger.timeline(key, **asked)
+    except UnknownKey:
+        # Nothing of it was known then.
+        return ()
 
 
 def events(ledger: Ledger) -> list[Any]:

@@ -118,8 +118,16 @@ def test_delivered_wins_and_else_the_earliest_outcome_stands(
     )
 
 
-def one(trigger: str, *, time: int = UNDATED, position: int = 1, received: int | None = None, to: str | None = None,
-        handset: str | None = None, details: str | None = None) -> Fact:  # fmt: skip
+def one(
+    trigger: str,
+    *,
+    time: int = UNDATED,
+    position: int = 1,
+    received: int | None = None,
+    to: str | None = None,
+    handset: str | None = None,
+    details: str | None = None,
+) -> Fact:
     """One fact that says a trigger and some texts."""
     (fact,) = facts_of([(trigger, time)])
     texts = [to, None, None, handset, None, details]

@@ -163,7 +163,7 @@ def test_a_file_that_was_moved_is_noticed_before_anything_is_acknowledged(
     ledger.record(b"one")
     path = ledger.path if moved == "file" else ledger.path.with_name(f"{ledger.path.name}-wal")
     path.rename(path.with_name("elsewhere"))
-    with pytest.raises(LedgerError, match="was moved, replaced or deleted|was moved or deleted"):
+    with pytest.raises(LedgerError, match=r"was moved, replaced or deleted|was moved or deleted"):
         ledger.record(b"two")
     with pytest.raises(LedgerError, match="nothing was written"):
         ledger.record_many([b"two"])

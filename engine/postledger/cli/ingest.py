@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -94,23 +96,13 @@ def ingest(
     with ExitStack() as stack:
         advance = stack.enter_context(progress("ingest"))
 
+        @cache
         def opened() -> Ledger:
+            # When there is something to record: a mistyped name makes no file.
             return stack.enter_context(Ledger(ledger, definitions=definitions))
 
-        anchor = _record(ledger, paths, _Once(opened), said, counts, advance)
+        anchor = _record(ledger, paths, opened, said, counts, advance)
     _sum_up(counts, anchor, as_json=as_json)
-
-
-class _Once:
-    """A ledger that is opened, and so created, when there is something to record."""
-
-    def __init__(self, opened: Callable[[], Ledger]) -> None:
-        self._open = opened
-        self._opened: Ledger | None = None
-
-    def __call__(self) -> Ledger:
-        self._opened = self._opened or self._open()
-        return self._opened
 
 
 def _definitions(
@@ -127,7 +119,7 @@ def _definitions(
 def _record(
     path: Path,
     paths: tuple[str, ...],
-    ledger: _Once,
+    ledger: Callable[[], Ledger],
     said: _Said,
     counts: Counter[str],
     advance: Callable[[int], None],
@@ -145,7 +137,7 @@ def _record(
 
 def _taken(
     source: Bodies | Lines | Stdin,
-    ledger: _Once,
+    ledger: Callable[[], Ledger],
     said: _Said,
     counts: Counter[str],
     advance: Callable[[int], None],
@@ -156,20 +148,13 @@ def _taken(
     if first is None:
         return 0
     taken = 0
-    for batch in ledger()._batches(_behind(first, given)):
+    for batch in ledger()._batches(chain([first], given)):
         for receipt, appended in batch:
             _count(receipt, appended, counts)
         taken += len(batch)
         advance(len(batch))
     counts["taken"] += taken
     return taken
-
-
-def _behind(
-    first: tuple[Receipt, Kind], others: Iterator[tuple[Receipt, Kind]]
-) -> Iterator[tuple[Receipt, Kind]]:
-    yield first
-    yield from others
 
 
 def _fit(source: Iterable[Found | Unfit], counts: Counter[str]) -> Iterator[Found]:

@@ -124,7 +124,7 @@ def is_export(text: str) -> bool:
 def _taken(row: Mapping[str, Any]) -> Row:
     """The row of a JSON object or of Parquet; raises ``ValueError`` with what is wrong with it."""
     kind = row.get("kind") or Kind.RECEIPT
-    if kind not in READ:
+    if not isinstance(kind, str) or kind not in READ:
         raise ValueError(f"kind must be receipt or statement, got {kind!r}")
     source, content_type, content_encoding = (_text(row, name) for name in _TEXTS)
     received_at = _time(row.get("received_at"))
@@ -224,11 +224,12 @@ def read_parquet(path: Path) -> Iterator[Row | ValueError]:
     """
     pa, parquet = _pyarrow()
     try:
+        schema = parquet.read_schema(path)
+        if wrong := _other_types(pa, schema):
+            raise PostledgerError(f"{path}: not the Parquet file of an export: {wrong}")
+        names = [name for name in COLUMNS if name in schema.names]
         # As a dictionary, a body that is repeated many times is in memory once.
         with parquet.ParquetFile(path, read_dictionary=["body"]) as file:
-            if wrong := _other_types(pa, file.schema_arrow):
-                raise PostledgerError(f"{path}: not the Parquet file of an export: {wrong}")
-            names = [name for name in COLUMNS if name in file.schema_arrow.names]
             for batch in file.iter_batches(_rows_at_once(file.metadata), columns=names):
                 yield from map(_of_parquet, _dicts(pa, batch))
     except (pa.ArrowException, ValueError, OverflowError) as error:

@@ -152,12 +152,22 @@ class Connections:
             )
         return own
 
-    def current(self, own: Own, size: int) -> bool:
-        """Bring a writer to the live generation, and that to the size of the log.
+    def advance(self, own: Own, size: int, count: int) -> Generation | None:
+        """Move the live generation past ``count`` events that are appended after ``size``.
 
-        Whether it is there: where it can't be, events are appended and the index stays behind. The
-        caller holds the write transaction.
+        ``None`` where it can't be: events are appended, and index and states stay behind. Where nobody
+        else wrote since this thread did, that it can be moved proves that it is as this thread left it.
+        The caller holds the write transaction.
         """
+        moved = None
+        if own.generation.size == size:
+            moved = generations.move(own.store, own.generation, size=size + count)
+        if moved is None and self._current(own, size):
+            moved = generations.move(own.store, own.generation, size=size + count)
+        return moved
+
+    def _current(self, own: Own, size: int) -> bool:
+        """Bring a writer to the live generation, and that to the size of the log, if it can be."""
         try:
             self._follow(own)
         except LedgerError as error:

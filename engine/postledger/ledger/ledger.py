@@ -59,7 +59,7 @@ from postledger.projections.custom import Projection
 from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
-from postledger.state.row import Row, delivery_of, event_of
+from postledger.state.row import Row, delivery_of, event_of, sound
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import translated
 from postledger.times import aware, iso
@@ -153,7 +153,7 @@ class Ledger:
         ``LedgerBusy`` or ``LedgerError`` where nothing was written.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
-        >>> recorded.verdict, recorded.delivery.state
+        >>> recorded.verdict.value, recorded.delivery.state
         ('repeated', 'delivered')
         """
         receipt = Receipt(
@@ -352,7 +352,7 @@ class Ledger:
         altered or damaged, ``UnknownKey`` where no event names the key or there is no such chart.
         Whether anything is missing only ``verify`` says.
 
-        >>> [(step.verdict, step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
+        >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
         stream = _stream(space, chart, key)
@@ -551,7 +551,8 @@ class Ledger:
         row: Row | None = None
         live = bounds == EVERYTHING and reader is own.reader
         if found is not None and live:
-            row = generations.kept_row(own.store, own.generation.table, found)
+            kept = generations.kept_row(own.store, own.generation.table, found)
+            row = None if kept is None else sound(kept)
         elif found is not None:
             row = reader.row_of(found, bounds)
         if row is None:
@@ -675,7 +676,7 @@ class Ledger:
         ...             " DO UPDATE SET events = events + 1", (change.event.kind,))
         >>> ledger.project(Kinds())
         >>> ledger.query("SELECT kind FROM kinds ORDER BY kind")
-        [{'kind': 'postback'}, ...]
+        [{'kind': 'adoption'}, ...]
         """
         with self._connections.read() as own:
             reader = own.reader

@@ -21,6 +21,7 @@ from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
+from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Placed, placed
 from postledger.state.patterns import Statement
 from postledger.state.row import Row, delivery_of, event_of
@@ -136,20 +137,21 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
     The caller holds the write transaction, and has checked the receipts.
     """
     head = own.log.head()
-    current = connections.current(own, head.size)
+    moved = connections.advance(own, head.size, len(given))
     taken = _take(own, given)
-    new, rows = own.log.append([one.entry for one in taken], head)
+    _, rows = own.log.append([one.entry for one in taken], head)
     # guard: one transaction for an event and its row
-    if current:
+    if moved is not None:
         try:
             # guard: index and states undone whole
             with own.store.savepoint():
-                return _project(own, taken, rows, new.size)
+                return _project(own, taken, rows, moved)
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 # The events themselves may not be there.
                 raise
             own.reader.index.forget()
+            generations.move(own.store, moved, size=head.size)
             _log.error("%s: the states are behind the log; run replay: %r", connections.path, error)
     return Written(
         own,
@@ -208,13 +210,11 @@ def _envelope(
     return Envelope(kind, clock, source, "", content_type, encoding)
 
 
-def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: int) -> Written:
-    """Bring index and states to the new head of the log."""
-    reader, generation = own.reader, own.generation
-    index, plans = reader.index, reader.plans
-    moved = generations.move(own.store, generation, size=size)
-    if moved is None:
-        raise LedgerError("the live states were moved by somebody else; run verify")
+def _project(
+    own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], moved: Generation
+) -> Written:
+    """Bring index and states to the head of the log, of which ``moved`` is the generation."""
+    index, plans, reader = own.reader.index, own.reader.plans, own.reader
     said = [
         (event, entry, member, statement)
         for event, (entry, statements) in zip(rows, taken, strict=True)
@@ -226,6 +226,7 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
     known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID}))
     seen = {(row[0], row[1], row[2]) for rows in known.values() for row in rows}
     new = []
+    earliest: dict[int, int] = {}
     for (event, entry, member, statement), number in zip(said, numbers, strict=True):
         identity = (number, statement.occurred_at, statement.identity)
         repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
@@ -237,16 +238,24 @@ def _project(own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], size: in
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
+                earliest[number] = event[1]
+            elif event[1] < earliest[number]:
+                earliest[number] = event[1]
             _insert(streams[number][1], _event_row(row, event))
         result.receipts[event[0] - rows[0][0]].append(
             Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
+    fresh: list[Row] = []
+    again: list[Row] = []
     for number, (chart, events) in streams.items():
         state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
         if state is not None:
             result.rows[number] = state
-    generations.put(own.store, moved.table, result.rows.values())
+            earlier = state[generations.FIRST] < earliest[number]
+            (again if earlier else fresh).append(state)
+    generations.put(own.store, moved.table, fresh)
+    generations.put_again(own.store, moved.table, again)
     own.generation = moved
     return result
 

@@ -196,14 +196,12 @@ def begin(
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
     moved = attrs.evolve(generation, **changes)
+    # What stays is not written: there is an index on the stage.
     done = store.execute(
-        "UPDATE generations SET adoption = ?, size = ?, stage = ?, cursor = ?"
+        f"UPDATE generations SET {', '.join(f'{name} = ?' for name in changes)}"
         " WHERE number = ? AND version = ? AND size = ? AND stage = ? AND cursor = ?",
         (
-            moved.adoption,
-            moved.size,
-            moved.stage,
-            moved.cursor,
+            *changes.values(),
             generation.number,
             generation.version,
             generation.size,
@@ -253,11 +251,21 @@ def put(store: Store, table: str, rows: Iterable[Row]) -> None:
     store.executemany(_PUT.format(table=table), rows)
 
 
-_PUT = (
-    insert("{table}", len(COLUMNS))
-    + f" ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
-)
+def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
+    """The same of rows whose first reception stays as it was: the index on it is left alone."""
+    store.executemany(_PUT_AGAIN.format(table=table), rows)
+
+
+FIRST = COLUMNS.index("first_received_at")
+
+
+def _put(columns: Iterable[str]) -> str:
+    changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"{insert('{table}', len(COLUMNS))} ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET {changed}"
+
+
+_PUT = _put(COLUMNS[1:])
+_PUT_AGAIN = _put(COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :])
 
 
 def kept_row(store: Store, table: str, stream: int) -> Row | None:

@@ -468,7 +468,7 @@ class Patterns:
         if parts is None:
             return None
         mark = (envelope.kind, envelope.content_type)
-        key = (*mark, *parts[::2])
+        key = (*mark, True, *parts[::2])
         try:
             known = self._skeletons[key]
         except KeyError:
@@ -484,7 +484,10 @@ class Patterns:
             return None
         pieces, texts = found
         # Where only leaves vary, they are found the quick way from now on.
-        key = (*mark, *(parts[::2] if joined(parts) == pieces else pieces))
+        # What stands between leaves is told from what stands between any texts: the pieces of one body
+        # may be the markup of another.
+        only_leaves = joined(parts) == pieces
+        key = (*mark, only_leaves, *(parts[::2] if only_leaves else pieces))
         if key not in self._skeletons:
             if len(self._skeletons) >= MOST_PATTERNS:
                 self._skeletons.clear()

@@ -92,8 +92,8 @@ def _dated(time: int | None) -> int | None:
     return None if time == UNDATED else time
 
 
-def require_sound(row: Row) -> None:
-    """Raise ``IntegrityError`` for a row whose values are not such as rows have."""
+def sound(row: Row) -> Row:
+    """A row as the store returned it; raises ``IntegrityError`` for values that rows don't have."""
     times, (first, *counts) = row[10:13], row[13:17]
     if (
         not all(text is None or isinstance(text, str) for text in row[_TEXTS])
@@ -102,6 +102,7 @@ def require_sound(row: Row) -> None:
         or not all(isinstance(count, int) and count >= 0 for count in counts)
     ):
         raise IntegrityError(f"the row of stream {row[0]} is damaged; run replay")
+    return row
 
 
 def _is_time(value: object) -> bool:
@@ -109,8 +110,7 @@ def _is_time(value: object) -> bool:
 
 
 def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
-    """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
-    require_sound(row)
+    """The public value of a row, which is one of the fold or was found sound."""
     space, chart, key = stream
     return Delivery(
         tracking_id=key,

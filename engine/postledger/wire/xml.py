@@ -32,6 +32,9 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
         repaired = mended(data) if error.code == _MISMATCHED_TAG else None
         if repaired is None:
             raise unreadable("malformed XML", error) from None
+    except ValueError as error:
+        # An encoding that expat finds in the document and can't take.
+        raise unreadable("malformed XML", error) from None
     try:
         return _messages(_parsed(repaired, encoding, limits), limits, repaired=True)
     except expat.ExpatError as error:
