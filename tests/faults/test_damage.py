@@ -392,7 +392,7 @@ def _check_value(
             assert table == "checkpoints" or column in FREE or not ledger.verify().ok, value
     refused = refusals(path, WRITES)
     if not every and table != "head" and (table, column) != ("events", "position"):
-        # Unless the end of the log itself can't be known any more: the events of before may be damaged: the next are kept all the same.
+        # The log can be appended: the next events are kept, whatever is wrong with those of before.
         assert not refused.keys() & {"open", *RECORDS}, (where, value, refused)
 
 
