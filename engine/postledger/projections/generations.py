@@ -230,9 +230,10 @@ def discard(store: Store, *, live: bool = True) -> None:
     Without ``live``, drop that one too. The caller holds a write transaction.
     """
     kept = _generation(store, "stage = 'live'") if live else None
-    store.execute(
-        "DELETE FROM generations WHERE number <> ?", (-1 if kept is None else kept.number,)
-    )
+    if kept is None:
+        store.execute("DELETE FROM generations")
+    else:
+        store.execute("DELETE FROM generations WHERE number <> ?", (kept.number,))
     names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
     for kind, name in list(store.objects()):
         if kind == "table" and is_derived(name) and name not in names_:
