@@ -385,6 +385,8 @@ class Ledger:
         query = query or Query(**wanted)
         bounds = bounds_of(as_of, occurred_by)
         _require_then(definitions)
+        if definitions == "now":
+            query.require(self.definitions)
         return self._listed(query, bounds, definitions)
 
     def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:

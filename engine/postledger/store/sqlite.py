@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -450,15 +450,3 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
-
-
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items in lists of at most ``size``."""
-    chunk: list[Any] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
