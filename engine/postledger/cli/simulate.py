@@ -111,9 +111,7 @@ def simulate_command(
     """
     if out.suffix and plain_suffix(out) not in _LINES and not out.is_dir():
         raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
-    noted = truth or (None if str(out) == "-" else _beside(out))
-    if noted is not None and noted.absolute() == out.absolute():
-        raise click.UsageError("--truth and OUT must be two files.")
+    noted = _noted(truth, out)
     disturbances = _disturbances(every, {**rates, "window": window})
     read = read_story(story) if story else builtin()
     _check_generations(generations, read)
@@ -135,12 +133,7 @@ def simulate_command(
             story=read,
             witness=witness,
         )
-        try:
-            count = _write(receipts, out)
-        except OverflowError:
-            raise click.UsageError(
-                "--messages, --rate and --window go beyond the year 9999."
-            ) from None
+        count = _write(receipts, out)
     remark(
         f"{count} receipts of {messages} messages" + (f"; the truth is in {noted}" if noted else "")
     )
@@ -160,6 +153,14 @@ def _check_generations(generations: dict[str, float] | None, story: Story) -> No
             )
 
 
+def _noted(truth: Path | None, out: Path) -> Path | None:
+    """The file that the truth goes to, ``None`` where there is none."""
+    noted = truth or (None if str(out) == "-" else _beside(out))
+    if noted is not None and noted.absolute() == out.absolute():
+        raise click.UsageError("--truth and OUT must be two files.")
+    return noted
+
+
 def _beside(out: Path) -> Path:
     """Next to the file or folder, not in it, so that to ingest a folder takes the bodies alone."""
     name = out.name
@@ -169,12 +170,15 @@ def _beside(out: Path) -> Path:
 
 
 def _write(receipts: Iterable[Receipt], out: Path) -> int:
-    if str(out) == "-":
-        return _lines(receipts, sys.stdout.buffer.write)
-    if plain_suffix(out) in _LINES:
-        with _created(out) as file:
-            return _lines(receipts, file.write)
-    return _files(receipts, out)
+    try:
+        if str(out) == "-":
+            return _lines(receipts, sys.stdout.buffer.write)
+        if plain_suffix(out) in _LINES:
+            with _created(out) as file:
+                return _lines(receipts, file.write)
+        return _files(receipts, out)
+    except OverflowError:
+        raise click.UsageError("--messages, --rate and --window go beyond the year 9999.") from None
 
 
 @contextmanager

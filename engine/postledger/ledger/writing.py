@@ -238,9 +238,7 @@ def _project(
         if number != NOWHERE_ID:
             if number not in streams:
                 streams[number] = (statement.stream[1], known.get(number, []))
-                earliest[number] = event[1]
-            elif event[1] < earliest[number]:
-                earliest[number] = event[1]
+            earliest[number] = min(event[1], earliest.get(number, event[1]))
             _insert(streams[number][1], _event_row(row, event))
         result.receipts[event[0] - rows[0][0]].append(
             Appended(event, entry, member, statement, number, repeated)

@@ -30,6 +30,9 @@ EVENT = f"{_FIRST}, e.body, e.salt, e.leaf"
 """The columns of an event ``e``, in the order in which ``Log.stored`` takes them."""
 
 _SELECT = f"SELECT {EVENT} FROM events e"
+JOINED = "JOIN events e ON e.position = i.position"
+"""How rows ``i`` that have a position take the events ``e`` there with them."""
+
 _APPEND = (
     "INSERT INTO events (position, received_at, envelope, inline, template, texts, body, salt, leaf)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

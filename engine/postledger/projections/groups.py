@@ -13,6 +13,7 @@ import attrs
 
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
+from postledger.log.log import JOINED
 from postledger.projections.queries import BEGAN
 from postledger.projections.reader import Reader
 from postledger.state.streams import EventRow
@@ -198,7 +199,7 @@ class Groups:
             "SELECT i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
             " e.template, e.envelope, e.texts, i.findings, i.said,"
             f" CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
-            f" FROM {index} i JOIN events e ON e.position = i.position"
+            f" FROM {index} i {JOINED}"
             f" LEFT JOIN {index}_streams t ON t.id = i.stream"
             f" LEFT JOIN {self.table} s ON s.stream = i.stream"
             f" WHERE i.stream >= 0{conditions}"

@@ -16,6 +16,7 @@ import attrs
 
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.log.log import JOINED
 from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
 from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
@@ -269,13 +270,13 @@ class Index:
         """How many rows there are, and how many of them lead to an event."""
         row = self.store.one(
             f"SELECT (SELECT count(*) FROM {self.name}), (SELECT count(*) FROM {self.name} i"
-            " JOIN events e ON e.position = i.position)"
+            f" {JOINED})"
         )
         assert row is not None
         return row[0], row[1]
 
     def _select(self, columns: str = _COLUMNS) -> str:
-        return f"SELECT {columns} FROM {self.name} i JOIN events e ON e.position = i.position"
+        return f"SELECT {columns} FROM {self.name} i {JOINED}"
 
     def _found(self, streams: list[Stream]) -> dict[Stream, int]:
         """The numbers of those streams that there are."""

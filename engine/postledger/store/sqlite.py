@@ -60,6 +60,8 @@ class Store:
         self._file = _identity(path)
         self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
+        self._ended: list[str] = []
+        self._closed = False
 
     @property
     def in_transaction(self) -> bool:
@@ -126,15 +128,31 @@ class Store:
 
     @contextmanager
     def scratch(self, prefix: str) -> Iterator[str]:
-        """A prefix for names of tables that only this connection sees; they go at the end."""
+        """A prefix for names of tables that only this connection sees; they go at the end.
+
+        While a cursor of this connection is open SQLite refuses to drop them: then they go at the
+        end of the next use.
+        """
         named = f"temp.{prefix}_{token_hex(6)}"
         try:
             yield named
         finally:
-            like = named.removeprefix("temp.").replace("_", r"\_") + "%"
+            self._ended.append(named.removeprefix("temp."))
+            self._drop_ended()
+
+    def _drop_ended(self) -> None:
+        # A listing that outlives its ledger ends here too; its tables are gone already.
+        while self._ended and not self._closed:
+            like = self._ended[-1].replace("_", r"\_") + "%"
             sql = r"SELECT name FROM sqlite_temp_master WHERE type = 'table' AND name LIKE ? ESCAPE '\'"
-            for (name,) in self.execute(sql, (like,)).fetchall():
-                self.execute(f"DROP TABLE IF EXISTS temp.{name}")
+            try:
+                for (name,) in self.execute(sql, (like,)).fetchall():
+                    self.execute(f"DROP TABLE IF EXISTS temp.{name}")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_LOCKED:
+                    raise
+                return
+            self._ended.pop()
 
     def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
         """What the schema has: (kind, name) to the table and the SQL that made it."""
@@ -175,6 +193,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         self.db.close()
 
     def _begin(self, patience: float | None) -> None:
