@@ -16,11 +16,11 @@ from typing import Any
 import click
 
 import postledger
-from postledger.definitions.chart_toml import Region, Statechart
 from postledger.cli import main
+from postledger.definitions.chart_toml import Region, Statechart
 from postledger.definitions.definitions import builtin
-from postledger.findings import names
 from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
+from postledger.findings import names
 
 HERE = Path(__file__).parent
 COMMAND = "python docs/generate.py"
