@@ -116,10 +116,10 @@ class Store:
             raise
         self.execute("RELEASE unit")
 
-    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 200) -> Iterator[Row]:
-        """The rows of a SELECT, ``size`` at a time."""
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a SELECT, 200 of them in memory."""
         cursor = self.execute(sql, parameters)
-        return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
+        return chain.from_iterable(iter(partial(cursor.fetchmany, 200), []))
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
