@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from postledger import Ledger
-from postledger.findings import ARRIVAL, names
+from postledger.findings import Finding, names
 from postledger.projections.queries import Query
 
-_OF_ARRIVAL = {*names(ARRIVAL)}
+_OF_ARRIVAL = {*names(Finding.LATE | Finding.REPEATED)}
 
 
 def states(ledger: Ledger, **when: Any) -> dict[tuple[str, str], dict[str, Any]]:

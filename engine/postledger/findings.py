@@ -32,9 +32,6 @@ class Finding(enum.IntFlag):
     UNFOLDED = 8192
 
 
-ARRIVAL = Finding.LATE | Finding.REPEATED
-"""The findings that tell of arrival and so are no function of the set of events."""
-
 MEANINGS: dict[Finding, str] = {
     Finding.CONTRADICTION: "Two events can't both be true; the chart's policy says which stands.",
     Finding.NO_CREATION: "No answer of the API created this delivery, or it was not recorded.",

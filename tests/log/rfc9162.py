@@ -11,6 +11,11 @@ from hashlib import sha256
 Hashes = tuple[bytes, ...]
 
 
+def leaf_hash(data: bytes) -> bytes:
+    """The hash of a leaf, from its input."""
+    return sha256(b"\x00" + data).digest()
+
+
 def split(n: int) -> int:
     """The largest power of two smaller than n."""
     k = 1

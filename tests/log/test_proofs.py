@@ -15,16 +15,30 @@ from postledger.log.proofs import (
     consistency_proof,
     inclusion_proof,
     subtree_from,
-    subtree_of,
     verify_consistency,
     verify_inclusion,
 )
-from postledger.log.tree import EMPTY, EMPTY_ROOT, STRIDE, extend, leaf_hash, node_hash, root_of
+from postledger.log.tree import EMPTY, EMPTY_ROOT, STRIDE, extend, node_hash, root_of
 from tests.log import rfc9162
+from tests.log.rfc9162 import leaf_hash
 
 INPUTS = [b"leaf %d" % number for number in range(8 * STRIDE + 5)]
 LEAVES = [leaf_hash(data) for data in INPUTS]
 NODES = [node for _, node in extend(EMPTY, LEAVES)[1]]
+
+
+def subtree_of(leaves: Sequence[bytes]) -> Subtree:
+    """The root over any range of leaves that are in memory, given by their hashes."""
+
+    def subtree(start: int, end: int) -> bytes:
+        for name, value, most in (("end", end, len(leaves)), ("start", start, end)):
+            if not 0 <= value <= most:
+                raise ValueError(f"`{name}` must be 0 to {most}, got {value}")
+        return root_of(leaves[start:end])
+
+    return subtree
+
+
 SUBTREE = subtree_of(LEAVES)
 ROOTS = [root_of(LEAVES[:size]) for size in range(301)]
 

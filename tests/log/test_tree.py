@@ -13,11 +13,11 @@ from postledger.log.tree import (
     STRIDE,
     Frontier,
     extend,
-    leaf_hash,
     node_hash,
     root_of,
 )
 from tests.log import rfc9162
+from tests.log.rfc9162 import leaf_hash
 
 INPUTS = [b"leaf %d" % number for number in range(5 * STRIDE + 3)]
 LEAVES = [leaf_hash(data) for data in INPUTS]

@@ -21,24 +21,24 @@ _DIGIT = re.compile(r"\d")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
-def mask(recipient: str, kept: int = _KEPT) -> str:
+def mask(recipient: str) -> str:
     """The recipient with dots for all but its last four characters, and for half at the least.
 
     >>> mask("16503333058"), mask("3058")
     ('•••••••3058', '••58')
     """
-    shown = min(kept, len(recipient) // 2)
+    shown = min(_KEPT, len(recipient) // 2)
     return DOT * (len(recipient) - shown) + recipient[len(recipient) - shown :]
 
 
-def mask_in(text: str, recipients: Iterable[str], kept: int = _KEPT) -> str:
+def mask_in(text: str, recipients: Iterable[str]) -> str:
     """A text with the recipients masked wherever they stand in it, spelled with or without prefix.
 
     >>> mask_in("no route to +1 650-333-3058", ["16503333058"])
     'no route to +• •••-•••-3058'
     """
     for recipient in recipients:
-        text = _pattern(recipient).sub(lambda found: _dotted(found[0], kept), text)
+        text = _pattern(recipient).sub(_dotted, text)
     return text
 
 
@@ -52,7 +52,7 @@ def hide(text: str | None, recipient: str | None) -> str | None:
 
 def hide_numbers(text: str) -> str:
     """A text with all in it that may be a telephone number masked."""
-    return _NUMBER.sub(lambda found: _dotted(found[0], _KEPT), text)
+    return _NUMBER.sub(_dotted, text)
 
 
 def tells(text: str, recipients: Iterable[str]) -> bool:
@@ -82,8 +82,9 @@ def _pattern(recipient: str) -> re.Pattern[str]:
     return re.compile(prefix + _BETWEEN.join(end))
 
 
-def _dotted(found: str, kept: int) -> str:
-    """Dots for the characters, separators between digits left; the last ``kept`` stay."""
-    shown = min(kept, len(found) // 2)
+def _dotted(match: re.Match[str]) -> str:
+    """Dots for the characters but the last four; what separates digits stays."""
+    found = match[0]
+    shown = min(_KEPT, len(found) // 2)
     head, tail = found[: len(found) - shown], found[len(found) - shown :]
     return re.sub(r"\w|[^\s().-]", DOT, head) + tail

@@ -150,11 +150,9 @@ def remark(text: str) -> None:
 
 
 @contextmanager
-def progress(
-    what: str, total: int | None = None, unit: str = "events"
-) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr with count, rate and time left; only on a terminal."""
-    with tqdm(total=total, desc=what, unit=f" {unit}", disable=None, leave=False) as bar:
+    with tqdm(total=total, desc=what, unit=" events", disable=None, leave=False) as bar:
 
         def advance(count: int) -> None:
             bar.update(count)

@@ -6,7 +6,8 @@ Nothing derived stands in it. Appending depends on nothing but the head of the t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from postledger.errors import IntegrityError
@@ -334,12 +335,6 @@ def _leaf(position: int, value: object) -> bytes:
     return value
 
 
-def _pages(rows: Iterable[Row], size: int = 2_000) -> Iterator[list[Row]]:
-    page: list[Row] = []
-    for row in rows:
-        page.append(row)
-        if len(page) == size:
-            yield page
-            page = []
-    if page:
+def _pages(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while page := list(islice(rows, 2_000)):
         yield page

@@ -23,17 +23,6 @@ LARGEST = (1 << 64) - 1
 """The largest size of a tree: in the RFC it is a number of 64 bits."""
 
 
-def subtree_of(leaves: Sequence[bytes]) -> Subtree:
-    """The root over any range of leaves that are in memory, given by their hashes."""
-
-    def subtree(start: int, end: int) -> bytes:
-        _check("end", end, 0, len(leaves))
-        _check("start", start, 0, end)
-        return root_of(leaves[start:end])
-
-    return subtree
-
-
 def subtree_from(leaves: Hashes, nodes: Hashes) -> Subtree:
     """The root over any range of leaves that are stored, with nodes for every ``STRIDE`` of them.
 

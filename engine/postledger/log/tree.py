@@ -30,11 +30,6 @@ _FIXED = Struct(">Qq")
 _VERSION = b"\0postledger leaf 1\n"
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf, from its input."""
-    return sha256(b"\x00" + data).digest()
-
-
 def leaf_covering(
     position: int, received_at: int, envelope: bytes, salt: bytes, body: bytes
 ) -> bytes:

@@ -49,7 +49,6 @@ def reading_by(
     definitions: Definitions,
     limits: Limits,
     bounds: Bounds = EVERYTHING,
-    progress: Progress = silent,
 ) -> Iterator[Reader]:
     """A reader of the same log by other definitions; the caller holds a read transaction.
 
@@ -68,7 +67,6 @@ def reading_by(
         for first in range(0, end, CHUNK):
             rows = reader.log.rows(first, min(first + CHUNK, end))
             add(other, [(row, other.facts.statements(row)) for row in rows])
-            progress(len(rows))
         yield other
 
 

@@ -187,13 +187,9 @@ class Index:
         self,
         after: int = NOWHERE_ID,
         until: int = LARGEST,
-        bounds: Bounds = EVERYTHING,
     ) -> Iterator[StreamRows]:
-        """The events of all streams after ``after`` up to ``until``, in constant memory.
-
-        A stream whose events are all left out by the bounds is left out.
-        """
-        return _grouped(*self._between(_COLUMNS, after, until, bounds))
+        """The events of all streams after ``after`` up to ``until``, in constant memory."""
+        return _grouped(*self._between(_COLUMNS, after, until, EVERYTHING))
 
     def outlines(
         self,
@@ -201,7 +197,10 @@ class Index:
         until: int = LARGEST,
         bounds: Bounds = EVERYTHING,
     ) -> Iterator[StreamOutlines]:
-        """The same, but of the events no more than a plan needs: each column takes time to read."""
+        """The same, but of the events no more than a plan needs: each column takes time to read.
+
+        A stream whose events are all left out by the bounds is left out.
+        """
         return _grouped(*self._between(_OUTLINE, after, until, bounds))
 
     def _between(

@@ -94,10 +94,6 @@ class Query:
             raise IntegrityError("a key of a stream is damaged; run verify")
         return page
 
-    def require(self, definitions: Definitions) -> None:
-        """Raise where a word is asked for that the definitions don't have."""
-        self._where(definitions)
-
     def _where(self, definitions: Definitions) -> tuple[str, list[object]]:
         region, *beside = definitions.chart(self.chart).regions
         states = (*region.states, UNFOLDED)

@@ -41,7 +41,6 @@ Row = tuple[Any, ...]
 """One row of the projection, in the order of its columns; times in microseconds or ``None``."""
 
 _TEXTS = slice(1, 10)
-_NUMBERS = slice(10, 17)
 
 
 def row_of(stream: int, tally: Tally, repeats: int) -> Row | None:

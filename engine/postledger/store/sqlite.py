@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -114,10 +114,10 @@ class Store:
             raise
         self.execute("RELEASE unit")
 
-    def stream(self, sql: str, parameters: Sequence[object] = (), size: int = 200) -> Iterator[Row]:
-        """The rows of a SELECT, ``size`` at a time."""
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a SELECT, 200 of them in memory."""
         cursor = self.execute(sql, parameters)
-        return chain.from_iterable(iter(partial(cursor.fetchmany, size), []))
+        return chain.from_iterable(iter(partial(cursor.fetchmany, 200), []))
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
@@ -450,15 +450,3 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
-
-
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items in lists of at most ``size``."""
-    chunk: list[Any] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
