@@ -13,6 +13,24 @@ from postledger.postback import Postback
 from postledger.times import iso
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON has it: times in ISO 8601, tuples as lists, values of attrs as objects."""
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Anchor):
+        return str(value)
+    if attrs.has(type(value)):
+        return plain(attrs.asdict(value, recurse=False))
+    if isinstance(value, Mapping):
+        return {name: plain(held) for name, held in value.items()}
+    return [plain(held) for held in value] if isinstance(value, tuple) else value
+
+
+def fields_of(value: object, *names: str) -> dict[str, Any]:
+    """Some attributes of a value as JSON has them."""
+    return {name: plain(getattr(value, name)) for name in names}
+
+
 @attrs.frozen
 class Anchor:
     """A head of the log's tree, kept outside the ledger: its size and its root in hexadecimal.
@@ -143,20 +161,9 @@ class Step:
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
-        return {
-            "position": self.event.position,
-            "member": self.event.member,
-            "received_at": iso(self.event.received_at),
-            "occurred_at": iso(self.event.occurred_at),
-            "code": self.code,
-            "status": self.status,
-            "trigger": self.trigger,
-            "verdict": self.verdict,
-            "before": dict(self.before),
-            "after": dict(self.after),
-            "details": self.details,
-            "findings": list(self.findings),
-        }
+        event = fields_of(self.event, "position", "member", "received_at", "occurred_at")
+        names = ("code", "status", "trigger", "verdict", "before", "after", "details", "findings")
+        return {**event, **fields_of(self, *names)}
 
 
 Timeline = tuple[Step, ...]
@@ -198,24 +205,9 @@ class Delivery:
 
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""
-        return {
-            "tracking_id": self.tracking_id,
-            "state": self.state,
-            "route": self.route,
-            "reason": self.reason,
-            "to": self.to,
-            "mms_id": self.mms_id,
-            "spid": self.spid,
-            "handset": self.handset,
-            "aggregator_id": self.aggregator_id,
-            "created_at": iso(self.created_at),
-            "sent_at": iso(self.sent_at),
-            "outcome_at": iso(self.outcome_at),
-            "events": self.events,
-            "repeats": self.repeats,
-            "findings": list(self.findings),
-            "space": self.space,
-        }
+        said: dict[str, Any] = plain(self)
+        del said["first_received_at"], said["chart"]
+        return said
 
 
 @attrs.frozen
@@ -238,11 +230,8 @@ class Content:
 
     def to_dict(self) -> dict[str, Any]:
         """The content as JSON has it."""
-        return {
-            **attrs.asdict(self, recurse=False),
-            "failures": list(self.failures),
-            "findings": list(self.findings),
-        }
+        said: dict[str, Any] = plain(self)
+        return said
 
 
 @attrs.frozen
@@ -291,12 +280,9 @@ class StateChanged:
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON has it."""
         return {
-            "key": self.key,
-            "position": self.position,
-            "received_at": iso(self.event.received_at),
-            "occurred_at": iso(self.event.occurred_at),
-            "before": None if self.before is None else dict(self.before),
-            "after": dict(self.after),
+            **fields_of(self, "key", "position"),
+            **fields_of(self.event, "received_at", "occurred_at"),
+            **fields_of(self, "before", "after"),
             "delivery": self.delivery.to_dict(),
         }
 
@@ -351,13 +337,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON has them."""
-        return {
-            "recorded": self.recorded,
-            "repeated": self.repeated,
-            "unrecognised": self.unrecognised,
-            "unreadable": self.unreadable,
-            "anchor": str(self.anchor),
-        }
+        said: dict[str, Any] = plain(self)
+        return said
 
 
 @attrs.frozen
@@ -379,9 +360,4 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """The findings of ``verify`` as JSON has them."""
-        return {
-            "ok": self.ok,
-            "events": self.events,
-            "anchor": str(self.anchor),
-            "problems": list(self.problems),
-        }
+        return fields_of(self, "ok", "events", "anchor", "problems")

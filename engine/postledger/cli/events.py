@@ -11,8 +11,7 @@ import click
 
 from postledger.cli.common import ledger_argument, output_options, reading, remark, write_records
 from postledger.log.event import Kind
-from postledger.model import Event
-from postledger.times import iso
+from postledger.model import Event, fields_of
 
 _COLUMNS = {
     "position": "position",
@@ -77,39 +76,20 @@ def events(
 
 
 def _record(event: Event) -> dict[str, Any]:
+    names = (
+        *("position", "member", "kind", "reading", "received_at", "occurred_at", "imported"),
+        *("source", "sender", "space", "chart", "key", "repeats", "problem"),
+        *("content_type", "content_encoding"),
+    )
     body = event.body.decode("utf-8", "backslashreplace")
-    return {
-        "position": event.position,
-        "member": event.member,
-        "kind": event.kind,
-        "reading": event.reading,
-        "received_at": iso(event.received_at),
-        "occurred_at": iso(event.occurred_at),
-        "imported": event.imported,
-        "source": event.source,
-        "sender": event.sender,
-        "space": event.space,
-        "chart": event.chart,
-        "key": event.key,
-        "repeats": event.repeats,
-        "problem": event.problem,
-        "content_type": event.content_type,
-        "content_encoding": event.content_encoding,
-        "body": body,
-        "leaf": event.leaf.hex(),
-    }
+    return {**fields_of(event, *names), "body": body, "leaf": event.leaf.hex()}
 
 
 def _row(event: Event) -> dict[str, Any]:
     """An event for people: the member where it is not the first, the stream as one text."""
     member = f".{event.member}" if event.member else ""
     return {
+        **fields_of(event, *_COLUMNS.keys() - {"stream"}),
         "position": f"{event.position}{member}",
-        "received_at": iso(event.received_at),
-        "kind": event.kind,
-        "reading": event.reading,
-        "source": event.source,
         "stream": " ".join(filter(None, (event.space, event.chart, event.key))),
-        "repeats": event.repeats,
-        "problem": event.problem,
     }

@@ -14,7 +14,6 @@ from contextlib import suppress
 from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from postledger.definitions.definitions import Definitions
@@ -53,7 +52,7 @@ async def _settled(future: Future[T], *, revocable: bool = True) -> T:
 
 
 def _in_thread(
-    method: Callable[Concatenate[Ledger, P], T], *, writes: bool
+    method: Callable[Concatenate[Ledger, P], T], *, writes: bool = False
 ) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
     @wraps(method)
     async def call(self: AsyncLedger, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -62,18 +61,6 @@ def _in_thread(
         return await _settled(executor.submit(partial(method, ledger, *args, **kwargs)))
 
     return call
-
-
-def _reading(
-    method: Callable[Concatenate[Ledger, P], T],
-) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
-    return _in_thread(method, writes=False)
-
-
-def _writing(
-    method: Callable[Concatenate[Ledger, P], T],
-) -> Callable[Concatenate[AsyncLedger, P], Coroutine[Any, Any, T]]:
-    return _in_thread(method, writes=True)
 
 
 def _iterating(
@@ -94,15 +81,11 @@ async def _iterate(begin: Callable[[], Iterator[T]], ahead: int) -> AsyncGenerat
     with ThreadPoolExecutor(1, "postledger iteration") as thread:
         iterator = await _settled(thread.submit(begin))
         try:
-            while values := await _settled(thread.submit(_next_of, iterator, ahead)):
+            while values := await _settled(thread.submit(list, islice(iterator, ahead))):
                 for value in values:
                     yield value
         finally:
             await _settled(thread.submit(_close, iterator))
-
-
-def _next_of(iterator: Iterator[T], ahead: int) -> list[T]:
-    return list(islice(iterator, ahead))
 
 
 def _close(iterator: Iterator[object]) -> None:
@@ -114,12 +97,8 @@ def _close(iterator: Iterator[object]) -> None:
 def _opening(
     opened: Callable[P, Ledger],
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[AsyncLedger, P], None]]:
-    """Gives a constructor the parameters of the ledger's."""
-
-    def with_them(begin: Callable[..., None]) -> Callable[Concatenate[AsyncLedger, P], None]:
-        return wraps(opened.__init__)(begin)
-
-    return with_them
+    """Give a constructor the parameters of the ledger's."""
+    return wraps(opened.__init__)
 
 
 class AsyncLedger:
@@ -162,21 +141,21 @@ class AsyncLedger:
         """The charts and vocabularies that the ledger reads by."""
         return self._opened.definitions
 
-    record = _writing(Ledger.record)
-    record_many = _writing(Ledger.record_many)
-    created = _writing(Ledger.created)
-    imported = _writing(Ledger.imported)
-    replay = _writing(Ledger.replay)
-    project = _writing(Ledger.project)
+    record = _in_thread(Ledger.record, writes=True)
+    record_many = _in_thread(Ledger.record_many, writes=True)
+    created = _in_thread(Ledger.created, writes=True)
+    imported = _in_thread(Ledger.imported, writes=True)
+    replay = _in_thread(Ledger.replay, writes=True)
+    project = _in_thread(Ledger.project, writes=True)
 
-    delivery = _reading(Ledger.delivery)
-    content = _reading(Ledger.content)
-    timeline = _reading(Ledger.timeline)
-    head = _reading(Ledger.head)
-    verify = _reading(Ledger.verify)
-    audit = _reading(Ledger.audit)
-    checkpoints = _reading(Ledger.checkpoints)
-    query = _reading(Ledger.query)
+    delivery = _in_thread(Ledger.delivery)
+    content = _in_thread(Ledger.content)
+    timeline = _in_thread(Ledger.timeline)
+    head = _in_thread(Ledger.head)
+    verify = _in_thread(Ledger.verify)
+    audit = _in_thread(Ledger.audit)
+    checkpoints = _in_thread(Ledger.checkpoints)
+    query = _in_thread(Ledger.query)
 
     deliveries = _iterating(Ledger.deliveries)
     events = _iterating(Ledger.events)
@@ -267,12 +246,7 @@ class AsyncLedger:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     @property

@@ -82,19 +82,23 @@ _Element: TypeAlias = tuple[str, _Node]
 
 
 class _BoundedParser:
-    """Stands between xmltodict and expat: xmltodict sets its handlers here as on an expat parser.
+    """Stands between xmltodict and expat, as the module and as the parser that is made by it.
 
-    It counts the depth while parsing and refuses every document type, with or without entities.
+    xmltodict sets its handlers here. This counts the depth while parsing and refuses every document
+    type, with or without entities.
     """
 
     StartElementHandler: Callable[[str, list[str]], None]
     EndElementHandler: Callable[[str], None]
     CharacterDataHandler: Callable[[str], None]
 
-    def __init__(self, encoding: str | None, depth: int) -> None:
-        self._encoding = encoding
-        self._limit = depth
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.depth
         self._depth = 0
+
+    def ParserCreate(self, encoding: str | None, _: Any) -> _BoundedParser:  # noqa: N802
+        self._encoding = encoding
+        return self
 
     def Parse(self, data: bytes, is_final: bool) -> int:  # noqa: N802, FBT001 (expat's own)
         parser = expat.ParserCreate(self._encoding)
@@ -117,22 +121,13 @@ class _BoundedParser:
         self.EndElementHandler(name)
 
 
-class _Expat:
-    """What xmltodict wants of the expat module: a way to make a parser."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-
-    def ParserCreate(self, encoding: str | None, _: Any) -> _BoundedParser:  # noqa: N802
-        return _BoundedParser(encoding, self._limits.depth)
-
-
 def _refuse_document_type(*_: object) -> NoReturn:
     raise ReadError("document type declarations are refused")
 
 
 def _parsed(data: bytes, encoding: str | None, limits: Limits) -> _Element:
-    tree = xmltodict.parse(data, encoding=encoding, expat=_Expat(limits), dict_constructor=_Pairs)
+    parser = _BoundedParser(limits)
+    tree = xmltodict.parse(data, encoding=encoding, expat=parser, dict_constructor=_Pairs)
     name, node = next(iter(tree.items()))
     return local(name), node
 
