@@ -58,7 +58,7 @@ from postledger.projections.custom import Projection
 from postledger.projections.queries import After, Listing, Query, after_of
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
-from postledger.state.row import Row, delivery_of, event_of, sound
+from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import translated
 from postledger.times import aware, iso
@@ -552,8 +552,7 @@ class Ledger:
         row: Row | None = None
         live = bounds == EVERYTHING and reader is own.reader
         if found is not None and live:
-            kept = generations.kept_row(own.store, own.generation.table, found)
-            row = None if kept is None else sound(kept)
+            row = generations.kept_row(own.store, own.generation.table, found)
         elif found is not None:
             row = reader.row_of(found, bounds)
         if row is None:

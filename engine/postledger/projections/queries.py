@@ -11,7 +11,7 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
 from postledger.state.patterns import Stream
-from postledger.state.row import COLUMNS, UNFOLDED, Row, sound
+from postledger.state.row import COLUMNS, UNFOLDED, Row
 from postledger.store.sqlite import Store
 from postledger.times import aware, micros, now
 
@@ -89,7 +89,7 @@ class Query:
             " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
             (*parameters, size),
         ).fetchall()
-        page = [((space, chart, key), sound(tuple(row))) for space, chart, key, *row in rows]
+        page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
         if not all(isinstance(text, str) for stream, _ in page for text in stream):
             raise IntegrityError("a key of a stream is damaged; run verify")
         return page

@@ -19,6 +19,7 @@ from postledger.state.row import Row, folded, unfolded
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
 from postledger.store.sqlite import LARGEST, is_of_medium
+from postledger.times import is_time
 from postledger.wire import Limits
 
 _PAGE = 200
@@ -143,5 +144,5 @@ class Reader:
 
 
 def _earliest(rows: Sequence[EventRow]) -> int:
-    times = [row[5] for row in rows if isinstance(row[5], int)]
+    times = [row[5] for row in rows if isinstance(row[5], int) and is_time(row[5])]
     return min(times, default=0)

@@ -109,7 +109,8 @@ def _is_time(value: object) -> bool:
 
 
 def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
-    """The public value of a row, which is one of the fold or was found sound."""
+    """The public value of a row; raises ``IntegrityError`` for one that a damaged file gives."""
+    sound(row)
     space, chart, key = stream
     return Delivery(
         tracking_id=key,
