@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import postledger
-from postledger.definitions.chart_toml import Region, Statechart
+from postledger.definitions.chart import Region, Statechart
 from postledger.cli import main
 from postledger.definitions.definitions import builtin
 from postledger.findings import names

@@ -216,7 +216,7 @@ PROTECTIONS = (
     Without("the index compared", "if not _is_of(", "if not (", f"{_TAMPERING} -k edited_states"),
     Without(
         "rows of the index counted",
-        "if {count, leading} != {counted.rows}:",
+        'if {count, leading} != {counted["rows"]}:',
         "if False:",
         f"{_TAMPERING} -k edited_states",
     ),
@@ -252,8 +252,8 @@ PROTECTIONS = (
     ),
     Without(
         "a replay takes in the rest before it switches",
-        "while generation.size < head.size:",
-        "while False:",
+        "generation = catch_up(work, reader, generation, head.size)",
+        "pass",
         f"{_PROCESSES} {_KILL} -m 'not long'",
     ),
     # writing

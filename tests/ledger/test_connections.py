@@ -127,7 +127,7 @@ def test_an_index_far_behind_is_taken_in_by_opening_or_replay(
 ) -> None:
     """Recording does not wait for it, and is not lost."""
     with monkeypatch.context() as patch:
-        patch.setattr(connections.Connections, "_current", lambda *_: False)
+        patch.setattr(connections.Connections, "advance", lambda *_: None)
         ledger.record_many(sent(f"m{n}") for n in range(9))
     monkeypatch.setattr(connections, "MOST_BEHIND", 3)
     assert ledger.record(sent("x")).verdict == "unfolded"
