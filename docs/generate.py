@@ -17,7 +17,7 @@ import click
 
 import postledger
 from postledger.cli import main
-from postledger.definitions.chart_toml import Region, Statechart
+from postledger.definitions.chart import Region, Statechart
 from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
 from postledger.findings import names

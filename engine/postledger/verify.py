@@ -7,6 +7,7 @@ plain way: what keeps them up does not vouch for itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -100,7 +101,7 @@ def _problems(
     yield from schema.check_guards(store)
     # guard: the schema compared
     yield from _until_error(store, _of_schema(store, generation))
-    counted = _Counted()
+    counted: Counter[str] = Counter()
     found = list(
         islice(_until_error(store, _of_log(reader, anchor, counted, progress)), MOST_PROBLEMS)
     )
@@ -168,15 +169,8 @@ def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
 # --- the log ---
 
 
-class _Counted:
-    """How many rows the index must have, by what the log was seen to say."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-
 def _of_log(
-    reader: Reader, anchor: Anchor | None, counted: _Counted, progress: Progress
+    reader: Reader, anchor: Anchor | None, counted: Counter[str], progress: Progress
 ) -> Iterator[str]:
     log = reader.log
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
@@ -196,7 +190,7 @@ def _of_log(
             return
         if stored.kind == Kind.ADOPTION:
             last_adoption = expected
-        counted.rows += _members_of(reader, stored)
+        counted["rows"] += _members_of(reader, stored)
         leaves.append(stored.leaf)
         expected += 1
         if len(leaves) == STRIDE or (anchor is not None and expected == anchor.size):
@@ -306,7 +300,7 @@ def _of_definitions(
         yield f"the states are at size {kept.size}, the log at {head.size}; run replay"
 
 
-def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iterator[str]:
+def _of_index(reader: Reader, generation: Generation, counted: Counter[str]) -> Iterator[str]:
     """Read each row of the index again, and fold each stream, next to the live rows."""
     index = reader.index
     if reader.log.store.one(
@@ -315,10 +309,10 @@ def _of_index(reader: Reader, generation: Generation, counted: _Counted) -> Iter
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
     count, leading = index.count()
     # guard: rows of the index counted
-    if {count, leading} != {counted.rows}:
+    if {count, leading} != {counted["rows"]}:
         yield (
             f"the index has {count} rows, of which {leading} lead to events,"
-            f" and the log says {counted.rows} things;"
+            f" and the log says {counted['rows']} things;"
             " run replay --index"
         )
     yield from _of_nowhere(reader)

@@ -23,6 +23,7 @@ from postledger.ledger.ledger import Ledger
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
+_MOST_FOR_PEOPLE = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -83,6 +84,43 @@ def time_travel(command: Command) -> Command:
     )(command)
 
 
+def definition_options(verb: str) -> Callable[[Command], Command]:
+    """``--chart`` and ``--vocabulary``: TOML files."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+    def with_them(command: Command) -> Command:
+        words = f"{verb.replace('chart', 'vocabulary')}."
+        option = click.option("--vocabulary", "words", type=file, multiple=True, help=words)
+        names = ("--chart", "--charts", "charts")
+        return click.option(*names, type=file, multiple=True, help=f"{verb}.")(option(command))
+
+    return with_them
+
+
+def limit_option(command: Command) -> Command:
+    """``--limit``."""
+    return click.option("--limit", type=click.IntRange(min=0), help="At most so many.")(command)
+
+
+def after_option(command: Command) -> Command:
+    """``--after``."""
+    kind = click.IntRange(min=-1)
+    return click.option("--after", type=kind, default=-1, help="Those after that position.")(
+        command
+    )
+
+
+def shown(form: str | None, limit: int | None) -> int | None:
+    """How many records are shown: people see 100 of them where they don't ask for a number."""
+    return _MOST_FOR_PEOPLE if form is None and limit is None else limit
+
+
+def remark_more(count: int, form: str | None, limit: int | None) -> None:
+    """Say that there may be more than is shown."""
+    if limit is None and count == shown(form, limit):
+        remark(f"the first {count}; --limit, --json, --nl or --csv give more")
+
+
 def space_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
     """``--space``: the namespace of keys that a vocabulary gives."""
     return click.option("--space", default=default, metavar="NAME", help=help_text)
@@ -104,11 +142,9 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="JSON for programs.")(command)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[Ledger]:
+def reading(path: Path) -> Ledger:
     """The ledger, opened for reading only."""
-    with Ledger(path, readonly=True) as ledger:
-        yield ledger
+    return Ledger(path, readonly=True)
 
 
 def write_json(value: object) -> None:
@@ -162,29 +198,23 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
 
 def _as_json(records: Iterable[Record]) -> int:
     count = 0
-    for record in records:
-        click.echo((",\n " if count else "[") + _line(record), nl=False)
-        count += 1
+    for count, record in enumerate(records, 1):
+        click.echo(("[" if count == 1 else ",\n ") + _line(record), nl=False)
     click.echo("]" if count else "[]")
     return count
 
 
 def _as_lines(records: Iterable[Record]) -> int:
-    count = 0
-    for record in records:
-        click.echo(_line(record))
-        count += 1
-    return count
+    return sum(1 for _ in map(click.echo, map(_line, records)))
 
 
 def _as_csv(records: Iterable[Record]) -> int:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     count = 0
-    for record in records:
-        if count == 0:
+    for count, record in enumerate(records, 1):
+        if count == 1:
             writer.writerow(record)
         writer.writerow(_csv_cell(value) for value in record.values())
-        count += 1
     return count
 
 

@@ -10,9 +10,11 @@ import click
 
 from postledger.cli.common import (
     ledger_argument,
+    limit_option,
     output_options,
     reading,
-    remark,
+    remark_more,
+    shown,
     space_option,
     time_travel,
     write_records,
@@ -31,7 +33,6 @@ _COLUMNS = {
     "outcome_at": "outcome at",
     "findings": "findings",
 }
-_MOST_FOR_PEOPLE = 100
 
 
 @click.command(
@@ -52,7 +53,7 @@ Examples:
 @click.option("--until", type=Time(), help="Those that began before that time.")
 @click.option("--finding", help="Those with that finding: contradiction, late, repaired …")
 @click.option("--stuck", type=Span(), help="Those without an outcome for so long: 30m, 24h, 7d.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@limit_option
 @time_travel
 @output_options
 def deliveries(
@@ -65,12 +66,10 @@ def deliveries(
     **wanted: Any,
 ) -> None:
     """List deliveries, in the order in which they were first received."""
-    shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
     with reading(ledger) as opened:
-        query = Query(limit=shown, **wanted)
+        query = Query(limit=shown(form, limit), **wanted)
         found = opened.deliveries(
             query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
         )
         count = write_records((one.to_dict() for one in found), form, _COLUMNS)
-    if count == shown and limit is None:
-        remark(f"the first {count}; --limit, --json, --nl or --csv give more")
+    remark_more(count, form, limit)

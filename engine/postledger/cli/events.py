@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from postledger.cli.common import ledger_argument, output_options, reading, remark, write_records
+from postledger.cli.common import (
+    after_option,
+    ledger_argument,
+    limit_option,
+    output_options,
+    reading,
+    remark_more,
+    shown,
+    write_records,
+)
 from postledger.log.event import Kind
 from postledger.model import Event, fields_of
 
@@ -23,7 +32,6 @@ _COLUMNS = {
     "repeats": "repeats",
     "problem": "problem",
 }
-_MOST_FOR_PEOPLE = 100
 
 
 @click.command(
@@ -43,8 +51,8 @@ Examples:
     help="Only events that are read so.",
 )
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")
-@click.option("--after", type=click.IntRange(min=-1), default=-1, help="Those after that position.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@after_option
+@limit_option
 @output_options
 def events(
     ledger: Path,
@@ -59,8 +67,7 @@ def events(
 
     Of a bundle each member is listed: 7.1 is the second one of position 7.
     """
-    shown = _MOST_FOR_PEOPLE if form is None and limit is None else limit
-    most = None if shown is None else min(shown, sys.maxsize)
+    most = shown(form, limit)
     with reading(ledger) as opened:
         found = (
             event
@@ -70,9 +77,12 @@ def events(
             and (event.repeats is not None or not repeats)
         )
         record = _record if form else _row
-        count = write_records(map(record, islice(found, most)), form, _COLUMNS)
-    if count == shown and limit is None:
-        remark(f"the first {count}; --limit, --json, --nl or --csv give more")
+        count = write_records(
+            map(record, islice(found, None if most is None else min(most, sys.maxsize))),
+            form,
+            _COLUMNS,
+        )
+    remark_more(count, form, limit)
 
 
 def _record(event: Event) -> dict[str, Any]:

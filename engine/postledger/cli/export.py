@@ -8,9 +8,9 @@ from typing import IO
 
 import click
 
-from postledger.cli.common import ledger_argument, progress, reading, remark
+from postledger.cli.common import after_option, ledger_argument, progress, reading, remark
 from postledger.export.files import create_packed, plain_suffix, whole
-from postledger.export.formats import exported, line_of, write_parquet
+from postledger.export.formats import LINES, exported, line_of, write_parquet
 from postledger.ledger.ledger import Ledger
 
 
@@ -23,7 +23,7 @@ Examples:
 )
 @ledger_argument()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--after", type=click.IntRange(min=-1), default=-1, help="Those after that position.")
+@after_option
 def export(ledger: Path, file: Path, after: int) -> None:
     """Write each receipt and statement with its time: .jsonl or .parquet; .gz and .zst are packed.
 
@@ -31,7 +31,7 @@ def export(ledger: Path, file: Path, after: int) -> None:
     times. Exports hold personal numbers in full.
     """
     suffix = plain_suffix(file)
-    if str(file) != "-" and suffix not in (".jsonl", ".ndjson", ".parquet"):
+    if str(file) != "-" and suffix not in (*LINES, ".parquet"):
         raise click.BadParameter(f"{file}: name it .jsonl or .parquet", param_hint="FILE")
     with reading(ledger) as opened:
         if str(file) == "-":

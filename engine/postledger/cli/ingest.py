@@ -12,7 +12,14 @@ from pathlib import Path
 import attrs
 import click
 
-from postledger.cli.common import json_option, ledger_argument, progress, remark, write_json
+from postledger.cli.common import (
+    definition_options,
+    json_option,
+    ledger_argument,
+    progress,
+    remark,
+    write_json,
+)
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import Bodies, Found, Lines, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
@@ -23,7 +30,6 @@ from postledger.log.event import Kind
 from postledger.model import Anchor, Receipt, Summary
 
 _MOST_REMARKS = 20
-_TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @attrs.frozen
@@ -52,12 +58,7 @@ Examples:
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option(
-    "--chart", "--charts", "charts", type=_TOML, multiple=True, help="A chart for a new ledger."
-)
-@click.option(
-    "--vocabulary", "words", type=_TOML, multiple=True, help="A vocabulary for a new ledger."
-)
+@definition_options("A chart for a new ledger")
 @click.option("--only", is_flag=True, help="By these alone, without those that ship.")
 @click.option("--source", default="", metavar="NAME", help="The endpoint that received them.")
 @click.option("--sources", is_flag=True, help="Trust the sources that lines name.")

@@ -9,6 +9,7 @@ import click
 from postledger.cli.common import (
     Record,
     cell,
+    definition_options,
     ledger_argument,
     output_options,
     progress,
@@ -20,7 +21,6 @@ from postledger.definitions.definitions import Definitions, builtin
 from postledger.ledger.ledger import Ledger
 from postledger.projections.compare import Difference
 
-_TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}
 
 
@@ -33,12 +33,7 @@ Examples:
   postledger replay deliveries.db --builtin --adopt"""
 )
 @ledger_argument()
-@click.option(
-    "--chart", "--charts", "charts", type=_TOML, multiple=True, help="Compare with this chart."
-)
-@click.option(
-    "--vocabulary", "words", type=_TOML, multiple=True, help="Compare with this vocabulary."
-)
+@definition_options("Compare with this chart")
 @click.option("--builtin", "shipped", is_flag=True, help="Compare with those that ship.")
 @click.option("--adopt", is_flag=True, help="Don't compare: read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")

@@ -14,13 +14,12 @@ import click
 
 from postledger.cli.common import Command, progress, remark
 from postledger.export.files import create_packed, plain_suffix, whole
-from postledger.export.formats import line_of_receipt
+from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
 from postledger.simulate import ALL, NONE, Disturbances, Message, read_story, simulate
 from postledger.simulate.story import Story, builtin
 
 _RATE = click.FloatRange(0, 1)
-_LINES = (".jsonl", ".ndjson")
 _RATES = {
     "repeats": "Postbacks that are sent again, up to five times.",
     "reordered": "Postbacks that come up to --window seconds late.",
@@ -109,7 +108,7 @@ def simulate_command(
     body. The truth says of each message what became of it and what of that could be known from what
     came. The same options give the same bytes.
     """
-    if out.suffix and plain_suffix(out) not in _LINES and not out.is_dir():
+    if out.suffix and plain_suffix(out) not in LINES and not out.is_dir():
         raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
     noted = _noted(truth, out)
     disturbances = _disturbances(every, {**rates, "window": window})
@@ -164,7 +163,7 @@ def _noted(truth: Path | None, out: Path) -> Path | None:
 def _beside(out: Path) -> Path:
     """Next to the file or folder, not in it, so that to ingest a folder takes the bodies alone."""
     name = out.name
-    for suffix in (".gz", ".zst", *_LINES):
+    for suffix in (".gz", ".zst", *LINES):
         name = name.removesuffix(suffix)
     return out.with_name(f"{name}.truth.jsonl")
 
@@ -173,7 +172,7 @@ def _write(receipts: Iterable[Receipt], out: Path) -> int:
     try:
         if str(out) == "-":
             return _lines(receipts, sys.stdout.buffer.write)
-        if plain_suffix(out) in _LINES:
+        if plain_suffix(out) in LINES:
             with _created(out) as file:
                 return _lines(receipts, file.write)
         return _files(receipts, out)
@@ -189,11 +188,7 @@ def _created(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _lines(receipts: Iterable[Receipt], write: Callable[[bytes], object]) -> int:
-    count = 0
-    for receipt in receipts:
-        write(line_of_receipt(receipt))
-        count += 1
-    return count
+    return sum(1 for _ in map(write, map(line_of_receipt, receipts)))
 
 
 def _files(receipts: Iterable[Receipt], folder: Path) -> int:

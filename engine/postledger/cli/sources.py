@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from io import BufferedReader, RawIOBase
 from itertools import chain, groupby
@@ -16,7 +15,7 @@ import attrs
 
 from postledger.errors import PostledgerError
 from postledger.export.files import plain_suffix, unpacked
-from postledger.export.formats import Row, is_export, read_parquet, row_of
+from postledger.export.formats import LINES, Row, is_export, read_parquet, row_of
 from postledger.log.event import Kind
 from postledger.model import Receipt
 
@@ -24,7 +23,6 @@ LARGEST_BODY = 64 << 20
 """Bytes of the largest body that is recorded from a file: a larger one is not a postback."""
 
 _CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json"}
-_LINES = (".jsonl", ".ndjson")
 _STDIN = "-"
 _BUFFER = 1 << 20
 
@@ -55,9 +53,7 @@ class Bodies:
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         for path in self._paths:
-            with _told(path) as problems:
-                yield _body_of(path)
-            yield from problems
+            yield from _told(path, _body_of(path))
 
 
 class Lines:
@@ -68,12 +64,8 @@ class Lines:
         self._path = path
 
     def __iter__(self) -> Iterator[Found | Unfit]:
-        with _told(self._path) as problems:
-            if plain_suffix(self._path) == ".parquet":
-                yield from self._parquet()
-            else:
-                yield from self._lines()
-        yield from problems
+        is_parquet = plain_suffix(self._path) == ".parquet"
+        return _told(self._path, self._parquet() if is_parquet else self._lines())
 
     def _lines(self) -> Iterator[Found | Unfit]:
         with self._path.open("rb", buffering=0) as raw:
@@ -119,22 +111,22 @@ def sources(paths: Iterable[str]) -> Iterator[Bodies | Lines | Stdin]:
     files = chain.from_iterable(_files(path) for path in paths)
     for is_body, group in groupby(files, key=_is_body):
         if is_body:
-            yield Bodies(path for path in group if isinstance(path, Path))
+            yield Bodies(filter(None, group))
             continue
         for path in group:
-            yield Lines(path) if isinstance(path, Path) else Stdin(sys.stdin.buffer)
+            yield Lines(path) if path else Stdin(sys.stdin.buffer)
 
 
 def _is_body(path: Path | None) -> bool:
-    return path is not None and plain_suffix(path) not in (*_LINES, ".parquet")
+    return path is not None and plain_suffix(path) not in (*LINES, ".parquet")
 
 
-def _files(path: str) -> Iterator[Path | None]:
-    """The files of a folder, recursively, without hidden ones; a file itself; ``None`` for stdin."""
-    yield from [None] if path == _STDIN else _below(Path(path))
+def _files(path: str) -> Iterator[Path] | Iterator[None]:
+    return iter([None]) if path == _STDIN else _below(Path(path))
 
 
 def _below(path: Path) -> Iterator[Path]:
+    """The files of a folder, recursively, without hidden ones; a file itself."""
     if not path.is_dir():
         yield path
         return
@@ -143,22 +135,20 @@ def _below(path: Path) -> Iterator[Path]:
             yield from _below(entry)
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[list[Unfit]]:
-    """Makes of a file that can't be read something that can't be recorded."""
-    problems: list[Unfit] = []
+def _told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
+    """What is found in a file; where it can't be read, that is the last of it."""
     try:
-        yield problems
+        yield from found
     except OSError as error:
-        problems.append(Unfit(str(path), error.strerror or str(error)))
+        yield Unfit(str(path), error.strerror or str(error))
     except PostledgerError as error:
-        problems.append(Unfit(str(path), str(error).removeprefix(f"{path}: ")))
+        yield Unfit(str(path), str(error).removeprefix(f"{path}: "))
 
 
-def _body_of(path: Path) -> Found | Unfit:
+def _body_of(path: Path) -> Iterator[Found | Unfit]:
     with path.open("rb") as raw, unpacked(raw, path) as file:
         body = file.read(LARGEST_BODY + 1)
-    return _fit(body, str(path), _CONTENT_TYPES.get(plain_suffix(path)))
+    yield _fit(body, str(path), _CONTENT_TYPES.get(plain_suffix(path)))
 
 
 def _fit(body: bytes, where: str, content_type: str | None) -> Found | Unfit:

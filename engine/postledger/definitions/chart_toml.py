@@ -15,14 +15,11 @@ from typing import Any
 
 from postledger.definitions.chart import (
     TAKEN,
-    Configuration,
     Region,
     Statechart,
     Transition,
     Trigger,
-    configuration_of,
     explore,
-    stand,
 )
 from postledger.definitions.diagnostics import (
     NAME,
@@ -32,17 +29,6 @@ from postledger.definitions.diagnostics import (
     version_number,
 )
 from postledger.findings import Finding, named
-
-__all__ = [
-    "Configuration",
-    "Region",
-    "Statechart",
-    "Transition",
-    "Trigger",
-    "configuration_of",
-    "load_chart",
-    "stand",
-]
 
 _MOST_CONFIGURATIONS = 4096
 

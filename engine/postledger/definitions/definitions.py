@@ -73,13 +73,11 @@ class Definitions:
 
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
         """These definitions with the given charts in place of those of the same names."""
-        replaced = {**self.charts, **{chart.name: chart for chart in charts}}
-        return define(replaced.values(), self.vocabularies)
+        return self._with(charts, ())
 
     def with_vocabularies(self, vocabularies: Iterable[Vocabulary]) -> Definitions:
         """These definitions with the given vocabularies in place of those of the same names."""
-        replaced = {v.name: v for v in (*self.vocabularies, *vocabularies)}
-        return define(self.charts.values(), replaced.values())
+        return self._with((), vocabularies)
 
     def with_files(
         self, charts: Iterable[str | Path] = (), vocabulary: Iterable[str | Path] = ()
@@ -87,8 +85,13 @@ class Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
         loaded = [load_chart(_text(Path(path)), where=str(path)) for path in charts]
         words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabulary]
-        replaced = {c.name: c for c in (*self.charts.values(), *loaded)}
-        spoken = {v.name: v for v in (*self.vocabularies, *words)}
+        return self._with(loaded, words)
+
+    def _with(
+        self, charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]
+    ) -> Definitions:
+        replaced = {c.name: c for c in (*self.charts.values(), *charts)}
+        spoken = {v.name: v for v in (*self.vocabularies, *vocabularies)}
         return define(replaced.values(), spoken.values())
 
 
@@ -160,7 +163,7 @@ def check(paths: Iterable[str | Path]) -> list[str]:
     """
     faults = Faults("")
     found = faults.attempt(_toml_files, paths) or []
-    loaded = [one for path in found if (one := faults.attempt(_checked, path)) is not None]
+    loaded = [one for path in found if (one := faults.attempt(_file, path)) is not None]
     charts = {one.name: one for one in loaded if isinstance(one, Statechart)}
     shipped = builtin()
     known = {**shipped.charts, **charts}
@@ -176,7 +179,7 @@ def check(paths: Iterable[str | Path]) -> list[str]:
     return lines
 
 
-def _checked(path: Path | Traversable) -> Statechart | Vocabulary:
+def _file(path: Path | Traversable) -> Statechart | Vocabulary:
     return _loaded(_where(path), _text(path))
 
 

@@ -23,6 +23,9 @@ from postledger.log.event import READ, Kind
 from postledger.model import Event, Receipt
 from postledger.times import iso, micros, parse_moment
 
+LINES = (".jsonl", ".ndjson")
+"""The suffixes of files of lines."""
+
 COLUMNS = (
     "position",
     "received_at",

@@ -230,14 +230,10 @@ class Log:
 
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
         """The adoptions of definitions up to position ``until``, in order of position."""
-        return self.of_kind(Kind.ADOPTION, until)
-
-    def of_kind(self, kind: Kind, until: int | None = None) -> Iterator[Stored]:
-        """The events of one kind up to position ``until``, in order of position."""
         ids = [
             number
             for number, text in self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
-            if Envelope.from_json(text).kind == kind
+            if Envelope.from_json(text).kind == Kind.ADOPTION
         ]
         holes = ", ".join("?" * len(ids))
         rows = self.store.stream(
@@ -245,7 +241,7 @@ class Log:
             " ORDER BY e.position",
             (LARGEST if until is None else until, *ids),
         )
-        return (stored for row in rows if (stored := self.stored(row)).kind == kind)
+        return (one for one in map(self.stored, rows) if one.kind == Kind.ADOPTION)
 
     def received_before(self, position: int) -> int | None:
         """The time of reception of the last event up to a position; ``None`` where there is none."""

@@ -8,7 +8,7 @@ of it in the transaction that switches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
@@ -80,17 +80,13 @@ def finish(work: Work, generation: Generation) -> Generation:
     with work.store.write():
         head = reader.log.head()
         # guard: a replay takes in the rest before it switches
-        while generation.size < head.size:
-            until = min(generation.size + CHUNK, head.size)
-            said = _said(reader, generation.size, until)
-            generation = _take_in(work, reader, generation, said, until)
+        generation = catch_up(work, reader, generation, head.size)
         position = head.adoption
         if (
             position < 0
             or generations.adopted(reader.log.at(position)).hash != work.definitions.hash
         ):
-            genesis = head.size == 0
-            entry = generations.adoption(work.definitions, genesis=genesis)
+            entry = generations.adoption(work.definitions, genesis=head.size == 0)
             position = head.size
             reader.log.append([entry], head)
             generation = _moved(generations.move(work.store, generation, size=head.size + 1))
@@ -101,11 +97,10 @@ def finish(work: Work, generation: Generation) -> Generation:
 
 
 def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> Generation:
-    """Take the events up to a size into the live generation; the caller holds the transaction."""
+    """Take the events up to a size into a generation; the caller holds the transaction."""
     while generation.size < until:
         step = min(generation.size + CHUNK, until)
-        said = _said(reader, generation.size, step)
-        generation = _take_in(work, reader, generation, said, step)
+        generation = _take_in(work, reader, generation, _said(reader, generation.size, step), step)
     return generation
 
 
@@ -209,9 +204,7 @@ def add(reader: Reader, said: Said) -> set[int]:
 
 def _said(reader: Reader, first: int, until: int) -> Said:
     """The events from ``first`` up to, and without, ``until``, each with what it says."""
-    statements: Callable[[LogRow], list[Statement]] = reader.facts.statements
-    rows: Sequence[LogRow] = reader.log.rows(first, until)
-    return [(row, statements(row)) for row in rows]
+    return [(row, reader.facts.statements(row)) for row in reader.log.rows(first, until)]
 
 
 def _moved(generation: Generation | None) -> Generation:

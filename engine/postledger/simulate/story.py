@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from postledger.definitions.diagnostics import read_toml
+from postledger.definitions.diagnostics import Faults, read_toml
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
 from postledger.wire.write import write_json, write_xml
@@ -134,7 +134,7 @@ def builtin() -> Story:
 
 def load_story(source: str, *, where: str = "story") -> Story:
     """A story from its TOML text; raises ``DefinitionError``: where, and what is missing."""
-    return _Loader(where, read_toml(source, where)).story()
+    return _Loader(Faults(where), read_toml(source, where)).story()
 
 
 def read_story(path: str | File) -> Story:
@@ -147,7 +147,7 @@ def read_story(path: str | File) -> Story:
 
 @attrs.frozen
 class _Loader:
-    where: str
+    faults: Faults
     data: Mapping[str, Any]
 
     def story(self) -> Story:
@@ -198,7 +198,7 @@ class _Loader:
         except ValueError:
             zone = None
         if zone is None:
-            raise self.fault(table, f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
+            raise self.faults(table, f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
         return zone
 
     def say(self, name: str, row: Mapping[str, Any], generations: Mapping[str, Any]) -> Say:
@@ -217,19 +217,19 @@ class _Loader:
     def paths(self, says: Mapping[str, Say]) -> Iterator[Path]:
         rows = self.data.get("paths")
         if not isinstance(rows, list) or not rows:
-            raise self.fault("paths", "missing", "write [[paths]] tables")
+            raise self.faults("paths", "missing", "write [[paths]] tables")
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict):
-                raise self.fault(f"paths[{number}]", "no table", "write [[paths]] tables")
+                raise self.faults(f"paths[{number}]", "no table", "write [[paths]] tables")
             yield self.path(f"paths[{number}]", row, says)
 
     def path(self, table: str, row: Mapping[str, Any], says: Mapping[str, Say]) -> Path:
         steps = self.named(row, "steps", table, says)
         if not steps:
-            raise self.fault(table, "no steps", 'write steps = ["…"]')
+            raise self.faults(table, "no steps", 'write steps = ["…"]')
         share = row.get("share", 1)
         if not isinstance(share, int | float) or not share > 0:
-            raise self.fault(table, f"share is {share!r}", "write a number above 0")
+            raise self.faults(table, f"share is {share!r}", "write a number above 0")
         return Path(
             name=str(row.get("name", table)),
             chart=str(row.get("chart", "delivery")),
@@ -252,13 +252,13 @@ class _Loader:
         found = {name: self.listed(table, name, key) for name in table}
         for name, texts in found.items():
             if not texts:
-                raise self.fault(key, f"{name} is empty", "list one text at least")
+                raise self.faults(key, f"{name} is empty", "list one text at least")
         return found
 
     def listed(self, row: Mapping[str, Any], key: str, table: str) -> tuple[str, ...]:
         value = row.get(key, [])
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise self.fault(table, f"{key} is {value!r}", "write a list of texts")
+            raise self.faults(table, f"{key} is {value!r}", "write a list of texts")
         return tuple(value)
 
     def rows_of(self, key: str) -> dict[str, dict[str, Any]]:
@@ -273,21 +273,17 @@ class _Loader:
     def table(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, Any]:
         value = row.get(key)
         if not isinstance(value, dict) or not value:
-            raise self.fault(table, f"{key} is missing", f"write it as a table, {key} = {{ … }}")
+            raise self.faults(table, f"{key} is missing", f"write it as a table, {key} = {{ … }}")
         return value
 
     def text(self, row: Mapping[str, Any], key: str, table: str) -> str:
         value = row.get(key)
         if not isinstance(value, str):
-            raise self.fault(table, f"{key} is {value!r}", f'write {key} = "…"')
+            raise self.faults(table, f"{key} is {value!r}", f'write {key} = "…"')
         return value
 
     def one_of(self, name: Any, known: Mapping[str, Any], table: str, key: str) -> Any:
         if not isinstance(name, str) or name not in known:
-            mend = f"one of {', '.join(known)}"
-            raise self.fault(table, f"{key} names {name!r}, which there isn't", mend)
+            fix = f"one of {', '.join(known)}"
+            raise self.faults(table, f"{key} names {name!r}, which there isn't", fix)
         return known[name]
-
-    def fault(self, table: str, fault: str, mend: str) -> DefinitionError:
-        place = f"{self.where}: {table}: " if table else f"{self.where}: "
-        return DefinitionError(f"{place}{fault}; {mend}")
