@@ -2,7 +2,7 @@
 
     PostledgerError
     ├── ReadError            a body (or one member of a bundle) can't be read
-    ├── DefinitionError      a chart or vocabulary file is wrong: where, and how to mend it
+    ├── DefinitionError      a chart or vocabulary file is wrong: where, and how to fix it
     ├── LedgerError          the ledger can't do what was asked
     │   ├── LedgerBusy       another process held the write lock for longer than the timeout
     │   ├── NotALedger       the file is no ledger, or a ledger of a newer format

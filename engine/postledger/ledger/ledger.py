@@ -661,7 +661,7 @@ class Ledger:
     def project(self, projection: Projection) -> None:
         """Keep a projection of your own: its tables in the ledger, up to date with each write.
 
-        It is first built from the log, or brought up to it, while writers go on; anew where its
+        It is first built from the log, or brought up to it, while writers go on; again where its
         version or the definitions are others than before. Other processes that record without it
         leave it behind until this one writes. Raises ``ProjectionFailed``, with the position and the
         reason, where its ``apply`` raises. While recording that never raises: the projection stays

@@ -33,7 +33,7 @@ class Projection(Protocol):
     """A projection of your own.
 
     ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
-    ``tables`` or ``apply``: the projection is then built anew from the log. ``tables`` are its
+    ``tables`` or ``apply``: the projection is then built again from the log. ``tables`` are its
     tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
     event of the log, once and in order of position, and of a bundle for every member; it writes to
     its own tables only.
@@ -256,7 +256,7 @@ Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int
 def _confined(db: Database, tables: Collection[str]) -> Iterator[None]:
     """Only the projection's own tables can be read and written, and nothing be committed.
 
-    What it makes then follows from what it is told, whether it runs live or is built anew, and a
+    What it makes then follows from what it is told, whether it runs live or is built again, and a
     mistake in it can't harm the log.
     """
     # sqlite-utils finds this out by making a table, and remembers it.
