@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,17 @@ def test_a_space_is_of_one_delivery(run: Run, samples: Path) -> None:
     done = run("audit", samples, "--space", "x")
     assert done.exit_code == 2
     assert "--space requires --id" in done.stderr
+
+
+@pytest.mark.parametrize("statement", ["", "UPDATE events SET received_at = received_at + 1000000"])
+def test_a_report_tells_of_a_missing_guard(run: Run, samples: Path, statement: str) -> None:
+    """It is written whole, with what is wrong in its integrity, and the exit status is 1."""
+    with closing(sqlite3.connect(samples)) as db, db:
+        db.execute("DROP TRIGGER events_no_update")
+        db.execute(statement)
+    done = run("audit", samples)
+    assert done.exit_code == 1
+    problem = "guard events_no_update is missing: events can be altered"
+    assert problem in done.stdout.replace("\\_", "_")
+    assert f"Error: {problem}" in done.stderr
+    assert ("the event is not what was received" in done.stdout) == bool(statement)

@@ -140,3 +140,18 @@ def test_a_provider_may_call_a_field_body(run: Run, tmp_path: Path) -> None:
     assert run("ingest", tmp_path / "l.db", tmp_path / "x.json").exit_code == 0
     with Ledger(tmp_path / "l.db") as ledger:
         assert next(ledger.events(0)).body == body
+
+
+@pytest.mark.parametrize("name", ["l.db", "l.db-wal", "l.db-shm", "link.xml", "."])
+def test_a_ledger_is_not_recorded_into_itself(run: Run, tmp_path: Path, name: str) -> None:
+    """Named, through a link, or met in a folder with what SQLite keeps next to it."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record(sent("a"))
+        (tmp_path / "link.xml").symlink_to(path)
+        before = ledger.head()
+        done = run("ingest", path, tmp_path / name)
+        assert ledger.head() == before
+    refused = done.stderr.splitlines()
+    assert (done.exit_code, len(refused)) == (1, 4 if name == "." else 1)
+    assert all("not recorded: a ledger, or another SQLite database" in line for line in refused)

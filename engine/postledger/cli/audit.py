@@ -13,13 +13,13 @@ from postledger.audit import AuditReport
 from postledger.cli.common import (
     ledger_argument,
     progress,
-    reading,
     remark,
     space_option,
     time_travel,
 )
 from postledger.cli.params import Time
 from postledger.export.files import whole
+from postledger.ledger.ledger import Ledger
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -73,7 +73,11 @@ def audit(
             )
             if path is not None
         ]
-        with reading(ledger) as opened, progress("audit", opened.head().size) as advance:
+        with (
+            # A dropped guard is what a report is to tell: it doesn't stop it.
+            Ledger(ledger, readonly=True, guarded=False) as opened,
+            progress("audit", opened.head().size) as advance,
+        ):
             report = opened.audit(progress=advance, **asked)
         for path, written in forms:
             _write(path, written(report))

@@ -14,7 +14,7 @@ from typing import IO, Any
 import attrs
 
 from postledger.errors import PostledgerError
-from postledger.export.files import plain_suffix, unpacked
+from postledger.export.files import is_database, plain_suffix, unpacked
 from postledger.export.formats import LINES, Row, is_export, read_parquet, row_of
 from postledger.log.event import Kind
 from postledger.model import Receipt
@@ -138,7 +138,13 @@ def _below(path: Path) -> Iterator[Path]:
 def _told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
     """What is found in a file; where it can't be read, that is the last of it."""
     try:
-        yield from found
+        # A folder may hold the ledger itself, which would grow by its own size each time.
+        if is_database(path):
+            yield Unfit(
+                str(path), "a ledger, or another SQLite database; export it, and ingest that"
+            )
+        else:
+            yield from found
     except OSError as error:
         yield Unfit(str(path), error.strerror or str(error))
     except PostledgerError as error:

@@ -65,7 +65,10 @@ def whole(path: Path) -> Iterator[Path]:
     """
     # Not Path.resolve, which fails where a link leads to itself: such a link is replaced.
     target = Path(os.path.realpath(path))
-    _require_no_database(target, path)
+    if is_database(target):
+        raise PostledgerError(
+            f"{path}: a ledger, or another SQLite database, is there; name another file"
+        )
     if target.exists() and not target.is_file():
         yield path
         return
@@ -87,7 +90,9 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _require_no_database(target: Path, path: Path) -> None:
+def is_database(path: Path) -> bool:
+    """Whether a SQLite database is at ``path``, or a file that SQLite keeps next to one."""
+    target = Path(os.path.realpath(path))
     for suffix in _BESIDE_A_DATABASE:
         if not target.name.endswith(suffix) or target.name == suffix:
             continue
@@ -96,9 +101,8 @@ def _require_no_database(target: Path, path: Path) -> None:
             continue
         with database.open("rb") as file:
             if file.read(len(_DATABASE)) == _DATABASE:
-                raise PostledgerError(
-                    f"{path}: a ledger, or another SQLite database, is there; name another file"
-                )
+                return True
+    return False
 
 
 def zstd() -> Any:
