@@ -126,6 +126,16 @@ def test_masked_report_tells_no_number(recipients: dict[str, str]) -> None:
         assert f"•••••••{to[-4:]}" in ledger.audit(tracking_id=key).to_html()
 
 
+def test_a_code_that_is_a_number_is_masked() -> None:
+    """A provider may put the recipient anywhere: the code of an event is a text like any other."""
+    known = SAID.format("them").encode()
+    unread = known.replace(b"E101", TO.encode())
+    with ledger_of([Receipt(known, "text/xml"), Receipt(unread, "text/xml")]) as ledger:
+        for report in (ledger.audit(), ledger.audit(tracking_id="ONE")):
+            assert TO not in report.to_html() + report.to_markdown() + report.to_json()
+        assert TO in ledger.audit(unmask=True).to_json()
+
+
 def test_bundle_does_not_tell_the_others(ledger: Ledger) -> None:
     """A body that bundles several postbacks shows none of its recipients."""
     body = (FIXTURES / "generations" / "g0" / "bundle.xml").read_bytes()

@@ -140,7 +140,7 @@ def _exhibit(
         source=event.source,
         sender=event.sender,
         repeats=event.repeats,
-        code=step.code,
+        code=_shown(step.code, hidden),
         status=_shown(step.status, hidden),
         trigger=step.trigger,
         verdict=str(step.verdict),

@@ -88,7 +88,7 @@ def events(groups: Groups, request: Request) -> Events:
                     missing.add(node, row[3])
             elif _within(row[5], request):
                 kinds = unreadable if said.readable is False else unrecognised
-                kinds.add((said.code, _shown(said.status, request)), row[3])
+                kinds.add((_shown(said.code, request), _shown(said.status, request)), row[3])
         lacking, _, _ = missing.ranked(_MOST_PATTERNS)
         return Events(
             _kinds(unrecognised),
