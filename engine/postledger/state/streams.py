@@ -159,7 +159,7 @@ class Facts:
         """The distinct events of one stream, and the repeats of each by its position and member.
 
         ``rows`` are in the order of the index. Of equal events the first is the one with the least
-        time of reception, then source, then bytes. Raises ``IntegrityError`` where a row is damaged.
+        time of reception, then source, then bytes, then the rest of the envelope. Raises ``IntegrityError`` where a row is damaged.
         """
         require_rows(rows)
         if len(set(map(_IDENTITY, rows))) == len(rows):
@@ -184,7 +184,9 @@ class Facts:
 
     def _rank(self, row: EventRow) -> tuple[object, ...]:
         stored = self.log.at(row[3])
-        return row[5], stored.envelope.source, stored.body, row[4], row[3]
+        envelope = stored.envelope
+        # The position comes last, where nothing else tells them apart: it is that of this ledger alone.
+        return row[5], envelope.source, stored.body, envelope.encoded, row[4], row[3]
 
 
 def _statement(family: Family, position: int, texts: Sequence[str]) -> Statement:
