@@ -12,6 +12,7 @@ import pytest
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.store.sqlite import APPLICATION_ID, FORMAT, Store, _patiently, translated
+from tests.samples import sent
 
 _BUSY = "another process holds the write lock; nothing was written"
 _FAILED = "the disk failed (said); record again what was not acknowledged"
@@ -274,3 +275,23 @@ def test_of_several_missing_guards_the_first_is_named(tmp_path: Path) -> None:
     message = r"guard events_no_update is missing: events can be altered; run verify"
     with pytest.raises(IntegrityError, match=message):
         Ledger(path)
+
+
+def test_a_savepoint_that_can_not_be_released_keeps_nothing(tmp_path: Path) -> None:
+    """What its caller takes for undone must be: an index whose rows stay is behind for ever."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        store = ledger._connections._own().store
+        run, failed = store.execute, []
+
+        def failing(sql: str, *given: object) -> sqlite3.Cursor:
+            if sql == "RELEASE unit" and not failed:
+                failed.append(sql)
+                raise sqlite3.OperationalError("once")
+            return run(sql, *given)
+
+        store.execute = failing
+        assert ledger.record(sent("a")).verdict == "unfolded"
+        assert failed
+        assert ledger.record(sent("b")).verdict == "applied"
+        assert ledger.delivery("a").state == "sent"
+        assert ledger.verify().problems == ()

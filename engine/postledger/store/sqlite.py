@@ -109,12 +109,13 @@ class Store:
         self.execute("SAVEPOINT unit")
         try:
             yield
+            # Inside: where this fails, what was written must not stay.
+            self.execute("RELEASE unit")
         except BaseException:
             if self.in_transaction:
                 self.execute("ROLLBACK TO unit")
                 self.execute("RELEASE unit")
             raise
-        self.execute("RELEASE unit")
 
     def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a SELECT, 200 of them in memory."""
