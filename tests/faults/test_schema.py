@@ -186,6 +186,18 @@ def objects() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.parametrize(
+    "on", ["states_1 (state)", "index_1 (findings)", "index_1_streams (space)", "events (leaf)"]
+)
+def test_an_index_of_somebody_else_is_told(
+    made: tuple[Path, Anchor, object], copy: Path, on: str
+) -> None:
+    """A unique one of the live states or their index would stop what is derived."""
+    with closing(sqlite3.connect(copy)) as db:
+        db.execute(f"CREATE INDEX mine ON {on}")
+    assert any("index mine on" in problem for problem in reported(copy, made[1]))
+
+
 @pytest.mark.parametrize(("kind", "name"), objects(), ids=lambda one: one)
 def test_each_object_is_missed(
     made: tuple[Path, Anchor, object], copy: Path, kind: str, name: str
