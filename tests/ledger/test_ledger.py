@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from postledger import (
@@ -220,6 +221,31 @@ def test_first_of_equal_events_is_the_earliest_received(ledger: Ledger) -> None:
     assert other < one
     assert [event.repeats for event in ledger.events(after=0)] == [4, 4, 4, None]
     assert ledger.delivery("a").first_received_at == noon
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Receipt(sent("a"), "text/xml"), Receipt(sent("a"), "application/xml")),
+        (Receipt(sent("a"), imported=True), Receipt(sent("a"))),
+        (Receipt(sent("a"), content_encoding="x"), Receipt(sent("a"))),
+    ],
+)
+def test_equal_events_of_one_moment_are_told_apart_by_no_position(
+    one: Receipt, other: Receipt
+) -> None:
+    """Which of them counts, and which repeats it, must not depend on the order of arrival."""
+    noon = datetime(2026, 11, 5, 12, tzinfo=UTC)
+    told = []
+    for receipts in ((one, other), (other, one)):
+        with ledger_of([attrs.evolve(given, received_at=noon) for given in receipts]) as ledger:
+            told.append(
+                [
+                    (s.verdict, s.event.content_type, s.event.imported, s.event.content_encoding)
+                    for s in ledger.timeline("a")
+                ]
+            )
+    assert told[0] == told[1]
 
 
 def test_ids_are_never_changed(ledger: Ledger) -> None:
@@ -508,6 +534,12 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.delivery("a", space=None), "space must be text, got None"),
         (lambda ledger: ledger.content(None), "key must be text, got None"),
         (lambda ledger: ledger.events(after="1"), "after must be a position, got '1'"),
+        (lambda ledger: ledger.events(after=2**63), "after must be a position, got one that no log"),
+        (lambda ledger: ledger.subscribe("a", print, after=-(2**70)), "got one that no log reaches"),
+        (lambda ledger: list(ledger.record_batches([b"?"])), "receipts must be Receipt, got bytes"),
+        (lambda ledger: ledger.query(7), "sql must be text, got 7"),
+        (lambda ledger: ledger.project(None), "a projection has name, version, tables and apply"),
+        (lambda ledger: Ledger("x.db", definitions=7), "definitions must be Definitions, got 7"),
         (lambda ledger: ledger.follow(after=None), "after must be a position, got None"),
         (lambda ledger: ledger.subscribe("a", print, after="1"), "after must be a position, got '1'"),
         (lambda ledger: ledger.subscribe(7, print), "name must be text, got 7"),

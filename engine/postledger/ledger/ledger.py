@@ -60,7 +60,7 @@ from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
-from postledger.store.sqlite import translated
+from postledger.store.sqlite import LARGEST, translated
 from postledger.times import aware, iso
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
@@ -113,6 +113,8 @@ class Ledger:
         self._bell = Bell()
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
+        if definitions is not None and not isinstance(definitions, Definitions):
+            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
         if charts or vocabulary:
             definitions = (definitions or builtin()).with_files(charts, vocabulary)
         self._connections = Connections(
@@ -706,6 +708,8 @@ class Ledger:
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
+        if not isinstance(sql, str):
+            raise TypeError(f"sql must be text, got {sql!r}")
         with self._connections.read() as own:
             return own.store.query(sql, parameters)
 
@@ -765,6 +769,8 @@ def _require_text(name: str, text: object) -> None:
 def _require_position(name: str, position: object) -> None:
     if not isinstance(position, int) or isinstance(position, bool):
         raise TypeError(f"{name} must be a position, got {position!r}")
+    if abs(position) > LARGEST:
+        raise ValueError(f"{name} must be a position, got one that no log reaches")
 
 
 def _require_then(definitions: object) -> None:

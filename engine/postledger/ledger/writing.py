@@ -114,6 +114,8 @@ class Written:
 
 def checked(receipt: Receipt) -> Receipt:
     """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
+    if not isinstance(receipt, Receipt):
+        raise TypeError(f"receipts must be Receipt, got {type(receipt).__name__}")
     if not isinstance(receipt.body, bytes):
         raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
     if not isinstance(receipt.content_type, _TEXT_OR_NONE):

@@ -76,7 +76,11 @@ def version_of(projection: Projection, definitions: Definitions) -> str:
 
 
 def check(projection: Projection) -> None:
-    """Raise ``LedgerError`` where a name can't be that of a table."""
+    """Raise ``LedgerError`` where a name can't be that of a table, ``TypeError`` for what is none."""
+    if any(not hasattr(projection, name) for name in ("name", "version", "tables", "apply")):
+        raise TypeError(
+            f"a projection has name, version, tables and apply, got {type(projection).__name__}"
+        )
     for name in projection.tables:
         if not _NAME.fullmatch(name):
             raise LedgerError(
