@@ -185,3 +185,19 @@ def test_a_number_stands_in_no_template(specification: list[bytes]) -> None:
                 c if c.isdigit() else " " if c.isalpha() else "" for c in "".join(template.pieces)
             )
             assert max(map(len, digits.split()), default=0) < 7
+
+
+def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies may have 200 fields of any name: ten thousand such must not fill the memory."""
+    monkeypatch.setattr("postledger.state.patterns.MOST_HELD", 2_000)
+    known = Patterns(builtin(), Limits())
+    for number in range(60):
+        fields = "".join(f"<F{number}x{at}>1</F{number}x{at}>" for at in range(150))
+        known.take(f"<P>{fields}</P>".encode(), Envelope())
+    assert 0 < len(known._skeletons) <= 2_000 // 150
+    assert 0 < len(known._families) <= 2_000 // 150
+    words = ["N101", "N202", "E101", "E102"]
+    for number in range(60):
+        codes = "".join(f"<CODE>{words[number >> at & 3]}</CODE>" for at in range(150))
+        known.take(f"<P>{codes}</P>".encode(), Envelope())
+    assert all(len(family._patterns) <= 2_000 // 150 for family in known._families.values())

@@ -20,6 +20,10 @@ FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 """The fields that a projection carries; a vocabulary says where on the wire they stand."""
 
 
+_MOST_HELD = 200_000
+"""How many fields all readings that are kept have."""
+
+
 class Reads(enum.StrEnum):
     """What a vocabulary reads: what a provider sends, or what the embedding program states."""
 
@@ -265,6 +269,7 @@ class Lexicon:
     vocabularies: tuple[Vocabulary, ...] = attrs.field(converter=_by_name)
     words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
+    _held: int = attrs.field(init=False, default=0, repr=False)
 
     def __attrs_post_init__(self) -> None:
         for vocabulary in self.vocabularies:
@@ -278,8 +283,10 @@ class Lexicon:
         reading = self._known.get(wording)
         if reading is None:
             # The wordings of real traffic are a few dozen; nonsense must not fill the memory.
-            if len(self._known) > 10_000:
+            self._held += len(wording)
+            if len(self._known) > 10_000 or self._held > _MOST_HELD:
                 self._known.clear()
+                self._held = len(wording)
             reading = self._known[wording] = self._read(postback)
         return reading
 

@@ -43,6 +43,9 @@ Texts = Sequence[str]
 MOST_PATTERNS = 10_000
 """How many skeletons, families and patterns of each family are remembered."""
 
+MOST_HELD = 200_000
+"""How many fields, or texts, all that is remembered of one kind has: bodies may have 200 each."""
+
 _FORM = "application/x-www-form-urlencoded"
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
@@ -250,6 +253,7 @@ class Family:
         self.holes = layout.holes
         self.deciding = tuple(deciding(layout, definitions.lexicon.words))
         self._definitions = definitions
+        self._most = _most_of(self.holes)
         self._patterns: dict[tuple[str | None, ...], Pattern] = {}
 
     def words(self, texts: Texts) -> tuple[str | None, ...]:
@@ -268,10 +272,15 @@ class Family:
         """The pattern of those words; ``texts`` are any that have them."""
         pattern = self._patterns.get(words)
         if pattern is None:
-            if len(self._patterns) >= MOST_PATTERNS:
+            if len(self._patterns) >= self._most:
                 self._patterns.clear()
             pattern = self._patterns[words] = pattern_of(self.layout, texts, self._definitions)
         return pattern
+
+
+def _most_of(holes: int) -> int:
+    """How many patterns of so many texts are remembered."""
+    return min(MOST_PATTERNS, MOST_HELD // (holes + 1))
 
 
 def deciding(
@@ -388,7 +397,7 @@ class _Skeleton:
         words = family.words(texts)
         known = self.variants.get(words)
         if known is None:
-            if len(self.variants) >= MOST_PATTERNS:
+            if len(self.variants) >= _most_of(family.holes):
                 self.variants.clear()
             known = self.variants[words] = self._made(words, texts)
         return known
@@ -414,6 +423,7 @@ class Patterns:
         self.limits = limits
         self._skeletons: dict[tuple[object, ...], _Skeleton | None] = {}
         self._families: dict[Layout, Family] = {}
+        self._skeletons_held = self._families_held = 0
 
     def take(self, body: bytes, envelope: Envelope) -> Taken:
         """What a body says, and by which template it may be kept."""
@@ -465,8 +475,10 @@ class Patterns:
         """The patterns of a layout."""
         known = self._families.get(layout)
         if known is None:
-            if len(self._families) >= MOST_PATTERNS:
+            self._families_held += len(layout.fields) + 1
+            if len(self._families) >= MOST_PATTERNS or self._families_held > MOST_HELD:
                 self._families.clear()
+                self._families_held = len(layout.fields) + 1
             known = self._families[layout] = Family(layout, self.definitions)
         return known
 
@@ -508,8 +520,10 @@ class Patterns:
         only_leaves = joined(parts) == pieces
         key = (*mark, only_leaves, *(parts[::2] if only_leaves else pieces))
         if key not in self._skeletons:
-            if len(self._skeletons) >= MOST_PATTERNS:
+            self._skeletons_held += len(pieces)
+            if len(self._skeletons) >= MOST_PATTERNS or self._skeletons_held > MOST_HELD:
                 self._skeletons.clear()
+                self._skeletons_held = len(pieces)
             layout = probed(pieces, envelope, self.limits)
             self._skeletons[key] = (
                 None if layout is None else _Skeleton(Template(pieces), self.family(layout))
@@ -558,7 +572,7 @@ def unreadable_identity(body: bytes, reason: str, index: int) -> bytes:
     return blake2b(said + body, digest_size=16, salt=salt, person=b"unreadable").digest()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | None:
     """How bodies of a template are read: the readers of record read it with a probe for each text.
 

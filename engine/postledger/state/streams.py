@@ -159,7 +159,8 @@ class Facts:
         """The distinct events of one stream, and the repeats of each by its position and member.
 
         ``rows`` are in the order of the index. Of equal events the first is the one with the least
-        time of reception, then source, then bytes, then the rest of the envelope. Raises ``IntegrityError`` where a row is damaged.
+        time of reception, then source, then bytes, then the rest of the envelope. Raises
+        ``IntegrityError`` where a row is damaged.
         """
         require_rows(rows)
         if len(set(map(_IDENTITY, rows))) == len(rows):
