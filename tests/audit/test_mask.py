@@ -159,3 +159,18 @@ def test_all_recipients_of_a_delivery_are_masked(ledger: Ledger) -> None:
         assert TO not in form
         assert "16501112222" not in form
     assert json.loads(shown.to_json())["request"]["masked"] is True
+
+
+@pytest.mark.parametrize("other", ["16501112222", "1 (650) 111-2222", "１６５０１１１２２２２"])
+@pytest.mark.parametrize("to", ["", f"<TO>{TO}</TO>"])
+def test_a_number_of_nobody_known_is_masked_in_reasons(other: str, to: str) -> None:
+    """Whether the postback names a recipient or none: reasons and details tell no second number."""
+    body = SAID.format(other).replace(f"<TO>{TO}</TO>", to)
+    with ledger_of([Receipt(body.encode(), "text/xml")]) as ledger:
+        figures = ledger.audit()
+        assert other not in figures.to_html() + figures.to_markdown() + figures.to_json()
+        dossier = json.loads(ledger.audit(tracking_id="ONE").to_json())
+        for event in dossier["delivery"]["timeline"]:
+            event.pop("body")
+        assert other not in json.dumps(dossier, ensure_ascii=False)
+        assert other in ledger.audit(unmask=True).to_json()

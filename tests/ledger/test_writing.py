@@ -14,6 +14,7 @@ from postledger.projections import reader as readers
 from postledger.state.timeline import verdict_on
 from tests import strategies
 from tests.conftest import ledger_of
+from tests.samples import sent
 
 
 def bundles() -> st.SearchStrategy[Receipt]:
@@ -174,6 +175,29 @@ def test_a_stream_that_can_not_be_folded_says_so(
         assert [d.tracking_id for d in ledger.deliveries(finding="unfolded")] == ["b"]
     assert not ledger.verify().ok
     ledger.replay()
+    assert ledger.delivery("b").state == "sent"
+    assert ledger.verify().problems == ()
+
+
+def test_memory_that_runs_out_leaves_nothing_unfolded(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is kept and acknowledged; the next write, of another stream, folds it."""
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        for name in ("folded", "verdict_on"):
+            patch.setattr(readers, name, full)
+        patch.setattr(readers.Plans, "of", full)
+        recorded = ledger.record(sent("b"))
+        assert (recorded.event.position, recorded.verdict, recorded.delivery) == (
+            1,
+            "unfolded",
+            None,
+        )
+    ledger.record(b"?")
     assert ledger.delivery("b").state == "sent"
     assert ledger.verify().problems == ()
 

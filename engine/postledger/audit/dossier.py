@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import attrs
 
-from postledger.audit.mask import DOT, mask, mask_in, tells
+from postledger.audit.mask import DOT, hide_numbers, mask, mask_in, tells
 from postledger.audit.request import CHART, Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions
@@ -100,7 +100,7 @@ def dossier(
     masked = attrs.evolve(
         delivery,
         to=mask(delivery.to) if known and delivery.to else delivery.to,
-        reason=_shown(delivery.reason, known),
+        reason=_shown(delivery.reason, known, masked=not request.unmask),
     )
     prover = _Prover(reader.log, anchor)
     exhibits = tuple(
@@ -140,15 +140,15 @@ def _exhibit(
         source=event.source,
         sender=event.sender,
         repeats=event.repeats,
-        code=_shown(step.code, hidden),
-        status=_shown(step.status, hidden),
+        code=_shown(step.code, hidden, masked=masked),
+        status=_shown(step.status, hidden, masked=masked),
         trigger=step.trigger,
         verdict=str(step.verdict),
         before=dict(step.before),
         after=dict(step.after),
         findings=step.findings,
         missing=step.missing,
-        details=_shown(step.details, hidden),
+        details=_shown(step.details, hidden, masked=masked),
         content_type=event.content_type,
         bytes=len(event.body),
         body=None if tells(body, hidden) else body[:LONGEST_BODY],
@@ -210,12 +210,15 @@ def _named_in(definitions: Definitions, postback: Postback) -> Iterator[str]:
                 yield postback.fields[index][1]
 
 
-def _shown(text: str | None, recipients: list[str]) -> str | None:
-    """A text with the recipients masked; nothing of it where escapes keep them from being."""
-    if text is None:
-        return None
+def _shown(text: str | None, recipients: list[str], *, masked: bool) -> str | None:
+    """A text with the recipients, and all that may be a number, masked.
+
+    Nothing of it is shown where escapes keep a recipient from being masked.
+    """
+    if text is None or not masked:
+        return text
     shown = mask_in(text, recipients)
-    return DOT * 3 if tells(shown, recipients) else shown
+    return DOT * 3 if tells(shown, recipients) else hide_numbers(shown)
 
 
 def _text(body: bytes) -> str:

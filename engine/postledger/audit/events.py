@@ -103,7 +103,7 @@ def _within(received_at: int, request: Request) -> bool:
 
 
 def _shown(text: str | None, request: Request) -> str | None:
-    return text if request.unmask or text is None else hide_numbers(text)
+    return text if request.unmask else hide_numbers(text)
 
 
 def _kinds(found: Counts) -> Kinds:

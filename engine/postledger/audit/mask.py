@@ -50,9 +50,9 @@ def hide(text: str | None, recipient: str | None) -> str | None:
     return DOT * 3 if tells(hidden, [recipient]) else hidden
 
 
-def hide_numbers(text: str) -> str:
+def hide_numbers(text: str | None) -> str | None:
     """A text with all in it that may be a telephone number masked."""
-    return _NUMBER.sub(_dotted, text)
+    return None if text is None else _NUMBER.sub(_dotted, text)
 
 
 def tells(text: str, recipients: Iterable[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import attrs
 
-from postledger.audit.mask import hide
+from postledger.audit.mask import hide, hide_numbers
 from postledger.definitions.chart import Region, Statechart
 from postledger.projections.groups import By, Groups, counts
 from postledger.state.row import UNFOLDED
@@ -174,10 +174,13 @@ def _days(groups: Groups, states: tuple[str, ...]) -> Breakdown:
 def _reasons(
     groups: Groups, region: Literal["state", "route"], states: frozenset[str], *, unmask: bool
 ) -> Reasons:
-    """The reasons of a region; masked ones that differ in the recipient alone are one reason."""
+    """The reasons of a region; masked ones that differ in the recipient alone are one reason.
+
+    A reason may tell a number that is nobody's ``to``: it is masked as well.
+    """
     with counts(groups.reader.log.store) as found:
         for state, reason, recipient in groups.reasons(region, sorted(states)):
-            found.add((state, reason if unmask else hide(reason, recipient)))
+            found.add((state, reason if unmask else hide_numbers(hide(reason, recipient))))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
     total = sum(n for _, n, _ in ranked) + rest
     listed = tuple(Reason(str(state), reason, n) for (state, reason), n, _ in ranked)

@@ -98,6 +98,9 @@ class Reader:
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)
             return planned or folded(stream, self.facts.facts(distinct), again)
+        except MemoryError:
+            # It says nothing of the events: what is undone now is made up for at the next write.
+            raise
         except Exception as error:
             if is_of_medium(error):
                 raise
@@ -109,7 +112,7 @@ class Reader:
         try:
             distinct, repeats = self.facts.distinct(rows)
             return folded(stream, self.facts.facts(distinct), sum(map(len, repeats.values())))
-        except IntegrityError:
+        except (IntegrityError, MemoryError):
             raise
         except Exception as error:
             if is_of_medium(error):
@@ -131,6 +134,9 @@ class Reader:
                     planned = self.plans.verdict_on(chart, distinct, at)
                     return planned or verdict_on(self.facts.facts(distinct), row[2])
             return Verdict.REPEATED
+        except MemoryError:
+            # It says nothing of the events: what is undone now is made up for at the next write.
+            raise
         except Exception as error:
             if is_of_medium(error):
                 raise
