@@ -419,7 +419,7 @@ class Ledger:
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
         """
-        _require_position("after", after)
+        after = _position("after", after)
         return self._events(after)
 
     def _events(self, after: int) -> Iterator[Event]:
@@ -615,7 +615,7 @@ class Ledger:
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        _require_position("after", after)
+        after = _position("after", after)
         return following.follow(self._page, after, bell=self._bell, live=live)
 
     def subscribe(
@@ -644,7 +644,7 @@ class Ledger:
         """
         _require_text("name", name)
         require_handler(handler)
-        _require_position("after", after)
+        after = _position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
@@ -766,11 +766,11 @@ def _require_text(name: str, text: object) -> None:
         raise ValueError(f"{name} must be text without white space around it, got {text!r}")
 
 
-def _require_position(name: str, position: object) -> None:
+def _position(name: str, position: object) -> int:
+    """A position to read after: before the first there is nothing, and behind the last neither."""
     if not isinstance(position, int) or isinstance(position, bool):
         raise TypeError(f"{name} must be a position, got {position!r}")
-    if abs(position) > LARGEST:
-        raise ValueError(f"{name} must be a position, got one that no log reaches")
+    return max(-1, min(position, LARGEST))
 
 
 def _require_then(definitions: object) -> None:
