@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,17 @@ def test_first_by_position_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where of equal events the first recorded counts as the first, the property fails."""
     monkeypatch.setattr(Facts, "ranked", lambda self, equal: equal)
     assert falsified(merges_alike, 200, *_WORLDS)
+
+
+def test_whose_clock_gave_a_time_orders_no_repeats(tmp_path: Path) -> None:
+    """Equal events of one moment stand in one order, whichever of them were imported."""
+    body = b"<RESPONSE><STATUS>Success</STATUS><TRACKINGID>U01TXzE=</TRACKINGID></RESPONSE>"
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    received = [Receipt(body, kind, moment) for kind in (None, None, "text/xml")]
+    seen = []
+    for imported in (set[int](), {0, 1}, {2}):
+        with Ledger(tmp_path / f"{len(seen)}.db") as ledger:
+            for at in sorted(range(3), key=lambda at: at in imported):
+                ledger.record_many([attrs.evolve(received[at], imported=at in imported)])
+            seen.append([step.event.content_type for step in ledger.timeline("U01TXzE=")])
+    assert seen == [[None, None, "text/xml"]] * 3

@@ -207,8 +207,9 @@ class Groups:
             (*given, *bounded),
         )
         for _, equal in groupby(rows, itemgetter(0, 1, 2)):
-            *first, belongs = min(equal, key=_RECEIVED)
-            yield EventRow(*first), bool(belongs)
+            found = list(equal)
+            first, *_ = self.reader.facts.ranked([EventRow(*row[:-1]) for row in found])
+            yield first, bool(found[0][-1])
 
     # --- SQL ---
 
@@ -242,9 +243,6 @@ class Groups:
                 condition += f" AND {BEGAN} {sign} ?"
                 parameters.append(end)
         return condition, tuple(parameters)
-
-
-_RECEIVED = itemgetter(5, 3, 4)
 
 
 def _in_each(states: Sequence[str]) -> str:

@@ -8,9 +8,11 @@ from operator import itemgetter
 from types import NoneType
 from typing import NamedTuple
 
+import attrs
+
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.log.event import READ, Stored
+from postledger.log.event import READ, Clock, Stored
 from postledger.log.log import Log
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
@@ -185,7 +187,8 @@ class Facts:
 
     def _rank(self, row: EventRow) -> tuple[object, ...]:
         stored = self.log.at(row[3])
-        envelope = stored.envelope
+        # Whose clock gave the time is no part of it: one receipt is ours here and imported elsewhere.
+        envelope = attrs.evolve(stored.envelope, clock=Clock.OURS)
         # The position comes last, where nothing else tells them apart: it is that of this ledger alone.
         return row[5], envelope.source, stored.body, envelope.encoded, row[4], row[3]
 
