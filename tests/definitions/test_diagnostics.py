@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger.definitions import load_chart, load_vocabulary
-from postledger.definitions.diagnostics import NAME, Faults, content_hash, read_toml
+from postledger.definitions.diagnostics import NAME, Faults, Table, content_hash, read_toml
 from postledger.errors import DefinitionError
 from tests.definitions.samples import CHART, JUNK, WORDS, places, toml
 
@@ -46,8 +46,8 @@ def test_faults_together() -> None:
     faults = Faults("mine.toml")
     faults.settle()
     faults.note("table", "is wrong", "write it right")
-    assert faults.attempt(faults.flag, {"final": 1}, "final", "states") is None
-    assert faults.attempt(faults.flag, {}, "final", "states") is False
+    assert faults.attempt(Table(faults, {"final": 1}, "states").flag, "final") is None
+    assert faults.attempt(Table(faults, {}, "states").flag, "final") is False
     with pytest.raises(DefinitionError) as caught:
         faults.settle()
     assert caught.value.faults == (

@@ -7,7 +7,7 @@ shape, then for its meaning, and only then built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -22,11 +22,12 @@ from postledger.definitions.chart import (
     explore,
 )
 from postledger.definitions.diagnostics import (
-    NAME,
+    NAME_FIX,
     Faults,
+    Table,
     content_hash,
+    is_name,
     read_toml,
-    version_number,
 )
 from postledger.findings import Finding, named
 
@@ -45,27 +46,27 @@ def load_chart(source: str, *, where: str = "chart") -> Statechart:
 # A ledger's charts are loaded each time it is opened, and exploring one takes tens of milliseconds.
 @lru_cache(maxsize=64)
 def _compiled(source: str, where: str) -> Statechart:
-    data = read_toml(source, where)
     faults = Faults(where)
-    faults.attempt(faults.only, data, _CHART_KEYS, "")
-    name = faults.attempt(_name, data, "name", "", faults) or ""
-    version = faults.attempt(version_number, data, faults) or 0
-    title = faults.attempt(_text, data, "title", "", faults) or ""
-    policy = faults.attempt(_text, data, "policy", "", faults) or ""
-    stages = faults.attempt(_names, data, "stages", "", faults)
-    triggers = _triggers(data, stages, faults)
-    regions = _regions(data, triggers, faults)
+    top = Table(faults, read_toml(source, where))
+    faults.attempt(top.only, _CHART_KEYS)
+    name = faults.attempt(_name, top, "name") or ""
+    version = faults.attempt(top.version) or 0
+    title = faults.attempt(_sentence, top, "title") or ""
+    policy = faults.attempt(_sentence, top, "policy") or ""
+    stages = faults.attempt(_names, top, "stages")
+    triggers = _triggers(top, stages)
+    regions = _regions(top, triggers)
     faults.settle()
     if prod(len(region.states) for region in regions) > _MOST_CONFIGURATIONS:
         fault = f"more than {_MOST_CONFIGURATIONS} configurations"
-        raise faults("", fault, "use fewer regions or states")
+        raise top.fault(fault, "use fewer regions or states")
     configurations, table = explore(regions, triggers)
     return Statechart(
         name=name,
         version=version,
         title=title,
         policy=policy,
-        hash=content_hash(data),
+        hash=content_hash(top.row),
         source=source,
         stages=stages or (),
         triggers=triggers,
@@ -87,92 +88,82 @@ _CALLBACKS = {
 }
 
 
-def _only(data: Mapping[str, Any], known: set[str], table: str, faults: Faults) -> None:
-    for key in data:
-        if key in _CALLBACKS and key not in known:
-            raise faults(table, f"callback {key!r}", "charts hold no code: leave it out")
-    faults.only(data, known, table)
+def _only(table: Table, known: set[str]) -> None:
+    for key in table.row:
+        if key in _CALLBACKS - known:
+            raise table.fault(f"callback {key!r}", "charts hold no code: leave it out")
+    table.only(known)
 
 
-def _name(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise faults(
-            table,
-            f"{key} is {value!r}",
-            "write a name of lower-case letters, digits and single underscores",
-        )
-    return value
+def _name(table: Table, key: str) -> str:
+    name: str = table.take(key, is_name, NAME_FIX)
+    return name
 
 
-def _text(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise faults(table, f"{key} is {value!r}", f'write {key} = "a sentence"')
-    return value
+def _sentence(table: Table, key: str) -> str:
+    fix = f'write {key} = "a sentence"'
+    text: str = table.take(key, lambda value: isinstance(value, str) and value.strip(), fix)
+    return text
 
 
-def _names(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> tuple[str, ...]:
-    value = data.get(key)
+def _names(table: Table, key: str) -> tuple[str, ...]:
+    value = table.row.get(key)
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not listed:
-        raise faults(table, f"{key} is {value!r}", f'write {key} = "a_name" or a list of names')
+        raise table.fault(f"{key} is {value!r}", f'write {key} = "a_name" or a list of names')
     for one in listed:
-        if not isinstance(one, str) or not NAME.fullmatch(one):
-            raise faults(
-                table,
-                f"{key} names {one!r}",
-                "names are lower-case letters, digits and single underscores; no dots, no code",
-            )
+        if not is_name(one):
+            fix = "names are lower-case letters, digits and single underscores; no dots, no code"
+            raise table.fault(f"{key} names {one!r}", fix)
     if len(set(listed)) < len(listed):
-        raise faults(table, f"{key} lists a name twice", "name each once")
+        raise table.fault(f"{key} lists a name twice", "name each once")
     return tuple(listed)
 
 
-def _tables(data: Mapping[str, Any], key: str, table: str, faults: Faults) -> list[dict[str, Any]]:
-    value = data.get(key)
+def _tables(table: Table, key: str, place: str) -> list[Table]:
+    """The tables in a list; ``{}`` in their place stands for the number of each."""
+    value = table.row.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
-        raise faults(table, f"{key} is missing or not a list of tables", f"write [[{key}]] tables")
-    return value
+        fix = f"write [[{key}]] tables"
+        raise table.fault(f"{key} is missing or not a list of tables", fix)
+    return [Table(table.faults, row, place.format(number)) for number, row in enumerate(value, 1)]
 
 
-def _triggers(
-    data: Mapping[str, Any], stages: tuple[str, ...] | None, faults: Faults
-) -> dict[str, Trigger]:
+def _triggers(top: Table, stages: tuple[str, ...] | None) -> dict[str, Trigger]:
     """The triggers by name; one with a fault is noted, and kept so that its name is known."""
-    listed = data.get("triggers")
+    listed = top.row.get("triggers")
     if not isinstance(listed, dict) or not listed:
         fix = 'write [triggers] with name = { stage = "…" } rows'
-        faults.note("triggers", "missing", fix)
+        top.faults.note("triggers", "missing", fix)
         return {}
     stand_in = Trigger("", 0, None, Finding(0), "")
-    loaded = {
-        name: faults.attempt(_trigger, name, row, stages, faults) for name, row in listed.items()
+    return {
+        name: top.faults.attempt(_trigger, name, row, stages, top.faults) or stand_in
+        for name, row in listed.items()
     }
-    return {name: trigger or stand_in for name, trigger in loaded.items()}
 
 
 def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults) -> Trigger:
-    table = f"triggers.{name}"
-    if not NAME.fullmatch(name):
-        raise faults(table, "not a name", "use lower-case letters, digits and single underscores")
+    table = Table(faults, row, f"triggers.{name}")
+    if not is_name(name):
+        fix = "use lower-case letters, digits and single underscores"
+        raise table.fault("not a name", fix)
     if name in TAKEN:
-        raise faults(table, "a name of the transitions library", "use another")
+        raise table.fault("a name of the transitions library", "use another")
     if not isinstance(row, dict):
-        raise faults(table, f"is {row!r}", 'write { stage = "…", means = "…" }')
-    _only(row, {"stage", "after", "refused", "means"}, table, faults)
+        raise table.fault(f"is {row!r}", 'write { stage = "…", means = "…" }')
+    _only(table, {"stage", "after", "refused", "means"})
 
     def stage(key: str) -> int:
         if stages is None:
             return 0
-        if row.get(key) not in stages:
-            raise faults(table, f"{key} is {row.get(key)!r}", f"the stages are {', '.join(stages)}")
-        return stages.index(row[key])
+        fix = f"the stages are {', '.join(stages)}"
+        return stages.index(table.take(key, stages.__contains__, fix))
 
     try:
         refused = named(str(row.get("refused", "contradiction")))
     except ValueError as error:
-        raise faults(table, "refused", str(error)) from None
+        raise table.fault("refused", str(error)) from None
     after = stage("after") if "after" in row else None
     return Trigger(name, stage("stage"), after, refused, str(row.get("means", "")))
 
@@ -180,113 +171,98 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
 # --- its meaning ---
 
 
-def _regions(
-    data: Mapping[str, Any], triggers: Mapping[str, Trigger], faults: Faults
-) -> tuple[Region, ...]:
+def _regions(top: Table, triggers: Mapping[str, Trigger]) -> tuple[Region, ...]:
     """The regions; faults are noted, so that those of all regions are reported."""
-    tables = faults.attempt(_tables, data, "states", "", faults) or []
-    regions: list[Region] = []
+    faults = top.faults
+    tables = faults.attempt(_tables, top, "states", "states[{}]") or []
+    regions: dict[str, Region] = {}
     before = len(faults.found)
-    for number, row in enumerate(tables, 1):
-        place = f"states[{number}]"
-        region = faults.attempt(_region, row, place, triggers.keys(), faults)
-        if region is not None and region.name in [other.name for other in regions]:
-            faults.note(place, f"region {region.name!r} twice", "name each once")
+    for table in tables:
+        region = faults.attempt(_region, table, triggers.keys())
+        if region is not None and region.name in regions:
+            faults.note(table.place, f"region {region.name!r} twice", "name each once")
         elif region is not None:
-            regions.append(region)
+            regions[region.name] = region
     if tables and len(faults.found) == before:
-        used = {transition.trigger for region in regions for transition in region.transitions}
+        used = {t.trigger for region in regions.values() for t in region.transitions}
         for name, trigger in triggers.items():
             # The fault of one that is wrong was noted already.
             if trigger.name and name not in used:
                 fix = "add one or leave the trigger out"
                 faults.note(f"triggers.{name}", "no transition takes it", fix)
-    return tuple(regions)
+    return tuple(regions.values())
 
 
-def _region(row: dict[str, Any], table: str, triggers: Set[str], faults: Faults) -> Region:
-    _only(row, {"name", "initial", "children", "transitions"}, table, faults)
-    name = _name(row, "name", table, faults)
-    table = f"{table} ({name})"
-    states, marks = _children(row, table, faults)
-    initial = _name(row, "initial", table, faults)
+def _region(table: Table, triggers: Set[str]) -> Region:
+    faults = table.faults
+    _only(table, {"name", "initial", "children", "transitions"})
+    name = _name(table, "name")
+    table = Table(faults, table.row, f"{table.place} ({name})")
+    children = _children(table)
+    states = tuple(child.row["name"] for child in children)
+    final, explained = (
+        frozenset(child.row["name"] for child in children if child.flag(mark))
+        for mark in ("final", "explained")
+    )
+    initial = _name(table, "initial")
     if initial not in states:
-        raise faults(table, f"initial state {initial!r} is unknown", f"one of {', '.join(states)}")
+        raise table.fault(f"initial state {initial!r} is unknown", f"one of {', '.join(states)}")
     before = len(faults.found)
-    transitions = _transitions(row, table, states, triggers, faults)
-    region = Region(name, initial, states, marks["final"], marks["explained"], transitions)
-    return _reachable(region, table, faults) if len(faults.found) == before else region
+    region = Region(
+        name, initial, states, final, explained, tuple(_transitions(table, states, triggers))
+    )
+    if len(faults.found) == before:
+        _check_reachable(region, table)
+    return region
 
 
-def _children(
-    row: dict[str, Any], table: str, faults: Faults
-) -> tuple[tuple[str, ...], dict[str, frozenset[str]]]:
-    """The states of a region, and which of them bear which mark."""
-    children = _tables(row, "children", table, faults)
-    table = f"{table}.children"
+def _children(table: Table) -> list[Table]:
+    """The states of a region."""
+    children = _tables(table, "children", f"{table.place}.children")
     for child in children:
-        _only(child, {"name", "final", "explained"}, table, faults)
-    states = tuple(_name(child, "name", table, faults) for child in children)
+        _only(child, {"name", "final", "explained"})
+    states = [_name(child, "name") for child in children]
     for state in states:
         if states.count(state) > 1:
-            raise faults(table, f"state {state!r} twice", "name each state once")
-    marks = {
-        mark: frozenset(c["name"] for c in children if faults.flag(c, mark, table))
-        for mark in ("final", "explained")
-    }
-    return states, marks
+            raise children[0].fault(f"state {state!r} twice", "name each state once")
+    return children
 
 
 def _transitions(
-    row: dict[str, Any],
-    table: str,
-    states: tuple[str, ...],
-    triggers: Set[str],
-    faults: Faults,
-) -> tuple[Transition, ...]:
+    region: Table, states: tuple[str, ...], triggers: Set[str]
+) -> Iterator[Transition]:
     """The transitions one by one: ``trigger`` and ``source`` of an entry may be lists."""
+    faults = region.faults
     taken: dict[tuple[str, str], str] = {}
-    transitions: list[Transition] = []
-    for number, entry in enumerate(_tables(row, "transitions", table, faults), 1):
-        place = f"{table}.transitions[{number}]"
-        expanded = faults.attempt(_expanded, entry, place, states, triggers, faults)
-        for transition in expanded or ():
+    for table in _tables(region, "transitions", f"{region.place}.transitions[{{}}]"):
+        for transition in faults.attempt(_expanded, table, states, triggers) or ():
             case = (transition.trigger, transition.source)
             if case in taken:
                 clash = f"{case[0]!r} from {case[1]!r} is already in {taken[case]}"
                 fix = "a trigger leads from a state to one state only"
-                faults.note(place, clash, fix)
-            taken[case] = place
-            transitions.append(transition)
-    return tuple(transitions)
+                faults.note(table.place, clash, fix)
+            taken[case] = table.place
+            yield transition
 
 
-def _expanded(
-    entry: dict[str, Any],
-    place: str,
-    states: tuple[str, ...],
-    triggers: Set[str],
-    faults: Faults,
-) -> list[Transition]:
-    _only(entry, {"trigger", "source", "dest", "overrides"}, place, faults)
-    dest = _name(entry, "dest", place, faults)
-    overrides = faults.flag(entry, "overrides", place)
-    names = _names(entry, "trigger", place, faults)
-    sources = _names(entry, "source", place, faults)
+def _expanded(table: Table, states: tuple[str, ...], triggers: Set[str]) -> list[Transition]:
+    _only(table, {"trigger", "source", "dest", "overrides"})
+    dest = _name(table, "dest")
+    overrides = table.flag("overrides")
+    names, sources = _names(table, "trigger"), _names(table, "source")
     for trigger in names:
         # Where all are missing, that was noted already.
         if triggers and trigger not in triggers:
             fix = f"the triggers are {', '.join(triggers)}"
-            raise faults(place, f"trigger {trigger!r} is unknown", fix)
-    for key, named_states in (("source", sources), ("dest", (dest,))):
-        for state in named_states:
-            if state not in states:
-                fix = f"the states are {', '.join(states)}"
-                raise faults(place, f"{key} state {state!r} is unknown", fix)
+            raise table.fault(f"trigger {trigger!r} is unknown", fix)
+    for key, state in (*(("source", source) for source in sources), ("dest", dest)):
+        if state not in states:
+            fix = f"the states are {', '.join(states)}"
+            raise table.fault(f"{key} state {state!r} is unknown", fix)
     return [Transition(t, source, dest, overrides) for t, source in product(names, sources)]
 
 
-def _reachable(region: Region, table: str, faults: Faults) -> Region:
+def _check_reachable(region: Region, table: Table) -> None:
     reached = {region.initial}
     while more := {t.dest for t in region.transitions if t.source in reached} - reached:
         reached |= more
@@ -294,5 +270,4 @@ def _reachable(region: Region, table: str, faults: Faults) -> Region:
         if state not in reached:
             fix = "add a transition that leads there or leave the state out"
             fault = f"state {state!r} is unreachable from {region.initial!r}"
-            faults.note(table, fault, fix)
-    return region
+            table.faults.note(table.place, fault, fix)

@@ -23,6 +23,15 @@ Given = ParamSpec("Given")
 NAME = re.compile(r"[a-z]([a-z0-9]|_(?!_))*")
 """What a name must be: of charts, states, triggers, stages, vocabularies and spaces."""
 
+NAME_FIX = "write a name of lower-case letters, digits and single underscores"
+
+_REQUIRED = object()
+
+
+def is_name(value: object) -> bool:
+    """Whether a value is a name."""
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
+
 
 @attrs.frozen
 class Faults:
@@ -55,19 +64,51 @@ class Faults:
         if self.found:
             raise DefinitionError(*(line for error in self.found for line in error.faults))
 
-    def only(self, data: Mapping[str, Any], known: Set[str], table: str) -> None:
-        """Raise where a table has an unknown key."""
-        for key in data:
+
+@attrs.frozen
+class Table:
+    """A table of a definition file; ``place`` names it in messages.
+
+    What takes the value of a key raises ``DefinitionError`` where that isn't as it must be.
+    """
+
+    faults: Faults
+    row: Mapping[str, Any]
+    place: str = ""
+
+    def fault(self, fault: str, fix: str) -> DefinitionError:
+        """The error that says what is wrong in this table and how to fix it."""
+        return self.faults(self.place, fault, fix)
+
+    def take(
+        self, key: str, fits: Callable[[Any], object], fix: str, default: object = _REQUIRED
+    ) -> Any:
+        """The value of a key, or the default where it is missing and there is one."""
+        if key not in self.row and default is not _REQUIRED:
+            return default
+        value = self.row.get(key)
+        if not fits(value):
+            raise self.fault(f"{key} is {value!r}", fix)
+        return value
+
+    def only(self, known: Set[str]) -> None:
+        """Raise where the table has an unknown key."""
+        for key in self.row:
             if key not in known:
                 fix = f"the keys are {', '.join(sorted(known))}"
-                raise self(table, f"unknown key {key!r}", fix)
+                raise self.fault(f"unknown key {key!r}", fix)
 
-    def flag(self, data: Mapping[str, Any], key: str, table: str) -> bool:
+    def flag(self, key: str) -> bool:
         """A key that is true or false, and false where it is missing."""
-        value = data.get(key, False)
-        if not isinstance(value, bool):
-            raise self(table, f"{key} is {value!r}", "write true or false")
-        return value
+        fix = "write true or false"
+        flag: bool = self.take(key, lambda value: isinstance(value, bool), fix, default=False)
+        return flag
+
+    def version(self) -> int:
+        """The version of a definition."""
+        fix = "write version = 1 and count up with each change"
+        version: int = self.take("version", lambda value: type(value) is int and value > 0, fix)
+        return version
 
 
 def read_toml(source: str, where: str) -> dict[str, Any]:
@@ -81,11 +122,3 @@ def read_toml(source: str, where: str) -> dict[str, Any]:
 def content_hash(data: Mapping[str, Any]) -> str:
     """SHA-256 over the parsed content, so that comments and layout don't count."""
     return sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def version_number(data: Mapping[str, Any], faults: Faults) -> int:
-    """The version of a definition; raises ``DefinitionError``."""
-    value = data.get("version")
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise faults("", f"version is {value!r}", "write version = 1 and count up with each change")
-    return value

@@ -6,7 +6,7 @@ what can be *said*, and the *paths* that a message takes through what is said of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from importlib.resources import files
 from pathlib import Path as File
@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from postledger.definitions.diagnostics import Faults, read_toml
+from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
 from postledger.wire.write import write_json, write_xml
@@ -134,7 +134,7 @@ def builtin() -> Story:
 
 def load_story(source: str, *, where: str = "story") -> Story:
     """A story from its TOML text; raises ``DefinitionError``: where, and what is missing."""
-    return _Loader(Faults(where), read_toml(source, where)).story()
+    return _story(Table(Faults(where), read_toml(source, where)))
 
 
 def read_story(path: str | File) -> Story:
@@ -145,145 +145,138 @@ def read_story(path: str | File) -> Story:
         raise DefinitionError(f"{path}: can't be read: {error}; name a TOML file") from None
 
 
-@attrs.frozen
-class _Loader:
-    faults: Faults
-    data: Mapping[str, Any]
+def _story(top: Table) -> Story:
+    forms = {name: _form(name, row) for name, row in _tables(top, "forms").items()}
+    generations = _tables(top, "generations")
+    for row in generations.values():
+        for kind in ("postback", "answer"):
+            _one_of(row, kind, row.row.get(kind), forms)
+    says = {name: _say(name, row, generations) for name, row in _tables(top, "says").items()}
+    strangers = _table(top, "strangers") if "strangers" in top.row else Table(top.faults, {})
+    rows = top.row.get("paths")
+    if not isinstance(rows, list) or not rows:
+        raise top.faults("paths", "missing", "write [[paths]] tables")
+    tables = [Table(top.faults, row, f"paths[{number}]") for number, row in enumerate(rows, 1)]
+    return Story(
+        name=str(top.row.get("name", "")),
+        forms=forms,
+        generations={name: row.row for name, row in generations.items()},
+        paths=tuple(_path(table, says) for table in tables),
+        strangers=_said(strangers, "says", says),
+        choices=_lists(top, "choices"),
+        details=_lists(top, "details"),
+    )
 
-    def story(self) -> Story:
-        forms = {name: self.form(name, row) for name, row in self.rows_of("forms").items()}
-        generations = self.rows_of("generations")
-        for name, pair in generations.items():
-            for kind in ("postback", "answer"):
-                self.one_of(pair.get(kind), forms, f"generations.{name}", kind)
-        says = {
-            name: self.say(name, row, generations) for name, row in self.rows_of("says").items()
-        }
-        strangers = self.table(self.data, "strangers", "") if "strangers" in self.data else {}
-        return Story(
-            name=str(self.data.get("name", "")),
-            forms=forms,
-            generations=generations,
-            paths=tuple(self.paths(says)),
-            strangers=self.named(strangers, "says", "strangers", says),
-            choices=self.lists("choices"),
-            details=self.lists("details"),
-        )
 
-    def form(self, name: str, row: Mapping[str, Any]) -> Form:
-        table = f"forms.{name}"
-        zone = self.text(row, "zone", table)
-        return Form(
-            name=name,
-            content_type=self.text(row, "content_type", table),
-            root=self.text(row, "root", table),
-            names=self.texts(row, "names", table),
-            timestamp=self.text(row, "timestamp", table),
-            zone=self.zone(zone, table),
-            suffix=zone,
-            mendable=row.get("mendable") is True,
-            bundle=self.text(row, "bundle", table) if "bundle" in row else None,
-            attributes=self.attributes(row, table),
-        )
+def _form(name: str, row: Table) -> Form:
+    zone = _text(row, "zone")
+    form = Form(
+        name=name,
+        content_type=_text(row, "content_type"),
+        root=_text(row, "root"),
+        names=_texts(row, "names"),
+        timestamp=_text(row, "timestamp"),
+        zone=_zone(row, zone),
+        suffix=zone,
+        mendable=row.row.get("mendable") is True,
+        bundle=_text(row, "bundle") if "bundle" in row.row else None,
+        attributes=_texts(row, "attributes") if "attributes" in row.row else {},
+    )
+    for what in form.attributes.values():
+        _one_of(row, "attributes", what, {"number": 0, "sending": 0})
+    return form
 
-    def attributes(self, row: Mapping[str, Any], table: str) -> Mapping[str, str]:
-        given = self.texts(row, "attributes", table) if "attributes" in row else {}
-        for name in given.values():
-            self.one_of(name, {"number": 0, "sending": 0}, table, "attributes")
-        return given
 
-    def zone(self, text: str, table: str) -> tzinfo:
-        try:
-            zone = datetime.fromisoformat(f"2000-01-01T00:00:00{text}").tzinfo
-        except ValueError:
-            zone = None
-        if zone is None:
-            raise self.faults(table, f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
-        return zone
+def _zone(row: Table, text: str) -> tzinfo:
+    try:
+        zone = datetime.fromisoformat(f"2000-01-01T00:00:00{text}").tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise row.fault(f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
+    return zone
 
-    def say(self, name: str, row: Mapping[str, Any], generations: Mapping[str, Any]) -> Say:
-        table = f"says.{name}"
-        common = self.texts(row, "all", table)
-        own = {g: self.texts(row, g, table) if g in row else {} for g in generations}
-        return Say(
-            name=name,
-            answers=row.get("form") == "answer",
-            state=self.text(row, "state", table) if "state" in row else None,
-            route=self.text(row, "route", table) if "route" in row else None,
-            has=frozenset(self.listed(row, "has", table)),
-            words={generation: {**common, **words} for generation, words in own.items()},
-        )
 
-    def paths(self, says: Mapping[str, Say]) -> Iterator[Path]:
-        rows = self.data.get("paths")
-        if not isinstance(rows, list) or not rows:
-            raise self.faults("paths", "missing", "write [[paths]] tables")
-        for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict):
-                raise self.faults(f"paths[{number}]", "no table", "write [[paths]] tables")
-            yield self.path(f"paths[{number}]", row, says)
+def _say(name: str, row: Table, generations: Iterable[str]) -> Say:
+    common = _texts(row, "all")
+    own = {name: _texts(row, name) if name in row.row else {} for name in generations}
+    return Say(
+        name=name,
+        answers=row.row.get("form") == "answer",
+        state=_text(row, "state") if "state" in row.row else None,
+        route=_text(row, "route") if "route" in row.row else None,
+        has=frozenset(_listed(row, "has")),
+        words={generation: {**common, **words} for generation, words in own.items()},
+    )
 
-    def path(self, table: str, row: Mapping[str, Any], says: Mapping[str, Say]) -> Path:
-        steps = self.named(row, "steps", table, says)
-        if not steps:
-            raise self.faults(table, "no steps", 'write steps = ["…"]')
-        share = row.get("share", 1)
-        if not isinstance(share, int | float) or not share > 0:
-            raise self.faults(table, f"share is {share!r}", "write a number above 0")
-        return Path(
-            name=str(row.get("name", table)),
-            chart=str(row.get("chart", "delivery")),
-            key=str(row.get("key", "tracking_id")),
-            share=float(share),
-            steps=steps,
-            disputed=self.named(row, "disputed", table, says),
-            degraded=row.get("degraded") is True,
-        )
 
-    def named(
-        self, row: Mapping[str, Any], key: str, table: str, says: Mapping[str, Say]
-    ) -> tuple[Say, ...]:
-        return tuple(self.one_of(name, says, table, key) for name in self.listed(row, key, table))
+def _path(table: Table, says: Mapping[str, Say]) -> Path:
+    if not isinstance(table.row, dict):
+        raise table.fault("no table", "write [[paths]] tables")
+    steps = _said(table, "steps", says)
+    if not steps:
+        raise table.fault("no steps", 'write steps = ["…"]')
+    share = table.take(
+        "share", lambda one: isinstance(one, int | float) and one > 0, "write a number above 0", 1
+    )
+    return Path(
+        name=str(table.row.get("name", table.place)),
+        chart=str(table.row.get("chart", "delivery")),
+        key=str(table.row.get("key", "tracking_id")),
+        share=float(share),
+        steps=steps,
+        disputed=_said(table, "disputed", says),
+        degraded=table.row.get("degraded") is True,
+    )
 
-    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
-        if key not in self.data:
-            return {}
-        table = self.table(self.data, key, "")
-        found = {name: self.listed(table, name, key) for name in table}
-        for name, texts in found.items():
-            if not texts:
-                raise self.faults(key, f"{name} is empty", "list one text at least")
-        return found
 
-    def listed(self, row: Mapping[str, Any], key: str, table: str) -> tuple[str, ...]:
-        value = row.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise self.faults(table, f"{key} is {value!r}", "write a list of texts")
-        return tuple(value)
+def _said(row: Table, key: str, says: Mapping[str, Say]) -> tuple[Say, ...]:
+    return tuple(_one_of(row, key, name, says) for name in _listed(row, key))
 
-    def rows_of(self, key: str) -> dict[str, dict[str, Any]]:
-        """The tables in a table, by name."""
-        rows = self.table(self.data, key, "")
-        return {name: self.table(rows, name, key) for name in rows}
 
-    def texts(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, str]:
-        held = self.table(row, key, table)
-        return {name: self.text(held, name, f"{table}.{key}") for name in held}
+def _lists(top: Table, key: str) -> dict[str, tuple[str, ...]]:
+    if key not in top.row:
+        return {}
+    table = _table(top, key)
+    found = {name: _listed(table, name) for name in table.row}
+    for name, texts in found.items():
+        if not texts:
+            raise table.fault(f"{name} is empty", "list one text at least")
+    return found
 
-    def table(self, row: Mapping[str, Any], key: str, table: str) -> dict[str, Any]:
-        value = row.get(key)
-        if not isinstance(value, dict) or not value:
-            raise self.faults(table, f"{key} is missing", f"write it as a table, {key} = {{ … }}")
-        return value
 
-    def text(self, row: Mapping[str, Any], key: str, table: str) -> str:
-        value = row.get(key)
-        if not isinstance(value, str):
-            raise self.faults(table, f"{key} is {value!r}", f'write {key} = "…"')
-        return value
+def _listed(row: Table, key: str) -> tuple[str, ...]:
+    def fits(value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
-    def one_of(self, name: Any, known: Mapping[str, Any], table: str, key: str) -> Any:
-        if not isinstance(name, str) or name not in known:
-            fix = f"one of {', '.join(known)}"
-            raise self.faults(table, f"{key} names {name!r}, which there isn't", fix)
-        return known[name]
+    return tuple(row.take(key, fits, "write a list of texts", []))
+
+
+def _tables(top: Table, key: str) -> dict[str, Table]:
+    """The tables in a table, by name."""
+    rows = _table(top, key)
+    return {name: _table(rows, name) for name in rows.row}
+
+
+def _texts(row: Table, key: str) -> dict[str, str]:
+    held = _table(row, key)
+    return {name: _text(held, name) for name in held.row}
+
+
+def _table(row: Table, key: str) -> Table:
+    value = row.row.get(key)
+    if not isinstance(value, dict) or not value:
+        raise row.fault(f"{key} is missing", f"write it as a table, {key} = {{ … }}")
+    return Table(row.faults, value, f"{row.place}.{key}".removeprefix("."))
+
+
+def _text(row: Table, key: str) -> str:
+    text: str = row.take(key, lambda value: isinstance(value, str), f'write {key} = "…"')
+    return text
+
+
+def _one_of(row: Table, key: str, name: object, known: Mapping[str, Any]) -> Any:
+    if not isinstance(name, str) or name not in known:
+        fix = f"one of {', '.join(known)}"
+        raise row.fault(f"{key} names {name!r}, which there isn't", fix)
+    return known[name]
