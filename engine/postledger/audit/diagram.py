@@ -16,8 +16,6 @@ from postledger.definitions.chart import Region, Statechart
 _BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
 _LETTER, _PADDING, _TIP, _BADGE = 7.8, 30, 3, 22
 
-Point = tuple[float, float]
-
 
 @attrs.frozen
 class Badge:
@@ -42,6 +40,11 @@ class Box:
     visited: bool
     current: bool
 
+    @property
+    def centre(self) -> complex:
+        """The point in its middle."""
+        return complex(self.x + self.width / 2, self.y + self.height / 2)
+
 
 @attrs.frozen
 class Arrow:
@@ -60,7 +63,7 @@ class Diagram:
     description: str
     width: float
     height: float
-    start: Point
+    start: tuple[float, float]
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     badges: tuple[Badge, ...]
@@ -103,7 +106,11 @@ def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
     ]
     # Those that were taken lie on top of the others.
     drawn.sort(key=lambda one: len(one[0].steps))
-    moved = [_moved(middle, arrow.steps) for arrow, middle in drawn if arrow.steps]
+    moved = [
+        Badge(round(at.real, 1), round(at.imag, 1), ", ".join(map(str, arrow.steps)), "moved")
+        for arrow, at in drawn
+        if arrow.steps
+    ]
     stayed = [badge for box in boxes.values() for badge in _stayed(box, visits)]
     first = boxes[region.initial]
     ends = [(boxes[source], boxes[dest]) for source, dest in pairs]
@@ -115,7 +122,7 @@ def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
         description=_described(region, visits),
         width=max(box.x + box.width for box in boxes.values()) + _MARGIN + beside,
         height=round(_floor(boxes.values()) + _MARGIN + below, 1),
-        start=(first.x - 22, first.y + first.height / 2),
+        start=(first.x - 22, first.centre.imag),
         boxes=tuple(boxes.values()),
         arrows=tuple(arrow for arrow, _ in drawn),
         badges=(*moved, *stayed),
@@ -161,66 +168,54 @@ def _ways(onward: Mapping[str, Sequence[str]], way: tuple[str, ...]) -> Iterator
 
 def _arrow(
     boxes: Mapping[str, Box], source: str, dest: str, steps: tuple[int, ...]
-) -> tuple[Arrow, Point]:
+) -> tuple[Arrow, complex]:
     """The arrow and its middle."""
     one, other = boxes[source], boxes[dest]
     between = [box for box in boxes.values() if one.x < box.x < other.x]
+    start, end = one.centre + one.width / 2, other.centre - other.width / 2 - _TIP
     if between:
-        path, middle = _past(one, other, between)
+        pieces, middle = _past(start, end, between)
     elif other.x > one.x:
-        path, middle = _across(one, other)
+        pieces, middle = _level(start, end), (start + end) / 2
     elif other.x == one.x:
-        path, middle = _around(one, other)
+        start, pieces, middle = _around(one, other)
     else:
-        path, middle = _back(one, other, _floor(boxes.values()))
-    return Arrow(path, steps), middle
+        start, pieces, middle = _back(one, other, _floor(boxes.values()))
+    return Arrow(f"M{_xy(start)}{pieces}", steps), middle
 
 
-def _across(one: Box, other: Box) -> tuple[str, Point]:
-    """From the right side to the left side of the next column."""
-    start, end = (one.x + one.width, _centre(one)), (other.x - _TIP, _centre(other))
-    return _path(start, _bend(start, end)), _halfway(start, end)
-
-
-def _past(one: Box, other: Box, between: Sequence[Box]) -> tuple[str, Point]:
+def _past(start: complex, end: complex, between: Sequence[Box]) -> tuple[str, complex]:
     """Past the columns between, in the free lane that is nearest to where the arrow ends."""
-    start, end = (one.x + one.width, _centre(one)), (other.x - _TIP, _centre(other))
-    lane = _lane(_centre(other), between)
-    enter = (min(box.x for box in between), lane)
-    leave = (max(box.x + box.width for box in between), lane)
-    along = f"L{leave[0]:.1f} {leave[1]:.1f}"
-    return _path(start, _bend(start, enter), along, _bend(leave, end)), _halfway(enter, leave)
-
-
-def _lane(wanted: float, between: Sequence[Box]) -> float:
-    """The height nearest to ``wanted`` at which no box is in the way."""
-    lanes = [wanted + half * _ROW / 2 for half in range(-20, 21)]
+    lanes = [end.imag + half * _ROW / 2 for half in range(-20, 21)]
     apart = _BOX_HEIGHT / 2 + 6
-    free = (y for y in lanes if y > 0 and all(abs(y - _centre(b)) >= apart for b in between))
-    return min(free, key=lambda y: (abs(y - wanted), y), default=wanted)
+    free = (y for y in lanes if y > 0 and all(abs(y - b.centre.imag) >= apart for b in between))
+    lane = min(free, key=lambda y: (abs(y - end.imag), y), default=end.imag)
+    enter = complex(min(box.x for box in between), lane)
+    leave = complex(max(box.x + box.width for box in between), lane)
+    return f"{_level(start, enter)}L{_xy(leave)}{_level(leave, end)}", (enter + leave) / 2
 
 
-def _around(one: Box, other: Box) -> tuple[str, Point]:
+def _around(one: Box, other: Box) -> tuple[complex, str, complex]:
     """Within a column: bowing out on the right."""
-    down = other.y > one.y
-    start = (one.x + one.width, _centre(one) + (4 if down else -4))
-    end = (other.x + other.width + _TIP, _centre(other) + (-6 if down else 6))
-    out = max(start[0], end[0]) + 22 + abs(other.y - one.y) / _ROW * 13
-    bow = f"C{out:.1f} {start[1]:.1f} {out:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+    down = 1 if other.y > one.y else -1
+    start = one.centre + complex(one.width / 2, 4 * down)
+    end = other.centre + complex(other.width / 2 + _TIP, -6 * down)
+    out = max(start.real, end.real) + 22 + abs(other.y - one.y) / _ROW * 13
     # A cubic curve's middle lies at three quarters of the way out.
-    middle = _halfway(start, end)
-    return _path(start, bow), (round(middle[0] + (out - middle[0]) * 0.75, 1), middle[1])
+    middle = (start + end) / 2
+    middle += (out - middle.real) * 0.75
+    return start, _bow(complex(out, start.imag), complex(out, end.imag), end), middle
 
 
-def _back(one: Box, other: Box, floor: float) -> tuple[str, Point]:
+def _back(one: Box, other: Box, floor: float) -> tuple[complex, str, complex]:
     """To a column before: below all boxes."""
-    start, end = ((box.x + box.width / 2, box.y + box.height) for box in (one, other))
-    end = (end[0], end[1] + _TIP)
+    start = one.centre + complex(0, one.height / 2)
+    end = other.centre + complex(0, other.height / 2 + _TIP)
     lowest = floor + _depth(one, other)
     # A cubic curve comes down to three quarters of the way to its bend.
-    bend = lowest + (lowest - (start[1] + end[1]) / 2) / 3
-    bow = f"C{start[0]:.1f} {bend:.1f} {end[0]:.1f} {bend:.1f} {end[0]:.1f} {end[1]:.1f}"
-    return _path(start, bow), (round((start[0] + end[0]) / 2, 1), round(lowest, 1))
+    bend = lowest + (lowest - (start.imag + end.imag) / 2) / 3
+    middle = complex((start.real + end.real) / 2, lowest)
+    return start, _bow(complex(start.real, bend), complex(end.real, bend), end), middle
 
 
 def _depth(one: Box, other: Box) -> float:
@@ -232,26 +227,18 @@ def _floor(boxes: Iterable[Box]) -> float:
     return max(box.y + box.height for box in boxes)
 
 
-def _path(start: Point, *pieces: str) -> str:
-    return f"M{start[0]:.1f} {start[1]:.1f}{''.join(pieces)}"
-
-
-def _bend(start: Point, end: Point) -> str:
+def _level(start: complex, end: complex) -> str:
     """A curve that leaves and arrives level."""
-    x = (start[0] + end[0]) / 2
-    return f"C{x:.1f} {start[1]:.1f} {x:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+    x = (start.real + end.real) / 2
+    return _bow(complex(x, start.imag), complex(x, end.imag), end)
 
 
-def _halfway(start: Point, end: Point) -> Point:
-    return round((start[0] + end[0]) / 2, 1), round((start[1] + end[1]) / 2, 1)
+def _bow(*points: complex) -> str:
+    return f"C{' '.join(map(_xy, points))}"
 
 
-def _centre(box: Box) -> float:
-    return box.y + box.height / 2
-
-
-def _moved(middle: Point, steps: tuple[int, ...]) -> Badge:
-    return Badge(*middle, ", ".join(map(str, steps)), "moved")
+def _xy(point: complex) -> str:
+    return f"{point.real:.1f} {point.imag:.1f}"
 
 
 def _stayed(box: Box, visits: Sequence[Visit]) -> Iterator[Badge]:
@@ -269,13 +256,11 @@ def _described(region: Region, visits: Sequence[Visit]) -> str:
     """The path in words, for those who don't see it."""
     said = [f"It starts in {region.initial}."]
     for visit in visits:
+        did = f"leaves it {visit.after}"
         if visit.before != visit.after:
             although = ", contradicting it" if visit.refused else ""
-            said.append(
-                f"Event {visit.number} moves it from {visit.before} to {visit.after}{although}."
-            )
+            did = f"moves it from {visit.before} to {visit.after}{although}"
         elif visit.refused:
-            said.append(f"Event {visit.number} contradicts and leaves it {visit.after}.")
-        else:
-            said.append(f"Event {visit.number} leaves it {visit.after}.")
+            did = f"contradicts and {did}"
+        said.append(f"Event {visit.number} {did}.")
     return " ".join(said)
