@@ -16,7 +16,7 @@ from postledger.cli.common import Command, progress, remark
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
-from postledger.simulate import ALL, NONE, Disturbances, Message, read_story, simulate
+from postledger.simulate import ALL, NONE, Message, read_story, simulate
 from postledger.simulate.story import Story, builtin
 
 _RATE = click.FloatRange(0, 1)
@@ -111,7 +111,7 @@ def simulate_command(
     if out.suffix and plain_suffix(out) not in LINES and not out.is_dir():
         raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
     noted = _noted(truth, out)
-    disturbances = _disturbances(every, {**rates, "window": window})
+    given = {name: rate for name, rate in {**rates, "window": window}.items() if rate is not None}
     read = read_story(story) if story else builtin()
     _check_generations(generations, read)
     with ExitStack() as files:
@@ -126,7 +126,7 @@ def simulate_command(
         receipts = simulate(
             messages,
             seed=seed,
-            disturbances=disturbances,
+            disturbances=attrs.evolve(ALL if every else NONE, **given),
             generations=generations,
             rate=rate,
             story=read,
@@ -138,18 +138,11 @@ def simulate_command(
     )
 
 
-def _disturbances(every: bool, given: dict[str, float | None]) -> Disturbances:  # noqa: FBT001
-    rates = {name: rate for name, rate in given.items() if rate is not None}
-    return attrs.evolve(ALL if every else NONE, **rates)
-
-
 def _check_generations(generations: dict[str, float] | None, story: Story) -> None:
     for name in generations or ():
         if name not in story.generations:
-            there = ", ".join(story.generations)
-            raise click.BadParameter(
-                f"unknown generation {name!r}: expected {there}", param_hint="--generation"
-            )
+            fault = f"unknown generation {name!r}: expected {', '.join(story.generations)}"
+            raise click.BadParameter(fault, param_hint="--generation")
 
 
 def _noted(truth: Path | None, out: Path) -> Path | None:

@@ -6,7 +6,6 @@ import random
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from typing import Any
 
 import attrs
@@ -126,31 +125,19 @@ def messages(
     often, by default all of the story alike.
     """
     told = generations or dict.fromkeys(story.generations, 1.0)
-    rng = random.Random(seed)  # noqa: S311
-    maker = _Maker(story, disturbances, tuple(told), tuple(told.values()), rng)
+    maker = _Maker(story, disturbances, told, random.Random(seed))  # noqa: S311
     for number in range(1, count + 1):
         yield maker.message(number, start + timedelta(seconds=int(number / rate)))
 
 
+@attrs.frozen
 class _Maker:
     """Makes messages one after the other from one stream of random numbers."""
 
-    def __init__(
-        self,
-        story: Story,
-        disturbances: Disturbances,
-        generations: tuple[str, ...],
-        weights: tuple[float, ...],
-        rng: random.Random,
-    ) -> None:
-        self.story = story
-        self.rates = disturbances
-        self.rng = rng
-        self.generations = generations
-        self.weights = tuple(accumulate(weights))
-        kinds = [tuple(p for p in story.paths if p.degraded is kind) for kind in (False, True)]
-        self.paths = [(kind, tuple(accumulate(p.share for p in kind))) for kind in kinds]
-        self.all = (story.paths, tuple(accumulate(p.share for p in story.paths)))
+    story: Story
+    rates: Disturbances
+    generations: Mapping[str, float]
+    rng: random.Random
 
     def message(self, number: int, began: datetime) -> Message:
         path = self.path()
@@ -170,16 +157,20 @@ class _Maker:
                 came.add(say.name)
             sent += copies
             at += timedelta(seconds=self.rng.randint(1, 5 if say is steps[0] else 300))
-        sent += self.strange(texts, began, generation, number)
-        truth = self.truth(path, generation, texts, steps, came)
+        # A postback that concerns no delivery, though it may name one.
+        if self.story.strangers and self.happens(self.rates.strangers):
+            say = self.rng.choice(self.story.strangers)
+            sent += self.copies(say, generation, texts, began, began, number)
+        truth = _truth(path, generation, texts[path.key], steps, came)
         return Message(began, truth, tuple(sent))
 
     def path(self) -> Path:
         """The path of the next message."""
-        paths, shares = self.all
+        paths = self.story.paths
         if self.rates.degraded is not None:
-            paths, shares = self.paths[self.happens(self.rates.degraded)]
-        return self.rng.choices(paths, cum_weights=shares)[0]
+            degraded = self.happens(self.rates.degraded)
+            paths = tuple(path for path in paths if path.degraded is degraded)
+        return self.rng.choices(paths, [path.share for path in paths])[0]
 
     def steps(self, path: Path) -> tuple[Say, ...]:
         """What is said of the message; what is disputed comes before the end that overrides it."""
@@ -188,18 +179,16 @@ class _Maker:
         return (*path.steps[:-1], self.rng.choice(path.disputed), path.steps[-1])
 
     def generation(self) -> str:
-        return self.rng.choices(self.generations, cum_weights=self.weights)[0]
+        return self.rng.choices(tuple(self.generations), tuple(self.generations.values()))[0]
 
     def happens(self, rate: float) -> bool:
         return rate > 0 and self.rng.random() < rate
 
     def texts(self, path: Path, number: int) -> dict[str, str]:
         """The texts of one message; ids are base64 as the provider's are."""
-        of_sms = any(say.route == "sms" for say in path.steps)
-        kind = "SMS" if of_sms else "MMS"
-        chosen = {name: self.rng.choice(texts) for name, texts in self.story.choices.items()}
-        chosen |= {name: self.rng.choice(texts) for name, texts in self.story.details.items()}
-        return chosen | {
+        kind = "SMS" if any(say.route == "sms" for say in path.steps) else "MMS"
+        lists = (*self.story.choices.items(), *self.story.details.items())
+        return {name: self.rng.choice(texts) for name, texts in lists} | {
             "tracking_id": b64encode(f"{kind}_{number}".encode()).decode(),
             "mms_id": str(30_000 + number),
             "to": f"1650{self.rng.randrange(10_000_000):07}",
@@ -222,43 +211,27 @@ class _Maker:
                 return
             if self.happens(self.rates.lost):
                 continue
-            arrives = at + again * _RETRY + timedelta(seconds=self.delay())
+            # Postbacks are queued and sent every second.
+            late = self.rates.window if self.happens(self.rates.reordered) else 1
+            delay = timedelta(seconds=round(1 + self.rng.random() * late, 6))
+            arrives = at + again * _RETRY + delay
             told = form.sent(postback, arrives, number) if form.attributes else postback
             spoiled = spoil(form, told, self.rng) if self.happens(self.rates.malformed) else None
             yield Sent(arrives, form, told, spoiled)
 
-    def delay(self) -> float:
-        """Seconds from sending to arrival: postbacks are queued and sent every second."""
-        late = self.happens(self.rates.reordered)
-        return round(1 + self.rng.random() * (self.rates.window if late else 1), 6)
 
-    def strange(
-        self, texts: Mapping[str, str], at: datetime, generation: str, number: int
-    ) -> Iterator[Sent]:
-        """A postback that concerns no delivery, though it may name one."""
-        if self.story.strangers and self.happens(self.rates.strangers):
-            say = self.rng.choice(self.story.strangers)
-            yield from self.copies(say, generation, texts, at, at, number)
-
-    def truth(
-        self,
-        path: Path,
-        generation: str,
-        texts: Mapping[str, str],
-        steps: tuple[Say, ...],
-        came: set[str],
-    ) -> Truth:
-        told = [say for say in steps if say.name in came]
-        has_route = any(say.route for say in steps) or path.chart == "delivery"
-        unknown = "unknown" if has_route else None
-        return Truth(
-            chart=path.chart,
-            key=texts[path.key],
-            path=path.name,
-            generation=generation,
-            state=path.steps[-1].state or "",
-            route=next((say.route for say in path.steps if say.route), unknown),
-            told_state=told[-1].state if told else None,
-            told_route=next((say.route for say in told if say.route), unknown) if told else None,
-            lost=tuple(say.name for say in steps if say.name not in came),
-        )
+def _truth(path: Path, generation: str, key: str, steps: tuple[Say, ...], came: set[str]) -> Truth:
+    told = [say for say in steps if say.name in came]
+    has_route = any(say.route for say in steps) or path.chart == "delivery"
+    unknown = "unknown" if has_route else None
+    return Truth(
+        chart=path.chart,
+        key=key,
+        path=path.name,
+        generation=generation,
+        state=path.steps[-1].state or "",
+        route=next((say.route for say in path.steps if say.route), unknown),
+        told_state=told[-1].state if told else None,
+        told_route=next((say.route for say in told if say.route), unknown) if told else None,
+        lost=tuple(say.name for say in steps if say.name not in came),
+    )

@@ -24,7 +24,7 @@ def read_json(body: bytes, media: MediaType, limits: Limits) -> Reading:
     """Read a JSON body; ``ReadError`` when it is malformed or holds no object."""
     value = _parsed(_text(body, media.charset))
     if _deeper(value, limits.depth):
-        raise _too_deep(limits)
+        raise ReadError(f"the JSON is nested deeper than the limit of {limits.depth}")
     if isinstance(value, list):
         return bundle(map(_member, value), limits)
     return (_message(value),)
@@ -71,10 +71,6 @@ def _deeper(value: _Value, depth: int) -> bool:
         return False
     inner = value if isinstance(value, list) else [held for _, held in value]
     return depth == 0 or any(_deeper(held, depth - 1) for held in inner)
-
-
-def _too_deep(limits: Limits) -> ReadError:
-    return ReadError(f"the JSON is nested deeper than the limit of {limits.depth}")
 
 
 def _member(value: _Value) -> Postback | ReadError:

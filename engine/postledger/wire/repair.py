@@ -12,8 +12,7 @@ through the same reader as any other body.
 from __future__ import annotations
 
 import re
-
-import attrs
+from typing import TypeAlias
 
 MEMBER = "NOTIFICATION"
 """The element that holds one message of a bundle, in upper case."""
@@ -28,12 +27,7 @@ _TOKEN = re.compile(
 )
 
 
-@attrs.frozen
-class _Tag:
-    name: bytes
-    kind: str
-    start: int
-    end: int
+_Tag: TypeAlias = "re.Match[bytes]"
 
 
 def mended(body: bytes) -> bytes | None:
@@ -67,8 +61,7 @@ def _tags(body: bytes) -> list[_Tag] | None:
         if token is None:
             return None
         if token["name"]:
-            kind = "end" if token["end"] else "empty" if token["empty"] else "start"
-            tags.append(_Tag(token["name"], kind, start, token.end()))
+            tags.append(token)
         start = body.find(b"<", token.end())
     return tags
 
@@ -78,27 +71,27 @@ def _unclosed(tags: list[_Tag]) -> list[int] | None:
     unclosed: list[int] = []
     open_: list[int] = []
     for index, tag in enumerate(tags):
-        if tag.kind == "start":
-            open_.append(index)
-        elif tag.kind == "end":
-            lost = _lost(tags, open_, tag.name)
+        if tag["end"]:
+            lost = _lost(tags, open_, tag["name"])
             if lost is None:
                 return None
             unclosed += lost
+        elif not tag["empty"]:
+            open_.append(index)
     return None if open_ else sorted(unclosed)
 
 
 def _lost(tags: list[_Tag], open_: list[int], name: bytes) -> list[int] | None:
     """Take the innermost element of that name off the stack, and what was left open inside it."""
     lost: list[int] = []
-    while open_ and tags[open_[-1]].name != name:
+    while open_ and tags[open_[-1]]["name"] != name:
         lost.append(open_.pop())
     if not open_:
         return None
     open_.pop()
     holder = _plain(name)
     is_message = not open_ or (len(open_) == 1 and holder == MEMBER)
-    are_leaves = all(_plain(tags[index].name) not in _CONTAINERS for index in lost)
+    are_leaves = all(_plain(tags[index]["name"]) not in _CONTAINERS for index in lost)
     return lost if not lost or (is_message and are_leaves) else None
 
 
@@ -113,9 +106,8 @@ def _closed(body: bytes, tags: list[_Tag], unclosed: list[int]) -> bytes:
     for index in unclosed:
         if index + 1 in seconds:
             continue
-        tag = tags[index]
-        until, resume = (tag.start, tag.end) if index in seconds else (tags[index + 1].start,) * 2
-        pieces += [body[done:until], b"</%b>" % tag.name]
+        until, resume = tags[index].span() if index in seconds else (tags[index + 1].start(),) * 2
+        pieces += [body[done:until], b"</%b>" % tags[index]["name"]]
         done = resume
     return b"".join([*pieces, body[done:]])
 
@@ -125,12 +117,8 @@ def _second_openings(body: bytes, tags: list[_Tag], unclosed: list[int]) -> froz
     seconds: set[int] = set()
     left_open = set(unclosed)
     for index in unclosed:
-        first, second = tags[index - 1], tags[index]
-        if (
-            index - 1 in left_open
-            and index - 1 not in seconds
-            and first.name == second.name
-            and not body[second.end : tags[index + 1].start].strip()
-        ):
+        follows = index - 1 in left_open - seconds
+        same = tags[index - 1]["name"] == tags[index]["name"]
+        if follows and same and not body[tags[index].end() : tags[index + 1].start()].strip():
             seconds.add(index)
     return frozenset(seconds)

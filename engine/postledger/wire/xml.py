@@ -28,13 +28,12 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
     data, encoding = encoded(body, media.charset)
     try:
         return _messages(_parsed(data, encoding, limits), limits, repaired=False)
-    except expat.ExpatError as error:
-        repaired = mended(data) if error.code == _MISMATCHED_TAG else None
+    except (expat.ExpatError, ValueError) as error:
+        # A ValueError is of an encoding that expat finds in the document and can't take.
+        mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
+        repaired = mended(data) if mismatched else None
         if repaired is None:
             raise unreadable("malformed XML", error) from None
-    except ValueError as error:
-        # An encoding that expat finds in the document and can't take.
-        raise unreadable("malformed XML", error) from None
     try:
         return _messages(_parsed(repaired, encoding, limits), limits, repaired=True)
     except expat.ExpatError as error:
