@@ -230,8 +230,7 @@ class Content:
 
     def to_dict(self) -> dict[str, Any]:
         """The content as JSON has it."""
-        said: dict[str, Any] = plain(self)
-        return said
+        return dict(plain(self))
 
 
 @attrs.frozen
@@ -337,8 +336,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON has them."""
-        said: dict[str, Any] = plain(self)
-        return said
+        return dict(plain(self))
 
 
 @attrs.frozen

@@ -17,11 +17,10 @@ from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
 from postledger.log.log import Log
 from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
-from postledger.model import Anchor, Delivery, Step, Timeline
+from postledger.model import Anchor, Delivery, Step, Timeline, plain
 from postledger.postback import Postback
 from postledger.projections.reader import Reader
 from postledger.state.patterns import read
-from postledger.times import iso
 from postledger.wire import Limits
 
 LONGEST_BODY = 32_768
@@ -235,12 +234,5 @@ def to_dict(dossier: Dossier) -> dict[str, object]:
     return {
         **dossier.delivery.to_dict(),
         "meanings": dict(dossier.meanings),
-        "timeline": [_exhibit_dict(exhibit) for exhibit in dossier.exhibits],
+        "timeline": plain(dossier.exhibits),
     }
-
-
-def _exhibit_dict(exhibit: Exhibit) -> dict[str, object]:
-    said = attrs.asdict(exhibit)
-    for key in ("received_at", "occurred_at"):
-        said[key] = iso(said[key])
-    return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import count as count_from
 
 import attrs
 
@@ -184,12 +185,8 @@ def _columns(
 
 def _ticks(most: int) -> list[int]:
     """Round numbers from zero to the first that is not below ``most``."""
-    step = 1
-    for size in (1, 2, 5):
-        power = size
-        while power * 4 < most:
-            power *= 10
-        step = power if size == 1 else min(step, power)
+    round_numbers = (size * 10**power for power in count_from() for size in (1, 2, 5))
+    step = next(number for number in round_numbers if number * 4 >= most)
     return [step * i for i in range(math.ceil(max(most, 1) / step) + 1)]
 
 

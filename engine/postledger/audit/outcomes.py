@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from itertools import islice
+from operator import add
 from typing import Literal
 
 import attrs
@@ -102,6 +103,7 @@ def outcomes(groups: Groups, chart: Statechart, *, unmask: bool) -> Outcomes:
     found = groups.by_state()
     states = states_of(region, found)
     total, events, repeats = groups.totals()
+    degraded = frozenset(s for r in chart.regions[1:] if r.name == "route" for s in r.explained)
     return Outcomes(
         states=states,
         succeeded=region.final - region.explained,
@@ -113,7 +115,7 @@ def outcomes(groups: Groups, chart: Statechart, *, unmask: bool) -> Outcomes:
         days=_days(groups, states),
         carriers=_by(groups, "spid", states),
         handsets=_by(groups, "handset", states),
-        degraded=_reasons(groups, "route", _explained(chart), unmask=unmask),
+        degraded=_reasons(groups, "route", degraded, unmask=unmask),
         failures=_reasons(groups, "state", region.explained, unmask=unmask),
     )
 
@@ -128,37 +130,27 @@ def open_of(states: tuple[str, ...], region: Region) -> tuple[str, ...]:
     return tuple(state for state in states if state not in region.final)
 
 
-def _explained(chart: Statechart) -> frozenset[str]:
-    """The states beside the outcome that want a reason: the degraded routes."""
-    return frozenset(s for r in chart.regions[1:] if r.name == "route" for s in r.explained)
-
-
 def _by(groups: Groups, by: By, states: tuple[str, ...]) -> Breakdown:
     return _breakdown((Group(*group) for group in groups.by(by, states)), MOST_GROUPS)
 
 
 def _breakdown(groups: Iterator[Group], most: int) -> Breakdown:
     listed = tuple(islice(groups, most))
-    rest, kinds = None, 0
+    kinds, rest = 0, None
     for group in groups:
         kinds += 1
-        rest = group if rest is None else _sum(rest, group)
-    return Breakdown(listed, None if rest is None else attrs.evolve(rest, label=None), kinds)
-
-
-def _sum(one: Group, other: Group) -> Group:
-    states = tuple(a + b for a, b in zip(one.states, other.states, strict=True))
-    return Group(None, one.total + other.total, states)
+        before = rest or Group(None, 0, (0,) * len(group.states))
+        states = map(add, before.states, group.states)
+        rest = Group(None, before.total + group.total, tuple(states))
+    return Breakdown(listed, rest, kinds)
 
 
 def _in_order(chart: Statechart, routes: Breakdown) -> Breakdown:
     """Routes in the order of the chart, not of their numbers."""
     order = [state for region in chart.regions[1:] for state in region.states]
-    return attrs.evolve(routes, groups=tuple(sorted(routes.groups, key=lambda g: _at(order, g))))
-
-
-def _at(order: list[str], group: Group) -> int:
-    return order.index(group.label) if group.label in order else len(order)
+    # Those of a label that is not in it come last.
+    groups = sorted(routes.groups, key=lambda group: [*order, group.label].index(group.label))
+    return attrs.evolve(routes, groups=tuple(groups))
 
 
 def _days(groups: Groups, states: tuple[str, ...]) -> Breakdown:

@@ -271,11 +271,17 @@ def _rows_at_once(metadata: Any) -> int:
 def _other_types(pa: Any, schema: Any) -> str | None:
     """What columns of other types a file has than those of an export; ``None`` where it has none."""
     types = pa.types
-
-    def is_text(kind: Any) -> bool:
-        return bool(types.is_string(kind) or types.is_large_string(kind))
-
-    for name in (*_NEEDED, "kind", "source", "content_encoding"):
+    names = (*_NEEDED, "kind", "source", "content_encoding")
+    # A column that holds nothing has no type.
+    allowed = {
+        **dict.fromkeys(names, (types.is_string, types.is_large_string, types.is_null)),
+        "received_at": (
+            lambda kind: types.is_timestamp(kind) and kind.tz is not None,
+            types.is_null,
+        ),
+        "body": (types.is_binary, types.is_large_binary),
+    }
+    for name in names:
         count = schema.names.count(name)
         if count > 1 or (count == 0 and name in _NEEDED):
             return f"it has {count or 'no'} columns {name}"
@@ -283,14 +289,7 @@ def _other_types(pa: Any, schema: Any) -> str | None:
             continue
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
-        if name == "received_at":
-            fits = types.is_timestamp(kind) and kind.tz is not None
-        elif name == "body":
-            fits = types.is_binary(kind) or types.is_large_binary(kind)
-        else:
-            fits = is_text(kind)
-        # A column that holds nothing has no type.
-        if not (fits or (name != "body" and types.is_null(kind))):
+        if not any(fits(kind) for fits in allowed[name]):
             return f"its column {name} is {kind}"
     return None
 

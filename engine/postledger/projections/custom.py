@@ -152,14 +152,10 @@ def _catch_up(reader: Reader, projection: Projection) -> bool:
 
 def _advance(reader: Reader, projection: Projection, checkpoint: Checkpoint) -> Checkpoint:
     """Apply the next page to the tables in the ledger, and move the checkpoint."""
-    changes = _page(reader, checkpoint.position)
+    changes = changes_of(reader, checkpoint.position, checkpoint.position + PAGE)
     _apply(reader.log.store, projection, changes)
     position = changes[-1].position if changes else checkpoint.position
     return checkpoints.move(reader.log.store, checkpoint, position)
-
-
-def _page(reader: Reader, after: int) -> list[Change]:
-    return changes_of(reader, after, after + PAGE)
 
 
 def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> None:
@@ -174,15 +170,12 @@ def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> N
                     position=change.position,
                 ) from error
             finally:
-                _require_transaction(store, projection)
-
-
-def _require_transaction(store: Store, projection: Projection) -> None:
-    """`INSERT OR ROLLBACK` ends the whole transaction, and what was recorded in it is gone."""
-    if not store.in_transaction:
-        raise LedgerError(
-            f"projection {projection.name!r} rolled the transaction back; nothing was written"
-        )
+                # `INSERT OR ROLLBACK` ends it whole, and what was recorded in it is gone.
+                if not store.in_transaction:
+                    raise LedgerError(
+                        f"projection {projection.name!r} rolled the transaction back;"
+                        " nothing was written"
+                    )
 
 
 # --- build again, next to the live tables ---
@@ -217,7 +210,7 @@ def _build(reader: Reader, projection: Projection, writing: AbstractContextManag
 
 
 def _onward(beside: Store, reader: Reader, projection: Projection, position: int) -> int:
-    changes = _page(reader, position)
+    changes = changes_of(reader, position, position + PAGE)
     beside.execute("BEGIN")
     _apply(beside, projection, changes)
     beside.execute("COMMIT")
@@ -273,17 +266,16 @@ def _confined(db: Database, tables: Collection[str]) -> Iterator[None]:
 
 
 def _authorizer(tables: Collection[str]) -> Authorizer:
+    allowed_on: dict[int, Collection[str]] = {
+        **dict.fromkeys(_WRITES, tables),
+        sqlite3.SQLITE_READ: {*tables, *_TABLES_OF_SQLITE},
+        sqlite3.SQLITE_PRAGMA: _LOOKS,
+    }
+
     def allowed(
         action: int, one: str | None, _two: str | None, _schema: str | None, _inner: str | None
     ) -> int:
-        if action in _ALWAYS:
-            fine = True
-        elif action in _WRITES:
-            fine = one in tables
-        elif action == sqlite3.SQLITE_READ:
-            fine = one in tables or one in _TABLES_OF_SQLITE
-        else:
-            fine = action == sqlite3.SQLITE_PRAGMA and one in _LOOKS
+        fine = action in _ALWAYS or one in allowed_on.get(action, ())
         return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
 
     return allowed

@@ -65,7 +65,5 @@ def _bundled(sending: Iterable[Sent], rate: float, rng: random.Random) -> Iterat
 
 def _receipt(*sent: Sent) -> Receipt:
     last = sent[-1]
-    if len(sent) == 1:
-        return Receipt(last.body(), last.form.content_type, last.arrives)
-    body = last.form.body(*(one.postback for one in sent))
+    body = last.body() if len(sent) == 1 else last.form.body(*(one.postback for one in sent))
     return Receipt(body, last.form.content_type, last.arrives)
