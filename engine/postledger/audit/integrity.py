@@ -60,22 +60,17 @@ def integrity(log: Log, definitions: Definitions, verification: Verification) ->
         problems=verification.problems,
         first_received_at=_time(first),
         last_received_at=_time(last),
-        definitions=_definitions(definitions),
+        definitions=tuple(
+            Definition(kind, d.name, d.version, d.title, d.hash, getattr(d, "policy", None))
+            for kind, group in (
+                ("chart", definitions.charts.values()),
+                ("vocabulary", definitions.vocabularies),
+            )
+            for d in group
+        ),
     )
 
 
 def _time(time: int | None) -> datetime | None:
     """A time of the log; in a damaged file it may be out of reach."""
     return time_of(time) if time is not None and is_time(time) else None
-
-
-def _definitions(definitions: Definitions) -> tuple[Definition, ...]:
-    charts = (
-        Definition("chart", c.name, c.version, c.title, c.hash, c.policy)
-        for c in definitions.charts.values()
-    )
-    vocabularies = (
-        Definition("vocabulary", v.name, v.version, v.title, v.hash)
-        for v in definitions.vocabularies
-    )
-    return (*charts, *vocabularies)

@@ -187,23 +187,25 @@ def listed(deliveries: Sequence[Listed], finding: str) -> Table:
 
 def unreadable(found: Kinds) -> Table:
     """Events whose body can't be read, by the reason."""
-    rows = [(one.status or NONE, count(one.events), str(one.first)) for one in found.listed]
-    if found.kinds:
-        rows.append((f"All others ({count(found.kinds)})", count(found.rest), NONE))
-    head = ("Why it can't be read", "Events", "First at position")
-    return Table("Unreadable bodies, by reason", head, tuple(rows))
+    rows = [(one.status or NONE,) for one in found.listed]
+    return _unread(found, "Unreadable bodies, by reason", ("Why it can't be read",), rows)
 
 
 def unrecognised(found: Kinds) -> Table:
     """Events that the vocabularies don't know, by what they say."""
-    rows = [
-        (one.code or "no code", one.status or NONE, count(one.events), str(one.first))
-        for one in found.listed
-    ]
+    rows = [(one.code or "no code", one.status or NONE) for one in found.listed]
+    return _unread(found, "Unrecognised events, by code", ("Code", "Status"), rows)
+
+
+def _unread(
+    found: Kinds, caption: str, head: tuple[str, ...], named: Sequence[tuple[str, ...]]
+) -> Table:
+    pairs = zip(named, found.listed, strict=True)
+    rows = [(*names, count(one.events), str(one.first)) for names, one in pairs]
     if found.kinds:
-        rows.append((f"All others ({count(found.kinds)})", NONE, count(found.rest), NONE))
-    head = ("Code", "Status", "Events", "First at position")
-    return Table("Unrecognised events, by code", head, tuple(rows), texts=2)
+        names = (f"All others ({count(found.kinds)})", NONE)[: len(head)]
+        rows.append((*names, count(found.rest), NONE))
+    return Table(caption, (*head, "Events", "First at position"), tuple(rows), len(head))
 
 
 def missing(found: Iterable[Missing]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from postledger.audit.request import Request
 
@@ -46,15 +47,11 @@ def span(micros: int) -> str:
     """
     if micros < 59_500_000:
         return f"{micros / 1e6:.2g} s"
-    rest = round(micros / 1e6)
-    said: list[str] = []
-    for size, unit in _UNITS:
-        if rest >= size or said:
-            number, rest = divmod(rest, size)
-            said.append(f"{number} {unit}" if number else "")
-        if len(said) == 2:
-            break
-    return " ".join(filter(None, said))
+    seconds = round(micros / 1e6)
+    pairs = pairwise(_UNITS)
+    (large, unit), (small, smaller) = next(pair for pair in pairs if seconds >= pair[0][0])
+    rest = seconds % large // small
+    return f"{seconds // large} {unit}" + (f" {rest} {smaller}" if rest else "")
 
 
 def bound(seconds: int) -> str:

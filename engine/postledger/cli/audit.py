@@ -64,7 +64,7 @@ def audit(
     with ExitStack() as files:
         # Before the work: a file that can't be written is known at once.
         forms = [
-            (_destination(files, path), written)
+            (path if path == _STDOUT else files.enter_context(whole(path)), written)
             for path, written in (
                 (html, AuditReport.to_html),
                 (markdown, AuditReport.to_markdown),
@@ -85,10 +85,6 @@ def audit(
 
 
 _STDOUT = Path("-")
-
-
-def _destination(files: ExitStack, path: Path) -> Path:
-    return path if path == _STDOUT else files.enter_context(whole(path))
 
 
 def _write(path: Path, text: str) -> None:

@@ -136,15 +136,9 @@ def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
 # To open a ledger means to read its definitions, which most ledgers of a process share.
 @lru_cache(maxsize=8)
 def _from_sources(sources: tuple[tuple[str, str], ...]) -> Definitions:
-    charts: list[Statechart] = []
-    vocabularies: list[Vocabulary] = []
-    for where, text in sources:
-        loaded = _loaded(where, text)
-        if isinstance(loaded, Vocabulary):
-            vocabularies.append(loaded)
-        else:
-            charts.append(loaded)
-    return define(charts, vocabularies)
+    loaded = [_loaded(where, text) for where, text in sources]
+    charts = [one for one in loaded if isinstance(one, Statechart)]
+    return define(charts, [one for one in loaded if isinstance(one, Vocabulary)])
 
 
 # A ledger's definitions are loaded each time it is opened.

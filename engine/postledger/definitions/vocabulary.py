@@ -8,7 +8,7 @@ are missing. The reading is looked up once per wording and kept.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 
 import attrs
@@ -153,15 +153,11 @@ class Vocabulary:
         """Name, version and the start of the hash."""
         return f"{self.name} {self.version} ({self.hash[:8]})"
 
-    def words(self) -> dict[str, frozenset[str]]:
-        """The texts that are asked for, by the plain wire name of their field."""
-        words: dict[str, frozenset[str]] = {}
+    def conditions(self) -> Iterator[Condition]:
+        """All that its entries ask for."""
         for entry in self.entries:
-            rows = (entry.match, *(row.conditions for row in (*entry.means, *entry.evidence)))
-            for condition in (c for conditions in rows for c in conditions.values()):
-                for name in condition.names:
-                    words[name] = words.get(name, frozenset()) | condition.texts - {""}
-        return {name: texts for name, texts in words.items() if texts}
+            for row in (entry.match, *(r.conditions for r in (*entry.means, *entry.evidence))):
+                yield from row.values()
 
     def fits(self, postback: Postback) -> bool:
         """Whether it reads such postbacks: statements, or what a provider sends."""
@@ -272,9 +268,9 @@ class Lexicon:
     _held: int = attrs.field(init=False, default=0, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        for vocabulary in self.vocabularies:
-            for name, texts in vocabulary.words().items():
-                self.words[name] = self.words.get(name, frozenset()) | texts
+        for condition in (c for v in self.vocabularies for c in v.conditions()):
+            for name in condition.names if condition.texts - {""} else ():
+                self.words[name] = self.words.get(name, frozenset()) | condition.texts - {""}
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means."""

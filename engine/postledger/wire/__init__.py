@@ -67,14 +67,10 @@ def _reader(body: bytes, media: MediaType) -> Reader:
     if not start:
         raise ReadError("the body is empty")
     by_start = next((reader for mark, reader in _STARTS.items() if start.startswith(mark)), None)
-    reader = by_start or READERS.get(media.name) or READERS.get(_suffix(media.name))
+    reader = by_start or READERS.get(media.name) or READERS.get("+" + media.name.rpartition("+")[2])
     if reader is None:
         raise ReadError(f"the body is {_kind(body)}")
     return reader
-
-
-def _suffix(name: str) -> str:
-    return "+" + name.rpartition("+")[2]
 
 
 def _kind(body: bytes) -> str:
