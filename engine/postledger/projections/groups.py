@@ -271,59 +271,50 @@ Ranked = list[tuple[Key, int, int]]
 
 @attrs.define
 class Counts:
-    """Counts by keys, exact and in bounded memory: a scratch table holds what memory doesn't."""
+    """Counts by keys, exact and in bounded memory: a scratch table adds up what memory gathers."""
 
     _store: Store
     _table: str
     _new: dict[Key, tuple[int, int]] = attrs.field(init=False, factory=dict)
-    _spilled: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._store.execute(
+            f"CREATE TABLE {self._table}"
+            " (kind BLOB PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL)"
+        )
 
     def add(self, key: Key, position: int = 0) -> None:
         """Count a key once more; the lowest position of each is kept."""
         count, first = self._new.get(key, (0, position))
         self._new[key] = count + 1, min(first, position)
         if len(self._new) >= MOST_IN_MEMORY:
-            self._spill()
+            self._add_up()
 
     def ranked(self, most: int) -> tuple[Ranked, int, int]:
         """The keys of the highest counts; then how many all others count, and how many they are."""
-        if self._spilled:
-            self._spill()
-            ranked, total, kinds = self._kept(most)
-        else:
-            found = [(key, n, first) for key, (n, first) in self._new.items()]
-            found.sort(key=lambda one: (-one[1], _written(one[0])))
-            ranked, total, kinds = found[:most], sum(n for _, n, _ in found), len(found)
-        return ranked, total - sum(n for _, n, _ in ranked), kinds - len(ranked)
-
-    def _kept(self, most: int) -> tuple[Ranked, int, int]:
+        self._add_up()
         rows = self._store.execute(
             f"SELECT kind, n, first FROM {self._table} ORDER BY n DESC, kind LIMIT ?", (most,)
         ).fetchall()
         row = self._store.one(f"SELECT coalesce(sum(n), 0), count(*) FROM {self._table}")
         assert row is not None
-        return [(tuple(json.loads(kind)), n, first) for kind, n, first in rows], row[0], row[1]
+        ranked = [(tuple(json.loads(kind)), n, first) for kind, n, first in rows]
+        return ranked, row[0] - sum(n for _, n, _ in ranked), row[1] - len(ranked)
 
-    def _spill(self) -> None:
-        if not self._spilled:
-            self._store.execute(
-                f"CREATE TABLE {self._table}"
-                " (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL)"
-            )
-            self._spilled = True
+    def _add_up(self) -> None:
         own = self._table.removeprefix("temp.")
         self._store.executemany(
             f"INSERT INTO {self._table} VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
             f" n = {own}.n + excluded.n,"
             f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
             f" ELSE {own}.first END",
-            [(_written(key), *found) for key, found in self._new.items()],
+            # A text of a damaged file may be one that SQLite can't hold as text.
+            [
+                (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)
+                for key, found in self._new.items()
+            ],
         )
         self._new.clear()
-
-
-def _written(key: Key) -> str:
-    return json.dumps(key, ensure_ascii=False)
 
 
 @contextmanager
