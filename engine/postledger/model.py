@@ -14,11 +14,13 @@ from postledger.times import iso
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: times in ISO 8601, tuples as lists, values of attrs as objects."""
+    """A value as JSON has it: times in ISO 8601, tuples and sets as lists, attrs as objects."""
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, Anchor):
         return str(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
     if attrs.has(type(value)):
         return plain(attrs.asdict(value, recurse=False))
     if isinstance(value, Mapping):

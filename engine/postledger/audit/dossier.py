@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
@@ -95,7 +95,9 @@ def dossier(
 ) -> Dossier:
     """The dossier of a delivery from its timeline, with proofs against ``anchor``."""
     definitions = reader.definitions
-    known = [] if request.unmask else _recipients(definitions, steps)
+    known = (
+        [] if request.unmask else _recipients(definitions, (step.event.postback for step in steps))
+    )
     masked = attrs.evolve(
         delivery,
         to=mask(delivery.to) if known and delivery.to else delivery.to,
@@ -126,7 +128,8 @@ def _exhibit(
 ) -> Exhibit:
     event = step.event
     # A body that bundles several postbacks tells the recipients of others too.
-    hidden = [*known, *_others(reader, event.position)] if masked else []
+    others = _recipients(reader.definitions, _members(reader, event.position)) if masked else []
+    hidden = [*known, *others]
     text = _text(event.body)
     body = mask_in(text, hidden)
     return Exhibit(
@@ -178,35 +181,24 @@ class _Prover:
         return Proof(leaf.hex(), tuple(one.hex() for one in path))
 
 
-def _recipients(definitions: Definitions, steps: Timeline) -> list[str]:
-    """All recipients that the events name, in the order in which they do."""
-    postbacks = (step.event.postback for step in steps)
-    texts = (to for one in postbacks if one is not None for to in _named_in(definitions, one))
-    return list(dict.fromkeys(text for text in texts if text))
-
-
-def _others(reader: Reader, position: int) -> list[str]:
-    """All recipients that the members of an event's body name."""
+def _members(reader: Reader, position: int) -> Iterable[object]:
+    """What the body of an event says, all of it."""
     stored = reader.log.at(position)
     size = max(1, len(stored.body))
     # Read whatever its size: what is shown of it must be masked.
-    members = read(stored.body, stored.envelope, Limits(size, 200, size))
-    return [
-        to
-        for member in members
-        if isinstance(member, Postback)
-        for to in _named_in(reader.definitions, member)
-    ]
+    return read(stored.body, stored.envelope, Limits(size, 200, size))
 
 
-def _named_in(definitions: Definitions, postback: Postback) -> Iterator[str]:
-    """The recipients that a postback names, by any vocabulary that reads such postbacks."""
-    readings = [definitions.lexicon.read(postback)]
-    readings += [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
-    for reading in readings:
-        for slot, index in reading.picks:
-            if slot == _TO:
-                yield postback.fields[index][1]
+def _recipients(definitions: Definitions, said: Iterable[object]) -> list[str]:
+    """The recipients that postbacks name, by any vocabulary that reads such ones, in their order."""
+    found: dict[str, None] = {}
+    for postback in said:
+        if isinstance(postback, Postback):
+            readings = [definitions.lexicon.read(postback)]
+            readings += [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
+            picks = (pick for reading in readings for pick in reading.picks)
+            found |= {postback.fields[at][1]: None for slot, at in picks if slot == _TO}
+    return [text for text in found if text]
 
 
 def _shown(text: str | None, recipients: list[str], *, masked: bool) -> str | None:

@@ -11,12 +11,12 @@ import attrs
 
 from postledger.audit import dossier as dossiers
 from postledger.audit.dossier import Dossier
-from postledger.audit.durations import Durations
+from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.render import render
 from postledger.audit.request import Request
-from postledger.model import Delivery, Timeline, Verification
+from postledger.model import Delivery, Timeline, Verification, plain
 from postledger.projections.reader import Reader
 from postledger.times import iso
 
@@ -79,7 +79,7 @@ class AuditReport:
                 "definitions": request.definitions,
                 "masked": not request.unmask,
             },
-            "integrity": {"ok": self.integrity.ok, **_plain(self.integrity)},
+            "integrity": {"ok": self.integrity.ok, **plain(self.integrity)},
             **({} if self.figures is None else _figures(self.figures)),
             **({} if self.dossier is None else {"delivery": dossiers.to_dict(self.dossier)}),
         }
@@ -129,17 +129,17 @@ def of_delivery(
 
 def _figures(figures: Figures) -> dict[str, Any]:
     named = figures.outcomes.states
-    outcomes_ = _plain(figures.outcomes)
+    outcomes_ = plain(figures.outcomes)
     for part in ("routes", "days", "carriers", "handsets"):
         outcomes_[part]["groups"] = [_group(g, named) for g in outcomes_[part]["groups"]]
         outcomes_[part]["rest"] = _group(outcomes_[part]["rest"], named)
     outcomes_["all"] = _group(outcomes_["all"], named)
-    others = [_plain(other) for other in figures.others]
+    others = [plain(other) for other in figures.others]
     return {
         "outcomes": outcomes_,
         "durations": _durations(figures.durations),
-        "findings": [_plain(one) for one in figures.findings],
-        **_plain(figures.events),
+        "findings": [plain(one) for one in figures.findings],
+        **plain(figures.events),
         "others": [{**other, "all": _group(other["all"], other["states"])} for other in others],
     }
 
@@ -152,21 +152,15 @@ def _group(group: dict[str, Any] | None, states: Any) -> dict[str, Any] | None:
 
 
 def _durations(durations: Durations) -> dict[str, Any]:
-    said: dict[str, Any] = _plain(durations)
-    for part in ("by_route", "by_carrier"):
-        said[part] = [{"label": label, **figures} for label, figures in said[part].items()]
-    return said
+    routes, carriers = (
+        [{"label": label, **_seconds(found)} for label, found in named.items()]
+        for named in (durations.by_route, durations.by_carrier)
+    )
+    overall = None if durations.overall is None else _seconds(durations.overall)
+    named = {"overall": overall, "by_route": routes, "by_carrier": carriers}
+    return {**plain(durations), **named}
 
 
-def _plain(value: Any) -> Any:
-    """An attrs value as JSON has it."""
-    return attrs.asdict(value, value_serializer=_serialized)
-
-
-def _serialized(_: Any, attribute: Any, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, frozenset):
-        return sorted(value)
-    seconds = attribute is not None and attribute.name in ("p50", "p90", "p99")
-    return value / 1_000_000 if seconds else value
+def _seconds(found: Percentiles) -> dict[str, float]:
+    micros = attrs.asdict(found)
+    return {name: n if name == "count" else n / 1_000_000 for name, n in micros.items()}

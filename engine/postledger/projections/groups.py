@@ -308,7 +308,7 @@ class Counts:
             f" n = {own}.n + excluded.n,"
             f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
             f" ELSE {own}.first END",
-            # A text of a damaged file may be one that SQLite can't hold as text.
+            # As bytes: there is no text that these can't be.
             [
                 (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)
                 for key, found in self._new.items()
