@@ -10,12 +10,11 @@ import attrs
 
 from postledger.audit.mask import hide_numbers
 from postledger.audit.request import Request
-from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
 from postledger.projections.groups import Counts, Groups, counts
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Pattern, Statement
+from postledger.state.patterns import Pattern
 from postledger.state.streams import EventRow
 
 MOST_LISTED = 20
@@ -148,12 +147,12 @@ class _Told:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._fields = {known.name: known.fields for known in reader.definitions.vocabularies}
         self._places: dict[Pattern, tuple[int | None, int | None]] = {}
         # The members of a bundle are read together.
-        self._at = lru_cache(maxsize=16)(self._statements)
+        self._at = lru_cache(16)(lambda at: reader.facts.statements_of(reader.log.at(at)))
 
     def of(self, row: EventRow) -> _Said:
-        """What the event of a row of the index says."""
         try:
             pattern, texts, problem = self._pattern(row)
         except IntegrityError:
@@ -162,15 +161,12 @@ class _Told:
             return _Said(recognised=False, readable=False, status=problem)
         reading = pattern.reading
         if reading.recognised:
-            definitions = self._reader.definitions
-            section = reading.section or ""
-            missing = (
-                (_wire_name(definitions, reading.vocabulary, name), section)
-                for name in reading.missing
-            )
+            fields = self._fields.get(reading.vocabulary or "", {})
+            # Each node as the provider calls it.
+            missing = ((fields[name][0], reading.section or "") for name in reading.missing)
             return _Said(recognised=True, missing=tuple(missing))
-        fields = pattern.layout.postback(texts).fields
-        code, status = (None if at is None else fields[at][1] for at in self._place(pattern, texts))
+        said = pattern.layout.postback(texts).fields
+        code, status = (None if at is None else said[at][1] for at in self._place(pattern, texts))
         return _Said(recognised=False, code=code, status=status)
 
     def _pattern(self, row: EventRow) -> tuple[Pattern | None, Sequence[str], str]:
@@ -186,28 +182,15 @@ class _Told:
         statement = statements[row[4]]
         return statement.pattern, statement.texts, statement.problem
 
-    def _statements(self, position: int) -> list[Statement]:
-        return self._reader.facts.statements_of(self._reader.log.at(position))
-
     def _place(self, pattern: Pattern, texts: Sequence[str]) -> tuple[int | None, int | None]:
         """Where code and status stand: of what no vocabulary knows, any may know the fields."""
         if pattern not in self._places:
             if len(self._places) >= _MOST_PATTERNS:
                 self._places.clear()
-            self._places[pattern] = _places(self._reader.definitions, pattern, texts)
+            postback = pattern.layout.postback(texts)
+            vocabularies = self._reader.definitions.vocabularies
+            readings = [v.read(postback) for v in vocabularies if v.fits(postback)]
+            code = next((r.code_at for r in readings if r.code_at is not None), None)
+            status = next((r.status_at for r in readings if r.status_at is not None), None)
+            self._places[pattern] = code, status
         return self._places[pattern]
-
-
-def _places(
-    definitions: Definitions, pattern: Pattern, texts: Sequence[str]
-) -> tuple[int | None, int | None]:
-    postback = pattern.layout.postback(texts)
-    readings = [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
-    code = next((r.code_at for r in readings if r.code_at is not None), None)
-    return code, next((r.status_at for r in readings if r.status_at is not None), None)
-
-
-def _wire_name(definitions: Definitions, vocabulary: str | None, field: str) -> str:
-    """The node as the provider calls it."""
-    by_name = {known.name: known for known in definitions.vocabularies}
-    return by_name[vocabulary or ""].fields[field][0]

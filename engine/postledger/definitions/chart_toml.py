@@ -217,7 +217,6 @@ def _region(table: Table, triggers: Set[str]) -> Region:
 
 
 def _children(table: Table) -> list[Table]:
-    """The states of a region."""
     children = _tables(table, "children", f"{table.place}.children")
     for child in children:
         _only(child, {"name", "final", "explained"})

@@ -97,7 +97,6 @@ def _listed(table: Table, what: str, value: object) -> tuple[str, ...]:
 
 
 def _field(table: Table, key: str, fields: Fields, default: str | None) -> Any:
-    """The name of a field."""
     field = table.row.get(key, default)
     if key in table.row and field not in list(fields):
         raise table.fault(f"{key} {field!r} is unknown", "name it in [fields]")
@@ -286,7 +285,6 @@ class _Entries:
 
 
 def _known(table: Table, what: str, names: tuple[str, ...], fields: Fields) -> tuple[str, ...]:
-    """The names, where all are of fields."""
     for name in names:
         if name not in fields:
             fix = f"the fields are {', '.join(fields)}"

@@ -165,7 +165,6 @@ class _Maker:
         return Message(began, truth, tuple(sent))
 
     def path(self) -> Path:
-        """The path of the next message."""
         paths = self.story.paths
         if self.rates.degraded is not None:
             degraded = self.happens(self.rates.degraded)

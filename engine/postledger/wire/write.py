@@ -61,7 +61,6 @@ class _Pairs(dict[str, Any]):
         super().__init__(self.pairs)
 
     def items(self) -> Any:
-        """All pairs in their order."""
         return self.pairs
 
 
