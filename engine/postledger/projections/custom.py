@@ -122,9 +122,8 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
         except IntegrityError as error:
             _log.error("%s", error)
             continue
-        if checkpoint is None or checkpoint.problem is not None:
-            continue
-        if checkpoint.version != version_of(projection, reader.definitions):
+        version = version_of(projection, reader.definitions)
+        if checkpoint is None or checkpoint.problem is not None or checkpoint.version != version:
             continue
         try:
             with store.savepoint():

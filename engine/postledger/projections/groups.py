@@ -185,7 +185,7 @@ class Groups:
         Of equal events it is the one that was received first. Left out are those of the pairs of
         template and envelope in ``without``.
         """
-        within, given = self._where("t.chart = ?", (self.chart,))
+        within, given = self._where()
         conditions, bounded = bounds.sql()
         skipped = [template * _PAIR + envelope for template, envelope in without[:MOST_SKIPPED]]
         if skipped:
@@ -228,21 +228,18 @@ class Groups:
         self, select: str, selected: Sequence[object], also: str, given: Iterable[object] = ()
     ) -> tuple[str, tuple[object, ...]]:
         """A SELECT over the streams, with its parameters: those selected by, those held to."""
-        where, parameters = self._where("t.chart = ?", (self.chart,))
+        where, parameters = self._where()
         sql = (
             f"SELECT {select} FROM {self.table} s"
             f" JOIN {self.reader.index.name}_streams t ON t.id = s.stream WHERE {where} AND {also}"
         )
         return sql, (*selected, *parameters, *given)
 
-    def _where(self, condition: str, given: Sequence[object]) -> tuple[str, tuple[object, ...]]:
-        """A condition, and those of the period."""
-        parameters = [*given]
-        for sign, end in ((">=", self.since), ("<", self.until)):
-            if end is not None:
-                condition += f" AND {BEGAN} {sign} ?"
-                parameters.append(end)
-        return condition, tuple(parameters)
+    def _where(self) -> tuple[str, tuple[object, ...]]:
+        """The condition of the chart and the period, with its parameters."""
+        ends = ((f"{BEGAN} >= ?", self.since), (f"{BEGAN} < ?", self.until))
+        held = [("t.chart = ?", self.chart), *(one for one in ends if one[1] is not None)]
+        return " AND ".join(one for one, _ in held), tuple(value for _, value in held)
 
 
 def _in_each(states: Sequence[str]) -> str:
