@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
+import attrs
+
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
 from postledger.log import schema
@@ -20,13 +22,13 @@ from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
 from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
-from postledger.projections.generations import Generation
+from postledger.projections.generations import FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID, Index, placed
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
-from postledger.store.sqlite import Store, translated
+from postledger.store.sqlite import LARGEST, Store, translated
 
 MOST_PROBLEMS = 20
 _DIFFERS = "the state differs from the fold; run replay"
@@ -54,6 +56,31 @@ def verify(
     problems = islice(_problems(reader, generation, head, anchor, progress), MOST_PROBLEMS)
     found = tuple(problems)
     return Verification(head.size, Anchor(head.size, head.frontier.root().hex()), found)
+
+
+def follows(reader: Reader, generation: Generation) -> bool:
+    """Whether what there is of a generation that is not live follows from the log.
+
+    States that are not made yet, and those of streams with events that it has not read, are not looked
+    at: it will make them.
+    """
+    store = reader.log.store
+    tables = {
+        **Index.tables(generation.index_name),
+        **generations.states_tables(generation.table),
+    }
+    with store.read():
+        there = {name: sql for (_, name), (on, sql) in store.objects().items() if on in tables}
+        if there != tables:
+            return False
+        kept = generations.live(store)
+        if kept is not None and kept.indexed == generation.indexed:
+            # It is that of the live one, which has read more.
+            rows, _ = reader.index.count()
+        else:
+            read = reader.log.events(0, generation.size - 1)
+            rows = sum(_members_of(reader, stored) for stored in read)
+        return not any(_until_error(store, _of_index(reader, generation, rows)))
 
 
 def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
@@ -110,7 +137,9 @@ def _problems(
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
         return
     yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
-    yield from _until_error(store, _of_index(reader, generation, counted))
+    # Whatever size is marked, every state is compared.
+    whole = attrs.evolve(generation, size=head.size)
+    yield from _until_error(store, _of_index(reader, whole, counted["rows"]))
 
 
 def _until_error(store: Store, problems: Iterator[str]) -> Iterator[str]:
@@ -305,19 +334,23 @@ def _of_definitions(
         yield f"the states are at size {kept.size}, the log at {head.size}; run replay"
 
 
-def _of_index(reader: Reader, generation: Generation, counted: Counter[str]) -> Iterator[str]:
-    """Read each row of the index again, and fold each stream, next to the live rows."""
+def _of_index(reader: Reader, generation: Generation, wanted: int) -> Iterator[str]:
+    """Read each row of the index again, and fold each stream, next to the rows of its state.
+
+    ``wanted`` is how many rows the index must have.
+    """
     index = reader.index
+    made = generation.cursor if generation.stage in (INDEXING, FOLDING) else LARGEST
     if reader.log.store.one(
         f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
     ) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
     count, leading = index.count()
     # guard: rows of the index counted
-    if {count, leading} != {counted["rows"]}:
+    if {count, leading} != {wanted}:
         yield (
             f"the index has {count} rows, of which {leading} lead to events,"
-            f" and the log says {counted['rows']} things;"
+            f" and the log says {wanted} things;"
             " run replay --index"
         )
     yield from _of_nowhere(reader)
@@ -335,7 +368,8 @@ def _of_index(reader: Reader, generation: Generation, counted: Counter[str]) -> 
             kept = next(there, None)
         found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
         yield from checker.problems(stream, rows)
-        yield from _of_state(reader, number, stream, rows, found)
+        if number <= made and all(row[3] < generation.size for row in rows):
+            yield from _of_state(reader, number, stream, rows, found)
     if kept is not None:
         yield f"stream {kept[0]}: a row without events; run replay"
     yield from _of_streams(reader)

@@ -16,7 +16,9 @@ import pytest
 
 from postledger import Anchor, Ledger, PostledgerError, Receipt
 from postledger.log.schema import guards
+from postledger.projections import replay
 from tests.conftest import FIXTURES
+from tests.faults import traffic
 from tests.samples import delivered, sent
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
@@ -173,6 +175,81 @@ def test_each_change_is_reported_or_harmless(
     assert tried > 3
     if table not in ("checkpoints", "generations"):
         assert {sql for sql in silent if "SET skeleton" not in sql} == set()
+
+
+class Stopped(Exception):
+    """What ends a replay early."""
+
+
+UNFINISHED = {
+    "index": (traffic.other_vocabulary, 2),
+    "states": (traffic.other_vocabulary, 8),
+    "shared": (traffic.other_chart, 3),
+}
+"""Replays that end early: by which definitions, and after how many steps."""
+
+
+ALSO = [
+    *(("index", table) for table in ("index_2", "index_2_streams", "generations")),
+    *(("states", table) for table in ("index_2", "index_2_streams", "states_2", "generations")),
+    *(("shared", table) for table in ("states_2", "generations")),
+]
+
+
+@pytest.mark.parametrize(("what", "table"), ALSO)
+def test_each_change_of_an_unfinished_replay_is_reported_or_harmless(
+    made: tuple[Path, Anchor, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    table: str,
+) -> None:
+    """The replay that takes it up shows what a whole one would have shown."""
+    monkeypatch.setattr(replay, "CHUNK", 60)
+    begun, whole = tmp_path / "begun.db", tmp_path / "whole.db"
+    shutil.copy(made[0], begun)
+    shutil.copy(made[0], whole)
+    definitions, steps = UNFINISHED[what]
+    told: list[int] = []
+
+    def stop(events: int) -> None:
+        told.append(events)
+        if len(told) == steps:
+            raise Stopped
+
+    with Ledger(begun) as ledger, pytest.raises(Stopped):
+        ledger.replay(definitions(), progress=stop)
+    assert unfinished(begun) == ("indexing" if what == "index" else "folding")
+    with closing(sqlite3.connect(begun)) as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+    with Ledger(whole) as ledger:
+        ledger.replay(definitions())
+        wanted = everything(ledger)
+    tried = 0
+    for number, (sql, parameters) in enumerate(damages(begun, table)):
+        copied = tmp_path / f"{number}.db"
+        shutil.copy(begun, copied)
+        if not damage(copied, sql, parameters) or reported(copied, made[1]):
+            continue
+        tried += 1
+        with Ledger(copied) as ledger:
+            ledger.replay(definitions())
+            assert everything(ledger) == wanted, f"{sql} {parameters!r}"
+            assert ledger.verify(made[1]).problems == ()
+    assert tried > 3
+
+
+def unfinished(path: Path) -> str:
+    """The stage of the generation that is not live."""
+    with closing(sqlite3.connect(path)) as db:
+        ((stage,),) = db.execute("SELECT stage FROM generations WHERE stage <> 'live'")
+    return str(stage)
+
+
+def everything(ledger: Ledger) -> object:
+    """What a ledger shows, without the head: leaves are salted."""
+    *shown, _ = shown_by(ledger)
+    return shown
 
 
 def objects() -> list[tuple[str, str]]:

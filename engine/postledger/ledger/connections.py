@@ -28,6 +28,7 @@ from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Work
 from postledger.store.sqlite import Store, is_of_medium, open_store, translated
+from postledger.verify import follows
 from postledger.wire import Limits
 
 _log = logging.getLogger("postledger")
@@ -198,7 +199,7 @@ class Connections:
         with self._call(), translated(self.path):
             own = self.require_writable()
             work = Work(own.store, definitions, self.limits, progress)
-            built = replay.build(work, index=index)
+            built = self._built(work, index=index)
             with self.writing:
                 generation = replay.finish(work, built)
             self._renew(own, generation, definitions)
@@ -383,8 +384,19 @@ class Connections:
         with store.write():
             if live is None:
                 # What is there of it is no use without the rest.
-                generations.discard(store, live=False)
-        return replay.finish(work, replay.build(work))
+                generations.discard(store, also_live=True)
+        return replay.finish(work, self._built(work))
+
+    def _built(self, work: Work, *, index: bool = False) -> Generation:
+        """A generation that waits to be the live one: begun here, or by a replay that was killed."""
+        generation, found = replay.begin(work, index=index)
+        # guard: what another replay left is checked
+        if found and not follows(work.reader(generation), generation):
+            _log.warning("%s: an unfinished replay is damaged; replaying anew", self.path)
+            with work.store.write():
+                generations.discard(work.store)
+            generation, _ = replay.begin(work, index=index)
+        return replay.build(work, generation)
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""

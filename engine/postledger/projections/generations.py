@@ -8,7 +8,7 @@ it and takes its place. Which definitions are in force says the log, by its last
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from secrets import token_bytes
 from typing import Any
@@ -140,31 +140,31 @@ def ledger_id(log: Log) -> bytes:
 
 def live(store: Store) -> Generation | None:
     """The live generation; ``None`` where there is none."""
-    return _generation(store, "stage = 'live'")
+    row = store.one(f"SELECT {_FIELDS} FROM generations WHERE stage = 'live'")
+    if row is None:
+        return None
+    if (found := _generation(row)) is None:
+        raise IntegrityError("the row of the live states is damaged; run replay")
+    return found
 
 
 def building(store: Store, version: str) -> Generation | None:
-    """The generation of that version that was begun and not finished."""
-    return _generation(store, "stage <> 'live' AND version = ?", version)
-
-
-def _generation(store: Store, condition: str, *parameters: str) -> Generation | None:
+    """The generation of that version that was begun and not finished; ``None`` where it is damaged."""
     row = store.one(
-        f"SELECT {_FIELDS} FROM generations WHERE {condition} ORDER BY number DESC LIMIT 1",
-        parameters,
+        f"SELECT {_FIELDS} FROM generations WHERE stage <> 'live' AND version = ?"
+        " ORDER BY number DESC LIMIT 1",
+        (version,),
     )
-    if row is None:
-        return None
+    return None if row is None else _generation(row)
+
+
+def _generation(row: Sequence[Any]) -> Generation | None:
     generation = Generation(*row)
     numbers = (row[0], row[1], row[4], row[5], row[7])
     texts = (row[2], row[3], row[6])
-    if (
-        not all(isinstance(number, int) for number in numbers)
-        or not all(isinstance(text, str) for text in texts)
-        or generation.size < 0
-    ):
-        raise IntegrityError("the row of the live states is damaged; run replay")
-    return generation
+    sound = all(isinstance(number, int) for number in numbers)
+    sound &= all(isinstance(text, str) for text in texts)
+    return generation if sound and min(generation.size, generation.cursor) >= 0 else None
 
 
 def begin(
@@ -224,12 +224,12 @@ def switch(store: Store, generation: Generation, adoption: int) -> Generation:
     return switched
 
 
-def discard(store: Store, *, live: bool = True) -> None:
+def discard(store: Store, *, also_live: bool = False) -> None:
     """Drop the generations that are not live, and tables of those names that belong to none.
 
-    Without ``live``, drop that one too. The caller holds a write transaction.
+    With ``also_live``, drop that one too. The caller holds a write transaction.
     """
-    kept = _generation(store, "stage = 'live'") if live else None
+    kept = None if also_live else live(store)
     if kept is None:
         store.execute("DELETE FROM generations")
     else:

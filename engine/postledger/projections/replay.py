@@ -52,14 +52,35 @@ class Work:
         return Reader.of(Log(self.store), index, self.definitions, self.limits)
 
 
-def build(work: Work, *, index: bool = False) -> Generation:
-    """Build a generation next to the live one, or go on with one that was begun.
+def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
+    """The generation to build, and whether somebody else began it: then what is there is to be checked.
 
     It shares the live index where the vocabularies are the same, unless ``index`` asks for a new one.
+    """
+    vocabularies = generations.vocabularies_of(work.definitions)
+    with work.store.write():
+        begun = generations.building(work.store, generations.version_of(work.definitions))
+        live = generations.live(work.store)
+        size = Log(work.store).size()
+        # What says that it has read more than there is says nothing.
+        same = live is not None and live.vocabularies == vocabularies and live.size <= size
+        if begun is not None and begun.vocabularies == vocabularies and begun.size <= size:
+            own = live is None or begun.indexed != live.indexed
+            if own or (same and not index and begun.stage != INDEXING):
+                return begun, True
+        # A generation that shares the index of one that is gone, or of other readers, is no use.
+        generations.discard(work.store)
+        shared = live if same and not index else None
+        size = 0 if live is None else live.size
+        return generations.begin(work.store, work.definitions, shared=shared, size=size), False
+
+
+def build(work: Work, generation: Generation) -> Generation:
+    """Build a generation that was begun, next to the live one.
+
     Raises ``LedgerError`` where another process takes part, ``IntegrityError`` where an event of the
     log is damaged.
     """
-    generation = _begun(work, index=index)
     reader = work.reader(generation)
     while generation.stage == INDEXING:
         generation = _index_chunk(work, reader, generation)
@@ -102,28 +123,6 @@ def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> 
         step = min(generation.size + CHUNK, until)
         generation = _take_in(work, reader, generation, _said(reader, generation.size, step), step)
     return generation
-
-
-def _begun(work: Work, *, index: bool) -> Generation:
-    version = generations.version_of(work.definitions)
-    with work.store.write():
-        begun = generations.building(work.store, version)
-        live = generations.live(work.store)
-        if begun is not None:
-            own = live is None or begun.indexed != live.indexed
-            if own or not index:
-                return begun
-        # A generation that shares the index of one that is gone, or of other readers, is no use.
-        generations.discard(work.store)
-        # What says that it has read more than there is says nothing.
-        same = (
-            live is not None
-            and live.vocabularies == generations.vocabularies_of(work.definitions)
-            and live.size <= Log(work.store).size()
-        )
-        size = 0 if live is None else live.size
-        shared = live if same and not index else None
-        return generations.begin(work.store, work.definitions, shared=shared, size=size)
 
 
 def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:

@@ -187,10 +187,11 @@ class Facts:
 
     def _rank(self, row: EventRow) -> tuple[object, ...]:
         stored = self.log.at(row[3])
-        # Whose clock gave the time is no part of it: one receipt is ours here and imported elsewhere.
         envelope = attrs.evolve(stored.envelope, clock=Clock.OURS)
-        # The position comes last, where nothing else tells them apart: it is that of this ledger alone.
-        return row[5], envelope.source, stored.body, envelope.encoded, row[4], row[3]
+        # Last what is of this ledger alone: whose clock gave the time, since a receipt is ours here and
+        # imported elsewhere, and the position.
+        here = stored.envelope.clock, row[3]
+        return row[5], envelope.source, stored.body, envelope.encoded, row[4], here
 
 
 def _statement(family: Family, position: int, texts: Sequence[str]) -> Statement:
