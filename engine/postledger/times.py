@@ -19,7 +19,7 @@ _FIRST, _LAST = (
 # `Z`, `-04`, `-0400`, `-04:00` or none. datetime.fromisoformat alone accepts more (a bare date, week
 # dates), which would be guessing.
 _TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|[+-]\d\d(?::?[0-5]\d)?)?", re.ASCII
 )
 
 
