@@ -98,7 +98,7 @@ FAULTS = {
         "triggers.lost: refused; no finding 'odd'; there are: contradiction, no_creation,"
         " outcome_without_sent, recipient_differs, wrong_route, timestamp_missing,"
         " timestamp_naive, node_missing, repaired, clock_disorder, unrecognised, late, repeated,"
-        " unfolded",
+        " unfolded, field_twice, word_unknown",
     ),
     "unknown key": (
         ("version = 1", "version = 1\nauthor = 1"),
