@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-import attrs
-
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
 from postledger.log import schema
@@ -138,7 +136,7 @@ def _problems(
         return
     yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
     # Whatever size is marked, every state is compared.
-    whole = attrs.evolve(generation, size=head.size)
+    whole = generation._replace(size=head.size)
     yield from _until_error(store, _of_index(reader, whole, counted["rows"]))
 
 

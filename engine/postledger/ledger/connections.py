@@ -319,7 +319,7 @@ class Connections:
                 definitions = self._adopted(Log(store), generation)
             except LedgerError:
                 # To append takes no definitions; whoever reads finds that it is not the live one.
-                generation = attrs.evolve(generation, number=-1)
+                generation = generation._replace(number=-1)
                 definitions = self.definitions
         return self._made(store, generation, definitions)
 

@@ -25,6 +25,7 @@ from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Placed, placed
 from postledger.state.life import LONG, Answer, Life
 from postledger.state.patterns import Statement
+from postledger.state.plans import Planned
 from postledger.state.row import Row, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
@@ -97,15 +98,16 @@ class _Taken(NamedTuple):
 class Written:
     """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``rows`` are their states, by the number of the stream. ``behind`` says that the index stayed
-    behind the log. Of a stream whose life is kept ``streams`` has the new rows alone, and ``answers``,
-    if any are asked for, what is to be said of these.
+    ``rows`` are their states, by the number of the stream, ``planned`` their plans. ``behind`` says
+    that the index stayed behind the log. Of a stream whose life is kept ``streams`` has the new rows
+    alone, and ``answers``, if any are asked for, what is to be said of these.
     """
 
     own: Own
     receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
+    planned: dict[int, Planned | None] = attrs.field(factory=dict)
     behind: bool = False
     answers: dict[Place, Answer] | None = None
 
@@ -268,17 +270,23 @@ def _put_rows(
     """Fold the streams that were touched, and write their rows."""
     fresh: list[Row] = []
     again: list[Row] = []
-    plans, reader = done.own.reader.plans, done.own.reader
+    reader = done.own.reader
     for number, (chart, events) in done.streams.items():
         state = _of_life(done, lives, number) if len(events) > LONG or number in lives else None
         if state is None:
-            state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
+            planned = reader.plans.planned(chart, events)
+            state = planned and planned.row(number)
+            if done.answers is not None:
+                done.planned[number] = planned
+        state = state or reader.row(number, chart, events)
         if state is not None:
             done.rows[number] = state
             earlier = state[generations.FIRST] < earliest[number]
             (again if earlier else fresh).append(state)
-    generations.put(done.own.store, table, fresh)
-    generations.put_again(done.own.store, table, again)
+    if fresh:
+        generations.put(done.own.store, table, fresh)
+    if again:
+        generations.put_again(done.own.store, table, again)
 
 
 def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:
@@ -370,8 +378,9 @@ def _verdict(done: Written, one: Appended) -> Verdict:
     if done.answers and place in done.answers:
         return done.answers[place].verdict
     chart, rows = done.streams[one.stream]
-    known = reader.plans.known_verdict(chart, rows, place)
-    return reader.verdict(chart, rows, place) if known is None else known
+    planned = done.planned.get(one.stream)
+    known = planned and planned.verdict([row[3:5] for row in rows].index(place))
+    return known or reader.verdict(chart, rows, place)
 
 
 def _first(done: Written, one: Appended) -> int | None:
