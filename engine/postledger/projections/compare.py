@@ -15,7 +15,7 @@ from postledger.progress import Progress, silent
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.projections.replay import CHUNK, add
+from postledger.projections.replay import CHUNK, add, said_by
 from postledger.state.patterns import Patterns, Stream
 from postledger.state.plans import Plans, outlined
 from postledger.state.row import Row, delivery_of
@@ -65,8 +65,7 @@ def reading_by(
         size = reader.log.size()
         end = size if bounds.position is None else min(size, bounds.position + 1)
         for first in range(0, end, CHUNK):
-            rows = reader.log.rows(first, min(first + CHUNK, end))
-            add(other, [(row, other.facts.statements(row)) for row in rows])
+            add(other, said_by(other, first, min(first + CHUNK, end)))
         yield other
 
 

@@ -18,7 +18,7 @@ from postledger.log.log import Log
 from postledger.progress import Progress, silent
 from postledger.projections import generations
 from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Placed, placed
+from postledger.projections.index import NOWHERE_ID, placed
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement
 from postledger.state.row import Row
@@ -33,8 +33,8 @@ _ELSEWHERE = (
     "another process replays the same ledger, or adopted definitions meanwhile; replay again"
 )
 
-Said = list[tuple[LogRow, list[Statement]]]
-"""Events of the log, each with what it says."""
+Said = list[tuple[LogRow, int, Statement]]
+"""Events of the log, with the number of each member and what it says."""
 
 
 @attrs.frozen
@@ -121,14 +121,16 @@ def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> 
     """Take the events up to a size into a generation; the caller holds the transaction."""
     while generation.size < until:
         step = min(generation.size + CHUNK, until)
-        generation = _take_in(work, reader, generation, _said(reader, generation.size, step), step)
+        generation = _take_in(
+            work, reader, generation, said_by(reader, generation.size, step), step
+        )
     return generation
 
 
 def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Read the next events and add them to the index; once all are in, the states come next."""
     until = min(generation.size + CHUNK, reader.log.size())
-    said = _said(reader, generation.size, until)
+    said = said_by(reader, generation.size, until)
     with work.store.write():
         add(reader, said)
         done = until >= reader.log.size() - CHUNK
@@ -153,7 +155,7 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
 def _catch_up(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Take in the next events that the generation has not seen."""
     until = min(generation.size + CHUNK, reader.log.size())
-    said = _said(reader, generation.size, until)
+    said = said_by(reader, generation.size, until)
     with work.store.write():
         moved = _take_in(work, reader, generation, said, until)
     work.progress(until - generation.size)
@@ -167,7 +169,7 @@ def _take_in(
     live = generations.live(work.store)
     shared = live is not None and live.indexed == generation.indexed
     if shared and live is not None and live.number != generation.number:
-        streams = (statement.stream for _, told in said for statement in told)
+        streams = (statement.stream for _, _, statement in said)
         touched = {found for one in streams if (found := reader.index.find(one)) is not None}
     else:
         touched = add(reader, said)
@@ -187,23 +189,30 @@ def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> Non
 
 def add(reader: Reader, said: Said) -> set[int]:
     """Add what events say to the index; returns the streams that they touch."""
-    told = [
-        (row, member, statement)
-        for row, statements in said
-        for member, statement in enumerate(statements)
+    numbers, _ = reader.index.place([statement.stream for _, _, statement in said])
+    gives = reader.facts.gives
+    rows = [
+        placed(
+            number,
+            statement,
+            row[0],
+            member,
+            given=member == 0 and row[5] is not None and gives(row[4], row[2]),
+        )
+        for (row, member, statement), number in zip(said, numbers, strict=True)
     ]
-    numbers, _ = reader.index.place(statement.stream for _, _, statement in told)
-    rows: list[Placed] = []
-    for (row, member, statement), number in zip(told, numbers, strict=True):
-        given = member == 0 and row[5] is not None and reader.facts.gives(row[4], row[2])
-        rows.append(placed(number, statement, row[0], member, given=given))
     reader.index.add(rows)
     return set(numbers)
 
 
-def _said(reader: Reader, first: int, until: int) -> Said:
-    """The events from ``first`` up to, and without, ``until``, each with what it says."""
-    return [(row, reader.facts.statements(row)) for row in reader.log.rows(first, until)]
+def said_by(reader: Reader, first: int, until: int) -> Said:
+    """The events from ``first`` up to, and without, ``until``, with what they say."""
+    statements = reader.facts.statements
+    return [
+        (row, member, statement)
+        for row in reader.log.rows(first, until)
+        for member, statement in enumerate(statements(row))
+    ]
 
 
 def _moved(generation: Generation | None) -> Generation:

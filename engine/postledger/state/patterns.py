@@ -273,7 +273,8 @@ class Family:
         """The pattern of a postback with these texts; raises ``IntegrityError`` for other than it has."""
         if len(texts) != self.holes:
             raise IntegrityError("its texts don't fit its template")
-        return self.by_words(self.words(texts), texts)
+        words = self.words(texts) if self.deciding else ()
+        return self._patterns.get(words) or self.by_words(words, texts)
 
     def by_words(self, words: tuple[str | None, ...], texts: Texts) -> Pattern:
         """The pattern of those words; ``texts`` are any that have them."""

@@ -135,7 +135,11 @@ class Facts:
         if row[4] is not None and row[2] is not None and self.patterns.quick:
             family = self.family(row[4], row[2])
             if family is not None:
-                return [_statement(family, row[0], self.log.texts(row))]
+                try:
+                    texts = texts_of(row[5])
+                    return [family.of(texts).statement(texts)]
+                except (IntegrityError, ValueError, TypeError, RecursionError) as error:
+                    raise IntegrityError(f"position {row[0]}: {error}") from error
         return self.statements_of(self.log.at(row[0]))
 
     def statements_of(self, stored: Stored) -> list[Statement]:
