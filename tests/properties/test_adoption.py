@@ -140,10 +140,7 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         if live is None or live.index_name == reader.index.name:
             return add(reader, said)
         index = live.index_of(reader.log.store)
-        kept_ = [
-            (row, [_first(index, row[0], m, one, field) for m, one in enumerate(statements)])
-            for row, statements in said
-        ]
+        kept_ = [(row, m, _first(index, row[0], m, one, field)) for row, m, one in said]
         return add(reader, kept_)
 
     monkeypatch.setattr(replay, "add", keeping)

@@ -11,13 +11,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from copy import copy
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
 from postledger.definitions.chart import Statechart
 from postledger.findings import Finding, Verdict
-from postledger.state.fold import Fact, Noted, Tally, advance
+from postledger.state.fold import Fact, Noted, Tally, advance, fold_key
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import as_late
 from postledger.times import UNDATED
@@ -111,7 +111,7 @@ class Life:
         self.tally()
         number = self._number(fact)
         block = self._blocks[number]
-        at = bisect_left(block.facts, fact)
+        at = bisect_left(block.facts, fold_key(fact), key=fold_key)
         tally = copy_of(block.before)
         noted = Noted(Verdict.NO_EFFECT, 0)
         for one in block.facts[: at + 1]:
@@ -129,12 +129,13 @@ class Life:
 
     def _number(self, fact: Fact) -> int:
         """The number of the block to which a fact belongs."""
-        return max(0, bisect_right(self._blocks, fact, key=_first) - 1) if self._known else 0
+        return max(0, bisect_right(self._blocks, fold_key(fact), key=_first) - 1)
 
     def _take(self, fact: Fact) -> None:
         blocks = self._blocks
         last = blocks[-1]
-        if self._changed is None and (not last.facts or fact > last.facts[-1]):
+        is_last = not last.facts or fold_key(fact) > fold_key(last.facts[-1])
+        if self._changed is None and is_last:
             if len(last.facts) >= BLOCK:
                 last = _Block([], copy_of(self._end), changed=False)
                 blocks.append(last)
@@ -143,7 +144,7 @@ class Life:
             return
         number = self._number(fact)
         block = blocks[number]
-        insort(block.facts, fact)
+        insort(block.facts, fact, key=fold_key)
         block.changed = True
         if len(block.facts) == 2 * BLOCK:
             blocks.insert(number + 1, _Block(block.facts[BLOCK:], block.before, changed=True))
@@ -152,12 +153,11 @@ class Life:
 
     def _replace(self, before: Fact, fact: Fact) -> None:
         """Put a fact in place of its equal that was received later; all is folded anew."""
-        facts = self._blocks[self._number(before)].facts
-        facts[bisect_left(facts, before)] = fact
-        for block in self._blocks:
-            block.changed = True
+        facts = [one for block in self._blocks for one in block.facts if one is not before]
         self._end = Tally(self._end.chart)
-        self._blocks[0].before, self._changed = copy_of(self._end), 0
+        self._blocks, self._changed = [_Block([], copy_of(self._end), changed=False)], None
+        for one in (*facts, fact):
+            self._take(one)
 
     def _settle(self, number: int) -> None:
         """Fold what changed, and what follows as far as it makes a difference to that."""
@@ -201,8 +201,8 @@ def _alike(before: Tally, now: Tally, last: tuple[int, int]) -> bool:
     return before.arrived == now.arrived or now.group == last
 
 
-def _first(block: _Block) -> Fact:
-    return block.facts[0]
+def _first(block: _Block) -> tuple[Any, ...]:
+    return fold_key(block.facts[0])
 
 
 def copy_of(tally: Tally) -> Tally:
