@@ -21,9 +21,9 @@ from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Index, placed
+from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Statement, Stream
+from postledger.state.patterns import Statement, Stream, placed
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated

@@ -22,9 +22,9 @@ from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.generations import Generation
-from postledger.projections.index import NOWHERE_ID, Placed, placed
+from postledger.projections.index import NOWHERE_ID, Placed
 from postledger.state.life import LONG, Answer, Life
-from postledger.state.patterns import Statement
+from postledger.state.patterns import Statement, placed
 from postledger.state.plans import Planned
 from postledger.state.row import Row, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows

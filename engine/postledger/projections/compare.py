@@ -15,7 +15,7 @@ from postledger.progress import Progress, silent
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.projections.replay import CHUNK, add, said_by
+from postledger.projections.replay import CHUNK, add
 from postledger.state.patterns import Patterns, Stream
 from postledger.state.plans import Plans, outlined
 from postledger.state.row import Row, delivery_of
@@ -65,7 +65,8 @@ def reading_by(
         size = reader.log.size()
         end = size if bounds.position is None else min(size, bounds.position + 1)
         for first in range(0, end, CHUNK):
-            add(other, said_by(other, first, min(first + CHUNK, end)))
+            rows = reader.log.rows(first, min(first + CHUNK, end))
+            add(other, other.facts.told(rows))
         yield other
 
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import attrs
 
@@ -38,6 +38,14 @@ NOWHERE = ("", "", "")
 
 Stream = tuple[str, str, str]
 """A stream: its space, its chart and its key."""
+
+Where = tuple[Stream, int, bytes, int]
+"""Where a postback belongs: its stream, the provider's time, its identity, findings about the time."""
+
+Told = tuple[Stream, int, bytes, int, int, int, str | None]
+"""What a member of an event says as the index keeps it: as a row of it, with the stream itself."""
+
+_Stream = TypeVar("_Stream", int, Stream)
 
 Texts = Sequence[str]
 
@@ -106,6 +114,22 @@ class Statement(NamedTuple):
     def postback(self) -> Postback | None:
         """The postback itself; ``None`` where it can't be read."""
         return None if self.pattern is None else self.pattern.layout.postback(self.texts)
+
+
+def placed(
+    stream: _Stream, statement: Statement, position: int, member: int, *, given: bool
+) -> tuple[_Stream, int, bytes, int, int, int, str | None]:
+    """The row of what a member of an event says; ``given``: the texts of the log give it."""
+    postback = None if given or statement.stream == NOWHERE else statement.postback
+    return (
+        stream,
+        statement.occurred_at,
+        statement.identity,
+        position,
+        member,
+        statement.findings,
+        None if postback is None else said_of(postback),
+    )
 
 
 class Layout(NamedTuple):
@@ -204,6 +228,10 @@ class Pattern:
 
     def statement(self, texts: Texts) -> Statement:
         """What a postback with these texts says."""
+        return Statement(*self.place(texts), self, texts)
+
+    def place(self, texts: Texts) -> Where:
+        """Where a postback with these texts belongs."""
         key, space, at = self.key, self.space, self.timestamp
         stream = (
             space if isinstance(space, str) else texts[space],
@@ -211,8 +239,8 @@ class Pattern:
             key if isinstance(key, str) else texts[key],
         )
         stamp = texts[at] if isinstance(at, int) else at
-        when = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
-        return Statement(stream, when.occurred_at, self.identity(texts), when.findings, self, texts)
+        occurred_at, findings = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
+        return stream, occurred_at, self.identity(texts), findings
 
     def identity(self, texts: Texts) -> bytes:
         """The identity of a postback with these texts."""
@@ -463,11 +491,8 @@ class Patterns:
         pattern = pattern_of(layout, texts, self.definitions)
         return Statement(*self.place(postback), pattern, texts)
 
-    def place(self, postback: Postback) -> tuple[Stream, int, bytes, int]:
-        """Where a postback belongs, without any pattern: what the vocabularies say of it.
-
-        The stream, the provider's time, the identity and the findings about the time.
-        """
+    def place(self, postback: Postback) -> Where:
+        """Where a postback belongs, without any pattern: what the vocabularies say of it."""
         reading = self.definitions.lexicon.read(postback)
         stream = NOWHERE
         if reading.chart is not None and reading.key_at is not None:
