@@ -15,7 +15,7 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
 from postledger.log import schema
 from postledger.log.event import READ, Kind, Stored
-from postledger.log.log import Head, Log
+from postledger.log.log import Head, Log, texts_at
 from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
 from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
@@ -442,7 +442,7 @@ class _Checker:
             kind = (template, envelope)
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
-                values = reader.log.texts((row[3], None, None, None, None, texts))
+                values = texts_at(row[3], texts)
                 place = reader.facts.patterns.place(family.layout.postback(values))
                 # The texts of the log give the rest, so that the index must not.
                 return place == (stream, row[1], row[2], row[9]) and row[10] is None

@@ -13,7 +13,7 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
 from postledger.log.event import READ, Clock, Stored
-from postledger.log.log import Log
+from postledger.log.log import Log, texts_at
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
     Family,
@@ -147,7 +147,7 @@ class Facts:
                         placed(one.stream, one, position, member, given=given and not member)
                     )
                 continue
-            texts = self.log.texts(row)
+            texts = texts_at(position, written)
             try:
                 stream, occurred_at, identity, findings = family.of(texts).place(texts)
             except IntegrityError as error:
