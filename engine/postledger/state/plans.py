@@ -359,8 +359,6 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
 
     ``counts`` are the numbers of texts of their events.
     """
-    if _tied(facts):
-        return None
     recipients = [fact.texts[0] for fact in facts if fact.texts[0] is not None]
     # One mark for all of them: they must be the same.
     facts = [
@@ -368,7 +366,7 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
         for fact in facts
     ]
     chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
-    row = None if chart is None else row_of(0, fold(chart, facts), 0)
+    row = None if chart is None or _tied(facts) else row_of(0, fold(chart, facts), 0)
     if row is None:
         return None
     marked = [text for text in row if isinstance(text, str) and _MARK in text]
