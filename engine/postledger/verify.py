@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-import attrs
-
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
 from postledger.log import schema
 from postledger.log.event import READ, Kind, Stored
-from postledger.log.log import Head, Log
+from postledger.log.log import Head, Log, texts_at
 from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
 from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Index, placed
+from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Statement, Stream
+from postledger.state.patterns import Statement, Stream, placed
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
@@ -138,7 +136,7 @@ def _problems(
         return
     yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
     # Whatever size is marked, every state is compared.
-    whole = attrs.evolve(generation, size=head.size)
+    whole = generation._replace(size=head.size)
     yield from _until_error(store, _of_index(reader, whole, counted["rows"]))
 
 
@@ -444,7 +442,7 @@ class _Checker:
             kind = (template, envelope)
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
-                values = reader.log.texts((row[3], None, None, None, None, texts))
+                values = texts_at(row[3], texts)
                 place = reader.facts.patterns.place(family.layout.postback(values))
                 # The texts of the log give the rest, so that the index must not.
                 return place == (stream, row[1], row[2], row[9]) and row[10] is None

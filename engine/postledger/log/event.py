@@ -129,8 +129,7 @@ class Entry(NamedTuple):
     texts: str | None = None
 
 
-@attrs.frozen
-class Stored:
+class Stored(NamedTuple):
     """One event as the log has it; ``template`` and ``texts`` give its body, or the row does.
 
     ``envelope_id`` and ``template_id`` are their numbers in the log, ``None`` where they have none.

@@ -164,13 +164,6 @@ class Log:
         require_whole([row[0] for row in rows], first, until)
         return rows
 
-    def texts(self, row: Row) -> list[str]:
-        """The texts of such a row; raises ``IntegrityError`` where they are damaged."""
-        try:
-            return texts_of(row[5])
-        except (ValueError, TypeError, RecursionError) as error:
-            raise IntegrityError(f"position {row[0]}: its texts are damaged: {error}") from error
-
     def at(self, position: int) -> Stored:
         """The event at a position; raises ``IntegrityError`` where there is none."""
         row = self.store.one(f"{_SELECT} WHERE e.position = ?", (position,))
@@ -329,6 +322,14 @@ def require_whole(positions: Sequence[int], first: int, until: int) -> None:
             first + len(positions),
         )
         raise IntegrityError(f"position {missing} is missing; run verify")
+
+
+def texts_at(position: int, written: str) -> list[str]:
+    """The texts of an event as its row has them; raises ``IntegrityError`` where they are damaged."""
+    try:
+        return texts_of(written)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"position {position}: its texts are damaged: {error}") from error
 
 
 def _leaf(position: int, value: object) -> bytes:

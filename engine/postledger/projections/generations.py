@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
@@ -54,8 +53,7 @@ INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
-@attrs.frozen
-class Generation:
+class Generation(NamedTuple):
     """One generation, as of the first ``size`` events of the log.
 
     ``indexed`` is the number of its index, ``adoption`` the position of the event that adopted its
@@ -183,7 +181,7 @@ def begin(
         stage=INDEXING if shared is None else FOLDING,
         cursor=0,
     )
-    store.execute(insert("generations", 8), attrs.astuple(generation))
+    store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
     # A table of that name belongs to no generation.
@@ -195,7 +193,7 @@ def begin(
 
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
-    moved = attrs.evolve(generation, **changes)
+    moved = generation._replace(**changes)
     # What stays is not written: there is an index on the stage.
     done = store.execute(
         f"UPDATE generations SET {', '.join(f'{name} = ?' for name in changes)}"
@@ -248,24 +246,22 @@ def is_derived(name: str) -> bool:
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:
     """Write rows in place of those of the same streams."""
-    store.executemany(_PUT.format(table=table), rows)
+    store.executemany(_put(table, COLUMNS[1:]), rows)
 
 
 def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
     """The same of rows whose first reception stays as it was: the index on it is left alone."""
-    store.executemany(_PUT_AGAIN.format(table=table), rows)
+    store.executemany(_put(table, _AGAIN), rows)
 
 
 FIRST = COLUMNS.index("first_received_at")
+_AGAIN = COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :]
 
 
-def _put(columns: Iterable[str]) -> str:
+@lru_cache(maxsize=16)
+def _put(table: str, columns: Sequence[str]) -> str:
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"{insert('{table}', len(COLUMNS))} ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET {changed}"
-
-
-_PUT = _put(COLUMNS[1:])
-_PUT_AGAIN = _put(COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :])
+    return f"{insert(table, len(COLUMNS))} ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET {changed}"
 
 
 def kept_row(store: Store, table: str, stream: int) -> Row | None:

@@ -17,7 +17,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import JOINED
-from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
+from postledger.state.patterns import NOWHERE, Stream
 from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
@@ -291,20 +291,6 @@ class Index:
             )
             found.update(((space, chart, key), n) for n, space, chart, key in rows.fetchall())
         return found
-
-
-def placed(stream: int, statement: Statement, position: int, member: int, *, given: bool) -> Placed:
-    """The row of what a member of an event says; ``given``: the texts of the log give it."""
-    postback = None if given or stream == NOWHERE_ID else statement.postback
-    return (
-        stream,
-        statement.occurred_at,
-        statement.identity,
-        position,
-        member,
-        statement.findings,
-        None if postback is None else said_of(postback),
-    )
 
 
 def _grouped(

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex
@@ -467,6 +467,7 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
 }
 
 
+@lru_cache(maxsize=256)
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
