@@ -283,10 +283,8 @@ def _put_rows(
             done.rows[number] = state
             earlier = state[generations.FIRST] < earliest[number]
             (again if earlier else fresh).append(state)
-    if fresh:
-        generations.put(done.own.store, table, fresh)
-    if again:
-        generations.put_again(done.own.store, table, again)
+    generations.put(done.own.store, table, fresh)
+    generations.put_again(done.own.store, table, again)
 
 
 def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:

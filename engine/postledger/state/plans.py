@@ -280,7 +280,7 @@ class Plans:
             marks = [f"{_MARK}{index} {number}" for number in range(len(texts))]
             facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
             counts.append(len(texts))
-        return _plan(facts, counts)
+        return None if _tied(facts) else _plan(facts, counts)
 
 
 def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
