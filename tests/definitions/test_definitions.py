@@ -94,8 +94,8 @@ def test_unfit() -> None:
     with pytest.raises(DefinitionError) as caught:
         define([], [load_vocabulary(WORDS, where="words.toml")])
     assert caught.value.faults == (
-        "words.toml: postbacks[1] (Posted): chart 'parcel' is unknown; the charts are ",
-        "words.toml: postbacks[2] (Lost): chart 'parcel' is unknown; the charts are ",
+        "words.toml: postbacks[1] (Posted): chart 'parcel' is unknown; there are no charts",
+        "words.toml: postbacks[2] (Lost): chart 'parcel' is unknown; there are no charts",
     )
     eaten = WORDS.replace('trigger = "posted"', 'trigger = "eaten"')
     with pytest.raises(DefinitionError) as caught:

@@ -339,7 +339,7 @@ def test_a_ledger_keeps_the_definitions_that_it_was_made_with(tmp_path: Path) ->
     path = tmp_path / "l.db"
     with Ledger(path) as ledger:
         ledger.record(sent("a"))
-    with pytest.raises(DefinitionsDiffer, match="then replay by the others to adopt them"):
+    with pytest.raises(DefinitionsDiffer, match="replay adopts others"):
         Ledger(path, charts=[chart])
     with Ledger(path) as ledger:
         ledger.replay(ledger.definitions.with_files([chart]))

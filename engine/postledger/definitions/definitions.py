@@ -233,8 +233,8 @@ def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator
         if entry.chart is None:
             continue
         if entry.chart not in charts:
-            known = ", ".join(charts)
-            yield f"{place}: chart {entry.chart!r} is unknown; the charts are {known}"
+            known = f"the charts are {', '.join(charts)}" if charts else "there are no charts"
+            yield f"{place}: chart {entry.chart!r} is unknown; {known}"
             continue
         triggers = charts[entry.chart].triggers
         for trigger in dict.fromkeys(row.trigger for row in (*entry.means, *entry.evidence)):

@@ -331,7 +331,7 @@ class Connections:
         if wanted is not None and wanted.hash != kept.hash:
             raise DefinitionsDiffer(
                 f"{self.path}: read by {kept.label}, asked for {wanted.label};"
-                " open it without, then replay by the others to adopt them"
+                " open it without charts and vocabularies; replay adopts others"
             )
         self.definitions = kept
         generation = self._whole(store)

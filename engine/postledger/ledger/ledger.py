@@ -560,7 +560,7 @@ class Ledger:
         if row is None:
             is_known = "is known" if bounds == EVERYTHING else "was known then"
             but = "" if found is None or bounds != EVERYTHING else _STATELESS
-            raise UnknownKey(f"no {stream[1]} {stream[2]!r} {is_known}{but}")
+            raise UnknownKey(f"no {_named(stream)} {is_known}{but}")
         return row
 
     def _proven(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
@@ -786,11 +786,17 @@ def _stream(space: object, chart: object, key: object) -> Stream:
     return str(space), str(chart), str(key)
 
 
+def _named(stream: Stream) -> str:
+    """A stream in the words of a message."""
+    space, chart, key = stream
+    return f"{chart} {key!r} of the space {space!r}" if space else f"{chart} {key!r}"
+
+
 def _known(reader: Reader, stream: Stream) -> Statechart:
     """The chart of a stream; raises ``UnknownKey``."""
     chart = reader.definitions.chart(stream[1])
     if reader.index.find(stream) is None:
-        raise UnknownKey(f"no {stream[1]} {stream[2]!r} is known")
+        raise UnknownKey(f"no {_named(stream)} is known")
     return chart
 
 

@@ -14,7 +14,7 @@ class Limits:
 
     ``body_bytes`` is the size of the body in bytes; ``depth`` counts nested elements or JSON
     containers, the outermost being 1; ``members`` is the number of messages in a bundle. They are those
-    of the program and not of the file: a body that was beyond them is kept unread, and a rebuild by a
+    of the program and not of the file: a body that was beyond them is kept unread, and a replay by a
     program with wider ones reads it again, which appends an event that says so.
 
     >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
