@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 
+from postledger.arguments import FilePath, all_of, checked, paths_of, shown
 from postledger.definitions.chart import Statechart
 from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.diagnostics import Faults, read_toml
@@ -56,6 +57,7 @@ class Definitions:
         labels = [c.label for c in self.charts.values()] + [v.label for v in self.vocabularies]
         return ", ".join(labels)
 
+    @checked
     def chart(self, name: str) -> Statechart:
         """The chart of that name; raises ``UnknownKey``."""
         if name not in self.charts:
@@ -71,38 +73,47 @@ class Definitions:
             self._effects[case] = compiled(self.charts[reading.chart], *case[1:])
         return Effect(reading, self.charts[reading.chart], *self._effects[case])
 
+    @checked
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
         """These definitions with the given charts in place of those of the same names."""
         return self._with(charts, ())
 
+    @checked
     def with_vocabularies(self, vocabularies: Iterable[Vocabulary]) -> Definitions:
         """These definitions with the given vocabularies in place of those of the same names."""
         return self._with((), vocabularies)
 
+    @checked
     def with_files(
-        self, charts: Iterable[str | Path] = (), vocabulary: Iterable[str | Path] = ()
+        self,
+        charts: FilePath | Iterable[FilePath] = (),
+        vocabulary: FilePath | Iterable[FilePath] = (),
     ) -> Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
-        loaded = [load_chart(_text(Path(path)), where=str(path)) for path in charts]
-        words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabulary]
+        files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
+        loaded = [load_chart(_text(path), where=str(path)) for path in files[0]]
+        words = [load_vocabulary(_text(path), where=str(path)) for path in files[1]]
         return self._with(loaded, words)
 
     def _with(
         self, charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]
     ) -> Definitions:
-        replaced = {c.name: c for c in (*self.charts.values(), *charts)}
-        spoken = {v.name: v for v in (*self.vocabularies, *vocabularies)}
+        others = all_of(Statechart, "charts", charts)
+        words = all_of(Vocabulary, "vocabularies", vocabularies)
+        replaced = {c.name: c for c in (*self.charts.values(), *others)}
+        spoken = {v.name: v for v in (*self.vocabularies, *words)}
         return define(replaced.values(), spoken.values())
 
 
+@checked
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
     """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit.
 
     They are kept by name: the order in which they are given decides nothing.
     """
-    charts = sorted(charts, key=lambda chart: chart.name)
+    charts = sorted(all_of(Statechart, "charts", charts), key=lambda chart: chart.name)
     by_name = {chart.name: chart for chart in charts}
-    lexicon = Lexicon(tuple(vocabularies))
+    lexicon = Lexicon(all_of(Vocabulary, "vocabularies", vocabularies))
     faults = [
         *_named_twice("chart", [chart.name for chart in charts]),
         *_named_twice("vocabulary", [v.name for v in lexicon.vocabularies]),
@@ -120,7 +131,7 @@ def builtin() -> Definitions:
     return load([shipped, shipped / "vocabulary"])
 
 
-def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
+def load(paths: FilePath | Traversable | Iterable[FilePath | Traversable]) -> Definitions:
     """Definitions from TOML files and folders of them, and from nothing else.
 
     A file with ``[[postbacks]]`` is a vocabulary, any other a chart. Raises ``DefinitionError``.
@@ -128,9 +139,14 @@ def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
     return from_sources((_where(path), _text(path)) for path in _toml_files(paths))
 
 
+@checked
 def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     """Definitions from pairs of a name for messages and the TOML text."""
-    return _from_sources(tuple(sources))
+    given = tuple(sources)
+    for one in given:
+        if not (isinstance(one, tuple) and list(map(type, one)) == [str, str]):
+            raise TypeError(f"sources must be pairs of texts, got {shown(one)} among them")
+    return _from_sources(given)
 
 
 # To open a ledger means to read its definitions, which most ledgers of a process share.
@@ -149,7 +165,7 @@ def _loaded(where: str, text: str) -> Statechart | Vocabulary:
     return load_chart(text, where=where)
 
 
-def check(paths: Iterable[str | Path]) -> list[str]:
+def check(paths: FilePath | Iterable[FilePath]) -> list[str]:
     """The faults of TOML files and folders of them: a line for each.
 
     Each line says where the fault is, what it is and what to write instead. A vocabulary
@@ -183,12 +199,16 @@ def sources(definitions: Definitions) -> list[tuple[str, str]]:
     return charts + [(v.name, v.source) for v in definitions.vocabularies]
 
 
-def _toml_files(paths: Iterable[str | Path | Traversable]) -> list[Path | Traversable]:
+def _toml_files(
+    paths: FilePath | Traversable | Iterable[FilePath | Traversable],
+) -> list[Path | Traversable]:
     """The files that are named, and those of the folders that are."""
     found: list[Path | Traversable] = []
-    for top in (Path(path) if isinstance(path, str) else path for path in paths):
+    for top in paths_of("paths", paths):
         if top.is_dir():
             inside = [path for path in top.iterdir() if path.name.endswith(".toml")]
+            if not inside:
+                raise DefinitionError(f"{top}: there is no TOML file; name one, or its folder")
             found += sorted(inside, key=lambda path: path.name)
         else:
             found.append(top)

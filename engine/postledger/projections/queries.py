@@ -5,28 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import attrs
-from attrs import validators
 
+from postledger.arguments import at_least, require_order, typed
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
 from postledger.state.patterns import Stream
 from postledger.state.row import COLUMNS, UNFOLDED, Row
 from postledger.store.sqlite import Store
-from postledger.times import aware, micros, now
-
-_WORD = validators.optional(validators.instance_of(str))
-
-
-def _aware(_instance: object, attribute: attrs.Attribute[datetime], time: datetime) -> None:
-    aware(time, attribute.name)
-
-
-def _count(_instance: object, _attribute: object, number: int) -> None:
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"limit must be a whole number, got {number!r}")
-    if number < 0:
-        raise ValueError(f"limit must be at least 0, got {number}")
+from postledger.times import micros, now
 
 
 @attrs.frozen
@@ -38,7 +25,7 @@ class Listing:
     streams: str
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Query:
     """Which deliveries are asked for; ``None`` asks for all.
 
@@ -51,20 +38,23 @@ class Query:
     ['U01TXzgwNjc4']
     """
 
-    chart: str = attrs.field(default="delivery", validator=validators.instance_of(str))
-    state: str | None = attrs.field(default=None, validator=_WORD)
-    route: str | None = attrs.field(default=None, validator=_WORD)
-    spid: str | None = attrs.field(default=None, validator=_WORD)
-    to: str | None = attrs.field(default=None, validator=_WORD)
-    space: str | None = attrs.field(default=None, validator=_WORD)
-    since: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
-    until: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
-    finding: str | None = attrs.field(default=None, validator=_WORD)
-    stuck: timedelta | None = attrs.field(
-        default=None, validator=validators.optional(validators.instance_of(timedelta))
-    )
-    limit: int | None = attrs.field(default=None, validator=validators.optional(_count))
-    now: datetime = attrs.field(factory=now, validator=_aware)
+    chart: str = "delivery"
+    state: str | None = None
+    route: str | None = None
+    spid: str | None = None
+    to: str | None = None
+    space: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    finding: str | None = None
+    stuck: timedelta | None = None
+    limit: int | None = attrs.field(default=None, validator=at_least(0))
+    now: datetime = attrs.field(factory=now)
+
+    def __attrs_post_init__(self) -> None:
+        require_order(self.since, self.until)
+        if self.stuck is not None and self.stuck < timedelta():
+            raise ValueError(f"stuck must not be negative, got {self.stuck}")
 
     def page(
         self, store: Store, listing: Listing, after: After | None, size: int

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import attrs
-from attrs import validators
 
-_count = validators.ge(1)
+from postledger.arguments import at_least, typed
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Limits:
     """The bounds of one body.
 
@@ -22,7 +21,7 @@ class Limits:
     'the body has 101 bytes, more than the limit of 100'
     """
 
-    body_bytes: int = attrs.field(default=1 << 20, validator=_count)
+    body_bytes: int = attrs.field(default=1 << 20, validator=at_least(1))
     # Nesting is walked by recursion, so it stays far below the interpreter's own limit.
-    depth: int = attrs.field(default=32, validator=[_count, validators.le(200)])
-    members: int = attrs.field(default=1000, validator=_count)
+    depth: int = attrs.field(default=32, validator=at_least(1, 200))
+    members: int = attrs.field(default=1000, validator=at_least(1))
