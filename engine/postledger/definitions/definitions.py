@@ -64,15 +64,6 @@ class Definitions:
             raise UnknownKey(f"no chart {name!r} is adopted; there are: {', '.join(self.charts)}")
         return self.charts[name]
 
-    def effect(self, reading: Reading) -> Effect | None:
-        """What events of this reading do to their stream; ``None`` where they say nothing."""
-        if reading.trigger is None or reading.chart is None:
-            return None
-        case = (reading.chart, reading.trigger, reading.evidence)
-        if case not in self._effects:
-            self._effects[case] = compiled(self.charts[reading.chart], *case[1:])
-        return Effect(reading, self.charts[reading.chart], *self._effects[case])
-
     @checked
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
         """These definitions with the given charts in place of those of the same names."""
@@ -103,6 +94,17 @@ class Definitions:
         replaced = {c.name: c for c in (*self.charts.values(), *others)}
         spoken = {v.name: v for v in (*self.vocabularies, *words)}
         return define(replaced.values(), spoken.values())
+
+
+def effect_of(definitions: Definitions, reading: Reading) -> Effect | None:
+    """What events of a reading do to their stream; ``None`` where they say nothing."""
+    if reading.trigger is None or reading.chart is None:
+        return None
+    chart, effects = definitions.charts[reading.chart], definitions._effects
+    case = (reading.chart, reading.trigger, reading.evidence)
+    if case not in effects:
+        effects[case] = compiled(chart, *case[1:])
+    return Effect(reading, chart, *effects[case])
 
 
 @checked

@@ -355,6 +355,7 @@ class Connections:
             moved = generations.move(store, generation, size=head.size)
             assert moved is not None
             generations.switch(store, moved, 0)
+        _log.info("%s: begun; it reads by %s", self.path, definitions.label)
 
     def _whole(self, store: Store) -> Generation | None:
         """The live generation, if all its tables are there."""

@@ -57,7 +57,14 @@ from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
-from postledger.projections.queries import After, Listing, Query, after_of
+from postledger.projections.queries import (
+    After,
+    Listing,
+    Query,
+    after_of,
+    page_of,
+    require_known,
+)
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
@@ -386,10 +393,10 @@ class Ledger:
         query = query or Query(**wanted)
         bounds = bounds_of(as_of, occurred_by)
         if definitions == "now":
-            query.require(self.definitions)
+            require_known(query, self.definitions)
         else:
             with self._connections.read() as own:
-                query.require(_definitions_then(own, bounds))
+                require_known(query, _definitions_then(own, bounds))
         return self._listed(query, bounds, definitions)
 
     def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:
@@ -411,7 +418,7 @@ class Ledger:
             live = Listing(
                 own.reader.definitions, own.generation.table, own.reader.index.streams_table
             )
-            page = query.page(own.store, states or live, after, size)
+            page = page_of(query, own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
 

@@ -63,7 +63,7 @@ class Appended(NamedTuple):
         return int(self.row[0])
 
     @property
-    def stored(self) -> Stored:
+    def _stored(self) -> Stored:
         """The event as the log has it."""
         position, received_at, envelope_id, _, template_id, _, _, salt, leaf = self.row
         _, envelope, body, template, _ = self.entry
@@ -307,7 +307,7 @@ def answers(done: Written) -> list[Recorded]:
 def _answer(done: Written, one: Appended) -> Recorded:
     number = one.stream
     repeats = _first(done, one) if one.repeated else None
-    event = event_of(one.stored, one.member, one.statement, repeats)
+    event = event_of(one._stored, one.member, one.statement, repeats)
     verdict = _verdict(done, one)
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != _CHART:

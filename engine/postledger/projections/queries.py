@@ -56,74 +56,77 @@ class Query:
         if self.stuck is not None and self.stuck < timedelta():
             raise ValueError(f"stuck must not be negative, got {self.stuck}")
 
-    def page(
-        self, store: Store, listing: Listing, after: After | None, size: int
-    ) -> list[tuple[Stream, Row]]:
-        """The next streams and rows after ``after``, in the order in which they were first received.
 
-        Where that is the same, keys and spaces order them: the order depends on nothing but what was
-        received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
-        """
-        where, parameters = self._where(listing.definitions)
-        if after is not None:
-            where += (
-                " AND (s.first_received_at > ? OR s.first_received_at = ?"
-                " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+def page_of(
+    query: Query, store: Store, listing: Listing, after: After | None, size: int
+) -> list[tuple[Stream, Row]]:
+    """The next streams and rows after ``after``, in the order in which they were first received.
+
+    Where that is the same, keys and spaces order them: the order depends on nothing but what was
+    received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
+    """
+    where, parameters = _where(query, listing.definitions)
+    if after is not None:
+        where += (
+            " AND (s.first_received_at > ? OR s.first_received_at = ?"
+            " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+        )
+        parameters += [after[0], after[0], after[1], after[1], after[2]]
+        where += " AND s.first_received_at >= ?"
+        parameters.append(after[0])
+    rows = store.execute(
+        f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
+        f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
+        " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
+        (*parameters, size),
+    ).fetchall()
+    page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
+    if not all(isinstance(text, str) for stream, _ in page for text in stream):
+        raise IntegrityError("a key of a stream is damaged; run verify")
+    return page
+
+
+def require_known(query: Query, definitions: Definitions) -> None:
+    """Raise where a word is asked for that the definitions don't have."""
+    _where(query, definitions)
+
+
+def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
+    region, *beside = definitions.chart(query.chart).regions
+    states = (*region.states, UNFOLDED)
+    if query.state is not None and query.state not in states:
+        raise PostledgerError(f"unknown state {query.state!r}: expected {', '.join(states)}")
+    routes = next((r.states for r in beside if r.name == "route"), ())
+    if query.route is not None and query.route not in routes:
+        raise PostledgerError(f"unknown route {query.route!r}: expected {', '.join(routes)}")
+    wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
+    for column, text in (
+        ("s.state", query.state),
+        ("s.route", query.route),
+        ("s.spid", query.spid),
+        ("s.recipient", query.to),
+        ("t.space", query.space),
+    ):
+        if text is not None:
+            wanted.append((f"{column} = ?", text))
+    if query.since is not None:
+        wanted.append((f"{BEGAN} >= ?", micros(query.since)))
+    if query.until is not None:
+        wanted.append((f"{BEGAN} < ?", micros(query.until)))
+    if query.finding is not None:
+        try:
+            wanted.append(("(s.findings & ?) <> 0", int(named(query.finding))))
+        except ValueError as error:
+            raise PostledgerError(str(error)) from None
+    if query.stuck is not None:
+        final = ", ".join(f"'{state}'" for state in sorted(region.final))
+        wanted.append(
+            (
+                f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
+                micros(query.now) - query.stuck // timedelta(microseconds=1),
             )
-            parameters += [after[0], after[0], after[1], after[1], after[2]]
-            where += " AND s.first_received_at >= ?"
-            parameters.append(after[0])
-        rows = store.execute(
-            f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
-            f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
-            " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
-            (*parameters, size),
-        ).fetchall()
-        page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
-        if not all(isinstance(text, str) for stream, _ in page for text in stream):
-            raise IntegrityError("a key of a stream is damaged; run verify")
-        return page
-
-    def require(self, definitions: Definitions) -> None:
-        """Raise where a word is asked for that the definitions don't have."""
-        self._where(definitions)
-
-    def _where(self, definitions: Definitions) -> tuple[str, list[object]]:
-        region, *beside = definitions.chart(self.chart).regions
-        states = (*region.states, UNFOLDED)
-        if self.state is not None and self.state not in states:
-            raise PostledgerError(f"unknown state {self.state!r}: expected {', '.join(states)}")
-        routes = next((r.states for r in beside if r.name == "route"), ())
-        if self.route is not None and self.route not in routes:
-            raise PostledgerError(f"unknown route {self.route!r}: expected {', '.join(routes)}")
-        wanted: list[tuple[str, object]] = [("t.chart = ?", self.chart)]
-        for column, text in (
-            ("s.state", self.state),
-            ("s.route", self.route),
-            ("s.spid", self.spid),
-            ("s.recipient", self.to),
-            ("t.space", self.space),
-        ):
-            if text is not None:
-                wanted.append((f"{column} = ?", text))
-        if self.since is not None:
-            wanted.append((f"{BEGAN} >= ?", micros(self.since)))
-        if self.until is not None:
-            wanted.append((f"{BEGAN} < ?", micros(self.until)))
-        if self.finding is not None:
-            try:
-                wanted.append(("(s.findings & ?) <> 0", int(named(self.finding))))
-            except ValueError as error:
-                raise PostledgerError(str(error)) from None
-        if self.stuck is not None:
-            final = ", ".join(f"'{state}'" for state in sorted(region.final))
-            wanted.append(
-                (
-                    f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
-                    micros(self.now) - self.stuck // timedelta(microseconds=1),
-                )
-            )
-        return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+        )
+    return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
 
 
 BEGAN = "coalesce(s.sent_at, s.created_at, s.first_received_at)"
