@@ -201,6 +201,10 @@ Timeline = tuple[Step, ...]
 """The steps of a stream in fold order, each repeat behind the event that it repeats."""
 
 
+NOT_SHOWN = {"first_received_at", "chart"}
+"""What a delivery has beside what JSON has of it."""
+
+
 @attrs.frozen
 class Delivery:
     """The state of one delivery, with where it comes from.
@@ -237,8 +241,7 @@ class Delivery:
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""
         said: dict[str, Any] = plain(self)
-        del said["first_received_at"], said["chart"]
-        return said
+        return {name: value for name, value in said.items() if name not in NOT_SHOWN}
 
 
 @attrs.frozen

@@ -54,8 +54,13 @@ class Definitions:
     @property
     def label(self) -> str:
         """The labels of all charts and vocabularies in one line."""
-        labels = [c.label for c in self.charts.values()] + [v.label for v in self.vocabularies]
-        return ", ".join(labels)
+        return ", ".join(self.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of all charts and vocabularies."""
+        charts, vocabularies = self.charts.values(), self.vocabularies
+        return (*(one.label for one in charts), *(one.label for one in vocabularies))
 
     @checked
     def chart(self, name: str) -> Statechart:
@@ -82,9 +87,14 @@ class Definitions:
     ) -> Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
         files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
-        loaded = [load_chart(_text(path), where=str(path)) for path in files[0]]
+        loaded = {str(path): load_chart(_text(path), where=str(path)) for path in files[0]}
         words = [load_vocabulary(_text(path), where=str(path)) for path in files[1]]
-        return self._with(loaded, words)
+        replaced = {vocabulary.name for vocabulary in words}
+        kept = [one for one in self.vocabularies if one.name not in replaced]
+        faults = [fault for where in loaded for fault in _lacking(where, loaded[where], kept)]
+        if faults:
+            raise DefinitionError(*faults)
+        return self._with(loaded.values(), words)
 
     def _with(
         self, charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]
@@ -92,8 +102,19 @@ class Definitions:
         others = all_of(Statechart, "charts", charts)
         words = all_of(Vocabulary, "vocabularies", vocabularies)
         replaced = {c.name: c for c in (*self.charts.values(), *others)}
-        spoken = {v.name: v for v in (*self.vocabularies, *words)}
-        return define(replaced.values(), spoken.values())
+        named = {v.name for v in words}
+        # Those given are named first where two clash: they are the ones to change.
+        spoken = (*words, *(v for v in self.vocabularies if v.name not in named))
+        return define(replaced.values(), spoken)
+
+
+def apart(definitions: Definitions, others: Definitions) -> tuple[str, str]:
+    """The labels of what only the one has, and of what only the others have, if there is any."""
+    ours, theirs = definitions.labels, others.labels
+    return (
+        ", ".join(label for label in ours if label not in theirs),
+        ", ".join(label for label in theirs if label not in ours),
+    )
 
 
 def effect_of(definitions: Definitions, reading: Reading) -> Effect | None:
@@ -115,12 +136,13 @@ def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> 
     """
     charts = sorted(all_of(Statechart, "charts", charts), key=lambda chart: chart.name)
     by_name = {chart.name: chart for chart in charts}
-    lexicon = Lexicon(all_of(Vocabulary, "vocabularies", vocabularies))
+    given = all_of(Vocabulary, "vocabularies", vocabularies)
+    lexicon = Lexicon(given)
     faults = [
         *_named_twice("chart", [chart.name for chart in charts]),
         *_named_twice("vocabulary", [v.name for v in lexicon.vocabularies]),
         *(fault for v in lexicon.vocabularies for fault in _unfit(v, by_name)),
-        *_clashing(lexicon.vocabularies),
+        *_clashing(given),
     ]
     if faults:
         raise DefinitionError(*faults)
@@ -210,7 +232,9 @@ def _toml_files(
         if top.is_dir():
             inside = [path for path in top.iterdir() if path.name.endswith(".toml")]
             if not inside:
-                raise DefinitionError(f"{top}: there is no TOML file; name one, or its folder")
+                raise DefinitionError(
+                    f"{top}: no TOML file there; name a file, or a folder of them"
+                )
             found += sorted(inside, key=lambda path: path.name)
         else:
             found.append(top)
@@ -227,6 +251,24 @@ def _text(path: Path | Traversable) -> str:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DefinitionError(f"{path}: can't be read: {reason}; name a TOML file") from None
+
+
+def _lacking(where: str, chart: Statechart, vocabularies: Iterable[Vocabulary]) -> Iterator[str]:
+    """Where a chart of a file takes the place of one whose triggers are still spoken of."""
+    for vocabulary in vocabularies:
+        rows = [
+            row
+            for entry in vocabulary.entries
+            if entry.chart == chart.name
+            for row in (*entry.means, *entry.evidence)
+        ]
+        lacks = [row.trigger for row in rows if row.trigger not in chart.triggers]
+        if lacks:
+            yield (
+                f"{where}: chart {chart.name!r} lacks triggers of the vocabulary {vocabulary.name!r},"
+                f" which is kept: {', '.join(dict.fromkeys(lacks))}; add them, give the chart another"
+                " name, or read by your files alone (--only)"
+            )
 
 
 def _named_twice(kind: str, names: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
 from postledger.log.log import Log
@@ -329,8 +329,9 @@ class Connections:
             raise IntegrityError(f"{self.path}: no definitions were ever adopted; run verify")
         kept = generations.adopted(log.at(head.adoption))
         if wanted is not None and wanted.hash != kept.hash:
+            ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
             raise DefinitionsDiffer(
-                f"{self.path}: read by {kept.label}, asked for {wanted.label};"
+                f"{self.path}: the ledger reads by {ours}, what is given has {theirs};"
                 " open it without charts and vocabularies; replay adopts others"
             )
         self.definitions = kept
