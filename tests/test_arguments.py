@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,21 @@ class Nothing:
 WRONG: tuple[Any, ...] = (
     *(Nothing(), None, True, 7, -7, 2**70, 0.5, -0.5, float("nan"), float("inf")),
     *("", "x", " x ", "a\nb", "\0", ":memory:", b"x", bytearray(b"x"), memoryview(b"x")),
-    *([], ["x"], ["sent"], [7], (), {}, {"x": "y"}, NAIVE, datetime.min, timedelta(-1), print, str),
+    *(
+        timedelta.max,
+        [],
+        ["x"],
+        ["sent"],
+        [7],
+        (),
+        {},
+        {"x": "y"},
+        NAIVE,
+        datetime.min,
+        timedelta(-1),
+        print,
+        str,
+    ),
 )
 """Values of every kind; which of them an argument takes is for the call to say."""
 
@@ -115,7 +130,9 @@ def try_all(call: Callable[..., Any], good: dict[str, Any], name: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             try:
-                call(**{**good, name: value})
+                answer = call(**{**good, name: value})
+                if isinstance(answer, Iterator) and name != "live":
+                    list(islice(answer, 3))
             except (TypeError, ValueError) as error:
                 refused = error
             except PostledgerError:
@@ -145,6 +162,18 @@ def test_methods_of_a_ledger_name_a_wrong_argument(ledger: Ledger, name: str) ->
     for argument in parameters(getattr(Ledger, name)):
         try_all(getattr(ledger, name), GOOD.get(name, {}), argument)
     assert ledger.verify().ok
+
+
+def test_a_subscription_names_a_wrong_argument(ledger: Ledger) -> None:
+    """However long it is to wait."""
+    ledger.record(BODY)
+    subscription = ledger.subscribe("a", len)
+    for name, good in (("wait", {}), ("reached", {"position": 1})):
+        for argument in parameters(getattr(subscription, name)):
+            if argument != "position":
+                try_all(getattr(subscription, name), good, argument)
+    with pytest.raises(TypeError, match="position must be a whole number, got 'x'"):
+        subscription.reached("x")  # type: ignore[arg-type]
 
 
 def test_fields_of_a_query_are_checked_at_the_call(ledger: Ledger) -> None:

@@ -122,10 +122,11 @@ class Subscription:
 
         Raises ``SubscriptionFailed`` where it never will be, since it has stopped.
         """
+        longest = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         with self._reached:
             self._waiting += 1
             self._heard.set()
-            self._reached.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
+            self._reached.wait_for(lambda: self._kept.position >= position or self._ended, longest)
             self._waiting -= 1
             done, ended = self._kept.position >= position, self._ended
         if self.error is not None:

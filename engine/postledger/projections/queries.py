@@ -12,7 +12,7 @@ from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
 from postledger.state.patterns import Stream
 from postledger.state.row import COLUMNS, UNFOLDED, Row
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import LARGEST, Store
 from postledger.times import micros, now
 
 
@@ -123,7 +123,7 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         wanted.append(
             (
                 f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
-                micros(query.now) - query.stuck // timedelta(microseconds=1),
+                max(-LARGEST, micros(query.now) - query.stuck // timedelta(microseconds=1)),
             )
         )
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]

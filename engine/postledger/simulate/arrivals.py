@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import count
 
-from postledger.arguments import checked, require_least
+from postledger.arguments import checked, require, require_least
 from postledger.model import Receipt
 from postledger.simulate.messages import Message, Sent
 
@@ -41,6 +41,7 @@ def _in_order(messages: Iterable[Message], witness: Witness) -> Iterator[Sent]:
     waiting: list[tuple[object, int, Sent]] = []
     tie = count()
     for message in messages:
+        require("messages", message, Message)
         witness(message)
         # Nothing about a message arrives before it begins.
         while waiting and waiting[0][2].arrives <= message.began:
