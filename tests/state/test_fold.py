@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.effects import Effect, compiled
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import Finding, Verdict, names
-from postledger.state.fold import UNHEARD, Fact, Tally, advance, findings_of, fold
+from postledger.state.fold import UNHEARD, Fact, Tally, advance, findings_of, fold, in_order
 from postledger.state.timeline import as_late, late_ones
 from postledger.times import UNDATED
 from tests import strategies
@@ -86,7 +88,7 @@ def test_a_fold_step_by_step_equals_the_fold(triggers: list[tuple[str, int]]) ->
     """To advance by the facts in fold order is to fold them."""
     facts = facts_of(triggers)
     tally = Tally(DELIVERY)
-    for fact in sorted(facts):
+    for fact in in_order(facts):
         advance(tally, fact)
     assert tally == fold(DELIVERY, facts)
 
@@ -109,8 +111,8 @@ def test_delivered_wins_and_else_the_earliest_outcome_stands(
     """The policy of the chart, told anew in a few lines."""
     order = {"created": 0, "sent": 1, "outcome": 2}
     stages = {t: order[DELIVERY.stages[DELIVERY.triggers[t].stage]] for t in DELIVERY.triggers}
-    ordered = sorted((stages[t], time, i, t) for i, (t, time) in enumerate(triggers, 1))
-    outcomes = [t.removeprefix("sending_") for stage, _, _, t in ordered if stage == 2]
+    ordered = sorted((stages[t], time, t, i) for i, (t, time) in enumerate(triggers, 1))
+    outcomes = [t.removeprefix("sending_") for stage, _, t, _ in ordered if stage == 2]
     sent = any(stage == 1 for stage, *_ in ordered)
     expected = "delivered" if "delivered" in outcomes else outcomes[0] if outcomes else None
     assert fold(DELIVERY, facts_of(triggers)).states[0] == (
@@ -327,3 +329,43 @@ def test_a_contradiction_outweighs_that_it_came_late() -> None:
     noted = [advance(tally, fact) for fact in (first, second)]
     assert [as_late(note).verdict for note in noted] == ["late", "contradicts"]
     assert all(as_late(note).findings & Finding.LATE for note in noted)
+
+
+def failed(key: str, second: int, details: str = "") -> bytes:
+    """A receipt of a failure, with or without a reason."""
+    said = f"<STATUSDETAILS>{details}</STATUSDETAILS>" if details else ""
+    return (
+        f"<POSTBACK><ORIGIN>SMS_MT</ORIGIN><CODE>N202</CODE><STATUS>Message Sent/Failed</STATUS>"
+        f"<TO>15550100002</TO><TRACKINGID>{key}</TRACKINGID><SPID>0001470</SPID>"
+        f"<TIMESTAMP>2026-03-01T10:00:{second:02}Z</TIMESTAMP>{said}</POSTBACK>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ([(5, ""), (9, "absent subscriber; permanent")], "absent subscriber; permanent"),
+        ([(5, "absent"), (9, "number unknown")], "absent"),
+        ([(5, ""), (7, "b"), (9, "a")], "b"),
+        ([(5, "b"), (5, "a")], "a"),
+        ([(5, "number unknown"), (5, "absent"), (5, "")], "absent"),
+    ],
+)
+def test_a_reason_is_the_first_that_the_events_of_the_outcome_give(
+    told: list[tuple[int, str]], reason: str
+) -> None:
+    """A later one fills an empty one and replaces none; of one time the texts decide, in their order."""
+    for order in itertools.permutations(told):
+        with ledger_of([failed("A", *one) for one in order]) as ledger:
+            assert ledger.delivery("A").reason == reason
+            assert ledger.verify().problems == ()
+
+
+def test_outcomes_of_one_time_stand_in_the_order_of_their_names() -> None:
+    """No hash decides which of them counts as the earliest."""
+    expired = failed("A", 5).replace(b"N202", b"E202").replace(b"Sent/Failed", b"Sent/Expired")
+    bodies = [failed("A", 5), expired]
+    for salt in range(6):
+        salted = [body.replace(b"15550100002", b"1555010000%d" % salt) for body in bodies]
+        with ledger_of(salted) as ledger:
+            assert ledger.delivery("A").state == "expired"

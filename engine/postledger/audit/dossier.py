@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
 import attrs
 
-from postledger.audit.mask import DOT, hide_numbers, mask, mask_in, tells
+from postledger.audit.mask import Mask
 from postledger.audit.request import CHART, Request
 from postledger.definitions.chart import Statechart
-from postledger.definitions.definitions import Definitions
-from postledger.definitions.vocabulary import FIELDS
 from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
 from postledger.log.log import Log
 from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
 from postledger.model import Anchor, Delivery, Step, Timeline, plain
-from postledger.postback import Postback
 from postledger.projections.reader import Reader
-from postledger.state.patterns import read
-from postledger.wire import Limits
 
 LONGEST_BODY = 32_768
 """How many characters of a body are shown."""
-
-_TO = FIELDS.index("to")
 
 
 @attrs.frozen
@@ -46,8 +38,7 @@ class Exhibit:
     """One event of the delivery, with its body as received and what proves it.
 
     ``number`` is its place in the fold order, ``member`` its place in a body that bundles several.
-    ``body`` is ``None`` where it can't be shown without telling a number that is to be masked;
-    ``cut`` characters of it are not shown.
+    ``body`` is ``None`` in a masked report; ``cut`` characters of it are not shown.
     """
 
     number: int
@@ -72,7 +63,6 @@ class Exhibit:
     bytes: int
     body: str | None
     cut: int
-    masked: bool
     proof: Proof
 
 
@@ -95,21 +85,14 @@ def dossier(
 ) -> Dossier:
     """The dossier of a delivery from its timeline, with proofs against ``anchor``."""
     definitions = reader.definitions
-    known = (
-        [] if request.unmask else _recipients(definitions, (step.event.postback for step in steps))
-    )
-    masked = attrs.evolve(
-        delivery,
-        to=mask(delivery.to) if known and delivery.to else delivery.to,
-        reason=_shown(delivery.reason, known, masked=not request.unmask),
-    )
+    mask = Mask.of(definitions, unmask=request.unmask)
     prover = _Prover(reader.log, anchor)
     exhibits = tuple(
-        _exhibit(number, reader, step, known, prover, masked=not request.unmask)
+        _exhibit(number, step, mask, prover.proof(step.event.position, step.event.leaf))
         for number, step in enumerate(steps, 1)
     )
     return Dossier(
-        delivery=masked,
+        delivery=mask.delivery(delivery),
         meanings=tuple((word, MEANINGS[named(word)]) for word in delivery.findings),
         chart=definitions.chart(CHART),
         exhibits=exhibits,
@@ -117,21 +100,9 @@ def dossier(
     )
 
 
-def _exhibit(
-    number: int,
-    reader: Reader,
-    step: Step,
-    known: list[str],
-    prover: _Prover,
-    *,
-    masked: bool,
-) -> Exhibit:
+def _exhibit(number: int, step: Step, mask: Mask, proof: Proof) -> Exhibit:
     event = step.event
-    # A body that bundles several postbacks tells the recipients of others too.
-    others = _recipients(reader.definitions, _members(reader, event.position)) if masked else []
-    hidden = [*known, *others]
-    text = _text(event.body)
-    body = mask_in(text, hidden)
+    body = None if mask.words is not None else _text(event.body)
     return Exhibit(
         number=number,
         position=event.position,
@@ -142,21 +113,20 @@ def _exhibit(
         source=event.source,
         sender=event.sender,
         repeats=event.repeats,
-        code=_shown(step.code, hidden, masked=masked),
-        status=_shown(step.status, hidden, masked=masked),
+        code=mask.text(step.code),
+        status=mask.text(step.status),
         trigger=step.trigger,
         verdict=str(step.verdict),
         before=dict(step.before),
         after=dict(step.after),
         findings=step.findings,
         missing=step.missing,
-        details=_shown(step.details, hidden, masked=masked),
-        content_type=event.content_type,
+        details=mask.text(step.details),
+        content_type=mask.text(event.content_type),
         bytes=len(event.body),
-        body=None if tells(body, hidden) else body[:LONGEST_BODY],
-        cut=max(0, len(body) - LONGEST_BODY),
-        masked=body != text,
-        proof=prover.proof(event.position, event.leaf),
+        body=body and body[:LONGEST_BODY],
+        cut=max(0, len(body or "") - LONGEST_BODY),
+        proof=proof,
     )
 
 
@@ -179,37 +149,6 @@ class _Prover:
         if not verify_inclusion(leaf, position, self._size, path, self._root):
             self.problems.append(f"position {position}: its proof doesn't lead to the anchor")
         return Proof(leaf.hex(), tuple(one.hex() for one in path))
-
-
-def _members(reader: Reader, position: int) -> Iterable[object]:
-    """What the body of an event says, all of it."""
-    stored = reader.log.at(position)
-    size = max(1, len(stored.body))
-    # Read whatever its size: what is shown of it must be masked.
-    return read(stored.body, stored.envelope, Limits(size, 200, size))
-
-
-def _recipients(definitions: Definitions, said: Iterable[object]) -> list[str]:
-    """The recipients that postbacks name, by any vocabulary that reads such ones, in their order."""
-    found: dict[str, None] = {}
-    for postback in said:
-        if isinstance(postback, Postback):
-            readings = [definitions.lexicon.read(postback)]
-            readings += [v.read(postback) for v in definitions.vocabularies if v.fits(postback)]
-            picks = (pick for reading in readings for pick in reading.picks)
-            found |= {postback.fields[at][1]: None for slot, at in picks if slot == _TO}
-    return [text for text in found if text]
-
-
-def _shown(text: str | None, recipients: list[str], *, masked: bool) -> str | None:
-    """A text with the recipients, and all that may be a number, masked.
-
-    Nothing of it is shown where escapes keep a recipient from being masked.
-    """
-    if text is None or not masked:
-        return text
-    shown = mask_in(text, recipients)
-    return DOT * 3 if tells(shown, recipients) else hide_numbers(shown)
 
 
 def _text(body: bytes) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from postledger.audit.mask import Mask
 from postledger.audit.outcomes import open_of, states_of
 from postledger.definitions.chart import Region
 from postledger.projections.groups import By, Groups
@@ -75,13 +76,14 @@ class Durations:
     open: tuple[Aged, ...]
 
 
-def durations(groups: Groups, region: Region, as_of: datetime) -> Durations:
+def durations(groups: Groups, region: Region, as_of: datetime, mask: Mask) -> Durations:
     """The durations of deliveries, ages counted to ``as_of``."""
+    carriers = _percentiles(groups, "spid")
     open_states = open_of(states_of(region, groups.by_state()), region)
     return Durations(
         overall=_percentiles(groups, None).get(""),
         by_route=_percentiles(groups, "route"),
-        by_carrier=_percentiles(groups, "spid"),
+        by_carrier={mask.label(label): found for label, found in carriers.items()},
         histogram=_histogram(groups),
         disordered=groups.disordered(),
         untimed=groups.untimed(sorted(region.final)),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.audit.mask import hide_numbers
+from postledger.audit.mask import Mask
 from postledger.audit.request import Request
 from postledger.errors import IntegrityError
 from postledger.projections.groups import Counts, Groups, counts
@@ -68,7 +68,7 @@ class Events:
     missing: tuple[Missing, ...]
 
 
-def events(groups: Groups, request: Request) -> Events:
+def events(groups: Groups, request: Request, mask: Mask) -> Events:
     """Count the unread events, and the missing nodes, in one pass over the distinct events.
 
     Unread events may belong to no delivery, so their period is that of their reception. Nodes are
@@ -86,8 +86,10 @@ def events(groups: Groups, request: Request) -> Events:
                 for node in said.missing if belongs else ():
                     missing.add(node, row[3])
             elif _within(row[5], request):
-                kinds = unreadable if said.readable is False else unrecognised
-                kinds.add((_shown(said.code, request), _shown(said.status, request)), row[3])
+                if said.readable:
+                    unrecognised.add((mask.text(said.code), mask.text(said.status)), row[3])
+                else:
+                    unreadable.add((None, mask.problem(said.status)), row[3])
         lacking, _, _ = missing.ranked(_MOST_PATTERNS)
         return Events(
             _kinds(unrecognised),
@@ -99,10 +101,6 @@ def events(groups: Groups, request: Request) -> Events:
 def _within(received_at: int, request: Request) -> bool:
     since, until = request.period
     return (since is None or received_at >= since) and (until is None or received_at < until)
-
-
-def _shown(text: str | None, request: Request) -> str | None:
-    return text if request.unmask else hide_numbers(text)
 
 
 def _kinds(found: Counts) -> Kinds:

@@ -10,6 +10,7 @@ import attrs
 from postledger.audit.durations import Durations, durations
 from postledger.audit.events import Events, events
 from postledger.audit.findings import Found, findings
+from postledger.audit.mask import Mask
 from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
 from postledger.audit.request import CHART, Request
 from postledger.definitions.chart import Statechart
@@ -42,11 +43,12 @@ def figures_of(reader: Reader, table: str, request: Request, as_of: datetime) ->
     """Count the deliveries of the period asked for, whose rows are in ``table``."""
     chart = reader.definitions.chart(CHART)
     groups = Groups(reader, table, CHART, *request.period)
+    mask = Mask.of(reader.definitions, unmask=request.unmask)
     return Figures(
-        outcomes=outcomes(groups, chart, unmask=request.unmask),
-        durations=durations(groups, chart.regions[0], as_of),
-        findings=findings(groups, unmask=request.unmask),
-        events=events(groups, request),
+        outcomes=outcomes(groups, chart, mask),
+        durations=durations(groups, chart.regions[0], as_of, mask),
+        findings=findings(groups, mask),
+        events=events(groups, request, mask),
         others=tuple(
             other
             for name, chart in reader.definitions.charts.items()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 
-from postledger.audit.mask import mask
+from postledger.audit.mask import Mask
 from postledger.findings import MEANINGS, Finding, names
 from postledger.projections.groups import Groups
 from postledger.times import time_of
@@ -38,20 +38,20 @@ class Found:
     listed: tuple[Listed, ...]
 
 
-def findings(groups: Groups, *, unmask: bool) -> tuple[Found, ...]:
+def findings(groups: Groups, mask: Mask) -> tuple[Found, ...]:
     """All findings in their fixed order, those that no delivery has too."""
     return tuple(
         Found(
             names(finding)[0],
             MEANINGS[finding],
             count,
-            tuple(_listed(groups, finding, unmask=unmask)) if count else (),
+            tuple(_listed(groups, finding, mask)) if count else (),
         )
         for finding, count in groups.by_finding().items()
     )
 
 
-def _listed(groups: Groups, finding: Finding, *, unmask: bool) -> Iterator[Listed]:
+def _listed(groups: Groups, finding: Finding, mask: Mask) -> Iterator[Listed]:
     for key, state, route, to, spid, began in groups.having(finding, MOST_LISTED):
-        shown = to if unmask or to is None else mask(to)
-        yield Listed(key, state, route, shown, spid, time_of(began))
+        shown = mask.id(key, to) or ""
+        yield Listed(shown, state, route, mask.recipient(to), mask.id(spid), time_of(began))

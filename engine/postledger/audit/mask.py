@@ -1,24 +1,100 @@
-"""Masking: personal numbers shown by their last four digits only."""
+"""Masking: of what came from outside, a masked report shows only what can hold no personal number.
+
+Numbers can be spelled in more ways than any list has. So it is not numbers that are looked for in
+texts: a text is shown where the definitions list it as a word, and hidden where they don't. Of fields
+that hold ids by their meaning an id is shown unless it tells the recipient.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+import unicodedata
 from urllib.parse import unquote_plus
 
+import attrs
+
+from postledger.definitions.definitions import Definitions
+from postledger.model import Delivery
+
 DOT = "•"
+HIDDEN = DOT * 3
+"""What stands for a text that is not shown."""
+
 _KEPT = 4
 _FEWEST = 7
 """So many digits at a number's end tell whose it is, whatever stands before them."""
 
-_MOST = 20
+_MOST = 9
+"""More digits than carriers and handsets have in their names may be anybody's number."""
 
-_BETWEEN = r"[\s().-]{0,2}"
-_NUMBER = re.compile(rf"\d(?:{_BETWEEN}\d){{{_FEWEST - 1},}}")
-_DIGIT = re.compile(r"\d")
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_LONGEST = 200
+"""No id is longer; what is may be anything."""
+
+_NESTED = 3
+"""How many encodings around each other are undone."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+
+
+@attrs.frozen
+class Mask:
+    """What of a report is shown; ``words`` are the texts that definitions list.
+
+    Without words everything is.
+    """
+
+    words: frozenset[str] | None = None
+    _labels: dict[str, str] = attrs.field(factory=dict, init=False, repr=False, eq=False)
+
+    @classmethod
+    def of(cls, definitions: Definitions, *, unmask: bool) -> Mask:
+        """The mask of a report by these definitions."""
+        if unmask:
+            return cls()
+        listed = (v.conditions() for v in definitions.vocabularies)
+        return cls(frozenset(text for found in listed for one in found for text in one.texts))
+
+    def text(self, text: str | None) -> str | None:
+        """A text as received, if it is a word of the definitions."""
+        return text if text is None or self.words is None or text in self.words else HIDDEN
+
+    def recipient(self, text: str | None) -> str | None:
+        """A recipient, but for its last four characters."""
+        return text if text is None or self.words is None else mask(text)
+
+    def id(self, text: str | None, recipient: str | None = None) -> str | None:
+        """What its field says is an id or a name, unless it tells a number."""
+        if text is None or self.words is None:
+            return text
+        return HIDDEN if len(text) > _LONGEST or tells(text, recipient) else text
+
+    def label(self, text: str | None) -> str | None:
+        """The same of what groups have in common: those that are hidden are numbered."""
+        shown = self.id(text)
+        if text is None or shown != HIDDEN:
+            return shown
+        return self._labels.setdefault(text, f"{HIDDEN} {len(self._labels) + 1}")
+
+    def problem(self, text: str | None) -> str | None:
+        """Why a body can't be read, without what it quotes of it."""
+        return text if text is None or self.words is None else text.split(":", 1)[0]
+
+    def delivery(self, delivery: Delivery) -> Delivery:
+        """A delivery with what is not shown of it hidden."""
+        to = delivery.to
+        return attrs.evolve(
+            delivery,
+            tracking_id=self.id(delivery.tracking_id, to) or "",
+            to=self.recipient(to),
+            reason=self.text(delivery.reason),
+            mms_id=self.id(delivery.mms_id, to),
+            spid=self.id(delivery.spid, to),
+            handset=self.id(delivery.handset, to),
+            aggregator_id=self.id(delivery.aggregator_id, to),
+        )
 
 
 def mask(recipient: str) -> str:
@@ -31,60 +107,52 @@ def mask(recipient: str) -> str:
     return DOT * (len(recipient) - shown) + recipient[len(recipient) - shown :]
 
 
-def mask_in(text: str, recipients: Iterable[str]) -> str:
-    """A text with the recipients masked wherever they stand in it, spelled with or without prefix.
+def tells(text: str, recipient: str | None = None) -> bool:
+    """Whether a text tells a recipient, or where none is known may tell anybody's number.
 
-    >>> mask_in("no route to +1 650-333-3058", ["16503333058"])
-    'no route to +• •••-•••-3058'
+    Digits of any script count, whatever stands between them, and up to three encodings are undone.
     """
-    for recipient in recipients:
-        text = _pattern(recipient).sub(_dotted, text)
-    return text
+    wanted = _digits(recipient or "")[-_FEWEST:]
+    for plain in _spellings(text):
+        digits = _digits(plain)
+        if not recipient:
+            told = len(digits) > _MOST
+        elif len(wanted) < _FEWEST:
+            told = recipient in plain
+        else:
+            told = wanted in digits
+        if told:
+            return True
+    return False
 
 
-def hide(text: str | None, recipient: str | None) -> str | None:
-    """A text with all of the recipient masked, so that texts for different ones are the same."""
-    if text is None or recipient is None or (not _DIGIT.search(text) and _digits(recipient)):
-        return text
-    hidden = _pattern(recipient).sub(DOT * 3, text)
-    return DOT * 3 if tells(hidden, [recipient]) else hidden
+def _digits(text: str) -> str:
+    """The digits of a text, of whatever script."""
+    values = (unicodedata.digit(char, None) for char in unicodedata.normalize("NFKC", text))
+    return "".join(str(value) for value in values if value is not None)
 
 
-def hide_numbers(text: str | None) -> str | None:
-    """A text with all in it that may be a telephone number masked."""
-    return None if text is None else _NUMBER.sub(_dotted, text)
+def _spellings(text: str) -> set[str]:
+    """A text, and what it is once its escapes and encodings are undone."""
+    found, new = {text}, {text}
+    for _ in range(_NESTED):
+        new = {plain for one in new for plain in _undone(one)} - found
+        found |= new
+    return found
 
 
-def tells(text: str, recipients: Iterable[str]) -> bool:
-    """Whether a text still tells one of the recipients once its escapes are undone."""
-    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), html.unescape(unquote_plus(text)))
-    plain = html.unescape(unquote_plus(plain))
-    return any(_pattern(recipient).search(plain) for recipient in recipients)
-
-
-def _digits(recipient: str) -> str:
-    """The digits of a recipient that is a telephone number; empty for any other."""
-    digits = re.sub(r"\D", "", recipient)
-    number = _FEWEST <= len(digits) <= _MOST and not re.search(r"[^\d\s()+.-]", recipient)
-    return digits if number else ""
-
-
-@lru_cache(maxsize=1024)
-def _pattern(recipient: str) -> re.Pattern[str]:
-    digits = _digits(recipient)
-    if not digits:
-        # A short word is masked where it stands alone, not inside other words.
-        return re.compile(rf"(?<!\w){re.escape(recipient)}(?!\w)" if recipient else r"(?!)", re.I)
-    before, end = digits[:-_FEWEST], digits[-_FEWEST:]
-    prefix = ""
-    for digit in before:
-        prefix = f"(?:{prefix}{digit}{_BETWEEN})?"
-    return re.compile(prefix + _BETWEEN.join(end))
-
-
-def _dotted(match: re.Match[str]) -> str:
-    """Dots for the characters but the last four; what separates digits stays."""
-    found = match[0]
-    shown = min(_KEPT, len(found) // 2)
-    head, tail = found[: len(found) - shown], found[len(found) - shown :]
-    return re.sub(r"\w|[^\s().-]", DOT, head) + tail
+def _undone(text: str) -> set[str]:
+    """What a text may be an encoding of: escapes, base64, hexadecimal."""
+    escapes = _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    plain = {html.unescape(text), unquote_plus(text), escapes}
+    for token in _TOKEN.findall(text):
+        bare = token.rstrip("=").replace("-", "+").replace("_", "/")
+        for decode, padded in (
+            (base64.b64decode, bare + "=" * (-len(bare) % 4)),
+            (bytes.fromhex, token),
+        ):
+            try:
+                plain.add(decode(padded).decode("utf-8"))
+            except ValueError:
+                continue
+    return plain

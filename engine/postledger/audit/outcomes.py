@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from postledger.audit.mask import hide, hide_numbers
+from postledger.audit.mask import Mask
 from postledger.definitions.chart import Region, Statechart
 from postledger.projections.groups import By, Groups, counts
 from postledger.state.row import UNFOLDED
@@ -97,7 +97,7 @@ class Outcomes:
         return frozenset(self.states) - self.succeeded - self.open
 
 
-def outcomes(groups: Groups, chart: Statechart, *, unmask: bool) -> Outcomes:
+def outcomes(groups: Groups, chart: Statechart, mask: Mask) -> Outcomes:
     """Count deliveries by outcome."""
     region = chart.regions[0]
     found = groups.by_state()
@@ -111,12 +111,12 @@ def outcomes(groups: Groups, chart: Statechart, *, unmask: bool) -> Outcomes:
         all=Group(None, total, tuple(found.get(state, 0) for state in states)),
         events=events,
         repeats=repeats,
-        routes=_in_order(chart, _by(groups, "route", states)),
+        routes=_in_order(chart, _by(groups, "route", states, Mask())),
         days=_days(groups, states),
-        carriers=_by(groups, "spid", states),
-        handsets=_by(groups, "handset", states),
-        degraded=_reasons(groups, "route", degraded, unmask=unmask),
-        failures=_reasons(groups, "state", region.explained, unmask=unmask),
+        carriers=_by(groups, "spid", states, mask),
+        handsets=_by(groups, "handset", states, mask),
+        degraded=_reasons(groups, "route", degraded, mask),
+        failures=_reasons(groups, "state", region.explained, mask),
     )
 
 
@@ -130,8 +130,9 @@ def open_of(states: tuple[str, ...], region: Region) -> tuple[str, ...]:
     return tuple(state for state in states if state not in region.final)
 
 
-def _by(groups: Groups, by: By, states: tuple[str, ...]) -> Breakdown:
-    return _breakdown((Group(*group) for group in groups.by(by, states)), MOST_GROUPS)
+def _by(groups: Groups, by: By, states: tuple[str, ...], mask: Mask) -> Breakdown:
+    found = (Group(mask.label(label), n, each) for label, n, each in groups.by(by, states))
+    return _breakdown(found, MOST_GROUPS)
 
 
 def _breakdown(groups: Iterator[Group], most: int) -> Breakdown:
@@ -164,15 +165,12 @@ def _days(groups: Groups, states: tuple[str, ...]) -> Breakdown:
 
 
 def _reasons(
-    groups: Groups, region: Literal["state", "route"], states: frozenset[str], *, unmask: bool
+    groups: Groups, region: Literal["state", "route"], states: frozenset[str], mask: Mask
 ) -> Reasons:
-    """The reasons of a region; masked ones that differ in the recipient alone are one reason.
-
-    A reason may tell a number that is nobody's ``to``: it is masked as well.
-    """
+    """The reasons of a region; those that are hidden count as one."""
     with counts(groups.reader.log.store) as found:
-        for state, reason, recipient in groups.reasons(region, sorted(states)):
-            found.add((state, reason if unmask else hide_numbers(hide(reason, recipient))))
+        for state, reason in groups.reasons(region, sorted(states)):
+            found.add((state, mask.text(reason)))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
     total = sum(n for _, n, _ in ranked) + rest
     listed = tuple(Reason(str(state), reason, n) for (state, reason), n, _ in ranked)

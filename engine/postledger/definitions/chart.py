@@ -64,6 +64,13 @@ class Region:
     explained: frozenset[str]
     transitions: tuple[Transition, ...]
 
+    def says_again(self, trigger: str, state: str) -> bool:
+        """Whether a trigger says of a state that wants a reason what is known already."""
+        return state in self.explained and any(
+            (one.trigger, one.source, one.dest) == (trigger, state, state)
+            for one in self.transitions
+        )
+
 
 @attrs.frozen
 class Move:

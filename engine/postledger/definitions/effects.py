@@ -14,7 +14,8 @@ class Change:
     """What an event does to a stream in one configuration.
 
     ``after`` is the index of the configuration it leads to. ``regions`` are the indexes of the
-    regions whose state changes. ``outcome`` is whether the state that the first region enters is
+    regions whose state changes, ``agreed`` those of regions in a state that wants a reason, of which
+    the trigger says the same again. ``outcome`` is whether the state that the first region enters is
     final, and ``None`` where that region keeps its state.
     """
 
@@ -22,6 +23,7 @@ class Change:
     verdict: Verdict
     findings: int
     regions: tuple[int, ...]
+    agreed: tuple[int, ...]
     outcome: bool | None
 
 
@@ -61,7 +63,12 @@ def _change(chart: Statechart, before: int, trigger: str, evidence: str | None) 
     one, other = chart.configurations[before], chart.configurations[after]
     regions = tuple(i for i in range(len(one)) if one[i] != other[i])
     outcome = other[0] in chart.regions[0].final if 0 in regions else None
+    agreed = tuple(
+        i
+        for i, region in enumerate(chart.regions)
+        if i not in regions and region.says_again(trigger, one[i])
+    )
     verdict = Verdict.APPLIED if regions else Verdict.NO_EFFECT
     if contradicts:
         verdict = Verdict.CONTRADICTS
-    return Change(after, verdict, int(findings), regions, outcome)
+    return Change(after, verdict, int(findings), regions, agreed, outcome)

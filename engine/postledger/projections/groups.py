@@ -90,10 +90,10 @@ class Groups:
         return dict(zip(Finding, row, strict=True))
 
     def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
-        """State, reason and recipient of each stream of which a region is in one of the states."""
+        """State and reason of each stream of which a region is in one of the states."""
         reason = "s.reason" if region == "state" else "s.route_reason"
         where = f"s.{region} IN ({_holes(states)})"
-        return self._rows(f"s.{region}, {reason}, s.recipient", (), where, states)
+        return self._rows(f"s.{region}, {reason}", (), where, states)
 
     # --- durations ---
 

@@ -1,8 +1,8 @@
 """The fold: from the facts of one stream to its state, with the reasons.
 
 The facts of a stream are taken in the fold order: the stage of the trigger, the provider's clock
-(facts without a time last), the identity. The time of arrival takes no part, so the state is a
-function of the set of facts, whatever the order in which they came and however often.
+(facts without a time last), the name of the trigger, the texts. The time of arrival takes no part, so
+the state is a function of the set of facts, whatever the order in which they came and however often.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONG_AGO = -(2**63)
 
 
 class Fact(NamedTuple):
-    """One distinct event of a stream, as the fold takes it; facts sort in the fold order.
+    """One distinct event of a stream, as the fold takes it; ``in_order`` sorts them.
 
     Times are microseconds since 1970, ``occurred_at`` by the provider's clock (``UNDATED`` without
     one). ``texts`` are those of ``FIELDS`` and then the details (``None``: not said). ``findings``
@@ -96,9 +96,23 @@ class Tally:
 def fold(chart: Statechart, facts: Iterable[Fact]) -> Tally:
     """Fold the facts of one stream, given in any order."""
     tally = Tally(chart)
-    for fact in sorted(facts):
+    for fact in in_order(facts):
         advance(tally, fact)
     return tally
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Facts in the fold order."""
+    found = sorted(facts)
+    if len({fact[:2] for fact in found}) < len(found):
+        # Of one stage and time, what they say decides: a hash is no reason that people could read.
+        found.sort(key=_told)
+    return found
+
+
+def _told(fact: Fact) -> tuple[object, ...]:
+    trigger = None if fact.effect is None else fact.effect.reading.trigger
+    return *fact[:2], trigger or "", [text or "" for text in fact.texts], fact.identity
 
 
 def advance(tally: Tally, fact: Fact) -> Noted:
@@ -125,6 +139,8 @@ def advance(tally: Tally, fact: Fact) -> Noted:
     change = effect.changes[tally.configuration]
     findings |= change.findings | _of_time(tally, fact, effect) | _of_recipient(tally, fact)
     _keep_texts(tally, fact, took_effect=bool(change.regions))
+    for region in change.agreed:
+        tally.reasons[region] = tally.reasons[region] or fact.texts[REASON]
     if change.regions:
         _enter(tally, fact, change.after, change.regions)
         if change.outcome is not None:

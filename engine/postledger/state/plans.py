@@ -357,6 +357,8 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
 
     ``counts`` are the numbers of texts of their events.
     """
+    if _tied(facts):
+        return None
     recipients = [fact.texts[0] for fact in facts if fact.texts[0] is not None]
     # One mark for all of them: they must be the same.
     facts = [
@@ -399,6 +401,12 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
         recipients=tuple(at(text) - before[0] for text in recipients if text),
         verdicts=tuple(_newest(facts, index) for index in range(len(facts))),
     )
+
+
+def _tied(facts: list[Fact]) -> bool:
+    """Whether the texts decide the order of two facts, which marks in their place do not tell."""
+    heard = [(*fact[:2], fact.effect.reading.trigger) for fact in facts if fact.effect is not None]
+    return len(set(heard)) < len(heard)
 
 
 def _newest(facts: list[Fact], index: int) -> Verdict:

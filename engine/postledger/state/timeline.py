@@ -10,7 +10,7 @@ from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict, names
 from postledger.model import Content, Delivery, Step
-from postledger.state.fold import Fact, Noted, Tally, advance
+from postledger.state.fold import Fact, Noted, Tally, advance, in_order
 from postledger.state.patterns import Pattern
 from postledger.state.row import event_of
 from postledger.state.streams import EventRow, Facts, Place
@@ -30,7 +30,7 @@ def _steps(
     repeats: Mapping[Place, list[EventRow]],
 ) -> Iterator[Step]:
     by_identity = {row[1:3]: row for row in distinct}
-    folding = sorted(facts.facts(distinct))
+    folding = in_order(facts.facts(distinct))
     late = late_ones(folding)
     tally = Tally(chart)
     for fact in folding:
@@ -48,7 +48,7 @@ def _steps(
 
 def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
     """The verdict on the fact of an identity, in a fold of the facts of its stream."""
-    facts = sorted(folding)
+    facts = in_order(folding)
     late = late_ones(facts)
     tally: Tally | None = None
     for fact in facts:

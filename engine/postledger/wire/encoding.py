@@ -75,5 +75,5 @@ def _declared(body: bytes) -> str | None:
         return None
     name = character_set(found[1].decode("ascii", "replace"))
     if name is None:
-        raise ReadError(f"unknown encoding {found[1].decode('ascii', 'replace')!r}")
+        raise ReadError(f"unknown encoding: {found[1].decode('ascii', 'replace')!r}")
     return name

@@ -142,7 +142,7 @@ def _messages(root: _Element, limits: Limits, *, repaired: bool) -> Reading:
 def _member(child: _Element, *, repaired: bool) -> Postback | ReadError:
     name, node = child
     if name.upper() != MEMBER:
-        return ReadError(f"the bundle holds an element {name[:40]} that is no message")
+        return ReadError(f"the bundle holds an element that is no message: {name[:40]}")
     try:
         return _message(name, node, repaired=repaired)
     except ReadError as error:
@@ -152,7 +152,7 @@ def _member(child: _Element, *, repaired: bool) -> Postback | ReadError:
 def _message(name: str, node: _Node, *, repaired: bool) -> Postback:
     children = node.children() if isinstance(node, _Pairs) else []
     if not isinstance(node, _Pairs) or not children:
-        raise ReadError(f"there is no postback in it: the element {name[:40]} holds no fields")
+        raise ReadError(f"there is no postback in it, no element with fields: {name[:40]}")
     fields = [("", node.text())] if node.text() else []
     for child, value in children:
         fields += _fields(child, value)
