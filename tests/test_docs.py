@@ -263,3 +263,13 @@ def test_examples_of_help_use_what_there_is() -> None:
         assert examples, f"{path}: no example in its help"
         for example in examples:
             assert set(re.findall(r"--[a-z-]+", example)) <= options, example
+
+
+def test_program_of_the_readme_runs_again(tmp_path: Path) -> None:
+    """Whoever tries it twice has the same ledger, and no failed assertion."""
+    found = re.search(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+    assert found
+    (tmp_path / "program.py").write_text(found[1])
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    for _ in range(2):
+        subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True)

@@ -111,8 +111,8 @@ def test_on_the_command_line(run: Run, tmp_path: Path) -> None:
     assert run("ingest", path, lines, *own, "--only").exit_code == 0
     unfit = run("ingest", tmp_path / "other.db", lines, *own)
     assert unfit.exit_code == 1
-    assert "chart 'delivery' has no trigger" in unfit.stderr
+    assert "message.toml: chart 'delivery' lacks triggers of the vocabulary" in unfit.stderr
     assert run("ingest", path, lines, "--only").exit_code == 2
     refused = run("ingest", path, lines, "--only", *own[:2])
     assert refused.exit_code == 1
-    assert "read by delivery 1" in refused.stderr
+    assert "reads by callbacks 1" in refused.stderr

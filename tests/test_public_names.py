@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -17,18 +17,19 @@ import postledger
 from postledger import Ledger, PostledgerError
 
 NAMES = """
-    Anchor Appended AsyncLedger AsyncSubscription AuditReport Change Checkpoint Content
-    DefinitionError Definitions DefinitionsDiffer Delivery Difference Event Finding IntegrityError
+    Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
+    DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
+    IntegrityError
     Ledger LedgerBusy LedgerError Limits NotALedger Postback PostledgerError Progress Projection
-    ProjectionFailed Query ReadError Receipt Recorded Retry StateChanged Step Subscription
-    SubscriptionFailed Summary Timeline UnknownKey Verdict Verification __version__
+    ProjectionFailed Query ReadError Receipt Recorded Retry StateChanged Statechart Step Subscription
+    SubscriptionFailed Summary Then Timeline UnknownKey Verdict Verification Vocabulary __version__
 """
 METHODS = """
     audit checkpoints close content created definitions deliveries delivery differences events
     follow head imported project query record record_batches record_many replay subscribe timeline
     verify
 """
-ALIASES = {"Timeline", "Progress", "__version__"}
+ALIASES = {"Body", "FilePath", "Handler", "Progress", "Then", "Timeline", "__version__"}
 """Names of types that are put together, and the version; what they are stands next to them."""
 
 
@@ -39,6 +40,8 @@ def members(kind: type) -> Iterator[tuple[str, Any]]:
             yield name, member
 
 
+WORDS = {"Statechart", "Vocabulary"}
+"""What these do is for the package; a program hands them on."""
 OBJECTS = {name: getattr(postledger, name) for name in postledger.__all__ if name not in ALIASES}
 MEMBERS = {
     f"{name}.{method}": member for name, kind in OBJECTS.items() for method, member in members(kind)
@@ -88,6 +91,24 @@ def test_every_public_method_is_told_of_and_typed(name: str) -> None:
     code = function.__code__
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     assert typed >= {*parameters} - {"self", "cls"} | {"return"}
+
+
+def leaves(hint: Any) -> Iterator[type]:
+    """The classes of the package that an annotation names."""
+    for inner in get_args(hint):
+        yield from leaves(inner)
+    if inspect.isclass(hint) and hint.__module__.partition(".")[0] == "postledger":
+        yield hint
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name.split(".")[0] not in WORDS])
+def test_names_in_public_signatures_are_public(name: str) -> None:
+    """Whoever annotates a program of their own imports them from the package."""
+    member = MEMBERS[name]
+    function = member.fget if isinstance(member, property) else inspect.unwrap(member)
+    function = getattr(function, "__func__", function)
+    for hint in get_type_hints(function).values():
+        assert {kind.__name__ for kind in leaves(hint)} <= set(postledger.__all__)
 
 
 def test_every_error_has_the_one_root() -> None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine"
 MODULES = sorted(ENGINE.rglob("*.py"))
 
-GROUND = {"errors", "model", "times", "findings", "templates", "postback", "progress"}
+GROUND = {"errors", "model", "times", "findings", "templates", "postback", "progress", "arguments"}
 ORDER = (
     "ground", "wire", "definitions", "store", "log", "state", "projections", "verify", "audit",
     "export", "lake", "ledger", "server", "simulate", "cli",

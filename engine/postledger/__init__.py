@@ -2,8 +2,11 @@
 
 from importlib import metadata
 
+from postledger.arguments import FilePath
 from postledger.audit import AuditReport
 from postledger.definitions import Definitions
+from postledger.definitions.chart import Statechart
+from postledger.definitions.vocabulary import Vocabulary
 from postledger.errors import (
     DefinitionError,
     DefinitionsDiffer,
@@ -19,11 +22,12 @@ from postledger.errors import (
 )
 from postledger.findings import Finding, Verdict
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
-from postledger.ledger.ledger import Ledger
-from postledger.ledger.subscriptions import Retry, Subscription
+from postledger.ledger.ledger import Ledger, Then
+from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Appended
 from postledger.model import (
     Anchor,
+    Body,
     Change,
     Content,
     Delivery,
@@ -52,6 +56,7 @@ __all__ = [
     "AsyncLedger",
     "AsyncSubscription",
     "AuditReport",
+    "Body",
     "Change",
     "Checkpoint",
     "Content",
@@ -61,7 +66,9 @@ __all__ = [
     "Delivery",
     "Difference",
     "Event",
+    "FilePath",
     "Finding",
+    "Handler",
     "IntegrityError",
     "Ledger",
     "LedgerBusy",
@@ -79,13 +86,16 @@ __all__ = [
     "Recorded",
     "Retry",
     "StateChanged",
+    "Statechart",
     "Step",
     "Subscription",
     "SubscriptionFailed",
     "Summary",
+    "Then",
     "Timeline",
     "UnknownKey",
     "Verdict",
     "Verification",
+    "Vocabulary",
     "__version__",
 ]

@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
+from postledger.arguments import shown
 from postledger.postback import Postback
-from postledger.times import iso
+from postledger.times import aware, iso
 
 
 def plain(value: Any) -> Any:
@@ -76,24 +77,52 @@ _ROOT = re.compile(r"[0-9a-f]{64}")
 _ANCHOR = re.compile(r"([0-9]{1,19}):([0-9a-fA-F]{64})", re.ASCII)
 
 
+Body = bytes | bytearray | memoryview
+"""The body of a request, as programs have it; the bytes are copied where they could change."""
+
+_TEXT_OR_NONE = (str, type(None))
+
+
+def _bytes(body: Body) -> bytes:
+    if type(body) is bytes:
+        return body
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    raise TypeError(f"body must be bytes as received, got {type(body).__name__}")
+
+
 @attrs.frozen
 class Receipt:
     """One HTTP request body as it was received, byte for byte.
 
     ``received_at`` is an aware datetime; ``None`` means the time of recording. ``imported`` says
     that a file states the time of reception, and this ledger didn't witness it. ``source`` is the name
-    that the program gives the endpoint, ``content_encoding`` that of the header.
+    that the program gives the endpoint, ``content_encoding`` that of the header. Raises ``TypeError``
+    or ``ValueError`` for what no server receives.
 
     >>> Receipt(body, content_type="text/xml").received_at is None
     True
     """
 
-    body: bytes
+    body: bytes = attrs.field(converter=_bytes)
     content_type: str | None = None
     received_at: datetime | None = None
     imported: bool = False
     source: str = ""
     content_encoding: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        # One by one and not as ``typed`` fields: one is made for every event.
+        if not isinstance(self.content_type, _TEXT_OR_NONE):
+            raise TypeError(f"content_type must be text, got {shown(self.content_type)}")
+        if not isinstance(self.content_encoding, _TEXT_OR_NONE):
+            raise TypeError(f"content_encoding must be text, got {shown(self.content_encoding)}")
+        if not isinstance(self.source, str):
+            raise TypeError(f"source must be text, got {shown(self.source)}")
+        if not isinstance(self.imported, bool):
+            raise TypeError(f"imported must be True or False, got {shown(self.imported)}")
+        if self.received_at is not None:
+            aware(self.received_at, "received_at")
 
 
 @attrs.frozen
@@ -172,6 +201,10 @@ Timeline = tuple[Step, ...]
 """The steps of a stream in fold order, each repeat behind the event that it repeats."""
 
 
+NOT_SHOWN = {"first_received_at", "chart"}
+"""What a delivery has beside what JSON has of it."""
+
+
 @attrs.frozen
 class Delivery:
     """The state of one delivery, with where it comes from.
@@ -208,8 +241,7 @@ class Delivery:
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""
         said: dict[str, Any] = plain(self)
-        del said["first_received_at"], said["chart"]
-        return said
+        return {name: value for name, value in said.items() if name not in NOT_SHOWN}
 
 
 @attrs.frozen

@@ -51,7 +51,10 @@ def aware(time: object, name: str = "the time") -> datetime:
     """The time itself; raises as ``micros`` does for what is not one, by the argument's ``name``."""
     if not isinstance(time, datetime):
         raise TypeError(f"{name} must be a timezone-aware datetime, got {time!r}")
-    micros(time)
+    try:
+        micros(time)
+    except ValueError as error:
+        raise ValueError(str(error).replace("expected", f"{name} must be", 1)) from None
     return time
 
 

@@ -91,7 +91,7 @@ def test_report_speaks_the_words_of_the_chart() -> None:
         "1",
         "100.0%",
     ]
-    missing = "Missing nodes, by node and section of the specification"
+    missing = "Missing fields, by field and section of the specification"
     assert tables[missing][1] == ["TO", "Call", "2", "1"]
     assert tables["Unrecognised events, by code"][1] == ["what", "–", "1", "3"]
     assert report.figures is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -111,3 +113,28 @@ def test_order_of_triggers_does_not_matter(source: str, random: Random) -> None:
     assert one.hash == other.hash
     assert one.configurations == other.configurations
     assert one.table == other.table
+
+
+def test_the_library_is_quiet_at_info() -> None:
+    """A program that shows its log at INFO sees one line of a new ledger, and one of a replay."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING], capture_output=True, text=True, check=True
+    )
+    said = [line for line in done.stderr.splitlines() if line]
+    assert [line.split(":")[:2] for line in said] == [["INFO", "postledger"]] * 2, said
+    assert "begun" in said[0]
+    assert "reads by" in said[1]
+
+
+LOGGING = """
+import logging, tempfile
+from pathlib import Path
+logging.basicConfig(level=logging.INFO)
+from postledger import Ledger
+with tempfile.TemporaryDirectory() as folder:
+    with Ledger(Path(folder) / "a.db") as ledger:
+        ledger.record(b"?")
+    with Ledger(Path(folder) / "a.db") as ledger:
+        ledger.replay()
+assert logging.getLogger().level == logging.INFO
+"""

@@ -94,8 +94,8 @@ def test_unfit() -> None:
     with pytest.raises(DefinitionError) as caught:
         define([], [load_vocabulary(WORDS, where="words.toml")])
     assert caught.value.faults == (
-        "words.toml: postbacks[1] (Posted): chart 'parcel' is unknown; the charts are ",
-        "words.toml: postbacks[2] (Lost): chart 'parcel' is unknown; the charts are ",
+        "words.toml: postbacks[1] (Posted): chart 'parcel' is unknown; there are no charts",
+        "words.toml: postbacks[2] (Lost): chart 'parcel' is unknown; there are no charts",
     )
     eaten = WORDS.replace('trigger = "posted"', 'trigger = "eaten"')
     with pytest.raises(DefinitionError) as caught:
@@ -215,7 +215,7 @@ def test_public_names() -> None:
 
 def test_only_the_ground_is_imported() -> None:
     """The definitions import the ground and each other by full path, and nothing else."""
-    ground = {"errors", "model", "times", "findings", "postback"}
+    ground = {"arguments", "errors", "model", "times", "findings", "postback"}
     for path in Path(str(room.__path__[0])).glob("*.py"):
         for module in re.findall(r"^ *from postledger(\S*) import", path.read_text(), re.M):
             inside = module.startswith(".definitions.")

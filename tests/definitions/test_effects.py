@@ -8,6 +8,7 @@ import pytest
 
 from postledger.definitions import builtin
 from postledger.definitions.chart import Statechart, Transition
+from postledger.definitions.definitions import effect_of as effect_in
 from postledger.definitions.effects import Effect
 from postledger.findings import Finding, Verdict
 from postledger.postback import Postback
@@ -20,7 +21,7 @@ BUILTIN = builtin()
 def effect_of(*fields: tuple[str, str | None]) -> Effect:
     """The effect of a postback with the fields that are not ``None``."""
     said = tuple((name, text) for name, text in fields if text is not None)
-    effect = BUILTIN.effect(BUILTIN.lexicon.read(Postback("POSTBACK", said)))
+    effect = effect_in(BUILTIN, BUILTIN.lexicon.read(Postback("POSTBACK", said)))
     assert effect is not None
     return effect
 
@@ -42,7 +43,7 @@ def test_every_transition() -> None:
     """The postbacks of the shipped vocabularies, three at a time, take every transition there is."""
     effects: dict[tuple[str, str | None, str | None], Effect] = {}
     for reading in readings(BUILTIN):
-        effect = BUILTIN.effect(reading)
+        effect = effect_in(BUILTIN, reading)
         if effect is not None:
             effects[effect.chart.name, reading.trigger, reading.evidence] = effect
     for chart in BUILTIN.charts.values():

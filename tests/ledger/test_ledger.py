@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -258,7 +258,7 @@ def test_ids_are_never_changed(ledger: Ledger) -> None:
 
 def test_a_reception_time_must_name_its_zone(ledger: Ledger) -> None:
     """A naive datetime is refused with what to give instead, and nothing is written."""
-    with pytest.raises(ValueError, match="expected a timezone-aware datetime"):
+    with pytest.raises(ValueError, match="received_at must be a timezone-aware datetime"):
         ledger.record(sent("a"), received_at=datetime(2026, 1, 1))
     assert ledger.head().size == 0 + 1
     assert ledger.record(sent("a")).event.position == 1
@@ -339,7 +339,7 @@ def test_a_ledger_keeps_the_definitions_that_it_was_made_with(tmp_path: Path) ->
     path = tmp_path / "l.db"
     with Ledger(path) as ledger:
         ledger.record(sent("a"))
-    with pytest.raises(DefinitionsDiffer, match="then replay by the others to adopt them"):
+    with pytest.raises(DefinitionsDiffer, match="replay adopts others"):
         Ledger(path, charts=[chart])
     with Ledger(path) as ledger:
         ledger.replay(ledger.definitions.with_files([chart]))
@@ -407,7 +407,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
         with pytest.raises(UnknownKey, match=r"no chart '.*' is adopted; there are: discovery"):
             asking()
     for asked in (lambda: ledger.audit(tracking_id=SMS), lambda: ledger.content("35674")):
-        with pytest.raises(UnknownKey, match="is known"):
+        with pytest.raises(UnknownKey, match=r"no chart '.*' is adopted; there are: discovery"):
             asked()
     told: list[object] = []
     ledger.subscribe("all", told.append, live=False)
@@ -420,17 +420,19 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
 @pytest.mark.parametrize(
     ("receipt", "told"),
     [
-        (Receipt("text"), "body must be bytes as received, got str"),  # type: ignore[arg-type]
-        (Receipt(b"?", content_type=7), "content_type must be text, got 7"),  # type: ignore[arg-type]
-        (Receipt(b"?", None, 0), "received_at must be a timezone-aware datetime, got 0"),  # type: ignore[arg-type]
-        ("text", "receipts must be bytes or Receipt, got str"),
+        (lambda: Receipt("text"), "body must be bytes as received, got str"),  # type: ignore[arg-type]
+        (lambda: Receipt(b"?", content_type=7), "content_type must be text, got 7"),  # type: ignore[arg-type]
+        (lambda: Receipt(b"?", None, 0), "received_at must be a timezone-aware datetime, got 0"),  # type: ignore[arg-type]
+        (lambda: "text", "receipts must be bytes or Receipt, got str"),
     ],
     ids=["body", "content type", "time", "receipt"],
 )
-def test_what_no_server_receives_is_refused(ledger: Ledger, receipt: Receipt, told: str) -> None:
+def test_what_no_server_receives_is_refused(
+    ledger: Ledger, receipt: Callable[[], Receipt], told: str
+) -> None:
     """A mistake of the program that embeds it is told, and nothing of the batch is written."""
     with pytest.raises(TypeError, match=told):
-        ledger.record_many([sent("a"), receipt])
+        ledger.record_many([sent("a"), receipt()])
     assert ledger.head().size == 0 + 1
 
 
@@ -530,16 +532,16 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.verify("11:abc"), "anchor must be an Anchor, got '11:abc'"),
         (lambda ledger: ledger.timeline("a", chart=["a"]), r"chart must be text, got \['a'\]"),
         (lambda ledger: ledger.timeline(7), "key must be text, got 7"),
-        (lambda ledger: ledger.delivery(b"a"), "key must be text, got b'a'"),
+        (lambda ledger: ledger.delivery(b"a"), "tracking_id must be text, got b'a'"),
         (lambda ledger: ledger.delivery("a", space=None), "space must be text, got None"),
-        (lambda ledger: ledger.content(None), "key must be text, got None"),
-        (lambda ledger: ledger.events(after="1"), "after must be a position, got '1'"),
+        (lambda ledger: ledger.content(None), "mms_id must be text, got None"),
+        (lambda ledger: ledger.events(after="1"), "after must be a whole number, got '1'"),
         (lambda ledger: list(ledger.record_batches([b"?"])), "receipts must be Receipt, got bytes"),
         (lambda ledger: ledger.query(7), "sql must be text, got 7"),
-        (lambda ledger: ledger.project(None), "a projection has name, version, tables and apply"),
+        (lambda ledger: ledger.project(None), "projection must have name, version, tables and apply"),
         (lambda ledger: Ledger("x.db", definitions=7), "definitions must be Definitions, got 7"),
-        (lambda ledger: ledger.follow(after=None), "after must be a position, got None"),
-        (lambda ledger: ledger.subscribe("a", print, after="1"), "after must be a position, got '1'"),
+        (lambda ledger: ledger.follow(after=None), "after must be a whole number, got None"),
+        (lambda ledger: ledger.subscribe("a", print, after="1"), "after must be a whole number, got '1'"),
         (lambda ledger: ledger.subscribe(7, print), "name must be text, got 7"),
         (lambda ledger: ledger.subscribe("a", None), "handler must be callable, got None"),
         (lambda ledger: ledger.replay("delivery.toml"), "definitions must be Definitions, got"),
@@ -548,8 +550,8 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.record(b"?", source=None), "source must be text, got None"),
         (lambda ledger: ledger.record(b"?", content_encoding=1), "content_encoding must be text, got 1"),
         (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text, got 7"),
-        (lambda ledger: ledger.audit(tracking_id=7), "key must be text, got 7"),
-        (lambda ledger: Ledger(7), "PathLike object, not int"),
+        (lambda ledger: ledger.audit(tracking_id=7), "tracking_id must be text, got 7"),
+        (lambda ledger: Ledger(7), "path must be a path, got 7"),
         (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number from 0, got 'x'"),
         (lambda ledger: Anchor(True, "0" * 64), "size must be a whole number from 0, got True"),
         (lambda ledger: Anchor(-1, "0" * 64), "size must be a whole number from 0, got -1"),

@@ -203,7 +203,7 @@ def test_a_subscription_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
         (("", print), "name must be text without white space around it"),
         (("a", "b"), "handler must be callable, got 'b'"),
         (("a", asyncio.sleep), "AsyncLedger takes coroutine functions"),
-        (("a", print, "1"), "after must be a position, got '1'"),
+        (("a", print, "1"), "after must be a whole number, got '1'"),
     ],
 )
 def test_a_mistake_of_the_caller_is_raised_at_once(

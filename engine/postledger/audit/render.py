@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ def _environment(*, markup: bool) -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise PostledgerError(
-            "HTML and Markdown need Jinja2: pip install 'postledger[audit]'; JSON goes without"
+            f"HTML and Markdown require Jinja2: {sys.executable} -m pip install jinja2;"
+            " JSON goes without"
         ) from None
     environment = Environment(
         loader=PackageLoader("postledger.audit"),

@@ -8,22 +8,24 @@ from typing import Literal
 
 import attrs
 
+from postledger.arguments import require_order, typed
 from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.log import Log
-from postledger.times import aware, is_time, iso, micros, now, time_of
+from postledger.times import is_time, iso, micros, now, time_of
 
 CHART = "delivery"
 """The chart whose streams are audited."""
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Request:
     """The period (deliveries that began in it), the time it is told as of, and how it is shown.
 
     ``since`` is inclusive, ``until`` exclusive. ``as_of`` is a time or a position of the log,
     ``occurred_by`` a time of the provider's clock. ``definitions`` are those in force ``"now"``, or
     those in force ``"then"``. ``now`` is when the report is made. Raises ``TypeError`` for what is not
-    a time, ``ValueError`` for one without a zone and for other definitions.
+    a time, ``ValueError`` for one without a zone, a period that ends before it begins, and for other
+    definitions.
     """
 
     since: datetime | None = None
@@ -35,12 +37,7 @@ class Request:
     now: datetime = attrs.field(factory=now)
 
     def __attrs_post_init__(self) -> None:
-        for name, end in (("since", self.since), ("until", self.until)):
-            if end is not None:
-                aware(end, name)
-        bounds_of(self.as_of, self.occurred_by)
-        if self.definitions not in ("now", "then"):
-            raise ValueError(f'definitions must be "now" or "then", got {self.definitions!r}')
+        require_order(self.since, self.until)
 
     @property
     def bounds(self) -> Bounds:

@@ -209,10 +209,10 @@ def _unread(
 
 
 def missing(found: Iterable[Missing]) -> Table:
-    """Nodes that events lack, against the specification."""
+    """Fields that events lack, against the specification."""
     return Table(
-        "Missing nodes, by node and section of the specification",
-        ("Node", "Section", "Events", "First at position"),
+        "Missing fields, by field and section of the specification",
+        ("Field", "Section", "Events", "First at position"),
         tuple((one.node, one.section, count(one.events), str(one.first)) for one in found),
         texts=2,
     )

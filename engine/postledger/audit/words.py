@@ -23,6 +23,19 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def left_out(untimed: int, disordered: int) -> str:
+    """Which deliveries the times leave out, as a sentence; empty where none are."""
+    parts = [
+        f"{count(number)} {'delivery' if number == 1 else 'deliveries'} {why}"
+        for number, why in (
+            (untimed, "without a time of sending or of outcome"),
+            (disordered, "with an outcome stamped before the sending"),
+        )
+        if number
+    ]
+    return f" Left out: {', and '.join(parts)}." if parts else ""
+
+
 def share(part: int, whole: int) -> str:
     """A share in percent; a few are never none, and not all are never all.
 

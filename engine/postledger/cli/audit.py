@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,11 @@ import click
 
 from postledger.audit import AuditReport
 from postledger.cli.common import (
+    check_period,
     ledger_argument,
     progress,
     remark,
+    remark_end,
     space_option,
     time_travel,
 )
@@ -28,7 +29,7 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
     epilog="""\b
 Examples:
   postledger audit deliveries.db --html report.html
-  postledger audit deliveries.db --since 2026-11-01 --until 2026-12-01 --json > november.json
+  postledger audit deliveries.db --since 2026-11-01 --json > november.json
   postledger audit deliveries.db --id TU1TXzU5Nzg3Nw== --html dossier.html"""
 )
 @ledger_argument()
@@ -61,6 +62,7 @@ def audit(
     to keep is printed on stderr. Exit 1 where the ledger contradicts itself: the report says how.
     """
     _check(asked)
+    _check_outputs(html, markdown, as_json=as_json)
     with ExitStack() as files:
         # Before the work: a file that can't be written is known at once.
         forms = [
@@ -78,6 +80,7 @@ def audit(
             Ledger(ledger, readonly=True, guarded=False) as opened,
             progress("audit", opened.head().size) as advance,
         ):
+            remark_end(opened, asked["as_of"])
             report = opened.audit(progress=advance, **asked)
         for path, written in forms:
             _write(path, written(report))
@@ -95,19 +98,26 @@ def _write(path: Path, text: str) -> None:
 
 
 def _check(asked: dict[str, Any]) -> None:
-    since: datetime | None = asked["since"]
-    until: datetime | None = asked["until"]
-    if asked["tracking_id"] is not None and (since or until):
+    if asked["tracking_id"] is not None and (asked["since"] or asked["until"]):
         raise click.UsageError("--id asks for one delivery: leave out --since and --until.")
     if asked["space"] and asked["tracking_id"] is None:
         raise click.UsageError("--space requires --id.")
-    if since is not None and until is not None and since >= until:
-        raise click.UsageError("--since must be before --until.")
+    check_period(asked["since"], asked["until"])
+
+
+def _check_outputs(html: Path | None, markdown: Path | None, *, as_json: bool) -> None:
+    given = {"--html": html, "--markdown": markdown, "--json": _STDOUT if as_json else None}
+    places = [
+        path if path == _STDOUT else path.absolute() for path in given.values() if path is not None
+    ]
+    if len(set(places)) < len(places):
+        flags = " and ".join(name for name, path in given.items() if path is not None)
+        raise click.UsageError(f"{flags} must go to different files.")
 
 
 def _conclude(report: AuditReport) -> None:
     """The anchor, what is wrong, and the exit code."""
-    remark(f"anchor {report.integrity.anchor}")
     for problem in report.integrity.problems:
         remark(f"Error: {problem}")
+    remark(f"anchor {report.integrity.anchor}")
     click.get_current_context().exit(0 if report.integrity.ok else 1)

@@ -7,12 +7,20 @@ from pathlib import Path
 import click
 
 from postledger import audit
-from postledger.cli.common import cell, reading, remark, table
+from postledger.cli.common import cell, one_form, reading, remark, table
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
 from postledger.definitions.definitions import check as check_files
 
 _PATH = click.Path(exists=True, path_type=Path)
+
+
+class _Name(click.Argument):
+    """The name of a chart, which the commands below don't take."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Nothing where it is not the command's own."""
+        return super().get_usage_pieces(ctx) if self in ctx.command.params else []
 
 
 class _Charts(click.Group):
@@ -35,9 +43,8 @@ Examples:
   postledger charts --svg delivery > delivery.svg
   postledger charts --ledger deliveries.db""",
 )
-@click.argument("name", required=False)
-@click.option("--mermaid", "form", flag_value="mermaid", help="Mermaid state diagrams.")
-@click.option("--svg", "form", flag_value="svg", help="One SVG picture; name the chart.")
+@click.argument("name", required=False, cls=_Name)
+@one_form(mermaid="Mermaid state diagrams.", svg="One SVG picture; name the chart.")
 @click.option(
     "--ledger",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ import click
 from tabulate import tabulate
 from tqdm import tqdm
 
-from postledger.cli.params import Time, TimeOrPosition
+from postledger.cli.params import LedgerPath, Time, TimeOrPosition
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 
@@ -60,8 +62,7 @@ class Commands(click.Group):
 
 def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
     """The ledger's path, the first argument of every command."""
-    kind = click.Path(exists=exists, dir_okay=False, path_type=Path)
-    return click.argument("ledger", type=kind)
+    return click.argument("ledger", type=LedgerPath(exists=exists))
 
 
 def time_travel(command: Command) -> Command:
@@ -82,6 +83,12 @@ def time_travel(command: Command) -> Command:
         type=TimeOrPosition(),
         help="What was known at that time, or up to that position of the log.",
     )(command)
+
+
+def check_period(since: datetime | None, until: datetime | None) -> None:
+    """A usage error for a period that ends before it begins."""
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--since must be before --until.")
 
 
 def definition_options(verb: str) -> Callable[[Command], Command]:
@@ -121,6 +128,13 @@ def remark_more(count: int, form: str | None, limit: int | None) -> None:
         remark(f"the first {count}; --limit, --json, --nl or --csv give more")
 
 
+def remark_end(ledger: Ledger, as_of: datetime | int | None) -> None:
+    """Say where the log ends, where it is asked for as of a position after that."""
+    last = ledger.head().size - 1
+    if isinstance(as_of, int) and as_of > last:
+        remark(f"the log ends at position {last}: --as-of {as_of} shows all of it")
+
+
 def space_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
     """``--space``: the namespace of keys that a vocabulary gives."""
     return click.option("--space", default=default, metavar="NAME", help=help_text)
@@ -128,13 +142,29 @@ def space_option(help_text: str, default: str | None = None) -> Callable[[Comman
 
 def output_options(command: Command) -> Command:
     """``--json``, ``--nl`` and ``--csv``: forms for programs; the default is a table for people."""
-    for name, text in (
-        ("csv", "CSV with a header line."),
-        ("nl", "JSON, one object a line."),
-        ("json", "A JSON array."),
-    ):
-        command = click.option(f"--{name}", "form", flag_value=name, help=text)(command)
-    return command
+    return one_form(
+        json="A JSON array.", nl="JSON, one object a line.", csv="CSV with a header line."
+    )(command)
+
+
+def one_form(**forms: str) -> Callable[[Command], Command]:
+    """A flag for each form, by its help; the command gets the one that is given as ``form``."""
+
+    def with_flags(command: Command) -> Command:
+        @wraps(command)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            given = [name for name in forms if kwargs.pop(f"form_{name}")]
+            if len(given) > 1:
+                flags = " and ".join(f"--{name}" for name in given)
+                raise click.UsageError(f"{flags} exclude each other: give one.")
+            return command(*args, form=given[0] if given else None, **kwargs)
+
+        flagged = call
+        for name, text in reversed(forms.items()):
+            flagged = click.option(f"--{name}", f"form_{name}", is_flag=True, help=text)(flagged)
+        return flagged  # type: ignore[return-value]
+
+    return with_flags
 
 
 def json_option(command: Command) -> Command:
@@ -152,16 +182,25 @@ def write_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def write_records(records: Iterable[Record], form: str | None, columns: Mapping[str, str]) -> int:
+def write_records(
+    records: Iterable[Record],
+    form: str | None,
+    columns: Mapping[str, str],
+    fields: Sequence[str] = (),
+) -> int:
     """Write records as they come, in the form asked for; returns their number.
 
-    ``columns`` are those of the table for people: the key of the record and the heading.
+    ``columns`` are those of the table for people: the key of the record and the heading; that of the
+    spaces is shown where there are any. ``fields`` are the keys of a record, for the header of a CSV.
     """
-    writers = {"json": _as_json, "nl": _as_lines, "csv": _as_csv}
+    if form == "csv":
+        return _as_csv(records, fields)
     if form is not None:
-        return writers[form](records)
-    rows = [[cell(record[key]) for key in columns] for record in records]
-    click.echo(table(rows, list(columns.values())))
+        return {"json": _as_json, "nl": _as_lines}[form](records)
+    listed = list(records)
+    shown = [key for key in columns if key != "space" or any(one["space"] for one in listed)]
+    rows = [[cell(record[key]) for key in shown] for record in listed]
+    click.echo(table(rows, [columns[key] for key in shown]))
     return len(rows)
 
 
@@ -176,6 +215,8 @@ def cell(value: object) -> str:
     """A value for people, on one line; what could move the cursor is shown, not done."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
@@ -208,11 +249,13 @@ def _as_lines(records: Iterable[Record]) -> int:
     return sum(1 for _ in map(click.echo, map(_line, records)))
 
 
-def _as_csv(records: Iterable[Record]) -> int:
+def _as_csv(records: Iterable[Record], fields: Sequence[str]) -> int:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     count = 0
+    if fields:
+        writer.writerow(fields)
     for count, record in enumerate(records, 1):
-        if count == 1:
+        if count == 1 and not fields:
             writer.writerow(record)
         writer.writerow(_csv_cell(value) for value in record.values())
     return count

@@ -6,13 +6,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from postledger.cli.common import (
+    check_period,
     ledger_argument,
     limit_option,
     output_options,
     reading,
+    remark_end,
     remark_more,
     shown,
     space_option,
@@ -21,12 +24,15 @@ from postledger.cli.common import (
 )
 from postledger.cli.params import Span, Time
 from postledger.ledger.ledger import Then
+from postledger.model import NOT_SHOWN, Delivery
 from postledger.projections.queries import Query
 
+_FIELDS = tuple(one.name for one in attrs.fields(Delivery) if one.name not in NOT_SHOWN)
 _COLUMNS = {
     "tracking_id": "tracking id",
     "state": "state",
     "route": "route",
+    "space": "space",
     "to": "to",
     "spid": "spid",
     "sent_at": "sent at",
@@ -66,10 +72,12 @@ def deliveries(
     **wanted: Any,
 ) -> None:
     """List deliveries, in the order in which they were first received."""
+    check_period(wanted["since"], wanted["until"])
     with reading(ledger) as opened:
+        remark_end(opened, as_of)
         query = Query(limit=shown(form, limit), **wanted)
         found = opened.deliveries(
             query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
         )
-        count = write_records((one.to_dict() for one in found), form, _COLUMNS)
+        count = write_records((one.to_dict() for one in found), form, _COLUMNS, _FIELDS)
     remark_more(count, form, limit)

@@ -22,6 +22,11 @@ from postledger.cli.common import (
 from postledger.log.event import Kind
 from postledger.model import Event, fields_of
 
+_FIELDS = (
+    *("position", "member", "kind", "reading", "received_at", "occurred_at", "imported"),
+    *("source", "sender", "space", "chart", "key", "repeats", "problem"),
+    *("content_type", "content_encoding"),
+)
 _COLUMNS = {
     "position": "position",
     "received_at": "received at",
@@ -81,18 +86,14 @@ def events(
             map(record, islice(found, None if most is None else min(most, sys.maxsize))),
             form,
             _COLUMNS,
+            (*_FIELDS, "body", "leaf"),
         )
     remark_more(count, form, limit)
 
 
 def _record(event: Event) -> dict[str, Any]:
-    names = (
-        *("position", "member", "kind", "reading", "received_at", "occurred_at", "imported"),
-        *("source", "sender", "space", "chart", "key", "repeats", "problem"),
-        *("content_type", "content_encoding"),
-    )
     body = event.body.decode("utf-8", "backslashreplace")
-    return {**fields_of(event, *names), "body": body, "leaf": event.leaf.hex()}
+    return {**fields_of(event, *_FIELDS), "body": body, "leaf": event.leaf.hex()}
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
                 why = f": {one.problem}" if one.problem else ""
-                remark(f"{where}: {one.counted_as}{why}; kept at position {one.stored.position}")
+                remark(f"{where}: {one.counted_as}{why}; kept at position {one.position}")
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:

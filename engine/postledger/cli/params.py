@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.ledger.ledger import require_openable
 from postledger.model import Anchor
 from postledger.times import parse_moment
 
@@ -16,6 +18,21 @@ _MOST_DIGITS = 4_000
 """What Python itself takes for a number of any length."""
 
 _UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class LedgerPath(click.Path):
+    """The path of a ledger."""
+
+    def __init__(self, *, exists: bool) -> None:
+        super().__init__(exists=exists, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a usage error where no file is named."""
+        try:
+            require_openable(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Time(click.ParamType):  # type: ignore[type-arg]

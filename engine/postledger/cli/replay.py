@@ -17,10 +17,11 @@ from postledger.cli.common import (
     remark,
     write_records,
 )
-from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.ledger.ledger import Ledger
 from postledger.projections.compare import Difference
 
+_FIELDS = ("space", "chart", "key", "before", "after", "why")
 _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}
 
 
@@ -66,8 +67,11 @@ def replay(
         definitions = _wanted(opened, charts, words, shipped=shipped) if adopt else None
         with progress("replay", opened.head().size) as advance:
             opened.replay(definitions, index=index, progress=advance)
-        last = opened.head().size - 1
-        click.echo(f"replayed to position {last} by {opened.definitions.label}")
+        last, label = opened.head().size - 1, opened.definitions.label
+    if form is None:
+        click.echo(f"replayed to position {last} by {label}")
+    else:
+        write_records([{"position": last, "definitions": label}], form, {})
 
 
 def _wanted(
@@ -81,13 +85,16 @@ def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None
         found = ledger.differences(definitions, progress=advance)
         records = map(_record if form else _row, found)
         if form:
-            count = write_records(records, form, _COLUMNS)
+            count = write_records(records, form, _COLUMNS, _FIELDS)
         else:
             listed = list(records)
             count = len(listed)
             if listed:
                 write_records(listed, None, _COLUMNS)
-    remark(f"{count} would change by {definitions.label}; nothing was written")
+    ours, others = apart(ledger.definitions, definitions)
+    by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
+    states = "1 state" if count == 1 else f"{count} states"
+    remark(f"{states} would change {by}; nothing was written")
 
 
 def _record(difference: Difference) -> Record:

@@ -13,6 +13,7 @@ from postledger.cli.common import (
     json_option,
     ledger_argument,
     reading,
+    remark_end,
     space_option,
     table,
     time_travel,
@@ -25,7 +26,7 @@ from postledger.model import Step
     epilog="""\b
 Examples:
   postledger show deliveries.db TU1TXzU5Nzg3Nw==
-  postledger show deliveries.db TU1TXzU5Nzg3Nw== --as-of 2026-11-05T12:00:00Z --json
+  postledger show deliveries.db TU1TXzU5Nzg3Nw== --as-of 2026-11-05 --json
   postledger show deliveries.db --mms 35674"""
 )
 @ledger_argument()
@@ -48,6 +49,9 @@ def show(
         raise click.UsageError("Give one ID, or --mms MMSID.")
     # Of one time, so that the timeline shows how the state came about.
     with reading(ledger) as opened, opened._connections.read():
+        remark_end(opened, when["as_of"])
+        if mms is None and chart == "content":
+            mms = tracking_id
         if mms is not None:
             state = opened.content(mms, **when).to_dict()
             steps = opened.timeline(mms, chart="content", **when)

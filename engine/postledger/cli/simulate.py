@@ -61,7 +61,7 @@ def _generations(
 Examples:
   postledger simulate traffic.jsonl --messages 10000 --all
   postledger simulate bodies/ --messages 20 --generation g1
-  postledger simulate - --seed 7 --lost 0.1 | postledger ingest deliveries.db -""",
+  postledger simulate - --lost 0.1 | postledger ingest deliveries.db -""",
 )
 @click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--messages", type=click.IntRange(min=1), default=1000, show_default=True)

@@ -6,6 +6,7 @@ to a table, by which everything is folded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from transitions.extensions.factory import MachineFactory
 from transitions.extensions.nesting import HierarchicalMachine
 
 from postledger.findings import Finding
+
+# It says every state that it adds, at INFO, to programs that show what Postledger says there.
+_library = logging.getLogger("transitions")
+if _library.level == logging.NOTSET:
+    _library.setLevel(logging.WARNING)
 
 _ROOT = "chart"
 _SEPARATOR = "__"
@@ -91,6 +97,10 @@ class Statechart:
     ``table[trigger][i]`` is the move that ``trigger`` makes in ``configurations[i]``. Configuration 0
     is the initial one; the others are in the order of the states in the file. ``hash`` is the SHA-256
     of the chart's content, comments apart.
+
+    >>> chart = ledger.definitions.charts["delivery"]
+    >>> chart.regions[1].states[:3]
+    ('unknown', 'sms', 'binary')
     """
 
     name: str

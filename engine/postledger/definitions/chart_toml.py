@@ -13,6 +13,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from postledger.arguments import checked
 from postledger.definitions.chart import (
     TAKEN,
     Region,
@@ -34,6 +35,7 @@ from postledger.findings import Finding, named
 _MOST_CONFIGURATIONS = 4096
 
 
+@checked
 def load_chart(source: str, *, where: str = "chart") -> Statechart:
     """Check and compile a chart from its TOML text.
 

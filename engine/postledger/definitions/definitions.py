@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 
+from postledger.arguments import FilePath, all_of, checked, paths_of, shown
 from postledger.definitions.chart import Statechart
 from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.diagnostics import Faults, read_toml
@@ -53,61 +54,95 @@ class Definitions:
     @property
     def label(self) -> str:
         """The labels of all charts and vocabularies in one line."""
-        labels = [c.label for c in self.charts.values()] + [v.label for v in self.vocabularies]
-        return ", ".join(labels)
+        return ", ".join(self.labels)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of all charts and vocabularies."""
+        charts, vocabularies = self.charts.values(), self.vocabularies
+        return (*(one.label for one in charts), *(one.label for one in vocabularies))
+
+    @checked
     def chart(self, name: str) -> Statechart:
         """The chart of that name; raises ``UnknownKey``."""
         if name not in self.charts:
             raise UnknownKey(f"no chart {name!r} is adopted; there are: {', '.join(self.charts)}")
         return self.charts[name]
 
-    def effect(self, reading: Reading) -> Effect | None:
-        """What events of this reading do to their stream; ``None`` where they say nothing."""
-        if reading.trigger is None or reading.chart is None:
-            return None
-        case = (reading.chart, reading.trigger, reading.evidence)
-        if case not in self._effects:
-            self._effects[case] = compiled(self.charts[reading.chart], *case[1:])
-        return Effect(reading, self.charts[reading.chart], *self._effects[case])
-
+    @checked
     def with_charts(self, charts: Iterable[Statechart]) -> Definitions:
         """These definitions with the given charts in place of those of the same names."""
         return self._with(charts, ())
 
+    @checked
     def with_vocabularies(self, vocabularies: Iterable[Vocabulary]) -> Definitions:
         """These definitions with the given vocabularies in place of those of the same names."""
         return self._with((), vocabularies)
 
+    @checked
     def with_files(
-        self, charts: Iterable[str | Path] = (), vocabulary: Iterable[str | Path] = ()
+        self,
+        charts: FilePath | Iterable[FilePath] = (),
+        vocabulary: FilePath | Iterable[FilePath] = (),
     ) -> Definitions:
         """These definitions with those of the given TOML files; raises ``DefinitionError``."""
-        loaded = [load_chart(_text(Path(path)), where=str(path)) for path in charts]
-        words = [load_vocabulary(_text(Path(path)), where=str(path)) for path in vocabulary]
-        return self._with(loaded, words)
+        files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
+        loaded = {str(path): load_chart(_text(path), where=str(path)) for path in files[0]}
+        words = [load_vocabulary(_text(path), where=str(path)) for path in files[1]]
+        replaced = {vocabulary.name for vocabulary in words}
+        kept = [one for one in self.vocabularies if one.name not in replaced]
+        faults = [fault for where in loaded for fault in _lacking(where, loaded[where], kept)]
+        if faults:
+            raise DefinitionError(*faults)
+        return self._with(loaded.values(), words)
 
     def _with(
         self, charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]
     ) -> Definitions:
-        replaced = {c.name: c for c in (*self.charts.values(), *charts)}
-        spoken = {v.name: v for v in (*self.vocabularies, *vocabularies)}
-        return define(replaced.values(), spoken.values())
+        others = all_of(Statechart, "charts", charts)
+        words = all_of(Vocabulary, "vocabularies", vocabularies)
+        replaced = {c.name: c for c in (*self.charts.values(), *others)}
+        named = {v.name for v in words}
+        # Those given are named first where two clash: they are the ones to change.
+        spoken = (*words, *(v for v in self.vocabularies if v.name not in named))
+        return define(replaced.values(), spoken)
 
 
+def apart(definitions: Definitions, others: Definitions) -> tuple[str, str]:
+    """The labels of what only the one has, and of what only the others have, if there is any."""
+    ours, theirs = definitions.labels, others.labels
+    return (
+        ", ".join(label for label in ours if label not in theirs),
+        ", ".join(label for label in theirs if label not in ours),
+    )
+
+
+def effect_of(definitions: Definitions, reading: Reading) -> Effect | None:
+    """What events of a reading do to their stream; ``None`` where they say nothing."""
+    if reading.trigger is None or reading.chart is None:
+        return None
+    chart, effects = definitions.charts[reading.chart], definitions._effects
+    case = (reading.chart, reading.trigger, reading.evidence)
+    if case not in effects:
+        effects[case] = compiled(chart, *case[1:])
+    return Effect(reading, chart, *effects[case])
+
+
+@checked
 def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> Definitions:
     """Put charts and vocabularies together; raises ``DefinitionError`` where they don't fit.
 
     They are kept by name: the order in which they are given decides nothing.
     """
-    charts = sorted(charts, key=lambda chart: chart.name)
+    charts = sorted(all_of(Statechart, "charts", charts), key=lambda chart: chart.name)
     by_name = {chart.name: chart for chart in charts}
-    lexicon = Lexicon(tuple(vocabularies))
+    given = all_of(Vocabulary, "vocabularies", vocabularies)
+    lexicon = Lexicon(given)
     faults = [
         *_named_twice("chart", [chart.name for chart in charts]),
         *_named_twice("vocabulary", [v.name for v in lexicon.vocabularies]),
         *(fault for v in lexicon.vocabularies for fault in _unfit(v, by_name)),
-        *_clashing(lexicon.vocabularies),
+        *_clashing(given),
     ]
     if faults:
         raise DefinitionError(*faults)
@@ -120,7 +155,7 @@ def builtin() -> Definitions:
     return load([shipped, shipped / "vocabulary"])
 
 
-def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
+def load(paths: FilePath | Traversable | Iterable[FilePath | Traversable]) -> Definitions:
     """Definitions from TOML files and folders of them, and from nothing else.
 
     A file with ``[[postbacks]]`` is a vocabulary, any other a chart. Raises ``DefinitionError``.
@@ -128,9 +163,14 @@ def load(paths: Iterable[str | Path | Traversable]) -> Definitions:
     return from_sources((_where(path), _text(path)) for path in _toml_files(paths))
 
 
+@checked
 def from_sources(sources: Iterable[tuple[str, str]]) -> Definitions:
     """Definitions from pairs of a name for messages and the TOML text."""
-    return _from_sources(tuple(sources))
+    given = tuple(sources)
+    for one in given:
+        if not (isinstance(one, tuple) and list(map(type, one)) == [str, str]):
+            raise TypeError(f"sources must be pairs of texts, got {shown(one)} among them")
+    return _from_sources(given)
 
 
 # To open a ledger means to read its definitions, which most ledgers of a process share.
@@ -149,7 +189,7 @@ def _loaded(where: str, text: str) -> Statechart | Vocabulary:
     return load_chart(text, where=where)
 
 
-def check(paths: Iterable[str | Path]) -> list[str]:
+def check(paths: FilePath | Iterable[FilePath]) -> list[str]:
     """The faults of TOML files and folders of them: a line for each.
 
     Each line says where the fault is, what it is and what to write instead. A vocabulary
@@ -183,12 +223,18 @@ def sources(definitions: Definitions) -> list[tuple[str, str]]:
     return charts + [(v.name, v.source) for v in definitions.vocabularies]
 
 
-def _toml_files(paths: Iterable[str | Path | Traversable]) -> list[Path | Traversable]:
+def _toml_files(
+    paths: FilePath | Traversable | Iterable[FilePath | Traversable],
+) -> list[Path | Traversable]:
     """The files that are named, and those of the folders that are."""
     found: list[Path | Traversable] = []
-    for top in (Path(path) if isinstance(path, str) else path for path in paths):
+    for top in paths_of("paths", paths):
         if top.is_dir():
             inside = [path for path in top.iterdir() if path.name.endswith(".toml")]
+            if not inside:
+                raise DefinitionError(
+                    f"{top}: no TOML file there; name a file, or a folder of them"
+                )
             found += sorted(inside, key=lambda path: path.name)
         else:
             found.append(top)
@@ -205,6 +251,24 @@ def _text(path: Path | Traversable) -> str:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DefinitionError(f"{path}: can't be read: {reason}; name a TOML file") from None
+
+
+def _lacking(where: str, chart: Statechart, vocabularies: Iterable[Vocabulary]) -> Iterator[str]:
+    """Where a chart of a file takes the place of one whose triggers are still spoken of."""
+    for vocabulary in vocabularies:
+        rows = [
+            row
+            for entry in vocabulary.entries
+            if entry.chart == chart.name
+            for row in (*entry.means, *entry.evidence)
+        ]
+        lacks = [row.trigger for row in rows if row.trigger not in chart.triggers]
+        if lacks:
+            yield (
+                f"{where}: chart {chart.name!r} lacks triggers of the vocabulary {vocabulary.name!r},"
+                f" which is kept: {', '.join(dict.fromkeys(lacks))}; add them, give the chart another"
+                " name, or read by your files alone (--only)"
+            )
 
 
 def _named_twice(kind: str, names: list[str]) -> list[str]:
@@ -233,8 +297,8 @@ def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator
         if entry.chart is None:
             continue
         if entry.chart not in charts:
-            known = ", ".join(charts)
-            yield f"{place}: chart {entry.chart!r} is unknown; the charts are {known}"
+            known = f"the charts are {', '.join(charts)}" if charts else "there are no charts"
+            yield f"{place}: chart {entry.chart!r} is unknown; {known}"
             continue
         triggers = charts[entry.chart].triggers
         for trigger in dict.fromkeys(row.trigger for row in (*entry.means, *entry.evidence)):

@@ -131,6 +131,9 @@ class Vocabulary:
     ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
     field that names another space, in the postbacks that have it. ``ignore`` are the plain names of the
     fields that say nothing of what a postback means, such as the number of an attempt.
+
+    >>> ledger.definitions.vocabularies[0].label
+    'postledger 1 (...)'
     """
 
     name: str

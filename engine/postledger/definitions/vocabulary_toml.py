@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
+from postledger.arguments import checked
 from postledger.definitions.diagnostics import (
     NAME_FIX,
     Faults,
@@ -35,6 +36,7 @@ Fields = Mapping[str, tuple[str, ...]]
 """Our names of the fields, and the plain names that each has on the wire."""
 
 
+@checked
 def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
     """Check a vocabulary from its TOML text.
 

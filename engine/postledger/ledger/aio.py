@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from postledger.arguments import check, checked, paths_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
 from postledger.ledger.following import patience
-from postledger.ledger.ledger import Ledger
+from postledger.ledger.ledger import Ledger, require_openable, within_reach
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.model import StateChanged
 from postledger.projections.checkpoints import Checkpoint
@@ -68,18 +69,18 @@ def _iterating(
 ) -> Callable[Concatenate[AsyncLedger, P], AsyncGenerator[T, None]]:
     @wraps(method)
     def call(self: AsyncLedger, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        return _iterate(partial(method, self._opened, *args, **kwargs), ahead)
+        # Called at once, so that what is wrong is raised here; nothing is read before the first step.
+        return _iterate(method(self._opened, *args, **kwargs), ahead)
 
     return call
 
 
-async def _iterate(begin: Callable[[], Iterator[T]], ahead: int) -> AsyncGenerator[T, None]:
+async def _iterate(iterator: Iterator[T], ahead: int) -> AsyncGenerator[T, None]:
     """An iteration in a thread of its own, since what it holds open belongs to that thread.
 
     ``ahead`` is the number of values that are fetched at once.
     """
     with ThreadPoolExecutor(1, "postledger iteration") as thread:
-        iterator = await _settled(thread.submit(begin))
         try:
             while values := await _settled(thread.submit(list, islice(iterator, ahead))):
                 for value in values:
@@ -120,7 +121,12 @@ class AsyncLedger:
 
     @_opening(Ledger)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._open: Callable[[], Ledger] = partial(Ledger, *args, **kwargs)
+        given = inspect.signature(Ledger).bind(*args, **kwargs).arguments
+        check(Ledger.__init__, (), given)
+        require_openable(**given)
+        for name in given.keys() & {"charts", "vocabulary"}:
+            given[name] = paths_of(name, given[name])
+        self._open: Callable[[], Ledger] = partial(Ledger, **given)
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
         self._ledger: Ledger | None = None
@@ -162,11 +168,15 @@ class AsyncLedger:
     differences = _iterating(Ledger.differences)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 
-    async def follow(
-        self, after: int = -1, *, live: bool = True
-    ) -> AsyncGenerator[StateChanged, None]:
+    @checked
+    def follow(self, after: int = -1, *, live: bool = True) -> AsyncGenerator[StateChanged, None]:
         """The changes of deliveries after position ``after``: see ``Ledger.follow``."""
-        ledger, loop, heard = self._opened, asyncio.get_running_loop(), asyncio.Event()
+        return self._follow(self._opened, within_reach(after), live=live)
+
+    async def _follow(
+        self, ledger: Ledger, after: int, *, live: bool
+    ) -> AsyncGenerator[StateChanged, None]:
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
 
         def hear() -> None:
             # A loop that is closed has nobody waiting in it.
@@ -193,6 +203,7 @@ class AsyncLedger:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(heard.wait(), next(waits))
 
+    @checked
     async def subscribe(
         self,
         name: str,
@@ -289,6 +300,7 @@ class AsyncSubscription:
         """Where it stands by the ledger."""
         return await asyncio.to_thread(self._subscription.status)
 
+    @checked
     async def wait(self, timeout: float | None = None) -> None:
         """Wait until the handler was called with all that the ledger holds now.
 

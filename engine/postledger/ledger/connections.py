@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
 from postledger.log.log import Log
@@ -366,9 +366,10 @@ class Connections:
             raise IntegrityError(f"{self.path}: no definitions were ever adopted; run verify")
         kept = generations.adopted(log.at(head.adoption))
         if wanted is not None and wanted.hash != kept.hash:
+            ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
             raise DefinitionsDiffer(
-                f"{self.path}: read by {kept.label}, asked for {wanted.label};"
-                " open it without, then replay by the others to adopt them"
+                f"{self.path}: the ledger reads by {ours}, what is given has {theirs};"
+                " open it without charts and vocabularies; replay adopts others"
             )
         self.definitions = kept
         generation = self._whole(store)
@@ -392,6 +393,7 @@ class Connections:
             moved = generations.move(store, generation, size=head.size)
             assert moved is not None
             generations.switch(store, moved, 0)
+        _log.info("%s: begun; it reads by %s", self.path, definitions.label)
 
     def _whole(self, store: Store) -> Generation | None:
         """The live generation, if all its tables are there."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from postledger import audit
+from postledger.arguments import FilePath, checked, paths_of, require_least, require_name
 from postledger.audit import AuditReport
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
@@ -26,11 +27,11 @@ from postledger.ledger.subscriptions import (
 )
 from postledger.ledger.writing import (
     Appended,
+    Batches,
     Given,
     Written,
     answers,
     batches,
-    checked,
     import_of,
     statement_of,
     write,
@@ -39,6 +40,7 @@ from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
 from postledger.model import (
     Anchor,
+    Body,
     Content,
     Delivery,
     Event,
@@ -55,13 +57,20 @@ from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
-from postledger.projections.queries import After, Listing, Query, after_of
+from postledger.projections.queries import (
+    After,
+    Listing,
+    Query,
+    after_of,
+    page_of,
+    require_known,
+)
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, translated
-from postledger.times import aware, iso
+from postledger.times import iso
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
 
@@ -69,6 +78,7 @@ BATCH = 1_000
 """How many receipts ``record_many`` commits at once."""
 
 _PAGE = 1_000
+_LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (events of it are, but none that says its state)"
 _STATEMENT = "application/json"
 
@@ -81,12 +91,12 @@ class Ledger:
 
     Opens the file, and creates it where there is none. One ledger may be used from several threads,
     and one file by several processes. ``timeout`` is how many seconds a write waits for another's
-    write to end. ``charts`` and ``vocabulary`` are TOML files to read by, next to those that ship
-    with Postledger or in place of those of the same names; ``definitions`` are all of them as a
-    value. A new ledger adopts them and keeps their text; an existing one must have been read by the
-    same, or ``DefinitionsDiffer`` is raised; ``replay`` adopts others. ``limits`` bound what is read
-    of a body. A file whose guards against alteration are missing is refused with ``IntegrityError``,
-    unless ``guarded`` is false: so ``verify`` can say what else is wrong.
+    write to end. ``charts`` and ``vocabulary`` are TOML files (one, or several) to read by, next to
+    those that ship with Postledger or in place of those of the same names; ``definitions`` are all of
+    them as a value. A new ledger adopts them and keeps their text; an existing one must have been
+    read by the same, or ``DefinitionsDiffer`` is raised; ``replay`` adopts others. ``limits`` bound
+    what is read of a body. A file whose guards against alteration are missing is refused with
+    ``IntegrityError``, unless ``guarded`` is false: so ``verify`` can say what else is wrong.
 
     >>> with Ledger("deliveries.db") as opened:
     ...     recorded = opened.record(body, content_type="text/xml")
@@ -94,34 +104,32 @@ class Ledger:
     'delivered'
     """
 
+    @checked
     def __init__(
         self,
-        path: str | Path,
+        path: FilePath,
         *,
-        charts: Iterable[str | Path] = (),
-        vocabulary: Iterable[str | Path] = (),
+        charts: FilePath | Iterable[FilePath] = (),
+        vocabulary: FilePath | Iterable[FilePath] = (),
         definitions: Definitions | None = None,
         limits: Limits | None = None,
         timeout: float = 60.0,
         readonly: bool = False,
         guarded: bool = True,
     ) -> None:
-        # Resolved once: a later change of the working directory opens no other file.
-        # guard: the path resolved once
-        self.path = Path(path).absolute()
+        self.path = require_openable(path, timeout=timeout)
         self.readonly = readonly
         self._bell = Bell()
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
-        if definitions is not None and not isinstance(definitions, Definitions):
-            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
-        if charts or vocabulary:
-            definitions = (definitions or builtin()).with_files(charts, vocabulary)
+        files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
+        if any(files):
+            definitions = (definitions or builtin()).with_files(*files)
         self._connections = Connections(
             self.path,
             definitions,
             limits=limits or Limits(),
-            timeout=timeout,
+            timeout=min(timeout, _LONGEST_WAIT),
             readonly=readonly,
             guarded=guarded,
         )
@@ -139,9 +147,9 @@ class Ledger:
 
     def record(
         self,
-        body: bytes,
-        *,
+        body: Body,
         content_type: str | None = None,
+        *,
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
@@ -163,7 +171,6 @@ class Ledger:
         return self._record(receipt, Kind.RECEIPT)
 
     def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
-        checked(receipt)
         with self._connections.write() as own:
             done = write(own, self._connections, [(receipt, kind)], answered=True)
             self._keep_up(own, done)
@@ -176,8 +183,9 @@ class Ledger:
         if self._custom and not done.behind:
             custom.keep_up(own.reader, self._custom.values(), done.count)
 
+    @checked
     def record_many(
-        self, receipts: Iterable[Receipt | bytes], *, progress: Progress = silent
+        self, receipts: Iterable[Receipt | Body], *, progress: Progress = silent
     ) -> Summary:
         """Record many receipts, ``BATCH`` of them in each transaction; counts what became of them.
 
@@ -196,26 +204,28 @@ class Ledger:
             progress(len(batch))
         return Summary(**counts, anchor=self.head())
 
+    @checked
     def record_batches(
         self, receipts: Iterable[Receipt], size: int = BATCH
     ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
         """Record receipts, ``size`` in each transaction, and yield each batch once it is durable.
 
-        Raises ``ValueError`` for a ``size`` below 1.
+        A batch is recorded when it is asked for: whoever does not iterate records nothing, and is
+        warned of it. Raises ``ValueError`` for a ``size`` below 1.
 
         >>> receipts = [Receipt(body), Receipt(body), Receipt(body)]
         >>> [len(batch) for batch in ledger.record_batches(receipts, size=2)]
         [2, 1]
         """
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
-        return self._batches(((receipt, Kind.RECEIPT) for receipt in receipts), size)
+        require_least("size", size, 1)
+        given = ((_known_receipt(receipt), Kind.RECEIPT) for receipt in receipts)
+        return Batches(self._batches(given, size))
 
     def _batches(
         self, given: Iterable[Given], size: int = BATCH
-    ) -> Iterator[list[tuple[Receipt, list[Appended]]]]:
+    ) -> Generator[list[tuple[Receipt, list[Appended]]]]:
         """The same of receipts and statements: the kind is for this program alone to say."""
-        for batch in batches(((checked(receipt), kind) for receipt, kind in given), size):
+        for batch in batches(given, size):
             with self._connections.write() as own:
                 done = write(own, self._connections, batch)
                 self._keep_up(own, done)
@@ -223,6 +233,7 @@ class Ledger:
             receipts = (receipt for receipt, _ in batch)
             yield list(zip(receipts, done.receipts, strict=True))
 
+    @checked
     def imported(self, sha256: str, receipts: int, origin: Anchor | None = None) -> int:
         """State that receipts were taken from a file; returns the position of the event.
 
@@ -234,12 +245,9 @@ class Ledger:
         >>> ledger.imported(sha256(b"the file").hexdigest(), receipts=2) == ledger.head().size - 1
         True
         """
-        if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
             raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
-        if not isinstance(receipts, int) or isinstance(receipts, bool) or receipts < 0:
-            raise ValueError(f"receipts must be a whole number from 0, got {receipts!r}")
-        if not isinstance(origin, Anchor | None):
-            raise TypeError(f"origin must be an Anchor, got {origin!r}; Anchor.parse reads a text")
+        require_least("receipts", receipts, 0)
         body = import_of(sha256, receipts, origin)
         with self._connections.write() as own:
             done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
@@ -248,6 +256,7 @@ class Ledger:
         self._bell.ring()
         return position
 
+    @checked
     def created(
         self,
         tracking_id: str,
@@ -264,20 +273,16 @@ class Ledger:
         ``at`` is when it did, aware; without it the creation has no time. ``space`` is that of the
         vocabulary by which postbacks of the message are read, where it has one. To state the same
         again is a repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record``
-        instead. Raises ``ValueError`` for an empty id.
+        instead. Raises ``ValueError`` for an id that is empty, padded or not on one line.
 
         >>> recorded = ledger.created("U01TXzE=", to="16503333058")
         >>> recorded.delivery.state
         'created'
         """
-        for name, text in (("tracking_id", tracking_id), ("to", to)):
-            _require_text(name, text)
-        if mms_id is not None:
-            _require_text("mms_id", mms_id)
-        if not isinstance(space, str):
-            raise TypeError(f"space must be text, got {space!r}")
-        if at is not None:
-            aware(at, "at")
+        named = {"tracking_id": tracking_id, "to": to, "mms_id": mms_id, "space": space or None}
+        for name, text in named.items():
+            if text is not None:
+                require_name(name, text)
         with translated(self.path):
             body = statement_of(
                 {
@@ -292,6 +297,7 @@ class Ledger:
 
     # --- read ---
 
+    @checked
     def delivery(
         self,
         tracking_id: str,
@@ -311,11 +317,12 @@ class Ledger:
         >>> ledger.delivery("U01TXzgwNjc4").state, ledger.delivery("U01TXzgwNjc4", as_of=1).state
         ('delivered', 'sent')
         """
-        stream = _stream(space, chart, tracking_id)
+        stream = (space, chart, tracking_id)
         bounds = bounds_of(as_of, occurred_by)
         with self._reading(bounds, definitions) as (own, reader):
             return delivery_of(stream, self._row(own, reader, stream, bounds))
 
+    @checked
     def content(
         self,
         mms_id: str,
@@ -330,12 +337,13 @@ class Ledger:
         >>> ledger.content("35674").failures
         ('sample.mp3',)
         """
-        stream = _stream(space, "content", mms_id)
+        stream = (space, "content", mms_id)
         bounds = bounds_of(as_of, occurred_by)
         with self._reading(bounds, definitions) as (own, reader):
             row = self._row(own, reader, stream, bounds)
             return content_of(delivery_of(stream, row), self._proven(own, reader, stream, bounds))
 
+    @checked
     def timeline(
         self,
         key: str,
@@ -356,11 +364,12 @@ class Ledger:
         >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
-        stream = _stream(space, chart, key)
+        stream = (space, chart, key)
         bounds = bounds_of(as_of, occurred_by)
         with self._reading(bounds, definitions) as (own, reader):
             return self._proven(own, reader, stream, bounds)
 
+    @checked
     def deliveries(
         self,
         /,
@@ -381,13 +390,13 @@ class Ledger:
         """
         if query is not None and wanted:
             raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
-        if query is not None and not isinstance(query, Query):
-            raise TypeError(f"query must be a Query, got {query!r}")
         query = query or Query(**wanted)
         bounds = bounds_of(as_of, occurred_by)
-        _require_then(definitions)
         if definitions == "now":
-            query.require(self.definitions)
+            require_known(query, self.definitions)
+        else:
+            with self._connections.read() as own:
+                require_known(query, _definitions_then(own, bounds))
         return self._listed(query, bounds, definitions)
 
     def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:
@@ -409,18 +418,18 @@ class Ledger:
             live = Listing(
                 own.reader.definitions, own.generation.table, own.reader.index.streams_table
             )
-            page = query.page(own.store, states or live, after, size)
+            page = page_of(query, own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
 
+    @checked
     def events(self, after: int = -1) -> Iterator[Event]:
         """All events after position ``after``, in order of position; of a bundle each member.
 
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
         """
-        after = _position("after", after)
-        return self._events(after)
+        return self._events(within_reach(after))
 
     def _events(self, after: int) -> Iterator[Event]:
         while True:
@@ -442,17 +451,17 @@ class Ledger:
             frontier = own.log.head().frontier
             return Anchor(frontier.size, frontier.root().hex())
 
+    @checked
     def verify(self, anchor: Anchor | None = None, *, progress: Progress = silent) -> Verification:
         """Check the file, the guards, the log's tree, an anchor, and index and states by a new reading.
 
         >>> ledger.verify().problems
         ()
         """
-        if anchor is not None and not isinstance(anchor, Anchor):
-            raise TypeError(f"anchor must be an Anchor, got {anchor!r}; Anchor.parse reads a text")
         with foreign(progress) as told, self._connections.read() as own:
             return verify(own.reader, own.generation, anchor, told)
 
+    @checked
     def audit(
         self,
         *,
@@ -470,12 +479,17 @@ class Ledger:
 
         ``since`` is inclusive, ``until`` exclusive; ``as_of``, ``occurred_by`` and ``definitions`` are
         as of ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
-        ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known.
+        ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known, ``ValueError``
+        for a period that ends before it begins, or that goes with a ``tracking_id``.
 
         >>> report = ledger.audit()
         >>> "U01TXzgwNjc4" in ledger.audit(tracking_id="U01TXzgwNjc4").to_json()
         True
         """
+        if tracking_id is None and space:
+            raise ValueError(f"space must go with a tracking_id, got {space!r} alone")
+        if tracking_id is not None and (since or until):
+            raise ValueError("since and until must be left out where tracking_id is given")
         asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
         name = self.path.name
         with (
@@ -484,7 +498,7 @@ class Ledger:
         ):
             found = verify(own.reader, own.generation, progress=told)
             if tracking_id is not None:
-                stream = _stream(space, audit.CHART, tracking_id)
+                stream = (space, audit.CHART, tracking_id)
                 row = self._row(own, reader, stream, asked.bounds)
                 steps = self._steps(reader, stream, asked.bounds)
                 delivery = delivery_of(stream, row)
@@ -492,6 +506,7 @@ class Ledger:
             with self._filled(own, reader, asked.bounds) as table:
                 return audit.of_period(reader, table, asked, name, found)
 
+    @checked
     def replay(
         self,
         definitions: Definitions | None = None,
@@ -509,8 +524,6 @@ class Ledger:
         >>> ledger.verify().ok
         True
         """
-        if definitions is not None and not isinstance(definitions, Definitions):
-            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
         with foreign(progress) as told:
             self._connections.replay(definitions or self.definitions, told, index=index)
         # What users derive from the states is of other states now.
@@ -518,6 +531,7 @@ class Ledger:
             self.project(projection)
         self._bell.ring()
 
+    @checked
     def differences(
         self, definitions: Definitions, *, progress: Progress = silent
     ) -> Iterator[Difference]:
@@ -528,8 +542,6 @@ class Ledger:
         >>> list(ledger.differences(ledger.definitions))
         []
         """
-        if not isinstance(definitions, Definitions):
-            raise TypeError(f"definitions must be Definitions, got {definitions!r}")
         return self._differences(definitions, progress)
 
     def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
@@ -540,7 +552,6 @@ class Ledger:
     @contextmanager
     def _reading(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Own, Reader]]:
         """A read transaction, with a reader by the definitions in force now or then."""
-        _require_then(definitions)
         with self._connections.read() as own:
             if definitions == "now":
                 yield own, own.reader
@@ -560,7 +571,8 @@ class Ledger:
         if row is None:
             is_known = "is known" if bounds == EVERYTHING else "was known then"
             but = "" if found is None or bounds != EVERYTHING else _STATELESS
-            raise UnknownKey(f"no {stream[1]} {stream[2]!r} {is_known}{but}")
+            reader.definitions.chart(stream[1])
+            raise UnknownKey(f"no {_named(stream)} {is_known}{but}")
         return row
 
     def _proven(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
@@ -604,6 +616,7 @@ class Ledger:
 
     # --- follow: what changed, in order of position ---
 
+    @checked
     def follow(self, after: int = -1, *, live: bool = True) -> Iterator[StateChanged]:
         """The changes of deliveries after position ``after``, in order of position.
 
@@ -615,9 +628,9 @@ class Ledger:
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        after = _position("after", after)
-        return following.follow(self._page, after, bell=self._bell, live=live)
+        return following.follow(self._page, within_reach(after), bell=self._bell, live=live)
 
+    @checked
     def subscribe(
         self,
         name: str,
@@ -642,16 +655,15 @@ class Ledger:
         >>> [change.after["delivery"] for change in told][:2]
         ['sent', 'delivered']
         """
-        _require_text("name", name)
+        require_name("name", name)
         require_handler(handler)
-        after = _position("after", after)
         running = self._subscriptions.get(name)
         if running is not None and running.running:
             raise LedgerError(f"subscription {name!r} is running already; stop it first")
         with self._connections.write() as own:
             last = own.log.last()
             if checkpoints.load(own.store, last, SUBSCRIPTION, name) is None:
-                checkpoints.begin(own.store, SUBSCRIPTION, name, after)
+                checkpoints.begin(own.store, SUBSCRIPTION, name, within_reach(after))
         subscription = Subscription(name, handler, self._place(name), retry or Retry())
         self._subscriptions[name] = subscription
         if live:
@@ -699,6 +711,7 @@ class Ledger:
         with self._connections.read() as own:
             return checkpoints.all_of(own.store, own.log.last())
 
+    @checked
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a SELECT over the views and over tables of your own; nothing can be written.
 
@@ -708,8 +721,6 @@ class Ledger:
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
-        if not isinstance(sql, str):
-            raise TypeError(f"sql must be text, got {sql!r}")
         with self._connections.read() as own:
             return own.store.query(sql, parameters)
 
@@ -753,44 +764,49 @@ class Ledger:
         self.close()
 
 
-def _receipt(given: Receipt | bytes) -> Receipt:
-    if not isinstance(given, Receipt | bytes):
+def require_openable(path: FilePath, *, timeout: float = 60.0, **_: object) -> Path:
+    """Where the file of a ledger is; raises ``ValueError`` before anything is made there."""
+    require_least("timeout", timeout, 0)
+    name = str(path)
+    if not name:
+        raise ValueError(f"path must name a file, got {name!r}")
+    if name == ":memory:" or name.startswith("file:"):
+        raise ValueError(
+            f"path must name a file, got {name!r}: a ledger is kept; use a temporary file"
+        )
+    # Resolved once: a later change of the working directory opens no other file.
+    # guard: the path resolved once
+    return Path(path).absolute()
+
+
+def _receipt(given: Receipt | Body) -> Receipt:
+    if not isinstance(given, Receipt | Body):
         raise TypeError(f"receipts must be bytes or Receipt, got {type(given).__name__}")
-    return Receipt(given) if isinstance(given, bytes) else given
+    return given if isinstance(given, Receipt) else Receipt(given)
 
 
-def _require_text(name: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be text, got {text!r}")
-    if not text.strip() or text != text.strip():
-        raise ValueError(f"{name} must be text without white space around it, got {text!r}")
+def _known_receipt(given: Receipt) -> Receipt:
+    if not isinstance(given, Receipt):
+        raise TypeError(f"receipts must be Receipt, got {type(given).__name__}")
+    return given
 
 
-def _position(name: str, position: object) -> int:
-    """A position to read after: before the first there is nothing, and behind the last neither."""
-    if not isinstance(position, int) or isinstance(position, bool):
-        raise TypeError(f"{name} must be a position, got {position!r}")
+def within_reach(position: int) -> int:
+    """A position to read after: before the first there is nothing, and after the last neither."""
     return max(-1, min(position, LARGEST))
 
 
-def _require_then(definitions: object) -> None:
-    if definitions not in ("now", "then"):
-        raise ValueError(f'definitions must be "now" or "then", got {definitions!r}')
-
-
-def _stream(space: object, chart: object, key: object) -> Stream:
-    """The stream of such a space, chart and key; raises ``TypeError`` where one is not text."""
-    for name, text in (("space", space), ("chart", chart), ("key", key)):
-        if not isinstance(text, str):
-            raise TypeError(f"{name} must be text, got {text!r}")
-    return str(space), str(chart), str(key)
+def _named(stream: Stream) -> str:
+    """A stream in the words of a message."""
+    space, chart, key = stream
+    return f"{chart} {key!r} of the space {space!r}" if space else f"{chart} {key!r}"
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:
     """The chart of a stream; raises ``UnknownKey``."""
     chart = reader.definitions.chart(stream[1])
     if reader.index.find(stream) is None:
-        raise UnknownKey(f"no {stream[1]} {stream[2]!r} is known")
+        raise UnknownKey(f"no {_named(stream)} is known")
     return chart
 
 

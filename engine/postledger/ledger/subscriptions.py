@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 import attrs
-from attrs import validators
 
+from postledger.arguments import at_least, checked, typed
 from postledger.errors import PostledgerError, SubscriptionFailed
 from postledger.ledger.following import Bell, pages
 from postledger.model import StateChanged
@@ -24,30 +24,29 @@ from postledger.projections.checkpoints import Checkpoint
 Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it returns is ignored."""
 
+_MOST_RETRIES = 1_000
 _KEEP_EVERY = 0.1
 """The checkpoint is kept so many seconds apart: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Retry:
     """How often a handler that raises is called again, and after how many seconds at first.
 
-    The wait doubles each time. Raises ``ValueError`` for fewer than 0 times or seconds.
+    The wait doubles each time. Raises ``TypeError`` or ``ValueError`` for what can't be counted.
 
     >>> list(Retry(times=3, wait=0.5).waits())
     [0.5, 1.0, 2.0]
     """
 
-    times: int = attrs.field(default=4, validator=[validators.instance_of(int), validators.ge(0)])
-    wait: float = attrs.field(
-        default=0.1, validator=[validators.instance_of((int, float)), validators.ge(0)]
-    )
+    times: int = attrs.field(default=4, validator=at_least(0, _MOST_RETRIES))
+    wait: float = attrs.field(default=0.1, validator=at_least(0, threading.TIMEOUT_MAX))
 
     def waits(self) -> list[float]:
         """The seconds before each further call."""
-        return [self.wait * 2**n for n in range(self.times)]
+        return [min(self.wait * 2**n, threading.TIMEOUT_MAX) for n in range(self.times)]
 
 
 @attrs.frozen
@@ -62,9 +61,7 @@ class Place:
 
 
 def require_handler(handler: object) -> None:
-    """Raise ``TypeError`` for what can't be called, or would only return a coroutine."""
-    if not callable(handler):
-        raise TypeError(f"handler must be callable, got {handler!r}")
+    """Raise ``TypeError`` for what would only return a coroutine."""
     if inspect.iscoroutinefunction(handler):
         raise TypeError("handler must be a plain function; AsyncLedger takes coroutine functions")
 
@@ -104,6 +101,7 @@ class Subscription:
         """Where it stands by the ledger: position, how far behind, and why it stopped, if it did."""
         return self._place.load()
 
+    @checked
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the handler was called with all that the ledger holds now.
 
@@ -118,15 +116,17 @@ class Subscription:
         """The last position of the ledger: what ``wait`` waits for."""
         return self._place.head()
 
+    @checked
     def reached(self, position: int, timeout: float | None = None) -> bool:
         """Wait, at most ``timeout`` seconds, until it is done with a position; whether it is.
 
         Raises ``SubscriptionFailed`` where it never will be, since it has stopped.
         """
+        longest = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         with self._reached:
             self._waiting += 1
             self._heard.set()
-            self._reached.wait_for(lambda: self._kept.position >= position or self._ended, timeout)
+            self._reached.wait_for(lambda: self._kept.position >= position or self._ended, longest)
             self._waiting -= 1
             done, ended = self._kept.position >= position, self._ended
         if self.error is not None:

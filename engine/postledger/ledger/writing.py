@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,13 +32,12 @@ from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
 from postledger.templates import written
-from postledger.times import aware, micros, now
+from postledger.times import micros, now
 
 BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
 _CHART = "delivery"
-_TEXT_OR_NONE = (str, type(None))
 _log = logging.getLogger("postledger")
 
 
@@ -65,7 +65,7 @@ class Appended(NamedTuple):
         return int(self.row[0])
 
     @property
-    def stored(self) -> Stored:
+    def _stored(self) -> Stored:
         """The event as the log has it."""
         position, received_at, envelope_id, _, template_id, _, _, salt, leaf = self.row
         _, envelope, body, template, _ = self.entry
@@ -85,6 +85,29 @@ class Appended(NamedTuple):
     def problem(self) -> str:
         """Why it can't be read; empty where it can, or was received before."""
         return "" if self.repeated else self.statement.problem
+
+
+class Batches(Iterator[list[tuple[Receipt, list[Appended]]]]):
+    """Batches that are recorded as they are asked for; warns where nobody ever asked."""
+
+    def __init__(self, batches: Generator[list[tuple[Receipt, list[Appended]]]]) -> None:
+        self._batches = batches
+        self._begun = False
+
+    def __next__(self) -> list[tuple[Receipt, list[Appended]]]:
+        self._begun = True
+        return next(self._batches)
+
+    def close(self) -> None:
+        """End it: nothing more is recorded."""
+        self._batches.close()
+
+    def __del__(self) -> None:
+        if not self._begun:
+            said = (
+                "record_batches was never iterated: nothing was recorded; record_many does it all"
+            )
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
 class _Taken(NamedTuple):
@@ -115,23 +138,6 @@ class Written:
     def count(self) -> int:
         """The number of events."""
         return len(self.receipts)
-
-
-def checked(receipt: Receipt) -> Receipt:
-    """The receipt itself; raises ``TypeError`` or ``ValueError`` that names what is wrong with it."""
-    if not isinstance(receipt, Receipt):
-        raise TypeError(f"receipts must be Receipt, got {type(receipt).__name__}")
-    if not isinstance(receipt.body, bytes):
-        raise TypeError(f"body must be bytes as received, got {type(receipt.body).__name__}")
-    if not isinstance(receipt.content_type, _TEXT_OR_NONE):
-        raise TypeError(f"content_type must be text, got {receipt.content_type!r}")
-    if not isinstance(receipt.content_encoding, _TEXT_OR_NONE):
-        raise TypeError(f"content_encoding must be text, got {receipt.content_encoding!r}")
-    if not isinstance(receipt.source, str):
-        raise TypeError(f"source must be text, got {receipt.source!r}")
-    if receipt.received_at is not None:
-        aware(receipt.received_at, "received_at")
-    return receipt
 
 
 Given = tuple[Receipt, Kind]
@@ -350,7 +356,7 @@ def answers(done: Written) -> list[Recorded]:
 def _answer(done: Written, one: Appended) -> Recorded:
     number = one.stream
     repeats = _first(done, one) if one.repeated else None
-    event = event_of(one.stored, one.member, one.statement, repeats)
+    event = event_of(one._stored, one.member, one.statement, repeats)
     verdict = _verdict(done, one)
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != _CHART:

@@ -49,13 +49,11 @@ EVERYTHING = Bounds()
 def bounds_of(as_of: int | datetime | None, occurred_by: datetime | None) -> Bounds:
     """The bounds of what was known at a time or position, and of what had happened by a time.
 
-    Raises ``TypeError`` for what is neither, ``ValueError`` for a naive time.
+    Raises ``ValueError`` for a naive time.
     """
     happened = None if occurred_by is None else micros(aware(occurred_by, "occurred_by"))
     if isinstance(as_of, int) and not isinstance(as_of, bool):
         # No position is beyond what a store counts to.
         return Bounds(max(-1, min(as_of, LARGEST)), None, happened)
-    if as_of is not None and not isinstance(as_of, datetime):
-        raise TypeError(f"as_of must be a position or a timezone-aware datetime, got {as_of!r}")
     known = None if as_of is None else micros(aware(as_of, "as_of"))
     return Bounds(None, known, happened)

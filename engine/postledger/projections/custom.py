@@ -15,6 +15,7 @@ from typing import Protocol
 
 from sqlite_utils import Database
 
+from postledger.arguments import require
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, ProjectionFailed
 from postledger.model import Change
@@ -76,13 +77,17 @@ def version_of(projection: Projection, definitions: Definitions) -> str:
 
 
 def check(projection: Projection) -> None:
-    """Raise ``LedgerError`` where a name can't be that of a table, ``TypeError`` for what is none."""
+    """Raise ``LedgerError`` where a name can't be that of a table, ``TypeError`` for what is not one."""
     if any(not hasattr(projection, name) for name in ("name", "version", "tables", "apply")):
         raise TypeError(
-            f"a projection has name, version, tables and apply, got {type(projection).__name__}"
+            f"projection must have name, version, tables and apply, got {type(projection).__name__}"
         )
+    kinds = {"name": str, "version": int, "tables": Mapping}
+    for attribute, kind in kinds.items():
+        require(f"{type(projection).__name__}.{attribute}", getattr(projection, attribute), kind)
+    require(f"{type(projection).__name__}.apply", projection.apply, Callable)
     for name in projection.tables:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise LedgerError(
                 f"projection {projection.name!r}: {name!r} is no name for a table;"
                 " write lower-case letters, digits and underscores"

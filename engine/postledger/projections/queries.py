@@ -5,28 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import attrs
-from attrs import validators
 
+from postledger.arguments import at_least, require_order, typed
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
 from postledger.state.patterns import Stream
 from postledger.state.row import COLUMNS, UNFOLDED, Row
-from postledger.store.sqlite import Store
-from postledger.times import aware, micros, now
-
-_WORD = validators.optional(validators.instance_of(str))
-
-
-def _aware(_instance: object, attribute: attrs.Attribute[datetime], time: datetime) -> None:
-    aware(time, attribute.name)
-
-
-def _count(_instance: object, _attribute: object, number: int) -> None:
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"limit must be a whole number, got {number!r}")
-    if number < 0:
-        raise ValueError(f"limit must be at least 0, got {number}")
+from postledger.store.sqlite import LARGEST, Store
+from postledger.times import micros, now
 
 
 @attrs.frozen
@@ -38,7 +25,7 @@ class Listing:
     streams: str
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Query:
     """Which deliveries are asked for; ``None`` asks for all.
 
@@ -51,89 +38,95 @@ class Query:
     ['U01TXzgwNjc4']
     """
 
-    chart: str = attrs.field(default="delivery", validator=validators.instance_of(str))
-    state: str | None = attrs.field(default=None, validator=_WORD)
-    route: str | None = attrs.field(default=None, validator=_WORD)
-    spid: str | None = attrs.field(default=None, validator=_WORD)
-    to: str | None = attrs.field(default=None, validator=_WORD)
-    space: str | None = attrs.field(default=None, validator=_WORD)
-    since: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
-    until: datetime | None = attrs.field(default=None, validator=validators.optional(_aware))
-    finding: str | None = attrs.field(default=None, validator=_WORD)
-    stuck: timedelta | None = attrs.field(
-        default=None, validator=validators.optional(validators.instance_of(timedelta))
-    )
-    limit: int | None = attrs.field(default=None, validator=validators.optional(_count))
-    now: datetime = attrs.field(factory=now, validator=_aware)
+    chart: str = "delivery"
+    state: str | None = None
+    route: str | None = None
+    spid: str | None = None
+    to: str | None = None
+    space: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    finding: str | None = None
+    stuck: timedelta | None = None
+    limit: int | None = attrs.field(default=None, validator=at_least(0))
+    now: datetime = attrs.field(factory=now)
 
-    def page(
-        self, store: Store, listing: Listing, after: After | None, size: int
-    ) -> list[tuple[Stream, Row]]:
-        """The next streams and rows after ``after``, in the order in which they were first received.
+    def __attrs_post_init__(self) -> None:
+        require_order(self.since, self.until)
+        if self.stuck is not None and self.stuck < timedelta():
+            raise ValueError(f"stuck must not be negative, got {self.stuck}")
 
-        Where that is the same, keys and spaces order them: the order depends on nothing but what was
-        received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
-        """
-        where, parameters = self._where(listing.definitions)
-        if after is not None:
-            where += (
-                " AND (s.first_received_at > ? OR s.first_received_at = ?"
-                " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+
+def page_of(
+    query: Query, store: Store, listing: Listing, after: After | None, size: int
+) -> list[tuple[Stream, Row]]:
+    """The next streams and rows after ``after``, in the order in which they were first received.
+
+    Where that is the same, keys and spaces order them: the order depends on nothing but what was
+    received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
+    """
+    where, parameters = _where(query, listing.definitions)
+    if after is not None:
+        where += (
+            " AND (s.first_received_at > ? OR s.first_received_at = ?"
+            " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+        )
+        parameters += [after[0], after[0], after[1], after[1], after[2]]
+        where += " AND s.first_received_at >= ?"
+        parameters.append(after[0])
+    rows = store.execute(
+        f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
+        f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
+        " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
+        (*parameters, size),
+    ).fetchall()
+    page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
+    if not all(isinstance(text, str) for stream, _ in page for text in stream):
+        raise IntegrityError("a key of a stream is damaged; run verify")
+    return page
+
+
+def require_known(query: Query, definitions: Definitions) -> None:
+    """Raise where a word is asked for that the definitions don't have."""
+    _where(query, definitions)
+
+
+def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
+    region, *beside = definitions.chart(query.chart).regions
+    states = (*region.states, UNFOLDED)
+    if query.state is not None and query.state not in states:
+        raise PostledgerError(f"unknown state {query.state!r}: expected {', '.join(states)}")
+    routes = next((r.states for r in beside if r.name == "route"), ())
+    if query.route is not None and query.route not in routes:
+        raise PostledgerError(f"unknown route {query.route!r}: expected {', '.join(routes)}")
+    wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
+    for column, text in (
+        ("s.state", query.state),
+        ("s.route", query.route),
+        ("s.spid", query.spid),
+        ("s.recipient", query.to),
+        ("t.space", query.space),
+    ):
+        if text is not None:
+            wanted.append((f"{column} = ?", text))
+    if query.since is not None:
+        wanted.append((f"{BEGAN} >= ?", micros(query.since)))
+    if query.until is not None:
+        wanted.append((f"{BEGAN} < ?", micros(query.until)))
+    if query.finding is not None:
+        try:
+            wanted.append(("(s.findings & ?) <> 0", int(named(query.finding))))
+        except ValueError as error:
+            raise PostledgerError(str(error)) from None
+    if query.stuck is not None:
+        final = ", ".join(f"'{state}'" for state in sorted(region.final))
+        wanted.append(
+            (
+                f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
+                max(-LARGEST, micros(query.now) - query.stuck // timedelta(microseconds=1)),
             )
-            parameters += [after[0], after[0], after[1], after[1], after[2]]
-            where += " AND s.first_received_at >= ?"
-            parameters.append(after[0])
-        rows = store.execute(
-            f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
-            f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
-            " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
-            (*parameters, size),
-        ).fetchall()
-        page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
-        if not all(isinstance(text, str) for stream, _ in page for text in stream):
-            raise IntegrityError("a key of a stream is damaged; run verify")
-        return page
-
-    def require(self, definitions: Definitions) -> None:
-        """Raise where a word is asked for that the definitions don't have."""
-        self._where(definitions)
-
-    def _where(self, definitions: Definitions) -> tuple[str, list[object]]:
-        region, *beside = definitions.chart(self.chart).regions
-        states = (*region.states, UNFOLDED)
-        if self.state is not None and self.state not in states:
-            raise PostledgerError(f"unknown state {self.state!r}: expected {', '.join(states)}")
-        routes = next((r.states for r in beside if r.name == "route"), ())
-        if self.route is not None and self.route not in routes:
-            raise PostledgerError(f"unknown route {self.route!r}: expected {', '.join(routes)}")
-        wanted: list[tuple[str, object]] = [("t.chart = ?", self.chart)]
-        for column, text in (
-            ("s.state", self.state),
-            ("s.route", self.route),
-            ("s.spid", self.spid),
-            ("s.recipient", self.to),
-            ("t.space", self.space),
-        ):
-            if text is not None:
-                wanted.append((f"{column} = ?", text))
-        if self.since is not None:
-            wanted.append((f"{BEGAN} >= ?", micros(self.since)))
-        if self.until is not None:
-            wanted.append((f"{BEGAN} < ?", micros(self.until)))
-        if self.finding is not None:
-            try:
-                wanted.append(("(s.findings & ?) <> 0", int(named(self.finding))))
-            except ValueError as error:
-                raise PostledgerError(str(error)) from None
-        if self.stuck is not None:
-            final = ", ".join(f"'{state}'" for state in sorted(region.final))
-            wanted.append(
-                (
-                    f"s.state NOT IN ({final}) AND {BEGAN} <= ?",
-                    micros(self.now) - self.stuck // timedelta(microseconds=1),
-                )
-            )
-        return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+        )
+    return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
 
 
 BEGAN = "coalesce(s.sent_at, s.created_at, s.first_received_at)"

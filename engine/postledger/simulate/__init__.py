@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from postledger.arguments import checked
 from postledger.model import Receipt
 from postledger.simulate.arrivals import Witness, arrivals
 from postledger.simulate.messages import (
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 
+@checked
 def simulate(
     count: int,
     *,

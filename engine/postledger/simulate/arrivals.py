@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import count
 
+from postledger.arguments import checked, require, require_least
 from postledger.model import Receipt
 from postledger.simulate.messages import Message, Sent
 
@@ -18,6 +19,7 @@ Witness = Callable[[Message], object]
 """Is shown each message as it begins: the place to note the truth about it."""
 
 
+@checked
 def arrivals(
     messages: Iterable[Message],
     *,
@@ -30,14 +32,16 @@ def arrivals(
     ``messages`` come in the order in which they begin; only what is still on its way is held in
     memory. ``bundled`` is the rate at which postbacks wait for others to be sent with.
     """
+    require_least("bundled", bundled, 0, 1)
     rng = random.Random(seed)  # noqa: S311
-    yield from _bundled(_in_order(messages, witness), bundled, rng)
+    return _bundled(_in_order(messages, witness), bundled, rng)
 
 
 def _in_order(messages: Iterable[Message], witness: Witness) -> Iterator[Sent]:
     waiting: list[tuple[object, int, Sent]] = []
     tie = count()
     for message in messages:
+        require("messages", message, Message)
         witness(message)
         # Nothing about a message arrives before it begins.
         while waiting and waiting[0][2].arrives <= message.began:

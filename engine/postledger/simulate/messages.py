@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
-from attrs import validators
 
+from postledger.arguments import at_least, checked, require_least, typed
 from postledger.postback import Postback
 from postledger.simulate.corruption import Spoiled, spoil
 from postledger.simulate.story import Form, Path, Say, Story
@@ -19,10 +19,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 _RETRY = timedelta(minutes=5)
 _MOST_RETRIES = 5
 
-_rate = attrs.field(default=0.0, validator=[validators.ge(0), validators.le(1)])
+_rate = attrs.field(default=0.0, validator=at_least(0, 1))
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Disturbances:
     """How often things go wrong, as rates from 0 to 1, of postbacks or of messages.
 
@@ -43,8 +43,8 @@ class Disturbances:
     skewed: float = _rate
     mixed: float = _rate
     strangers: float = _rate
-    degraded: float | None = None
-    window: float = attrs.field(default=600.0, validator=validators.ge(0))
+    degraded: float | None = attrs.field(default=None, validator=at_least(0, 1))
+    window: float = attrs.field(default=600.0, validator=at_least(0))
 
 
 NONE = Disturbances()
@@ -109,6 +109,7 @@ class Message:
     sent: tuple[Sent, ...]
 
 
+@checked
 def messages(
     story: Story,
     count: int,
@@ -122,10 +123,22 @@ def messages(
     """``count`` messages, ``rate`` of them a second, in the order in which they begin.
 
     The same arguments give the same messages. ``generations`` are the generations to tell in and how
-    often, by default all of the story alike.
+    often, by default all of the story alike. Raises ``ValueError`` for what no story can tell.
     """
+    require_least("count", count, 0)
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"rate must be a number above 0, got {rate}")
     told = generations or dict.fromkeys(story.generations, 1.0)
-    maker = _Maker(story, disturbances, told, random.Random(seed))  # noqa: S311
+    for name, share in told.items():
+        if name not in story.generations:
+            known = ", ".join(story.generations)
+            raise ValueError(f"generations must be of {known}, got {name!r}")
+        if not isinstance(share, int | float) or not 0 < share < float("inf"):
+            raise ValueError(f"generations must have shares above 0, got {share!r} of {name}")
+    return _told(_Maker(story, disturbances, told, random.Random(seed)), count, rate, start)  # noqa: S311
+
+
+def _told(maker: _Maker, count: int, rate: float, start: datetime) -> Iterator[Message]:
     for number in range(1, count + 1):
         yield maker.message(number, start + timedelta(seconds=int(number / rate)))
 

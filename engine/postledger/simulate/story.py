@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from postledger.arguments import FilePath, checked
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
@@ -132,12 +133,14 @@ def builtin() -> Story:
     return load_story(source.read_text("utf-8"), where="skycore.toml")
 
 
+@checked
 def load_story(source: str, *, where: str = "story") -> Story:
     """A story from its TOML text; raises ``DefinitionError``: where, and what is missing."""
     return _story(Table(Faults(where), read_toml(source, where)))
 
 
-def read_story(path: str | File) -> Story:
+@checked
+def read_story(path: FilePath) -> Story:
     """A story from a TOML file; raises ``DefinitionError``."""
     try:
         return load_story(File(path).read_text("utf-8"), where=str(path))

@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 import attrs
 
 from postledger import wire
-from postledger.definitions.definitions import Definitions
+from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
 from postledger.definitions.vocabulary import Reading
 from postledger.errors import IntegrityError, ReadError
@@ -331,7 +331,7 @@ def deciding(
 def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Pattern:
     """The pattern of which a postback with these texts is one."""
     reading = definitions.lexicon.read(layout.postback(texts))
-    effect = definitions.effect(reading)
+    effect = effect_of(definitions, reading)
     at = [text for _, text in layout.fields]
     fixed: list[str | None] = [None] * (REASON + 1)
     picks: list[tuple[int, int]] = []

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import attrs
-from attrs import validators
 
-_count = validators.ge(1)
+from postledger.arguments import at_least, typed
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=typed)
 class Limits:
     """The bounds of one body.
 
     ``body_bytes`` is the size of the body in bytes; ``depth`` counts nested elements or JSON
     containers, the outermost being 1; ``members`` is the number of messages in a bundle. They are those
-    of the program and not of the file: a body that was beyond them is kept unread, and a rebuild by a
+    of the program and not of the file: a body that was beyond them is kept unread, and a replay by a
     program with wider ones reads it again, which appends an event that says so.
 
     >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
@@ -22,7 +21,7 @@ class Limits:
     'the body has 101 bytes, more than the limit of 100'
     """
 
-    body_bytes: int = attrs.field(default=1 << 20, validator=_count)
+    body_bytes: int = attrs.field(default=1 << 20, validator=at_least(1))
     # Nesting is walked by recursion, so it stays far below the interpreter's own limit.
-    depth: int = attrs.field(default=32, validator=[_count, validators.le(200)])
-    members: int = attrs.field(default=1000, validator=_count)
+    depth: int = attrs.field(default=32, validator=at_least(1, 200))
+    members: int = attrs.field(default=1000, validator=at_least(1))
