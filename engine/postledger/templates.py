@@ -59,7 +59,7 @@ Pieces = tuple[str, ...]
 Split = tuple[Pieces, list[str]]
 
 
-@attrs.frozen(eq=True)
+@attrs.frozen
 class Template:
     """What bodies of one kind share: ``pieces`` stand before, between and after their texts."""
 

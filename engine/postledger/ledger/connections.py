@@ -241,8 +241,7 @@ class Connections:
         self._require_process()
         own: Own | None = getattr(self._local, "own", None)
         if own is None:
-            store = self._open()
-            own = self._first(store)
+            own = self._first(self._open())
         return own
 
     def _require_process(self) -> None:
@@ -287,15 +286,13 @@ class Connections:
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
+        reader = Work(store, definitions, self.limits).reader(generation)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
-        own.reader = Reader.of(
-            Log(own.store), generation.index_of(own.store), definitions, self.limits
-        )
+        own.reader = Work(own.store, definitions, self.limits).reader(generation)
         own.generation = generation
 
     def _open(self) -> Store:

@@ -10,15 +10,20 @@ from __future__ import annotations
 import enum
 import json
 from functools import cached_property
+from hashlib import sha256
+from struct import Struct
 from typing import NamedTuple
 
 import attrs
 
 from postledger.errors import IntegrityError
-from postledger.log.tree import leaf_covering
 from postledger.templates import Template
 
 SALT_BYTES = 16
+
+_FIXED = Struct(">Qq")
+# 0x00 marks a leaf (RFC 9162, section 2.1.1).
+_VERSION = b"\0postledger leaf 1\n"
 
 
 class Kind(enum.StrEnum):
@@ -66,12 +71,12 @@ class Envelope:
     part: Part = Part.BODY
 
     def to_json(self) -> str:
-        """The envelope as the file has it."""
+        """The envelope as it is stored: a JSON array."""
         return json.dumps(list(attrs.astuple(self)), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: object) -> Envelope:
-        """The envelope of such a text; raises ``IntegrityError`` where it is damaged."""
+        """The envelope of a stored text; raises ``IntegrityError`` where it is damaged."""
         try:
             kind, clock, source, sender, content_type, encoding, part = json.loads(str(text))
             made = cls(Kind(kind), Clock(clock), source, sender, content_type, encoding, Part(part))
@@ -112,7 +117,8 @@ def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, bo
 
     ``received_at`` are microseconds since 1970, ``salt`` 16 bytes.
     """
-    return leaf_covering(position, received_at, envelope.encoded, salt, body)
+    fixed = _VERSION + _FIXED.pack(position, received_at)
+    return sha256(fixed + envelope.encoded + sha256(salt + body).digest()).digest()
 
 
 class Entry(NamedTuple):

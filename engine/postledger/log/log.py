@@ -19,9 +19,10 @@ from postledger.log.event import (
     Envelope,
     Kind,
     Stored,
+    leaf_of,
 )
 from postledger.log.interned import Interned
-from postledger.log.tree import EMPTY, Frontier, extend, leaf_covering
+from postledger.log.tree import EMPTY, Frontier, extend
 from postledger.store.sqlite import LARGEST, Row, Store
 from postledger.templates import Template, texts_of, written
 from postledger.times import is_time
@@ -101,7 +102,7 @@ class Log:
         for number, entry in enumerate(entries):
             received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
-            leaf = leaf_covering(position, received_at, envelope.encoded, salt, body)
+            leaf = leaf_of(position, received_at, envelope, salt, body)
             leaves.append(leaf)
             if envelope is not last:
                 last, envelope_id = envelope, interned.envelope_id(envelope)

@@ -10,8 +10,9 @@ from attrs import validators
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
+from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
-from postledger.state.row import COLUMNS, UNFOLDED, Row
+from postledger.state.row import UNFOLDED, Row
 from postledger.store.sqlite import Store
 from postledger.times import aware, micros, now
 
@@ -81,6 +82,7 @@ class Query:
                 " AND (t.key > ? OR t.key = ? AND t.space > ?))"
             )
             parameters += [after[0], after[0], after[1], after[1], after[2]]
+            # Implied by the above; it lets SQLite begin at that place of the index.
             where += " AND s.first_received_at >= ?"
             parameters.append(after[0])
         rows = store.execute(
@@ -147,6 +149,3 @@ def after_of(page: list[tuple[Stream, Row]]) -> After:
     """The place after a page."""
     (space, _, key), row = page[-1]
     return row[FIRST], key, space
-
-
-FIRST = COLUMNS.index("first_received_at")

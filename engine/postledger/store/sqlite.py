@@ -271,10 +271,6 @@ def _identity(path: str | Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _ahead_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
-
-
 def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
     mode = "ro" if readonly else "rwc"
     # guard: read-only media read
@@ -297,7 +293,7 @@ def _at_rest(path: Path) -> bool:
     """Whether nobody can write to the file: it lies on a read-only medium, and is whole by itself."""
     if not hasattr(os, "statvfs") or not os.statvfs(path).f_flag & os.ST_RDONLY:
         return False
-    ahead = _ahead_of(path)
+    ahead = path.with_name(f"{path.name}-wal")
     return not ahead.exists() or ahead.stat().st_size == 0
 
 
