@@ -463,6 +463,11 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
 }
 
 
+def iso_of(column: str) -> str:
+    """SQL for a column of microseconds as ISO 8601 in UTC, with milliseconds."""
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
