@@ -210,7 +210,7 @@ def _of_log(
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
     # guard: positions from 0
     if lowest != (0,):
-        yield f"position {lowest and lowest[0]} is out of reach: positions count from 0"
+        yield f"position {lowest and lowest[0]} is impossible: positions count from 0"
     frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
     leaves: list[bytes] = []
     for stored in log.events():
@@ -349,9 +349,8 @@ def _of_index(reader: Reader, generation: Generation, wanted: int) -> Iterator[s
     # guard: rows of the index counted
     if {count, leading} != {wanted}:
         yield (
-            f"the index has {count} rows, of which {leading} lead to events,"
-            f" and the log says {wanted} things;"
-            " run replay --index"
+            f"the index has {count} rows, {leading} of them with an event, but the events of the"
+            f" log give {wanted}; run replay --index"
         )
     yield from _of_nowhere(reader)
     there = generations.kept_rows(reader.log.store, generation.table)

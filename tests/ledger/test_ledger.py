@@ -258,7 +258,9 @@ def test_ids_are_never_changed(ledger: Ledger) -> None:
 
 def test_a_reception_time_must_name_its_zone(ledger: Ledger) -> None:
     """A naive datetime is refused with what to give instead, and nothing is written."""
-    with pytest.raises(ValueError, match="expected a timezone-aware datetime"):
+    with pytest.raises(
+        ValueError, match=r"must be a timezone-aware datetime, got .* without a zone"
+    ):
         ledger.record(sent("a"), received_at=datetime(2026, 1, 1))
     assert ledger.head().size == 0 + 1
     assert ledger.record(sent("a")).event.position == 1
@@ -339,7 +341,7 @@ def test_a_ledger_keeps_the_definitions_that_it_was_made_with(tmp_path: Path) ->
     path = tmp_path / "l.db"
     with Ledger(path) as ledger:
         ledger.record(sent("a"))
-    with pytest.raises(DefinitionsDiffer, match="then replay by the others to adopt them"):
+    with pytest.raises(DefinitionsDiffer, match="then adopt others by a replay"):
         Ledger(path, charts=[chart])
     with Ledger(path) as ledger:
         ledger.replay(ledger.definitions.with_files([chart]))
@@ -388,7 +390,7 @@ def test_a_receipt_carries_its_own_time(ledger: Ledger) -> None:
 def test_what_nothing_is_known_of_is_told_by_its_name(ledger: Ledger, chart: str, key: str) -> None:
     """A key, a chart, and those of the events that belong to no stream."""
     ledger.record_many([sent("a"), b"?"])
-    with pytest.raises(UnknownKey, match=r"no .* is (known|adopted)"):
+    with pytest.raises(UnknownKey, match=r"no .* is known|unknown chart"):
         ledger.timeline(key, chart=chart)
 
 
@@ -404,7 +406,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
         lambda: list(ledger.deliveries()),
         ledger.audit,
     ):
-        with pytest.raises(UnknownKey, match=r"no chart '.*' is adopted; there are: discovery"):
+        with pytest.raises(UnknownKey, match=r"unknown chart '.*': expected discovery"):
             asking()
     for asked in (lambda: ledger.audit(tracking_id=SMS), lambda: ledger.content("35674")):
         with pytest.raises(UnknownKey, match="is known"):
@@ -536,7 +538,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.events(after="1"), "after must be a position, got '1'"),
         (lambda ledger: list(ledger.record_batches([b"?"])), "receipts must be Receipt, got bytes"),
         (lambda ledger: ledger.query(7), "sql must be text, got 7"),
-        (lambda ledger: ledger.project(None), "a projection has name, version, tables and apply"),
+        (lambda ledger: ledger.project(None), "a projection must have name, version, tables and apply"),
         (lambda ledger: Ledger("x.db", definitions=7), "definitions must be Definitions, got 7"),
         (lambda ledger: ledger.follow(after=None), "after must be a position, got None"),
         (lambda ledger: ledger.subscribe("a", print, after="1"), "after must be a position, got '1'"),

@@ -34,7 +34,7 @@ def _environment(*, markup: bool) -> Environment:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise PostledgerError(
-            "HTML and Markdown need Jinja2: pip install 'postledger[audit]'; JSON goes without"
+            "HTML and Markdown need Jinja2: pip install 'postledger[audit]'; JSON does not"
         ) from None
     environment = Environment(
         loader=PackageLoader("postledger.audit"),

@@ -52,7 +52,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     top = Table(faults, read_toml(source, where))
     attempt = faults.attempt
     attempt(top.only, _VOCABULARY_KEYS)
-    name = attempt(top.take, "name", is_name, "write a name of lower-case letters") or ""
+    name = attempt(top.take, "name", is_name, NAME_FIX) or ""
     fix = 'write reads = "receipts" or reads = "statements"'
     version = attempt(top.version) or 0
     reads = attempt(top.take, "reads", list(Reads).__contains__, fix, Reads.RECEIPTS)
@@ -280,7 +280,7 @@ class _Entries:
         conditions = self.conditions(rest, place)
         if _exclude(conditions, match):
             fix = "change its conditions or leave the row out"
-            raise self.faults(place, "no postback that the entry matches is like this", fix)
+            raise self.faults(place, "no postback can match both this row and its entry", fix)
         return Row(conditions, row["trigger"])
 
 

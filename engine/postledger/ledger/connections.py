@@ -327,8 +327,8 @@ class Connections:
         kept = generations.adopted(log.at(head.adoption))
         if wanted is not None and wanted.hash != kept.hash:
             raise DefinitionsDiffer(
-                f"{self.path}: read by {kept.label}, asked for {wanted.label};"
-                " open it without, then replay by the others to adopt them"
+                f"{self.path}: reads by {kept.label}, but was opened with {wanted.label};"
+                " open it without definitions, then adopt others by a replay"
             )
         self.definitions = kept
         generation = self._whole(store)

@@ -184,15 +184,17 @@ class Log:
         position, received_at, envelope_id, _, template_id, texts, body, salt, leaf = row
         try:
             if not isinstance(received_at, int) or not is_time(received_at):
-                raise IntegrityError("the time of reception is out of reach")
+                raise IntegrityError(
+                    f"its time of reception must be from the year 1 to 9999, got {received_at!r}"
+                )
             envelope = self._envelope(row)
             template, values = self._texts(template_id, texts)
             if template is not None and values is not None:
                 if body is not None:
-                    raise IntegrityError("a body stands next to the texts of a template")
+                    raise IntegrityError("it has both a body and the texts of a template")
                 body = template.fill(values)
             if not isinstance(body, bytes) or not isinstance(salt, bytes):
-                raise IntegrityError("there is no body, or no salt")
+                raise IntegrityError("its body or its salt is missing")
         except (IntegrityError, ValueError) as error:
             raise IntegrityError(f"position {position}: {error}") from error
         return Stored(
@@ -216,7 +218,9 @@ class Log:
             (start, end),
         ).fetchall()
         if len(rows) != end - start:
-            raise IntegrityError(f"positions from {start} to {end - 1} are not all there")
+            raise IntegrityError(
+                f"positions {start} to {end - 1}: expected {end - start} leaves, got {len(rows)}"
+            )
         return [_leaf(*row) for row in rows]
 
     def nodes(self, start: int, end: int) -> list[bytes]:
@@ -226,7 +230,9 @@ class Log:
             (start, end),
         ).fetchall()
         if len(rows) != end - start:
-            raise IntegrityError(f"nodes from {start} to {end - 1} of the tree are not all there")
+            raise IntegrityError(
+                f"nodes {start} to {end - 1} of the tree: expected {end - start}, got {len(rows)}"
+            )
         return [_leaf(*row) for row in rows]
 
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
@@ -257,7 +263,7 @@ class Log:
         if number is None:
             return Envelope.from_json(inline)
         if inline is not None:
-            raise IntegrityError("an envelope stands next to the number of one")
+            raise IntegrityError("it has both an envelope and the number of one")
         return self.interned.envelope(number)
 
     def _texts(

@@ -111,7 +111,7 @@ def move(
     if moved.rowcount != 1:
         raise LedgerError(
             f"{checkpoint.kind} {checkpoint.name!r} is no longer at position {checkpoint.position}:"
-            " another program runs it too; run it once"
+            " another program runs it too; run it in one program only"
         )
     behind = checkpoint.behind - (position - checkpoint.position)
     return attrs.evolve(checkpoint, position=position, problem=problem, behind=behind)

@@ -76,15 +76,16 @@ def version_of(projection: Projection, definitions: Definitions) -> str:
 
 
 def check(projection: Projection) -> None:
-    """Raise ``LedgerError`` where a name can't be that of a table, ``TypeError`` for what is none."""
+    """Raise ``TypeError`` for what is no projection, ``LedgerError`` where a table has a wrong name."""
     if any(not hasattr(projection, name) for name in ("name", "version", "tables", "apply")):
         raise TypeError(
-            f"a projection has name, version, tables and apply, got {type(projection).__name__}"
+            "a projection must have name, version, tables and apply,"
+            f" got {type(projection).__name__}"
         )
     for name in projection.tables:
         if not _NAME.fullmatch(name):
             raise LedgerError(
-                f"projection {projection.name!r}: {name!r} is no name for a table;"
+                f"projection {projection.name!r}: {name!r} is not a valid table name;"
                 " write lower-case letters, digits and underscores"
             )
 

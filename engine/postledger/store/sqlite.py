@@ -418,7 +418,7 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
     except UnicodeEncodeError as error:
         raise LedgerError(
-            f"{path}: half a character (a lone surrogate) is neither kept nor found"
+            f"{path}: half a character (a lone surrogate) can be neither stored nor looked up"
         ) from error
 
 
@@ -452,13 +452,13 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
         f"{path}: the file is read-only; nothing was written"
     ),
     sqlite3.SQLITE_CANTOPEN: lambda path, _: LedgerError(
-        f"{path}: can't be opened; does its folder exist, and may it be written?"
+        f"{path}: can't be opened; does its folder exist, and is it writable?"
     ),
     sqlite3.SQLITE_IOERR: lambda path, error: LedgerError(
         f"{path}: the disk failed ({error}); record again what was not acknowledged"
     ),
     sqlite3.SQLITE_TOOBIG: lambda path, _: LedgerError(
-        f"{path}: a body is larger than SQLite holds; nothing was written"
+        f"{path}: a body is larger than SQLite can hold; nothing was written"
     ),
 }
 
