@@ -25,7 +25,7 @@ def count(number: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent; a few are never none, and not all are never all.
+    """A share in percent: some is never shown as none, nor less than all as all.
 
     >>> share(1, 3), share(1, 100000), share(99999, 100000), share(0, 0)
     ('33.3%', '<0.1%', '>99.9%', '–')

@@ -316,7 +316,7 @@ def clashes(one: Vocabulary, other: Vocabulary) -> Iterator[str]:
     """Where two vocabularies know the same postbacks, so that neither could read them: a line each.
 
     Reported are the entries of which one asks for no field that the other doesn't ask for. Entries
-    that ask for different fields could meet in one postback too, but no provider sends such a one.
+    that ask for different fields could meet in one postback too, but no provider sends such a postback.
     One vocabulary of statements and one of receipts never read the same.
     """
     if one.reads is not other.reads:

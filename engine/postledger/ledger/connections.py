@@ -34,7 +34,7 @@ from postledger.wire import Limits
 _log = logging.getLogger("postledger")
 
 MOST_BEHIND = 2_000
-"""So many events that the index is behind are taken in by whoever records next."""
+"""How many events the index may be behind for whoever records next to take them in."""
 
 DERIVED = {**generations.TABLES, **checkpoints.TABLES}
 """The tables next to the log's that have one name; indexes and states are numbered."""
@@ -125,7 +125,7 @@ class Connections:
     def _turn(self) -> Iterator[float | None]:
         """The turn of this thread to write, and what is left of the timeout where it had to wait.
 
-        Threads wait in a row: each of them as long as is said, and not as long as all before it.
+        Threads take turns; each waits no longer than the timeout, however many are before it.
         """
         if self.writing.acquire(blocking=False):
             left = None
@@ -157,7 +157,7 @@ class Connections:
         """Move the live generation past ``count`` events that are appended after ``size``.
 
         ``None`` where it can't be: events are appended, and index and states stay behind. Where nobody
-        else wrote since this thread did, that it can be moved proves that it is as this thread left it.
+        else wrote since this thread did, the move itself proves that it is as this thread left it.
         The caller holds the write transaction.
         """
         moved = None

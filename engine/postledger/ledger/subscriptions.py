@@ -25,7 +25,7 @@ Handler = Callable[[StateChanged], object]
 """What a subscription calls with each change; what it returns is ignored."""
 
 _KEEP_EVERY = 0.1
-"""The checkpoint is kept so many seconds apart: each time is a commit, which writers wait for."""
+"""How many seconds apart the checkpoint is kept: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
 

@@ -58,8 +58,8 @@ class Part(enum.StrEnum):
 class Envelope:
     """What an event has apart from its time and its bytes.
 
-    ``source`` is the name that the program gives the endpoint, ``sender`` which sender check passed
-    (``unverified`` where it failed, empty where none is configured).
+    ``source`` is the name that the program gives the endpoint, ``sender`` is reserved for
+    the result of a sender check, and empty so far.
     """
 
     kind: Kind = Kind.RECEIPT
@@ -115,7 +115,7 @@ def _with_length(data: bytes) -> bytes:
 def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, body: bytes) -> bytes:
     """The hash of an event's leaf (the file-format page gives the encoding and test vectors).
 
-    ``received_at`` are microseconds since 1970, ``salt`` 16 bytes.
+    ``received_at`` is in microseconds since 1970, ``salt`` is 16 bytes.
     """
     fixed = _VERSION + _FIXED.pack(position, received_at)
     return sha256(fixed + envelope.encoded + sha256(salt + body).digest()).digest()

@@ -250,7 +250,7 @@ class Log:
         )
         return (one for one in map(self.stored, rows) if one.kind == Kind.ADOPTION)
 
-    def received_before(self, position: int) -> int | None:
+    def received_up_to(self, position: int) -> int | None:
         """The time of reception of the last event up to a position; ``None`` where there is none."""
         row = self.store.one(
             "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",

@@ -12,6 +12,8 @@ from postledger.store.sqlite import Row, Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
 
+_BEGIN_AGAIN = "to begin it again, delete its row from the table checkpoints"
+
 # tables: those of a projection, as JSON.
 TABLES = {
     "checkpoints": """CREATE TABLE checkpoints (
@@ -70,7 +72,7 @@ def _checkpoint(row: Row) -> Checkpoint:
         or position < -1
         or not isinstance(problem, str | None)
     ):
-        raise IntegrityError(f"the checkpoint {name!r} is damaged; begin it again")
+        raise IntegrityError(f"the checkpoint {name!r} is damaged; {_BEGIN_AGAIN}")
     return Checkpoint(kind, name, version, position, problem, behind)
 
 
@@ -137,7 +139,7 @@ def _tables(text: object) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise IntegrityError("the tables of a checkpoint are damaged; begin it again")
+        raise IntegrityError(f"the tables of a checkpoint are damaged; {_BEGIN_AGAIN}")
     return tuple(names)
 
 

@@ -32,7 +32,7 @@ _NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
 class Projection(Protocol):
     """A projection of your own.
 
-    ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
+    ``name`` is the name of its checkpoint. Count ``version`` up with each change of
     ``tables`` or ``apply``: the projection is then built again from the log. ``tables`` are its
     tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
     event of the log, once and in order of position, and of a bundle for every member; it writes to

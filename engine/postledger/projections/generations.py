@@ -2,7 +2,7 @@
 
 A generation has an index (which generations of the same vocabularies share) and a table of states.
 The live one is kept up in each write transaction, and is what the views show; another is built next to
-it and takes its place. Which definitions are in force says the log, by its last adoption.
+it and takes its place. The last adoption in the log says which definitions are in force.
 """
 
 from __future__ import annotations

@@ -98,14 +98,14 @@ class Groups:
     # --- durations ---
 
     def by_took(self, edges: Sequence[int]) -> dict[int, int]:
-        """How many streams took from sent to outcome so long as falls between two edges."""
+        """How many streams took a time between two edges from sent to outcome, by bin."""
         cases, values = _bins(_TOOK, edges)
         return dict(self._rows(f"{cases}, count(*)", values, _TIMED, tail="GROUP BY 1"))
 
     def by_age(
         self, time: int, edges: Sequence[int], states: Sequence[str]
     ) -> dict[int, tuple[int, ...]]:
-        """How many streams in each of the states are so old at a time as falls between two edges."""
+        """How many streams in each of the states have, at a time, an age between two edges, by bin."""
         cases, values = _bins(f"(? - {BEGAN})", edges)
         given = [value for edge in values for value in (time, edge)]
         rows = self._rows(
@@ -133,7 +133,7 @@ class Groups:
     ) -> dict[Any, tuple[int, ...]]:
         """By label: how many streams took a time from sent to outcome, and its percentiles.
 
-        Those are by nearest rank. The ``most`` largest groups are told of.
+        Those are by nearest rank. Only the ``most`` largest groups are listed.
         """
         label = _LABELS[by]
         order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"

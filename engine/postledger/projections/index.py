@@ -149,7 +149,7 @@ class Index:
         return int(row[0])
 
     def next(self, after: int, count: int) -> int:
-        """The number up to which there are so many streams after a number; that itself for none."""
+        """The number of the ``count``-th stream after a number, or else of the last; itself for none."""
         row = self.store.one(
             f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {self.name}_streams WHERE id > ?"
             " ORDER BY id LIMIT ?)",

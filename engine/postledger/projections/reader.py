@@ -74,7 +74,7 @@ class Reader:
     def _whole(
         self, waiting: Sequence[tuple[int, str, int, Row | None]], bounds: Bounds
     ) -> Iterator[Folded]:
-        """The streams that wait in their order, those without a row by their whole rows."""
+        """The waiting streams in their order; those without a row are read whole."""
         others = [stream for stream, _, _, row in waiting if row is None]
         whole = self.index.rows_of_all(others, bounds)
         for stream, chart, events, row in waiting:

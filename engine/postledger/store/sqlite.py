@@ -73,7 +73,7 @@ class Store:
         """A transaction that holds the write lock from its start.
 
         A plain BEGIN that reads first fails at once when another process wrote in between, whatever
-        the timeout. ``patience`` are the seconds to wait for the lock, where these are less than the
+        the timeout. ``patience`` is how many seconds to wait for the lock, where that is less than the
         timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
         """
         self._begin(patience)

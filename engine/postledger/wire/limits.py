@@ -13,9 +13,9 @@ class Limits:
     """The bounds of one body.
 
     ``body_bytes`` is the size of the body in bytes; ``depth`` counts nested elements or JSON
-    containers, the outermost being 1; ``members`` is the number of messages in a bundle. They are those
-    of the program and not of the file: a body that was beyond them is kept unread, and a rebuild by a
-    program with wider ones reads it again, which appends an event that says so.
+    containers, the outermost being 1; ``members`` is the number of messages in a bundle. They
+    belong to the program and not to the file: a body beyond them is kept unread, and
+    ``Ledger.replay(index=True)`` by a program with wider ones reads it again.
 
     >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
     ...     small.record(bytes(101)).event.problem
