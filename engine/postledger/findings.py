@@ -105,4 +105,4 @@ def named(word: str) -> Finding:
     try:
         return by_word[word.lower().replace("-", "_")]
     except KeyError:
-        raise ValueError(f"no finding {word!r}; there are: {', '.join(by_word)}") from None
+        raise ValueError(f"unknown finding {word!r}: expected {', '.join(by_word)}") from None

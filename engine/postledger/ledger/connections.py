@@ -35,7 +35,7 @@ from postledger.wire import Limits
 _log = logging.getLogger("postledger")
 
 MOST_BEHIND = 2_000
-"""So many events that the index is behind are taken in by whoever records next."""
+"""How many events the index may be behind for whoever records next to take them in."""
 
 MOST_LIVES, MOST_EVENTS = 256, 100_000
 """So many long streams are kept in memory, of so many distinct events in all."""
@@ -162,7 +162,7 @@ class Connections:
     def _turn(self) -> Iterator[float | None]:
         """The turn of this thread to write, and what is left of the timeout where it had to wait.
 
-        Threads wait in a row: each of them as long as is said, and not as long as all before it.
+        Threads take turns; each waits no longer than the timeout, however many are before it.
         """
         if self.writing.acquire(blocking=False):
             left = None
@@ -194,7 +194,7 @@ class Connections:
         """Move the live generation past ``count`` events that are appended after ``size``.
 
         ``None`` where it can't be: events are appended, and index and states stay behind. Where nobody
-        else wrote since this thread did, that it can be moved proves that it is as this thread left it.
+        else wrote since this thread did, the move itself proves that it is as this thread left it.
         The caller holds the write transaction.
         """
         moved = None
@@ -278,8 +278,7 @@ class Connections:
         self._require_process()
         own: Own | None = getattr(self._local, "own", None)
         if own is None:
-            store = self._open()
-            own = self._first(store)
+            own = self._first(self._open())
         return own
 
     def _require_process(self) -> None:
@@ -324,15 +323,13 @@ class Connections:
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
+        reader = Work(store, definitions, self.limits).reader(generation)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
-        own.reader = Reader.of(
-            Log(own.store), generation.index_of(own.store), definitions, self.limits
-        )
+        own.reader = Work(own.store, definitions, self.limits).reader(generation)
         own.generation = generation
 
     def _open(self) -> Store:

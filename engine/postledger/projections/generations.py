@@ -2,7 +2,7 @@
 
 A generation has an index (which generations of the same vocabularies share) and a table of states.
 The live one is kept up in each write transaction, and is what the views show; another is built next to
-it and takes its place. Which definitions are in force says the log, by its last adoption.
+it and takes its place. The last adoption in the log says which definitions are in force.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
 from postledger.projections.index import Index
 from postledger.state.row import COLUMNS, Row
-from postledger.store.sqlite import Store, insert
+from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 1
@@ -48,7 +48,10 @@ INDEXES = {
 }
 
 INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
-"""The stages of a generation: its index is made, its states are, it waits, it is in force."""
+"""The stages: its index is built, then its states; it is ready to be switched to; it is in force.
+
+One that was live is ``replaced`` until it is dropped.
+"""
 
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
@@ -311,19 +314,15 @@ def views(generation: Generation) -> dict[str, str]:
         "contents": _view(states, index, "content"),
         "statements": f"""
 SELECT i.position, i.member, nullif(t.space, '') AS space, nullif(t.chart, '') AS chart,
-    nullif(t.key, '') AS key, {_iso(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
+    nullif(t.key, '') AS key, {iso_of(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
 FROM {index} i JOIN {index}_streams t ON t.id = i.stream
 """,
     }
 
 
-def _iso(column: str) -> str:
-    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
-
-
 def _view(states: str, index: str, chart: str) -> str:
     times = ("created_at", "sent_at", "outcome_at", "first_received_at")
-    iso = ", ".join(f"{_iso(f's.{column}')} AS {column}" for column in times)
+    iso = ", ".join(f"{iso_of(f's.{column}')} AS {column}" for column in times)
     words = " || ".join(
         f"CASE WHEN s.findings & {int(f)} THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
     )

@@ -1,7 +1,7 @@
 """Patterns: what the bodies of one template say under the definitions in force, worked out once.
 
-To read a body, look up what it means and make its identity is the same work for all bodies of one
-template that have the same deciding words. So it is done once, by the readers of record, and what is
+Reading a body, looking up what it means and making its identity is the same work for all bodies of
+one template that have the same deciding words. So it is done once, by the readers of record, and what is
 left to do for a body is to put its texts where they belong. The same patterns serve bytes that come in
 and events of the log. The plain way, ``read_plainly``, stands next to the quick one; a property test
 shows the two equal.
@@ -91,8 +91,8 @@ def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
 class Statement(NamedTuple):
     """What one postback says, under the definitions in force.
 
-    ``identity`` are 16 bytes: equal where two postbacks say the same. ``texts`` are those that
-    ``pattern`` takes. Of what can't be read ``pattern`` is ``None`` and ``problem`` says why.
+    ``identity`` is 16 bytes, equal where two postbacks say the same. ``texts`` are those that
+    ``pattern`` takes. Where the body can't be read, ``pattern`` is ``None`` and ``problem`` says why.
     """
 
     stream: Stream
@@ -292,13 +292,13 @@ class Family:
         self._patterns: dict[tuple[str | None, ...], Pattern] = {}
 
     def words(self, texts: Texts) -> tuple[str | None, ...]:
-        """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        """For each text that may decide the meaning, the word that it is, or ``None``."""
         if not self.deciding:
             return ()
         return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
     def of(self, texts: Texts) -> Pattern:
-        """The pattern of a postback with these texts; raises ``IntegrityError`` for other than it has."""
+        """The pattern of a postback with these texts; raises ``IntegrityError`` for a wrong number."""
         if len(texts) != self.holes:
             raise IntegrityError("its texts don't fit its template")
         words = self.words(texts) if self.deciding else ()
@@ -315,14 +315,14 @@ class Family:
 
 
 def _most_of(holes: int) -> int:
-    """How many patterns of so many texts are remembered."""
+    """How many patterns with that number of texts are remembered."""
     return min(MOST_PATTERNS, MOST_HELD // (holes + 1))
 
 
 def deciding(
     layout: Layout, words: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[int, frozenset[str]]]:
-    """The indexes of the texts that may decide over the meaning, and the words that do."""
+    """The indexes of the texts that may decide the meaning, and the words that do."""
     for path, text in layout.fields:
         if isinstance(text, int) and plain(path) in words:
             yield text, words[plain(path)]
