@@ -27,14 +27,16 @@ LONGEST = 4096
 MOST_TEXTS = 200
 """Bodies of more texts have no template."""
 
-_LEAF = re.compile(r">([!-%'-;=?-~][ -%'-;=?-~]*)(?<! )</")
+_PLAIN_LEAF = r"[!-%'-;=?-~][ -%'-;=?-~]*(?<! )"
+_LEAF = re.compile(rf">({_PLAIN_LEAF})</")
 
 # Printable ASCII without what would end the value or begin a reference or a tag.
 _DOUBLE, _SINGLE = "[!#-%'-;=?-~]", "[!-%(-;=?-~]"
+_IN_DOUBLE = rf"""{_DOUBLE}(?:{_DOUBLE}|[ ](?!["\0]|$))*"""
+_IN_SINGLE = rf"""{_SINGLE}(?:{_SINGLE}|[ ](?!['\0]|$))*"""
 _VARYING_XML = re.compile(
-    r"(?<=>)[!-%'-;=?-~][ -%'-;=?-~]*(?<! )(?=</)"
-    rf"""|\s([\w.:-]+)\s*=\s*(?:"({_DOUBLE}(?:{_DOUBLE}|[ ](?!"))*)\""""
-    rf"""|'({_SINGLE}(?:{_SINGLE}|[ ](?!'))*)')"""
+    rf"(?<=>){_PLAIN_LEAF}(?=</)"
+    rf"""|\s([\w.:-]+)\s*=\s*(?:"({_IN_DOUBLE})\"|'({_IN_SINGLE})')"""
 )
 _PROLOG = re.compile(r"\s*<\?xml\s[^<>&]*\?>")
 _NAMESPACE = re.compile(r"xmlns$|xmlns:|xsi:", re.IGNORECASE)
@@ -43,9 +45,10 @@ _TAG = re.compile(rf"</?[A-Za-z_][\w.:-]*((?:{_ATTRIBUTE})*)\s*/?>")
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 
 _PLAIN_JSON = r"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"
+_PLAIN_NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _VARYING_JSON = re.compile(
     r'"((?:[^"\\]|\\.)*)"(\s*:)?'
-    r"|(?<=[\s:,\[])(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=[\s,}\]])"
+    rf"|(?<=[\s:,\[])({_PLAIN_NUMBER})(?=[\s,}}\]])"
 )
 _PLAIN_TEXT = re.compile(_PLAIN_JSON)
 _JSON_MARKUP = re.compile(r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[^"\\\0]*"(?=\s*:))*')
@@ -90,6 +93,22 @@ class Template:
         parts[::2], parts[1::2] = self.pieces, texts
         return "".join(parts).encode()
 
+    @cached_property
+    def _plain(self) -> re.Pattern[str]:
+        """What texts that are plain where they stand match, put together with holes between them."""
+        is_xml = self.pieces[0].lstrip().startswith("<")
+        kinds = (_plain_behind(piece, is_xml=is_xml) for piece in self.pieces[:-1])
+        return re.compile(_HOLE.join(kinds))
+
+    def takes(self, texts: Sequence[str]) -> bool:
+        """Whether each text is plain where it stands, so that it can say no more than a text."""
+        return self._plain.fullmatch(_HOLE.join(texts)) is not None
+
+    def splits(self, texts: Sequence[str]) -> bool:
+        """Whether its body with these texts is split where its holes are, and maybe elsewhere too."""
+        found = split(self.fill(texts))
+        return found is not None and _spans(self.pieces, texts) <= _spans(*found)
+
     def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
         """The template in which the texts at some indexes are fixed.
 
@@ -103,6 +122,25 @@ class Template:
             else:
                 pieces.append(self.pieces[index + 1])
         return None if _tells_a_number(pieces) else Template(tuple(pieces))
+
+
+def _spans(pieces: Sequence[str], texts: Sequence[str]) -> set[tuple[int, int]]:
+    """Where each text begins and ends in the body."""
+    found: set[tuple[int, int]] = set()
+    at = 0
+    for piece, text in zip(pieces, texts, strict=False):
+        at += len(piece)
+        found.add((at, at + len(text)))
+        at += len(text)
+    return found
+
+
+def _plain_behind(piece: str, *, is_xml: bool) -> str:
+    """What a plain text behind a piece matches: of a leaf, in quotes of either kind, a number."""
+    quote = piece[-1:]
+    if not is_xml:
+        return _PLAIN_JSON if quote == '"' else _PLAIN_NUMBER
+    return {'"': _IN_DOUBLE, "'": _IN_SINGLE}.get(quote, _PLAIN_LEAF)
 
 
 def digest_of(pieces: Iterable[str]) -> bytes:

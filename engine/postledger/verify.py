@@ -67,9 +67,13 @@ def follows(reader: Reader, generation: Generation) -> bool:
         **Index.tables(generation.index_name),
         **generations.states_tables(generation.table),
     }
+    made = generation.cursor if generation.stage != INDEXING else NOWHERE_ID
     with store.read():
         there = {name: sql for (_, name), (on, sql) in store.objects().items() if on in tables}
-        if there != tables:
+        if there != tables or not generation.cursor <= made <= reader.index.newest():
+            return False
+        beyond = f"SELECT 1 FROM {generation.table} WHERE stream > ? LIMIT 1"
+        if generation.stage in (INDEXING, FOLDING) and store.one(beyond, (made,)):
             return False
         kept = generations.live(store)
         if kept is not None and kept.indexed == generation.indexed:
@@ -99,6 +103,7 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
             raise IntegrityError(
                 f"{name}: position {row[3]}: the event is not what was received; run verify"
             )
+        _require_split(stored, set())
         statements = reader.facts.statements_of(stored)
         if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
             raise IntegrityError(f"{name}: {_index_differs(row)}")
@@ -213,6 +218,7 @@ def _of_log(
         yield f"position {lowest and lowest[0]} is impossible: positions count from 0"
     frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
     leaves: list[bytes] = []
+    split: set[int] = set()
     for stored in log.events():
         # guard: positions without gaps
         if stored.position != expected:
@@ -224,6 +230,7 @@ def _of_log(
             return
         if stored.kind == Kind.ADOPTION:
             last_adoption = expected
+        _require_split(stored, split)
         counted["rows"] += _members_of(reader, stored)
         leaves.append(stored.leaf)
         expected += 1
@@ -248,6 +255,24 @@ def _of_log(
         yield f"the log ends at size {expected}, before the anchor at size {anchor.size}"
     if anchor is not None and anchor.size == 0:
         yield from _of_anchor(EMPTY, anchor)
+
+
+def _require_split(stored: Stored, split: set[int]) -> None:
+    """Raise ``IntegrityError`` where an event is not split into texts as its body would be.
+
+    A text that holds markup would hide what the body says. ``split`` are the templates known to be
+    right: with plain texts all bodies of one are split alike.
+    """
+    template, texts = stored.template, stored.texts
+    if template is None or texts is None:
+        return
+    if stored.template_id not in split and template.splits(texts):
+        split.add(stored.template_id or 0)
+    # guard: texts are plain where they stand
+    if stored.template_id not in split or not template.takes(texts):
+        raise IntegrityError(
+            f"position {stored.position}: the event is not kept as such bodies are split"
+        )
 
 
 def _members_of(reader: Reader, stored: Stored) -> int:

@@ -17,6 +17,8 @@ import pytest
 from postledger import Anchor, Ledger, PostledgerError, Receipt
 from postledger.log.schema import guards
 from postledger.projections import replay
+from postledger.projections.generations import states_tables
+from postledger.projections.index import Index
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.samples import delivered, sent
@@ -350,3 +352,30 @@ def new_anchor(path: Path) -> Anchor:
     """The head of a ledger."""
     with Ledger(path, readonly=True) as ledger:
         return ledger.head()
+
+
+@pytest.mark.parametrize("stage", ["indexing", "folding"])
+def test_an_unfinished_replay_made_up_by_somebody_is_not_believed(
+    made: tuple[Path, Anchor, object], copy: Path, stage: str
+) -> None:
+    """Whatever it claims to have done, and whichever states it has, a replay shows what is right."""
+    with closing(sqlite3.connect(copy)) as db, db:
+        live = db.execute("SELECT vocabularies, version, size FROM generations").fetchone()
+        number = 2 if stage == "indexing" else 1
+        for sql in Index.tables("index_2").values() if stage == "indexing" else ():
+            db.execute(sql)
+        for sql in states_tables("states_2").values():
+            db.execute(sql)
+        if stage == "indexing":
+            db.execute("INSERT INTO index_2_streams VALUES (0, '', '', '')")
+        else:
+            # A stream of which no event says a state, as the next one that is recorded will be.
+            db.execute("INSERT INTO states_2 SELECT * FROM states_1 WHERE stream = 1")
+            db.execute("UPDATE states_2 SET state = 'delivered', stream = 1000000")
+        size, cursor = (0, 2**62) if stage == "indexing" else (live[2], 0)
+        row = (2, number, live[0], live[1], -1, size, stage, cursor)
+        db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    with Ledger(copy) as ledger:
+        ledger.replay()
+        assert shown_by(ledger) == made[2]
+        assert ledger.verify(made[1]).problems == ()

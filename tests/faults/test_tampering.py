@@ -7,6 +7,7 @@ Seen to fail: ``tests/faults/without.py`` takes the protections away one by one:
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,14 +16,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
-from postledger import Ledger
+from postledger import Change, Ledger
 from postledger.errors import IntegrityError
 from postledger.log.event import leaf_of
 from postledger.log.log import Log
 from postledger.log.schema import guards
 from postledger.log.tree import EMPTY, EMPTY_ROOT, extend
 from postledger.model import Anchor
+from postledger.templates import digest_of, written
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.states import rows
@@ -629,3 +632,69 @@ def test_no_body_adopts_or_erases(path: Path) -> None:
     with Ledger(path) as ledger:
         assert ledger.definitions.hash == before
         assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize("reindexed", [False, True])
+def test_a_text_that_swallows_markup_is_told(path: Path, *, reindexed: bool) -> None:
+    """The bytes and the leaf stay, but the fold would read other fields: verify says so."""
+    with Ledger(path) as ledger:
+        anchor = ledger.head()
+        body = next(e.body for e in ledger.events() if e.position == LAST)
+    start, end = body.index(b"<CODE>"), body.index(b"</STATUS>") + 9
+    pieces = (body[:start].decode(), body[end:].decode())
+    text = body[start:end].decode()
+    with shell(path, guarded=False) as conn:
+        number, total = conn.execute("SELECT max(id), max(total) FROM templates").fetchone()
+        joined, digest = json.dumps(list(pieces)), digest_of(pieces)
+        characters = total + len(joined)
+        row = (number + 1, digest, digest, joined, characters)
+        conn.execute("INSERT INTO templates VALUES (?, ?, ?, ?, ?)", row)
+        conn.execute(
+            "UPDATE events SET template = ?, texts = ? WHERE position = ?",
+            (number + 1, written([text]), LAST),
+        )
+    with Ledger(path) as ledger:
+        ledger.replay(index=reindexed)
+        found = ledger.verify(anchor).problems
+    assert any(f"position {LAST}: the event is not kept as" in problem for problem in found)
+
+
+@pytest.mark.parametrize("table", ["events", "EVENTS", "states_1", "main.events", '"events"'])
+def test_projections_tables_are_none_of_the_ledgers(path: Path, table: str) -> None:
+    """A checkpoint that names the log as a projection's own is damage: nothing is dropped for it."""
+    with Ledger(path) as ledger:
+        ledger.project(Kept())
+    with shell(path) as conn:
+        conn.execute("UPDATE checkpoints SET version = '0', tables = ?", (json.dumps([table]),))
+    assert any("the tables of a checkpoint are damaged" in one for one in problems(path))
+    with Ledger(path) as ledger:
+        with pytest.raises(IntegrityError, match="the tables of a checkpoint are damaged"):
+            ledger.project(Kept())
+        assert ledger.head().size == LAST + 1
+
+
+class Kept:
+    """A projection of a user."""
+
+    name, version = "kept", 1
+    tables = {"kept": "position INTEGER"}  # noqa: RUF012
+
+    def apply(self, change: Change, db: Database) -> None:
+        db.execute("INSERT INTO kept VALUES (?)", (change.position,))
+
+
+def test_another_encoding_of_the_file_is_told(path: Path, tmp_path: Path) -> None:
+    """Texts in UTF-16 stand in another order."""
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as conn:
+        script = [line for line in conn.iterdump() if not line.startswith("COMMIT")]
+        ids = [
+            conn.execute(f"PRAGMA {one}").fetchone()[0]
+            for one in ("application_id", "user_version")
+        ]
+    with closing(sqlite3.connect(other)) as conn:
+        conn.execute("PRAGMA encoding = 'UTF-16le'")
+        conn.executescript("\n".join([*script, "COMMIT;"]))
+        conn.execute(f"PRAGMA application_id = {ids[0]}")
+        conn.execute(f"PRAGMA user_version = {ids[1]}")
+    assert any("encoding is UTF-16le" in one for one in problems(other))

@@ -135,6 +135,18 @@ PROTECTIONS = (
         "if False:",
         "tests/faults/test_schema.py -k unfinished",
     ),
+    Without(
+        "texts are plain where they stand",
+        "if stored.template_id not in split or not template.takes(texts):",
+        "if False:",
+        f"{_TAMPERING} -k swallows",
+    ),
+    Without(
+        "no table of the ledger's own is a projection's",
+        "or any(is_own(name) for name in names)",
+        "or False",
+        f"{_TAMPERING} -k projections_tables",
+    ),
     # the log
     Without(
         "leaves compared",

@@ -209,3 +209,17 @@ class TestBundles:
         body = b"<P>" + b"<NOTIFICATION><A>1</A></NOTIFICATION>" * 3 + b"</P>"
         assert len(read(body, limits=Limits(members=3))) == 3
         assert reason(body, members=2) == "the bundle has more than the limit of 2 members"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<P><TRACKINGID>X</TRACKINGID><%b>%b</%b></P>"
+        % (b"x" * 9_000, b"<a/>" * 4_000, b"x" * 9_000),
+        b'{"k": {"%b": {%b}}, "z": 1}'
+        % (b"x" * 9_000, b",".join(b'"a%d": 1' % n for n in range(4_000))),
+    ],
+)
+def test_names_that_would_multiply_the_body_are_refused(body: bytes) -> None:
+    """Each nested field has the names around it in its path: together they stay near the body's size."""
+    assert reason(body) == "the names of nested fields are far longer than the body"

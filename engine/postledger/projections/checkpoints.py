@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import attrs
 
 from postledger.errors import IntegrityError, LedgerError
+from postledger.log import schema
+from postledger.projections import generations
 from postledger.store.sqlite import Row, Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
@@ -133,12 +135,26 @@ def tables_of_all(store: Store) -> list[str]:
     return [name for (tables,) in rows for name in _tables(tables)]
 
 
+def is_own(name: str) -> bool:
+    """Whether a table is Postledger's own, or its name more than a name."""
+    own = {*schema.TABLES, *generations.TABLES, *TABLES}
+    plain = name.isascii() and name.isidentifier()
+    folded = name.lower()
+    reserved = folded in own or folded.startswith(("sqlite_", "_sqlite"))
+    return not plain or reserved or generations.is_derived(folded)
+
+
 def _tables(text: object) -> tuple[str, ...]:
     try:
         names = json.loads(str(text))
     except (ValueError, RecursionError):
         names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        # guard: no table of the ledger's own is a projection's
+        or any(is_own(name) for name in names)
+    ):
         raise IntegrityError(f"the tables of a checkpoint are damaged; {_BEGIN_AGAIN}")
     return tuple(names)
 

@@ -252,6 +252,11 @@ def put(store: Store, table: str, rows: Iterable[Row]) -> None:
     store.executemany(_put(table, COLUMNS[1:]), rows)
 
 
+def clear(store: Store, table: str, streams: Iterable[int]) -> None:
+    """Drop the rows of streams: one that can't be folded to a state any more must have none."""
+    store.executemany(f"DELETE FROM {table} WHERE stream = ?", ((n,) for n in streams))
+
+
 def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
     """The same of rows whose first reception stays as it was: the index on it is left alone."""
     store.executemany(_put(table, _AGAIN), rows)

@@ -168,6 +168,7 @@ def _take_in(
     else:
         touched = add(reader, told)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
+    generations.clear(work.store, generation.table, rows)
     put(
         work.store,
         generation,

@@ -200,10 +200,11 @@ class Facts:
             return equal
         if len({row[5] for row in equal}) == len(equal):
             return sorted(equal, key=itemgetter(5))
-        return sorted(equal, key=self._rank)
+        # The members of a bundle are of one event, which is read once.
+        stored = {position: self.log.at(position) for position in {row[3] for row in equal}}
+        return sorted(equal, key=lambda row: self._rank(row, stored[row[3]]))
 
-    def _rank(self, row: EventRow) -> tuple[object, ...]:
-        stored = self.log.at(row[3])
+    def _rank(self, row: EventRow, stored: Stored) -> tuple[object, ...]:
         envelope = attrs.evolve(stored.envelope, clock=Clock.OURS)
         # Last what is of this ledger alone: whose clock gave the time, since a receipt is ours here and
         # imported elsewhere, and the position.

@@ -167,6 +167,9 @@ class Store:
 
     def problems(self, most: int) -> Iterator[str]:
         """What SQLite itself finds wrong with the file, a line each."""
+        # Texts of another encoding stand in another order.
+        if (encoding := self.one("PRAGMA encoding")) != ("UTF-8",):
+            yield f"database: its encoding is {encoding and encoding[0]}, not UTF-8"
         for (line,) in self.execute(f"PRAGMA integrity_check({most})").fetchall():
             if line != "ok":
                 yield f"database: {line}"

@@ -14,7 +14,7 @@ from postledger.postback import Postback
 from postledger.wire.encoding import character_set
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
-from postledger.wire.reading import Reading, bundle, unreadable
+from postledger.wire.reading import Paths, Reading, bundle, unreadable
 
 _Pairs: TypeAlias = "tuple[tuple[str, _Value], ...]"
 _Value: TypeAlias = "str | bool | list[_Value] | _Pairs | None"
@@ -25,9 +25,10 @@ def read_json(body: bytes, media: MediaType, limits: Limits) -> Reading:
     value = _parsed(_text(body, media.charset))
     if _deeper(value, limits.depth):
         raise ReadError(f"the JSON is nested deeper than the limit of {limits.depth}")
+    paths = Paths(len(body))
     if isinstance(value, list):
-        return bundle(map(_member, value), limits)
-    return (_message(value),)
+        return bundle((_member(one, paths) for one in value), limits)
+    return (_message(value, paths),)
 
 
 def _text(body: bytes, charset: str | None) -> str:
@@ -73,18 +74,19 @@ def _deeper(value: _Value, depth: int) -> bool:
     return depth == 0 or any(_deeper(held, depth - 1) for held in inner)
 
 
-def _member(value: _Value) -> Postback | ReadError:
+def _member(value: _Value, paths: Paths) -> Postback | ReadError:
     try:
-        return _message(value)
+        return _message(value, paths)
     except ReadError as error:
         return error
 
 
-def _message(value: _Value) -> Postback:
+def _message(value: _Value, paths: Paths) -> Postback:
     if not isinstance(value, tuple) or not value:
         raise ReadError("there is no postback in it: a JSON object with fields is wanted")
     root, fields = _unwrapped(value)
-    return Postback(root, tuple(pair for name, held in fields for pair in _fields(name, held)))
+    said = (pair for name, held in fields for pair in _fields(name, held))
+    return Postback(root, tuple(paths.within(said)))
 
 
 def _unwrapped(value: _Pairs) -> tuple[str, _Pairs]:

@@ -117,7 +117,7 @@ def _second_openings(body: bytes, tags: list[_Tag], unclosed: list[int]) -> froz
     seconds: set[int] = set()
     left_open = set(unclosed)
     for index in unclosed:
-        follows = index - 1 in left_open - seconds
+        follows = index - 1 in left_open and index - 1 not in seconds
         same = tags[index - 1]["name"] == tags[index]["name"]
         if follows and same and not body[tags[index].end() : tags[index + 1].start()].strip():
             seconds.add(index)

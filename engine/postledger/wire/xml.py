@@ -17,7 +17,7 @@ from postledger.postback import Postback
 from postledger.wire.encoding import encoded
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
-from postledger.wire.reading import Reading, bundle, unreadable
+from postledger.wire.reading import Paths, Reading, bundle, unreadable
 from postledger.wire.repair import MEMBER, local, mended
 
 _MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
@@ -27,7 +27,7 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
     """Read an XML body; ``ReadError`` when it isn't well-formed or holds no postback."""
     data, encoding = encoded(body, media.charset)
     try:
-        return _messages(_parsed(data, encoding, limits), limits, repaired=False)
+        return _messages(_parsed(data, encoding, limits), limits, Paths(len(body)), repaired=False)
     except (expat.ExpatError, ValueError) as error:
         # A ValueError is of an encoding that expat finds in the document and can't take.
         mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
@@ -35,7 +35,9 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
         if repaired is None:
             raise unreadable("malformed XML", error) from None
     try:
-        return _messages(_parsed(repaired, encoding, limits), limits, repaired=True)
+        return _messages(
+            _parsed(repaired, encoding, limits), limits, Paths(len(body)), repaired=True
+        )
     except expat.ExpatError as error:
         raise unreadable("malformed XML", error) from None
 
@@ -131,31 +133,31 @@ def _parsed(data: bytes, encoding: str | None, limits: Limits) -> _Element:
     return local(name), node
 
 
-def _messages(root: _Element, limits: Limits, *, repaired: bool) -> Reading:
+def _messages(root: _Element, limits: Limits, paths: Paths, *, repaired: bool) -> Reading:
     name, node = root
     children = node.children() if isinstance(node, _Pairs) else []
     if any(child.upper() == MEMBER for child, _ in children):
-        return bundle((_member(child, repaired=repaired) for child in children), limits)
-    return (_message(name, node, repaired=repaired),)
+        return bundle((_member(child, paths, repaired=repaired) for child in children), limits)
+    return (_message(name, node, paths, repaired=repaired),)
 
 
-def _member(child: _Element, *, repaired: bool) -> Postback | ReadError:
+def _member(child: _Element, paths: Paths, *, repaired: bool) -> Postback | ReadError:
     name, node = child
     if name.upper() != MEMBER:
         return ReadError(f"the bundle holds an element that is no message: {name[:40]}")
     try:
-        return _message(name, node, repaired=repaired)
+        return _message(name, node, paths, repaired=repaired)
     except ReadError as error:
         return error
 
 
-def _message(name: str, node: _Node, *, repaired: bool) -> Postback:
+def _message(name: str, node: _Node, paths: Paths, *, repaired: bool) -> Postback:
     children = node.children() if isinstance(node, _Pairs) else []
     if not isinstance(node, _Pairs) or not children:
         raise ReadError(f"there is no postback in it, no element with fields: {name[:40]}")
     fields = [("", node.text())] if node.text() else []
     for child, value in children:
-        fields += _fields(child, value)
+        fields += paths.within(_fields(child, value))
     return Postback(name, tuple(fields), tuple(node.attributes()), repaired)
 
 
