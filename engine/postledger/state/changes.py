@@ -7,7 +7,6 @@ process, and is the same each time.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from hashlib import blake2b
@@ -17,7 +16,7 @@ from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.log.event import Stored
 from postledger.model import Change, Delivery, Event, StateChanged
-from postledger.state.fold import Fact, Tally, advance
+from postledger.state.fold import Fact, Tally, advance, in_order
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
@@ -105,15 +104,16 @@ class Life:
         return Known(self._stream, _kept(self._tally), self._repeats)
 
     def _take(self, fact: Fact) -> None:
-        if not self._facts or fact > self._facts[-1]:
-            self._facts.append(fact)
+        # Of one stage and time the texts decide, which only a sort of all of them can tell.
+        is_last = not self._facts or fact[:2] > self._facts[-1][:2]
+        self._facts.append(fact)
+        if is_last:
             advance(self._tally, fact)
         else:
-            insort(self._facts, fact)
             self._fold_again()
 
     def _fold_again(self) -> None:
-        self._facts.sort()
+        self._facts = in_order(self._facts)
         self._tally = Tally(self._chart)
         for fact in self._facts:
             advance(self._tally, fact)

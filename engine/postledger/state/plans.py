@@ -278,7 +278,7 @@ class Plans:
             marks = [f"{_MARK}{index} {number}" for number in range(len(texts))]
             facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
             counts.append(len(texts))
-        return _plan(facts, counts)
+        return None if _tied(facts) else _plan(facts, counts)
 
 
 def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
@@ -357,8 +357,6 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
 
     ``counts`` are the numbers of texts of their events.
     """
-    if _tied(facts):
-        return None
     recipients = [fact.texts[0] for fact in facts if fact.texts[0] is not None]
     # One mark for all of them: they must be the same.
     facts = [
