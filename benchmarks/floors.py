@@ -32,7 +32,7 @@ _MOVE = "UPDATE generations SET size = ? WHERE number = 1 AND size = ? AND stage
 _FIND = f"SELECT id FROM {INDEX}_streams WHERE key = ? AND chart = ? AND space = ?"
 _FIND_ALL = f"SELECT id, space, chart, key FROM {INDEX}_streams WHERE key IN ({{}})"
 _NEWEST = f"SELECT max(id) FROM {INDEX}_streams"
-_PUT = generations._PUT.format(table=STATES)
+_PUT = generations._put(STATES, COLUMNS[1:])
 _FROM = f"FROM {INDEX} i JOIN events e ON e.position = i.position"
 _ROWS_OF = f"SELECT {index._COLUMNS} {_FROM} WHERE i.stream = ? {index._ORDER}"
 _ROWS_OF_ALL = f"SELECT {index._COLUMNS} {_FROM} WHERE i.stream IN ({{}}) {index._ORDER}"

@@ -69,7 +69,7 @@ def charts() -> Lines:
     """The charts and the words of the vocabularies that ship."""
     definitions = builtin()
     yield "# The statecharts"
-    yield "Each chart is a TOML file of `statecharts/`; its language is told in"
+    yield "Each chart is a TOML file of `statecharts/`; its language is described in"
     yield "[Charts and vocabularies](vocabulary.md), the idea in [Design](../explanation/design.md)."
     yield "`postledger charts` prints these, `postledger charts --mermaid` draws them whole."
     for chart in definitions.charts.values():

@@ -5,10 +5,10 @@
     ├── DefinitionError      a chart or vocabulary file is wrong: where, and how to fix it
     ├── LedgerError          the ledger can't do what was asked
     │   ├── LedgerBusy       another process held the write lock for longer than the timeout
-    │   ├── NotALedger       the file is no ledger, or a ledger of a newer format
-    │   ├── DefinitionsDiffer  the ledger folds by other charts than the ones given
-    │   ├── SubscriptionFailed  a handler went on raising: the position, and its own error as cause
-    │   ├── ProjectionFailed  a projection of the user raised: likewise
+    │   ├── NotALedger       the file is not a ledger, or one of a newer format
+    │   ├── DefinitionsDiffer  the ledger reads by other definitions than those given
+    │   ├── SubscriptionFailed  a handler kept raising: the position, and its error as the cause
+    │   ├── ProjectionFailed  a projection of the user's own raised: likewise
     │   └── IntegrityError   the log or a projection contradicts itself: position and reason
     └── UnknownKey           no event of that TRACKINGID or MMSID is known
 
@@ -98,7 +98,7 @@ class NotALedger(LedgerError):
 
 
 class DefinitionsDiffer(LedgerError):
-    """The ledger folds by other charts or vocabularies than the ones given.
+    """The ledger reads by other charts or vocabularies than those given.
 
     >>> from postledger.definitions.chart_toml import load_chart
     >>> source = ledger.definitions.charts["delivery"].source
@@ -113,7 +113,7 @@ class DefinitionsDiffer(LedgerError):
 class SubscriptionFailed(LedgerError):
     """A subscription stopped: ``position`` is that of the change its handler could not take.
 
-    ``None`` stands for a stop that no change is to blame for.
+    It is ``None`` where no change is to blame.
 
     >>> ledger.subscribe("a", lambda change: 1 / 0, live=False, retry=Retry(times=0))
     Traceback (most recent call last):

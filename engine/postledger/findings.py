@@ -30,6 +30,8 @@ class Finding(enum.IntFlag):
     LATE = 2048
     REPEATED = 4096
     UNFOLDED = 8192
+    FIELD_TWICE = 16384
+    WORD_UNKNOWN = 32768
 
 
 MEANINGS: dict[Finding, str] = {
@@ -47,6 +49,8 @@ MEANINGS: dict[Finding, str] = {
     Finding.LATE: "An event arrived after one that follows it.",
     Finding.REPEATED: "An event was received more than once.",
     Finding.UNFOLDED: "Its events can't be folded: one is damaged. Run verify.",
+    Finding.FIELD_TWICE: "A field stands twice in an event; neither text was taken.",
+    Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
 }
 """What each finding means, in a sentence."""
 
@@ -101,4 +105,4 @@ def named(word: str) -> Finding:
     try:
         return by_word[word.lower().replace("-", "_")]
     except KeyError:
-        raise ValueError(f"no finding {word!r}; there are: {', '.join(by_word)}") from None
+        raise ValueError(f"unknown finding {word!r}: expected {', '.join(by_word)}") from None

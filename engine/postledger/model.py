@@ -36,7 +36,7 @@ def fields_of(value: object, *names: str) -> dict[str, Any]:
 
 @attrs.frozen
 class Anchor:
-    """A head of the log's tree, kept outside the ledger: its size and its root in hexadecimal.
+    """A tree head of the log, kept outside the ledger: its size and its root in hexadecimal.
 
     Whoever keeps it can show later that none of the first ``size`` events was altered. Raises
     ``ValueError`` for a size below 0 or a root that is not 64 hexadecimal digits.
@@ -130,14 +130,15 @@ class Event:
     """One event of the log; of a bundle, one ``member`` of it, numbered from 0.
 
     ``position`` counts from 0 without gaps. ``kind`` is ``receipt``, ``statement`` (of the program),
-    ``adoption``, ``erasure`` or ``import``. ``reading`` is ``recognised``, ``unrecognised`` (readable,
-    but not known to the vocabularies) or ``unreadable`` (``problem`` says why); empty for events that
-    vocabularies don't read. ``received_at`` is the time of reception, ``occurred_at`` the provider's
-    TIMESTAMP (``None`` where there is no readable one), ``imported`` says that a file stated
-    ``received_at``. ``space``, ``chart`` and ``key`` (the TRACKINGID or MMSID) name the stream it
-    belongs to. ``repeats`` is the position of the event that this one repeats. ``identity`` is equal
-    where two events say the same, ``leaf`` the hash of the event in the log's tree: it covers
-    everything that was received, and nothing that was derived of it.
+    ``adoption`` or ``import`` (``erasure`` is reserved). ``reading`` is ``recognised``,
+    ``unrecognised`` (readable, but not known to the vocabularies) or ``unreadable`` (``problem`` says
+    why); empty for events that vocabularies don't read. ``received_at`` is the time of reception,
+    ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no readable one), ``imported``
+    says that a file stated ``received_at``; ``sender`` is reserved. ``space``, ``chart`` and ``key``
+    (the TRACKINGID or MMSID) name the stream it belongs to. ``repeats`` is the position of the event
+    that this one repeats. ``identity`` is equal where two events say the same, ``leaf`` the hash of
+    the event in the log's tree: it covers everything that was received, and nothing that was derived
+    from it.
 
     >>> event = next(ledger.events(after=0))
     >>> event.position, event.kind, event.reading, event.chart, event.key

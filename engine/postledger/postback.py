@@ -38,7 +38,7 @@ def canonical_pair(name: str, text: str) -> str:
 
 
 def canonical_end(vocabulary: str) -> str:
-    """How the canonical form ends where a vocabulary leaves fields out of the identity; else it is empty.
+    """How the canonical form ends: with the vocabulary that leaves fields out of the identity, if any.
 
     >>> canonical_end("carrier"), canonical_end("")
     ('\\ncarrier', '')

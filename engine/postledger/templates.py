@@ -59,7 +59,7 @@ Pieces = tuple[str, ...]
 Split = tuple[Pieces, list[str]]
 
 
-@attrs.frozen(eq=True)
+@attrs.frozen
 class Template:
     """What bodies of one kind share: ``pieces`` stand before, between and after their texts."""
 
@@ -114,7 +114,7 @@ def digest_of(pieces: Iterable[str]) -> bytes:
 def leaves(body: bytes) -> list[str] | None:
     """What stands between the plain texts of an XML body's leaves, and these, in turn.
 
-    This is quick, and enough to know a body again whose attributes are those of a known one. The
+    This is quick, and enough to recognise a body whose attributes are those of a known one. The
     brackets around each text are left out. ``None`` for a body that has no template.
     """
     if len(body) > LONGEST or not body.isascii():

@@ -48,7 +48,7 @@ def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
 
 
 def aware(time: object, name: str = "the time") -> datetime:
-    """The time itself; raises as ``micros`` does for what is not one, by the argument's ``name``."""
+    """The time itself; raises as ``micros`` does, naming the argument, for what is not one."""
     if not isinstance(time, datetime):
         raise TypeError(f"{name} must be a timezone-aware datetime, got {time!r}")
     try:
@@ -62,7 +62,7 @@ def micros(time: datetime) -> int:
     """Microseconds since 1970 of an aware datetime.
 
     Raises ``TypeError`` for what is not a datetime, ``ValueError`` for a naive one and for one that is
-    before the year 1 or after 9999 in UTC, which no ``datetime`` in UTC could say.
+    before the year 1 or after 9999 in UTC, which no ``datetime`` in UTC can hold.
     """
     try:
         at = (time - EPOCH) // _MICROSECOND
@@ -78,7 +78,7 @@ def micros(time: datetime) -> int:
 
 
 def is_time(micros: int) -> bool:
-    """Whether a ``datetime`` in UTC can tell of it."""
+    """Whether a ``datetime`` in UTC can hold it."""
     return _FIRST <= micros <= _LAST
 
 

@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-import attrs
-
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
 from postledger.log import schema
 from postledger.log.event import READ, Kind, Stored
-from postledger.log.log import Head, Log
+from postledger.log.log import Head, Log, texts_at
 from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
 from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Index, placed
+from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Statement, Stream
+from postledger.state.patterns import Statement, Stream, placed
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
@@ -86,7 +84,7 @@ def follows(reader: Reader, generation: Generation) -> bool:
 def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
     """Check one stream alone: its events by their leaves, and its row, where its table is given.
 
-    So much of ``verify`` costs little. It can't tell whether an event is missing that an index no
+    This part of ``verify`` costs little. It can't tell whether an event is missing that an index no
     longer leads to. Raises ``IntegrityError``; the caller holds a read transaction.
     """
     name = " ".join(filter(None, stream))
@@ -103,14 +101,16 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
             )
         statements = reader.facts.statements_of(stored)
         if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
-            raise IntegrityError(
-                f"{name}: position {row[3]}: the index differs from the log; run replay --index"
-            )
+            raise IntegrityError(f"{name}: {_index_differs(row)}")
     if table is None:
         return
     # guard: the state proven where it is shown
     if generations.kept_row(reader.log.store, table, number) != reader.plain_row(number, rows):
         raise IntegrityError(f"{name}: {_DIFFERS}")
+
+
+def _index_differs(row: EventRow) -> str:
+    return f"position {row[3]}: the index differs from the log; run replay --index"
 
 
 def _is_of(reader: Reader, row: EventRow, stream: Stream, statement: Statement) -> bool:
@@ -138,7 +138,7 @@ def _problems(
         return
     yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
     # Whatever size is marked, every state is compared.
-    whole = attrs.evolve(generation, size=head.size)
+    whole = generation._replace(size=head.size)
     yield from _until_error(store, _of_index(reader, whole, counted["rows"]))
 
 
@@ -210,7 +210,7 @@ def _of_log(
     lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
     # guard: positions from 0
     if lowest != (0,):
-        yield f"position {lowest and lowest[0]} is out of reach: positions count from 0"
+        yield f"position {lowest and lowest[0]} is impossible: positions count from 0"
     frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
     leaves: list[bytes] = []
     for stored in log.events():
@@ -349,9 +349,8 @@ def _of_index(reader: Reader, generation: Generation, wanted: int) -> Iterator[s
     # guard: rows of the index counted
     if {count, leading} != {wanted}:
         yield (
-            f"the index has {count} rows, of which {leading} lead to events,"
-            f" and the log says {wanted} things;"
-            " run replay --index"
+            f"the index has {count} rows, {leading} of them with an event, but the events of the"
+            f" log give {wanted}; run replay --index"
         )
     yield from _of_nowhere(reader)
     there = generations.kept_rows(reader.log.store, generation.table)
@@ -430,7 +429,7 @@ class _Checker:
         for row in rows:
             # guard: the index compared
             if not self._is_of(row, stream):
-                yield f"position {row[3]}: the index differs from the log; run replay --index"
+                yield _index_differs(row)
 
     def _is_of(self, row: EventRow, stream: Stream) -> bool:
         """Whether a row is what the member of its event says.
@@ -444,14 +443,12 @@ class _Checker:
             kind = (template, envelope)
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
-                values = reader.log.texts((row[3], None, None, None, None, texts))
+                values = texts_at(row[3], texts)
                 place = reader.facts.patterns.place(family.layout.postback(values))
                 # The texts of the log give the rest, so that the index must not.
                 return place == (stream, row[1], row[2], row[9]) and row[10] is None
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if not 0 <= row[4] < len(statements):
-            raise IntegrityError(
-                f"position {row[3]}: the index differs from the log; run replay --index"
-            )
+            raise IntegrityError(_index_differs(row))
         return _is_of(reader, row, stream, statements[row[4]])

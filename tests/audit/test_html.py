@@ -268,7 +268,7 @@ def test_ledger_that_contradicts_itself_says_so(tmp_path: Path) -> None:
 def test_without_jinja_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, reports: dict[str, AuditReport]
 ) -> None:
-    """JSON goes without the extra; HTML names it."""
+    """JSON needs no extra; HTML names it."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     render._environment.cache_clear()
     assert reports["one"].to_json()

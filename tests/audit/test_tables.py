@@ -60,7 +60,8 @@ def test_rest_of_a_breakdown_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         (Request(as_of=START), "what was known at 2013-11-01 00:00:00 UTC"),
         (
             Request(occurred_by=START),
-            "all that is recorded, had it happened by 2013-11-01 00:00:00 UTC by the provider's clock",
+            "all that is recorded, as far as it had happened by 2013-11-01 00:00:00 UTC"
+            " by the provider's clock",
         ),
     ],
 )

@@ -23,7 +23,7 @@ from tests.samples import SMS, sent
         (["show", "{}", SMS, "--as-of", "0"], f"Error: no delivery '{SMS}' was known then"),
         (
             ["deliveries", "{}", "--finding", "odd"],
-            "Error: no finding 'odd'; there are: contradiction",
+            "Error: unknown finding 'odd': expected contradiction",
         ),
     ],
 )

@@ -100,7 +100,7 @@ steps = ["sent"]
     story.write_text(story.read_text().replace('steps = ["sent"]', 'steps = ["set"]'))
     refused = run("simulate", "-", "--story", story)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "paths[1]: steps names 'set', which there isn't; one of sent" in refused.stderr
+    assert "paths[1]: steps names the unknown 'set'; write one of sent" in refused.stderr
 
 
 @pytest.mark.parametrize(

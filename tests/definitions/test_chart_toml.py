@@ -42,7 +42,7 @@ FAULTS = {
     ),
     "unknown initial state": (
         ('initial = "waiting"', 'initial = "asleep"'),
-        "states[1] (parcel): initial state 'asleep' is unknown; one of waiting, posted, lost",
+        "states[1] (parcel): initial state 'asleep' is unknown; write one of waiting, posted, lost",
     ),
     "unreachable state": (
         ('{ name = "posted" }, ', '{ name = "posted" }, { name = "stolen" }, '),
@@ -95,10 +95,10 @@ FAULTS = {
     ),
     "unknown finding": (
         ('refused = "wrong_route"', 'refused = "odd"'),
-        "triggers.lost: refused; no finding 'odd'; there are: contradiction, no_creation,"
+        "triggers.lost: refused is 'odd'; unknown finding 'odd': expected contradiction, no_creation,"
         " outcome_without_sent, recipient_differs, wrong_route, timestamp_missing,"
         " timestamp_naive, node_missing, repaired, clock_disorder, unrecognised, late, repeated,"
-        " unfolded",
+        " unfolded, field_twice, word_unknown",
     ),
     "unknown key": (
         ("version = 1", "version = 1\nauthor = 1"),
@@ -135,7 +135,8 @@ FAULTS = {
     ),
     "a trigger that is not a name": (
         ("[triggers]", '[triggers]\n"os.system" = { stage = "ended" }'),
-        "triggers.os.system: not a name; use lower-case letters, digits and single underscores",
+        "triggers.os.system: not a name; write a name of lower-case letters, digits and single"
+        " underscores",
     ),
     "a trigger that is not a table": (
         ('posted = { stage = "begun" }', 'posted = "begun"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import combinations, product
 
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postledger import Ledger
 from postledger.definitions import builtin, load_vocabulary
 from postledger.definitions.vocabulary import Condition, Lexicon
+from postledger.findings import Finding
 from postledger.postback import Postback
+from tests.conftest import FIXTURES
 from tests.definitions.samples import WORDS
 from tests.definitions.words import everything
 
@@ -46,9 +50,30 @@ def test_names() -> None:
 
 
 def test_field_twice() -> None:
-    """A field that is there twice is taken as missing: to choose would be a guess."""
-    twice = (("CODE", "P1"), ("WORD", "posted"), ("WORD", "posted"), ("NUMBER", "7"))
+    """A field that is there twice is neither of the two nor missing: to choose would be a guess."""
+    code, number = ("CODE", "P1"), ("NUMBER", "7")
+    twice = (code, ("WORD", "posted"), ("WORD", "posted"), number)
     assert read(*twice) == (False, "Posted", None)
+    assert read(number)[1:] == ("Lost", "lost")
+    assert read(code, code, number) == (False, None, None)
+    for fields in (twice, (code, code, number)):
+        reading = load_vocabulary(WORDS).read(Postback("PARCEL", fields))
+        assert Finding.FIELD_TWICE in reading.findings
+
+
+@pytest.mark.parametrize(
+    ("said", "route", "found"),
+    [("MMS", "binary", False), ("mms", "unknown", True), ("pigeon", "unknown", True)],
+)
+def test_word_that_no_evidence_lists(ledger: Ledger, said: str, route: str, found: bool) -> None:
+    """A receipt whose route is told by an unknown word counts, and the word is noticed."""
+    receipt = (FIXTURES / "specification" / "04-mms-mt-binary-n102.xml").read_bytes()
+    assert b"<SENTAS>" in receipt
+    body = re.sub(rb"<SENTAS>.*?<", b"<SENTAS>%s<" % said.encode(), receipt)
+    delivery = ledger.record(body.replace(b"<TRACKINGID>", b"<TRACKINGID>W")).delivery
+    assert delivery is not None
+    assert (delivery.state, delivery.route) == ("delivered", route)
+    assert ("word_unknown" in delivery.findings) is found
 
 
 def test_key_missing() -> None:

@@ -53,7 +53,7 @@ FAULTS = {
     ),
     "row that never holds": (
         ('{ word = "posted", trigger', '{ word = "posted", code = "P2", trigger'),
-        "postbacks[1] (Posted).means[1]: no postback that the entry matches is like this;"
+        "postbacks[1] (Posted).means[1]: no postback can match both this row and its entry;"
         " change its conditions or leave the row out",
     ),
     "shared condition again": (
@@ -116,7 +116,10 @@ FAULTS = {
         ("version = 1", 'version = "1"'),
         "version is '1'; write version = 1 and count up with each change",
     ),
-    "name": (('name = "parcels"', ""), "name is None; write a name of lower-case letters"),
+    "name": (
+        ('name = "parcels"', ""),
+        "name is missing; write a name of lower-case letters, digits and single underscores",
+    ),
     "marks": (
         ('marks = { fast = "EXPRESS" }', 'marks = { word = "EXPRESS" }'),
         "marks: is {'word': 'EXPRESS'}; write marks = { our_name = \"NAME ON THE WIRE\" },"

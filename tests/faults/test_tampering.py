@@ -381,7 +381,9 @@ def test_events_before_the_first_position_are_reported(path: Path, position: int
         conn.execute(
             f"INSERT INTO events SELECT {position}, {columns} FROM events WHERE position = 1"
         )
-    assert problems(path, anchor)[0].startswith(f"position {position} is out of reach")
+    assert problems(path, anchor)[0] == (
+        f"position {position} is impossible: positions count from 0"
+    )
 
 
 def test_a_time_that_no_date_has_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +392,9 @@ def test_a_time_that_no_date_has_is_reported(path: Path, monkeypatch: pytest.Mon
         patch.setattr("postledger.ledger.writing.micros", lambda _: 2**62)
         ledger.record_many([traffic.body(500)])
     (told,) = problems(path)
-    assert told == f"position {LAST + 1}: the time of reception is out of reach"
+    assert told == (
+        f"position {LAST + 1}: its time of reception must be from the year 1 to 9999, got {2**62}"
+    )
 
 
 def test_an_anchor_at_the_beginning_is_that_of_an_empty_log(path: Path) -> None:

@@ -147,8 +147,8 @@ def test_what_is_missing_is_named(log: Log) -> None:
         (lambda: log.at(9), "position 9 is missing"),
         (lambda: log.interned.template(9), "template 9 is missing"),
         (lambda: log.interned.envelope(9), "envelope 9 is missing"),
-        (lambda: log.leaves(0, 2), "positions from 0 to 1 are not all there"),
-        (lambda: log.nodes(0, 1), "nodes from 0 to 0 of the tree are not all there"),
+        (lambda: log.leaves(0, 2), "positions 0 to 1: expected 2 leaves, got 1"),
+        (lambda: log.nodes(0, 1), "nodes 0 to 0 of the tree: expected 1, got 0"),
     ):
         with pytest.raises(IntegrityError, match=f"^{told}$"):
             asking()
@@ -156,8 +156,8 @@ def test_what_is_missing_is_named(log: Log) -> None:
 
 DAMAGES = {
     "leaf = x'00'": "its leaf is damaged",
-    "salt = NULL": "there is no body, or no salt",
-    "body = x'00'": "a body stands next to the texts of a template",
+    "salt = NULL": "its body or its salt is missing",
+    "body = x'00'": "it has both a body and the texts of a template",
     "texts = NULL": "its texts don't fit its template",
     "template = NULL": "its texts don't fit its template",
     "texts = '[\"a\"]'": "expected 4 texts, got 1",
@@ -166,9 +166,9 @@ DAMAGES = {
     "template = 99": "template 99 is missing",
     "envelope = 99": "envelope 99 is missing",
     "envelope = NULL": "an envelope is damaged",
-    "inline = '[]'": "an envelope stands next to the number of one",
-    "received_at = 9223372036854775807": "the time of reception is out of reach",
-    "template = NULL, texts = NULL": "there is no body, or no salt",
+    "inline = '[]'": "it has both an envelope and the number of one",
+    "received_at = 9223372036854775807": "its time of reception must be from the year 1 to 9999",
+    "template = NULL, texts = NULL": "its body or its salt is missing",
 }
 
 

@@ -88,7 +88,10 @@ def _plain_rows(ledger: Ledger) -> None:
             stored = own.log.at(row[0])
             if stored.kind == Kind.RECEIPT:
                 wanted = plainly(reader.facts.patterns, stored.body, stored.envelope)
-                assert [said(one) for one in reader.facts.statements(row)] == wanted
+                assert [said(one) for one in reader.facts.statements_of(stored)] == wanted
+                assert [(*one[:3], one[5]) for one in reader.facts.told([row])] == [
+                    one[:4] for one in wanted
+                ]
         # Twice: first a plan is learned, then it is used.
         for _ in range(2):
             for stream, chart, rows in reader.index.streams():

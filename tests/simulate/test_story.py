@@ -134,17 +134,17 @@ def test_spoiled(form: Form) -> None:
 
 
 FAULTS = {
-    'root = "NOTIFICATION"': ("rut = 1", "forms.nested: root is None; write root"),
+    'root = "NOTIFICATION"': ("rut = 1", "forms.nested: root is missing; write root"),
     'zone = "-04"': ('zone = "x"', "forms.nested: zone is 'x'; write \"Z\" or an offset"),
     'postback = "nested"': (
         'postback = "nest"',
-        "generations.g0: postback names 'nest', which there isn't; one of nested, flat",
+        "generations.g0: postback names the unknown 'nest'; write one of nested, flat",
     ),
     "[[paths]]": ("[[pats]]", "paths: missing; write [[paths]] tables"),
     'steps = ["saved"]': ("steps = []", 'paths[18]: no steps; write steps = ["…"]'),
     'says = ["reply", "unlisted"]': (
         'says = ["reply", "x"]',
-        "strangers: says names 'x', which there isn't",
+        "strangers: says names the unknown 'x'",
     ),
     'all = { origin = "MMS_MT", code = "N003" }': (
         "",

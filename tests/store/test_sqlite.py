@@ -29,11 +29,11 @@ MEANINGS = {
     "SQLITE_READONLY_DBMOVED": (LedgerError, "the file is read-only; nothing was written"),
     "SQLITE_CANTOPEN": (
         LedgerError,
-        "can't be opened; does its folder exist, and may it be written?",
+        "can't be opened; does its folder exist, and is it writable?",
     ),
     "SQLITE_IOERR": (LedgerError, _FAILED),
     "SQLITE_IOERR_WRITE": (LedgerError, _FAILED),
-    "SQLITE_TOOBIG": (LedgerError, "a body is larger than SQLite holds; nothing was written"),
+    "SQLITE_TOOBIG": (LedgerError, "a body is larger than SQLite can hold; nothing was written"),
     "SQLITE_ERROR": (LedgerError, "said"),
     "SQLITE_CONSTRAINT_TRIGGER": (LedgerError, "said"),
     "SQLITE_NOTICE": (LedgerError, "said"),

@@ -31,7 +31,7 @@ _MOST_LABELS = 50
 
 @attrs.frozen
 class Percentiles:
-    """By nearest rank: the smallest duration that so many percent don't exceed, in microseconds."""
+    """By nearest rank: the smallest durations that 50, 90 and 99% don't exceed, in microseconds."""
 
     count: int
     p50: int

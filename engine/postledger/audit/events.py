@@ -51,7 +51,7 @@ class Kinds:
 
 @attrs.frozen
 class Missing:
-    """A node that the specification's section requires and so many events lack."""
+    """A node that a section of the specification requires, and how many events lack it."""
 
     node: str
     section: str
@@ -112,7 +112,7 @@ def _kinds(found: Counts) -> Kinds:
 def _uneventful(reader: Reader) -> list[tuple[int, int]]:
     """The templates and envelopes of which all events are recognised and lack no node.
 
-    So it is where no text that varies decides over the meaning: they need not be looked at.
+    That holds where no text that varies decides the meaning: such events need not be looked at.
     """
     # Where limits bound what is read, an event may be unreadable whatever its template.
     pairs = reader.log.pairs() if reader.facts.patterns.quick else []

@@ -27,7 +27,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 class Group:
     """Deliveries that have something in common: how many in all, and by state.
 
-    ``label`` is ``None`` for those of which it is not known. ``states`` are counts in the order of
+    ``label`` is ``None`` where it is not known. ``states`` are counts in the order of
     the chart's states.
     """
 
@@ -121,7 +121,7 @@ def outcomes(groups: Groups, chart: Statechart, mask: Mask) -> Outcomes:
 
 
 def states_of(region: Region, found: Mapping[str, int]) -> tuple[str, ...]:
-    """The states to tell of: those of the chart, and that a delivery can't be folded if any can't."""
+    """The states of the chart, and ``unfolded`` where a delivery can't be folded."""
     return (*region.states, UNFOLDED) if UNFOLDED in found else region.states
 
 

@@ -62,7 +62,7 @@ class Request:
             return self.as_of
         last = log.received(self.bounds.position)[1]
         # Nothing was received: the ledger is as old as its genesis.
-        time = log.received_before(0) if last is None else last
+        time = log.received_up_to(0) if last is None else last
         return time_of(time) if time is not None and is_time(time) else self.now
 
     def options(self) -> str:

@@ -11,12 +11,13 @@ from postledger.audit.request import Request
 NONE = "–"
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-# What a reader can't see, or what could reorder the text before his eyes (U+202E).
+# What a reader can't see, or what could reorder the text before their eyes (U+202E).
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def count(number: int) -> str:
-    """
+    """A number with commas between the thousands.
+
     >>> count(102345)
     '102,345'
     """
@@ -37,7 +38,7 @@ def left_out(untimed: int, disordered: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent; a few are never none, and not all are never all.
+    """A share in percent: some is never shown as none, nor less than all as all.
 
     >>> share(1, 3), share(1, 100000), share(99999, 100000), share(0, 0)
     ('33.3%', '<0.1%', '>99.9%', '–')
@@ -68,7 +69,8 @@ def span(micros: int) -> str:
 
 
 def bound(seconds: int) -> str:
-    """
+    """A bound of a bin, in the largest unit that divides it.
+
     >>> bound(30), bound(7200)
     ('30 s', '2 h')
     """
@@ -129,7 +131,9 @@ def as_of(request: Request, at: datetime) -> str:
         known = "all that is recorded"
     if request.occurred_by is None:
         return known
-    return f"{known}, had it happened by {time(request.occurred_by)} by the provider's clock"
+    return (
+        f"{known}, as far as it had happened by {time(request.occurred_by)} by the provider's clock"
+    )
 
 
 def definitions(request: Request, label: str) -> str:

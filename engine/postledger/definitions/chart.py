@@ -25,7 +25,7 @@ _ROOT = "chart"
 _SEPARATOR = "__"
 
 TAKEN = frozenset({"state", "to_state", f"is_{_ROOT}"})
-"""What the library calls its own: no trigger can be named so."""
+"""Names that the library uses itself: no trigger can have one."""
 
 
 @attrs.frozen

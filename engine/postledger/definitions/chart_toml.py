@@ -148,8 +148,7 @@ def _triggers(top: Table, stages: tuple[str, ...] | None) -> dict[str, Trigger]:
 def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults) -> Trigger:
     table = Table(faults, row, f"triggers.{name}")
     if not is_name(name):
-        fix = "use lower-case letters, digits and single underscores"
-        raise table.fault("not a name", fix)
+        raise table.fault("not a name", NAME_FIX)
     if name in TAKEN:
         raise table.fault("a name of the transitions library", "use another")
     if not isinstance(row, dict):
@@ -165,7 +164,7 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
     try:
         refused = named(str(row.get("refused", "contradiction")))
     except ValueError as error:
-        raise table.fault("refused", str(error)) from None
+        raise table.fault(f"refused is {row['refused']!r}", str(error)) from None
     after = stage("after") if "after" in row else None
     return Trigger(name, stage("stage"), after, refused, str(row.get("means", "")))
 
@@ -208,7 +207,9 @@ def _region(table: Table, triggers: Set[str]) -> Region:
     )
     initial = _name(table, "initial")
     if initial not in states:
-        raise table.fault(f"initial state {initial!r} is unknown", f"one of {', '.join(states)}")
+        raise table.fault(
+            f"initial state {initial!r} is unknown", f"write one of {', '.join(states)}"
+        )
     before = len(faults.found)
     region = Region(
         name, initial, states, final, explained, tuple(_transitions(table, states, triggers))

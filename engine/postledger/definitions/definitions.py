@@ -66,7 +66,7 @@ class Definitions:
     def chart(self, name: str) -> Statechart:
         """The chart of that name; raises ``UnknownKey``."""
         if name not in self.charts:
-            raise UnknownKey(f"no chart {name!r} is adopted; there are: {', '.join(self.charts)}")
+            raise UnknownKey(f"unknown chart {name!r}: expected {', '.join(self.charts)}")
         return self.charts[name]
 
     @checked
@@ -291,7 +291,7 @@ def _clashes(one: Vocabulary, other: Vocabulary) -> tuple[str, ...]:
 
 
 def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator[str]:
-    """Where a vocabulary names a chart or a trigger that there isn't."""
+    """Where a vocabulary names a chart or a trigger that doesn't exist."""
     for entry in vocabulary.entries:
         place = f"{vocabulary.where}: {entry.place}"
         if entry.chart is None:

@@ -69,7 +69,7 @@ class Faults:
 class Table:
     """A table of a definition file; ``place`` names it in messages.
 
-    What takes the value of a key raises ``DefinitionError`` where that isn't as it must be.
+    Methods that take the value of a key raise ``DefinitionError`` where it is wrong or missing.
     """
 
     faults: Faults
@@ -88,7 +88,7 @@ class Table:
             return default
         value = self.row.get(key)
         if not fits(value):
-            raise self.fault(f"{key} is {value!r}", fix)
+            raise self.fault(f"{key} is {value!r}" if key in self.row else f"{key} is missing", fix)
         return value
 
     def only(self, known: Set[str]) -> None:

@@ -168,49 +168,67 @@ class Vocabulary:
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means in this vocabulary; unrecognised where no row matches."""
-        at = self._find(postback)
-        texts = {name: postback.fields[index][1] for name, index in at.items()}
+        at, twice = self._find(postback)
+        texts: dict[str, str | None] = {n: postback.fields[index][1] for n, index in at.items()}
+        texts |= dict.fromkeys(twice)
         root = plain(postback.root)
+        reading = self._unrecognised(at)
         for entry in self.entries:
             if (not entry.roots or root in entry.roots) and _all_hold(entry.match, texts):
-                return self._reading(entry, at, texts, postback)
-        return self._unrecognised(at)
+                reading = self._reading(entry, at, texts, postback)
+                break
+        said = Finding.FIELD_TWICE if twice else Finding(0)
+        return attrs.evolve(reading, findings=reading.findings | said)
 
-    def _find(self, postback: Postback) -> dict[str, int]:
-        """Our names of the fields that are there, once and not empty, with their indexes.
+    def _find(self, postback: Postback) -> tuple[dict[str, int], set[str]]:
+        """Our names of the fields that are there once and not empty, with their indexes.
 
-        A field that is there twice is taken as missing: to choose between the two would be a guess.
+        Then our names of those that are there twice: to choose between the two would be a guess.
         """
         by_name: dict[str, list[int]] = {}
         for index, (path, text) in enumerate(postback.fields):
             if text:
                 by_name.setdefault(plain(path), []).append(index)
-        once = {name: places[0] for name, places in by_name.items() if len(places) == 1}
-        return {
-            ours: next(once[name] for name in wire if name in once)
-            for ours, wire in self.fields.items()
-            if any(name in once for name in wire)
-        }
+        found: dict[str, int] = {}
+        twice: set[str] = set()
+        for ours, wire in self.fields.items():
+            places = next((by_name[name] for name in wire if name in by_name), [])
+            if len(places) > 1:
+                twice.add(ours)
+            elif places:
+                (found[ours],) = places
+        return found, twice
 
     def _reading(
-        self, entry: Entry, at: Mapping[str, int], texts: Mapping[str, str], postback: Postback
+        self,
+        entry: Entry,
+        at: Mapping[str, int],
+        texts: Mapping[str, str | None],
+        postback: Postback,
     ) -> Reading:
-        said = next((r.trigger for r in entry.means if _all_hold(r.conditions, texts)), None)
+        said = next((r for r in entry.means if _all_hold(r.conditions, texts)), None)
         keyless = entry.key is not None and entry.key not in at
         if keyless or (said is None and entry.means):
             return self._unrecognised(at, entry)
         missing = tuple(name for name in entry.requires if name not in at)
         findings = Finding.NODE_MISSING if missing else Finding(0)
+        if postback.repaired:
+            findings |= Finding.REPAIRED
         evidence = next((r.trigger for r in entry.evidence if _all_hold(r.conditions, texts)), None)
+        if evidence is None:
+            asked = {name for row in entry.evidence for name in row.conditions} - entry.match.keys()
+            known = said.conditions.keys() if said else set()
+            if any(texts.get(name) for name in asked - known):
+                findings |= Finding.WORD_UNKNOWN
         return attrs.evolve(
             self._unrecognised(at, entry),
             recognised=True,
-            trigger=said,
+            trigger=said.trigger if said else None,
             evidence=evidence,
             reason_at=tuple(at[name] for name in entry.reason if name in at),
             undated=entry.undated,
             missing=missing,
-            findings=findings | (Finding.REPAIRED if postback.repaired else Finding(0)),
+            findings=findings,
             ignored=tuple(
                 index
                 for index, (path, _) in enumerate(postback.fields)
@@ -322,5 +340,7 @@ class Lexicon:
         return best
 
 
-def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str]) -> bool:
-    return all(c.holds(texts.get(name, "")) for name, c in conditions.items())
+def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str | None]) -> bool:
+    """Whether all hold; of a field that stands twice (``None``) none does, nor that it is missing."""
+    said = ((c, texts.get(name, "")) for name, c in conditions.items())
+    return all(text is not None and c.holds(text) for c, text in said)

@@ -54,7 +54,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     top = Table(faults, read_toml(source, where))
     attempt = faults.attempt
     attempt(top.only, _VOCABULARY_KEYS)
-    name = attempt(top.take, "name", is_name, "write a name of lower-case letters") or ""
+    name = attempt(top.take, "name", is_name, NAME_FIX) or ""
     fix = 'write reads = "receipts" or reads = "statements"'
     version = attempt(top.version) or 0
     reads = attempt(top.take, "reads", list(Reads).__contains__, fix, Reads.RECEIPTS)
@@ -282,7 +282,7 @@ class _Entries:
         conditions = self.conditions(rest, place)
         if _exclude(conditions, match):
             fix = "change its conditions or leave the row out"
-            raise self.faults(place, "no postback that the entry matches is like this", fix)
+            raise self.faults(place, "no postback can match both this row and its entry", fix)
         return Row(conditions, row["trigger"])
 
 
@@ -318,7 +318,7 @@ def clashes(one: Vocabulary, other: Vocabulary) -> Iterator[str]:
     """Where two vocabularies know the same postbacks, so that neither could read them: a line each.
 
     Reported are the entries of which one asks for no field that the other doesn't ask for. Entries
-    that ask for different fields could meet in one postback too, but no provider sends such a one.
+    that ask for different fields could meet in one postback too, but no provider sends such a postback.
     One vocabulary of statements and one of receipts never read the same.
     """
     if one.reads is not other.reads:

@@ -284,7 +284,7 @@ def _other_types(pa: Any, schema: Any) -> str | None:
     for name in names:
         count = schema.names.count(name)
         if count > 1 or (count == 0 and name in _NEEDED):
-            return f"it has {count or 'no'} columns {name}"
+            return f"expected one column {name}, got {count}"
         if count == 0:
             continue
         kind = schema.field(name).type

@@ -27,6 +27,7 @@ from postledger.projections.generations import Generation
 from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Work
+from postledger.state.life import Life
 from postledger.store.sqlite import Store, is_of_medium, open_store, translated
 from postledger.verify import follows
 from postledger.wire import Limits
@@ -34,7 +35,10 @@ from postledger.wire import Limits
 _log = logging.getLogger("postledger")
 
 MOST_BEHIND = 2_000
-"""So many events that the index is behind are taken in by whoever records next."""
+"""How many events the index may be behind for whoever records next to take them in."""
+
+MOST_LIVES, MOST_EVENTS = 256, 100_000
+"""So many long streams are kept in memory, of so many distinct events in all."""
 
 DERIVED = {**generations.TABLES, **checkpoints.TABLES}
 """The tables next to the log's that have one name; indexes and states are numbered."""
@@ -54,6 +58,36 @@ class Own:
         return self.reader.log
 
 
+class Lives:
+    """The lives of long streams, by their numbers, as the writers of one process keep them.
+
+    They stand for one generation and size of the log. Who uses them holds the write lock.
+    """
+
+    def __init__(self) -> None:
+        self._lives: dict[int, Life] = {}
+        self._as_of: object = None
+
+    def as_of(self, place: object) -> dict[int, Life]:
+        """The lives as of a place; none where others brought the log there."""
+        # guard: lives are of the log as it is
+        if place != self._as_of:
+            self._lives.clear()
+        return self._lives
+
+    def keep(self, place: object) -> None:
+        """What was got of the last place is as of this one now."""
+        self._as_of = place
+        lives = self._lives
+        if len(lives) > MOST_LIVES or sum(map(len, lives.values())) > MOST_EVENTS:
+            lives.clear()
+
+    def clear(self) -> None:
+        """Forget all: what was written was undone."""
+        self._lives.clear()
+        self._as_of = None
+
+
 class Connections:
     """The connections to one file; see ``Ledger`` for the parameters and the errors."""
 
@@ -70,6 +104,8 @@ class Connections:
         self.path = path
         self.readonly = readonly
         self.writing = threading.RLock()
+        # Of all threads: whoever writes holds the lock.
+        self.lives = Lives()
         self.limits = limits
         self._timeout = timeout
         self._guarded = guarded
@@ -116,6 +152,7 @@ class Connections:
                     with own.store.write(patience):
                         yield own
                 except BaseException:
+                    self.lives.clear()
                     # What was interned in the transaction is gone with it.
                     # guard: what was interned goes with its transaction
                     self._renew(own, own.generation, own.reader.definitions)
@@ -125,7 +162,7 @@ class Connections:
     def _turn(self) -> Iterator[float | None]:
         """The turn of this thread to write, and what is left of the timeout where it had to wait.
 
-        Threads wait in a row: each of them as long as is said, and not as long as all before it.
+        Threads take turns; each waits no longer than the timeout, however many are before it.
         """
         if self.writing.acquire(blocking=False):
             left = None
@@ -157,7 +194,7 @@ class Connections:
         """Move the live generation past ``count`` events that are appended after ``size``.
 
         ``None`` where it can't be: events are appended, and index and states stay behind. Where nobody
-        else wrote since this thread did, that it can be moved proves that it is as this thread left it.
+        else wrote since this thread did, the move itself proves that it is as this thread left it.
         The caller holds the write transaction.
         """
         moved = None
@@ -241,8 +278,7 @@ class Connections:
         self._require_process()
         own: Own | None = getattr(self._local, "own", None)
         if own is None:
-            store = self._open()
-            own = self._first(store)
+            own = self._first(self._open())
         return own
 
     def _require_process(self) -> None:
@@ -282,20 +318,18 @@ class Connections:
                 definitions = self._adopted(Log(store), generation)
             except LedgerError:
                 # To append takes no definitions; whoever reads finds that it is not the live one.
-                generation = attrs.evolve(generation, number=-1)
+                generation = generation._replace(number=-1)
                 definitions = self.definitions
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
-        reader = Reader.of(Log(store), generation.index_of(store), definitions, self.limits)
+        reader = Work(store, definitions, self.limits).reader(generation)
         own = self._local.own = Own(store, reader, generation)
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:
         """What this thread works with, with nothing interned yet."""
-        own.reader = Reader.of(
-            Log(own.store), generation.index_of(own.store), definitions, self.limits
-        )
+        own.reader = Work(own.store, definitions, self.limits).reader(generation)
         own.generation = generation
 
     def _open(self) -> Store:

@@ -172,7 +172,7 @@ class Ledger:
 
     def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
         with self._connections.write() as own:
-            done = write(own, self._connections, [(receipt, kind)])
+            done = write(own, self._connections, [(receipt, kind)], answered=True)
             self._keep_up(own, done)
         if self._bell.ears:
             self._bell.ring()

@@ -26,7 +26,7 @@ Handler = Callable[[StateChanged], object]
 
 _MOST_RETRIES = 1_000
 _KEEP_EVERY = 0.1
-"""The checkpoint is kept so many seconds apart: each time is a commit, which writers wait for."""
+"""How many seconds apart the checkpoint is kept: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
 

@@ -18,15 +18,17 @@ import attrs
 
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
-from postledger.ledger.connections import Connections, Own
+from postledger.ledger.connections import Connections, Lives, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.generations import Generation
-from postledger.projections.index import NOWHERE_ID, Placed, placed
-from postledger.state.patterns import Statement
-from postledger.state.row import Row, delivery_of, event_of
-from postledger.state.streams import EventRow
+from postledger.projections.index import NOWHERE_ID, Placed
+from postledger.state.life import LONG, Answer, Life
+from postledger.state.patterns import Statement, placed
+from postledger.state.plans import Planned
+from postledger.state.row import Row, delivery_of, event_of, row_of
+from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
 from postledger.templates import written
@@ -119,15 +121,18 @@ class _Taken(NamedTuple):
 class Written:
     """What a transaction has written; ``streams`` are the rows of the streams it touched.
 
-    ``rows`` are their states, by the number of the stream. ``behind`` says that the index stayed
-    behind the log.
+    ``rows`` are their states, by the number of the stream, ``planned`` their plans. ``behind`` says
+    that the index stayed behind the log. Of a stream whose life is kept ``streams`` has the new rows
+    alone, and ``answers``, if any are asked for, what is to be said of these.
     """
 
     own: Own
     receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
+    planned: dict[int, Planned | None] = attrs.field(factory=dict)
     behind: bool = False
+    answers: dict[Place, Answer] | None = None
 
     @property
     def count(self) -> int:
@@ -139,10 +144,13 @@ Given = tuple[Receipt, Kind]
 """What is to be appended: the public value of it, and the kind that only this program sets."""
 
 
-def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written:
+def write(
+    own: Own, connections: Connections, given: Sequence[Given], *, answered: bool = False
+) -> Written:
     """Append what is given, and bring index and states to the new head.
 
-    The caller holds the write transaction, and has checked the receipts.
+    The caller holds the write transaction, and has checked the receipts. Without ``answered`` no
+    ``answers`` are asked for.
     """
     head = own.log.head()
     moved = connections.advance(own, head.size, len(given))
@@ -153,7 +161,9 @@ def write(own: Own, connections: Connections, given: Sequence[Given]) -> Written
         try:
             # guard: index and states undone whole
             with own.store.savepoint():
-                return _project(own, taken, rows, moved)
+                done = Written(own, [[] for _ in taken], answers={} if answered else None)
+                _project(done, connections.lives, taken, rows, moved)
+                return done
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 # The events themselves may not be there.
@@ -219,25 +229,28 @@ def _envelope(
 
 
 def _project(
-    own: Own, taken: Sequence[_Taken], rows: Sequence[LogRow], moved: Generation
-) -> Written:
+    done: Written, kept: Lives, taken: Sequence[_Taken], rows: Sequence[LogRow], moved: Generation
+) -> None:
     """Bring index and states to the head of the log, of which ``moved`` is the generation."""
-    index, plans, reader = own.reader.index, own.reader.plans, own.reader
+    own, streams = done.own, done.streams
+    index, lives = own.reader.index, kept.as_of((moved.version, moved.number, rows[0][0]))
     said = [
         (event, entry, member, statement)
         for event, (entry, statements) in zip(rows, taken, strict=True)
         for member, statement in enumerate(statements)
     ]
     numbers, made = index.place([statement.stream for _, _, _, statement in said])
-    result = Written(own, [[] for _ in taken])
-    streams = result.streams
-    known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID}))
+    known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID} - lives.keys()))
     seen = {(row[0], row[1], row[2]) for rows in known.values() for row in rows}
     new = []
     earliest: dict[int, int] = {}
     for (event, entry, member, statement), number in zip(said, numbers, strict=True):
         identity = (number, statement.occurred_at, statement.identity)
-        repeated = identity in seen or (number == NOWHERE_ID and index.has(*identity))
+        repeated = identity in seen
+        if not repeated and number in lives:
+            repeated = lives[number].knows(*identity[1:])
+        elif not repeated and number == NOWHERE_ID:
+            repeated = index.has(*identity)
         seen.add(identity)
         # Where the log's texts give what it says, a pattern of the template does.
         given = member == 0 and event[5] is not None and event[2] is not None
@@ -248,22 +261,58 @@ def _project(
                 streams[number] = (statement.stream[1], known.get(number, []))
             earliest[number] = min(event[1], earliest.get(number, event[1]))
             _insert(streams[number][1], _event_row(row, event))
-        result.receipts[event[0] - rows[0][0]].append(
+        done.receipts[event[0] - rows[0][0]].append(
             Appended(event, entry, member, statement, number, repeated)
         )
     index.add(new)
+    _put_rows(done, lives, moved.table, earliest)
+    kept.keep((moved.version, moved.number, moved.size))
+    own.generation = moved
+
+
+def _put_rows(
+    done: Written, lives: dict[int, Life], table: str, earliest: Mapping[int, int]
+) -> None:
+    """Fold the streams that were touched, and write their rows."""
     fresh: list[Row] = []
     again: list[Row] = []
-    for number, (chart, events) in streams.items():
-        state = plans.known_row(number, chart, events) or reader.row(number, chart, events)
+    reader = done.own.reader
+    for number, (chart, events) in done.streams.items():
+        state = _of_life(done, lives, number) if len(events) > LONG or number in lives else None
+        if state is None:
+            planned = reader.plans.planned(chart, events)
+            state = planned and planned.row(number)
+            if done.answers is not None:
+                done.planned[number] = planned
+        state = state or reader.row(number, chart, events)
         if state is not None:
-            result.rows[number] = state
+            done.rows[number] = state
             earlier = state[generations.FIRST] < earliest[number]
             (again if earlier else fresh).append(state)
-    generations.put(own.store, moved.table, fresh)
-    generations.put_again(own.store, moved.table, again)
-    own.generation = moved
-    return result
+    generations.put(done.own.store, table, fresh)
+    generations.put_again(done.own.store, table, again)
+
+
+def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:
+    """The row of a long stream, by its life; ``None`` where there is none, or an event is damaged."""
+    (chart, events), reader = done.streams[number], done.own.reader
+    if chart not in reader.definitions.charts:
+        return None
+    is_kept = number in lives
+    life = lives.setdefault(number, Life(reader.definitions.charts[chart]))
+    try:
+        require_rows(events)
+        for row in events:
+            life.add(reader.facts, row)
+        if is_kept and done.answers is not None:
+            done.answers.update({(row[3], row[4]): life.answer(row) for row in events})
+        return row_of(number, life.tally(), life.repeats)
+    except Exception as error:
+        if is_of_medium(error) or isinstance(error, MemoryError):
+            raise
+        del lives[number]
+        events[:] = reader.index.rows_of(number)
+        return None
 
 
 def _insert(rows: list[EventRow], row: EventRow) -> None:
@@ -329,16 +378,21 @@ def _verdict(done: Written, one: Appended) -> Verdict:
         return Verdict(one.statement.kind)
     if one.stream == NOWHERE_ID:
         return Verdict.NO_EFFECT
-    chart, rows = done.streams[one.stream]
     place, reader = (one.position, one.member), done.own.reader
-    known = reader.plans.known_verdict(chart, rows, place)
-    return reader.verdict(chart, rows, place) if known is None else known
+    if done.answers and place in done.answers:
+        return done.answers[place].verdict
+    chart, rows = done.streams[one.stream]
+    planned = done.planned.get(one.stream)
+    known = planned and planned.verdict([row[3:5] for row in rows].index(place))
+    return known or reader.verdict(chart, rows, place)
 
 
 def _first(done: Written, one: Appended) -> int | None:
     """The position of the event that it repeats; ``None`` where it was received before that."""
     if one.stream is None:
         return None
+    if done.answers and (one.position, one.member) in done.answers:
+        return done.answers[one.position, one.member].repeats
     if one.stream in done.streams:
         rows = done.streams[one.stream][1]
         same = (one.statement.occurred_at, one.statement.identity)

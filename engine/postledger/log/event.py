@@ -10,15 +10,20 @@ from __future__ import annotations
 import enum
 import json
 from functools import cached_property
+from hashlib import sha256
+from struct import Struct
 from typing import NamedTuple
 
 import attrs
 
 from postledger.errors import IntegrityError
-from postledger.log.tree import leaf_covering
 from postledger.templates import Template
 
 SALT_BYTES = 16
+
+_FIXED = Struct(">Qq")
+# 0x00 marks a leaf (RFC 9162, section 2.1.1).
+_VERSION = b"\0postledger leaf 1\n"
 
 
 class Kind(enum.StrEnum):
@@ -53,8 +58,8 @@ class Part(enum.StrEnum):
 class Envelope:
     """What an event has apart from its time and its bytes.
 
-    ``source`` is the name that the program gives the endpoint, ``sender`` which sender check passed
-    (``unverified`` where it failed, empty where none is configured).
+    ``source`` is the name that the program gives the endpoint, ``sender`` is reserved for
+    the result of a sender check, and empty so far.
     """
 
     kind: Kind = Kind.RECEIPT
@@ -66,12 +71,12 @@ class Envelope:
     part: Part = Part.BODY
 
     def to_json(self) -> str:
-        """The envelope as the file has it."""
+        """The envelope as it is stored: a JSON array."""
         return json.dumps(list(attrs.astuple(self)), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: object) -> Envelope:
-        """The envelope of such a text; raises ``IntegrityError`` where it is damaged."""
+        """The envelope of a stored text; raises ``IntegrityError`` where it is damaged."""
         try:
             kind, clock, source, sender, content_type, encoding, part = json.loads(str(text))
             made = cls(Kind(kind), Clock(clock), source, sender, content_type, encoding, Part(part))
@@ -110,9 +115,10 @@ def _with_length(data: bytes) -> bytes:
 def leaf_of(position: int, received_at: int, envelope: Envelope, salt: bytes, body: bytes) -> bytes:
     """The hash of an event's leaf (the file-format page gives the encoding and test vectors).
 
-    ``received_at`` are microseconds since 1970, ``salt`` 16 bytes.
+    ``received_at`` is in microseconds since 1970, ``salt`` is 16 bytes.
     """
-    return leaf_covering(position, received_at, envelope.encoded, salt, body)
+    fixed = _VERSION + _FIXED.pack(position, received_at)
+    return sha256(fixed + envelope.encoded + sha256(salt + body).digest()).digest()
 
 
 class Entry(NamedTuple):
@@ -129,8 +135,7 @@ class Entry(NamedTuple):
     texts: str | None = None
 
 
-@attrs.frozen
-class Stored:
+class Stored(NamedTuple):
     """One event as the log has it; ``template`` and ``texts`` give its body, or the row does.
 
     ``envelope_id`` and ``template_id`` are their numbers in the log, ``None`` where they have none.

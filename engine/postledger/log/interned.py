@@ -33,7 +33,6 @@ class Interned:
         self._template_ids: dict[Template, int] = {}
         self._envelopes: dict[int, Envelope] = {}
         self._envelope_ids: dict[Envelope, int | None] = {}
-        self._refused: set[int] = set()
         self._seen: set[int] = set()
 
     def template(self, number: int) -> Template:

@@ -19,9 +19,10 @@ from postledger.log.event import (
     Envelope,
     Kind,
     Stored,
+    leaf_of,
 )
 from postledger.log.interned import Interned
-from postledger.log.tree import EMPTY, Frontier, extend, leaf_covering
+from postledger.log.tree import EMPTY, Frontier, extend
 from postledger.store.sqlite import LARGEST, Row, Store
 from postledger.templates import Template, texts_of, written
 from postledger.times import is_time
@@ -101,7 +102,7 @@ class Log:
         for number, entry in enumerate(entries):
             received_at, envelope, body, template, texts = entry
             salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
-            leaf = leaf_covering(position, received_at, envelope.encoded, salt, body)
+            leaf = leaf_of(position, received_at, envelope, salt, body)
             leaves.append(leaf)
             if envelope is not last:
                 last, envelope_id = envelope, interned.envelope_id(envelope)
@@ -164,13 +165,6 @@ class Log:
         require_whole([row[0] for row in rows], first, until)
         return rows
 
-    def texts(self, row: Row) -> list[str]:
-        """The texts of such a row; raises ``IntegrityError`` where they are damaged."""
-        try:
-            return texts_of(row[5])
-        except (ValueError, TypeError, RecursionError) as error:
-            raise IntegrityError(f"position {row[0]}: its texts are damaged: {error}") from error
-
     def at(self, position: int) -> Stored:
         """The event at a position; raises ``IntegrityError`` where there is none."""
         row = self.store.one(f"{_SELECT} WHERE e.position = ?", (position,))
@@ -183,15 +177,17 @@ class Log:
         position, received_at, envelope_id, _, template_id, texts, body, salt, leaf = row
         try:
             if not isinstance(received_at, int) or not is_time(received_at):
-                raise IntegrityError("the time of reception is out of reach")
+                raise IntegrityError(
+                    f"its time of reception must be from the year 1 to 9999, got {received_at!r}"
+                )
             envelope = self._envelope(row)
             template, values = self._texts(template_id, texts)
             if template is not None and values is not None:
                 if body is not None:
-                    raise IntegrityError("a body stands next to the texts of a template")
+                    raise IntegrityError("it has both a body and the texts of a template")
                 body = template.fill(values)
             if not isinstance(body, bytes) or not isinstance(salt, bytes):
-                raise IntegrityError("there is no body, or no salt")
+                raise IntegrityError("its body or its salt is missing")
         except (IntegrityError, ValueError) as error:
             raise IntegrityError(f"position {position}: {error}") from error
         return Stored(
@@ -215,7 +211,9 @@ class Log:
             (start, end),
         ).fetchall()
         if len(rows) != end - start:
-            raise IntegrityError(f"positions from {start} to {end - 1} are not all there")
+            raise IntegrityError(
+                f"positions {start} to {end - 1}: expected {end - start} leaves, got {len(rows)}"
+            )
         return [_leaf(*row) for row in rows]
 
     def nodes(self, start: int, end: int) -> list[bytes]:
@@ -225,7 +223,9 @@ class Log:
             (start, end),
         ).fetchall()
         if len(rows) != end - start:
-            raise IntegrityError(f"nodes from {start} to {end - 1} of the tree are not all there")
+            raise IntegrityError(
+                f"nodes {start} to {end - 1} of the tree: expected {end - start}, got {len(rows)}"
+            )
         return [_leaf(*row) for row in rows]
 
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
@@ -243,7 +243,7 @@ class Log:
         )
         return (one for one in map(self.stored, rows) if one.kind == Kind.ADOPTION)
 
-    def received_before(self, position: int) -> int | None:
+    def received_up_to(self, position: int) -> int | None:
         """The time of reception of the last event up to a position; ``None`` where there is none."""
         row = self.store.one(
             "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",
@@ -256,7 +256,7 @@ class Log:
         if number is None:
             return Envelope.from_json(inline)
         if inline is not None:
-            raise IntegrityError("an envelope stands next to the number of one")
+            raise IntegrityError("it has both an envelope and the number of one")
         return self.interned.envelope(number)
 
     def _texts(
@@ -329,6 +329,14 @@ def require_whole(positions: Sequence[int], first: int, until: int) -> None:
             first + len(positions),
         )
         raise IntegrityError(f"position {missing} is missing; run verify")
+
+
+def texts_at(position: int, written: str) -> list[str]:
+    """The texts of an event as its row has them; raises ``IntegrityError`` where they are damaged."""
+    try:
+        return texts_of(written)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"position {position}: its texts are damaged: {error}") from error
 
 
 def _leaf(position: int, value: object) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postledger.errors import IntegrityError
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import Store, iso_of
 
 TABLES = {
     # One row an event. Its bytes are the template with its texts, or stand whole in body. The envelope
@@ -50,11 +50,9 @@ INDEXES = {
     "templates_skeleton": "CREATE INDEX templates_skeleton ON templates (skeleton)",
 }
 
-_ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', e.received_at / 1e6, 'unixepoch')"
-
 # For people with an SQLite browser; the engine itself reads none of it.
 VIEWS = {
-    "event_log": f"""SELECT e.position, {_ISO} AS received_at,
+    "event_log": f"""SELECT e.position, {iso_of("e.received_at")} AS received_at,
     coalesce(v.envelope, e.inline) ->> 0 AS kind,
     coalesce(v.envelope, e.inline) ->> 1 AS clock,
     coalesce(v.envelope, e.inline) ->> 2 AS source,

@@ -1,15 +1,14 @@
 """The Merkle tree of the log, hashed as in RFC 9162, section 2.1.
 
 A leaf is ``SHA-256(0x00 ‖ input)``, a node ``SHA-256(0x01 ‖ left ‖ right)``, the root of the empty
-tree the hash of nothing. To append, it takes no more of the tree than its frontier: the roots of
-the perfect subtrees that its leaves make up, one for each bit that is set in their number.
+tree the hash of nothing. To append takes only the frontier of the tree: the roots of the perfect
+subtrees that its leaves make up, one for each bit that is set in their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
-from struct import Struct
 from typing import NamedTuple
 
 HASH_SIZE = 32
@@ -25,35 +24,18 @@ EMPTY_ROOT = sha256().digest()
 """The root of the tree without leaves."""
 
 
-_FIXED = Struct(">Qq")
-# 0x00 marks a leaf (RFC 9162, section 2.1.1).
-_VERSION = b"\0postledger leaf 1\n"
-
-
-def leaf_covering(
-    position: int, received_at: int, envelope: bytes, salt: bytes, body: bytes
-) -> bytes:
-    """The hash of the leaf that covers an event; ``envelope`` is the encoding of its envelope.
-
-    The bytes are covered as SHA-256 of the salt and the bytes.
-    """
-    return sha256(
-        _VERSION + _FIXED.pack(position, received_at) + envelope + sha256(salt + body).digest()
-    ).digest()
-
-
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of a node, from those of its children."""
     return sha256(b"\x01" + left + right).digest()
 
 
 class Frontier(NamedTuple):
-    """What of a tree it takes to append to it, and to tell its root."""
+    """The part of a tree that is needed to append to it and to compute its root."""
 
     size: int
     """The number of leaves."""
     hashes: tuple[bytes, ...]
-    """The roots of the perfect subtrees side by side that hold them, the largest first."""
+    """The roots of the perfect subtrees that hold the leaves, the largest first."""
 
     def root(self) -> bytes:
         """The root of the tree: MTH of RFC 9162, section 2.1.1."""
@@ -65,7 +47,7 @@ class Frontier(NamedTuple):
         return root
 
     def to_bytes(self) -> bytes:
-        """The hashes, one behind the other."""
+        """The hashes, one after the other."""
         return b"".join(self.hashes)
 
     @classmethod

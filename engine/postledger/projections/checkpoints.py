@@ -12,6 +12,8 @@ from postledger.store.sqlite import Row, Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
 
+_BEGIN_AGAIN = "to begin it again, delete its row from the table checkpoints"
+
 # tables: those of a projection, as JSON.
 TABLES = {
     "checkpoints": """CREATE TABLE checkpoints (
@@ -70,7 +72,7 @@ def _checkpoint(row: Row) -> Checkpoint:
         or position < -1
         or not isinstance(problem, str | None)
     ):
-        raise IntegrityError(f"the checkpoint {name!r} is damaged; begin it again")
+        raise IntegrityError(f"the checkpoint {name!r} is damaged; {_BEGIN_AGAIN}")
     return Checkpoint(kind, name, version, position, problem, behind)
 
 
@@ -111,7 +113,7 @@ def move(
     if moved.rowcount != 1:
         raise LedgerError(
             f"{checkpoint.kind} {checkpoint.name!r} is no longer at position {checkpoint.position}:"
-            " another program runs it too; run it once"
+            " another program runs it too; run it in one program only"
         )
     behind = checkpoint.behind - (position - checkpoint.position)
     return attrs.evolve(checkpoint, position=position, problem=problem, behind=behind)
@@ -137,7 +139,7 @@ def _tables(text: object) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise IntegrityError("the tables of a checkpoint are damaged; begin it again")
+        raise IntegrityError(f"the tables of a checkpoint are damaged; {_BEGIN_AGAIN}")
     return tuple(names)
 
 

@@ -33,7 +33,7 @@ _NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
 class Projection(Protocol):
     """A projection of your own.
 
-    ``name`` is the name of its checkpoint. ``version`` is to be counted up with each change of
+    ``name`` is the name of its checkpoint. Count ``version`` up with each change of
     ``tables`` or ``apply``: the projection is then built again from the log. ``tables`` are its
     tables: the name, and the columns as ``CREATE TABLE`` wants them. ``apply`` is called for every
     event of the log, once and in order of position, and of a bundle for every member; it writes to
@@ -89,7 +89,7 @@ def check(projection: Projection) -> None:
     for name in projection.tables:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise LedgerError(
-                f"projection {projection.name!r}: {name!r} is no name for a table;"
+                f"projection {projection.name!r}: {name!r} is not a valid table name;"
                 " write lower-case letters, digits and underscores"
             )
 

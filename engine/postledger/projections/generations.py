@@ -2,18 +2,17 @@
 
 A generation has an index (which generations of the same vocabularies share) and a table of states.
 The live one is kept up in each write transaction, and is what the views show; another is built next to
-it and takes its place. Which definitions are in force says the log, by its last adoption.
+it and takes its place. The last adoption in the log says which definitions are in force.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import DefinitionError, IntegrityError
@@ -22,7 +21,7 @@ from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
 from postledger.projections.index import Index
 from postledger.state.row import COLUMNS, Row
-from postledger.store.sqlite import Store, insert
+from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 1
@@ -49,13 +48,15 @@ INDEXES = {
 }
 
 INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
-"""The stages of a generation: its index is made, its states are, it waits, it is in force."""
+"""The stages: its index is built, then its states; it is ready to be switched to; it is in force.
+
+One that was live is ``replaced`` until it is dropped.
+"""
 
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
-@attrs.frozen
-class Generation:
+class Generation(NamedTuple):
     """One generation, as of the first ``size`` events of the log.
 
     ``indexed`` is the number of its index, ``adoption`` the position of the event that adopted its
@@ -183,7 +184,7 @@ def begin(
         stage=INDEXING if shared is None else FOLDING,
         cursor=0,
     )
-    store.execute(insert("generations", 8), attrs.astuple(generation))
+    store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
     # A table of that name belongs to no generation.
@@ -195,7 +196,7 @@ def begin(
 
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
     """Move a generation on; ``None`` where it is not as it was: somebody else moved it."""
-    moved = attrs.evolve(generation, **changes)
+    moved = generation._replace(**changes)
     # What stays is not written: there is an index on the stage.
     done = store.execute(
         f"UPDATE generations SET {', '.join(f'{name} = ?' for name in changes)}"
@@ -248,24 +249,22 @@ def is_derived(name: str) -> bool:
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:
     """Write rows in place of those of the same streams."""
-    store.executemany(_PUT.format(table=table), rows)
+    store.executemany(_put(table, COLUMNS[1:]), rows)
 
 
 def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
     """The same of rows whose first reception stays as it was: the index on it is left alone."""
-    store.executemany(_PUT_AGAIN.format(table=table), rows)
+    store.executemany(_put(table, _AGAIN), rows)
 
 
 FIRST = COLUMNS.index("first_received_at")
+_AGAIN = COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :]
 
 
-def _put(columns: Iterable[str]) -> str:
+@lru_cache(maxsize=16)
+def _put(table: str, columns: Sequence[str]) -> str:
     changed = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"{insert('{table}', len(COLUMNS))} ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET {changed}"
-
-
-_PUT = _put(COLUMNS[1:])
-_PUT_AGAIN = _put(COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :])
+    return f"{insert(table, len(COLUMNS))} ON CONFLICT ({COLUMNS[0]}) DO UPDATE SET {changed}"
 
 
 def kept_row(store: Store, table: str, stream: int) -> Row | None:
@@ -315,19 +314,15 @@ def views(generation: Generation) -> dict[str, str]:
         "contents": _view(states, index, "content"),
         "statements": f"""
 SELECT i.position, i.member, nullif(t.space, '') AS space, nullif(t.chart, '') AS chart,
-    nullif(t.key, '') AS key, {_iso(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
+    nullif(t.key, '') AS key, {iso_of(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
 FROM {index} i JOIN {index}_streams t ON t.id = i.stream
 """,
     }
 
 
-def _iso(column: str) -> str:
-    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
-
-
 def _view(states: str, index: str, chart: str) -> str:
     times = ("created_at", "sent_at", "outcome_at", "first_received_at")
-    iso = ", ".join(f"{_iso(f's.{column}')} AS {column}" for column in times)
+    iso = ", ".join(f"{iso_of(f's.{column}')} AS {column}" for column in times)
     words = " || ".join(
         f"CASE WHEN s.findings & {int(f)} THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
     )

@@ -14,9 +14,10 @@ import attrs
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED
+from postledger.projections.index import EVENT_ROW, FOLD_ORDER
 from postledger.projections.queries import BEGAN
 from postledger.projections.reader import Reader
-from postledger.state.streams import EventRow
+from postledger.state.streams import KIND, EventRow
 from postledger.store.sqlite import Row, Store
 
 MOST_IN_MEMORY = 10_000
@@ -30,7 +31,6 @@ _DAY = 86_400_000_000
 _DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
 _TOOK = "(s.outcome_at - s.sent_at)"
 _TIMED = "s.outcome_at >= s.sent_at"
-_PAIR = 1 << 20
 
 By = Literal["route", "spid", "handset", "day"]
 """What streams are grouped by; ``day`` is the number of the day since 1970 on which they began."""
@@ -98,14 +98,14 @@ class Groups:
     # --- durations ---
 
     def by_took(self, edges: Sequence[int]) -> dict[int, int]:
-        """How many streams took from sent to outcome so long as falls between two edges."""
+        """How many streams took a time between two edges from sent to outcome, by bin."""
         cases, values = _bins(_TOOK, edges)
         return dict(self._rows(f"{cases}, count(*)", values, _TIMED, tail="GROUP BY 1"))
 
     def by_age(
         self, time: int, edges: Sequence[int], states: Sequence[str]
     ) -> dict[int, tuple[int, ...]]:
-        """How many streams in each of the states are so old at a time as falls between two edges."""
+        """How many streams in each of the states have, at a time, an age between two edges, by bin."""
         cases, values = _bins(f"(? - {BEGAN})", edges)
         given = [value for edge in values for value in (time, edge)]
         rows = self._rows(
@@ -133,7 +133,7 @@ class Groups:
     ) -> dict[Any, tuple[int, ...]]:
         """By label: how many streams took a time from sent to outcome, and its percentiles.
 
-        Those are by nearest rank. The ``most`` largest groups are told of.
+        Those are by nearest rank. Only the ``most`` largest groups are listed.
         """
         label = _LABELS[by]
         order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"
@@ -187,23 +187,20 @@ class Groups:
         """
         within, given = self._where()
         conditions, bounded = bounds.sql()
-        skipped = [template * _PAIR + envelope for template, envelope in without[:MOST_SKIPPED]]
+        skipped = [template * KIND + envelope for template, envelope in without[:MOST_SKIPPED]]
         if skipped:
             numbers = ", ".join(map(str, skipped))
             conditions += (
                 " AND (e.template IS NULL OR e.envelope IS NULL"
-                f" OR e.template * {_PAIR} + e.envelope NOT IN ({numbers}))"
+                f" OR e.template * {KIND} + e.envelope NOT IN ({numbers}))"
             )
         index = self.reader.index.name
         rows = self.reader.log.store.stream(
-            "SELECT i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
-            " e.template, e.envelope, e.texts, i.findings, i.said,"
-            f" CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
+            f"SELECT {EVENT_ROW}, CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
             f" FROM {index} i {JOINED}"
             f" LEFT JOIN {index}_streams t ON t.id = i.stream"
             f" LEFT JOIN {self.table} s ON s.stream = i.stream"
-            f" WHERE i.stream >= 0{conditions}"
-            " ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member",
+            f" WHERE i.stream >= 0{conditions} {FOLD_ORDER}",
             (*given, *bounded),
         )
         for _, equal in groupby(rows, itemgetter(0, 1, 2)):

@@ -17,7 +17,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import JOINED
-from postledger.state.patterns import NOWHERE, Statement, Stream, said_of
+from postledger.state.patterns import NOWHERE, Stream
 from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
@@ -50,16 +50,19 @@ _ROWS = """CREATE TABLE {0} (
     PRIMARY KEY (stream, occurred_at, identity, position, member)
 ) STRICT, WITHOUT ROWID"""
 
-# In the order of ``EventRow``, and of ``Outline``.
-_COLUMNS = (
+EVENT_ROW = (
     "i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
     " e.template, e.envelope, e.texts, i.findings, i.said"
 )
+"""The columns of an ``EventRow``, of a row ``i`` of the index and its event ``e``."""
+
+# In the order of ``Outline``.
 _OUTLINE = (
     f"i.stream, i.occurred_at, e.received_at, e.template * {KIND} + e.envelope, e.texts,"
     " CASE WHEN i.said IS NULL THEN i.findings ELSE -1 END"
 )
-_ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
+FOLD_ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
+"""The order of the index: its primary key."""
 
 Placed = tuple[int, int, bytes, int, int, int, str | None]
 """A row of the index: stream, occurred_at, identity, position, member, findings, said."""
@@ -81,15 +84,11 @@ class Index:
 
     def make(self) -> None:
         """Make its tables, in place of any of those names."""
-        self.drop()
+        self.store.execute(f"DROP TABLE IF EXISTS {self.name}")
+        self.store.execute(f"DROP TABLE IF EXISTS {self.streams_table}")
         self.store.execute(_STREAMS.format(self.name))
         self.store.execute(_ROWS.format(self.name))
         self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
-
-    def drop(self) -> None:
-        """Drop its tables."""
-        self.store.execute(f"DROP TABLE IF EXISTS {self.name}")
-        self.store.execute(f"DROP TABLE IF EXISTS {self.name}_streams")
 
     @staticmethod
     def tables(name: str) -> dict[str, str]:
@@ -133,7 +132,7 @@ class Index:
         return [ids[stream] for stream in wanted], made
 
     def add(self, rows: Iterable[Placed]) -> None:
-        """Add rows."""
+        """Add the rows of events."""
         self.store.executemany(insert(self.name, 7), rows)
 
     def forget(self) -> None:
@@ -150,7 +149,7 @@ class Index:
         return int(row[0])
 
     def next(self, after: int, count: int) -> int:
-        """The number up to which there are so many streams after a number; that itself for none."""
+        """The number of the ``count``-th stream after a number, or else of the last; itself for none."""
         row = self.store.one(
             f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {self.name}_streams WHERE id > ?"
             " ORDER BY id LIMIT ?)",
@@ -194,7 +193,7 @@ class Index:
         until: int = LARGEST,
     ) -> Iterator[StreamRows]:
         """The events of all streams after ``after`` up to ``until``, in constant memory."""
-        return _grouped(*self._between(_COLUMNS, after, until, EVERYTHING))
+        return _grouped(*self._between(EVENT_ROW, after, until, EVERYTHING))
 
     def outlines(
         self,
@@ -214,7 +213,7 @@ class Index:
         """The rows of streams, and the streams with their charts, both in ascending order."""
         conditions, parameters = bounds.sql()
         rows = self.store.stream(
-            f"{self._select(columns)} WHERE i.stream > ? AND i.stream <= ?{conditions} {_ORDER}",
+            f"{self._select(columns)} WHERE i.stream > ? AND i.stream <= ?{conditions} {FOLD_ORDER}",
             (after, until, *parameters),
         )
         charts = self.store.stream(
@@ -227,7 +226,7 @@ class Index:
         """The events of one stream in the order of the index."""
         conditions, parameters = bounds.sql()
         rows: list[EventRow] = self.store.execute(
-            f"{self._select()} WHERE i.stream = ?{conditions} {_ORDER}", (stream, *parameters)
+            f"{self._select()} WHERE i.stream = ?{conditions} {FOLD_ORDER}", (stream, *parameters)
         ).fetchall()
         return rows
 
@@ -242,7 +241,7 @@ class Index:
         for chunk in _chunks(sorted(streams)):
             holes = ", ".join("?" * len(chunk))
             rows = self.store.execute(
-                f"{self._select()} WHERE i.stream IN ({holes}){conditions} {_ORDER}",
+                f"{self._select()} WHERE i.stream IN ({holes}){conditions} {FOLD_ORDER}",
                 (*chunk, *parameters),
             ).fetchall()
             found.update((stream, list(events)) for stream, events in groupby(rows, itemgetter(0)))
@@ -251,7 +250,7 @@ class Index:
     def equal(self, stream: int, occurred_at: int, identity: bytes) -> list[EventRow]:
         """The events of a stream that say the same, in the order of their positions."""
         rows: list[EventRow] = self.store.execute(
-            f"{self._select()} WHERE i.stream = ? AND i.occurred_at = ? AND i.identity = ? {_ORDER}",
+            f"{self._select()} WHERE i.stream = ? AND i.occurred_at = ? AND i.identity = ? {FOLD_ORDER}",
             (stream, occurred_at, identity),
         ).fetchall()
         return rows
@@ -274,7 +273,7 @@ class Index:
         assert row is not None
         return row[0], row[1]
 
-    def _select(self, columns: str = _COLUMNS) -> str:
+    def _select(self, columns: str = EVENT_ROW) -> str:
         return f"SELECT {columns} FROM {self.name} i {JOINED}"
 
     def _found(self, streams: list[Stream]) -> dict[Stream, int]:
@@ -291,20 +290,6 @@ class Index:
             )
             found.update(((space, chart, key), n) for n, space, chart, key in rows.fetchall())
         return found
-
-
-def placed(stream: int, statement: Statement, position: int, member: int, *, given: bool) -> Placed:
-    """The row of what a member of an event says; ``given``: the texts of the log give it."""
-    postback = None if given or stream == NOWHERE_ID else statement.postback
-    return (
-        stream,
-        statement.occurred_at,
-        statement.identity,
-        position,
-        member,
-        statement.findings,
-        None if postback is None else said_of(postback),
-    )
 
 
 def _grouped(

@@ -10,8 +10,9 @@ from postledger.arguments import at_least, require_order, typed
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.findings import named
+from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
-from postledger.state.row import COLUMNS, UNFOLDED, Row
+from postledger.state.row import UNFOLDED, Row
 from postledger.store.sqlite import LARGEST, Store
 from postledger.times import micros, now
 
@@ -140,6 +141,3 @@ def after_of(page: list[tuple[Stream, Row]]) -> After:
     """The place after a page."""
     (space, _, key), row = page[-1]
     return row[FIRST], key, space
-
-
-FIRST = COLUMNS.index("first_received_at")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import attrs
 
@@ -59,26 +60,13 @@ class Reader:
     ) -> Iterator[Folded]:
         """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
         planned = self.plans.row_of_outline
-        waiting: list[tuple[int, str, int, Row | None]] = []
-        for stream, chart, outlines in self.index.outlines(after, until, bounds):
-            row = planned(stream, chart, outlines)
-            if row is not None and not waiting:
-                yield stream, len(outlines), row
-                continue
-            waiting.append((stream, chart, len(outlines), row))
-            if len(waiting) == _PAGE:
-                yield from self._whole(waiting, bounds)
-                waiting.clear()
-        yield from self._whole(waiting, bounds)
-
-    def _whole(
-        self, waiting: Sequence[tuple[int, str, int, Row | None]], bounds: Bounds
-    ) -> Iterator[Folded]:
-        """The streams that wait in their order, those without a row by their whole rows."""
-        others = [stream for stream, _, _, row in waiting if row is None]
-        whole = self.index.rows_of_all(others, bounds)
-        for stream, chart, events, row in waiting:
-            yield stream, events, row or self.row(stream, chart, whole[stream])
+        outlines = self.index.outlines(after, until, bounds)
+        while page := list(islice(outlines, _PAGE)):
+            rows = [planned(*one) for one in page]
+            others = [one[0] for one, row in zip(page, rows, strict=True) if row is None]
+            whole = self.index.rows_of_all(others, bounds)
+            for (stream, chart, events), row in zip(page, rows, strict=True):
+                yield stream, len(events), row or self.row(stream, chart, whole[stream])
 
     def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
         """The row of one stream."""
@@ -91,9 +79,9 @@ class Reader:
         Where it can't be folded, the row says so: to record must not depend on it.
         """
         try:
-            known = self.plans.known_row(stream, chart, rows)
-            if known is not None:
-                return known
+            known = self.plans.planned(chart, rows)
+            if known is not None and (row := known.row(stream)) is not None:
+                return row
             distinct, repeats = self.facts.distinct(rows)
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)

@@ -18,11 +18,10 @@ from postledger.log.log import Log
 from postledger.progress import Progress, silent
 from postledger.projections import generations
 from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Placed, placed
+from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Statement
+from postledger.state.patterns import Told
 from postledger.state.row import Row
-from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import Store
 from postledger.wire import Limits
 
@@ -32,9 +31,6 @@ CHUNK = 500
 _ELSEWHERE = (
     "another process replays the same ledger, or adopted definitions meanwhile; replay again"
 )
-
-Said = list[tuple[LogRow, list[Statement]]]
-"""Events of the log, each with what it says."""
 
 
 @attrs.frozen
@@ -121,16 +117,16 @@ def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> 
     """Take the events up to a size into a generation; the caller holds the transaction."""
     while generation.size < until:
         step = min(generation.size + CHUNK, until)
-        generation = _take_in(work, reader, generation, _said(reader, generation.size, step), step)
+        generation = _take_in(work, reader, generation, _told(reader, generation.size, step), step)
     return generation
 
 
 def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Read the next events and add them to the index; once all are in, the states come next."""
     until = min(generation.size + CHUNK, reader.log.size())
-    said = _said(reader, generation.size, until)
+    told = _told(reader, generation.size, until)
     with work.store.write():
-        add(reader, said)
+        add(reader, told)
         done = until >= reader.log.size() - CHUNK
         stage = FOLDING if done else INDEXING
         moved = _moved(generations.move(work.store, generation, size=until, stage=stage))
@@ -153,24 +149,24 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
 def _catch_up(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Take in the next events that the generation has not seen."""
     until = min(generation.size + CHUNK, reader.log.size())
-    said = _said(reader, generation.size, until)
+    told = _told(reader, generation.size, until)
     with work.store.write():
-        moved = _take_in(work, reader, generation, said, until)
+        moved = _take_in(work, reader, generation, told, until)
     work.progress(until - generation.size)
     return moved
 
 
 def _take_in(
-    work: Work, reader: Reader, generation: Generation, said: Said, until: int
+    work: Work, reader: Reader, generation: Generation, told: list[Told], until: int
 ) -> Generation:
     """Put events into the index, where it is not shared, and fold the streams that they touch."""
     live = generations.live(work.store)
     shared = live is not None and live.indexed == generation.indexed
     if shared and live is not None and live.number != generation.number:
-        streams = (statement.stream for _, told in said for statement in told)
-        touched = {found for one in streams if (found := reader.index.find(one)) is not None}
+        found = map(reader.index.find, {stream for stream, *_ in told})
+        touched = {number for number in found if number is not None}
     else:
-        touched = add(reader, said)
+        touched = add(reader, told)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
     put(
         work.store,
@@ -185,25 +181,16 @@ def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> Non
     generations.put(store, generation.table, (row for row in rows if row is not None))
 
 
-def add(reader: Reader, said: Said) -> set[int]:
+def add(reader: Reader, told: list[Told]) -> set[int]:
     """Add what events say to the index; returns the streams that they touch."""
-    told = [
-        (row, member, statement)
-        for row, statements in said
-        for member, statement in enumerate(statements)
-    ]
-    numbers, _ = reader.index.place(statement.stream for _, _, statement in told)
-    rows: list[Placed] = []
-    for (row, member, statement), number in zip(told, numbers, strict=True):
-        given = member == 0 and row[5] is not None and reader.facts.gives(row[4], row[2])
-        rows.append(placed(number, statement, row[0], member, given=given))
-    reader.index.add(rows)
+    numbers, _ = reader.index.place([one[0] for one in told])
+    reader.index.add([(number, *one[1:]) for number, one in zip(numbers, told, strict=True)])
     return set(numbers)
 
 
-def _said(reader: Reader, first: int, until: int) -> Said:
-    """The events from ``first`` up to, and without, ``until``, each with what it says."""
-    return [(row, reader.facts.statements(row)) for row in reader.log.rows(first, until)]
+def _told(reader: Reader, first: int, until: int) -> list[Told]:
+    """What the events from ``first`` up to, and without, ``until`` say."""
+    return reader.facts.told(reader.log.rows(first, until))
 
 
 def _moved(generation: Generation | None) -> Generation:

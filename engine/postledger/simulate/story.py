@@ -215,7 +215,7 @@ def _say(name: str, row: Table, generations: Iterable[str]) -> Say:
 
 def _path(table: Table, says: Mapping[str, Say]) -> Path:
     if not isinstance(table.row, dict):
-        raise table.fault("no table", "write [[paths]] tables")
+        raise table.fault(f"is not a table: {table.row!r}", "write [[paths]] tables")
     steps = _said(table, "steps", says)
     if not steps:
         raise table.fault("no steps", 'write steps = ["…"]')
@@ -280,6 +280,6 @@ def _text(row: Table, key: str) -> str:
 
 def _one_of(row: Table, key: str, name: object, known: Mapping[str, Any]) -> Any:
     if not isinstance(name, str) or name not in known:
-        fix = f"one of {', '.join(known)}"
-        raise row.fault(f"{key} names {name!r}, which there isn't", fix)
+        fix = f"write one of {', '.join(known)}"
+        raise row.fault(f"{key} names the unknown {name!r}", fix)
     return known[name]

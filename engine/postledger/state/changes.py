@@ -8,15 +8,14 @@ process, and is the same each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
 from hashlib import blake2b
 from typing import NamedTuple
 
-from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.log.event import Stored
 from postledger.model import Change, Delivery, Event, StateChanged
-from postledger.state.fold import Fact, Tally, advance, in_order
+from postledger.state.fold import Tally
+from postledger.state.life import Life, copy_of
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
@@ -64,68 +63,6 @@ class Passage(NamedTuple):
         return event_of(self.stored, self.member, self.statement, self.repeats)
 
 
-class Life:
-    """One stream as known at a place in the log, which moves on with each event of it.
-
-    Events in the order of the fold are added to the fold that stands; only for one that belongs
-    before another the stream is folded from its start.
-    """
-
-    def __init__(self, facts: Facts, stream: Stream, chart: Statechart) -> None:
-        self._facts_of = facts
-        self._stream, self._chart = stream, chart
-        self._rows: dict[tuple[int, bytes], list[EventRow]] = {}
-        self._facts: list[Fact] = []
-        self._tally = Tally(chart)
-        self._repeats = 0
-
-    def add(self, row: EventRow) -> int | None:
-        """Take the next event; returns the position of the event that it repeats, if it does."""
-        equal = self._rows.setdefault((row[1], row[2]), [])
-        equal.append(row)
-        if len(equal) == 1:
-            self._take(self._facts_of.fact(row))
-            return None
-        self._repeats += 1
-        before = equal[0]
-        equal[:] = self._facts_of.ranked(equal)
-        if equal[0] is before:
-            return before[3]
-        # It was received before the one that was known: the stream has that time from now on.
-        self._facts.remove(self._facts_of.fact(before))
-        self._facts.append(self._facts_of.fact(row))
-        self._fold_again()
-        return None
-
-    def known(self) -> Known | None:
-        """The stream as known now; ``None`` where nothing says its state."""
-        if not self._tally.heard:
-            return None
-        return Known(self._stream, _kept(self._tally), self._repeats)
-
-    def _take(self, fact: Fact) -> None:
-        # Of one stage and time the texts decide, which only a sort of all of them can tell.
-        is_last = not self._facts or fact[:2] > self._facts[-1][:2]
-        self._facts.append(fact)
-        if is_last:
-            advance(self._tally, fact)
-        else:
-            self._fold_again()
-
-    def _fold_again(self) -> None:
-        self._facts = in_order(self._facts)
-        self._tally = Tally(self._chart)
-        for fact in self._facts:
-            advance(self._tally, fact)
-
-
-def _kept(tally: Tally) -> Tally:
-    """A copy that later events don't change."""
-    kept = copy(tally)
-    kept.texts, kept.times, kept.reasons = list(tally.texts), list(tally.times), list(tally.reasons)
-    return kept
-
-
 def passages(
     facts: Facts, events: Sequence[Stored], rows_of: Callable[[Stream], Sequence[EventRow]]
 ) -> Iterator[Passage]:
@@ -146,30 +83,36 @@ def passages(
                 yield Passage(stored, member, statement)
                 continue
             if stream not in lives:
-                lives[stream] = _life(facts, stream, rows_of(stream), first)
+                lives[stream] = _life(facts, rows_of(stream), first)
             life, rows = lives[stream]
-            before = life.known()
+            before = _known(stream, life)
             row = rows.get((stored.position, member))
             if row is None:
                 raise IntegrityError(
                     f"position {stored.position}: the index differs from the log;"
                     " run replay --index"
                 )
-            repeats = life.add(row)
-            yield Passage(stored, member, statement, repeats, before, life.known())
+            repeats = life.add(facts, row)
+            yield Passage(stored, member, statement, repeats, before, _known(stream, life))
 
 
 def _life(
-    facts: Facts, stream: Stream, rows: Sequence[EventRow], first: int
+    facts: Facts, rows: Sequence[EventRow], first: int
 ) -> tuple[Life, dict[tuple[int, int], EventRow]]:
     """A stream as known before a position, and its rows from there on."""
     require_rows(rows)
-    life = Life(facts, stream, facts.definitions.charts[CHART])
+    life = Life(facts.definitions.charts[CHART])
     by_place = {(row[3], row[4]): row for row in rows}
     for place in sorted(by_place):
         if place[0] < first:
-            life.add(by_place[place])
+            life.add(facts, by_place[place])
     return life, by_place
+
+
+def _known(stream: Stream, life: Life) -> Known | None:
+    """A stream as known now; ``None`` where nothing says its state."""
+    tally = life.tally()
+    return Known(stream, copy_of(tally), life.repeats) if tally.heard else None
 
 
 def change_of(passage: Passage) -> Change:

@@ -8,7 +8,7 @@ the state is a function of the set of facts, whatever the order in which they ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -106,11 +106,12 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
     found = sorted(facts)
     if len({fact[:2] for fact in found}) < len(found):
         # Of one stage and time, what they say decides: a hash is no reason that people could read.
-        found.sort(key=_told)
+        found.sort(key=fold_key)
     return found
 
 
-def _told(fact: Fact) -> tuple[object, ...]:
+def fold_key(fact: Fact) -> tuple[Any, ...]:
+    """What facts are sorted by in the fold order."""
     trigger = None if fact.effect is None else fact.effect.reading.trigger
     return *fact[:2], trigger or "", [text or "" for text in fact.texts], fact.identity
 

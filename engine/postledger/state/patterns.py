@@ -1,7 +1,7 @@
 """Patterns: what the bodies of one template say under the definitions in force, worked out once.
 
-To read a body, look up what it means and make its identity is the same work for all bodies of one
-template that have the same deciding words. So it is done once, by the readers of record, and what is
+Reading a body, looking up what it means and making its identity is the same work for all bodies of
+one template that have the same deciding words. So it is done once, by the readers of record, and what is
 left to do for a body is to put its texts where they belong. The same patterns serve bytes that come in
 and events of the log. The plain way, ``read_plainly``, stands next to the quick one; a property test
 shows the two equal.
@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import attrs
 
@@ -37,6 +38,14 @@ NOWHERE = ("", "", "")
 
 Stream = tuple[str, str, str]
 """A stream: its space, its chart and its key."""
+
+Where = tuple[Stream, int, bytes, int]
+"""Where a postback belongs: its stream, the provider's time, its identity, findings about the time."""
+
+Told = tuple[Stream, int, bytes, int, int, int, str | None]
+"""What a member of an event says as the index keeps it: as a row of it, with the stream itself."""
+
+_Stream = TypeVar("_Stream", int, Stream)
 
 Texts = Sequence[str]
 
@@ -65,6 +74,9 @@ class Occurrence(NamedTuple):
 
 UNTIMED = Occurrence(UNDATED, 0)
 
+_LENGTHS = tuple(f"{length}:" for length in range(512))
+"""Lengths as the canonical form of an identity has them: to look them up is quicker."""
+
 
 @lru_cache(maxsize=10_000)
 def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
@@ -79,8 +91,8 @@ def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
 class Statement(NamedTuple):
     """What one postback says, under the definitions in force.
 
-    ``identity`` are 16 bytes: equal where two postbacks say the same. ``texts`` are those that
-    ``pattern`` takes. Of what can't be read ``pattern`` is ``None`` and ``problem`` says why.
+    ``identity`` is 16 bytes, equal where two postbacks say the same. ``texts`` are those that
+    ``pattern`` takes. Where the body can't be read, ``pattern`` is ``None`` and ``problem`` says why.
     """
 
     stream: Stream
@@ -102,6 +114,22 @@ class Statement(NamedTuple):
     def postback(self) -> Postback | None:
         """The postback itself; ``None`` where it can't be read."""
         return None if self.pattern is None else self.pattern.layout.postback(self.texts)
+
+
+def placed(
+    stream: _Stream, statement: Statement, position: int, member: int, *, given: bool
+) -> tuple[_Stream, int, bytes, int, int, int, str | None]:
+    """The row of what a member of an event says; ``given``: the texts of the log give it."""
+    postback = None if given or statement.stream == NOWHERE else statement.postback
+    return (
+        stream,
+        statement.occurred_at,
+        statement.identity,
+        position,
+        member,
+        statement.findings,
+        None if postback is None else said_of(postback),
+    )
 
 
 class Layout(NamedTuple):
@@ -180,12 +208,16 @@ class Pattern:
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
     reasons: tuple[str | int, ...]
-    _before: tuple[str, ...] = attrs.field(init=False, repr=False)
+    _said: tuple[str, ...] = attrs.field(init=False, repr=False)
     _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
 
-    @_before.default
-    def _fixed_before(self) -> tuple[str, ...]:
-        return tuple(fixed for fixed, _ in self.canonical or ())
+    @_said.default
+    def _said_without_texts(self) -> tuple[str, ...]:
+        # After each fixed text is room for the length of the text that varies, and for this.
+        return (
+            *chain.from_iterable((fixed, "", "") for fixed, _ in self.canonical or ()),
+            self.end,
+        )
 
     @_told.default
     def _told_texts(self) -> Callable[[Texts], Iterable[str]]:
@@ -196,6 +228,10 @@ class Pattern:
 
     def statement(self, texts: Texts) -> Statement:
         """What a postback with these texts says."""
+        return Statement(*self.place(texts), self, texts)
+
+    def place(self, texts: Texts) -> Where:
+        """Where a postback with these texts belongs."""
         key, space, at = self.key, self.space, self.timestamp
         stream = (
             space if isinstance(space, str) else texts[space],
@@ -203,22 +239,21 @@ class Pattern:
             key if isinstance(key, str) else texts[key],
         )
         stamp = texts[at] if isinstance(at, int) else at
-        when = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
-        return Statement(stream, when.occurred_at, self.identity(texts), when.findings, self, texts)
+        occurred_at, findings = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
+        return stream, occurred_at, self.identity(texts), findings
 
     def identity(self, texts: Texts) -> bytes:
         """The identity of a postback with these texts."""
         if self.canonical is None:
             reading = self.reading
             return self.layout.postback(texts).digest(reading.ignored, reading.ignored_by)
-        said = "".join(
-            [
-                f"{fixed}{len(text)}:{text}"
-                for fixed, text in zip(self._before, self._told(texts), strict=True)
-            ]
-        )
-        said += self.end
-        return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        said, told = list(self._said), self._told(texts)
+        try:
+            said[1::3] = [_LENGTHS[len(text)] for text in told]
+        except IndexError:
+            said[1::3] = [f"{len(text)}:" for text in told]
+        said[2::3] = told
+        return blake2b("".join(said).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def fact(
         self,
@@ -257,16 +292,17 @@ class Family:
         self._patterns: dict[tuple[str | None, ...], Pattern] = {}
 
     def words(self, texts: Texts) -> tuple[str | None, ...]:
-        """Of each text that may decide over the meaning the word that it is, or ``None``."""
+        """For each text that may decide the meaning, the word that it is, or ``None``."""
         if not self.deciding:
             return ()
         return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
 
     def of(self, texts: Texts) -> Pattern:
-        """The pattern of a postback with these texts; raises ``IntegrityError`` for other than it has."""
+        """The pattern of a postback with these texts; raises ``IntegrityError`` for a wrong number."""
         if len(texts) != self.holes:
             raise IntegrityError("its texts don't fit its template")
-        return self.by_words(self.words(texts), texts)
+        words = self.words(texts) if self.deciding else ()
+        return self._patterns.get(words) or self.by_words(words, texts)
 
     def by_words(self, words: tuple[str | None, ...], texts: Texts) -> Pattern:
         """The pattern of those words; ``texts`` are any that have them."""
@@ -279,14 +315,14 @@ class Family:
 
 
 def _most_of(holes: int) -> int:
-    """How many patterns of so many texts are remembered."""
+    """How many patterns with that number of texts are remembered."""
     return min(MOST_PATTERNS, MOST_HELD // (holes + 1))
 
 
 def deciding(
     layout: Layout, words: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[int, frozenset[str]]]:
-    """The indexes of the texts that may decide over the meaning, and the words that do."""
+    """The indexes of the texts that may decide the meaning, and the words that do."""
     for path, text in layout.fields:
         if isinstance(text, int) and plain(path) in words:
             yield text, words[plain(path)]
@@ -455,11 +491,8 @@ class Patterns:
         pattern = pattern_of(layout, texts, self.definitions)
         return Statement(*self.place(postback), pattern, texts)
 
-    def place(self, postback: Postback) -> tuple[Stream, int, bytes, int]:
-        """Where a postback belongs, without any pattern: what the vocabularies say of it.
-
-        The stream, the provider's time, the identity and the findings about the time.
-        """
+    def place(self, postback: Postback) -> Where:
+        """Where a postback belongs, without any pattern: what the vocabularies say of it."""
         reading = self.definitions.lexicon.read(postback)
         stream = NOWHERE
         if reading.chart is not None and reading.key_at is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise, product
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -106,6 +106,27 @@ class Plan:
         return self._pick((stream, min(received), repeats, findings, *times, *texts, *self.fixed))
 
 
+class Planned(NamedTuple):
+    """A stream of distinct events and its plan, with what that takes of them."""
+
+    plan: Plan
+    texts: Sequence[str]
+    times: Sequence[int]
+    received: Sequence[int]
+    findings: Sequence[int]
+
+    def row(self, stream: int) -> Row | None:
+        """The row; ``None`` where it takes a closer look."""
+        plan, texts, times, received, findings = self
+        return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
+
+    def verdict(self, at: int) -> Verdict | None:
+        """The verdict on one of the events; ``None`` where it did not arrive after all others."""
+        last = max(self.received)
+        newest = self.received[at] == last and self.received.count(last) == 1
+        return self.plan.verdicts[at] if newest else None
+
+
 @attrs.frozen
 class _Open:
     """Plans that depend on words too: ``deciding`` gives them of so many texts as ``texts`` says."""
@@ -146,39 +167,7 @@ class Plans:
 
     def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
         """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
-        return self._row(stream, outlined(chart, rows))
-
-    def known_row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
-        """The same of whole rows, which may repeat each other; ``None`` where it takes a closer look."""
-        try:
-            return self._row(stream, _outlined_of(chart, rows))
-        except (IntegrityError, ValueError, TypeError):
-            # An event was altered: the fold says which.
-            return None
-
-    def known_verdict(
-        self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]
-    ) -> Verdict | None:
-        """The verdict on the event at a position and member, if it arrived after all others.
-
-        ``None`` where it takes a closer look.
-        """
-        try:
-            found = _outlined_of(chart, rows)
-        except (IntegrityError, ValueError, TypeError):
-            # An event was altered: the fold says which.
-            return None
-        if found is None:
-            return None
-        key, texts, _, received, _ = found
-        plan = self.known(key, texts)
-        at = [row[3:5] for row in rows].index(place)
-        last = max(received)
-        if plan is None or received[at] < last or received.count(last) > 1:
-            return None
-        return plan.verdicts[at]
-
-    def _row(self, stream: int, found: Outlined | None) -> Row | None:
+        found = outlined(chart, rows)
         if found is None:
             return None
         key, texts, times, received, findings = found
@@ -186,6 +175,19 @@ class Plans:
         if plan is None:
             return None
         return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
+
+    def planned(self, chart: str, rows: Sequence[EventRow]) -> Planned | None:
+        """A stream and its known plan; ``None`` where it takes a closer look.
+
+        ``rows`` may repeat each other.
+        """
+        try:
+            found = _outlined_of(chart, rows)
+        except (IntegrityError, ValueError, TypeError):
+            # An event was altered: the fold says which.
+            return None
+        plan = None if found is None else self.known(found[0], found[1])
+        return None if plan is None or found is None else Planned(plan, *found[1:])
 
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
         """The verdict on one of the events, if it arrived after all others and a plan gives it."""
@@ -364,7 +366,7 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
         for fact in facts
     ]
     chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
-    row = None if chart is None else row_of(0, fold(chart, facts), 0)
+    row = None if chart is None or _tied(facts) else row_of(0, fold(chart, facts), 0)
     if row is None:
         return None
     marked = [text for text in row if isinstance(text, str) and _MARK in text]

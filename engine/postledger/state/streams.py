@@ -13,14 +13,16 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
 from postledger.log.event import READ, Clock, Stored
-from postledger.log.log import Log
+from postledger.log.log import Log, texts_at
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
     Family,
     Pattern,
     Patterns,
     Statement,
+    Told,
     layout_of,
+    placed,
     postback_of,
 )
 from postledger.store.sqlite import Row as LogRow
@@ -127,16 +129,31 @@ class Facts:
         """The facts of the distinct events of one stream."""
         return [self.fact(row) for row in rows]
 
-    def statements(self, row: LogRow) -> list[Statement]:
-        """What an event of the log says, member by member; nothing where vocabularies don't read it.
+    def told(self, rows: Iterable[LogRow]) -> list[Told]:
+        """What events of the log say, member by member; nothing of one that vocabularies don't read.
 
-        ``row`` is one of ``Log.rows``. Raises ``IntegrityError`` where the event is damaged.
+        ``rows`` are those of ``Log.rows``. Raises ``IntegrityError`` where an event is damaged.
         """
-        if row[4] is not None and row[2] is not None and self.patterns.quick:
-            family = self.family(row[4], row[2])
-            if family is not None:
-                return [_statement(family, row[0], self.log.texts(row))]
-        return self.statements_of(self.log.at(row[0]))
+        told: list[Told] = []
+        quick = self.patterns.quick
+        for row in rows:
+            position, _, envelope, _, template, written = row
+            known = template is not None and envelope is not None
+            family = self.family(template, envelope) if known else None
+            if family is None or not quick:
+                given = family is not None and written is not None
+                for member, one in enumerate(self.statements_of(self.log.at(position))):
+                    told.append(
+                        placed(one.stream, one, position, member, given=given and not member)
+                    )
+                continue
+            texts = texts_at(position, written)
+            try:
+                stream, occurred_at, identity, findings = family.of(texts).place(texts)
+            except IntegrityError as error:
+                raise IntegrityError(f"position {position}: {error}") from error
+            told.append((stream, occurred_at, identity, position, 0, findings, None))
+        return told
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""

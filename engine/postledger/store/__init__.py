@@ -1,1 +1,1 @@
-"""Stores: the file, or a server, that holds a ledger."""
+"""The store: the SQLite file that holds a ledger."""

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex
@@ -73,7 +73,7 @@ class Store:
         """A transaction that holds the write lock from its start.
 
         A plain BEGIN that reads first fails at once when another process wrote in between, whatever
-        the timeout. ``patience`` are the seconds to wait for the lock, where these are less than the
+        the timeout. ``patience`` is how many seconds to wait for the lock, where that is less than the
         timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
         """
         self._begin(patience)
@@ -271,10 +271,6 @@ def _identity(path: str | Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _ahead_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
-
-
 def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
     mode = "ro" if readonly else "rwc"
     # guard: read-only media read
@@ -297,7 +293,7 @@ def _at_rest(path: Path) -> bool:
     """Whether nobody can write to the file: it lies on a read-only medium, and is whole by itself."""
     if not hasattr(os, "statvfs") or not os.statvfs(path).f_flag & os.ST_RDONLY:
         return False
-    ahead = _ahead_of(path)
+    ahead = path.with_name(f"{path.name}-wal")
     return not ahead.exists() or ahead.stat().st_size == 0
 
 
@@ -422,7 +418,7 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
     except UnicodeEncodeError as error:
         raise LedgerError(
-            f"{path}: half a character (a lone surrogate) is neither kept nor found"
+            f"{path}: half a character (a lone surrogate) can be neither stored nor looked up"
         ) from error
 
 
@@ -456,17 +452,23 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
         f"{path}: the file is read-only; nothing was written"
     ),
     sqlite3.SQLITE_CANTOPEN: lambda path, _: LedgerError(
-        f"{path}: can't be opened; does its folder exist, and may it be written?"
+        f"{path}: can't be opened; does its folder exist, and is it writable?"
     ),
     sqlite3.SQLITE_IOERR: lambda path, error: LedgerError(
         f"{path}: the disk failed ({error}); record again what was not acknowledged"
     ),
     sqlite3.SQLITE_TOOBIG: lambda path, _: LedgerError(
-        f"{path}: a body is larger than SQLite holds; nothing was written"
+        f"{path}: a body is larger than SQLite can hold; nothing was written"
     ),
 }
 
 
+def iso_of(column: str) -> str:
+    """SQL for a column of microseconds as ISO 8601 in UTC, with milliseconds."""
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+
+@lru_cache(maxsize=256)
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"

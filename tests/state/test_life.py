@@ -1,0 +1,235 @@
+"""Lives: a stream that moves on with each event is what a fold from zero gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import strategies as st
+
+from postledger import Ledger, LedgerError, Receipt
+from postledger.definitions.definitions import builtin
+from postledger.definitions.effects import Effect, compiled
+from postledger.definitions.vocabulary import Reading
+from postledger.findings import Finding, Verdict
+from postledger.ledger import writing
+from postledger.state import life
+from postledger.state.fold import UNHEARD, Fact, Tally, fold
+from postledger.state.life import Answer, Life, copy_of
+from postledger.state.timeline import verdict_on
+from postledger.times import UNDATED
+from tests.properties.shown import folder, run
+from tests.properties.worlds import moments
+from tests.samples import first_outcome_stands, sent
+from tests.strategies import postbacks
+
+
+def _receipts() -> st.SearchStrategy[Receipt]:
+    """Of few deliveries, in no order of their times."""
+    return st.builds(Receipt, postbacks(), received_at=moments(), source=st.sampled_from(("", "b")))
+
+
+DELIVERY = builtin().charts["delivery"]
+QUICK, LONG = 150, 20_000
+
+Event = tuple[str | None, int, int, int, str | None, str | None]
+"""Trigger, time, what else tells it apart, when it was received, the recipient and other texts."""
+
+
+class Facts:
+    """Facts of events that are made up, as ``Life`` asks for them."""
+
+    def fact(self, row: Any) -> Fact:
+        trigger, _, other, received_at, recipient, text = row[11]
+        findings = int(Finding.TIMESTAMP_MISSING) if other == 0 else 0
+        texts = [recipient, *[text] * 6]
+        return Fact(_stage(trigger), *row[1:4], received_at, _effect(trigger), findings, texts)
+
+    def ranked(self, equal: list[Any]) -> list[Any]:
+        return sorted(equal, key=lambda row: (row[5], row[3]))
+
+
+@cache
+def _effect(trigger: str | None) -> Effect | None:
+    if trigger is None:
+        return None
+    reading = Reading(recognised=True, chart="delivery", trigger=trigger)
+    return Effect(reading, DELIVERY, *compiled(DELIVERY, trigger, None))
+
+
+def _stage(trigger: str | None) -> int:
+    return UNHEARD if trigger is None else DELIVERY.triggers[trigger].stage
+
+
+def _rows(events: list[Event]) -> Iterator[Any]:
+    for position, event in enumerate(events, 1):
+        trigger, time, other, received_at, _, _ = event
+        identity = f"{trigger} {time} {other}".encode()
+        yield (1, time, identity, position, 0, received_at, None, None, None, 0, None, event)
+
+
+def _events(most: int) -> st.SearchStrategy[list[Event]]:
+    """Of many triggers or few, of many times or few, received in their order, in another or at once."""
+    triggers = [t for t in DELIVERY.triggers if not t.startswith("receipt")]
+    texts = st.sampled_from((None, None, None, None, "a", "b"))
+
+    def events(of: list[str | None], times: int) -> st.SearchStrategy[list[Event]]:
+        time = st.integers(0, times) | st.just(UNDATED)
+        other, received_at = st.integers(0, 99), st.integers(0, 9)
+        event = st.tuples(st.sampled_from(of), time, other, received_at, texts, texts)
+        return st.lists(event, max_size=most)
+
+    few = [t for t in triggers if t.startswith(("sent", "delivered"))]
+    drawn = st.tuples(st.sampled_from(([None, *triggers], few, few[:1])), st.integers(0, 3))
+    clock = st.sampled_from(
+        (lambda at, _: at, lambda _, told: told, lambda at, _: -at, lambda *_: 5)
+    )
+    return st.tuples(drawn.flatmap(lambda chosen: events(*chosen)), clock).map(
+        lambda told: [
+            (*event[:3], told[1](at, event[3]), *event[4:]) for at, event in enumerate(told[0])
+        ]
+    )
+
+
+def lives_are_folds(events: list[Event], asked: list[bool], block: int) -> None:
+    """Whatever comes, and whenever it is asked, the tally and each answer are those of a fold."""
+    facts: Any = Facts()
+    with patch.object(life, "BLOCK", block):
+        one = Life(DELIVERY)
+        rows = list(_rows(events))
+        for until, row in enumerate(rows, 1):
+            one.add(facts, row)
+            if asked[until % len(asked)]:
+                _is_a_fold(one, facts, rows[:until])
+        _is_a_fold(one, facts, rows)
+
+
+def _is_a_fold(one: Life, facts: Any, rows: list[Any]) -> None:
+    equal: dict[Any, list[Any]] = {}
+    for row in rows:
+        equal.setdefault(row[1:3], []).append(row)
+    firsts = {same: facts.ranked(told)[0] for same, told in equal.items()}
+    folding = [facts.fact(row) for row in firsts.values()]
+    tally = one.tally()
+    assert _shown(tally) == _shown(fold(DELIVERY, folding))
+    assert one.repeats == len(rows) - len(firsts)
+    for row in rows:
+        first = firsts[row[1:3]]
+        assert one.knows(*row[1:3])
+        if first is not row:
+            assert one.answer(row) == Answer(Verdict.REPEATED, first[3])
+        elif row[11][0] is not None:
+            assert one.answer(row) == Answer(verdict_on(folding, row[2]), None)
+
+
+def _shown(tally: Tally) -> Tally:
+    """What a row is made of: not what the fold alone remembers of receptions."""
+    kept = copy_of(tally)
+    kept.arrived = kept.arrived_before = 0
+    kept.group = (-1, 0)
+    return kept
+
+
+_ASKED = st.lists(st.booleans(), min_size=1, max_size=5)
+
+
+def test_a_life_is_a_fold_from_zero() -> None:
+    """Events in any order, of equal times, with repeats that take the place of a first."""
+    run(lives_are_folds, QUICK, _events(40), _ASKED, st.integers(1, 4))
+
+
+@pytest.mark.long
+def test_a_life_is_a_fold_from_zero_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(lives_are_folds, LONG, _events(120), _ASKED, st.integers(1, 8))
+
+
+def kept_rows_are_folds(received: list[Receipt], deeds: list[str]) -> None:
+    """Rows that lives give are those of a fold, whoever else writes and whatever is undone."""
+    with (
+        patch.multiple(writing, LONG=1),
+        patch.multiple(life, BLOCK=2),
+        folder() as path,
+        Ledger(path / "test.db") as ledger,
+        Ledger(path / "test.db") as other,
+    ):
+        for at, receipt in enumerate(received):
+            deed = deeds[at % len(deeds)]
+            if deed == "undone":
+                _fail_to_record(ledger, received[at - 1])
+            elif deed == "adopted":
+                adopted = ledger.definitions.hash == builtin().hash
+                other.replay(first_outcome_stands() if adopted else builtin())
+            elif deed == "behind":
+                _record_behind(ledger, receipt)
+            writer = other if deed in ("other", "undone") else ledger
+            writer.record_many([receipt] * (1 + (deed == "twice")))
+            ledger.record(receipt.body, received_at=receipt.received_at)
+            assert ledger.verify().problems == ()
+
+
+def _fail_to_record(ledger: Ledger, receipt: Receipt) -> None:
+    """A transaction that is rolled back once the states were folded."""
+    with suppress(LedgerError), ledger._connections.write() as own:
+        writing.write(own, ledger._connections, [(receipt, writing.Kind.RECEIPT)])
+        raise LedgerError("no")
+
+
+def _record_behind(ledger: Ledger, receipt: Receipt) -> None:
+    """The states can't be written: what was folded is undone, and the event is kept."""
+    with patch.object(writing.generations, "put_again", side_effect=ValueError("no")):
+        ledger.record_many([receipt])
+
+
+_DEEDS = st.lists(
+    st.sampled_from(("", "", "", "", "twice", "other", "undone", "behind", "adopted")), min_size=1
+)
+
+
+def test_rows_of_lives_are_those_of_folds() -> None:
+    """Verify, which folds each stream from zero, finds no row that differs."""
+    run(kept_rows_are_folds, QUICK // 5, st.lists(_receipts(), max_size=14), _DEEDS)
+
+
+@pytest.mark.long
+def test_rows_of_lives_are_those_of_folds_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(kept_rows_are_folds, LONG // 20, st.lists(_receipts(), max_size=30), _DEEDS)
+
+
+@pytest.mark.parametrize("count", [60, 600])
+def test_a_repeat_in_a_long_stream_reads_no_stream(ledger: Ledger, count: int) -> None:
+    """What SQLite does for it is the same whatever the length of the stream."""
+    ledger.record_many([sent("a", SPID=str(number)) for number in range(count)])
+    ledger.record(sent("a", SPID="1"))
+    steps: list[int] = []
+    conn = ledger._connections._own().store.conn
+    conn.set_progress_handler(lambda: steps.append(1) or 0, 10)
+    for spid in ("1", "x"):
+        steps.clear()
+        recorded = ledger.record(sent("a", SPID=spid))
+        assert recorded.verdict == ("repeated" if spid == "1" else "no_effect")
+        assert len(steps) < 120
+    conn.set_progress_handler(None, 0)
+    assert recorded.delivery is not None
+    assert (recorded.delivery.events, recorded.delivery.repeats) == (count + 1, 2)
+
+
+def test_a_damaged_event_of_a_long_stream_shows_in_its_row(ledger: Ledger) -> None:
+    """What can't be folded any more is said as of any other stream, with all its events."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    bodies = [sent("a", SPID=str(number)) for number in range(50)]
+    ledger.record_many([Receipt(body, received_at=at) for body in bodies])
+    ledger.record(bodies[1], received_at=at)
+    db = ledger._connections._own().store
+    db.execute("DROP TRIGGER events_no_update")
+    db.execute("UPDATE events SET texts = '[' WHERE position = 1")
+    db.conn.commit()
+    recorded = ledger.record(bodies[0], received_at=at)
+    assert recorded.delivery is not None
+    assert (recorded.delivery.state, recorded.delivery.events) == ("unfolded", 52)
