@@ -209,7 +209,10 @@ def _any_of(kinds: tuple[Any, ...]) -> _Expected:
     named = [one.words for one in options if one.words != "None"]
     if any(get_origin(kind) is PathLike for kind in kinds):
         # Text alone is a path, whatever else may be.
-        named = ["a path", *(words for words in named if words not in ("text", "a PathLike"))]
+        named = [
+            "a path (str or PathLike)",
+            *(words for words in named if words not in ("text", "a PathLike")),
+        ]
     words = " or ".join(dict.fromkeys(named))
     return _Expected(words, lambda value: any(one.fits(value) for one in options))
 

@@ -551,7 +551,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.record(b"?", content_encoding=1), "content_encoding must be text, got 1"),
         (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text, got 7"),
         (lambda ledger: ledger.audit(tracking_id=7), "tracking_id must be text, got 7"),
-        (lambda ledger: Ledger(7), "path must be a path, got 7"),
+        (lambda ledger: Ledger(7), r"path must be a path \(str or PathLike\), got 7"),
         (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number from 0, got 'x'"),
         (lambda ledger: Anchor(True, "0" * 64), "size must be a whole number from 0, got True"),
         (lambda ledger: Anchor(-1, "0" * 64), "size must be a whole number from 0, got -1"),

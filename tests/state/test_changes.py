@@ -56,6 +56,16 @@ def test_changes_are_the_differences_between_the_states_as_of_each_position(
         assert [told(change) for change in ledger.follow(live=False)] == expected(ledger)
 
 
+def test_changes_of_one_time_are_told_by_what_they_say() -> None:
+    """Of two receipts of one time the texts decide which comes first, here as in the fold."""
+    bodies = []
+    for key in "abcdefgh":
+        bodies.append(delivered(key, CODE="N201", HANDSET="motol7c", TIMESTAMP=None))
+        bodies.append(delivered(key, CODE="N102", ORIGIN="MMS_MT", SENTAS="MMS", TIMESTAMP=None))
+    with ledger_of(bodies) as ledger:
+        assert [told(change) for change in ledger.follow(live=False)] == expected(ledger)
+
+
 @given(st.lists(receipts(), max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_changes_of_receipts_in_no_order(told_of: list[Receipt]) -> None:
