@@ -30,6 +30,7 @@ from postledger.definitions.diagnostics import (
     is_name,
     read_toml,
 )
+from postledger.errors import DefinitionError
 from postledger.findings import Finding, named
 
 _MOST_CONFIGURATIONS = 4096
@@ -49,7 +50,10 @@ def load_chart(source: str, *, where: str = "chart") -> Statechart:
 @lru_cache(maxsize=64)
 def _compiled(source: str, where: str) -> Statechart:
     faults = Faults(where)
-    top = Table(faults, read_toml(source, where))
+    told = read_toml(source, where)
+    if "postbacks" in told and "states" not in told:
+        raise DefinitionError(f"{where}: this is a vocabulary, not a chart; give it as one")
+    top = Table(faults, told)
     faults.attempt(top.only, _CHART_KEYS)
     name = faults.attempt(_name, top, "name") or ""
     version = faults.attempt(top.version) or 0

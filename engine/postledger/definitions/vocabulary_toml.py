@@ -21,6 +21,7 @@ from postledger.definitions.diagnostics import (
     read_toml,
 )
 from postledger.definitions.vocabulary import Condition, Entry, Reads, Row, Vocabulary
+from postledger.errors import DefinitionError
 from postledger.postback import plain
 
 _KEYS = {
@@ -51,7 +52,10 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
 def _loaded(source: str, where: str) -> Vocabulary:
     """The vocabulary of a text; what is wrong is noted, and something stands in for it."""
     faults = Faults(where)
-    top = Table(faults, read_toml(source, where))
+    told = read_toml(source, where)
+    if "states" in told and "postbacks" not in told:
+        raise DefinitionError(f"{where}: this is a chart, not a vocabulary; give it as one")
+    top = Table(faults, told)
     attempt = faults.attempt
     attempt(top.only, _VOCABULARY_KEYS)
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""
