@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from postledger.state import patterns as module
 from postledger.state.patterns import Patterns, Statement
 from postledger.wire import Limits
 from tests import strategies
+from tests.conftest import ledger_of
 
 DEFINITIONS = builtin()
 SAMPLES = sorted(Path(__file__).parents[2].glob("fixtures/**/*.xml"))
@@ -201,3 +203,16 @@ def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPat
         codes = "".join(f"<CODE>{words[number >> at & 3]}</CODE>" for at in range(150))
         known.take(f"<P>{codes}</P>".encode(), Envelope())
     assert all(len(family._patterns) <= 2_000 // 150 for family in known._families.values())
+
+
+def test_what_cannot_be_read_is_told_by_its_bytes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that words its errors otherwise makes no new event of a body that came before."""
+    with ledger_of([b'{"a": 1,}']) as ledger:
+        words = json.JSONDecodeError.__init__
+
+        def other(self: json.JSONDecodeError, msg: str, doc: str, pos: int) -> None:
+            words(self, f"Illegal: {msg}", doc, pos)
+
+        monkeypatch.setattr(json.JSONDecodeError, "__init__", other)
+        assert ledger.record(b'{"a": 1,}').verdict == "repeated"
+        assert ledger.verify().problems == ()

@@ -565,7 +565,7 @@ class Patterns:
         return None if known is None else (known, texts)
 
     def _unreadable(self, body: bytes, index: int, error: ReadError) -> Statement:
-        identity = unreadable_identity(body, str(error), index)
+        identity = unreadable_identity(body, index)
         return Statement(NOWHERE, UNDATED, identity, 0, None, (), str(error))
 
 
@@ -598,11 +598,13 @@ def _whole(member: Postback | ReadError, *, statement: bool) -> Postback | ReadE
     return attrs.evolve(member, statement=statement)
 
 
-def unreadable_identity(body: bytes, reason: str, index: int) -> bytes:
-    """The identity of what can't be read: 16 bytes over the reason, the body, the place in it."""
-    said = f"{len(reason)}:{reason}".encode("utf-8", "surrogatepass")
+def unreadable_identity(body: bytes, index: int) -> bytes:
+    """The identity of what can't be read: 16 bytes over the body and the place in it.
+
+    Why it can't be read takes no part: parsers word it otherwise from one version to the next.
+    """
     salt = index.to_bytes(8)
-    return blake2b(said + body, digest_size=16, salt=salt, person=b"unreadable").digest()
+    return blake2b(body, digest_size=16, salt=salt, person=b"unreadable").digest()
 
 
 @lru_cache(maxsize=1024)
