@@ -201,9 +201,7 @@ def test_a_content_is_shown_as_one_by_either_name(run: Run, samples: Path) -> No
     assert run("show", samples, "--chart", "content", "35674").stdout == shown
     assert re.search(r"^saved +yes$", shown, re.M)
     done = run("show", samples, "x", "--chart", "foo")
-    assert done.stderr == (
-        "Error: no chart 'foo' is adopted; there are: content, delivery, discovery\n"
-    )
+    assert done.stderr == ("Error: unknown chart 'foo': expected content, delivery, discovery\n")
 
 
 def test_as_of_after_the_end_says_where_the_log_ends(run: Run, samples: Path) -> None:

@@ -407,7 +407,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
         with pytest.raises(UnknownKey, match=r"unknown chart '.*': expected discovery"):
             asking()
     for asked in (lambda: ledger.audit(tracking_id=SMS), lambda: ledger.content("35674")):
-        with pytest.raises(UnknownKey, match=r"no chart '.*' is adopted; there are: discovery"):
+        with pytest.raises(UnknownKey, match=r"unknown chart '.*': expected discovery"):
             asked()
     told: list[object] = []
     ledger.subscribe("all", told.append, live=False)
