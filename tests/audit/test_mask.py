@@ -152,6 +152,8 @@ def test_masked_report_tells_no_number(recipients: dict[str, str]) -> None:
     with ledger_of(traffic(120, seed=4)) as ledger:
         reports = [ledger.audit(), *(ledger.audit(tracking_id=key) for key in [*recipients][:25])]
         told = "".join(f"{r.to_html()}{r.to_markdown()}{r.to_json()}" for r in reports)
+        # A hash may have any digits.
+        told = re.sub(r"[0-9a-f]{32,}", "", told)
         for to in recipients.values():
             assert to[-7:] not in told
         key, to = next(iter(recipients.items()))
