@@ -158,3 +158,15 @@ def test_an_export_has_no_adoptions_and_imports(run: Run, samples: Path, tmp_pat
     with Ledger(tmp_path / "c.db") as ledger:
         kinds = [event.kind for event in ledger.events()]
     assert kinds == ["adoption", *["receipt"] * 11, "import"]
+
+
+def test_links_that_lead_in_circles_are_followed_once(run: Run, tmp_path: Path) -> None:
+    """Each file of a folder is recorded once, whatever links to the folder stand in it."""
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "a.xml").write_bytes(sent("a"))
+    (folder / "deeper" / "b.xml").write_bytes(sent("b"))
+    (folder / "self").symlink_to(folder)
+    (folder / "deeper" / "up").symlink_to(folder)
+    done = run("ingest", tmp_path / "l.db", folder)
+    assert done.stdout.splitlines()[0] == "recorded 2, repeated 0, unrecognised 0, unreadable 0"

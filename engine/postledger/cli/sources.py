@@ -122,17 +122,23 @@ def _is_body(path: Path | None) -> bool:
 
 
 def _files(path: str) -> Iterator[Path] | Iterator[None]:
-    return iter([None]) if path == _STDIN else _below(Path(path))
+    return iter([None]) if path == _STDIN else _below(Path(path), set())
 
 
-def _below(path: Path) -> Iterator[Path]:
-    """The files of a folder, recursively, without hidden ones; a file itself."""
+def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
+    """The files of a folder, recursively, without hidden ones; a file itself.
+
+    A folder is gone through once: links may lead back to one that is ``seen``.
+    """
     if not path.is_dir():
         yield path
         return
-    for entry in sorted(path.iterdir()):
-        if not entry.name.startswith("."):
-            yield from _below(entry)
+    folder = path.resolve()
+    if folder not in seen:
+        seen.add(folder)
+        for entry in sorted(path.iterdir()):
+            if not entry.name.startswith("."):
+                yield from _below(entry, seen)
 
 
 def _told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
