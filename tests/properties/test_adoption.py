@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from postledger import Ledger, Receipt
 from postledger.projections import generations, replay
 from postledger.state import patterns
-from postledger.state.patterns import Statement, Told
+from postledger.state.patterns import Statement, Unplaced
 from tests.properties.shown import assert_same, falsified, folder, rows, run, shown
 from tests.properties.worlds import Made, arrived, as_json, leaves, made, xml
 
@@ -135,23 +135,23 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     at = ("stream", "time", "identity").index(request.param)
     add = replay.add
 
-    def keeping(reader: Any, told: list[Told]) -> set[int]:
+    def keeping(reader: Any, rows: list[Unplaced]) -> set[int]:
         live = generations.live(reader.log.store)
         if live is None or live.index_name == reader.index.name:
-            return add(reader, told)
+            return add(reader, rows)
         index = live.index_of(reader.log.store)
-        return add(reader, [_first(index, one, at) for one in told])
+        return add(reader, [_first(index, one, at) for one in rows])
 
     monkeypatch.setattr(replay, "add", keeping)
     return str(request.param)
 
 
-def _first(index: Any, told: Told, at: int) -> Told:
+def _first(index: Any, new: Unplaced, at: int) -> Unplaced:
     row = index.store.one(
         f"SELECT stream, occurred_at, identity FROM {index.name} WHERE position = ? AND member = ?",
-        told[3:5],
+        new[3:5],
     )
-    first = [*told]
+    first = [*new]
     first[at] = index.stream_of(row[0]) if at == 0 else row[at]
     return tuple(first)  # type: ignore[return-value]
 

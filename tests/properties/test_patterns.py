@@ -89,7 +89,7 @@ def _plain_rows(ledger: Ledger) -> None:
             if stored.kind == Kind.RECEIPT:
                 wanted = plainly(reader.facts.patterns, stored.body, stored.envelope)
                 assert [said(one) for one in reader.facts.statements_of(stored)] == wanted
-                assert [(*one[:3], one[5]) for one in reader.facts.told([row])] == [
+                assert [(*one[:3], one[5]) for one in reader.facts.unplaced([row])] == [
                     one[:4] for one in wanted
                 ]
         # Twice: first a plan is learned, then it is used.

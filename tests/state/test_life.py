@@ -17,7 +17,7 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.effects import Effect, compiled
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import Finding, Verdict
-from postledger.ledger import writing
+from postledger.ledger import connections, writing
 from postledger.state import life
 from postledger.state.fold import UNHEARD, Fact, Tally, fold
 from postledger.state.life import Answer, Life, copy_of
@@ -233,3 +233,18 @@ def test_a_damaged_event_of_a_long_stream_shows_in_its_row(ledger: Ledger) -> No
     recorded = ledger.record(bodies[0], received_at=at)
     assert recorded.delivery is not None
     assert (recorded.delivery.state, recorded.delivery.events) == ("unfolded", 52)
+
+
+def test_lives_are_dropped_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept in memory is bounded by its size, texts included, and not by a number alone."""
+    kept, one = connections.Lives(), Life(DELIVERY)
+    for row in _rows([("sent_sms", at, 0, at, None, None) for at in range(1, 4)]):
+        one.add(Facts(), (*row[:8], "x" * 1_000, *row[9:]))  # type: ignore[arg-type]
+    assert 3_000 < one.size < 10_000
+    monkeypatch.setattr(connections, "MOST_BYTES", one.size)
+    kept.as_of(1)[7] = one
+    kept.keep(2)
+    assert kept.as_of(2) == {7: one}
+    monkeypatch.setattr(connections, "MOST_BYTES", one.size - 1)
+    kept.keep(3)
+    assert kept.as_of(3) == {}

@@ -50,10 +50,10 @@ def load_chart(source: str, *, where: str = "chart") -> Statechart:
 @lru_cache(maxsize=64)
 def _compiled(source: str, where: str) -> Statechart:
     faults = Faults(where)
-    told = read_toml(source, where)
-    if "postbacks" in told and "states" not in told:
+    read = read_toml(source, where)
+    if "postbacks" in read and "states" not in read:
         raise DefinitionError(f"{where}: this is a vocabulary, not a chart; give it as one")
-    top = Table(faults, told)
+    top = Table(faults, read)
     faults.attempt(top.only, _CHART_KEYS)
     name = faults.attempt(_name, top, "name") or ""
     version = faults.attempt(top.version) or 0

@@ -52,10 +52,10 @@ def load_vocabulary(source: str, *, where: str = "vocabulary") -> Vocabulary:
 def _loaded(source: str, where: str) -> Vocabulary:
     """The vocabulary of a text; what is wrong is noted, and something stands in for it."""
     faults = Faults(where)
-    told = read_toml(source, where)
-    if "states" in told and "postbacks" not in told:
+    read = read_toml(source, where)
+    if "states" in read and "postbacks" not in read:
         raise DefinitionError(f"{where}: this is a chart, not a vocabulary; give it as one")
-    top = Table(faults, told)
+    top = Table(faults, read)
     attempt = faults.attempt
     attempt(top.only, _VOCABULARY_KEYS)
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""

@@ -37,8 +37,8 @@ _log = logging.getLogger("postledger")
 MOST_BEHIND = 2_000
 """How many events the index may be behind for whoever records next to take them in."""
 
-MOST_LIVES, MOST_EVENTS = 256, 100_000
-"""So many long streams are kept in memory, of so many distinct events in all."""
+MOST_LIVES, MOST_BYTES = 256, 100_000_000
+"""How many long streams are kept in memory, and how many bytes they may take together."""
 
 DERIVED = {**generations.TABLES, **checkpoints.TABLES}
 """The tables next to the log's that have one name; indexes and states are numbered."""
@@ -69,17 +69,17 @@ class Lives:
         self._as_of: object = None
 
     def as_of(self, place: object) -> dict[int, Life]:
-        """The lives as of a place; none where others brought the log there."""
+        """The lives as of a place in the log; empty where another process wrote since."""
         # guard: lives are of the log as it is
         if place != self._as_of:
             self._lives.clear()
         return self._lives
 
     def keep(self, place: object) -> None:
-        """What was got of the last place is as of this one now."""
+        """Keep the lives as of a later place, if they are not too large together."""
         self._as_of = place
         lives = self._lives
-        if len(lives) > MOST_LIVES or sum(map(len, lives.values())) > MOST_EVENTS:
+        if len(lives) > MOST_LIVES or sum(life.size for life in lives.values()) > MOST_BYTES:
             lives.clear()
 
     def clear(self) -> None:
@@ -428,7 +428,7 @@ class Connections:
         generation, found = replay.begin(work, index=index)
         # guard: what another replay left is checked
         if found and not follows(work.reader(generation), generation):
-            _log.warning("%s: an unfinished replay is damaged; replaying anew", self.path)
+            _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
             with work.store.write():
                 generations.discard(work.store)
             generation, _ = replay.begin(work, index=index)

@@ -66,7 +66,7 @@ def reading_by(
         end = size if bounds.position is None else min(size, bounds.position + 1)
         for first in range(0, end, CHUNK):
             rows = reader.log.rows(first, min(first + CHUNK, end))
-            add(other, other.facts.told(rows))
+            add(other, other.facts.unplaced(rows))
         yield other
 
 

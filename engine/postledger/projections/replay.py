@@ -20,7 +20,7 @@ from postledger.projections import generations
 from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Told
+from postledger.state.patterns import Unplaced
 from postledger.state.row import Row
 from postledger.store.sqlite import Store
 from postledger.wire import Limits
@@ -117,16 +117,18 @@ def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> 
     """Take the events up to a size into a generation; the caller holds the transaction."""
     while generation.size < until:
         step = min(generation.size + CHUNK, until)
-        generation = _take_in(work, reader, generation, _told(reader, generation.size, step), step)
+        generation = _take_in(
+            work, reader, generation, _unplaced(reader, generation.size, step), step
+        )
     return generation
 
 
 def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Read the next events and add them to the index; once all are in, the states come next."""
     until = min(generation.size + CHUNK, reader.log.size())
-    told = _told(reader, generation.size, until)
+    rows = _unplaced(reader, generation.size, until)
     with work.store.write():
-        add(reader, told)
+        add(reader, rows)
         done = until >= reader.log.size() - CHUNK
         stage = FOLDING if done else INDEXING
         moved = _moved(generations.move(work.store, generation, size=until, stage=stage))
@@ -149,24 +151,24 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
 def _catch_up(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Take in the next events that the generation has not seen."""
     until = min(generation.size + CHUNK, reader.log.size())
-    told = _told(reader, generation.size, until)
+    rows = _unplaced(reader, generation.size, until)
     with work.store.write():
-        moved = _take_in(work, reader, generation, told, until)
+        moved = _take_in(work, reader, generation, rows, until)
     work.progress(until - generation.size)
     return moved
 
 
 def _take_in(
-    work: Work, reader: Reader, generation: Generation, told: list[Told], until: int
+    work: Work, reader: Reader, generation: Generation, new: list[Unplaced], until: int
 ) -> Generation:
     """Put events into the index, where it is not shared, and fold the streams that they touch."""
     live = generations.live(work.store)
     shared = live is not None and live.indexed == generation.indexed
     if shared and live is not None and live.number != generation.number:
-        found = map(reader.index.find, {stream for stream, *_ in told})
+        found = map(reader.index.find, {stream for stream, *_ in new})
         touched = {number for number in found if number is not None}
     else:
-        touched = add(reader, told)
+        touched = add(reader, new)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
     generations.clear(work.store, generation.table, rows)
     put(
@@ -182,16 +184,16 @@ def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> Non
     generations.put(store, generation.table, (row for row in rows if row is not None))
 
 
-def add(reader: Reader, told: list[Told]) -> set[int]:
+def add(reader: Reader, rows: list[Unplaced]) -> set[int]:
     """Add what events say to the index; returns the streams that they touch."""
-    numbers, _ = reader.index.place([one[0] for one in told])
-    reader.index.add([(number, *one[1:]) for number, one in zip(numbers, told, strict=True)])
+    numbers, _ = reader.index.place([one[0] for one in rows])
+    reader.index.add([(number, *one[1:]) for number, one in zip(numbers, rows, strict=True)])
     return set(numbers)
 
 
-def _told(reader: Reader, first: int, until: int) -> list[Told]:
+def _unplaced(reader: Reader, first: int, until: int) -> list[Unplaced]:
     """What the events from ``first`` up to, and without, ``until`` say."""
-    return reader.facts.told(reader.log.rows(first, until))
+    return reader.facts.unplaced(reader.log.rows(first, until))
 
 
 def _moved(generation: Generation | None) -> Generation:

@@ -1,8 +1,8 @@
-"""Lives: a stream as known so far, which moves on with each event and isn't folded anew for it.
+"""Lives: a stream as known so far, brought forward by each event without folding all of it again.
 
 The facts stand in blocks, in the fold order, each with the fold of all before it. An event that comes
-last goes on from the fold that stands. For any other its block is folded again, and what follows only
-as far as that makes a difference to it.
+last continues that fold. For any other event its block is folded again, and what follows only as far
+as that makes a difference.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ BLOCK = 64
 
 LONG = 32
 """Streams of more events are worth keeping."""
+
+_EVENT_BYTES = 900
+"""What an event takes in memory, apart from its texts (measured)."""
 
 _DECIDING = attrgetter("configuration", "texts", "recipient", "reasons", "times", "outcome_at")
 _LATE = int(Finding.LATE)
@@ -53,10 +56,14 @@ class Answer(NamedTuple):
 
 
 class Life:
-    """One stream as known after the events that were added, in any order."""
+    """One stream as known after the events that were added, in any order.
+
+    ``size`` is about how many bytes it takes in memory.
+    """
 
     def __init__(self, chart: Statechart) -> None:
         self.repeats = 0
+        self.size = 0
         self._known: dict[tuple[int, bytes], tuple[EventRow, Fact]] = {}
         self._heard = 0
         self._received = UNDATED
@@ -64,9 +71,6 @@ class Life:
         self._end = Tally(chart)
         # The number of the first block that is changed.
         self._changed: int | None = None
-
-    def __len__(self) -> int:
-        return len(self._known)
 
     def knows(self, occurred_at: int, identity: bytes) -> bool:
         """Whether an event said that."""
@@ -86,6 +90,7 @@ class Life:
                 return known[0][3]
         fact = facts.fact(row)
         if known is None:
+            self.size += _EVENT_BYTES + len(row[8] or "") + len(row[10] or "")
             self._heard += fact.effect is not None
             self._take(fact)
         else:
@@ -152,7 +157,7 @@ class Life:
         self._changed = number if self._changed is None else min(number, self._changed)
 
     def _replace(self, before: Fact, fact: Fact) -> None:
-        """Put a fact in place of its equal that was received later; all is folded anew."""
+        """Put a fact in place of its equal that was received later, and fold everything again."""
         facts = [one for block in self._blocks for one in block.facts if one is not before]
         self._end = Tally(self._end.chart)
         self._blocks, self._changed = [_Block([], copy_of(self._end), changed=False)], None

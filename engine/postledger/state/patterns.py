@@ -42,7 +42,7 @@ Stream = tuple[str, str, str]
 Where = tuple[Stream, int, bytes, int]
 """Where a postback belongs: its stream, the provider's time, its identity, findings about the time."""
 
-Told = tuple[Stream, int, bytes, int, int, int, str | None]
+Unplaced = tuple[Stream, int, bytes, int, int, int, str | None]
 """What a member of an event says as the index keeps it: as a row of it, with the stream itself."""
 
 _Stream = TypeVar("_Stream", int, Stream)

@@ -20,7 +20,7 @@ from postledger.state.patterns import (
     Pattern,
     Patterns,
     Statement,
-    Told,
+    Unplaced,
     layout_of,
     placed,
     postback_of,
@@ -129,12 +129,12 @@ class Facts:
         """The facts of the distinct events of one stream."""
         return [self.fact(row) for row in rows]
 
-    def told(self, rows: Iterable[LogRow]) -> list[Told]:
+    def unplaced(self, rows: Iterable[LogRow]) -> list[Unplaced]:
         """What events of the log say, member by member; nothing of one that vocabularies don't read.
 
         ``rows`` are those of ``Log.rows``. Raises ``IntegrityError`` where an event is damaged.
         """
-        told: list[Told] = []
+        found: list[Unplaced] = []
         quick = self.patterns.quick
         for row in rows:
             position, _, envelope, _, template, written = row
@@ -143,7 +143,7 @@ class Facts:
             if family is None or not quick:
                 given = family is not None and written is not None
                 for member, one in enumerate(self.statements_of(self.log.at(position))):
-                    told.append(
+                    found.append(
                         placed(one.stream, one, position, member, given=given and not member)
                     )
                 continue
@@ -152,8 +152,8 @@ class Facts:
                 stream, occurred_at, identity, findings = family.of(texts).place(texts)
             except IntegrityError as error:
                 raise IntegrityError(f"position {position}: {error}") from error
-            told.append((stream, occurred_at, identity, position, 0, findings, None))
-        return told
+            found.append((stream, occurred_at, identity, position, 0, findings, None))
+        return found
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""
