@@ -268,7 +268,7 @@ def _option(option: click.Option) -> str:
         return flags
     kind = option.type
     value = "|".join(kind.choices) if isinstance(kind, click.Choice) else kind.name.upper()
-    return f"{flags} {option.metavar or value.replace('INTEGER RANGE', 'NUMBER')}"
+    return f"{flags} {option.metavar or value.removesuffix(' RANGE').replace('INTEGER', 'NUMBER')}"
 
 
 # --- the Python interface ---

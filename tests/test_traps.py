@@ -71,7 +71,7 @@ def test_trap_2_the_unclosed_leaf_is_read(second: bytes, ledger: Ledger) -> None
 
 
 def test_trap_2_which_came_first_does_not_matter() -> None:
-    """A mended body and the same well formed give the same findings in either order."""
+    """A repaired body and the same well formed give the same findings in either order."""
     printed = SAMPLES["09"]
     whole = printed.replace(b"\n</POSTBACK>", b"</STATUSDETAILS>\n</POSTBACK>")
     found = []

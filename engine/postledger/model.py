@@ -51,7 +51,7 @@ class Anchor:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 0:
-            raise ValueError(f"size must be a whole number from 0, got {self.size!r}")
+            raise ValueError(f"size must be a whole number of at least 0, got {self.size!r}")
         if not isinstance(self.root, str) or not _ROOT.fullmatch(self.root):
             raise ValueError(f"root must be 64 hexadecimal digits, got {self.root!r}")
 

@@ -220,3 +220,15 @@ def test_only_the_ground_is_imported() -> None:
         for module in re.findall(r"^ *from postledger(\S*) import", path.read_text(), re.M):
             inside = module.startswith(".definitions.")
             assert inside or module.removeprefix(".") in ground, (path.name, module)
+
+
+def test_a_vocabulary_given_as_a_chart_is_reported() -> None:
+    """The message says what the file is, not which of its keys a chart doesn't have."""
+    with pytest.raises(DefinitionError, match="this is a vocabulary, not a chart"):
+        builtin().with_files(charts=SHIPPED / "vocabulary" / "skycore.toml")
+
+
+def test_a_chart_given_as_a_vocabulary_is_reported() -> None:
+    """The same the other way round."""
+    with pytest.raises(DefinitionError, match="this is a chart, not a vocabulary"):
+        builtin().with_files(vocabulary=SHIPPED / "delivery.toml")

@@ -32,7 +32,7 @@ from tests.states import states
 def test_the_samples_of_the_specification_in_document_order(
     ledger: Ledger, specification: list[bytes]
 ) -> None:
-    """All 11 are taken: one is a repeat, one is mended, nothing is refused."""
+    """All 11 are taken: one is a repeat, one is repaired, nothing is refused."""
     summary = ledger.record_many(specification)
     assert summary.to_dict() == {
         "recorded": 10,
@@ -53,7 +53,7 @@ def test_the_samples_of_the_specification_in_document_order(
 def test_the_sending_failure_of_the_samples_is_kept_as_a_contradiction(
     ledger: Ledger, specification: list[bytes]
 ) -> None:
-    """The E101 after a delivery receipt changes nothing, is mended, and says so."""
+    """The E101 after a delivery receipt changes nothing, is repaired, and says so."""
     ledger.record_many(specification)
     step = ledger.timeline(DEGRADED)[-1]
     assert (step.code, step.verdict, step.after["delivery"]) == ("E101", "contradicts", "delivered")
@@ -552,9 +552,9 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text, got 7"),
         (lambda ledger: ledger.audit(tracking_id=7), "tracking_id must be text, got 7"),
         (lambda ledger: Ledger(7), r"path must be a path \(str or PathLike\), got 7"),
-        (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number from 0, got 'x'"),
-        (lambda ledger: Anchor(True, "0" * 64), "size must be a whole number from 0, got True"),
-        (lambda ledger: Anchor(-1, "0" * 64), "size must be a whole number from 0, got -1"),
+        (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number of at least 0, got 'x'"),
+        (lambda ledger: Anchor(True, "0" * 64), "size must be a whole number of at least 0, got True"),
+        (lambda ledger: Anchor(-1, "0" * 64), "size must be a whole number of at least 0, got -1"),
         (lambda ledger: Anchor(1, "abc"), "root must be 64 hexadecimal digits, got 'abc'"),
         (lambda ledger: Anchor.parse("11:abc"), "invalid anchor '11:abc': expected SIZE:ROOT"),
         (lambda ledger: ledger.delivery("a", definitions="later"), 'definitions must be "now" or "then"'),

@@ -119,7 +119,7 @@ def test_rates_are_bounded(rate: float) -> None:
 
 @pytest.mark.parametrize("form", STORY.forms.values(), ids=lambda form: form.name)
 def test_spoiled(form: Form) -> None:
-    """A spoiled body is unreadable, unless it is one that is mended, which says the same."""
+    """A spoiled body is unreadable, unless it is one that is repaired, which says the same."""
     postback = Postback(form.root, (("code", "N201"), ("tracking-id", "x"), ("to", "1")))
     for seed in range(60):
         spoiled = spoil(form, postback, random.Random(seed))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from postledger.errors import ReadError
 from postledger.postback import Postback
 from postledger.wire import Reading, read
-from postledger.wire.repair import mended
+from postledger.wire.repair import repaired_body
 
 Attempt = Callable[[bytes, str | None], Reading]
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True).filter(
@@ -65,7 +65,7 @@ def test_a_second_opening_closes(
 
 @given(st.lists(st.tuples(NAMES, TEXTS), min_size=2, max_size=6, unique_by=lambda leaf: leaf[0]))
 def test_all_leaves_unclosed(leaves: list[tuple[str, str]]) -> None:
-    """Several unclosed leaves are mended together."""
+    """Several unclosed leaves are repaired together."""
     broken = one(flat(leaves, "\n", frozenset(range(len(leaves)))))
     assert broken.fields == one(flat(leaves, "\n", frozenset())).fields
 
@@ -75,7 +75,7 @@ def test_well_formed_bodies_are_left_alone(leaves: list[tuple[str, str]], space:
     """A well-formed body is never called repaired, and the repair finds nothing to mend in it."""
     body = flat(leaves, space, frozenset())
     assert one(body).repaired is False
-    assert mended(body) is None
+    assert repaired_body(body) is None
 
 
 @given(LEAVES, st.data())
@@ -89,24 +89,24 @@ def test_truncation_is_never_repaired(leaves: list[tuple[str, str]], data: st.Da
 
 @given(st.lists(st.sampled_from([b"<a>", b"</a>", b"<b>", b"</b>", b"<c/>", b"x", b"<", b"<!--"])))
 def test_any_tags_are_mended_or_left(attempt: Attempt, pieces: list[bytes]) -> None:
-    """Any muddle of tags is either refused or mended into what expat reads."""
+    """Any muddle of tags is either refused or repaired into what expat reads."""
     body = b"<P>" + b"".join(pieces) + b"</P>"
     assert attempt(body, "text/xml")
 
 
 def test_attributes_and_white_space() -> None:
-    """The text of a mended leaf keeps its attributes and loses the white space around it."""
+    """The text of a repaired leaf keeps its attributes and loses the white space around it."""
     body = b'<P><A x="a>b">1 \n<B/><C>2</C></P>'
     assert one(body).fields == (("A", "1"), ("A@x", "a>b"), ("B", ""), ("C", "2"))
 
 
 def test_sixteen_bit_body() -> None:
-    """An unclosed leaf is mended in UTF-16 as well."""
+    """An unclosed leaf is repaired in UTF-16 as well."""
     assert one("<P><A>é</P>".encode("utf-16")).fields == (("A", "é"),)
 
 
 def test_member_of_a_bundle() -> None:
-    """An unclosed leaf of one member is mended, and the body counts as repaired."""
+    """An unclosed leaf of one member is repaired, and the body counts as repaired."""
     good = b"<NOTIFICATION><A>1</A></NOTIFICATION>"
     body = b"<POSTBACK>" + good + b"<NOTIFICATION><A>2<B>3</B></NOTIFICATION></POSTBACK>"
     assert read(body) == (

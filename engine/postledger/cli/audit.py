@@ -40,7 +40,7 @@ Examples:
     is_flag=False,
     flag_value="-",
     metavar="[FILE]",
-    help="Write Markdown, to stdout without a file; so does a command without any form.",
+    help="Write Markdown, to stdout without a file (the default form).",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs, on stdout.")
 @click.option("--since", type=Time(), help="Deliveries that began at that time or later.")

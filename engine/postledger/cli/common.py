@@ -52,7 +52,7 @@ class Commands(click.Group):
             ctx.exit(1)
         except UnicodeEncodeError as error:
             remark(
-                f"Error: {sys.stdout.encoding} can't spell it; set PYTHONIOENCODING=utf-8: {error}"
+                f"Error: {sys.stdout.encoding} can't represent it; set PYTHONIOENCODING=utf-8: {error}"
             )
             ctx.exit(1)
         except OSError as error:
@@ -106,7 +106,9 @@ def definition_options(verb: str) -> Callable[[Command], Command]:
 
 def limit_option(command: Command) -> Command:
     """``--limit``."""
-    return click.option("--limit", type=click.IntRange(min=0), help="At most so many.")(command)
+    return click.option("--limit", type=click.IntRange(min=0), help="Show at most this many.")(
+        command
+    )
 
 
 def after_option(command: Command) -> Command:

@@ -49,16 +49,20 @@ Examples:
   postledger deliveries deliveries.db --finding contradiction --nl"""
 )
 @ledger_argument()
-@click.option("--chart", default="delivery", help="Those of that chart; deliveries by default.")
-@space_option("Those of that space of ids.")
-@click.option("--state", help="Those in that state: created, sent, delivered, failed …")
+@click.option(
+    "--chart", default="delivery", help="Only those of that chart; deliveries by default."
+)
+@space_option("Only those of that space of ids.")
+@click.option("--state", help="Only those in that state: created, sent, delivered, failed …")
 @click.option("--route", help="Those that went by that route: sms, binary, xhtml, degraded …")
-@click.option("--spid", help="Those of that carrier.")
+@click.option("--spid", help="Only those of that carrier.")
 @click.option("--to", help="Those to that recipient.")
 @click.option("--since", type=Time(), help="Those that began at that time or later.")
 @click.option("--until", type=Time(), help="Those that began before that time.")
-@click.option("--finding", help="Those with that finding: contradiction, late, repaired …")
-@click.option("--stuck", type=Span(), help="Those without an outcome for so long: 30m, 24h, 7d.")
+@click.option("--finding", help="Only those with that finding: contradiction, late, repaired …")
+@click.option(
+    "--stuck", type=Span(), help="Only those without an outcome for that long: 30m, 24h, 7d."
+)
 @limit_option
 @time_travel
 @output_options

@@ -53,7 +53,7 @@ Examples:
     "--reading",
     "read_as",
     type=click.Choice(["recognised", "unrecognised", "unreadable"]),
-    help="Only events that are read so.",
+    help="Only events with that reading.",
 )
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")
 @after_option

@@ -34,7 +34,7 @@ Examples:
 @click.option(
     "--live/--no-live",
     default=True,
-    help="Go on with what comes, until interrupted (default), or end with the last there is.",
+    help="Keep printing new changes until interrupted (default), or stop at the last one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def follow(ledger: Path, *, after: int | None, live: bool, as_json: bool) -> None:

@@ -59,7 +59,7 @@ Examples:
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @definition_options("A chart for a new ledger")
-@click.option("--only", is_flag=True, help="By these alone, without those that ship.")
+@click.option("--only", is_flag=True, help="Use only the given charts and vocabularies.")
 @click.option("--source", default="", metavar="NAME", help="The endpoint that received them.")
 @click.option("--sources", is_flag=True, help="Trust the sources that lines name.")
 @click.option(

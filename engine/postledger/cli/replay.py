@@ -58,7 +58,7 @@ def replay(
     if adopt and not others:
         raise click.UsageError("--adopt requires --chart, --vocabulary or --builtin.")
     if index and others and not adopt:
-        raise click.UsageError("--index writes, a comparison doesn't: give --adopt too.")
+        raise click.UsageError("--index requires --adopt when comparing.")
     if others and not adopt:
         with reading(ledger) as opened:
             _compare(opened, _wanted(opened, charts, words, shipped=shipped), form)

@@ -64,11 +64,24 @@ Examples:
   postledger simulate - --lost 0.1 | postledger ingest deliveries.db -""",
 )
 @click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
-@click.option("--messages", type=click.IntRange(min=1), default=1000, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other traffic.")
+@click.option(
+    "--messages", type=click.IntRange(min=1), default=1000, show_default=True, help="How many."
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="A different seed gives different traffic.",
+)
 @click.option("--all", "every", is_flag=True, help="Every disturbance, as on a bad day.")
 @_rates
-@click.option("--window", type=click.FloatRange(min=0), metavar="SECONDS", help="How late is late.")
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="The longest delay of --reordered.",
+)
 @click.option(
     "--generation",
     "generations",

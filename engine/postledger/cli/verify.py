@@ -24,7 +24,11 @@ Examples:
   postledger verify deliveries.db --anchor 1200:5f0c…"""
 )
 @ledger_argument()
-@click.option("--anchor", type=AnchorText(), help="As ingest printed it and you kept it elsewhere.")
+@click.option(
+    "--anchor",
+    type=AnchorText(),
+    help="An anchor that you kept elsewhere: SIZE:ROOT as printed by ingest.",
+)
 @json_option
 def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa: FBT001
     """Check the file, its guards, the log's tree, an anchor, and the states by a new reading.

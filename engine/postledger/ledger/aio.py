@@ -105,10 +105,10 @@ def _opening(
 class AsyncLedger:
     """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
 
-    It is opened by ``async with`` and closed with it. To cancel an ``await`` is safe: a call that
+    It is opened by ``async with`` and closed with it. Cancelling an ``await`` is safe: a call that
     has not begun never will, and one that has is finished before the cancellation goes on, so that
-    whatever was being written is durable or was never begun. To record the same again is a repeat,
-    so that a program which can't tell records it again.
+    whatever was being written is durable or was never begun. Recording the same again is a repeat,
+    so a program that can't know may simply record it again.
 
     >>> import asyncio
     >>> async def main():

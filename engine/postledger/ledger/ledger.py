@@ -79,7 +79,7 @@ BATCH = 1_000
 
 _PAGE = 1_000
 _LONGEST_WAIT = 2_000_000.0
-_STATELESS = " (events of it are, but none that says its state)"
+_STATELESS = " (it has events, but none that states what became of it)"
 _STATEMENT = "application/json"
 
 Then = Literal["now", "then"]

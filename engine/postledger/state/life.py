@@ -39,7 +39,7 @@ _LATE = int(Finding.LATE)
 class _Block:
     """Facts that follow each other; ``before`` is the fold of those before them.
 
-    Of that only what decides over the fold of these counts, and the findings. ``changed`` says that
+    Of that only what decides the fold of these counts, and the findings. ``changed`` says that
     they are not folded yet.
     """
 

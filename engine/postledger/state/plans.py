@@ -255,7 +255,7 @@ class Plans:
         return plan
 
     def _opened(self, rows: Sequence[EventRow]) -> _Open | None:
-        """The texts that decide over the meaning of a stream's events; ``None`` where none does."""
+        """The texts that decide the meaning of a stream's events; ``None`` where none does."""
         deciding: list[tuple[int, frozenset[str]]] = []
         before = 0
         for row in rows:

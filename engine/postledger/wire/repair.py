@@ -1,11 +1,11 @@
 """The one repair: a leaf directly inside a message that nobody closed.
 
 The provider's own specification prints such a body (STATUSDETAILS without its end tag), and an
-older edition of it "closes" the leaf by a second opening tag. Both are mended here by writing the
+older edition of it "closes" the leaf by a second opening tag. Both are repaired here by writing the
 end tag where the text ends: before the next tag, or in place of the second opening tag. Nothing
-else is mended: what is cut off, crossed or nested stays unreadable.
+else is repaired: what is cut off, crossed or nested stays unreadable.
 
-The repair works on bytes, in encodings that agree with ASCII about the tags; the mended bytes go
+The repair works on bytes, in encodings that agree with ASCII about the tags; the repaired bytes go
 through the same reader as any other body.
 """
 
@@ -30,14 +30,14 @@ _TOKEN = re.compile(
 _Tag: TypeAlias = "re.Match[bytes]"
 
 
-def mended(body: bytes) -> bytes | None:
+def repaired_body(body: bytes) -> bytes | None:
     """The body with the unclosed leaves of its messages closed; ``None`` if it has other faults.
 
-    >>> mended(b"<P><A>1</A><B>2</P>")
+    >>> repaired_body(b"<P><A>1</A><B>2</P>")
     b'<P><A>1</A><B>2</B></P>'
-    >>> mended(b"<P><B>2<B></P>")
+    >>> repaired_body(b"<P><B>2<B></P>")
     b'<P><B>2</B></P>'
-    >>> mended(b"<P><A>1</A><B>2")
+    >>> repaired_body(b"<P><A>1</A><B>2")
     """
     tags = _tags(body)
     unclosed = _unclosed(tags) if tags else None
@@ -67,7 +67,7 @@ def _tags(body: bytes) -> list[_Tag] | None:
 
 
 def _unclosed(tags: list[_Tag]) -> list[int] | None:
-    """The start tags that miss their end, in order; ``None`` if one of them can't be mended."""
+    """The start tags that miss their end, in order; ``None`` if one of them can't be repaired."""
     unclosed: list[int] = []
     open_: list[int] = []
     for index, tag in enumerate(tags):

@@ -18,7 +18,7 @@ from postledger.wire.encoding import encoded
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
 from postledger.wire.reading import Paths, Reading, bundle, unreadable
-from postledger.wire.repair import MEMBER, local, mended
+from postledger.wire.repair import MEMBER, local, repaired_body
 
 _MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
@@ -31,7 +31,7 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
     except (expat.ExpatError, ValueError) as error:
         # A ValueError is of an encoding that expat finds in the document and can't take.
         mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
-        repaired = mended(data) if mismatched else None
+        repaired = repaired_body(data) if mismatched else None
         if repaired is None:
             raise unreadable("malformed XML", error) from None
     try:
