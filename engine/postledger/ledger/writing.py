@@ -393,17 +393,14 @@ def _first(done: Written, one: Appended) -> int | None:
         return None
     if done.answers and (one.position, one.member) in done.answers:
         return done.answers[one.position, one.member].repeats
-    if one.stream in done.streams:
-        rows = done.streams[one.stream][1]
-        same = (one.statement.occurred_at, one.statement.identity)
-        equal = [row for row in rows if (row[1], row[2]) == same]
-    else:
-        equal = []
+    same = (one.statement.occurred_at, one.statement.identity)
     try:
-        if one.stream not in done.streams:
+        if one.stream in done.streams:
+            rows = done.streams[one.stream][1]
+            equal = [row for row in rows if (row[1], row[2]) == same]
+        else:
             with translated(done.own.store.path), done.own.store.read():
-                said = (one.statement.occurred_at, one.statement.identity)
-                equal = done.own.reader.index.equal(one.stream, *said)
+                equal = done.own.reader.index.equal(one.stream, *same)
         first = done.own.reader.facts.ranked(equal)[0]
     except LedgerError as error:
         # The event is recorded: what is wrong with another one is no reason to say it isn't.
