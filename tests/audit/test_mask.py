@@ -205,3 +205,16 @@ def test_a_number_of_nobody_known_is_masked(other: str, to: str) -> None:
         for report in (ledger.audit(), ledger.audit(tracking_id="ONE")):
             assert other not in report.to_html() + report.to_markdown() + report.to_json()
         assert other in ledger.audit(unmask=True).to_json()
+
+
+def test_a_source_that_is_a_number_is_hidden() -> None:
+    """An import may state any source; the name of an endpoint is shown."""
+    with ledger_of(
+        [
+            Receipt(SAID.format("a").encode(), "text/xml", source=TO),
+            Receipt(SAID.format("b").encode(), "text/xml", source="skycore-2"),
+        ]
+    ) as ledger:
+        report = json.loads(ledger.audit(tracking_id="ONE").to_json())
+    sources = {event["source"] for event in report["delivery"]["timeline"]}
+    assert sources == {"•••", "skycore-2"}

@@ -110,7 +110,7 @@ def _exhibit(number: int, step: Step, mask: Mask, proof: Proof) -> Exhibit:
         received_at=event.received_at,
         occurred_at=event.occurred_at,
         imported=event.imported,
-        source=event.source,
+        source=mask.id(event.source) or "",
         sender=event.sender,
         repeats=event.repeats,
         code=mask.text(step.code),
