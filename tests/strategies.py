@@ -12,6 +12,9 @@ from postledger import Receipt
 KEYS = ("U01TXzE=", "TU1TXzI=")
 MMS = ("35674", "35675")
 _EPOCH = datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC)
+_RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
+# A day after half of the times of reception: implausible for those before it.
+_FAR = (_RECEIVED + timedelta(days=1, seconds=500) - _EPOCH) // timedelta(seconds=1)
 
 # Origin, code, status, sent as, details: what the specification lists, and what it does not.
 SAID = (
@@ -53,7 +56,7 @@ def _stamp(seconds: int | None, zone: str) -> str | None:
 def postbacks(draw: st.DrawFn) -> bytes:
     """A postback of one of few ids, so that streams have several events."""
     origin, code, status, sent_as, details = draw(st.sampled_from(SAID))
-    seconds = draw(st.one_of(st.none(), st.integers(0, 4)))
+    seconds = draw(st.one_of(st.none(), st.integers(0, 4), st.just(_FAR)))
     return body(
         ("ORIGIN", origin),
         ("CODE", code),
@@ -105,9 +108,7 @@ def bodies() -> st.SearchStrategy[bytes]:
 
 def receipts() -> st.SearchStrategy[Receipt]:
     """Bodies with times of reception that need not be in order."""
-    moments = st.integers(0, 1000).map(
-        lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s)
-    )
+    moments = st.integers(0, 1000).map(lambda s: _RECEIVED + timedelta(seconds=s))
     return st.builds(Receipt, bodies(), st.sampled_from((None, "text/xml")), moments)
 
 

@@ -9,7 +9,8 @@ from functools import lru_cache
 class Finding(enum.IntFlag):
     """What is noteworthy, as a set of bits; the lower-case name is the public word.
 
-    All but ``LATE`` and ``REPEATED`` depend on the set of events alone; those two tell of arrival.
+    ``LATE``, ``REPEATED`` and ``TIMESTAMP_IMPLAUSIBLE`` depend on the times of reception too, all
+    others on what the events say alone.
     The numbers are part of the file format: a bit is never given to another finding.
 
     >>> Finding.LATE.name.lower() in ledger.delivery("TU1TXzU5Nzg3Nw==").findings
@@ -32,6 +33,7 @@ class Finding(enum.IntFlag):
     UNFOLDED = 8192
     FIELD_TWICE = 16384
     WORD_UNKNOWN = 32768
+    TIMESTAMP_IMPLAUSIBLE = 65536
 
 
 MEANINGS: dict[Finding, str] = {
@@ -51,6 +53,7 @@ MEANINGS: dict[Finding, str] = {
     Finding.UNFOLDED: "Its events can't be folded: one is damaged. Run verify.",
     Finding.FIELD_TWICE: "A field stands twice in an event; neither text was taken.",
     Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
+    Finding.TIMESTAMP_IMPLAUSIBLE: "A TIMESTAMP is before 1990, or over a day after its reception.",
 }
 """What each finding means, in a sentence."""
 

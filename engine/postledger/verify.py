@@ -23,7 +23,7 @@ from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Statement, Stream, placed
+from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
@@ -121,7 +121,7 @@ def _index_differs(row: EventRow) -> str:
 def _is_of(reader: Reader, row: EventRow, stream: Stream, statement: Statement) -> bool:
     """Whether a row of the index is what a member of its event says."""
     given = row[4] == 0 and reader.facts.gives(row[6], row[7]) and row[8] is not None
-    wanted = placed(row[0], statement, row[3], row[4], given=given)
+    wanted = placed(row[0], statement, row[5], row[3], row[4], given=given)
     return statement.stream == stream and wanted == (*row[:5], row[9], row[10])
 
 
@@ -469,9 +469,14 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = texts_at(row[3], texts)
-                place = reader.facts.patterns.place(family.layout.postback(values))
+                *place, findings = reader.facts.patterns.place(family.layout.postback(values))
+                wanted = [stream, row[1], row[2]]
                 # The texts of the log give the rest, so that the index must not.
-                return place == (stream, row[1], row[2], row[9]) and row[10] is None
+                return (
+                    place == wanted
+                    and findings | of_times(row[1], row[5]) == row[9]
+                    and row[10] is None
+                )
         stored = reader.log.at(row[3])
         statements = reader.facts.patterns.read_plainly(stored.body, stored.envelope)
         if not 0 <= row[4] < len(statements):

@@ -35,3 +35,34 @@ def test_a_listing_is_in_the_order_of_reception(tmp_path: Path) -> None:
         )
         assert [delivery.tracking_id for delivery in ledger.deliveries()] == ["d", "a", "b", "c"]
         assert [d.tracking_id for d in ledger.deliveries(limit=2)] == ["d", "a"]
+
+
+def test_a_time_that_cannot_be_true_is_a_finding_and_hides_no_delivery(tmp_path: Path) -> None:
+    """Before 1990 or over a day after its reception: periods and ages count from the reception."""
+    stamps = {
+        "future": "2036-03-01T10:00:05Z",
+        "past": "1989-12-31T23:59:59Z",
+        "tomorrow": "2026-01-02T00:00:00Z",
+        "after": "2026-01-02T00:00:01Z",
+        "first": "1990-01-01T00:00:00Z",
+    }
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(
+            Receipt(sent(key, TIMESTAMP=stamp), received_at=EARLY) for key, stamp in stamps.items()
+        )
+        listed = ledger.deliveries(finding="timestamp_implausible")
+        assert {d.tracking_id for d in listed} == {"future", "past", "after"}
+        stuck = ledger.deliveries(stuck=timedelta(hours=12), now=EARLY + timedelta(hours=12))
+        assert {d.tracking_id for d in stuck} == {"future", "past", "after", "first"}
+        began = ledger.deliveries(since=EARLY, until=EARLY + timedelta(hours=1))
+        assert {d.tracking_id for d in began} == {"future", "past", "after"}
+        assert ledger.verify().ok
+        rows = list(ledger.deliveries())
+        ledger.replay(index=True)
+        assert list(ledger.deliveries()) == rows
+        # The first to be received of equal events counts: in an import it may come later.
+        early = datetime(2036, 3, 1, tzinfo=UTC)
+        ledger.record_many([Receipt(sent("x", TIMESTAMP=stamps["future"]), received_at=early)])
+        assert "timestamp_implausible" not in ledger.delivery("x").findings
+        ledger.record_many([Receipt(sent("x", TIMESTAMP=stamps["future"]), received_at=EARLY)])
+        assert "timestamp_implausible" in ledger.delivery("x").findings

@@ -254,7 +254,7 @@ def _project(
         seen.add(identity)
         # Where the log's texts give what it says, a pattern of the template does.
         given = member == 0 and event[5] is not None and event[2] is not None
-        row = placed(number, statement, event[0], member, given=given)
+        row = placed(number, statement, event[1], event[0], member, given=given)
         new.append(row)
         if number != NOWHERE_ID:
             if number not in streams:

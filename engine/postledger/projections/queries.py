@@ -9,7 +9,7 @@ import attrs
 from postledger.arguments import at_least, require_order, typed
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, PostledgerError
-from postledger.findings import named
+from postledger.findings import Finding, named
 from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
@@ -31,9 +31,10 @@ class Query:
     """Which deliveries are asked for; ``None`` asks for all.
 
     ``since`` and ``until`` bound the time at which a delivery began: sent, or else created, or
-    else first received; ``until`` is exclusive. ``stuck`` asks for those without an outcome that
-    began at least so long before ``now``. ``finding`` is a word of ``postledger.findings``. Times are
-    aware; raises ``ValueError`` or ``TypeError`` for what can't be asked for.
+    else first received (also where a TIMESTAMP is implausible); ``until`` is exclusive. ``stuck``
+    asks for those without an outcome that began at least so long before ``now``. ``finding`` is a
+    word of ``postledger.findings``. Times are aware; raises ``ValueError`` or ``TypeError`` for what
+    can't be asked for.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
     ['U01TXzgwNjc4']
@@ -130,8 +131,14 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
 
 
-BEGAN = "coalesce(s.sent_at, s.created_at, s.first_received_at)"
-"""When a delivery began, in microseconds: what periods and ages are reckoned by."""
+BEGAN = (
+    f"CASE WHEN (s.findings & {int(Finding.TIMESTAMP_IMPLAUSIBLE)}) <> 0 THEN s.first_received_at"
+    " ELSE coalesce(s.sent_at, s.created_at, s.first_received_at) END"
+)
+"""When a delivery began, in microseconds: what periods and ages are counted from.
+
+A provider's time that can't be true keeps no delivery from being found.
+"""
 
 After = tuple[int, str, str]
 """The place of the last delivery of a page: its first reception, its key and its space."""

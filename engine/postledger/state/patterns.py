@@ -116,8 +116,29 @@ class Statement(NamedTuple):
         return None if self.pattern is None else self.pattern.layout.postback(self.texts)
 
 
+_DAY = 24 * 3600 * 1_000_000
+_OLDEST = 631_152_000_000_000
+_TIMESTAMP_IMPLAUSIBLE = int(Finding.TIMESTAMP_IMPLAUSIBLE)
+
+
+def of_times(occurred_at: int, received_at: int) -> int:
+    """The findings about a provider's time that show beside the time of reception.
+
+    A day is allowed for clocks and zones; no SMS was sent before 1990.
+    """
+    if _OLDEST <= occurred_at <= received_at + _DAY or occurred_at == UNDATED:
+        return 0
+    return _TIMESTAMP_IMPLAUSIBLE
+
+
 def placed(
-    stream: _Stream, statement: Statement, position: int, member: int, *, given: bool
+    stream: _Stream,
+    statement: Statement,
+    received_at: int,
+    position: int,
+    member: int,
+    *,
+    given: bool,
 ) -> tuple[_Stream, int, bytes, int, int, int, str | None]:
     """The row of what a member of an event says; ``given``: the texts of the log give it."""
     postback = None if given or statement.stream == NOWHERE else statement.postback
@@ -127,7 +148,7 @@ def placed(
         statement.identity,
         position,
         member,
-        statement.findings,
+        statement.findings | of_times(statement.occurred_at, received_at),
         None if postback is None else said_of(postback),
     )
 

@@ -22,6 +22,7 @@ from postledger.state.patterns import (
     Statement,
     Unplaced,
     layout_of,
+    of_times,
     placed,
     postback_of,
 )
@@ -137,14 +138,15 @@ class Facts:
         found: list[Unplaced] = []
         quick = self.patterns.quick
         for row in rows:
-            position, _, envelope, _, template, written = row
+            position, received_at, envelope, _, template, written = row
             known = template is not None and envelope is not None
             family = self.family(template, envelope) if known else None
             if family is None or not quick:
                 given = family is not None and written is not None
                 for member, one in enumerate(self.statements_of(self.log.at(position))):
+                    alone = given and not member
                     found.append(
-                        placed(one.stream, one, position, member, given=given and not member)
+                        placed(one.stream, one, received_at, position, member, given=alone)
                     )
                 continue
             texts = texts_at(position, written)
@@ -152,6 +154,9 @@ class Facts:
                 stream, occurred_at, identity, findings = family.of(texts).place(texts)
             except IntegrityError as error:
                 raise IntegrityError(f"position {position}: {error}") from error
+            if not isinstance(received_at, int):
+                raise IntegrityError(f"position {position}: its row is damaged; run verify")
+            findings |= of_times(occurred_at, received_at)
             found.append((stream, occurred_at, identity, position, 0, findings, None))
         return found
 
