@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from postledger.errors import ReadError
 from postledger.postback import Postback
 from postledger.wire import Reading, read
-from postledger.wire.repair import repaired_body
+from postledger.wire.repair import repaired
 
 Attempt = Callable[[bytes, str | None], Reading]
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True).filter(
@@ -30,15 +30,20 @@ def one(body: bytes) -> Postback:
 
 
 def flat(
-    leaves: list[tuple[str, str]], space: str, unclosed: frozenset[int], *, again: bool = False
+    leaves: list[tuple[str, str]],
+    space: str,
+    unclosed: frozenset[int],
+    *,
+    again: bool = False,
+    name: str = "POSTBACK",
 ) -> bytes:
     """A flat postback, some of its leaves closed by nothing, or by a second opening tag."""
     written = (
-        f"{space}<{name}>{escape(text)}"
-        + (f"</{name}>" if n not in unclosed else f"<{name}>" * again)
-        for n, (name, text) in enumerate(leaves)
+        f"{space}<{leaf}>{escape(text)}"
+        + (f"</{leaf}>" if n not in unclosed else f"<{leaf}>" * again)
+        for n, (leaf, text) in enumerate(leaves)
     )
-    return f"<POSTBACK>{''.join(written)}\n</POSTBACK>".encode()
+    return f"<{name}>{''.join(written)}\n</{name}>".encode()
 
 
 @given(LEAVES, SPACES, st.data())
@@ -75,7 +80,7 @@ def test_well_formed_bodies_are_left_alone(leaves: list[tuple[str, str]], space:
     """A well-formed body is never called repaired, and the repair finds nothing to mend in it."""
     body = flat(leaves, space, frozenset())
     assert one(body).repaired is False
-    assert repaired_body(body) is None
+    assert repaired(body) is None
 
 
 @given(LEAVES, st.data())
@@ -105,14 +110,39 @@ def test_sixteen_bit_body() -> None:
     assert one("<P><A>é</P>".encode("utf-16")).fields == (("A", "é"),)
 
 
-def test_member_of_a_bundle() -> None:
-    """An unclosed leaf of one member is repaired, and the body counts as repaired."""
-    good = b"<NOTIFICATION><A>1</A></NOTIFICATION>"
-    body = b"<POSTBACK>" + good + b"<NOTIFICATION><A>2<B>3</B></NOTIFICATION></POSTBACK>"
-    assert read(body) == (
-        Postback("NOTIFICATION", (("A", "1"),), repaired=True),
-        Postback("NOTIFICATION", (("A", "2"), ("B", "3")), repaired=True),
+@given(st.lists(st.tuples(LEAVES, st.sampled_from((None, False, True))), min_size=1, max_size=4))
+def test_members_of_a_bundle(members: list[tuple[list[tuple[str, str]], bool | None]]) -> None:
+    """Only the members of which a leaf was left open count as repaired; the others are as ever."""
+
+    def bundle(*, mended: bool) -> bytes:
+        written = (
+            flat(
+                leaves,
+                "",
+                frozenset() if mended or again is None else frozenset({0}),
+                again=bool(again),
+                name="NOTIFICATION",
+            )
+            for leaves, again in members
+        )
+        # Between two members stands an empty one.
+        return b"<POSTBACK>%b</POSTBACK>" % b"<NOTIFICATION/>".join(written)
+
+    found, wanted = read(bundle(mended=False)), read(bundle(mended=True))
+    fields = [[one.fields for one in all_ if isinstance(one, Postback)] for all_ in (found, wanted)]
+    assert fields[0] == fields[1]
+    assert [one.repaired for one in found if isinstance(one, Postback)] == [
+        again is not None for _, again in members
+    ]
+
+
+def test_leaf_beside_the_members_of_a_bundle() -> None:
+    """What was left open outside the members marks none of them."""
+    count, member = read(
+        b"<POSTBACK><COUNT>1<COUNT><NOTIFICATION><A>1</A></NOTIFICATION></POSTBACK>"
     )
+    assert isinstance(count, ReadError)
+    assert member == Postback("NOTIFICATION", (("A", "1"),))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ through the same reader as any other body.
 from __future__ import annotations
 
 import re
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 MEMBER = "NOTIFICATION"
 """The element that holds one message of a bundle, in upper case."""
@@ -30,18 +30,31 @@ _TOKEN = re.compile(
 _Tag: TypeAlias = "re.Match[bytes]"
 
 
-def repaired_body(body: bytes) -> bytes | None:
+class Repaired(NamedTuple):
+    """A body that was repaired.
+
+    ``children`` are the numbers, from 0, of the elements directly inside the root that were touched.
+    """
+
+    body: bytes
+    children: frozenset[int]
+
+
+def repaired(body: bytes) -> Repaired | None:
     """The body with the unclosed leaves of its messages closed; ``None`` if it has other faults.
 
-    >>> repaired_body(b"<P><A>1</A><B>2</P>")
-    b'<P><A>1</A><B>2</B></P>'
-    >>> repaired_body(b"<P><B>2<B></P>")
+    >>> repaired(b"<P><A>1</A><B>2</P>")
+    Repaired(body=b'<P><A>1</A><B>2</B></P>', children=frozenset({1}))
+    >>> repaired(b"<P><B>2<B></P>").body
     b'<P><B>2</B></P>'
-    >>> repaired_body(b"<P><A>1</A><B>2")
+    >>> repaired(b"<P><A>1</A><B>2")
     """
     tags = _tags(body)
     unclosed = _unclosed(tags) if tags else None
-    return _closed(body, tags, unclosed) if tags and unclosed else None
+    if not tags or not unclosed:
+        return None
+    seconds = _second_openings(body, tags, unclosed)
+    return Repaired(_closed(body, tags, unclosed, seconds), _children(tags, unclosed, seconds))
 
 
 def local(name: str) -> str:
@@ -99,10 +112,9 @@ def _plain(name: bytes) -> str:
     return local(name.decode("latin-1")).upper()
 
 
-def _closed(body: bytes, tags: list[_Tag], unclosed: list[int]) -> bytes:
+def _closed(body: bytes, tags: list[_Tag], unclosed: list[int], seconds: frozenset[int]) -> bytes:
     pieces: list[bytes] = []
     done = 0
-    seconds = _second_openings(body, tags, unclosed)
     for index in unclosed:
         if index + 1 in seconds:
             continue
@@ -122,3 +134,21 @@ def _second_openings(body: bytes, tags: list[_Tag], unclosed: list[int]) -> froz
         if follows and same and not body[tags[index].end() : tags[index + 1].start()].strip():
             seconds.add(index)
     return frozenset(seconds)
+
+
+def _children(tags: list[_Tag], unclosed: list[int], seconds: frozenset[int]) -> frozenset[int]:
+    """The numbers of the elements directly inside the root that were closed, or hold what was."""
+    leaves = set(unclosed)
+    found: set[int] = set()
+    depth, child = 0, -1
+    for index, tag in enumerate(tags):
+        if tag["end"]:
+            depth -= 1
+            continue
+        if depth == 1 and index not in seconds:
+            child += 1
+        if index in leaves:
+            found.add(child)
+        elif not tag["empty"]:
+            depth += 1
+    return frozenset(found)

@@ -18,7 +18,7 @@ from postledger.wire.encoding import encoded
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
 from postledger.wire.reading import Paths, Reading, bundle, unreadable
-from postledger.wire.repair import MEMBER, local, repaired_body
+from postledger.wire.repair import MEMBER, local, repaired
 
 _MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
@@ -27,17 +27,16 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
     """Read an XML body; ``ReadError`` when it isn't well-formed or holds no postback."""
     data, encoding = encoded(body, media.charset)
     try:
-        return _messages(_parsed(data, encoding, limits), limits, Paths(len(body)), repaired=False)
+        return _messages(_parsed(data, encoding, limits), limits, Paths(len(body)))
     except (expat.ExpatError, ValueError) as error:
         # A ValueError is of an encoding that expat finds in the document and can't take.
         mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
-        repaired = repaired_body(data) if mismatched else None
-        if repaired is None:
+        mended = repaired(data) if mismatched else None
+        if mended is None:
             raise unreadable("malformed XML", error) from None
     try:
-        return _messages(
-            _parsed(repaired, encoding, limits), limits, Paths(len(body)), repaired=True
-        )
+        root = _parsed(mended.body, encoding, limits)
+        return _messages(root, limits, Paths(len(body)), mended.children)
     except expat.ExpatError as error:
         raise unreadable("malformed XML", error) from None
 
@@ -133,12 +132,19 @@ def _parsed(data: bytes, encoding: str | None, limits: Limits) -> _Element:
     return local(name), node
 
 
-def _messages(root: _Element, limits: Limits, paths: Paths, *, repaired: bool) -> Reading:
+def _messages(
+    root: _Element, limits: Limits, paths: Paths, repaired: frozenset[int] = frozenset()
+) -> Reading:
+    """The messages of a document; ``repaired`` are the numbers of the root's children that were."""
     name, node = root
     children = node.children() if isinstance(node, _Pairs) else []
     if any(child.upper() == MEMBER for child, _ in children):
-        return bundle((_member(child, paths, repaired=repaired) for child in children), limits)
-    return (_message(name, node, paths, repaired=repaired),)
+        members = (
+            _member(child, paths, repaired=number in repaired)
+            for number, child in enumerate(children)
+        )
+        return bundle(members, limits)
+    return (_message(name, node, paths, repaired=bool(repaired)),)
 
 
 def _member(child: _Element, paths: Paths, *, repaired: bool) -> Postback | ReadError:
