@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Delivery, Ledger, LedgerError, Receipt, StateChanged, UnknownKey
+from postledger.definitions.definitions import builtin
 from postledger.ledger.following import Bell, pages
 from postledger.projections.changes import Page
 from tests.conftest import ledger_of
@@ -84,6 +86,44 @@ def test_changes_after_a_position_are_the_rest_of_all_changes(
         every = list(ledger.follow(live=False))
         rest = [change for change in every if change.position > after]
         assert list(ledger.follow(after, live=False)) == rest
+
+
+@given(st.lists(receipts(), min_size=2, max_size=16), st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_follower_is_told_what_a_new_one_would_be(
+    told_of: list[Receipt], data: st.DataObject
+) -> None:
+    """Whatever is recorded, adopted or indexed again between two pages."""
+    some = data.draw(st.integers(0, len(told_of)))
+    with (
+        patch.multiple("postledger.projections.changes", PAGE=2),
+        patch.multiple("postledger.projections.generations", LONG=1),
+        ledger_of(told_of[:some]) as ledger,
+    ):
+        page_of, after = ledger._pages(), -1
+        for receipt in (*told_of[some:], *[None] * len(told_of)):
+            if receipt is not None:
+                ledger.record_many([receipt])
+            match data.draw(st.integers(0, 6)):
+                case 0:
+                    ledger.replay(data.draw(st.sampled_from((builtin(), first_outcome_stands()))))
+                case 1:
+                    ledger.replay(index=True)
+            page = page_of(after)
+            assert page == ledger._pages()(after)
+            after = page.until
+
+
+def test_a_follower_goes_on_by_the_definitions_in_force(ledger: Ledger) -> None:
+    """What it knew of a delivery by other definitions is known anew."""
+    with patch.multiple("postledger.projections.generations", LONG=1):
+        ledger.record_many([sent("a"), delivered("a")])
+        page_of = ledger._pages()
+        page_of(0)
+        ledger.replay(first_outcome_stands())
+        ledger.record(failed("a"))
+        (change,) = page_of(2).changes
+        assert change.after["delivery"] == "failed"
 
 
 def test_streams_go_on_from_page_to_page(ledger: Ledger) -> None:

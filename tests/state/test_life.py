@@ -17,7 +17,8 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.effects import Effect, compiled
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import Finding, Verdict
-from postledger.ledger import connections, writing
+from postledger.ledger import writing
+from postledger.projections import generations
 from postledger.state import life
 from postledger.state.fold import UNHEARD, Fact, Tally, fold
 from postledger.state.life import Answer, Life, copy_of
@@ -237,14 +238,34 @@ def test_a_damaged_event_of_a_long_stream_shows_in_its_row(ledger: Ledger) -> No
 
 def test_lives_are_dropped_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept in memory is bounded by its size, texts included, and not by a number alone."""
-    kept, one = connections.Lives(), Life(DELIVERY)
+    kept, one = generations.Lives(), Life(DELIVERY)
     for row in _rows([("sent_sms", at, 0, at, None, None) for at in range(1, 4)]):
         one.add(Facts(), (*row[:8], "x" * 1_000, *row[9:]))  # type: ignore[arg-type]
     assert 3_000 < one.size < 10_000
-    monkeypatch.setattr(connections, "MOST_BYTES", one.size)
+    monkeypatch.setattr(generations, "LONG", 2)
+    monkeypatch.setattr(generations, "MOST_BYTES", one.size)
     kept.as_of(1)[7] = one
     kept.keep(2)
     assert kept.as_of(2) == {7: one}
-    monkeypatch.setattr(connections, "MOST_BYTES", one.size - 1)
+    monkeypatch.setattr(generations, "MOST_BYTES", one.size - 1)
     kept.keep(3)
     assert kept.as_of(3) == {}
+
+
+def test_lives_of_short_streams_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read them again costs less than to keep them."""
+    kept, one = generations.Lives(), Life(DELIVERY)
+    for row in _rows([("sent_sms", at, 0, at, None, None) for at in range(1, 4)]):
+        one.add(Facts(), row)
+    monkeypatch.setattr(generations, "LONG", one.events)
+    kept.as_of(1)[7] = one
+    kept.keep(2)
+    assert kept.as_of(2) == {}
+
+
+def test_lives_of_a_place_that_was_left_are_of_no_use() -> None:
+    """Who fails on the way to the next place begins anew, though at the same place."""
+    kept = generations.Lives()
+    kept.keep(1)
+    kept.as_of(1)[7] = Life(DELIVERY)
+    assert kept.as_of(1) == {}

@@ -183,12 +183,12 @@ class AsyncLedger:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(heard.set)
 
-        waits = patience()
+        page_of, waits = ledger._pages(), patience()
         with ledger._bell.heard_by(hear):
             while not ledger._bell.closed:
                 heard.clear()
                 try:
-                    page = await _settled(self._readers.submit(ledger._page, after))
+                    page = await _settled(self._readers.submit(page_of, after))
                 except (LedgerError, RuntimeError):
                     if self._closed:
                         return

@@ -23,11 +23,10 @@ from postledger.log import schema
 from postledger.log.log import Log
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations, replay
-from postledger.projections.generations import Generation
+from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Work
-from postledger.state.life import Life
 from postledger.store.sqlite import Store, is_of_medium, open_store, translated
 from postledger.verify import follows
 from postledger.wire import Limits
@@ -36,9 +35,6 @@ _log = logging.getLogger("postledger")
 
 MOST_BEHIND = 2_000
 """How many events the index may be behind for whoever records next to take them in."""
-
-MOST_LIVES, MOST_BYTES = 256, 100_000_000
-"""How many long streams are kept in memory, and how many bytes they may take together."""
 
 DERIVED = {**generations.TABLES, **checkpoints.TABLES}
 """The tables next to the log's that have one name; indexes and states are numbered."""
@@ -56,36 +52,6 @@ class Own:
     def log(self) -> Log:
         """The log over this thread's connection."""
         return self.reader.log
-
-
-class Lives:
-    """The lives of long streams, by their numbers, as the writers of one process keep them.
-
-    They stand for one generation and size of the log. Who uses them holds the write lock.
-    """
-
-    def __init__(self) -> None:
-        self._lives: dict[int, Life] = {}
-        self._as_of: object = None
-
-    def as_of(self, place: object) -> dict[int, Life]:
-        """The lives as of a place in the log; empty where another process wrote since."""
-        # guard: lives are of the log as it is
-        if place != self._as_of:
-            self._lives.clear()
-        return self._lives
-
-    def keep(self, place: object) -> None:
-        """Keep the lives as of a later place, if they are not too large together."""
-        self._as_of = place
-        lives = self._lives
-        if len(lives) > MOST_LIVES or sum(life.size for life in lives.values()) > MOST_BYTES:
-            lives.clear()
-
-    def clear(self) -> None:
-        """Forget all: what was written was undone."""
-        self._lives.clear()
-        self._as_of = None
 
 
 class Connections:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +57,7 @@ from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
 from postledger.projections.custom import Projection
+from postledger.projections.generations import Lives
 from postledger.projections.queries import (
     After,
     Listing,
@@ -628,7 +629,7 @@ class Ledger:
         ...     break
         2 U01TXzgwNjc4 delivered
         """
-        return following.follow(self._page, within_reach(after), bell=self._bell, live=live)
+        return following.follow(self._pages(), within_reach(after), bell=self._bell, live=live)
 
     @checked
     def subscribe(
@@ -724,9 +725,15 @@ class Ledger:
         with self._connections.read() as own:
             return own.store.query(sql, parameters)
 
-    def _page(self, after: int) -> Page:
-        with self._connections.read() as own:
-            return changes.page_of(own.reader, after, generations.ledger_id(own.log))
+    def _pages(self) -> Callable[[int], Page]:
+        """What reads the page after a position, for one who follows."""
+        kept = Lives()
+
+        def page(after: int) -> Page:
+            with self._connections.read() as own:
+                return changes.page_of(own.reader, after, generations.ledger_id(own.log), kept)
+
+        return page
 
     def _place(self, name: str) -> Place:
         """What the subscription of that name reads from and keeps its checkpoint in."""
@@ -742,7 +749,7 @@ class Ledger:
             with self._connections.write() as own:
                 return checkpoints.move(own.store, checkpoint, position, problem)
 
-        return Place(self._bell, self._page, load, move, lambda: self.head().size - 1)
+        return Place(self._bell, self._pages(), load, move, lambda: self.head().size - 1)
 
     # --- the file ---
 

@@ -18,11 +18,11 @@ import attrs
 
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
-from postledger.ledger.connections import Connections, Lives, Own
+from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
 from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
-from postledger.projections.generations import Generation
+from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import NOWHERE_ID, Placed
 from postledger.state.life import LONG, Answer, Life
 from postledger.state.patterns import Statement, placed

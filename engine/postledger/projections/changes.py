@@ -8,6 +8,7 @@ import attrs
 
 from postledger.log.log import require_whole
 from postledger.model import Change, StateChanged
+from postledger.projections.generations import Lives
 from postledger.projections.reader import Reader
 from postledger.state.changes import Passage, change_of, passages, state_changed
 
@@ -23,17 +24,24 @@ class Page:
     changes: tuple[StateChanged, ...]
 
 
-def passages_of(reader: Reader, after: int, until: int) -> Iterator[Passage]:
-    """The passages of the events after ``after`` up to ``until``, in order of position."""
+def passages_of(reader: Reader, after: int, until: int, kept: Lives) -> Iterator[Passage]:
+    """The passages of the events after ``after`` up to ``until``, in order of position.
+
+    ``kept`` are the lives of whoever goes through the log page by page.
+    """
+    place = reader.index.name, reader.definitions.hash
     events = list(reader.log.events(after + 1, until))
     first, end = max(0, after + 1), min(until, reader.log.last()) + 1
     require_whole([stored.position for stored in events], first, end)
-    return passages(reader.facts, events, reader.known)
+    index, lives = reader.index, kept.as_of((*place, first))
+    yield from passages(reader.facts, events, lives, index.find, index.rows_of)
+    kept.keep((*place, end))
 
 
-def changes_of(reader: Reader, after: int, until: int) -> list[Change]:
+def changes_of(reader: Reader, after: int, until: int, kept: Lives) -> list[Change]:
     """What a projection is given of the events after ``after`` up to ``until``."""
-    return [change_of(_with_repeat(reader, one)) for one in passages_of(reader, after, until)]
+    found = passages_of(reader, after, until, kept)
+    return [change_of(_with_repeat(reader, one)) for one in found]
 
 
 def _with_repeat(reader: Reader, passage: Passage) -> Passage:
@@ -47,13 +55,13 @@ def _with_repeat(reader: Reader, passage: Passage) -> Passage:
     return passage._replace(repeats=None if (first[3], first[4]) == place else first[3])
 
 
-def page_of(reader: Reader, after: int, ledger_id: bytes) -> Page:
+def page_of(reader: Reader, after: int, ledger_id: bytes, kept: Lives) -> Page:
     """The next page after a position; the caller holds a read transaction."""
     after = max(after, -1)
     until = max(after, min(after + PAGE, reader.log.last()))
     definitions = reader.definitions.hash
     found = (
         state_changed(passage, ledger_id, definitions)
-        for passage in passages_of(reader, after, until)
+        for passage in passages_of(reader, after, until, kept)
     )
     return Page(until, tuple(change for change in found if change is not None))

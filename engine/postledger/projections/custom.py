@@ -22,6 +22,7 @@ from postledger.model import Change
 from postledger.projections import checkpoints
 from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
+from postledger.projections.generations import Lives
 from postledger.projections.reader import Reader
 from postledger.store.sqlite import Store, insert
 
@@ -106,10 +107,10 @@ def settle(reader: Reader, projection: Projection, writing: AbstractContextManag
     if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
         _build(reader, projection, writing)
         return
-    behind = True
+    behind, kept = True, Lives()
     while behind:
         with writing, store.write():
-            behind = _catch_up(reader, projection)
+            behind = _catch_up(reader, projection, kept)
 
 
 def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) -> None:
@@ -133,9 +134,9 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
         try:
             with store.savepoint():
                 until = min(checkpoint.position + appended + PAGE, last)
-                at = checkpoint
+                at, kept = checkpoint, Lives()
                 while at.position < until:
-                    at = _advance(reader, projection, at)
+                    at = _advance(reader, projection, at, kept)
         except Exception as error:
             if not store.in_transaction:
                 raise
@@ -145,18 +146,20 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
             checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 
-def _catch_up(reader: Reader, projection: Projection) -> bool:
+def _catch_up(reader: Reader, projection: Projection, kept: Lives) -> bool:
     """One page of catching up; whether there is more."""
     last = reader.log.last()
     checkpoint = checkpoints.load(reader.log.store, last, PROJECTION, projection.name)
     if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
         raise LedgerError(f"projection {projection.name!r} was built again by another version")
-    return _advance(reader, projection, checkpoint).position < last
+    return _advance(reader, projection, checkpoint, kept).position < last
 
 
-def _advance(reader: Reader, projection: Projection, checkpoint: Checkpoint) -> Checkpoint:
+def _advance(
+    reader: Reader, projection: Projection, checkpoint: Checkpoint, kept: Lives
+) -> Checkpoint:
     """Apply the next page to the tables in the ledger, and move the checkpoint."""
-    changes = changes_of(reader, checkpoint.position, checkpoint.position + PAGE)
+    changes = changes_of(reader, checkpoint.position, checkpoint.position + PAGE, kept)
     _apply(reader.log.store, projection, changes)
     position = changes[-1].position if changes else checkpoint.position
     return checkpoints.move(reader.log.store, checkpoint, position)
@@ -195,12 +198,12 @@ def _build(reader: Reader, projection: Projection, writing: AbstractContextManag
     with closing(sqlite3.connect("")) as conn:
         beside = Store(reader.log.store.path, conn)
         _create(beside, projection)
-        position = -1
+        position, kept = -1, Lives()
         while reader.log.last() - position > PAGE:
-            position = _onward(beside, reader, projection, position)
+            position = _onward(beside, reader, projection, position, kept)
         with writing, reader.log.store.write():
             while position < reader.log.last():
-                position = _onward(beside, reader, projection, position)
+                position = _onward(beside, reader, projection, position, kept)
             _replace(reader.log.store, beside, projection)
             version = version_of(projection, reader.definitions)
             checkpoints.begin(
@@ -213,8 +216,10 @@ def _build(reader: Reader, projection: Projection, writing: AbstractContextManag
             )
 
 
-def _onward(beside: Store, reader: Reader, projection: Projection, position: int) -> int:
-    changes = changes_of(reader, position, position + PAGE)
+def _onward(
+    beside: Store, reader: Reader, projection: Projection, position: int, kept: Lives
+) -> int:
+    changes = changes_of(reader, position, position + PAGE, kept)
     beside.execute("BEGIN")
     _apply(beside, projection, changes)
     beside.execute("COMMIT")

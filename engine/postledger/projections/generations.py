@@ -20,6 +20,7 @@ from postledger.findings import Finding, names
 from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
 from postledger.projections.index import Index
+from postledger.state.life import LONG, Life
 from postledger.state.row import COLUMNS, Row
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
@@ -53,6 +54,9 @@ INDEXING, FOLDING, BUILT, LIVE = "indexing", "folding", "built", "live"
 One that was live is ``replaced`` until it is dropped.
 """
 
+MOST_LIVES, MOST_BYTES = 256, 100_000_000
+"""How many long streams are kept in memory, and how many bytes they may take together."""
+
 _FIELDS = "number, indexed, vocabularies, version, adoption, size, stage, cursor"
 
 
@@ -85,6 +89,39 @@ class Generation(NamedTuple):
     def index_of(self, store: Store) -> Index:
         """Its index."""
         return Index(store, self.index_name)
+
+
+class Lives:
+    """The lives of long streams, by their numbers, as writers of one process or a follower keep them.
+
+    They stand for one place in the log. Who uses them has them alone: writers hold the write lock.
+    """
+
+    def __init__(self) -> None:
+        self._lives: dict[int, Life] = {}
+        self._as_of: object = None
+
+    def as_of(self, place: object) -> dict[int, Life]:
+        """The lives as of a place, to be brought forward; empty where they are of another one."""
+        # guard: lives are of the log as it is
+        if place != self._as_of:
+            self._lives.clear()
+        self._as_of = None
+        return self._lives
+
+    def keep(self, place: object) -> None:
+        """Keep the lives of long streams as of a later place, if they are not too large together."""
+        self._as_of = place
+        lives = self._lives
+        for number in [number for number, life in lives.items() if life.events <= LONG]:
+            del lives[number]
+        if len(lives) > MOST_LIVES or sum(life.size for life in lives.values()) > MOST_BYTES:
+            lives.clear()
+
+    def clear(self) -> None:
+        """Forget all: what was written was undone."""
+        self._lives.clear()
+        self._as_of = None
 
 
 def version_of(definitions: Definitions) -> str:

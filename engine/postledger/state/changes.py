@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from typing import NamedTuple
 
 from postledger.errors import IntegrityError
@@ -22,6 +23,8 @@ from postledger.state.streams import EventRow, Facts, require_rows
 
 CHART = "delivery"
 """The chart whose streams are deliveries."""
+
+_PLACE = itemgetter(3, 4)
 
 
 class Known(NamedTuple):
@@ -64,13 +67,18 @@ class Passage(NamedTuple):
 
 
 def passages(
-    facts: Facts, events: Sequence[Stored], rows_of: Callable[[Stream], Sequence[EventRow]]
+    facts: Facts,
+    events: Sequence[Stored],
+    lives: dict[int, Life],
+    find: Callable[[Stream], int | None],
+    rows_of: Callable[[int], Sequence[EventRow]],
 ) -> Iterator[Passage]:
     """The passages of events that follow each other in the log.
 
-    ``rows_of`` returns the rows of a stream from the index.
+    ``lives`` are those of streams as known before the first event, by number, and are brought forward.
+    ``find`` returns the number of a stream, ``rows_of`` its rows, from the index.
     """
-    lives: dict[Stream, tuple[Life, dict[tuple[int, int], EventRow]]] = {}
+    numbers: dict[Stream, int] = {}
     first = events[0].position if events else 0
     for stored in events:
         said = facts.statements_of(stored)
@@ -82,31 +90,29 @@ def passages(
                 # A chart that was given up says nothing.
                 yield Passage(stored, member, statement)
                 continue
-            if stream not in lives:
-                lives[stream] = _life(facts, rows_of(stream), first)
-            life, rows = lives[stream]
-            before = _known(stream, life)
-            row = rows.get((stored.position, member))
-            if row is None:
+            number = numbers.get(stream) or find(stream)
+            if number is None:
                 raise IntegrityError(
                     f"position {stored.position}: the index differs from the log;"
                     " run replay --index"
                 )
-            repeats = life.add(facts, row)
+            numbers[stream] = number
+            if number not in lives:
+                lives[number] = _life(facts, rows_of(number), first)
+            life = lives[number]
+            before = _known(stream, life)
+            repeats = life.add(facts, facts.row_of(number, stored, member, statement))
             yield Passage(stored, member, statement, repeats, before, _known(stream, life))
 
 
-def _life(
-    facts: Facts, rows: Sequence[EventRow], first: int
-) -> tuple[Life, dict[tuple[int, int], EventRow]]:
-    """A stream as known before a position, and its rows from there on."""
+def _life(facts: Facts, rows: Sequence[EventRow], first: int) -> Life:
+    """A stream as known before a position."""
     require_rows(rows)
     life = Life(facts.definitions.charts[CHART])
-    by_place = {(row[3], row[4]): row for row in rows}
-    for place in sorted(by_place):
-        if place[0] < first:
-            life.add(facts, by_place[place])
-    return life, by_place
+    for row in sorted(rows, key=_PLACE):
+        if row[3] < first:
+            life.add(facts, row)
+    return life
 
 
 def _known(stream: Stream, life: Life) -> Known | None:

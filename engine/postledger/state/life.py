@@ -72,6 +72,11 @@ class Life:
         # The number of the first block that is changed.
         self._changed: int | None = None
 
+    @property
+    def events(self) -> int:
+        """How many events were added, repeats too."""
+        return len(self._known) + self.repeats
+
     def knows(self, occurred_at: int, identity: bytes) -> bool:
         """Whether an event said that."""
         return (occurred_at, identity) in self._known

@@ -27,7 +27,7 @@ from postledger.state.patterns import (
     postback_of,
 )
 from postledger.store.sqlite import Row as LogRow
-from postledger.templates import texts_of
+from postledger.templates import texts_of, written
 
 
 class EventRow(NamedTuple):
@@ -105,15 +105,15 @@ class Facts:
 
     def pattern(self, row: EventRow) -> tuple[Pattern, Sequence[str]]:
         """What an event says, and its texts; raises ``IntegrityError`` where it is damaged."""
-        position, template, envelope, written, said = row[3], row[6], row[7], row[8], row[10]
+        position, template, envelope, fields, said = row[3], row[6], row[7], row[8], row[10]
         try:
             texts: Sequence[str]
             if said is not None:
                 layout, texts = layout_of(postback_of(said))
                 return self.patterns.family(layout).of(texts), texts
-            if template is None or envelope is None or not isinstance(written, str):
+            if template is None or envelope is None or not isinstance(fields, str):
                 raise IntegrityError("what it says is missing")
-            texts = texts_of(written)
+            texts = texts_of(fields)
             family = self.family(template, envelope)
             if family is None:
                 raise IntegrityError("its template can't be read")
@@ -138,18 +138,18 @@ class Facts:
         found: list[Unplaced] = []
         quick = self.patterns.quick
         for row in rows:
-            position, received_at, envelope, _, template, written = row
+            position, received_at, envelope, _, template, fields = row
             known = template is not None and envelope is not None
             family = self.family(template, envelope) if known else None
             if family is None or not quick:
-                given = family is not None and written is not None
+                given = family is not None and fields is not None
                 for member, one in enumerate(self.statements_of(self.log.at(position))):
                     alone = given and not member
                     found.append(
                         placed(one.stream, one, received_at, position, member, given=alone)
                     )
                 continue
-            texts = texts_at(position, written)
+            texts = texts_at(position, fields)
             try:
                 stream, occurred_at, identity, findings = family.of(texts).place(texts)
             except IntegrityError as error:
@@ -159,6 +159,18 @@ class Facts:
             findings |= of_times(occurred_at, received_at)
             found.append((stream, occurred_at, identity, position, 0, findings, None))
         return found
+
+    def row_of(self, stream: int, stored: Stored, member: int, statement: Statement) -> EventRow:
+        """The row of a member of an event as index and log have it, from the event itself."""
+        template, envelope, texts = stored.template_id, stored.envelope_id, stored.texts
+        given = member == 0 and texts is not None and self.gives(template, envelope)
+        _, occurred_at, identity, position, _, findings, said = placed(
+            stream, statement, stored.received_at, stored.position, member, given=given
+        )
+        return EventRow(
+            stream, occurred_at, identity, position, member, stored.received_at,
+            template, envelope, None if texts is None else written(texts), findings, said,
+        )  # fmt: skip
 
     def statements_of(self, stored: Stored) -> list[Statement]:
         """What an event says, member by member; nothing where vocabularies don't read it."""
