@@ -51,7 +51,7 @@ def test_a_line_that_is_too_long_is_not_recorded_and_the_next_is(
     """What is larger than any postback is named, and reading goes on after it."""
     monkeypatch.setattr(sources, "LARGEST_BODY", 400)
     lines = tmp_path / "x.jsonl"
-    lines.write_bytes(b'{"body": "' + b"x" * 1000 + b'"}\n\n{"body": "short"}\n')
+    lines.write_bytes(b"<x>" + b"x" * 1000 + b'</x>\n\n{"body": "short"}\n')
     (tmp_path / "large.xml").write_bytes(b"x" * 500)
     done = run("ingest", tmp_path / "l.db", lines, tmp_path / "large.xml")
     assert done.exit_code == 1
@@ -60,6 +60,23 @@ def test_a_line_that_is_too_long_is_not_recorded_and_the_next_is(
         f"{lines}:3: unreadable: the body is neither XML nor JSON nor a form; kept at position 1",
         f"{tmp_path}/large.xml: not recorded: larger than 400 bytes",
     ]
+
+
+def test_a_row_of_an_export_may_be_of_any_length(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a ledger recorded another takes, however long base64 makes it."""
+    monkeypatch.setattr(sources, "LARGEST_BODY", 400)
+    body = b"\xff" * 1000
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(body)
+    run("export", tmp_path / "a.db", tmp_path / "a.jsonl")
+    assert run("ingest", tmp_path / "b.db", tmp_path / "a.jsonl").exit_code == 0
+    stdin = (tmp_path / "a.jsonl").read_bytes()
+    assert run("ingest", tmp_path / "c.db", "-", stdin=stdin).exit_code == 0
+    for name in ("b.db", "c.db"):
+        with Ledger(tmp_path / name) as ledger:
+            assert [event.body for event in ledger.events(0) if event.kind == "receipt"] == [body]
 
 
 ROW = '{"received_at": "2026-03-01T10:00:06Z", "body": "<POSTBACK/>"}'

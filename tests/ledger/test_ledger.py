@@ -24,6 +24,7 @@ from postledger import (
 )
 from postledger.definitions.definitions import builtin, define
 from postledger.errors import PostledgerError
+from postledger.log import log
 from tests.conftest import FIXTURES, ledger_of
 from tests.samples import BINARY, DEGRADED, SMS, delivered, sent
 from tests.states import states
@@ -580,3 +581,15 @@ def test_a_position_that_no_log_reaches_is_one_like_others(ledger: Ledger, after
     )
     ledger.subscribe("a", print, after=after).stop()
     ledger.subscribe("a", print).stop()
+
+
+def test_pages_of_events_are_bounded_in_bytes(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page ends with the body that makes it large; none is left out, and changes go on after it."""
+    monkeypatch.setattr(log, "PAGE_BYTES", 1_000)
+    bodies = [*map(sent, "abc"), b"x" * 5_000, *map(delivered, "abc"), b"\xff" * 5_000]
+    ledger.record_many(bodies)
+    assert len(ledger._connections._own().log.page(1, 100)) == 4
+    assert [event.body for event in ledger.events(0)] == bodies
+    assert [change.position for change in ledger.follow(live=False)] == [1, 2, 3, 5, 6, 7]

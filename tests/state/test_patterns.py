@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 
 from postledger import Receipt
 from postledger.definitions.definitions import builtin
+from postledger.errors import ReadError
 from postledger.log.event import Envelope, Kind, Part
 from postledger.state import patterns as module
-from postledger.state.patterns import Patterns, Statement
+from postledger.state.patterns import Patterns, Statement, read
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
@@ -216,3 +219,17 @@ def test_what_cannot_be_read_is_told_by_its_bytes_alone(monkeypatch: pytest.Monk
         monkeypatch.setattr(json.JSONDecodeError, "__init__", other)
         assert ledger.record(b'{"a": 1,}').verdict == "repeated"
         assert ledger.verify().problems == ()
+
+
+def test_a_body_that_cannot_be_read_is_let_go() -> None:
+    """Nothing of an error keeps it in memory: of large ones many would be."""
+    body = b"\xff" * 5_000
+    gc.disable()
+    try:
+        before = sys.getrefcount(body)
+        members = read(body, Envelope(Kind.RECEIPT), Limits(body_bytes=1_000))
+        assert isinstance(members[0], ReadError)
+        del members
+        assert sys.getrefcount(body) == before
+    finally:
+        gc.enable()

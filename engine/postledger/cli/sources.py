@@ -15,12 +15,15 @@ import attrs
 
 from postledger.errors import PostledgerError
 from postledger.export.files import is_database, plain_suffix, unpacked
-from postledger.export.formats import LINES, Row, is_export, read_parquet, row_of
+from postledger.export.formats import LINES, Row, begins_row, is_export, read_parquet, row_of
 from postledger.log.event import Kind
 from postledger.model import Receipt
 
 LARGEST_BODY = 64 << 20
-"""Bytes of the largest body that is recorded from a file: a larger one is not a postback."""
+"""Bytes of the largest body that is recorded from a file: a larger one is not a postback.
+
+A row of an export may be larger: a ledger recorded it.
+"""
 
 _CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json"}
 _STDIN = "-"
@@ -200,7 +203,9 @@ def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found
         if number == 1 and (encoding := _other_encoding(line)):
             yield Unfit(f"{where}:1", f"expected UTF-8, got {encoding}; convert the file")
             return
-        if len(line) > LARGEST_BODY:
+        if len(line) > LARGEST_BODY and begins_row(line):
+            line += file.readline()
+        if len(line) > LARGEST_BODY and not begins_row(line):
             yield Unfit(f"{where}:{number}", f"a line of more than {LARGEST_BODY} bytes")
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST_BODY)
@@ -225,9 +230,7 @@ def _of_line(line: bytes, where: str) -> Found | Unfit:
     return _found(row or Row(Receipt(line.strip()), Kind.RECEIPT), where)
 
 
-def _found(row: Row, where: str) -> Found | Unfit:
-    if len(row.receipt.body) > LARGEST_BODY:
-        return Unfit(where, f"larger than {LARGEST_BODY} bytes")
+def _found(row: Row, where: str) -> Found:
     one = row.receipt
     return Found(
         one.body,

@@ -108,6 +108,11 @@ def row_of(line: str) -> Row | None:
     return _taken(row) if isinstance(row, dict) and any(mark in row for mark in _MARKS) else None
 
 
+def begins_row(line: bytes) -> bool:
+    """Whether a line begins as the rows of an export do."""
+    return _BEGINS.match(line[:100].decode("utf-8", "replace").lstrip("\ufeff \t")) is not None
+
+
 def is_export(text: str) -> bool:
     """Whether a text, taken for one body, is lines of an export, or an array of its rows."""
     first = text.lstrip().partition("\n")[0]

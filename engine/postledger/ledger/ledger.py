@@ -435,7 +435,7 @@ class Ledger:
     def _events(self, after: int) -> Iterator[Event]:
         while True:
             with self._connections.read() as own:
-                page = list(own.log.events(after + 1, after + _PAGE))
+                page = own.log.page(after + 1, after + _PAGE)
                 events = [event for stored in page for event in _members(own.reader, stored)]
             yield from events
             if not page:

@@ -41,6 +41,10 @@ _APPEND = (
 )
 
 
+PAGE_BYTES = 8 << 20
+"""A page of events ends with the one whose body makes it larger."""
+
+
 class Head(NamedTuple):
     """How far the log has come: its tree, and the position of the last adoption (-1: none)."""
 
@@ -141,6 +145,17 @@ class Log:
             (min(first, LARGEST), LARGEST if until is None else min(until, LARGEST)),
         )
         return map(self.stored, rows)
+
+    def page(self, first: int, until: int) -> list[Stored]:
+        """The events from ``first`` up to ``until``, but of larger bodies than ``PAGE_BYTES`` fewer."""
+        found: list[Stored] = []
+        left = PAGE_BYTES
+        for stored in self.events(first, until):
+            found.append(stored)
+            left -= len(stored.body)
+            if left <= 0:
+                break
+        return found
 
     def last(self) -> int:
         """The position of the last event; -1 where there is none."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
+from postledger.log.event import Stored
 from postledger.log.log import require_whole
 from postledger.model import Change, StateChanged
 from postledger.projections.generations import Lives
@@ -24,24 +25,32 @@ class Page:
     changes: tuple[StateChanged, ...]
 
 
-def passages_of(reader: Reader, after: int, until: int, kept: Lives) -> Iterator[Passage]:
-    """The passages of the events after ``after`` up to ``until``, in order of position.
+def passages_of(reader: Reader, events: Sequence[Stored], kept: Lives) -> Iterator[Passage]:
+    """The passages of events that follow each other in the log.
 
     ``kept`` are the lives of whoever goes through the log page by page.
     """
+    if not events:
+        return
     place = reader.index.name, reader.definitions.hash
-    events = list(reader.log.events(after + 1, until))
-    first, end = max(0, after + 1), min(until, reader.log.last()) + 1
-    require_whole([stored.position for stored in events], first, end)
-    index, lives = reader.index, kept.as_of((*place, first))
+    index, lives = reader.index, kept.as_of((*place, events[0].position))
     yield from passages(reader.facts, events, lives, index.find, index.rows_of)
-    kept.keep((*place, end))
+    kept.keep((*place, events[-1].position + 1))
 
 
 def changes_of(reader: Reader, after: int, until: int, kept: Lives) -> list[Change]:
-    """What a projection is given of the events after ``after`` up to ``until``."""
-    found = passages_of(reader, after, until, kept)
-    return [change_of(_with_repeat(reader, one)) for one in found]
+    """What a projection is given of the events after ``after``, up to ``until`` or a page of them."""
+    events = _events(reader, after, until)
+    return [change_of(_with_repeat(reader, one)) for one in passages_of(reader, events, kept)]
+
+
+def _events(reader: Reader, after: int, until: int) -> list[Stored]:
+    first, until = after + 1, min(until, after + PAGE, reader.log.last())
+    events = reader.log.page(first, until)
+    positions = [stored.position for stored in events]
+    # What is missing at the end of a page is missing at the beginning of the next.
+    require_whole(positions, first, (positions[-1] if positions else until) + 1)
+    return events
 
 
 def _with_repeat(reader: Reader, passage: Passage) -> Passage:
@@ -58,10 +67,11 @@ def _with_repeat(reader: Reader, passage: Passage) -> Passage:
 def page_of(reader: Reader, after: int, ledger_id: bytes, kept: Lives) -> Page:
     """The next page after a position; the caller holds a read transaction."""
     after = max(after, -1)
-    until = max(after, min(after + PAGE, reader.log.last()))
+    events = _events(reader, after, after + PAGE)
     definitions = reader.definitions.hash
     found = (
         state_changed(passage, ledger_id, definitions)
-        for passage in passages_of(reader, after, until, kept)
+        for passage in passages_of(reader, events, kept)
     )
-    return Page(until, tuple(change for change in found if change is not None))
+    changes = tuple(change for change in found if change is not None)
+    return Page(events[-1].position if events else after, changes)

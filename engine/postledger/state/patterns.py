@@ -597,7 +597,8 @@ def read(body: bytes, envelope: Envelope, limits: wire.Limits) -> Sequence[Postb
     try:
         members = wire.read(body, content_type, limits)
     except ReadError as error:
-        members = [error]
+        # Without its traceback, in which this very frame would keep the body alive.
+        members = [ReadError(str(error))]
     except Exception as error:
         # To record must not depend on a reader: the body is kept, and says what went wrong.
         _log.exception("a reader failed")

@@ -11,8 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from itertools import chain
+from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -118,9 +117,9 @@ class Store:
             raise
 
     def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
-        """The rows of a SELECT, 200 of them in memory."""
-        cursor = self.execute(sql, parameters)
-        return chain.from_iterable(iter(partial(cursor.fetchmany, 200), []))
+        """The rows of a SELECT, one of them in memory."""
+        rows: Iterator[Row] = iter(self.execute(sql, parameters))
+        return rows
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
