@@ -132,7 +132,9 @@ class TestEncodings:
 
     def test_invalid_text(self) -> None:
         """Bytes that aren't valid in the encoding are an error of one line."""
-        assert reason(b"<P><A>\xff</A></P>").startswith("malformed XML: not well-formed")
+        assert reason(b"<P><A>\xff</A></P>") == (
+            "malformed XML: byte 0xff at 6 is not UTF-8, and no other encoding is declared"
+        )
         bad = b'<?xml version="1.0" encoding="gbk"?><P><A>\xff\xff</A></P>'
         assert reason(bad).startswith("the body is not text in its encoding")
 
@@ -176,6 +178,32 @@ class TestRefusals:
     def test_malformed(self, body: bytes) -> None:
         """Truncated and malformed XML is unreadable, with the parser's reason."""
         assert reason(body).startswith("malformed XML: ")
+
+    @pytest.mark.parametrize(
+        ("body", "fault"),
+        [
+            (b"<P><A>\x0b</A></P>", "control character 0x0b at byte 6"),
+            (b"<P><A>1</A></P>\0", "control character 0x00 at byte 15"),
+            (b"<P><A>a & b</A></P>", "an & that begins no entity, at byte 8"),
+            (
+                b"<P><!--&--><A><![CDATA[&]]>&amp;&#9;&</A></P>",
+                "an & that begins no entity, at byte 36",
+            ),
+            (b"<P><A>1</A></P>\nx", "junk after document element: line 2, column 0"),
+            (
+                b"<!-- x -->\n<?xml version='1.0'?><P><A>1</A></P>",
+                "XML or text declaration not at start of entity: line 2, column 0",
+            ),
+            (b"<P><A>1</A><</P>", "not well-formed (invalid token): line 1, column 12"),
+            (
+                "<P><A>a & b</A></P>".encode("utf-16-le"),
+                "not well-formed (invalid token): line 1, column 9",
+            ),
+        ],
+    )
+    def test_faults_are_named(self, body: bytes, fault: str) -> None:
+        """What is wrong is named, where expat only says that a token is invalid."""
+        assert reason(body) == f"malformed XML: {fault}"
 
 
 class TestBundles:

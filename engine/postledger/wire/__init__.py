@@ -43,6 +43,7 @@ _STARTS: Mapping[bytes, Reader] = MappingProxyType(
 
 # Byte order marks, white space, and the zeros of two-byte encodings.
 _INSIGNIFICANT = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
+_GZIP = b"\x1f\x8b"
 _DEFAULTS = Limits()
 
 
@@ -74,6 +75,8 @@ def _reader(body: bytes, media: MediaType) -> Reader:
 
 
 def _kind(body: bytes) -> str:
+    if body.startswith(_GZIP):
+        return "compressed (gzip)"
     try:
         body.decode()
     except UnicodeError:

@@ -15,8 +15,8 @@ Field: TypeAlias = tuple[str, str]
 _LONGEST_REASON = 200
 
 
-def unreadable(what: str, error: Exception) -> ReadError:
-    """The error for a body that a parser refused: one line, whatever the parser's message holds."""
+def unreadable(what: str, error: object) -> ReadError:
+    """The error for a body that a parser refused: one line, whatever the reason holds."""
     said = " ".join(f"{what}: {error}".split())
     return ReadError(said[:_LONGEST_REASON].encode("utf-8", "replace").decode())
 

@@ -6,6 +6,7 @@ are fields. A root with NOTIFICATION children is a bundle; its members are the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeAlias
 from xml.parsers import expat
@@ -21,6 +22,12 @@ from postledger.wire.reading import Paths, Reading, bundle, unreadable
 from postledger.wire.repair import MEMBER, local, repaired
 
 _MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
+_INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# Where it stands in a comment or in CDATA it begins nothing.
+_AMPERSAND = re.compile(
+    rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)", re.DOTALL
+)
 
 
 def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
@@ -33,12 +40,32 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
         mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
         mended = repaired(data) if mismatched else None
         if mended is None:
-            raise unreadable("malformed XML", error) from None
+            raise _malformed(data, encoding, error) from None
     try:
         root = _parsed(mended.body, encoding, limits)
         return _messages(root, limits, Paths(len(body)), mended.children)
     except expat.ExpatError as error:
-        raise unreadable("malformed XML", error) from None
+        raise _malformed(mended.body, encoding, error) from None
+
+
+def _malformed(data: bytes, encoding: str | None, error: Exception) -> ReadError:
+    """What is wrong with a document: where expat only says that a token is invalid, which one."""
+    invalid = getattr(error, "code", None) == _INVALID_TOKEN and encoding is not None
+    return unreadable("malformed XML", (_invalid(data, encoding) if invalid else None) or error)
+
+
+def _invalid(data: bytes, encoding: str | None) -> str | None:
+    if encoding == "utf-8":
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            byte, at = data[error.start], error.start
+            return f"byte 0x{byte:02x} at {at} is not UTF-8, and no other encoding is declared"
+    control = _CONTROL.search(data)
+    if control:
+        return f"control character 0x{control[0][0]:02x} at byte {control.start()}"
+    ampersand = next((found for found in _AMPERSAND.finditer(data) if found[0] == b"&"), None)
+    return f"an & that begins no entity, at byte {ampersand.start()}" if ampersand else None
 
 
 class _Pairs:
