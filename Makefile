@@ -23,6 +23,7 @@ long: $(VENV)/.tested
 
 bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.before
+	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks
 
 $(VENV)/bin/python:

@@ -34,11 +34,11 @@ _FIND_ALL = f"SELECT id, space, chart, key FROM {INDEX}_streams WHERE key IN ({{
 _NEWEST = f"SELECT max(id) FROM {INDEX}_streams"
 _PUT = generations._put(STATES, COLUMNS[1:])
 _FROM = f"FROM {INDEX} i JOIN events e ON e.position = i.position"
-_ROWS_OF = f"SELECT {index._COLUMNS} {_FROM} WHERE i.stream = ? {index._ORDER}"
-_ROWS_OF_ALL = f"SELECT {index._COLUMNS} {_FROM} WHERE i.stream IN ({{}}) {index._ORDER}"
-WHOLE_ROWS = f"SELECT {index._COLUMNS} {_FROM} WHERE i.stream > 0 {index._ORDER}"
+_ROWS_OF = f"SELECT {index.EVENT_ROW} {_FROM} WHERE i.stream = ? {index.FOLD_ORDER}"
+_ROWS_OF_ALL = f"SELECT {index.EVENT_ROW} {_FROM} WHERE i.stream IN ({{}}) {index.FOLD_ORDER}"
+WHOLE_ROWS = f"SELECT {index.EVENT_ROW} {_FROM} WHERE i.stream > 0 {index.FOLD_ORDER}"
 """All that the index and the log say of the events, in the order of the fold."""
-OUTLINES = f"SELECT {index._OUTLINE} {_FROM} WHERE i.stream > 0 {index._ORDER}"
+OUTLINES = f"SELECT {index._OUTLINE} {_FROM} WHERE i.stream > 0 {index.FOLD_ORDER}"
 """What plans need of them."""
 
 Rows = list[tuple[Any, ...]]

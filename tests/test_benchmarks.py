@@ -1,0 +1,32 @@
+"""Benchmarks: what they take from the engine is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks import floors, hostile
+
+from postledger import Ledger
+from tests.samples import delivered, sent
+
+
+def test_the_floors_write_and_read_the_rows_of_a_ledger(tmp_path: Path) -> None:
+    """All statements of the engine that are taken as floors run."""
+    filled = tmp_path / "a.db"
+    with Ledger(filled) as ledger:
+        ledger.record_many([*map(sent, "abcdefghijkl"), *map(delivered, "abcdefghijkl")])
+    for size in (1, 20):
+        assert floors.Statements(filled, tmp_path / f"{size}.db").write(size) == 24
+        assert floors.select(tmp_path / f"{size}.db") == 24
+    assert floors.blind_fold(filled) == 24
+    assert floors.select_and_insert(filled, tmp_path / "copy.db") == 24
+
+
+@pytest.mark.parametrize("traffic", sorted(hostile.TRAFFIC))
+def test_hostile_traffic_is_readable(traffic: str, tmp_path: Path) -> None:
+    """Each body is an event of a delivery: rates of refusals would say nothing."""
+    bodies, _, _ = hostile.TRAFFIC[traffic]
+    with Ledger(tmp_path / "a.db") as ledger:
+        readings = [ledger.record(body).event.reading for body in bodies(3)]
+    assert readings == ["recognised"] * 3
