@@ -82,6 +82,12 @@ PROTECTIONS = (
         f"{_CLOSING} -k no_longer_there",
     ),
     Without(
+        "no new file beside the events of another",
+        "if _size(ahead) and not _size(path):",
+        "if False:",
+        f"{_CLOSING} -k write_ahead_log_of_a_ledger_that_is_gone",
+    ),
+    Without(
         "its write-ahead log too",
         "if ahead != self._ahead:",
         "if False:",

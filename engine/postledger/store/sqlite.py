@@ -79,8 +79,11 @@ class Store:
         try:
             yield
             self._require_file()
-        except BaseException:
+        except BaseException as error:
             self._roll_back()
+            if isinstance(error, sqlite3.DatabaseError):
+                # A file that another took the place of looks damaged.
+                self._require_file()
             raise
         try:
             self.execute("COMMIT")
@@ -245,6 +248,7 @@ def open_store(
     ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
     with translated(path):
+        _require_whole(path)
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such ledger")
         conn = _connect(path, timeout=timeout, readonly=readonly)
@@ -263,6 +267,22 @@ def open_store(
             store.close()
             raise
         return store
+
+
+def _require_whole(path: Path) -> None:
+    """Raise where a ledger is gone whose write-ahead log is still there: SQLite would delete that."""
+    ahead = path.with_name(f"{path.name}-wal")
+    # In this order: whoever makes a new ledger writes to the file first.
+    # guard: no new file beside the events of another
+    if _size(ahead) and not _size(path):
+        raise LedgerError(
+            f"{path}: there is no ledger here, but the write-ahead log of one ({ahead.name}), which may"
+            " hold its last events; move it to where the ledger is now, or away"
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _identity(path: str | Path) -> Identity | None:
