@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from postledger import Ledger, Receipt
 from postledger.findings import Verdict
 from postledger.projections.reader import Reader
+from postledger.state import patterns
 from postledger.state import plans as module
 from postledger.state.plans import Plans
 from postledger.state.row import Row, folded
@@ -18,6 +22,7 @@ from postledger.state.streams import EventRow
 from postledger.state.timeline import verdict_on
 from tests import strategies
 from tests.conftest import ledger_of
+from tests.samples import sent
 
 Both = tuple[Row | None, Row | None]
 
@@ -156,3 +161,23 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(row is None or row == other for row, other in rows_both_ways(ledger))
         with ledger._connections.read() as own:
             assert len(own.reader.plans._known) <= 3
+
+
+def test_plans_keep_no_layout_alive(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layouts of many fields are forgotten by their number: plans that were learned hold none."""
+    monkeypatch.setattr(patterns, "MOST_HELD", 1_000)
+    families: list[weakref.ref[patterns.Family]] = []
+    made = patterns.Family.__init__
+
+    def making(self: patterns.Family, *arguments: Any) -> None:
+        families.append(weakref.ref(self))
+        made(self, *arguments)
+
+    monkeypatch.setattr(patterns.Family, "__init__", making)
+    for number in range(8):
+        # More fields than a body with a template may have.
+        fields = {f"N{number}_{at}": "1" for at in range(300)}
+        ledger.record(sent(f"m{number}", **fields))
+    gc.collect()
+    assert len(families) >= 8
+    assert len([one for one in families if one() is not None]) <= 4

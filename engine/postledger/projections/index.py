@@ -27,7 +27,7 @@ NOWHERE_ID = 0
 CHUNK = 400
 """How many keys one statement asks for."""
 
-_MOST_CACHED = 100_000
+_MOST_CACHED = 20_000
 
 _STREAMS = """CREATE TABLE {0}_streams (
     id INTEGER PRIMARY KEY,

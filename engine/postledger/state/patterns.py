@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, count
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
@@ -302,9 +302,15 @@ class Pattern:
 
 
 class Family:
-    """The patterns of one layout: one for each combination of its deciding words."""
+    """The patterns of one layout: one for each combination of its deciding words.
+
+    ``number`` is that of no other family, and stands for it in keys that outlive it.
+    """
+
+    _numbers = count(1)
 
     def __init__(self, layout: Layout, definitions: Definitions) -> None:
+        self.number = next(self._numbers)
         self.layout = layout
         self.holes = layout.holes
         self.deciding = tuple(deciding(layout, definitions.lexicon.words))

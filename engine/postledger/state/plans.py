@@ -19,7 +19,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
 from postledger.state.fold import Fact, fold
-from postledger.state.patterns import Family, Pattern
+from postledger.state.patterns import Pattern
 from postledger.state.row import COLUMNS, Row, row_of
 from postledger.state.streams import KIND, EventRow, Facts, Outline
 from postledger.state.timeline import verdict_on
@@ -208,7 +208,7 @@ class Plans:
         times, templates, envelopes, written, said = (
             columns[1], columns[6], columns[7], columns[8], columns[10],
         )  # fmt: skip
-        kinds: tuple[Any, ...]
+        kinds: tuple[int, ...]
         try:
             if any(said) or None in written:
                 kinds, texts = self._told(rows)
@@ -221,13 +221,16 @@ class Plans:
             return None
         return None if plan is None else (plan, texts, columns)
 
-    def _told(self, rows: Sequence[EventRow]) -> tuple[tuple[Family, ...], list[str]]:
-        """The families and the texts of events of which the index keeps what they say."""
-        families: list[Family] = []
+    def _told(self, rows: Sequence[EventRow]) -> tuple[tuple[int, ...], list[str]]:
+        """The families and the texts of events of which the index keeps what they say.
+
+        Families by their numbers, less than 0, as templates and envelopes have none.
+        """
+        families: list[int] = []
         texts: list[str] = []
         for row in rows:
             pattern, told = self._facts.pattern(row)
-            families.append(self._facts.patterns.family(pattern.layout))
+            families.append(-self._facts.patterns.family(pattern.layout).number)
             texts += told
         return tuple(families), texts
 
