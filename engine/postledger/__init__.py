@@ -19,6 +19,7 @@ from postledger.errors import (
     ReadError,
     SubscriptionFailed,
     UnknownKey,
+    UnknownWord,
 )
 from postledger.findings import Finding, Verdict
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
@@ -94,6 +95,7 @@ __all__ = [
     "Then",
     "Timeline",
     "UnknownKey",
+    "UnknownWord",
     "Verdict",
     "Verification",
     "Vocabulary",

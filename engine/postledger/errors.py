@@ -10,6 +10,7 @@
     │   ├── SubscriptionFailed  a handler kept raising: the position, and its error as the cause
     │   ├── ProjectionFailed  a projection of the user's own raised: likewise
     │   └── IntegrityError   the log or a projection contradicts itself: position and reason
+    ├── UnknownWord          the definitions have no such chart, state, route or finding
     └── UnknownKey           no event of that TRACKINGID or MMSID is known
 
 Every message is one line that a user can act on.
@@ -157,6 +158,16 @@ class IntegrityError(LedgerError):
         ...
     postledger.errors.IntegrityError: ...tampered.db: guard events_no_update is missing: events can be...
     >>> other.close()
+    """
+
+
+class UnknownWord(PostledgerError, ValueError):
+    """The definitions have no such chart, state, route or finding.
+
+    >>> ledger.deliveries(state="eaten")
+    Traceback (most recent call last):
+        ...
+    postledger.errors.UnknownWord: unknown state 'eaten': expected created, sent, ...
     """
 
 

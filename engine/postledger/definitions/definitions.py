@@ -23,7 +23,7 @@ from postledger.definitions.diagnostics import Faults, read_toml
 from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Vocabulary
 from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
-from postledger.errors import DefinitionError, UnknownKey
+from postledger.errors import DefinitionError, UnknownWord
 
 
 @attrs.frozen
@@ -64,9 +64,9 @@ class Definitions:
 
     @checked
     def chart(self, name: str) -> Statechart:
-        """The chart of that name; raises ``UnknownKey``."""
+        """The chart of that name; raises ``UnknownWord``."""
         if name not in self.charts:
-            raise UnknownKey(f"unknown chart {name!r}: expected {', '.join(self.charts)}")
+            raise UnknownWord(f"unknown chart {name!r}: expected {', '.join(self.charts)}")
         return self.charts[name]
 
     @checked

@@ -359,7 +359,8 @@ class Ledger:
 
         What they show is proven, and the state with it: each event by its leaf, the row of the live
         states, unless as of another time, by a fold. Raises ``IntegrityError`` where either was
-        altered or damaged, ``UnknownKey`` where no event names the key or there is no such chart.
+        altered or damaged, ``UnknownKey`` where no event names the key, ``UnknownWord`` where there is
+        no such chart.
         Whether anything is missing only ``verify`` says.
 
         >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
@@ -810,7 +811,7 @@ def _named(stream: Stream) -> str:
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:
-    """The chart of a stream; raises ``UnknownKey``."""
+    """The chart of a stream; raises ``UnknownWord`` or ``UnknownKey``."""
     chart = reader.definitions.chart(stream[1])
     if reader.index.find(stream) is None:
         raise UnknownKey(f"no {_named(stream)} is known")

@@ -8,7 +8,7 @@ import attrs
 
 from postledger.arguments import at_least, require_order, typed
 from postledger.definitions.definitions import Definitions
-from postledger.errors import IntegrityError, PostledgerError
+from postledger.errors import IntegrityError, UnknownWord
 from postledger.findings import Finding, named
 from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
@@ -65,7 +65,7 @@ def page_of(
     """The next streams and rows after ``after``, in the order in which they were first received.
 
     Where that is the same, keys and spaces order them: the order depends on nothing but what was
-    received. Raises ``PostledgerError`` where a word is asked for that the chart doesn't have.
+    received. Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
     """
     where, parameters = _where(query, listing.definitions)
     if after is not None:
@@ -97,10 +97,10 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
     region, *beside = definitions.chart(query.chart).regions
     states = (*region.states, UNFOLDED)
     if query.state is not None and query.state not in states:
-        raise PostledgerError(f"unknown state {query.state!r}: expected {', '.join(states)}")
+        raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
     routes = next((r.states for r in beside if r.name == "route"), ())
     if query.route is not None and query.route not in routes:
-        raise PostledgerError(f"unknown route {query.route!r}: expected {', '.join(routes)}")
+        raise UnknownWord(f"unknown route {query.route!r}: expected {', '.join(routes)}")
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
@@ -119,7 +119,7 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         try:
             wanted.append(("(s.findings & ?) <> 0", int(named(query.finding))))
         except ValueError as error:
-            raise PostledgerError(str(error)) from None
+            raise UnknownWord(str(error)) from None
     if query.stuck is not None:
         final = ", ".join(f"'{state}'" for state in sorted(region.final))
         wanted.append(
