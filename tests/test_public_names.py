@@ -22,7 +22,8 @@ NAMES = """
     IntegrityError
     Ledger LedgerBusy LedgerError Limits NotALedger Postback PostledgerError Progress Projection
     ProjectionFailed Query ReadError Receipt Recorded Retry StateChanged Statechart Step Subscription
-    SubscriptionFailed Summary Then Timeline UnknownKey UnknownWord Verdict Verification Vocabulary __version__
+    SubscriptionFailed Summary Then Timeline UnknownKey UnknownWord Verdict Verification Vocabulary
+    __version__
 """
 METHODS = """
     audit checkpoints close content created definitions deliveries delivery differences events
