@@ -23,7 +23,8 @@ def printed(command: str) -> str:
     """What a command prints, errors too; one that fails says so, unless the page tells how it ends."""
     scripts = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
-    environment |= {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+    environment |= {"NO_COLOR": "1", "PYTHONWARNINGS": "error"}
+    environment.pop("COLUMNS", None)
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         stdout=subprocess.PIPE,
@@ -51,4 +52,7 @@ def pattern(line: str) -> str:
     """The lines that a line of a page stands for, as a regular expression."""
     if line == "...":
         return r"(?:[^\n]*\n)*?"
-    return r"[^\n]*".join(map(re.escape, line.split("..."))) + r"\n"
+    first, *others = line.split("...")
+    # Blanks after it only keep a column.
+    rest = [re.sub(r"^(\\ ){2,}", r"\\ +", re.escape(part)) for part in others]
+    return r"[^\n]*".join([re.escape(first), *rest]) + r"\n"

@@ -173,7 +173,9 @@ class Step:
 
     ``verdict`` is ``applied``, ``no_effect``, ``contradicts``, ``unrecognised``, or, as arrival has
     it, ``repeated`` (received before) or ``late`` (arrived after an event that follows it).
-    ``before`` and ``after`` are the states by region: ``{"delivery": "sent", "route": "xhtml"}``.
+    ``against`` is the position of the event that this one repeats, or of the one that entered the
+    states which it contradicts. ``before`` and ``after`` are the states by region:
+    ``{"delivery": "sent", "route": "xhtml"}``.
 
     >>> step = ledger.timeline("U01TXzgwNjc4")[-1]
     >>> step.status, str(step.verdict), step.before["delivery"], step.after["delivery"]
@@ -183,6 +185,7 @@ class Step:
     event: Event
     trigger: str | None
     verdict: str
+    against: int | None
     before: Mapping[str, str]
     after: Mapping[str, str]
     findings: tuple[str, ...]
@@ -194,8 +197,8 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
         event = fields_of(self.event, "position", "member", "received_at", "occurred_at")
-        names = ("code", "status", "trigger", "verdict", "before", "after", "details", "findings")
-        return {**event, **fields_of(self, *names)}
+        said = fields_of(self, "code", "status", "trigger", "verdict", "against", "before", "after")
+        return {**event, **said, **fields_of(self, "details", "findings")}
 
 
 Timeline = tuple[Step, ...]

@@ -21,7 +21,7 @@ from postledger import Ledger
 from postledger.cli import main
 from postledger.definitions import builtin
 from tests.cli import SAMPLES, Run
-from tests.samples import SMS
+from tests.samples import DEGRADED, SMS
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs/examples/status-callbacks"
 
@@ -168,6 +168,35 @@ def test_help_fits_80_columns(run: Run, words: list[str], monkeypatch: pytest.Mo
     shown = run(*words, "--help").stdout
     assert [line for line in shown.splitlines() if len(line) > 80] == []
     assert "[NAME] check" not in shown
+
+
+COMMANDS = {
+    "deliveries": ["{}"],
+    "events": ["{}"],
+    "show": ["{}", DEGRADED],
+    "show --mms": ["{}", "35674"],
+    "follow": ["{}", "--no-live"],
+    "verify": ["{}"],
+    "replay": ["{}"],
+    "charts": ["delivery"],
+}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_shown_fits_the_terminal(
+    run: Run, samples: Path, command: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are wrapped or stand as blocks, and no word of them is lost."""
+    words = [*command.split(), *(word.format(samples) for word in COMMANDS[command])]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = run(*words).stdout
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = run(*words).stdout
+    assert [line for line in shown.splitlines() if len(line) > width] == []
+    # Of the rows: a column without any text has no line in a block.
+    rows = wide.partition("----\n")[2] or wide
+    assert set(rows.split()) <= set(shown.split())
 
 
 @pytest.mark.parametrize("words", [["deliveries"], ["events", "--json"], ["audit"], ["show"]])

@@ -32,7 +32,7 @@ def test_show_tells_people_what_happened(run: Run, samples: Path) -> None:
     """The table of a degraded message names its reason and its contradiction."""
     text = run("show", samples, DEGRADED).stdout
     assert "reason         Handset setting: mms with pass via xHTML;" in text
-    assert "contradicts  delivered, degraded" in text
+    assert "contradicts 6  delivered, degraded" in text
 
 
 def test_a_stream_of_another_chart_or_space_is_shown(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from postledger import audit
-from postledger.cli.common import cell, one_form, reading, remark, table
+from postledger.cli.common import cell, one_form, paragraph, reading, remark, table
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
 from postledger.definitions.definitions import check as check_files
@@ -105,7 +105,7 @@ def _named(name: str | None, known: Definitions) -> list[Statechart]:
 
 
 def _described(chart: Statechart) -> str:
-    lines = [f"{chart.label}: {chart.title}", chart.policy, ""]
+    lines = [f"{chart.label}: {chart.title}", paragraph(chart.policy), ""]
     lines += [f"{region.name}: {', '.join(region.states)}" for region in chart.regions]
     rows = [
         [trigger.name, chart.stages[trigger.stage], trigger.means]

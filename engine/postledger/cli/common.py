@@ -6,7 +6,9 @@ import csv
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -206,11 +208,86 @@ def write_records(
     return len(rows)
 
 
-def table(rows: Iterable[Iterable[str]], headings: list[str]) -> str:
-    """A plain table of texts; numbers stay as they are, with their leading zeros."""
+def table(rows: Iterable[Iterable[str]], headings: Sequence[str]) -> str:
+    """A plain table of texts; numbers stay as they are, with their leading zeros.
+
+    Where the terminal is too narrow for it, texts are wrapped at blanks, or else each row stands as a
+    block of lines.
+    """
+    listed, width = [list(row) for row in rows], _width()
+    columns = list(zip(headings, *listed, strict=True))
+    # A heading takes two blanks more.
+    widths = [max([len(head) + _GAP, *map(len, texts)]) for head, *texts in columns]
+    if width is not None and _total(widths) > width:
+        narrowed = _narrowed(columns, widths, width)
+        if narrowed is None:
+            blocks = ("\n".join(block(zip(headings, row, strict=True))) for row in listed)
+            return "\n\n".join(blocks)
+        widths = narrowed
     return tabulate(
-        [list(row) for row in rows], headers=headings, tablefmt="simple", disable_numparse=True
+        [
+            ["\n".join(_wrapped(text, most)) for text, most in zip(row, widths, strict=True)]
+            for row in listed
+        ],
+        headers=headings,
+        tablefmt="simple",
+        disable_numparse=True,
     )
+
+
+def block(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Lines of names and texts, without those that are empty, wrapped where the terminal is narrow."""
+    given, width = list(fields), _width()
+    left = max(len(name) for name, _ in given) + _GAP
+    for name, text in given:
+        if text:
+            lines = [text] if width is None else _wrapped(text, max(_NARROWEST, width - left))
+            yield from (f"{name * (not n):<{left}}{line}" for n, line in enumerate(lines))
+
+
+def paragraph(text: str) -> str:
+    """A text, wrapped where the terminal is narrow."""
+    width = _width()
+    return text if width is None else "\n".join(_wrapped(text, width))
+
+
+_NARROWEST = 20
+_GAP = 2
+
+
+def _width() -> int | None:
+    """The columns of the terminal, or of ``COLUMNS``; ``None`` where the output goes elsewhere."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _narrowed(
+    columns: Sequence[Sequence[str]], widths: Sequence[int], width: int
+) -> list[int] | None:
+    """Narrower widths that fit, the widest columns first; ``None`` where words are too long."""
+    words = [
+        max(len(word) for text in column for word in text.split() or [""]) for column in columns
+    ]
+    # A heading is not wrapped.
+    least = [max(len(column[0]) + _GAP, word) for column, word in zip(columns, words, strict=True)]
+    narrow = list(widths)
+    while _total(narrow) > width:
+        spare = [(now, at) for at, now in enumerate(narrow) if now > least[at]]
+        if not spare:
+            return None
+        narrow[max(spare)[1]] -= 1
+    return narrow
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def cell(value: object) -> str:

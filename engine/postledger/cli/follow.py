@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import cell, ledger_argument, reading
+from postledger.cli.common import cell, ledger_argument, paragraph, reading
 from postledger.ledger.ledger import Ledger
 from postledger.model import StateChanged
 from postledger.times import iso
@@ -42,9 +42,8 @@ def follow(ledger: Path, *, after: int | None, live: bool, as_json: bool) -> Non
     with reading(ledger) as opened, suppress(KeyboardInterrupt):
         begin = _before_the_last(opened, _LAST) if after is None else after
         for change in opened.follow(begin, live=live):
-            click.echo(
-                json.dumps(change.to_dict(), ensure_ascii=False) if as_json else line(change)
-            )
+            row = json.dumps(change.to_dict(), ensure_ascii=False) if as_json else None
+            click.echo(row or paragraph(line(change)))
 
 
 def line(change: StateChanged) -> str:

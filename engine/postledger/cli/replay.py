@@ -12,6 +12,7 @@ from postledger.cli.common import (
     definition_options,
     ledger_argument,
     output_options,
+    paragraph,
     progress,
     reading,
     remark,
@@ -69,7 +70,7 @@ def replay(
             opened.replay(definitions, index=index, progress=advance)
         last, label = opened.head().size - 1, opened.definitions.label
     if form is None:
-        click.echo(f"replayed to position {last} by {label}")
+        click.echo(paragraph(f"replayed to position {last} by {label}"))
     else:
         write_records([{"position": last, "definitions": label}], form, {})
 

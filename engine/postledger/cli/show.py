@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from postledger.cli.common import (
+    block,
     cell,
     json_option,
     ledger_argument,
+    paragraph,
     reading,
     remark_end,
     space_option,
@@ -20,6 +22,7 @@ from postledger.cli.common import (
     write_json,
 )
 from postledger.model import Step
+from postledger.times import iso
 
 
 @click.command(
@@ -64,19 +67,19 @@ def show(
         _print(state, steps)
 
 
+_HEADINGS = ("position", "received at", "occurred at", "said", "verdict", "state", "findings")
+
+
 def _print(state: Mapping[str, Any], steps: Iterable[Step]) -> None:
-    width = max(map(len, state))
-    for name, value in state.items():
-        if value not in (None, "", []):
-            click.echo(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+    for line in block((name.replace("_", " "), cell(value)) for name, value in state.items()):
+        click.echo(line)
     click.echo()
-    headings = ["position", "occurred at", "said", "verdict", "state", "findings"]
-    click.echo(table(map(_row, steps), headings))
+    click.echo(table(map(_row, steps), _HEADINGS))
     details = [(_position(step), step.details) for step in steps if step.details]
     if details:
         click.echo()
     for position, text in details:
-        click.echo(f"{position}: {cell(text)}")
+        click.echo(paragraph(f"{position}: {cell(text)}"))
 
 
 def _position(step: Step) -> str:
@@ -87,15 +90,24 @@ def _position(step: Step) -> str:
 
 def _row(step: Step) -> list[str]:
     said = " ".join(filter(None, (step.code, step.status))) or step.trigger or ""
-    occurred_at = step.to_dict()["occurred_at"]
+    event = step.event
     return [
         _position(step),
-        cell(occurred_at),
+        # A person has no use for microseconds.
+        cell(iso(event.received_at.replace(microsecond=0))),
+        cell(iso(event.occurred_at)),
         cell(said),
-        step.verdict.replace("_", " "),
+        _verdict(step),
         _transition(step),
         cell([finding.replace("_", " ") for finding in step.findings]),
     ]
+
+
+def _verdict(step: Step) -> str:
+    """The verdict, and the event that this one repeats or contradicts."""
+    if step.against is None:
+        return step.verdict.replace("_", " ")
+    return f"{'repeats' if step.verdict == 'repeated' else step.verdict} {step.against}"
 
 
 def _transition(step: Step) -> str:

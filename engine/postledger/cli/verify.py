@@ -9,6 +9,7 @@ import click
 from postledger.cli.common import (
     json_option,
     ledger_argument,
+    paragraph,
     progress,
     write_json,
 )
@@ -46,5 +47,5 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
         for problem in found.problems:
             click.echo(problem)
         verdict = "ok" if found.ok else "NOT ok"
-        click.echo(f"{verdict}: {found.events} events, anchor {found.anchor}")
+        click.echo(paragraph(f"{verdict}: {found.events} events, anchor {found.anchor}"))
     click.get_current_context().exit(0 if found.ok else 1)

@@ -33,6 +33,7 @@ def _steps(
     folding = in_order(facts.facts(distinct))
     late = late_ones(folding)
     tally = Tally(chart)
+    entered: int | None = None
     for fact in folding:
         row = by_identity[fact.occurred_at, fact.identity]
         before = _states(tally)
@@ -40,10 +41,13 @@ def _steps(
         after = _states(tally)
         if fact.identity in late:
             noted = as_late(noted)
-        yield _step(facts, row, before, after, noted, None)
+        against = entered if noted.verdict is Verdict.CONTRADICTS else None
+        yield _step(facts, row, before, after, noted, None, against)
+        if before != after:
+            entered = row[3]
         for repeat in repeats.get((row[3], row[4]), ()):
             again = Noted(Verdict.REPEATED, fact.findings | Finding.REPEATED)
-            yield _step(facts, repeat, after, after, again, row[3])
+            yield _step(facts, repeat, after, after, again, row[3], row[3])
 
 
 def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
@@ -90,6 +94,7 @@ def _step(
     after: Mapping[str, str],
     noted: Noted,
     repeats: int | None,
+    against: int | None,
 ) -> Step:
     pattern, texts = facts.pattern(row)
     statement = pattern.statement(texts)
@@ -104,6 +109,7 @@ def _step(
         event=event,
         trigger=reading.trigger,
         verdict=noted.verdict,
+        against=against,
         before=before,
         after=after,
         findings=names(noted.findings),
