@@ -488,6 +488,15 @@ def test_a_trigger_of_somebody_else_on_the_log_is_told(path: Path) -> None:
         ("CREATE TABLE mine (a)", "table mine is not Postledger's"),
         ("CREATE INDEX mine ON events (leaf)", "index mine on events is not Postledger's"),
         (
+            "CREATE UNIQUE INDEX events_no_update ON events (received_at)",
+            "index events_no_update on events is not Postledger's",
+        ),
+        (
+            "CREATE UNIQUE INDEX nodes_no_update ON index_1 (position, member)",
+            "index nodes_no_update on index_1 is not Postledger's",
+        ),
+        ("CREATE TABLE head_no_delete (a)", "table head_no_delete is not Postledger's"),
+        (
             "CREATE TRIGGER mine AFTER INSERT ON states_1 BEGIN DELETE FROM states_1; END",
             "trigger mine on states_1 is not Postledger's: what it does is not recorded",
         ),

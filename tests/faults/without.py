@@ -60,6 +60,12 @@ PROTECTIONS = (
         f"{_TAMPERING} -k changed_guard",
     ),
     Without(
+        "only a trigger is a guard",
+        'if (kind, name) in wanted or (kind == "trigger" and name in guards):',
+        "if (kind, name) in wanted or name in guards:",
+        f"{_TAMPERING} -k views_and_indexes",
+    ),
+    Without(
         "foreign triggers reported",
         "if table in TABLES and name not in wanted",
         "if False",

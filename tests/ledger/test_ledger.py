@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -22,9 +23,11 @@ from postledger import (
     Receipt,
     UnknownKey,
     UnknownWord,
+    wire,
 )
 from postledger.definitions.definitions import builtin, define
 from postledger.log import log
+from postledger.log.log import Log
 from tests.conftest import FIXTURES, ledger_of
 from tests.samples import BINARY, DEGRADED, SMS, delivered, sent
 from tests.states import states
@@ -595,3 +598,42 @@ def test_pages_of_events_are_bounded_in_bytes(
     assert len(ledger._connections._own().log.page(1, 100)) == 4
     assert [event.body for event in ledger.events(0)] == bodies
     assert [change.position for change in ledger.follow(live=False)] == [1, 2, 3, 5, 6, 7]
+
+
+@pytest.mark.parametrize("keys", [["a"], ["a", "b", "c"]])
+def test_a_bundle_is_read_once_for_all_of_its_members(
+    ledger: Ledger, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each of them, whatever is asked: that would be the square of their number."""
+    members = b"".join(sent(keys[n % len(keys)]) for n in range(60))
+    body = members.replace(b"POSTBACK", b"NOTIFICATION")
+    bundle = b"<POSTBACK>" + re.sub(rb"<\?xml[^>]*>", b"", body) + b"</POSTBACK>"
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    reads: list[int] = []
+    read, found = wire.read, Log.at
+
+    def counting(*arguments: Any) -> Any:
+        reads.append(1)
+        return read(*arguments)
+
+    def looking(log: Log, position: int) -> Any:
+        reads.append(1)
+        return found(log, position)
+
+    monkeypatch.setattr(wire, "read", counting)
+    monkeypatch.setattr(Log, "at", looking)
+    for _ in range(2):
+        ledger.record(bundle, received_at=at)
+    for asked in (
+        lambda: ledger.record(bundle, received_at=at),
+        lambda: ledger.timeline("a"),
+        lambda: len(list(ledger.events())),
+        lambda: len(list(ledger.follow(live=False))),
+        ledger.verify,
+        lambda: ledger.replay(index=True),
+        ledger.audit,
+    ):
+        reads.clear()
+        asked()
+        assert len(reads) < 60
+    assert ledger.delivery("a").events == 1

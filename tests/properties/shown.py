@@ -17,6 +17,7 @@ from postledger.log.event import READ
 
 _FAST = Path("/dev/shm")
 _ASIDE = ("position", "leaf", "imported", "repeats")
+_NOT_FIGURES = ("first", "ledger", "generated_at", "integrity", "request")
 
 Shown = dict[Any, Any]
 
@@ -109,8 +110,17 @@ def shown(ledger: Ledger, **bounds: Any) -> Shown:
 
 
 def figures(ledger: Ledger, **bounds: Any) -> Any:
-    """The figures of a report."""
-    return None
+    """The figures of a report, masked and not."""
+    if "delivery" not in ledger.definitions.charts:
+        return None
+    found = (ledger.audit(unmask=unmask, **bounds).to_dict() for unmask in (True, False))
+    return [_figures(report) for report in found]
+
+
+def _figures(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _figures(held) for name, held in part.items() if name not in _NOT_FIGURES}
+    return [_figures(one) for one in part] if isinstance(part, list) else part
 
 
 def assert_same(one: Shown, other: Shown) -> None:
@@ -136,7 +146,8 @@ def _event(event: Event, labels: dict[int, tuple[Any, ...]]) -> Any:
 
 def _step(step: Step, labels: dict[int, tuple[Any, ...]]) -> Any:
     said = attrs.asdict(step, recurse=False)
-    return said | {"event": _event(step.event, labels)}
+    against = None if step.against is None else labels[step.against]
+    return said | {"event": _event(step.event, labels), "against": against}
 
 
 def positions(steps: Sequence[Step]) -> list[tuple[int, int]]:

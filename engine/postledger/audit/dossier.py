@@ -54,6 +54,7 @@ class Exhibit:
     status: str | None
     trigger: str | None
     verdict: str
+    against: int | None
     before: dict[str, str]
     after: dict[str, str]
     findings: tuple[str, ...]
@@ -117,6 +118,7 @@ def _exhibit(number: int, step: Step, mask: Mask, proof: Proof) -> Exhibit:
         status=mask.text(step.status),
         trigger=step.trigger,
         verdict=str(step.verdict),
+        against=step.against,
         before=dict(step.before),
         after=dict(step.after),
         findings=step.findings,

@@ -233,12 +233,19 @@ def steps(exhibits: Sequence[Exhibit]) -> Table:
     rows = tuple(
         (
             *(str(e.number), str(e.position), bare(e.received_at), bare(e.occurred_at)),
-            *(e.code or NONE, words(e.trigger or NONE), words(e.verdict), effect(e)),
+            *(e.code or NONE, words(e.trigger or NONE), verdict(e), effect(e)),
         )
         for e in exhibits
     )
     head = ("No.", "Position", "Received (UTC)", "Occurred (UTC)", "Code", "Says", "Verdict")
     return Table("The events in the order in which they are taken", (*head, "Effect"), rows, 8)
+
+
+def verdict(exhibit: Exhibit) -> str:
+    """The verdict on an event, and the position of the one that it contradicts."""
+    # What it repeats stands at its own position.
+    against = exhibit.against if exhibit.verdict == "contradicts" else None
+    return words(exhibit.verdict) + ("" if against is None else f" {against}")
 
 
 def effect(exhibit: Exhibit) -> str:

@@ -66,7 +66,7 @@ from postledger.projections.queries import (
     page_of,
     require_known,
 )
-from postledger.projections.reader import Reader
+from postledger.projections.reader import Equal, Reader
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
@@ -835,14 +835,9 @@ def _members(reader: Reader, stored: Stored) -> Iterator[Event]:
     statements = reader.facts.statements_of(stored)
     if not statements:
         yield event_of(stored, 0, None, None)
+    equal = Equal(reader)
     for member, statement in enumerate(statements):
-        number = reader.index.find(statement.stream)
-        equal = (
-            []
-            if number is None
-            else reader.index.equal(number, statement.occurred_at, statement.identity)
-        )
-        first = reader.facts.ranked(equal)[0] if equal else None
+        first = next(iter(equal.to(statement)), None)
         place = (stored.position, member)
         repeats = None if first is None or (first[3], first[4]) == place else first[3]
         yield event_of(stored, member, statement, repeats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 import attrs
@@ -14,7 +15,7 @@ from postledger.findings import Verdict
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import Log
 from postledger.projections.index import NOWHERE_ID, Index
-from postledger.state.patterns import Patterns, Stream
+from postledger.state.patterns import Patterns, Statement, Stream
 from postledger.state.plans import Plans
 from postledger.state.row import Row, folded, unfolded
 from postledger.state.streams import EventRow, Facts
@@ -135,6 +136,25 @@ class Reader:
         """The events of a stream in the order of the index; none where none is known."""
         number = self.index.find(stream)
         return [] if number is None else self.index.rows_of(number, bounds)
+
+
+class Equal:
+    """The events that say the same, ranked; for the members of one event, or of a page of them."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        # Of a bundle many members may say the same.
+        self._ranked = lru_cache(64)(self._rank)
+
+    def to(self, statement: Statement) -> Sequence[EventRow]:
+        """Those equal to a statement, the first of them first; none where the index has none."""
+        return self._ranked(statement.stream, statement.occurred_at, statement.identity)
+
+    def _rank(self, stream: Stream, occurred_at: int, identity: bytes) -> Sequence[EventRow]:
+        number = self._reader.index.find(stream)
+        if number is None:
+            return []
+        return self._reader.facts.ranked(self._reader.index.equal(number, occurred_at, identity))
 
 
 def _earliest(rows: Sequence[EventRow]) -> int:

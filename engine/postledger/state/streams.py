@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby, product
 from operator import itemgetter
 from types import NoneType
@@ -86,6 +87,8 @@ class Facts:
         self.log = log
         self.patterns = patterns
         self._families: dict[tuple[int, int], Family | None] = {}
+        # The members of a bundle are of one event.
+        self._at = lru_cache(2)(log.at)
 
     @property
     def definitions(self) -> Definitions:
@@ -217,11 +220,12 @@ class Facts:
             return equal
         if len({row[5] for row in equal}) == len(equal):
             return sorted(equal, key=itemgetter(5))
-        # The members of a bundle are of one event, which is read once.
-        stored = {position: self.log.at(position) for position in {row[3] for row in equal}}
-        return sorted(equal, key=lambda row: self._rank(row, stored[row[3]]))
+        if len({row[3] for row in equal}) == 1:
+            return sorted(equal, key=itemgetter(4))
+        return sorted(equal, key=self._rank)
 
-    def _rank(self, row: EventRow, stored: Stored) -> tuple[object, ...]:
+    def _rank(self, row: EventRow) -> tuple[object, ...]:
+        stored = self._at(row[3])
         envelope = attrs.evolve(stored.envelope, clock=Clock.OURS)
         # Last what is of this ledger alone: whose clock gave the time, since a receipt is ours here and
         # imported elsewhere, and the position.

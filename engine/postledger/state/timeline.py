@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict, names
+from postledger.log.event import Stored
 from postledger.model import Content, Delivery, Step
 from postledger.state.fold import Fact, Noted, Tally, advance, in_order
 from postledger.state.patterns import Pattern
@@ -33,6 +35,8 @@ def _steps(
     folding = in_order(facts.facts(distinct))
     late = late_ones(folding)
     tally = Tally(chart)
+    # The members of a bundle are of one event.
+    at = lru_cache(16)(facts.log.at)
     entered: int | None = None
     for fact in folding:
         row = by_identity[fact.occurred_at, fact.identity]
@@ -42,12 +46,12 @@ def _steps(
         if fact.identity in late:
             noted = as_late(noted)
         against = entered if noted.verdict is Verdict.CONTRADICTS else None
-        yield _step(facts, row, before, after, noted, None, against)
+        yield _step(facts, at(row[3]), row, before, after, noted, None, against)
         if before != after:
             entered = row[3]
         for repeat in repeats.get((row[3], row[4]), ()):
             again = Noted(Verdict.REPEATED, fact.findings | Finding.REPEATED)
-            yield _step(facts, repeat, after, after, again, row[3], row[3])
+            yield _step(facts, at(repeat[3]), repeat, after, after, again, row[3], row[3])
 
 
 def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
@@ -89,6 +93,7 @@ def _states(tally: Tally) -> dict[str, str]:
 
 def _step(
     facts: Facts,
+    stored: Stored,
     row: EventRow,
     before: Mapping[str, str],
     after: Mapping[str, str],
@@ -98,7 +103,7 @@ def _step(
 ) -> Step:
     pattern, texts = facts.pattern(row)
     statement = pattern.statement(texts)
-    event = event_of(facts.log.at(row[3]), row[4], statement, repeats)
+    event = event_of(stored, row[4], statement, repeats)
     assert event.postback is not None
     reading, fields = pattern.reading, event.postback.fields
 
