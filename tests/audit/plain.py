@@ -15,6 +15,7 @@ OUTCOMES = ("delivered", "expired", "rejected", "failed")
 STATES = ("created", "sent", *OUTCOMES)
 SENT = ("sent_sms", "sent_binary", "sent_xhtml", "degraded")
 EXPLAINED = ("expired", "rejected", "failed")
+MEANT = {trigger: trigger for trigger in (*SENT, *OUTCOMES)} | {"sending_failed": "failed"}
 BOUNDS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 259200]
 AGES = [0, 3600, 21600, 86400, 259200, 604800]
 WIRE = {
@@ -81,16 +82,26 @@ def _told(key: str, steps: list[Step]) -> Told | None:
         state=last["delivery"],
         route=last["route"],
         texts=_texts(heard),
-        began=(sent or [None])[0] or (created or [None])[0] or received,
+        began=received
+        if "timestamp_implausible" in findings
+        else (sent or [None])[0] or (created or [None])[0] or received,
         sent=sent[0] if sent else None,
         outcome=ending[-1].event.occurred_at if ending else None,
-        degraded_because=routing[-1].details if last["route"] == "degraded" else None,
-        ended_because=ending[-1].details if last["delivery"] in EXPLAINED else None,
+        degraded_because=_because(routing, heard) if last["route"] == "degraded" else None,
+        ended_because=_because(ending, heard) if last["delivery"] in EXPLAINED else None,
         findings=findings,
         events=len(distinct),
         repeats=len(steps) - len(distinct),
         steps=distinct,
     )
+
+
+def _because(entering: list[Step], heard: list[Step]) -> str | None:
+    """The details of the event that entered a state, or else of a later one that says the same."""
+    entered = entering[-1]
+    later = heard[heard.index(entered) :]
+    agreeing = [step.details for step in later if MEANT.get(step.trigger) == MEANT[entered.trigger]]
+    return next(filter(None, agreeing), None)
 
 
 def _moved(step: Step, region: str) -> bool:

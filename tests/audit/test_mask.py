@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -125,7 +126,47 @@ def test_no_id_tells_the_recipient(text: str, field: str) -> None:
 def test_an_encoded_number_is_told_from_an_id(text: str) -> None:
     """Escapes and encodings are undone, three around each other."""
     assert tells(text, TO)
-    assert not tells(text, "16501112222")
+    assert not tells("11529-64807-97508-73852-97658", TO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "msg-MTY1MDMzMzMwNTg=", "MT_MTY1MDMzMzMwNTg=", "sms/MTY1MDMzMzMwNTg", "GE3DKMBTGMZTGMBVHA======",
+        "id-3136353033333333303538", "MQA2ADUAMAAzADMAMwAzADAANQA4AA==", "/zE2NTAzMzMzMDU4",
+        "一六五〇三三三三〇五八", "①⑥⑤⓪③③③③⓪⑤⑧", "=31=36=35=30=33=33=33=33=30=35=38", "%u00316503333058",
+        "\\u{31}6503333058", "\\616503333058", "eyJhIjoxfQ.eyJzdWIiOiIxNjUwMzMzMzA1OCJ9.x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("recipient", [TO, None, "4915112345678"])
+def test_an_id_tells_a_number_in_part_or_in_an_odd_encoding(
+    text: str, recipient: str | None
+) -> None:
+    """Whether the number is the recipient's or, as far as is known, anybody's."""
+    assert tells(text, recipient)
+
+
+@pytest.mark.parametrize("text", ["33-30-58", "３３３０５８", "m33 3058"])
+def test_a_short_recipient_is_told_by_its_digits(text: str) -> None:
+    """Whatever stands between them."""
+    assert tells(text, "333058")
+    assert not tells(text, "333059")
+
+
+def test_space_source_and_file_of_a_masked_dossier_tell_no_number(tmp_path: Path) -> None:
+    """They are given by the program, or taken from the wire."""
+    body = SAID.format("x").replace(TO, "45123456").encode()
+    with Ledger(tmp_path / f"{TO}.db") as ledger:
+        ledger.record(body, source="gw-45123456")
+        ledger.created("TWO", to="45123456", space=TO)
+        for report in (
+            ledger.audit(),
+            ledger.audit(tracking_id="ONE"),
+            ledger.audit(tracking_id="TWO", space=TO),
+        ):
+            for told in (report.to_json(), report.to_html(), report.to_markdown()):
+                assert TO not in told
+                assert "45123456" not in told
 
 
 def test_words_of_the_definitions_are_shown() -> None:

@@ -89,7 +89,9 @@ def dossier(
     mask = Mask.of(definitions, unmask=request.unmask)
     prover = _Prover(reader.log, anchor)
     exhibits = tuple(
-        _exhibit(number, step, mask, prover.proof(step.event.position, step.event.leaf))
+        _exhibit(
+            number, step, delivery.to, mask, prover.proof(step.event.position, step.event.leaf)
+        )
         for number, step in enumerate(steps, 1)
     )
     return Dossier(
@@ -101,7 +103,7 @@ def dossier(
     )
 
 
-def _exhibit(number: int, step: Step, mask: Mask, proof: Proof) -> Exhibit:
+def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) -> Exhibit:
     event = step.event
     body = None if mask.words is not None else _text(event.body)
     return Exhibit(
@@ -111,7 +113,7 @@ def _exhibit(number: int, step: Step, mask: Mask, proof: Proof) -> Exhibit:
         received_at=event.received_at,
         occurred_at=event.occurred_at,
         imported=event.imported,
-        source=mask.id(event.source) or "",
+        source=mask.id(event.source, to) or "",
         sender=event.sender,
         repeats=event.repeats,
         code=mask.text(step.code),

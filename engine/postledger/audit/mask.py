@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import html
 import re
+import sys
 import unicodedata
+from collections.abc import Callable
 from urllib.parse import unquote_plus
 
 import attrs
@@ -26,8 +28,11 @@ _KEPT = 4
 _FEWEST = 7
 """So many digits at a number's end tell whose it is, whatever stands before them."""
 
-_MOST = 9
-"""More digits than carriers and handsets have in their names may be anybody's number."""
+_SHORTEST = 4
+"""Of a recipient with fewer digits only the whole text tells it."""
+
+_NUMBERS = range(10, 16)
+"""How many digits a number with its country has, at most as E.164 says: such an id may be anybody's."""
 
 _LONGEST = 200
 """No id is longer; what is may be anything."""
@@ -35,8 +40,22 @@ _LONGEST = 200
 _NESTED = 3
 """How many encodings around each other are undone."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+_TOKENS = (
+    re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}"),
+    # The parts of an id that has such signs between them.
+    re.compile(r"[A-Za-z0-9+]{8,}={0,6}"),
+)
+_ESCAPED = re.compile(
+    r"(?:\\u|\\x|%u)([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\x([0-9a-fA-F]{2})|=([0-9A-F]{2})"
+)
+_OCTAL = re.compile(r"\\([0-7]{2,3})")
+_DECODERS: tuple[tuple[Callable[[str], bytes], int], ...] = (
+    (base64.b64decode, 4),
+    (base64.urlsafe_b64decode, 4),
+    (base64.b32decode, 8),
+    (bytes.fromhex, 1),
+)
+"""What undoes an encoding, and to a multiple of how many characters it is padded."""
 
 
 @attrs.frozen
@@ -90,6 +109,7 @@ class Mask:
             tracking_id=self.id(delivery.tracking_id, to) or "",
             to=self.recipient(to),
             reason=self.text(delivery.reason),
+            space=self.id(delivery.space, to) or "",
             mms_id=self.id(delivery.mms_id, to),
             spid=self.id(delivery.spid, to),
             handset=self.id(delivery.handset, to),
@@ -108,28 +128,29 @@ def mask(recipient: str) -> str:
 
 
 def tells(text: str, recipient: str | None = None) -> bool:
-    """Whether a text tells a recipient, or where none is known may tell anybody's number.
+    """Whether a text tells a recipient, or may tell anybody's number.
 
     Digits of any script count, whatever stands between them, and up to three encodings are undone.
     """
     wanted = _digits(recipient or "")[-_FEWEST:]
     for plain in _spellings(text):
         digits = _digits(plain)
-        if not recipient:
-            told = len(digits) > _MOST
-        elif len(wanted) < _FEWEST:
-            told = recipient in plain
-        else:
-            told = wanted in digits
-        if told:
+        if len(digits) in _NUMBERS or (not recipient and len(digits) > _NUMBERS[0]):
+            return True
+        if recipient and (recipient in plain or (len(wanted) >= _SHORTEST and wanted in digits)):
             return True
     return False
 
 
 def _digits(text: str) -> str:
-    """The digits of a text, of whatever script."""
-    values = (unicodedata.digit(char, None) for char in unicodedata.normalize("NFKC", text))
-    return "".join(str(value) for value in values if value is not None)
+    """The digits of a text, of whatever script, and numerals such as 五 and Ⅴ."""
+    found = (unicodedata.numeric(char, None) for char in text)
+    plain = (
+        unicodedata.numeric(other, None)
+        for char, value in zip(text, found, strict=True)
+        for other in (char if value is not None else unicodedata.normalize("NFKC", char))
+    )
+    return "".join(str(int(value)) for value in plain if value is not None and value in range(10))
 
 
 def _spellings(text: str) -> set[str]:
@@ -142,17 +163,21 @@ def _spellings(text: str) -> set[str]:
 
 
 def _undone(text: str) -> set[str]:
-    """What a text may be an encoding of: escapes, base64, hexadecimal."""
-    escapes = _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
-    plain = {html.unescape(text), unquote_plus(text), escapes}
-    for token in _TOKEN.findall(text):
-        bare = token.rstrip("=").replace("-", "+").replace("_", "/")
-        for decode, padded in (
-            (base64.b64decode, bare + "=" * (-len(bare) % 4)),
-            (bytes.fromhex, token),
-        ):
+    """What a text may be an encoding of: escapes, base64, base32, hexadecimal."""
+    escapes = _ESCAPED.sub(lambda found: _char(int(next(filter(None, found.groups())), 16)), text)
+    octal = _OCTAL.sub(lambda found: _char(int(found[1], 8)), text)
+    plain = {html.unescape(text), unquote_plus(text), escapes, octal}
+    tokens = {token.rstrip("=") for tokens in _TOKENS for token in tokens.findall(text)}
+    for token in tokens:
+        for decode, size in _DECODERS:
             try:
-                plain.add(decode(padded).decode("utf-8"))
+                found = decode(token + "=" * (-len(token) % size))
             except ValueError:
                 continue
+            # What is no text in UTF-8 may be one in UTF-16, or have a number in it.
+            plain |= {found.decode("utf-8", "replace"), found.replace(b"\0", b"").decode("latin-1")}
     return plain
+
+
+def _char(code: int) -> str:
+    return chr(code) if code <= sys.maxunicode else ""

@@ -14,6 +14,7 @@ from postledger.audit.dossier import Dossier
 from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
+from postledger.audit.mask import Mask
 from postledger.audit.render import render
 from postledger.audit.request import Request
 from postledger.model import Delivery, Timeline, Verification, plain
@@ -94,7 +95,7 @@ def of_period(
     """
     as_of = request.time_of(reader.log)
     return AuditReport(
-        ledger=ledger_name,
+        ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
         request=request,
         as_of=as_of,
         definitions=reader.definitions.label,
@@ -118,7 +119,7 @@ def of_delivery(
     found = dossiers.dossier(reader, delivery, steps, request, verification.anchor)
     checked = integrity(reader.log, reader.definitions, verification)
     return AuditReport(
-        ledger=ledger_name,
+        ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
         request=request,
         as_of=request.time_of(reader.log),
         definitions=reader.definitions.label,
