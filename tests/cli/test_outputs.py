@@ -21,7 +21,7 @@ from postledger import Ledger
 from postledger.cli import main
 from postledger.definitions import builtin
 from tests.cli import SAMPLES, Run
-from tests.samples import DEGRADED, SMS
+from tests.samples import DEGRADED, SMS, sent
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs/examples/status-callbacks"
 
@@ -322,3 +322,50 @@ def test_a_folder_of_all_kinds_of_files_is_told_file_by_file(run: Run, tmp_path:
     ]
     assert done.exit_code == 1
     assert "recorded 1, repeated 0, unrecognised 0, unreadable 3" in done.stdout
+
+
+ODD = {
+    "=cmd|1!A1": "'=cmd|1!A1",
+    "@SUM(1)": "'@SUM(1)",
+    "+cmd": "'+cmd",
+    "-2+3+cmd": "'-2+3+cmd",
+    "+1 (650) 333-3058": "+1 (650) 333-3058",
+    "a\u202eb": "a\\u202eb",
+    "a\u200bb": "a\\u200bb",
+    "a\u2028b": "a\\u2028b",
+    "a\U000e0041b": "a\\U000e0041b",
+    "a\x9bb": "a\\x9bb",
+}
+
+
+@pytest.mark.parametrize("said", sorted(ODD))
+def test_a_csv_holds_no_formula_and_nothing_unseen(run: Run, tmp_path: Path, said: str) -> None:
+    """What a provider sends runs in no spreadsheet, and hides nothing; numbers stay as they are."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(sent("a", TO="1", HANDSET=said))
+    (row,) = csv.DictReader(io.StringIO(run("deliveries", tmp_path / "a.db", "--csv").stdout))
+    assert row["handset"] == ODD[said]
+
+
+@pytest.mark.parametrize(
+    "said", ["\u202e", "\u2066", "\u200f", "\u061c", "\u2028", "\U000e0041", "\x85"]
+)
+def test_a_terminal_is_shown_what_is_not_seen(run: Run, samples: Path, said: str) -> None:
+    """Bidirectional and other format characters stand as escapes in tables and in messages."""
+    with Ledger(samples) as ledger:
+        ledger.record(sent(f"a{said}b", TO=f"1{said}2"))
+    escaped = said.encode("unicode_escape").decode()
+    for words in (
+        ["deliveries", samples],
+        ["show", samples, f"a{said}b"],
+        ["follow", samples, "--no-live"],
+    ):
+        done = run(*words)
+        assert said not in done.stdout + done.stderr
+        assert escaped in done.stdout + done.stderr
+
+
+def test_lines_of_a_body_stay_lines_in_a_csv(run: Run, samples: Path) -> None:
+    """CSV quotes them."""
+    rows = list(csv.DictReader(io.StringIO(run("events", samples, "--csv").stdout)))
+    assert "\n" in rows[1]["body"]

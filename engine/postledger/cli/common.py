@@ -28,7 +28,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 _MOST_FOR_PEOPLE = 100
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters, and those that are not seen but move or hide others.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+# What a spreadsheet would compute. A number with its sign is none.
+_FORMULA = re.compile(r"[=@]|[+-](?![\d .()-]*\Z)")
 
 
 class Commands(click.Group):
@@ -297,7 +303,11 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def remark(text: str) -> None:
@@ -341,7 +351,12 @@ def _as_csv(records: Iterable[Record], fields: Sequence[str]) -> int:
 
 
 def _csv_cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(value, (list, str)):
+        return value
+    text = " ".join(map(str, value)) if isinstance(value, list) else value
+    # Lines of a body stay lines, which CSV quotes.
+    text = "\n".join(map(_escaped, text.split("\n")))
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _line(record: Record) -> str:
