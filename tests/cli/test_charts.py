@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.definitions import builtin
 from tests.cli import Run
 
@@ -26,3 +27,13 @@ def test_a_chart_can_be_had_as_a_picture(run: Run) -> None:
     regions = builtin().charts["delivery"].regions
     assert {state for region in regions for state in region.states} <= texts
     assert run("charts", "--svg").exit_code == 2
+
+
+def test_the_file_of_a_chart_is_one_to_begin_from(run: Run, tmp_path: Path) -> None:
+    """``--toml`` prints what the chart was read from; ``check`` has nothing to say against it."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text(run("charts", "--toml", "delivery").stdout)
+    assert run("charts", "check", mine).exit_code == 0
+    assert load_chart(mine.read_text()).source == mine.read_text()
+    assert load_chart(mine.read_text()).regions == builtin().charts["delivery"].regions
+    assert run("charts", "--toml").exit_code == 2

@@ -41,10 +41,15 @@ Examples:
   postledger charts
   postledger charts --mermaid delivery > delivery.mmd
   postledger charts --svg delivery > delivery.svg
+  postledger charts --toml delivery > my-delivery.toml
   postledger charts --ledger deliveries.db""",
 )
 @click.argument("name", required=False, cls=_Name)
-@one_form(mermaid="Mermaid state diagrams.", svg="One SVG picture; name the chart.")
+@one_form(
+    mermaid="Mermaid state diagrams.",
+    svg="One SVG picture; name the chart.",
+    toml="The file that defines it, to begin one of your own from; name the chart.",
+)
 @click.option(
     "--ledger",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -60,9 +65,14 @@ def charts(
     """Show the statecharts: their states, their policy, and what each trigger does."""
     if ctx.invoked_subcommand is not None:
         return
-    if form == "svg" and name is None:
-        raise click.UsageError("--svg requires the NAME of a chart.")
-    forms = {"mermaid": Statechart.mermaid, "svg": audit.picture, None: _described}
+    if form in ("svg", "toml") and name is None:
+        raise click.UsageError(f"--{form} requires the NAME of a chart.")
+    forms = {
+        "mermaid": Statechart.mermaid,
+        "svg": audit.picture,
+        "toml": _source,
+        None: _described,
+    }
     for chart in _named(name, _definitions(ledger)):
         click.echo(forms[form](chart))
 
@@ -102,6 +112,10 @@ def _named(name: str | None, known: Definitions) -> list[Statechart]:
         there = ", ".join(known.charts)
         raise click.BadParameter(f"unknown chart {name!r}: expected {there}", param_hint="NAME")
     return [known.charts[name]]
+
+
+def _source(chart: Statechart) -> str:
+    return chart.source.rstrip("\n")
 
 
 def _described(chart: Statechart) -> str:
