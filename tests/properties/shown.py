@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import attrs
 from hypothesis import HealthCheck, Phase, given, settings
@@ -100,12 +101,15 @@ def events(ledger: Ledger) -> list[Any]:
 
 
 def shown(ledger: Ledger, **bounds: Any) -> Shown:
-    """All that a ledger shows: rows, timelines and events."""
+    """All that a ledger shows: rows, timelines, events, and of one in eight the figures of a report."""
+    found = rows(ledger, **bounds)
+    # A report verifies the ledger. Whoever shows the same rows is asked for it too.
+    chosen = crc32(repr(sorted(found.items(), key=repr)).encode()) % 8 == 0
     return {
-        "rows": rows(ledger, **bounds),
+        "rows": found,
         "timelines": timelines(ledger, **bounds),
         "events": events(ledger),
-        "figures": figures(ledger, **bounds),
+        "figures": figures(ledger, **bounds) if chosen else None,
     }
 
 
