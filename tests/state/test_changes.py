@@ -97,7 +97,7 @@ def test_a_follower_is_told_what_a_new_one_would_be(
     some = data.draw(st.integers(0, len(told_of)))
     with (
         patch.multiple("postledger.projections.changes", PAGE=2),
-        patch.multiple("postledger.projections.generations", LONG=1),
+        patch.multiple("postledger.state.life", LONG=1),
         ledger_of(told_of[:some]) as ledger,
     ):
         page_of, after = ledger._pages(), -1
@@ -116,7 +116,7 @@ def test_a_follower_is_told_what_a_new_one_would_be(
 
 def test_a_follower_goes_on_by_the_definitions_in_force(ledger: Ledger) -> None:
     """What it knew of a delivery by other definitions is known anew."""
-    with patch.multiple("postledger.projections.generations", LONG=1):
+    with patch.multiple("postledger.state.life", LONG=1):
         ledger.record_many([sent("a"), delivered("a")])
         page_of = ledger._pages()
         page_of(0)

@@ -19,6 +19,7 @@ from postledger.definitions.vocabulary import Reading
 from postledger.findings import Finding, Verdict
 from postledger.ledger import writing
 from postledger.projections import generations
+from postledger.projections.index import Index
 from postledger.state import life
 from postledger.state.fold import UNHEARD, Fact, Tally, fold
 from postledger.state.life import Answer, Life, copy_of
@@ -153,8 +154,7 @@ def test_a_life_is_a_fold_from_zero_in_many_runs() -> None:
 def kept_rows_are_folds(received: list[Receipt], deeds: list[str]) -> None:
     """Rows that lives give are those of a fold, whoever else writes and whatever is undone."""
     with (
-        patch.multiple(writing, LONG=1),
-        patch.multiple(life, BLOCK=2),
+        patch.multiple(life, LONG=1, BLOCK=2),
         folder() as path,
         Ledger(path / "test.db") as ledger,
         Ledger(path / "test.db") as other,
@@ -242,7 +242,7 @@ def test_lives_are_dropped_where_they_are_large(monkeypatch: pytest.MonkeyPatch)
     for row in _rows([("sent_sms", at, 0, at, None, None) for at in range(1, 4)]):
         one.add(Facts(), (*row[:8], "x" * 1_000, *row[9:]))  # type: ignore[arg-type]
     assert 3_000 < one.size < 10_000
-    monkeypatch.setattr(generations, "LONG", 2)
+    monkeypatch.setattr(life, "LONG", 2)
     monkeypatch.setattr(generations, "MOST_BYTES", one.size)
     kept.as_of(1)[7] = one
     kept.keep(2)
@@ -257,10 +257,26 @@ def test_lives_of_short_streams_are_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     kept, one = generations.Lives(), Life(DELIVERY)
     for row in _rows([("sent_sms", at, 0, at, None, None) for at in range(1, 4)]):
         one.add(Facts(), row)
-    monkeypatch.setattr(generations, "LONG", one.events)
-    kept.as_of(1)[7] = one
-    kept.keep(2)
-    assert kept.as_of(2) == {}
+    monkeypatch.setattr(life, "LONG", 3)
+    for heavy, left in ((10_000, {}), (1_000, {7: one})):
+        monkeypatch.setattr(life, "HEAVY", heavy)
+        kept.as_of(1)[7] = one
+        kept.keep(2)
+        assert kept.as_of(2) == left
+
+
+def test_a_heavy_stream_is_not_read_again_with_each_record(ledger: Ledger) -> None:
+    """Thirty bodies of a megabyte each would take seconds, under the write lock."""
+    for number in range(4):
+        ledger.record(sent("a", HANDSET="x" * 40_000 + str(number)))
+    looked: list[int] = []
+    rows_of = Index.rows_of
+    with patch.object(
+        Index, "rows_of", lambda *asked: looked.append(1) or rows_of(*asked), create=False
+    ):
+        ledger.record(sent("a", HANDSET="y"))
+    assert looked == []
+    assert ledger.verify().problems == ()
 
 
 def test_lives_of_a_place_that_was_left_are_of_no_use() -> None:

@@ -24,7 +24,8 @@ from postledger.model import Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import NOWHERE_ID, Placed
-from postledger.state.life import LONG, Answer, Life
+from postledger.state import life
+from postledger.state.life import Answer, Life
 from postledger.state.patterns import Statement, placed
 from postledger.state.plans import Planned
 from postledger.state.row import Row, delivery_of, event_of, row_of
@@ -278,7 +279,7 @@ def _put_rows(
     again: list[Row] = []
     reader = done.own.reader
     for number, (chart, events) in done.streams.items():
-        state = _of_life(done, lives, number) if len(events) > LONG or number in lives else None
+        state = _of_life(done, lives, number) if number in lives or _is_long(events) else None
         if state is None:
             planned = reader.plans.planned(chart, events)
             state = planned and planned.row(number)
@@ -291,6 +292,15 @@ def _put_rows(
             (again if earlier else fresh).append(state)
     generations.put(done.own.store, table, fresh)
     generations.put_again(done.own.store, table, again)
+
+
+def _is_long(rows: Sequence[EventRow]) -> bool:
+    """Whether the life of a stream of these events is worth keeping."""
+    if len(rows) > life.LONG:
+        return True
+    # A row may be damaged.
+    texts = (text for row in rows for text in (row[8], row[10]) if isinstance(text, str))
+    return sum(map(len, texts)) > life.HEAVY
 
 
 def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:

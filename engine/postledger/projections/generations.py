@@ -20,7 +20,7 @@ from postledger.findings import Finding, names
 from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
 from postledger.projections.index import Index
-from postledger.state.life import LONG, Life
+from postledger.state.life import Life
 from postledger.state.row import COLUMNS, Row
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
@@ -113,7 +113,7 @@ class Lives:
         """Keep the lives of long streams as of a later place, if they are not too large together."""
         self._as_of = place
         lives = self._lives
-        for number in [number for number, life in lives.items() if life.events <= LONG]:
+        for number in [number for number, life in lives.items() if not life.is_long]:
             del lives[number]
         if len(lives) > MOST_LIVES or sum(life.size for life in lives.values()) > MOST_BYTES:
             lives.clear()

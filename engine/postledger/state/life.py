@@ -25,8 +25,8 @@ from postledger.times import UNDATED
 BLOCK = 64
 """A block of twice as many facts is split."""
 
-LONG = 32
-"""Streams of more events are worth keeping."""
+LONG, HEAVY = 32, 100_000
+"""Streams of more events, or of more bytes of texts, are worth keeping."""
 
 _EVENT_BYTES = 900
 """What an event takes in memory, apart from its texts (measured)."""
@@ -73,9 +73,9 @@ class Life:
         self._changed: int | None = None
 
     @property
-    def events(self) -> int:
-        """How many events were added, repeats too."""
-        return len(self._known) + self.repeats
+    def is_long(self) -> bool:
+        """Whether it is worth keeping."""
+        return len(self._known) + self.repeats > LONG or self.size > HEAVY
 
     def knows(self, occurred_at: int, identity: bytes) -> bool:
         """Whether an event said that."""
