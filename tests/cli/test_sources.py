@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,19 @@ def test_a_ledger_is_not_recorded_into_itself(run: Run, tmp_path: Path, name: st
     refused = done.stderr.splitlines()
     assert (done.exit_code, len(refused)) == (1, 4 if name == "." else 1)
     assert all("not recorded: a ledger, or another SQLite database" in line for line in refused)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_a_folder_is_named_and_not_waited_for(run: Run, tmp_path: Path) -> None:
+    """The other files of the folder are recorded."""
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    os.mkfifo(folder / "a.xml")
+    os.mkfifo(folder / "b.jsonl")
+    (folder / "c.xml").write_bytes(sent("a"))
+    done = run("ingest", tmp_path / "l.db", folder)
+    assert (done.exit_code, done.stdout.splitlines()[0][:10]) == (1, "recorded 1")
+    assert done.stderr.splitlines() == [
+        f"{folder}/{name}: not recorded: not a regular file; - reads from a pipe"
+        for name in ("a.xml", "b.jsonl")
+    ]

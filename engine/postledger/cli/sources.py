@@ -27,6 +27,7 @@ A row of an export may be larger: a ledger recorded it.
 
 _CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json"}
 _STDIN = "-"
+_GIVEN_BY_SHELL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _BUFFER = 1 << 20
 
 
@@ -147,8 +148,11 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
 def _told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
     """What is found in a file; where it can't be read, that is the last of it."""
     try:
+        # To read a pipe or a device waits, maybe for ever, for what may have no end.
+        if path.exists() and not path.is_file() and not str(path).startswith(_GIVEN_BY_SHELL):
+            yield Unfit(str(path), "not a regular file; - reads from a pipe")
         # A folder may hold the ledger itself, which would grow by its own size each time.
-        if is_database(path):
+        elif is_database(path):
             yield Unfit(
                 str(path), "a ledger, or another SQLite database; export it, and ingest that"
             )
