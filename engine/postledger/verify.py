@@ -445,7 +445,7 @@ def _of_streams(reader: Reader) -> Iterator[str]:
         f"SELECT 1 FROM {name} i"
         " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
     ):
-        yield "the index tells of events that the log doesn't have; run replay --index"
+        yield "the index has rows of events that the log doesn't have; run replay --index"
     for table, column in ((f"{name}_streams", "id"), (name, "stream")):
         if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
             yield "the index has streams that were never numbered; run replay --index"

@@ -84,7 +84,7 @@ def test_bundle() -> None:
 @pytest.mark.parametrize("body", ["7", '"x"', "null", "{}"])
 def test_no_postback(body: str) -> None:
     """A JSON value that is no object with fields holds no postback."""
-    assert reason(body) == "there is no postback in it: a JSON object with fields is wanted"
+    assert reason(body) == "there is no postback in it: expected a JSON object with fields"
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ class TestBundles:
             ReadError,
             Postback,
         ]
-        assert str(members[2]) == "the bundle holds an element that is no message: COUNT"
+        assert str(members[2]) == "the bundle holds an element that is not a message: COUNT"
 
     def test_too_many_members(self) -> None:
         """A bundle with more members than the limit is refused as a whole."""

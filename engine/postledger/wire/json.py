@@ -63,7 +63,7 @@ def _parsed(text: str) -> _Value:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ReadError(f"malformed JSON: {name} is no JSON value")
+    raise ReadError(f"malformed JSON: {name} is not a JSON value")
 
 
 def _deeper(value: _Value, depth: int) -> bool:
@@ -83,7 +83,7 @@ def _member(value: _Value, paths: Paths) -> Postback | ReadError:
 
 def _message(value: _Value, paths: Paths) -> Postback:
     if not isinstance(value, tuple) or not value:
-        raise ReadError("there is no postback in it: a JSON object with fields is wanted")
+        raise ReadError("there is no postback in it: expected a JSON object with fields")
     root, fields = _unwrapped(value)
     said = (pair for name, held in fields for pair in _fields(name, held))
     return Postback(root, tuple(paths.within(said)))

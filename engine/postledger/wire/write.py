@@ -71,7 +71,7 @@ def _element(postback: Postback) -> _Pairs:
     names += [postback.root, *(name for name, _ in postback.attributes)]
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name in XML")
+            raise ValueError(f"{name!r} is not a name in XML")
     texts = (text for _, text in (*postback.fields, *postback.attributes))
     if any(_FORBIDDEN.search(text) or text != text.strip() for text in texts):
         raise ValueError(

@@ -177,7 +177,7 @@ def _messages(
 def _member(child: _Element, paths: Paths, *, repaired: bool) -> Postback | ReadError:
     name, node = child
     if name.upper() != MEMBER:
-        return ReadError(f"the bundle holds an element that is no message: {name[:40]}")
+        return ReadError(f"the bundle holds an element that is not a message: {name[:40]}")
     try:
         return _message(name, node, paths, repaired=repaired)
     except ReadError as error:

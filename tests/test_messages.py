@@ -1,0 +1,40 @@
+"""Messages: what is raised, reported and remarked is plain English."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MODULES = sorted((Path(__file__).parents[1] / "engine").rglob("*.py"))
+_REPORTING = {"remark", "Unfit", "ReadError", "unreadable", "UsageError", "BadParameter", "fault"}
+_BARRED = re.compile(
+    r"\bis none\b|(?<!there )\bis no (?!longer)[a-z]|\bof its own\b|\btold\b|\btells?\b|\bmend(s|ed)?\b|\banew\b|\bhangs? on\b"
+    r"|\bmoments?\b|\bwants?\b|\bwanted\b|\breckon|\bwhat\?|\bnot sooner\b",
+    re.IGNORECASE,
+)
+
+
+def _messages(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The texts of what a module raises, yields as a problem, or remarks, with their lines."""
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        name = getattr(called, "id", getattr(called, "attr", None))
+        if isinstance(node, ast.Raise | ast.Yield) or name in _REPORTING:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.lineno, part.value
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: "/".join(path.parts[-2:]))
+def test_messages_have_none_of_the_barred_phrases(path: Path) -> None:
+    """Those that read as if translated."""
+    found = [
+        f"{line}: {text}"
+        for line, text in _messages(ast.parse(path.read_text()))
+        if _BARRED.search(text)
+    ]
+    assert found == []
