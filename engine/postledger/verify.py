@@ -185,8 +185,10 @@ def _of_schema(store: Store, generation: Generation) -> Iterator[str]:
             continue
         if kind == "trigger" and table not in schema.TABLES:
             yield f"trigger {name} on {table} is not Postledger's: what it does is not recorded"
-        elif kind in ("table", "view") and name not in own and not generations.is_derived(name):
-            yield f"{kind} {name} is not Postledger's"
+        elif kind == "view":
+            yield f"view {name} is not Postledger's"
+        elif kind == "table" and name not in own and not generations.is_derived(name):
+            yield f"table {name} is not Postledger's"
         elif kind == "index" and table not in own and not _is_of_build(name, table):
             yield f"index {name} on {table} is not Postledger's"
 

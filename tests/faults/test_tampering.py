@@ -496,6 +496,8 @@ def test_a_trigger_of_somebody_else_on_the_log_is_told(path: Path) -> None:
             "index nodes_no_update on index_1 is not Postledger's",
         ),
         ("CREATE TABLE head_no_delete (a)", "table head_no_delete is not Postledger's"),
+        ("CREATE VIEW index_2 AS SELECT 1", "view index_2 is not Postledger's"),
+        ("CREATE VIEW states_2 AS SELECT 1", "view states_2 is not Postledger's"),
         (
             "CREATE TRIGGER mine AFTER INSERT ON states_1 BEGIN DELETE FROM states_1; END",
             "trigger mine on states_1 is not Postledger's: what it does is not recorded",
