@@ -12,8 +12,8 @@ import pytest
 MODULES = sorted((Path(__file__).parents[1] / "engine").rglob("*.py"))
 _REPORTING = {"remark", "Unfit", "ReadError", "unreadable", "UsageError", "BadParameter", "fault"}
 _BARRED = re.compile(
-    r"\bis none\b|(?<!there )\bis no (?!longer)[a-z]|\bof its own\b|\btold\b|\btells?\b|\bmend(s|ed)?\b|\banew\b|\bhangs? on\b"
-    r"|\bmoments?\b|\bwants?\b|\bwanted\b|\breckon|\bwhat\?|\bnot sooner\b",
+    r"\bis none\b|(?<!there )\bis no (?!longer)[a-z]|\bof its own\b|\btold\b|\btells?\b|\bmend(s|ed)?\b"
+    r"|\banew\b|\bhangs? on\b|\bmoments?\b|\bwants?\b|\bwanted\b|\breckon|\bwhat\?|\bnot sooner\b",
     re.IGNORECASE,
 )
 
