@@ -174,7 +174,7 @@ class Step:
     ``verdict`` is ``applied``, ``no_effect``, ``contradicts``, ``unrecognised``, or, as arrival has
     it, ``repeated`` (received before) or ``late`` (arrived after an event that follows it).
     ``against`` is the position of the event that this one repeats, or of the one that entered the
-    states which it contradicts. ``before`` and ``after`` are the states by region:
+    state which it contradicts. ``before`` and ``after`` are the states by region:
     ``{"delivery": "sent", "route": "xhtml"}``.
 
     >>> step = ledger.timeline("U01TXzgwNjc4")[-1]

@@ -637,3 +637,22 @@ def test_a_bundle_is_read_once_for_all_of_its_members(
         asked()
         assert len(reads) < 60
     assert ledger.delivery("a").events == 1
+
+
+def test_a_contradiction_names_the_event_that_entered_the_state(ledger: Ledger) -> None:
+    """Of the region that the trigger contradicts, whatever changed another region since."""
+    at = "2013-11-05T05:41:{}-05:00".format
+    no_route = {"ORIGIN": "MMS_MT", "CODE": "E101", "STATUS": "Message Failed"}
+    binary = {"ORIGIN": "MMS_MT", "CODE": "N101", "SENTAS": "MMS"}
+    ledger.record_many(
+        [
+            sent("a", **no_route, TIMESTAMP=at(10)),
+            delivered("a", STATUS="Message Sent/Failed", TIMESTAMP=at(11)),
+            delivered("a", TIMESTAMP=at(12)),
+            sent("b", TIMESTAMP=at(10)),
+            sent("b", **binary, TIMESTAMP=at(11)),
+            delivered("b", TIMESTAMP=at(12)),
+        ]
+    )
+    found = [[(step.event.position, step.against) for step in ledger.timeline(key)] for key in "ab"]
+    assert found == [[(1, None), (2, None), (3, 1)], [(4, None), (5, 4), (6, None)]]

@@ -37,7 +37,7 @@ def _steps(
     tally = Tally(chart)
     # The members of a bundle are of one event.
     at = lru_cache(16)(facts.log.at)
-    entered: int | None = None
+    entered: list[int | None] = [None] * len(chart.regions)
     for fact in folding:
         row = by_identity[fact.occurred_at, fact.identity]
         before = _states(tally)
@@ -45,13 +45,36 @@ def _steps(
         after = _states(tally)
         if fact.identity in late:
             noted = as_late(noted)
-        against = entered if noted.verdict is Verdict.CONTRADICTS else None
+        against = None
+        if noted.verdict is Verdict.CONTRADICTS and fact.effect is not None:
+            against = _against(chart, fact.effect.reading.trigger, before, entered)
         yield _step(facts, at(row[3]), row, before, after, noted, None, against)
-        if before != after:
-            entered = row[3]
+        entered = [
+            was if before[region.name] == after[region.name] else row[3]
+            for region, was in zip(chart.regions, entered, strict=True)
+        ]
         for repeat in repeats.get((row[3], row[4]), ()):
             again = Noted(Verdict.REPEATED, fact.findings | Finding.REPEATED)
             yield _step(facts, at(repeat[3]), repeat, after, after, again, row[3], row[3])
+
+
+def _against(
+    chart: Statechart,
+    trigger: str | None,
+    before: Mapping[str, str],
+    entered: Sequence[int | None],
+) -> int | None:
+    """The position of the event that entered the state which a trigger contradicts.
+
+    It is that of the first region that knows the trigger and refuses it in its state, or overrides
+    that. ``None`` where no event entered the state: the chart begins in it.
+    """
+    for region, position in zip(chart.regions, entered, strict=True):
+        known = [one for one in region.transitions if one.trigger == trigger]
+        taken = [one for one in known if one.source == before[region.name]]
+        if known and (not taken or taken[0].overrides):
+            return position
+    return None
 
 
 def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
