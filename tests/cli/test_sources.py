@@ -80,6 +80,18 @@ def test_a_row_of_an_export_may_be_of_any_length(
             assert [event.body for event in ledger.events(0) if event.kind == "receipt"] == [body]
 
 
+def test_a_row_of_exactly_the_largest_length_is_one_row(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next line is not taken for its rest."""
+    line = b'{"body": "' + b"x" * 100 + b'"}\n'
+    (tmp_path / "a.jsonl").write_bytes(line + line)
+    for longest in (len(line) - 2, len(line) - 1, len(line)):
+        monkeypatch.setattr(sources, "LARGEST_BODY", longest)
+        done = run("ingest", tmp_path / f"{longest}.db", tmp_path / "a.jsonl")
+        assert (done.exit_code, done.stdout[:22]) == (0, "recorded 0, repeated 1")
+
+
 ROW = '{"received_at": "2026-03-01T10:00:06Z", "body": "<POSTBACK/>"}'
 
 

@@ -207,9 +207,11 @@ def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found
         if number == 1 and (encoding := _other_encoding(line)):
             yield Unfit(f"{where}:1", f"expected UTF-8, got {encoding}; convert the file")
             return
-        if len(line) > LARGEST_BODY and begins_row(line):
+        is_long = len(line) > LARGEST_BODY
+        is_row = is_long and begins_row(line)
+        if is_row and not line.endswith(b"\n"):
             line += file.readline()
-        if len(line) > LARGEST_BODY and not begins_row(line):
+        if is_long and not is_row:
             yield Unfit(f"{where}:{number}", f"a line of more than {LARGEST_BODY} bytes")
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST_BODY)
