@@ -482,14 +482,13 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = texts_at(row[3], texts)
-                *place, findings = reader.facts.patterns.place(family.layout.postback(values))
-                wanted = [stream, row[1], row[2]]
-                # The texts of the log give the rest, so that the index must not.
-                return (
-                    place == wanted
-                    and findings | of_times(row[1], row[5]) == row[9]
-                    and row[10] is None
+                there, occurred_at, identity, findings = reader.facts.patterns.place(
+                    family.layout.postback(values)
                 )
+                findings |= of_times(occurred_at, row[5])
+                # The texts of the log give the rest, so that the index must not.
+                wanted = (there, occurred_at, identity, findings, None)
+                return wanted == (stream, row[1], row[2], row[9], row[10])
         statements = self._read(row[3])
         if not 0 <= row[4] < len(statements):
             raise IntegrityError(_index_differs(row))

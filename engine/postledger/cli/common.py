@@ -33,7 +33,7 @@ _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
-# What a spreadsheet would compute. A number with its sign is none.
+# What a spreadsheet would compute; a signed number is not a formula.
 _FORMULA = re.compile(r"[=@]|[+-](?![\d .()-]*\Z)")
 
 

@@ -11,7 +11,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -119,10 +120,14 @@ class Store:
                 self.execute("RELEASE unit")
             raise
 
-    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
-        """The rows of a SELECT, one of them in memory."""
-        rows: Iterator[Row] = iter(self.execute(sql, parameters))
-        return rows
+    def stream(
+        self, sql: str, parameters: Sequence[object] = (), at_once: int = 1
+    ) -> Iterator[Row]:
+        """The rows of a SELECT, so many of them in memory: more are quicker, where they are small."""
+        cursor = self.execute(sql, parameters)
+        if at_once == 1:
+            return cursor
+        return chain.from_iterable(iter(partial(cursor.fetchmany, at_once), []))
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
@@ -248,7 +253,7 @@ def open_store(
     ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
     with translated(path):
-        _require_whole(path)
+        _require_file_of_log(path)
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such ledger")
         conn = _connect(path, timeout=timeout, readonly=readonly)
@@ -269,7 +274,7 @@ def open_store(
         return store
 
 
-def _require_whole(path: Path) -> None:
+def _require_file_of_log(path: Path) -> None:
     """Raise where a ledger is gone whose write-ahead log is still there: SQLite would delete that."""
     ahead = path.with_name(f"{path.name}-wal")
     # In this order: whoever makes a new ledger writes to the file first.

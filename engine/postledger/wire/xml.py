@@ -38,14 +38,14 @@ def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
     except (expat.ExpatError, ValueError) as error:
         # A ValueError is of an encoding that expat finds in the document and can't take.
         mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
-        mended = repaired(data) if mismatched else None
-        if mended is None:
+        repair = repaired(data) if mismatched else None
+        if repair is None:
             raise _malformed(data, encoding, error) from None
     try:
-        root = _parsed(mended.body, encoding, limits)
-        return _messages(root, limits, Paths(len(body)), mended.children)
+        root = _parsed(repair.body, encoding, limits)
+        return _messages(root, limits, Paths(len(body)), repair.children)
     except expat.ExpatError as error:
-        raise _malformed(mended.body, encoding, error) from None
+        raise _malformed(repair.body, encoding, error) from None
 
 
 def _malformed(data: bytes, encoding: str | None, error: Exception) -> ReadError:
