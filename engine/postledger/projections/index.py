@@ -193,7 +193,7 @@ class Index:
         until: int = LARGEST,
     ) -> Iterator[StreamRows]:
         """The events of all streams after ``after`` up to ``until``, in constant memory."""
-        return _grouped(*self._between(EVENT_ROW, after, until, EVERYTHING, at_once=1))
+        return _grouped(*self._between(EVENT_ROW, after, until, EVERYTHING))
 
     def outlines(
         self,
@@ -205,23 +205,20 @@ class Index:
 
         A stream whose events are all left out by the bounds is left out.
         """
-        # They are small: what a body has no template for stands in none of them.
-        return _grouped(*self._between(_OUTLINE, after, until, bounds, at_once=200))
+        return _grouped(*self._between(_OUTLINE, after, until, bounds))
 
     def _between(
-        self, columns: str, after: int, until: int, bounds: Bounds, *, at_once: int
+        self, columns: str, after: int, until: int, bounds: Bounds
     ) -> tuple[Iterator[Any], Iterator[Any]]:
         """The rows of streams, and the streams with their charts, both in ascending order."""
         conditions, parameters = bounds.sql()
         rows = self.store.stream(
             f"{self._select(columns)} WHERE i.stream > ? AND i.stream <= ?{conditions} {FOLD_ORDER}",
             (after, until, *parameters),
-            at_once,
         )
         charts = self.store.stream(
             f"SELECT id, chart FROM {self.name}_streams WHERE id > ? AND id <= ? ORDER BY id",
             (after, until),
-            at_once=200,
         )
         return rows, charts
 

@@ -11,8 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from itertools import chain
+from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -120,14 +119,10 @@ class Store:
                 self.execute("RELEASE unit")
             raise
 
-    def stream(
-        self, sql: str, parameters: Sequence[object] = (), at_once: int = 1
-    ) -> Iterator[Row]:
-        """The rows of a SELECT, so many of them in memory: more are quicker, where they are small."""
-        cursor = self.execute(sql, parameters)
-        if at_once == 1:
-            return cursor
-        return chain.from_iterable(iter(partial(cursor.fetchmany, at_once), []))
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a SELECT, one of them in memory."""
+        rows: Iterator[Row] = iter(self.execute(sql, parameters))
+        return rows
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a SELECT; ``None`` where there is none."""
