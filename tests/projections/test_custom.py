@@ -368,9 +368,16 @@ def test_recording_without_an_index_leaves_projections_behind(
     assert (outcomes(ledger), ledger.checkpoints()[0].behind) == ({"sent": 3}, 0)
 
 
-@pytest.mark.parametrize("name", ["events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""),
+        # Later generations will have these.
+        *("states_2", "states_7_first", "index_2", "index_2_streams"),
+    ],
+)
 def test_a_table_needs_a_name_that_is_free(ledger: Ledger, name: str) -> None:
-    """Neither the ledger's own tables nor what is no name are taken."""
+    """Neither the ledger's own tables, now or later, nor what is no name are taken."""
     projection = Seen(lambda change, db: None)
     projection.tables = {**projection.tables, name: "n INTEGER"}
     with pytest.raises(LedgerError, match="'seen'"):

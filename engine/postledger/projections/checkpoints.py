@@ -141,7 +141,8 @@ def is_own(name: str) -> bool:
     plain = name.isascii() and name.isidentifier()
     folded = name.lower()
     reserved = folded in own or folded.startswith(("sqlite_", "_sqlite"))
-    return not plain or reserved or generations.is_derived(folded)
+    # States have an index with this suffix.
+    return not plain or reserved or generations.is_derived(folded.removesuffix("_first"))
 
 
 def _tables(text: object) -> tuple[str, ...]:

@@ -93,6 +93,11 @@ def check(projection: Projection) -> None:
                 f"projection {projection.name!r}: {name!r} is not a valid table name;"
                 " write lower-case letters, digits and underscores"
             )
+        if checkpoints.is_own(name):
+            raise LedgerError(
+                f"projection {projection.name!r}: {name!r} is the name of a table of the ledger;"
+                " choose another"
+            )
 
 
 def settle(reader: Reader, projection: Projection, writing: AbstractContextManager[object]) -> None:
