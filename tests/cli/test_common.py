@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger
-from postledger.cli import main
+from postledger.cli.common import NAMES
 from tests.cli import Run
 from tests.samples import SMS, sent
 
@@ -59,7 +59,7 @@ def test_wrong_usage_ends_with_2(run: Run, samples: Path, words: list[str]) -> N
     assert done.stderr.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("command", [None, *main.commands])
+@pytest.mark.parametrize("command", [None, *NAMES])
 def test_help_of_each_command_shows_an_example(run: Run, command: str | None) -> None:
     """``--help`` of everything has an example that names the command."""
     words = [command] if command else []

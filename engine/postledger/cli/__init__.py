@@ -8,18 +8,7 @@ from __future__ import annotations
 
 import click
 
-from postledger.cli.audit import audit
-from postledger.cli.charts import charts
 from postledger.cli.common import Commands
-from postledger.cli.deliveries import deliveries
-from postledger.cli.events import events
-from postledger.cli.export import export
-from postledger.cli.follow import follow
-from postledger.cli.ingest import ingest
-from postledger.cli.replay import replay
-from postledger.cli.show import show
-from postledger.cli.simulate import simulate_command
-from postledger.cli.verify import verify
 
 
 @click.group(
@@ -30,19 +19,3 @@ from postledger.cli.verify import verify
 @click.version_option(package_name="postledger")
 def main() -> None:
     """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
-
-
-for command in (
-    ingest,
-    show,
-    deliveries,
-    events,
-    follow,
-    replay,
-    verify,
-    audit,
-    export,
-    charts,
-    simulate_command,
-):
-    main.add_command(command)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,12 @@ from postledger.ledger.ledger import Ledger
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
+NAMES = (
+    *("audit", "charts", "deliveries", "events", "export", "follow", "ingest"),
+    *("replay", "show", "simulate", "verify"),
+)
+"""The commands, each in the module of its name."""
+
 _MOST_FOR_PEOPLE = 100
 # Control characters, and those that are not seen but move or hide others.
 _CONTROL = re.compile(
@@ -38,7 +45,22 @@ _FORMULA = re.compile(r"[=@]|[+-](?![\d .()-]*\Z)")
 
 
 class Commands(click.Group):
-    """A group whose commands end with one line where the answer is no."""
+    """A group whose commands end with one line where the answer is no.
+
+    Each is imported when it is asked for: the others' imports would delay its start.
+    """
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(NAMES)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; ``None`` where there is none."""
+        if cmd_name not in NAMES:
+            return None
+        module = import_module(f"postledger.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what Postledger raises becomes a line on stderr and exit 1."""

@@ -16,7 +16,8 @@ from postledger.cli.common import Command, progress, remark
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
-from postledger.simulate import ALL, NONE, Message, read_story, simulate
+from postledger.simulate import ALL, NONE, Message, read_story
+from postledger.simulate import simulate as receipts_of
 from postledger.simulate.story import Story, builtin
 
 _RATE = click.FloatRange(0, 1)
@@ -103,7 +104,7 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the truth about each message goes; OUT.truth.jsonl next to OUT by default.",
 )
-def simulate_command(
+def simulate(
     out: Path,
     messages: int,
     seed: int,
@@ -136,7 +137,7 @@ def simulate_command(
                 note.write(json.dumps(message.truth.to_dict()).encode() + b"\n")
             advance(1)
 
-        receipts = simulate(
+        receipts = receipts_of(
             messages,
             seed=seed,
             disturbances=attrs.evolve(ALL if every else NONE, **given),
