@@ -12,7 +12,7 @@ import pytest
 from postledger import Ledger
 from postledger.cli.common import NAMES
 from tests.cli import Run
-from tests.samples import SMS, sent
+from tests.samples import SMS, delivered, failed, first_outcome_stands, sent
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,41 @@ def test_the_module_is_the_command(samples: Path) -> None:
     command = [sys.executable, "-m", "postledger", "events", str(samples), "--nl"]
     whole = subprocess.run(command, capture_output=True, check=True, text=True)
     assert len(whole.stdout.splitlines()) == 12
+    assert into_a_closed_pipe(*command) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["deliveries", "{}", "--nl"],
+        ["deliveries", "{}", "--csv", "--as-of", "400"],
+        ["events", "{}", "--json"],
+        ["follow", "{}"],
+        ["export", "{}", "-"],
+        ["replay", "{}", "--chart", "{}.toml", "--nl"],
+        ["simulate", "-"],
+    ],
+)
+def test_who_reads_no_further_ends_the_command(tmp_path: Path, words: list[str]) -> None:
+    """As ``| head`` does, in the middle of what is listed: exit 0, and not a word."""
+    path = tmp_path / "l.db"
+    Path(f"{path}.toml").write_text(first_outcome_stands().charts["delivery"].source)
+    with Ledger(path) as ledger:
+        for of in (failed, delivered):
+            ledger.record_many(of(f"m{number}") for number in range(200))
+    listed = (word.format(path) for word in words)
+    assert into_a_closed_pipe(sys.executable, "-m", "postledger", *listed) == (0, b"")
+
+
+def into_a_closed_pipe(*command: str) -> tuple[int, bytes]:
+    """The exit status of a command whose output nobody reads, and what it says on stderr."""
     pipe = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
     assert pipe.stdout is not None
     assert pipe.stderr is not None
     pipe.stdout.close()
     complaint = pipe.stderr.read()
     pipe.stderr.close()
-    assert pipe.wait() == 0
-    assert complaint == b""
+    return pipe.wait(), complaint
 
 
 def test_lists_for_people_end_with_how_to_get_more(run: Run, tmp_path: Path) -> None:

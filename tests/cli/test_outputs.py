@@ -37,8 +37,12 @@ OUTPUTS = {
 
 def options(command: click.Command, path: str) -> Iterator[str]:
     """What a command has that names a file which needn't be there."""
-    for name, one in getattr(command, "commands", {}).items():
-        yield from options(one, f"{path} {name}".strip())
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            one = command.get_command(context, name)
+            assert one is not None
+            yield from options(one, f"{path} {name}".strip())
     for param in command.params:
         if isinstance(param.type, click.Path) and not param.type.exists and param.name != "ledger":
             yield path if isinstance(param, click.Argument) else f"{path} {param.opts[0]}"

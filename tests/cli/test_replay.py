@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from postledger import Ledger
 from postledger.definitions.definitions import builtin
 from tests.cli import Run
-from tests.samples import DEGRADED, NEWCOMER
+from tests.samples import DEGRADED, NEWCOMER, delivered, failed, first_outcome_stands
 
 
 @pytest.mark.parametrize("options", [[], ["--index"]])
@@ -38,6 +40,14 @@ def test_replay_shows_what_another_chart_would_change(
     assert DEGRADED in shown.stdout
     assert "delivered; reason Handset setting" in shown.stdout
     assert "nothing was written" in shown.stderr
+    assert shown.stdout.splitlines()[2].split() == ["delivery", "delivered", "failed", "1"]
+    (flat,) = csv.DictReader(run("replay", samples, "--chart", other, "--csv").stdout.splitlines())
+    assert (flat["key"], flat["before_state"], flat["after_state"]) == (
+        DEGRADED,
+        "delivered",
+        "failed",
+    )
+    assert "{" not in "".join(flat.values())
     (difference,) = json.loads(run("replay", samples, "--chart", other, "--json").stdout)
     assert (difference["key"], difference["after"]["state"]) == (DEGRADED, "failed")
     assert samples.read_bytes() == before
@@ -61,6 +71,25 @@ def test_a_new_word_shows_what_had_no_state_before(run: Run, tmp_path: Path) -> 
     )
     words.write_text(NEWCOMER)
     shown = run("replay", path, "--vocabulary", words)
-    assert [line.split()[:3] for line in shown.stdout.splitlines()[2:]] == [["delivery", "n1", "-"]]
+    turns, _, listed = shown.stdout.partition("\n\n")
+    assert [line.split() for line in turns.splitlines()[2:]] == [["delivery", "-", "sent", "1"]]
+    assert [line.split()[:3] for line in listed.splitlines()[2:]] == [["delivery", "n1", "-"]]
     assert "before: position 1 (gone out)" not in shown.stdout
     assert "after: position 1 (gone out) applied, sent" in shown.stdout
+
+
+def test_of_many_changes_the_first_are_listed_and_all_are_counted(run: Run, tmp_path: Path) -> None:
+    """By what the state was and would be; programs get each."""
+    path, chart = tmp_path / "l.db", tmp_path / "delivery.toml"
+    chart.write_text(first_outcome_stands().charts["delivery"].source)
+    with Ledger(path) as ledger:
+        for of in (failed, delivered):
+            ledger.record_many(of(f"m{number}") for number in range(120))
+    shown = run("replay", path, "--chart", chart)
+    turns, _, listed = shown.stdout.partition("\n\n")
+    assert [one.split() for one in turns.splitlines()[2:]] == [
+        ["delivery", "delivered", "failed", "120"]
+    ]
+    assert len(listed.splitlines()) == 102
+    assert "the first 100 of 120; --json, --nl or --csv give all" in shown.stderr
+    assert len(run("replay", path, "--chart", chart, "--csv").stdout.splitlines()) == 121

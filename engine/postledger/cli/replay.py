@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import attrs
 import click
 
 from postledger.cli.common import (
@@ -16,13 +21,26 @@ from postledger.cli.common import (
     progress,
     reading,
     remark,
+    shown,
+    table,
     write_records,
 )
 from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.ledger.ledger import Ledger
+from postledger.model import Content, Delivery
 from postledger.projections.compare import Difference
 
-_FIELDS = ("space", "chart", "key", "before", "after", "why")
+_VALUES = tuple(
+    dict.fromkeys(
+        field.name
+        for field in (*attrs.fields(Delivery), *attrs.fields(Content))
+        if field.name not in ("tracking_id", "space", "chart", "first_received_at")
+    )
+)
+_FLAT = (
+    *("space", "chart", "key", "why"),
+    *(f"{side}_{name}" for name in _VALUES for side in ("before", "after")),
+)
 _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}
 
 
@@ -82,23 +100,38 @@ def _wanted(
 
 
 def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:
+    turns: Counter[tuple[str, str, str]] = Counter()
     with progress("compare", ledger.head().size) as advance:
-        found = ledger.differences(definitions, progress=advance)
-        records = map(_record if form else _row, found)
+        found = _counted(ledger.differences(definitions, progress=advance), turns)
         if form:
-            count = write_records(records, form, _COLUMNS, _FIELDS)
+            write_records(map(_flat if form == "csv" else _record, found), form, {}, _FLAT)
         else:
-            listed = list(records)
-            count = len(listed)
-            if listed:
-                write_records(listed, None, _COLUMNS)
+            listed = [_row(one) for one in islice(found, shown(form, None))]
+            deque(found, maxlen=0)
+    if form is None and turns:
+        rows = [[*turn, str(count)] for turn, count in sorted(turns.items())]
+        click.echo(table(rows, ["chart", "from", "to", "states"]))
+        click.echo()
+        write_records(listed, None, _COLUMNS)
+    count = turns.total()
+    if form is None and count > len(listed):
+        remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
     ours, others = apart(ledger.definitions, definitions)
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
     states = "1 state" if count == 1 else f"{count} states"
     remark(f"{states} would change {by}; nothing was written")
 
 
-def _record(difference: Difference) -> Record:
+def _counted(
+    differences: Iterable[Difference], turns: Counter[tuple[str, str, str]]
+) -> Iterator[Difference]:
+    for one in differences:
+        was, to_be = ("-" if row is None else row.state for row in (one.before, one.after))
+        turns[one.chart, was, "the same state" if was == to_be else to_be] += 1
+        yield one
+
+
+def _record(difference: Difference) -> dict[str, Any]:
     return {
         "space": difference.space,
         "chart": difference.chart,
@@ -107,6 +140,15 @@ def _record(difference: Difference) -> Record:
         "after": None if difference.after is None else difference.after.to_dict(),
         "why": difference.why,
     }
+
+
+def _flat(difference: Difference) -> Record:
+    """The record with a column for each value, as a spreadsheet wants it."""
+    record = _record(difference)
+    for side in ("before", "after"):
+        row = record.pop(side) or {}
+        record.update({f"{side}_{name}": row.get(name) for name in _VALUES})
+    return {name: record[name] for name in _FLAT}
 
 
 def _row(difference: Difference) -> Record:

@@ -101,8 +101,10 @@ class Store:
         try:
             yield
         finally:
-            # A read transaction may have filled a scratch table.
-            self.conn.commit()
+            # A listing that outlives its ledger ends here too; its transaction is gone already.
+            if not self._closed:
+                # A read transaction may have filled a scratch table.
+                self.conn.commit()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -144,7 +146,6 @@ class Store:
             self._drop_ended()
 
     def _drop_ended(self) -> None:
-        # A listing that outlives its ledger ends here too; its tables are gone already.
         while self._ended and not self._closed:
             like = self._ended[-1].replace("_", r"\_") + "%"
             sql = r"SELECT name FROM sqlite_temp_master WHERE type = 'table' AND name LIKE ? ESCAPE '\'"
