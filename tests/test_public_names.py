@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import postledger
+import postledger.audit
 from postledger import Ledger, PostledgerError
 
 NAMES = """
@@ -110,6 +111,18 @@ def test_names_in_public_signatures_are_public(name: str) -> None:
     function = getattr(function, "__func__", function)
     for hint in get_type_hints(function).values():
         assert {kind.__name__ for kind in leaves(hint)} <= set(postledger.__all__)
+
+
+def test_fields_of_a_report_can_be_annotated() -> None:
+    """The class of each field, however deep, can be imported from the package or its audit."""
+    open_, seen = [postledger.AuditReport], set()
+    while open_:
+        kind = open_.pop()
+        assert kind.__name__ in {*postledger.__all__, *postledger.audit.__all__}
+        seen.add(kind)
+        if kind.__module__.startswith("postledger.audit."):
+            found = {one for hint in get_type_hints(kind).values() for one in leaves(hint)}
+            open_ += found - seen
 
 
 def test_every_error_has_the_one_root() -> None:

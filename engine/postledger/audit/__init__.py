@@ -1,7 +1,46 @@
-"""The state audit report: what became of the deliveries of a period, or of one, with the proof."""
+"""The state audit report: what became of the deliveries of a period, or of one, with the proof.
 
+The classes are the fields of a report: import them to annotate what reads one.
+"""
+
+from postledger.audit.dossier import Dossier, Exhibit, Proof
+from postledger.audit.durations import Aged, Bin, Durations, Percentiles
+from postledger.audit.events import Events, Kinds, Missing, Unread
+from postledger.audit.figures import Figures, Other
+from postledger.audit.findings import Found, Listed
+from postledger.audit.integrity import Definition, Integrity
+from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
 from postledger.audit.render import picture
 from postledger.audit.report import AuditReport, of_delivery, of_period
 from postledger.audit.request import CHART, Request
 
-__all__ = ["CHART", "AuditReport", "Request", "of_delivery", "of_period", "picture"]
+__all__ = [
+    "CHART",
+    "Aged",
+    "AuditReport",
+    "Bin",
+    "Breakdown",
+    "Definition",
+    "Dossier",
+    "Durations",
+    "Events",
+    "Exhibit",
+    "Figures",
+    "Found",
+    "Group",
+    "Integrity",
+    "Kinds",
+    "Listed",
+    "Missing",
+    "Other",
+    "Outcomes",
+    "Percentiles",
+    "Proof",
+    "Reason",
+    "Reasons",
+    "Request",
+    "Unread",
+    "of_delivery",
+    "of_period",
+    "picture",
+]
