@@ -112,7 +112,7 @@ def parse_moment(text: str) -> datetime:
     try:
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{text} is before the year 1 or after 9999 in UTC") from None
+        raise ValueError(f"expected a time from the year 1 to 9999 in UTC, got {text}") from None
 
 
 def now() -> datetime:

@@ -71,14 +71,14 @@ def test_json(said: list[tuple[str, str]]) -> None:
 )
 def test_no_xml_form(postback: Postback) -> None:
     """A postback that XML can't hold is refused, not bent."""
-    with pytest.raises(ValueError, match=r"XML|repaired"):
+    with pytest.raises(ValueError, match=r"XML|repaired|must be text"):
         write_xml(postback)
 
 
 def test_several_without_a_bundle() -> None:
     """Several messages are written only as members of a named element."""
     postback = Postback("NOTIFICATION", (("CODE", "N101"),))
-    with pytest.raises(ValueError, match="name its element"):
+    with pytest.raises(ValueError, match="got 2"):
         write_xml(postback, postback)
     with pytest.raises(ValueError, match="NOTIFICATION"):
         write_xml(Postback("OTHER", (("CODE", "N101"),)), bundle="POSTBACK")
@@ -94,5 +94,5 @@ def test_several_without_a_bundle() -> None:
 )
 def test_no_json_form(postback: Postback) -> None:
     """A postback that JSON would turn into another is refused."""
-    with pytest.raises(ValueError, match=r"JSON|root"):
+    with pytest.raises(ValueError, match=r"fields|root"):
         write_json(postback)

@@ -161,7 +161,9 @@ def _encoded(name: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         # JSON can spell half a character, which nothing that was received has.
-        raise ValueError(f"{name} holds half a character (a lone surrogate)") from None
+        raise ValueError(
+            f"{name} must be whole characters, got half of one (a lone surrogate)"
+        ) from None
 
 
 def _time(value: object) -> datetime | None:

@@ -491,7 +491,9 @@ class Ledger:
         if tracking_id is None and space:
             raise ValueError(f"space must go with a tracking_id, got {space!r} alone")
         if tracking_id is not None and (since or until):
-            raise ValueError("since and until must be left out where tracking_id is given")
+            raise ValueError(
+                f"since and until must be left out where tracking_id is given, got {tracking_id!r}"
+            )
         asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
         name = self.path.name
         with (

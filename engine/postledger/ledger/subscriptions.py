@@ -63,7 +63,10 @@ class Place:
 def require_handler(handler: object) -> None:
     """Raise ``TypeError`` for what would only return a coroutine."""
     if inspect.iscoroutinefunction(handler):
-        raise TypeError("handler must be a plain function; AsyncLedger takes coroutine functions")
+        raise TypeError(
+            f"handler must be a plain function, got the coroutine function {handler!r};"
+            " AsyncLedger takes these"
+        )
 
 
 class Subscription:

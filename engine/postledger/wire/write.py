@@ -32,11 +32,14 @@ def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
     """
     members = [(postback.root, _element(postback)) for postback in postbacks]
     if bundle is not None:
-        if any(root.upper() != MEMBER for root, _ in members):
-            raise ValueError(f"the members of a bundle are {MEMBER} elements")
+        for root, _ in members:
+            if root.upper() != MEMBER:
+                raise ValueError(f"the members of a bundle must be {MEMBER} elements, got {root!r}")
         members = [(bundle, _Pairs(members))]
     if len(members) != 1:
-        raise ValueError("several postbacks are written as a bundle: name its element")
+        raise ValueError(
+            f"postbacks must be one, or go with a bundle that names their element, got {len(members)}"
+        )
     return str(xmltodict.unparse(_Pairs(members))).encode()
 
 
@@ -66,17 +69,18 @@ class _Pairs(dict[str, Any]):
 
 def _element(postback: Postback) -> _Pairs:
     if postback.repaired:
-        raise ValueError("a repaired postback is not what was written")
+        raise ValueError(f"postback must be as it was sent, got one that was repaired: {postback}")
     names = [part for path, _ in postback.fields for part in re.split("[/@]", path)]
     names += [postback.root, *(name for name, _ in postback.attributes)]
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a name in XML")
-    texts = (text for _, text in (*postback.fields, *postback.attributes))
-    if any(_FORBIDDEN.search(text) or text != text.strip() for text in texts):
-        raise ValueError(
-            "a text can't be held by XML: it has control characters, or is not stripped"
-        )
+            raise ValueError(f"fields must have names that XML allows, got {name!r}")
+    for name, text in (*postback.fields, *postback.attributes):
+        if _FORBIDDEN.search(text) or text != text.strip():
+            raise ValueError(
+                f"{name} must be text without control characters and without blanks around it,"
+                f" got {text!r}"
+            )
     attributes = [(f"@{name}", text) for name, text in postback.attributes]
     fields = [(path.replace("@", "/@"), text) for path, text in postback.fields]
     return _Pairs([*attributes, *_nested(fields, "#text")])
@@ -84,10 +88,14 @@ def _element(postback: Postback) -> _Pairs:
 
 def _object(postback: Postback) -> _Pairs:
     if postback.attributes or postback.repaired or not postback.fields:
-        raise ValueError("JSON has no attributes, no repair, and no postback without fields")
+        raise ValueError(f"postback must have fields, no attributes and no repair, got {postback}")
     fields = _nested(postback.fields, "")
     if not postback.root and len(fields) == 1 and isinstance(fields[0][1], Mapping):
-        raise ValueError("an object in an object would be taken for a root")
+        name = fields[0][0]
+        raise ValueError(
+            f"postback must have a root or more than one object, got {name!r} alone,"
+            " which would be read as the root"
+        )
     return _Pairs([(postback.root, _Pairs(fields))] if postback.root else fields)
 
 
