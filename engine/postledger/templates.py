@@ -4,7 +4,8 @@ A body is split into the texts of its leaves and attributes (XML) or its strings
 and what stands between them. Filled with its texts again, a template gives the body back byte for
 byte. What stands between the texts is markup and nothing else: a body with anything more (a comment,
 an entity, a section of character data, a text that isn't plain) has no template, and neither has one
-whose fixed part holds seven digits in a row. So no template can hold a recipient's number.
+whose fixed part holds seven digits in a row. So no template can hold a recipient's number. Names are
+markup: of 64 characters at most, without white space, so that no sentence passes for one.
 
 A plain text is printable ASCII without ``&``, ``<``, ``>``, a backslash or a quote where these would
 end or escape it, and without a space at its ends.
@@ -40,8 +41,9 @@ _VARYING_XML = re.compile(
 )
 _PROLOG = re.compile(r"\s*<\?xml\s[^<>&]*\?>")
 _NAMESPACE = re.compile(r"xmlns$|xmlns:|xsi:", re.IGNORECASE)
-_ATTRIBUTE = r"""\s+([\w.:-]+)\s*=\s*("[^"<>&]*"|'[^'<>&]*')"""
-_TAG = re.compile(rf"</?[A-Za-z_][\w.:-]*((?:{_ATTRIBUTE})*)\s*/?>")
+_NAMESPACE_VALUE = re.compile(r"[!-~]{0,200}")
+_ATTRIBUTE = r"""\s+([\w.:-]{1,64})\s*=\s*("[^"<>&]*"|'[^'<>&]*')"""
+_TAG = re.compile(rf"</?[A-Za-z_][\w.:-]{{0,63}}((?:{_ATTRIBUTE})*)\s*/?>")
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 
 _PLAIN_JSON = r"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"
@@ -51,7 +53,7 @@ _VARYING_JSON = re.compile(
     rf"|(?<=[\s:,\[])({_PLAIN_NUMBER})(?=[\s,}}\]])"
 )
 _PLAIN_TEXT = re.compile(_PLAIN_JSON)
-_JSON_MARKUP = re.compile(r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[^"\\\0]*"(?=\s*:))*')
+_JSON_MARKUP = re.compile(r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[!#-\[\]-~]{0,64}"(?=\s*:))*')
 
 _NUMBER = re.compile(r"\d{7}")
 _HOLE = "\0"
@@ -234,7 +236,9 @@ def _is_xml_markup(fixed: str) -> bool:
         if fixed[at : tag.start()].strip(" \t\r\n" + _HOLE):
             return False
         for name, quoted in _ATTRIBUTES.findall(tag[1]):
-            if quoted[1:-1] not in ("", _HOLE) and not _NAMESPACE.match(name):
+            value = quoted[1:-1]
+            namespace = _NAMESPACE.match(name) and _NAMESPACE_VALUE.fullmatch(value)
+            if value not in ("", _HOLE) and not namespace:
                 return False
         at = tag.end()
     return not fixed[at:].strip(" \t\r\n" + _HOLE)

@@ -47,7 +47,9 @@ def test_bad_bodies_are_named_counted_and_kept(run: Run, tmp_path: Path) -> None
     lines = done.stderr.splitlines()
     assert len(lines) == 5
     assert lines[0] == f"{folder}/b-empty.xml: unreadable: the body is empty; kept at position 2"
-    assert lines[3] == f"{folder}/e-new.xml: unrecognised; kept at position 6"
+    assert (
+        lines[3] == f"{folder}/e-new.xml: unrecognised: no vocabulary knows it; kept at position 6"
+    )
     listed = run("events", tmp_path / "l.db", "--reading", "unreadable", "--nl").stdout.splitlines()
     assert [json.loads(line)["position"] for line in listed] == [2, 3, 4, 7]
     assert run("show", tmp_path / "l.db", "a").exit_code == 0
@@ -67,7 +69,7 @@ def test_a_mistyped_ledger_is_not_made(run: Run, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     done = run("ingest", tmp_path / "mistyped.db", tmp_path / "folder")
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "nothing to record, and no such ledger; none was created" in done.stderr
+    assert "nothing to record, so no ledger was created" in done.stderr
     assert run("ingest", tmp_path / "mistyped.db", tmp_path / "no.xml").exit_code == 1
     assert not (tmp_path / "mistyped.db").exists()
 
@@ -114,6 +116,18 @@ def test_a_statement_is_one_by_the_word_of_the_caller_alone(run: Run, tmp_path: 
         assert (event.kind, event.source, event.imported) == ("statement", "shop", True)
         assert copy.delivery("X-1").state == "created"
         assert copy.verify().ok
+
+
+def test_an_unreadable_receipt_repeats_no_statement(run: Run, tmp_path: Path) -> None:
+    """The same bytes are two events, whichever comes first."""
+    lines = [
+        '{"received_at": "2026-01-01T00:00:00Z", "kind": "statement", "body": "zz"}\n',
+        '{"received_at": "2026-01-02T00:00:00Z", "kind": "receipt", "body": "zz"}\n',
+    ]
+    for name, order in (("a", lines), ("b", lines[::-1])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(order))
+        done = run("ingest", tmp_path / f"{name}.db", tmp_path / f"{name}.jsonl", "--statements")
+        assert done.stdout.startswith("recorded 0, repeated 0, unrecognised 0, unreadable 2")
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])

@@ -46,7 +46,7 @@ def plainly(patterns_: Patterns, body: bytes, envelope: Envelope) -> list[tuple[
     found = []
     for index, member in enumerate(patterns.read(body, envelope, patterns_.limits)):
         if isinstance(member, ReadError):
-            identity = patterns.unreadable_identity(body, index)
+            identity = patterns.unreadable_identity(body, index, envelope.kind)
             found.append(
                 said(Statement(patterns.NOWHERE, 2**63 - 1, identity, 0, None, (), str(member)))
             )

@@ -501,7 +501,7 @@ class Patterns:
     def read_plainly(self, body: bytes, envelope: Envelope) -> list[Statement]:
         """What each postback of a body says, by the readers of record, in their order."""
         return [
-            self._unreadable(body, index, member)
+            self._unreadable(body, envelope, index, member)
             if isinstance(member, ReadError)
             else self.statement(member)
             for index, member in enumerate(read(body, envelope, self.limits))
@@ -591,8 +591,10 @@ class Patterns:
         known = self._skeletons[key]
         return None if known is None else (known, texts)
 
-    def _unreadable(self, body: bytes, index: int, error: ReadError) -> Statement:
-        identity = unreadable_identity(body, index)
+    def _unreadable(
+        self, body: bytes, envelope: Envelope, index: int, error: ReadError
+    ) -> Statement:
+        identity = unreadable_identity(body, index, envelope.kind)
         return Statement(NOWHERE, UNDATED, identity, 0, None, (), str(error))
 
 
@@ -626,13 +628,15 @@ def _whole(member: Postback | ReadError, *, statement: bool) -> Postback | ReadE
     return attrs.evolve(member, statement=statement)
 
 
-def unreadable_identity(body: bytes, index: int) -> bytes:
-    """The identity of what can't be read: 16 bytes over the body and the place in it.
+def unreadable_identity(body: bytes, index: int, kind: Kind) -> bytes:
+    """The identity of what can't be read: 16 bytes over the kind, the body and the place in it.
 
     Why it can't be read takes no part: parsers word it otherwise from one version to the next.
     """
     salt = index.to_bytes(8)
-    return blake2b(body, digest_size=16, salt=salt, person=b"unreadable").digest()
+    # So no receipt repeats a statement.
+    person = b"unreadable" if kind == Kind.RECEIPT else b"unreadable said"
+    return blake2b(body, digest_size=16, salt=salt, person=person).digest()
 
 
 @lru_cache(maxsize=1024)
