@@ -10,8 +10,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ForwardRef
 
 import click
 
@@ -277,10 +278,11 @@ def _option(option: click.Option) -> str:
 def api() -> Lines:
     """Every public name."""
     yield "# The Python interface"
-    yield "These are the names that `postledger` gives; all others are its own and may change."
-    yield "The package is typed. What a ledger, a file or a body is to blame for is a `PostledgerError`,"
+    yield "These are the names that `postledger` gives. `postledger.definitions`, `postledger.simulate`"
+    yield "and `postledger.audit` have public names too: those in `__all__`. All others may change."
+    yield "The package is typed. A fault of a ledger, a file or a body is a `PostledgerError`,"
     yield "and its message is one line that says what to do. A mistake of the program that calls, such as"
-    yield "text for a body or a moment without a zone, is a `TypeError` or `ValueError` that says so."
+    yield "text for a body or a time without a zone, is a `TypeError` or `ValueError` that says so."
     yield "The examples take `ledger` and `body` as given."
     yield from table(["name", ""], ([f"[`{n}`](#{n.lower()})", _first(n)] for n in _public()))
     for name in _public():
@@ -302,6 +304,8 @@ def _doc(value: Any) -> str:
     """The docstring; of an alias of a type, which has none of its own, what it stands for."""
     if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, property):
         return inspect.getdoc(value) or ""
+    if isinstance(value, str):
+        return f"The version of the package, such as `{value}`."
     return f"A type: `{str(value).replace('postledger.', '').replace('model.', '')}`."
 
 
@@ -311,6 +315,9 @@ def _name(name: str, value: Any) -> Lines:
     yield ""
     if inspect.isclass(value) and issubclass(value, BaseException):
         yield f"Error, a kind of `{value.__bases__[0].__name__}`."
+    elif inspect.isclass(value) and issubclass(value, StrEnum):
+        yield f"One of {code(one.value for one in value)}."
+        yield ""
     elif inspect.isfunction(value) or (
         inspect.isclass(value) and not getattr(value, "_is_protocol", False)
     ):
@@ -370,6 +377,8 @@ def _annotation(annotation: Any) -> str:
 def _type(annotation: Any) -> str:
     if isinstance(annotation, str):
         return annotation
+    if isinstance(annotation, ForwardRef):
+        return annotation.__forward_arg__
     return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
 
 

@@ -238,7 +238,9 @@ def test_picture_is_of_the_chart_that_ships() -> None:
 
 RUN = {"python", "console"}
 SHOWN = {"mermaid", "py", "pycon", "text"}
-BY_HAND = re.compile(r"pip install |make |(\w+=\S+ )*python -m (pytest|benchmarks|tests)\b")
+BY_HAND = re.compile(
+    r"pip install |python3 -m venv |make |(\w+=\S+ )*python -m (pytest|benchmarks|tests)\b"
+)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -272,7 +272,7 @@ def test_without_jinja_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     render._environment.cache_clear()
     assert reports["one"].to_json()
-    with pytest.raises(PostledgerError, match="-m pip install jinja2; JSON goes without"):
+    with pytest.raises(PostledgerError, match="-m pip install jinja2"):
         reports["one"].to_html()
     monkeypatch.undo()
     assert reports["one"].to_html()

@@ -56,7 +56,7 @@ def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch: pytest.Mo
         raise ImportError(name)
 
     monkeypatch.setattr(packed, "import_module", missing)
-    with pytest.raises(PostledgerError, match=r"pip install 'postledger\[zstd\]'"):
+    with pytest.raises(PostledgerError, match=r"-m pip install backports\.zstd"):
         packed.zstd()
 
 

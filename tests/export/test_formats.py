@@ -103,6 +103,8 @@ def test_a_line_that_is_not_a_row_is_none(line: str) -> None:
         '{"body_base64": "*"}',
         '{"body_base64": "\u00e9"}',
         '{"body": "a", "received_at": "2026-11-05"',
+        '{"body": "a", "received_at": "2026-W01-1"}',
+        '{"body": "a", "received_at": 1%s}' % ("0" * 5000),
     ],
 )
 def test_a_row_that_is_wrong_is_told(line: str) -> None:
@@ -110,6 +112,7 @@ def test_a_row_that_is_wrong_is_told(line: str) -> None:
     with pytest.raises(ValueError, match=r"must be|expected|half a character") as caught:
         row_of(line)
     assert "\n" not in str(caught.value)
+    assert "set_int_max" not in str(caught.value)
 
 
 def test_a_row_without_a_time_of_reception_is_not_imported() -> None:

@@ -12,10 +12,9 @@ from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
 from postledger.audit.render import picture
 from postledger.audit.report import AuditReport, of_delivery, of_period
-from postledger.audit.request import CHART, Request
+from postledger.audit.request import Request
 
 __all__ = [
-    "CHART",
     "Aged",
     "AuditReport",
     "Bin",

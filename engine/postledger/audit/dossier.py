@@ -8,13 +8,13 @@ from functools import lru_cache
 import attrs
 
 from postledger.audit.mask import Mask
-from postledger.audit.request import CHART, Request
+from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
 from postledger.log.log import Log
 from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
-from postledger.model import Anchor, Delivery, Step, Timeline, plain
+from postledger.model import DELIVERY, Anchor, Delivery, Step, Timeline, plain
 from postledger.projections.reader import Reader
 
 LONGEST_BODY = 32_768
@@ -97,7 +97,7 @@ def dossier(
     return Dossier(
         delivery=mask.delivery(delivery),
         meanings=tuple((word, MEANINGS[named(word)]) for word in delivery.findings),
-        chart=definitions.chart(CHART),
+        chart=definitions.chart(DELIVERY),
         exhibits=exhibits,
         problems=tuple(prover.problems),
     )

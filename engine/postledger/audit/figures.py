@@ -12,8 +12,9 @@ from postledger.audit.events import Events, events
 from postledger.audit.findings import Found, findings
 from postledger.audit.mask import Mask
 from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
-from postledger.audit.request import CHART, Request
+from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
+from postledger.model import DELIVERY
 from postledger.projections.groups import Groups
 from postledger.projections.reader import Reader
 
@@ -41,8 +42,8 @@ class Figures:
 
 def figures_of(reader: Reader, table: str, request: Request, as_of: datetime) -> Figures:
     """Count the deliveries of the period asked for, whose rows are in ``table``."""
-    chart = reader.definitions.chart(CHART)
-    groups = Groups(reader, table, CHART, *request.period)
+    chart = reader.definitions.chart(DELIVERY)
+    groups = Groups(reader, table, DELIVERY, *request.period)
     mask = Mask.of(reader.definitions, unmask=request.unmask)
     return Figures(
         outcomes=outcomes(groups, chart, mask),
@@ -52,7 +53,7 @@ def figures_of(reader: Reader, table: str, request: Request, as_of: datetime) ->
         others=tuple(
             other
             for name, chart in reader.definitions.charts.items()
-            if name != CHART
+            if name != DELIVERY
             for other in _other(attrs.evolve(groups, chart=name), chart)
         ),
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from postledger.audit import diagram, drawing, tables, words
 from postledger.definitions.chart import Statechart
-from postledger.errors import PostledgerError
+from postledger.errors import requires
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,10 +33,7 @@ def _environment(*, markup: bool) -> Environment:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise PostledgerError(
-            f"HTML and Markdown require Jinja2: {sys.executable} -m pip install jinja2;"
-            " JSON goes without"
-        ) from None
+        raise requires("HTML and Markdown (but not JSON) require Jinja2", "jinja2") from None
     environment = Environment(
         loader=PackageLoader("postledger.audit"),
         # Markdown has escapes of its own: see _markdown.

@@ -13,9 +13,6 @@ from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.log import Log
 from postledger.times import is_time, iso, micros, now, time_of
 
-CHART = "delivery"
-"""The chart whose streams are audited."""
-
 
 @attrs.frozen(field_transformer=typed)
 class Request:

@@ -273,6 +273,11 @@ def block(fields: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield from (f"{name * (not n):<{left}}{line}" for n, line in enumerate(lines))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 event, 2 events."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def paragraph(text: str) -> str:
     """A text, wrapped where the terminal is narrow."""
     width = _width()

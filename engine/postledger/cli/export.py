@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from postledger.cli.common import after_option, ledger_argument, progress, reading, remark
+from postledger.cli.common import after_option, counted, ledger_argument, progress, reading, remark
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, exported, line_of, write_parquet
 from postledger.ledger.ledger import Ledger
@@ -40,7 +40,7 @@ def export(ledger: Path, file: Path, after: int) -> None:
             with whole(file) as partial:
                 count = _written(opened, partial, after)
         anchor = opened.head()
-    remark(f"{count} events, anchor {anchor}")
+    remark(f"{counted(count, 'event')}, anchor {anchor}")
 
 
 def _written(ledger: Ledger, file: Path, after: int) -> int:

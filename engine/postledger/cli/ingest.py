@@ -132,7 +132,7 @@ def _record(
     if not counts["taken"] and not path.exists():
         if counts["not recorded"]:
             click.get_current_context().exit(1)
-        raise PostledgerError(f"{path}: nothing to record, and no such ledger; none was created")
+        raise PostledgerError(f"{path}: nothing to record, so no ledger was created")
     return ledger().head()
 
 
@@ -175,8 +175,8 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
         if one.counted_as in ("unreadable", "unrecognised"):
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = f": {one.problem}" if one.problem else ""
-                remark(f"{where}: {one.counted_as}{why}; kept at position {one.position}")
+                why = one.problem or "no vocabulary knows it"
+                remark(f"{where}: {one.counted_as}: {why}; kept at position {one.position}")
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ import click
 from postledger.cli.common import (
     Record,
     cell,
+    counted,
     definition_options,
     ledger_argument,
     output_options,
@@ -118,8 +119,7 @@ def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
     ours, others = apart(ledger.definitions, definitions)
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
-    states = "1 state" if count == 1 else f"{count} states"
-    remark(f"{states} would change {by}; nothing was written")
+    remark(f"{counted(count, 'state')} would change {by}; nothing was written")
 
 
 def _counted(

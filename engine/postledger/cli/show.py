@@ -99,7 +99,7 @@ def _row(step: Step) -> list[str]:
         cell(said),
         _verdict(step),
         _transition(step),
-        cell([finding.replace("_", " ") for finding in step.findings]),
+        cell(list(step.findings)),
     ]
 
 

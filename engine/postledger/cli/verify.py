@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import (
+    counted,
     json_option,
     ledger_argument,
     paragraph,
@@ -47,5 +48,5 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
         for problem in found.problems:
             click.echo(problem)
         verdict = "ok" if found.ok else "NOT ok"
-        click.echo(paragraph(f"{verdict}: {found.events} events, anchor {found.anchor}"))
+        click.echo(paragraph(f"{verdict}: {counted(found.events, 'event')}, anchor {found.anchor}"))
     click.get_current_context().exit(0 if found.ok else 1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any, cast
 
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, requires
 
 _SUFFIXES = (".gz", ".zst")
 _LONGEST_SUFFIX = len(".parquet.zst")
@@ -112,4 +112,4 @@ def zstd() -> Any:
             return import_module(name)
         except ImportError:
             continue
-    raise PostledgerError("zstd needs an extra: pip install 'postledger[zstd]'")
+    raise requires("zstd requires a package before Python 3.14", "backports.zstd")

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, requires
 from postledger.log.event import READ, Kind
 from postledger.model import Event, Receipt
 from postledger.times import iso, micros, parse_moment
@@ -100,7 +100,7 @@ def row_of(line: str) -> Row | None:
     such a row can't be taken.
     """
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_int=_number)
     except (ValueError, RecursionError) as error:
         if _BEGINS.match(line.lstrip()):
             raise ValueError(f"expected a JSON object on one line: {error}") from None
@@ -145,6 +145,11 @@ def _taken(row: Mapping[str, Any]) -> Row:
         content_encoding=content_encoding,
     )
     return Row(receipt, Kind(kind))
+
+
+def _number(digits: str) -> int | str:
+    # Python refuses to read a number of thousands of digits; no column is one.
+    return int(digits) if len(digits) <= 20 else digits
 
 
 def _text(row: Mapping[str, Any], name: str) -> str | None:
@@ -305,4 +310,4 @@ def _pyarrow() -> tuple[Any, Any]:
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
-        raise PostledgerError("Parquet needs an extra: pip install 'postledger[parquet]'") from None
+        raise requires("Parquet requires PyArrow", "pyarrow") from None
