@@ -4,7 +4,7 @@
     ├── ReadError            a body (or one member of a bundle) can't be read
     ├── DefinitionError      a chart or vocabulary file is wrong: where, and how to fix it
     ├── LedgerError          the ledger can't do what was asked
-    │   ├── LedgerBusy       another process held the write lock for longer than the timeout
+    │   ├── LedgerBusy       others held the write lock for longer than the timeout
     │   ├── NotALedger       the file is not a ledger, or one of a newer format
     │   ├── DefinitionsDiffer  the ledger reads by other definitions than those given
     │   ├── SubscriptionFailed  a handler kept raising: the position, and its error as the cause
@@ -17,6 +17,8 @@ Every message is one line that a user can act on.
 """
 
 from __future__ import annotations
+
+import sys
 
 
 class PostledgerError(Exception):
@@ -74,7 +76,7 @@ class LedgerError(PostledgerError):
 
 
 class LedgerBusy(LedgerError):
-    """Another process held the write lock for longer than the timeout; nothing was written.
+    """Other processes or threads held the write lock beyond the timeout; nothing was written.
 
     >>> import sqlite3
     >>> other = sqlite3.connect("specification.db")
@@ -182,3 +184,8 @@ class UnknownKey(PostledgerError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def requires(what: str, package: str) -> PostledgerError:
+    """The error that a package is missing, with the command that installs it."""
+    return PostledgerError(f"{what}: {sys.executable} -m pip install {package}")

@@ -205,6 +205,9 @@ Timeline = tuple[Step, ...]
 """The steps of a stream in fold order, each repeat behind the event that it repeats."""
 
 
+DELIVERY = "delivery"
+"""The chart whose streams are deliveries."""
+
 NOT_SHOWN = {"first_received_at", "chart"}
 """What a delivery has beside what JSON has of it."""
 
@@ -240,7 +243,7 @@ class Delivery:
     findings: tuple[str, ...]
     first_received_at: datetime = attrs.field(repr=False)
     space: str = ""
-    chart: str = "delivery"
+    chart: str = DELIVERY
 
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""

@@ -18,6 +18,7 @@ _FIRST, _LAST = (
 # The forms seen on the wire: `T` or a space between date and time, a fraction or none, a zone as
 # `Z`, `-04`, `-0400`, `-04:00` or none. datetime.fromisoformat alone accepts more (a bare date, week
 # dates), which would be guessing.
+_WEEK = re.compile(r"\d{4}-?W")
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|[+-]\d\d(?::?[0-5]\d)?)?", re.ASCII
 )
@@ -108,6 +109,8 @@ def parse_moment(text: str) -> datetime:
     >>> parse_moment("2013-11-05").isoformat()
     '2013-11-05T00:00:00+00:00'
     """
+    if _WEEK.match(text):
+        raise ValueError(f"expected a date such as 2013-11-05, got {text}")
     parsed = datetime.fromisoformat(text)
     try:
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -1,8 +1,9 @@
 """Verification: is the log what was received, and do index and states follow from it?
 
 The log is checked event by event against the leaves of its tree, the tree against its head and an
-anchor. Then every row of the index is read again from the log, and every state folded again, both the
-plain way: what keeps them up does not vouch for itself.
+anchor. Then every row of the index is read again from the log, and every state folded again without
+plans: what keeps them up does not vouch for itself. The readers of record read the first bodies of each
+kind, its layout the others.
 """
 
 from __future__ import annotations

@@ -574,13 +574,16 @@ def test_edited_states_are_reported_by_verify_and_healed_by_replay(
 @pytest.mark.parametrize(
     "statement", [one for one in STATEMENTS if one.startswith(("DELETE FROM gen", "DROP"))]
 )
-def test_states_that_were_taken_away_are_made_again(path: Path, statement: str) -> None:
-    """Who opens the ledger next finds every state, by the definitions of before."""
+def test_states_that_were_taken_away_are_made_again(
+    path: Path, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who opens the ledger next finds every state, by the definitions of before, and a warning."""
     with Ledger(path) as ledger:
         whole = rows(ledger)
     with shell(path) as conn:
         conn.execute(statement)
     with Ledger(path) as ledger:
+        assert "the states are missing" in caplog.text
         assert rows(ledger) == whole
         assert ledger.verify().problems == ()
 

@@ -284,7 +284,7 @@ PROTECTIONS = (
     ),
     Without(
         "a replay takes in the rest before it switches",
-        "generation = catch_up(work, reader, generation, head.size)",
+        "generation = catch_up(reader, generation, head.size)",
         "pass",
         f"{_PROCESSES} {_KILL} -m 'not long'",
     ),
@@ -336,7 +336,7 @@ PROTECTIONS = (
     ),
     Without(
         "threads wait no longer than the timeout",
-        "if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):\n"
+        "if not self.writing.acquire(timeout=self._timeout):\n"
         "                raise LedgerBusy(\n"
         '                    f"{self.path}: other threads held the write lock; nothing was written"\n'
         "                )\n"

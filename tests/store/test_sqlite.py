@@ -15,12 +15,13 @@ from postledger.store.sqlite import APPLICATION_ID, FORMAT, Store, _patiently, t
 from tests.samples import sent
 
 _BUSY = "another process holds the write lock; nothing was written"
+_READING = "this thread is still reading; end that first, or write in another"
 _FAILED = "the disk failed (said); record again what was not acknowledged"
 MEANINGS = {
     "SQLITE_BUSY": (LedgerBusy, _BUSY),
     "SQLITE_BUSY_SNAPSHOT": (LedgerBusy, _BUSY),
-    "SQLITE_LOCKED": (LedgerBusy, _BUSY),
-    "SQLITE_LOCKED_SHAREDCACHE": (LedgerBusy, _BUSY),
+    "SQLITE_LOCKED": (LedgerBusy, _READING),
+    "SQLITE_LOCKED_SHAREDCACHE": (LedgerBusy, _READING),
     "SQLITE_NOTADB": (NotALedger, "not a ledger"),
     "SQLITE_CORRUPT": (IntegrityError, "the file is damaged: said"),
     "SQLITE_CORRUPT_INDEX": (IntegrityError, "the file is damaged: said"),
@@ -215,6 +216,13 @@ def test_another_format_is_refused_with_both_numbers(tmp_path: Path, found: int)
     for readonly in (False, True):
         with pytest.raises(NotALedger, match=message):
             Ledger(path, readonly=readonly)
+
+
+def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
+    """Whether it is opened for reading or for writing."""
+    for readonly in (False, True):
+        with pytest.raises(NotALedger, match="this is a folder"):
+            Ledger(tmp_path, readonly=readonly)
 
 
 def test_settings_are_those_of_the_page(ledger: Ledger) -> None:

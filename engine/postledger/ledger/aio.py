@@ -1,6 +1,6 @@
 """The ledger for async programs: the same calls, made in threads, awaited.
 
-Nothing is done a second time here: each method is the one of ``Ledger``. Writes have one thread,
+Each method is the one of ``Ledger``; only ``follow`` waits without a thread. Writes have one thread,
 reads a few, and an iteration one of its own, so that a long read holds up no write.
 """
 
@@ -104,6 +104,8 @@ def _opening(
 
 class AsyncLedger:
     """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
+
+    The examples of its methods are those of ``Ledger``, without the ``await``.
 
     It is opened by ``async with`` and closed with it. Cancelling an ``await`` is safe: a call that
     has not begun never will, and one that has is finished before the cancellation goes on, so that

@@ -135,7 +135,7 @@ class Connections:
         else:
             end = time.monotonic() + self._timeout
             # guard: threads wait no longer than the timeout
-            if not self.writing.acquire(timeout=min(self._timeout, threading.TIMEOUT_MAX)):
+            if not self.writing.acquire(timeout=self._timeout):
                 raise LedgerBusy(
                     f"{self.path}: other threads held the write lock; nothing was written"
                 )
@@ -182,10 +182,9 @@ class Connections:
         if size - own.generation.size > MOST_BEHIND:
             _log.error("%s: the states are behind the log; run replay", self.path)
             return False
-        work = Work(own.store, own.reader.definitions, self.limits)
         try:
             with own.store.savepoint():
-                own.generation = replay.catch_up(work, own.reader, own.generation, size)
+                own.generation = replay.catch_up(own.reader, own.generation, size)
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 raise
@@ -352,7 +351,7 @@ class Connections:
             if log.size():
                 return
             head, _ = log.append([generations.adoption(definitions, genesis=True)], log.head())
-            generation = generations.begin(store, definitions, shared=None, size=0)
+            generation = generations.begin(store, definitions, None)
             moved = generations.move(store, generation, size=head.size)
             assert moved is not None
             generations.switch(store, moved, 0)
@@ -383,6 +382,9 @@ class Connections:
             raise IntegrityError(f"{self.path}: the states can't be read; run replay")
         work = Work(store, definitions, self.limits, silent)
         live = self._whole(store)
+        _log.warning(
+            "%s: the states are missing or another version's; making them again", self.path
+        )
         with store.write():
             if live is None:
                 # What is there of it is no use without the rest.
@@ -408,8 +410,7 @@ class Connections:
                     # Another process may have taken them in since they were counted.
                     self._follow(own)
                     until = min(own.log.size(), own.generation.size + replay.CHUNK)
-                    work = Work(own.store, own.reader.definitions, self.limits)
-                    own.generation = replay.catch_up(work, own.reader, own.generation, until)
+                    own.generation = replay.catch_up(own.reader, own.generation, until)
         except Exception as error:
             if is_of_medium(error):
                 raise

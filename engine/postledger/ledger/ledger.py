@@ -39,6 +39,7 @@ from postledger.ledger.writing import (
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
 from postledger.model import (
+    DELIVERY,
     Anchor,
     Body,
     Content,
@@ -240,7 +241,7 @@ class Ledger:
 
         ``sha256`` is the hash of the file in hexadecimal, ``receipts`` how many were taken from it,
         ``origin`` the anchor of the ledger it comes from. What was taken is recorded before, by
-        ``record_many``. Raises ``ValueError`` or ``TypeError`` for what is none of that.
+        ``record_many``. Raises ``ValueError`` or ``TypeError`` for invalid arguments.
 
         >>> from hashlib import sha256
         >>> ledger.imported(sha256(b"the file").hexdigest(), receipts=2) == ledger.head().size - 1
@@ -477,10 +478,10 @@ class Ledger:
         space: str = "",
         progress: Progress = silent,
     ) -> AuditReport:
-        """The state audit report: of the deliveries that began in a period, or of one of them.
+        """The audit report: of the deliveries that began in a period, or of one of them.
 
         ``since`` is inclusive, ``until`` exclusive; ``as_of``, ``occurred_by`` and ``definitions`` are
-        as of ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
+        as in ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
         ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known, ``ValueError``
         for a period that ends before it begins, or that goes with a ``tracking_id``.
 
@@ -502,7 +503,7 @@ class Ledger:
         ):
             found = verify(own.reader, own.generation, progress=told)
             if tracking_id is not None:
-                stream = (space, audit.CHART, tracking_id)
+                stream = (space, DELIVERY, tracking_id)
                 row = self._row(own, reader, stream, asked.bounds)
                 steps = self._steps(reader, stream, asked.bounds)
                 delivery = delivery_of(stream, row)

@@ -212,7 +212,7 @@ class Subscription:
                 if not waits:
                     raise SubscriptionFailed(
                         f"subscription {self.name!r} stopped at position {change.position}: its"
-                        f" handler raised {error!r} {self._retry.times + 1} times; fix it, then"
+                        f" handler raised {error!r} at try {self._retry.times + 1}; fix it, then"
                         " subscribe again",
                         position=change.position,
                     ) from error

@@ -20,7 +20,7 @@ from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
-from postledger.model import Anchor, Receipt, Recorded
+from postledger.model import DELIVERY, Anchor, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import NOWHERE_ID, Placed
@@ -38,7 +38,6 @@ from postledger.times import micros, now
 BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
-_CHART = "delivery"
 _log = logging.getLogger("postledger")
 
 
@@ -336,7 +335,7 @@ def _insert(rows: list[EventRow], row: EventRow) -> None:
 def _event_row(row: Placed, event: LogRow) -> EventRow:
     """The row of an event as index and log will give it back."""
     stream, occurred_at, identity, position, member, findings, said = row
-    return (  # type: ignore[return-value]
+    return (
         stream,
         occurred_at,
         identity,
@@ -369,7 +368,7 @@ def _answer(done: Written, one: Appended) -> Recorded:
     event = event_of(one._stored, one.member, one.statement, repeats)
     verdict = _verdict(done, one)
     row = None if number is None else done.rows.get(number)
-    if row is None or one.statement.stream[1] != _CHART:
+    if row is None or one.statement.stream[1] != DELIVERY:
         return Recorded(event, verdict, None)
     try:
         return Recorded(event, verdict, delivery_of(one.statement.stream, row))

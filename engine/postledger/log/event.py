@@ -1,8 +1,7 @@
 """Events of the log: what is appended, and what is read of it.
 
 An event's leaf covers every field of it. Its bytes are covered as SHA-256 of a random salt and the
-bytes, so that a proof can be shown without the number it hides, and the bytes can be erased while the
-leaf stands.
+bytes, so that a proof can be shown without the number it hides.
 """
 
 from __future__ import annotations

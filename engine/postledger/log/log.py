@@ -241,7 +241,10 @@ class Log:
             raise IntegrityError(
                 f"nodes {start} to {end - 1} of the tree: expected {end - start}, got {len(rows)}"
             )
-        return [_leaf(*row) for row in rows]
+        for number, node in rows:
+            if not isinstance(node, bytes) or len(node) != 32:
+                raise IntegrityError(f"node {number} of the tree is damaged")
+        return [node for _, node in rows]
 
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
         """The adoptions of definitions up to position ``until``, in order of position."""

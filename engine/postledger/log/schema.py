@@ -130,4 +130,4 @@ def check_guards(store: Store) -> list[str]:
 def require_guards(store: Store) -> None:
     """Raise ``IntegrityError`` where a guard is missing or changed."""
     if wrong := check_guards(store):
-        raise IntegrityError(f"{store.path}: {wrong[0]}; run verify to see whether anything was")
+        raise IntegrityError(f"{store.path}: {wrong[0]}; run verify to check the log")

@@ -16,10 +16,10 @@ from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import CHUNK, add
-from postledger.state.patterns import Patterns, Stream
-from postledger.state.plans import Plans, outlined
+from postledger.state.patterns import Stream
+from postledger.state.plans import outlined
 from postledger.state.row import Row, delivery_of
-from postledger.state.streams import EventRow, Facts, Outline, require_rows
+from postledger.state.streams import EventRow, Outline, require_rows
 from postledger.state.timeline import timeline_of
 from postledger.wire import Limits
 
@@ -56,8 +56,7 @@ def reading_by(
     tables, up to the position of the bounds.
     """
     if vocabularies_of(reader.definitions) == vocabularies_of(definitions):
-        facts = Facts(reader.log, Patterns(definitions, limits))
-        yield Reader(reader.log, reader.index, facts, Plans(facts))
+        yield Reader.of(reader.log, reader.index, definitions, limits)
         return
     with reader.log.store.scratch("index") as name:
         other = Reader.of(reader.log, Index(reader.log.store, name), definitions, limits)

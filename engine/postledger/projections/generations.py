@@ -205,9 +205,7 @@ def _generation(row: Sequence[Any]) -> Generation | None:
     return generation if sound and min(generation.size, generation.cursor) >= 0 else None
 
 
-def begin(
-    store: Store, definitions: Definitions, *, shared: Generation | None, size: int
-) -> Generation:
+def begin(store: Store, definitions: Definitions, shared: Generation | None) -> Generation:
     """Begin a generation: with the index of ``shared``, or one of its own; not live yet."""
     row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
     assert row is not None
@@ -217,7 +215,7 @@ def begin(
         vocabularies=vocabularies_of(definitions),
         version=version_of(definitions),
         adoption=-1,
-        size=0 if shared is None else size,
+        size=0 if shared is None else shared.size,
         stage=INDEXING if shared is None else FOLDING,
         cursor=0,
     )

@@ -205,7 +205,7 @@ class Groups:
         )
         for _, equal in groupby(rows, itemgetter(0, 1, 2)):
             found = list(equal)
-            first, *_ = self.reader.facts.ranked([EventRow(*row[:-1]) for row in found])
+            first, *_ = self.reader.facts.ranked([row[:-1] for row in found])
             yield first, bool(found[0][-1])
 
     # --- SQL ---

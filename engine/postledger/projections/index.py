@@ -84,10 +84,9 @@ class Index:
 
     def make(self) -> None:
         """Make its tables, in place of any of those names."""
-        self.store.execute(f"DROP TABLE IF EXISTS {self.name}")
-        self.store.execute(f"DROP TABLE IF EXISTS {self.streams_table}")
-        self.store.execute(_STREAMS.format(self.name))
-        self.store.execute(_ROWS.format(self.name))
+        for table, sql in self.tables(self.name).items():
+            self.store.execute(f"DROP TABLE IF EXISTS {table}")
+            self.store.execute(sql)
         self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
 
     @staticmethod

@@ -67,8 +67,7 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
         # A generation that shares the index of one that is gone, or of other readers, is no use.
         generations.discard(work.store)
         shared = live if same and not index else None
-        size = 0 if live is None else live.size
-        return generations.begin(work.store, work.definitions, shared=shared, size=size), False
+        return generations.begin(work.store, work.definitions, shared), False
 
 
 def build(work: Work, generation: Generation) -> Generation:
@@ -83,7 +82,7 @@ def build(work: Work, generation: Generation) -> Generation:
     while generation.stage == FOLDING:
         generation = _fold_chunk(work, reader, generation)
     while reader.log.size() - generation.size > CHUNK:
-        generation = _catch_up(work, reader, generation)
+        generation = _catch_up_chunk(work, reader, generation)
     return generation
 
 
@@ -97,7 +96,7 @@ def finish(work: Work, generation: Generation) -> Generation:
     with work.store.write():
         head = reader.log.head()
         # guard: a replay takes in the rest before it switches
-        generation = catch_up(work, reader, generation, head.size)
+        generation = catch_up(reader, generation, head.size)
         position = head.adoption
         if (
             position < 0
@@ -113,18 +112,16 @@ def finish(work: Work, generation: Generation) -> Generation:
     return generation
 
 
-def catch_up(work: Work, reader: Reader, generation: Generation, until: int) -> Generation:
+def catch_up(reader: Reader, generation: Generation, until: int) -> Generation:
     """Take the events up to a size into a generation; the caller holds the transaction."""
     while generation.size < until:
         step = min(generation.size + CHUNK, until)
-        generation = _take_in(
-            work, reader, generation, _unplaced(reader, generation.size, step), step
-        )
+        generation = _take_in(reader, generation, _unplaced(reader, generation.size, step), step)
     return generation
 
 
 def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
-    """Read the next events and add them to the index; once all are in, the states come next."""
+    """Read the next events into the index; once all but a last chunk are in, the states come next."""
     until = min(generation.size + CHUNK, reader.log.size())
     rows = _unplaced(reader, generation.size, until)
     with work.store.write():
@@ -148,21 +145,20 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
     return _moved(moved)
 
 
-def _catch_up(work: Work, reader: Reader, generation: Generation) -> Generation:
-    """Take in the next events that the generation has not seen."""
+def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
+    """Take in the next events, which came after those that the generation was built of."""
     until = min(generation.size + CHUNK, reader.log.size())
     rows = _unplaced(reader, generation.size, until)
     with work.store.write():
-        moved = _take_in(work, reader, generation, rows, until)
+        moved = _take_in(reader, generation, rows, until)
     work.progress(until - generation.size)
     return moved
 
 
-def _take_in(
-    work: Work, reader: Reader, generation: Generation, new: list[Unplaced], until: int
-) -> Generation:
+def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until: int) -> Generation:
     """Put events into the index, where it is not shared, and fold the streams that they touch."""
-    live = generations.live(work.store)
+    store = reader.log.store
+    live = generations.live(store)
     shared = live is not None and live.indexed == generation.indexed
     if shared and live is not None and live.number != generation.number:
         found = map(reader.index.find, {stream for stream, *_ in new})
@@ -170,13 +166,13 @@ def _take_in(
     else:
         touched = add(reader, new)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
-    generations.clear(work.store, generation.table, rows)
+    generations.clear(store, generation.table, rows)
     put(
-        work.store,
+        store,
         generation,
         (reader.row(n, reader.index.stream_of(n)[1], events) for n, events in rows.items()),
     )
-    return _moved(generations.move(work.store, generation, size=until))
+    return _moved(generations.move(store, generation, size=until))
 
 
 def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> None:

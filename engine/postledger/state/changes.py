@@ -14,15 +14,12 @@ from typing import NamedTuple
 
 from postledger.errors import IntegrityError
 from postledger.log.event import Stored
-from postledger.model import Change, Delivery, Event, StateChanged
+from postledger.model import DELIVERY, Change, Delivery, Event, StateChanged
 from postledger.state.fold import Tally
 from postledger.state.life import Life, copy_of
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
-
-CHART = "delivery"
-"""The chart whose streams are deliveries."""
 
 _PLACE = itemgetter(3, 4)
 
@@ -86,7 +83,7 @@ def passages(
             yield Passage(stored, 0, None)
         for member, statement in enumerate(said):
             stream = statement.stream
-            if stream[1] != CHART or CHART not in facts.definitions.charts:
+            if stream[1] != DELIVERY or DELIVERY not in facts.definitions.charts:
                 # A chart that was given up says nothing.
                 yield Passage(stored, member, statement)
                 continue
@@ -108,7 +105,7 @@ def passages(
 def _life(facts: Facts, rows: Sequence[EventRow], first: int) -> Life:
     """A stream as known before a position."""
     require_rows(rows)
-    life = Life(facts.definitions.charts[CHART])
+    life = Life(facts.definitions.charts[DELIVERY])
     for row in sorted(rows, key=_PLACE):
         if row[3] < first:
             life.add(facts, row)

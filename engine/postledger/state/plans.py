@@ -168,13 +168,8 @@ class Plans:
     def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
         """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
         found = outlined(chart, rows)
-        if found is None:
-            return None
-        key, texts, times, received, findings = found
-        plan = self.known(key, texts)
-        if plan is None:
-            return None
-        return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
+        plan = None if found is None else self.known(found[0], found[1])
+        return None if plan is None or found is None else Planned(plan, *found[1:]).row(stream)
 
     def planned(self, chart: str, rows: Sequence[EventRow]) -> Planned | None:
         """A stream and its known plan; ``None`` where it takes a closer look.
@@ -283,7 +278,7 @@ class Plans:
             marks = [f"{_MARK}{index} {number}" for number in range(len(texts))]
             facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
             counts.append(len(texts))
-        return None if _tied(facts) else _plan(facts, counts)
+        return _plan(facts, counts)
 
 
 def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import groupby, product
 from operator import itemgetter
 from types import NoneType
-from typing import NamedTuple
 
 import attrs
 
@@ -30,25 +29,15 @@ from postledger.state.patterns import (
 from postledger.store.sqlite import Row as LogRow
 from postledger.templates import texts_of, written
 
+EventRow = tuple[
+    int, int, bytes, int, int, int, int | None, int | None, str | None, int, str | None
+]
+"""What the index and the log say of one member of an event, as the fold reads it.
 
-class EventRow(NamedTuple):
-    """What the index and the log say of one member of an event, as the fold reads it.
-
-    ``template`` and ``envelope`` are numbers of the log, ``texts`` its JSON array of texts; where
-    these don't give what is said, ``said`` does.
-    """
-
-    stream: int
-    occurred_at: int
-    identity: bytes
-    position: int
-    member: int
-    received_at: int
-    template: int | None
-    envelope: int | None
-    texts: str | None
-    findings: int
-    said: str | None
+0 stream, 1 occurred_at, 2 identity, 3 position, 4 member, 5 received_at, 6 template, 7 envelope,
+8 texts, 9 findings, 10 said. Template and envelope are numbers of the log, ``texts`` its JSON array of
+texts; where these don't give what is said, ``said`` does.
+"""
 
 
 Outline = tuple[int, int, int, int | None, str | None, int]
@@ -170,7 +159,7 @@ class Facts:
         _, occurred_at, identity, position, _, findings, said = placed(
             stream, statement, stored.received_at, stored.position, member, given=given
         )
-        return EventRow(
+        return (
             stream, occurred_at, identity, position, member, stored.received_at,
             template, envelope, None if texts is None else written(texts), findings, said,
         )  # fmt: skip

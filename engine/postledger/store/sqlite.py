@@ -250,6 +250,8 @@ def open_store(
     """
     with translated(path):
         _require_file_of_log(path)
+        if path.is_dir():
+            raise NotALedger(f"{path}: this is a folder; name a file in it")
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such ledger")
         conn = _connect(path, timeout=timeout, readonly=readonly)
@@ -462,7 +464,7 @@ _MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
         f"{path}: another process holds the write lock; nothing was written"
     ),
     sqlite3.SQLITE_LOCKED: lambda path, _: LedgerBusy(
-        f"{path}: another process holds the write lock; nothing was written"
+        f"{path}: this thread is still reading; end that first, or write in another"
     ),
     sqlite3.SQLITE_NOTADB: lambda path, _: NotALedger(f"{path}: not a ledger"),
     sqlite3.SQLITE_CORRUPT: lambda path, error: IntegrityError(
