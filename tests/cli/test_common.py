@@ -85,6 +85,22 @@ def test_the_module_is_the_command(samples: Path) -> None:
     assert into_a_closed_pipe(*command) == (0, b"")
 
 
+def test_a_command_imports_only_what_it_needs(samples: Path) -> None:
+    """The others' imports would delay its start."""
+    program = (
+        "import sys; from postledger.cli import main\n"
+        "try: main(['deliveries', sys.argv[1]])\n"
+        "finally: print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, samples], capture_output=True, check=True, text=True
+    )
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "postledger.cli.deliveries" in imported
+    others = {"postledger.cli.ingest", "postledger.simulate", "tqdm", "jinja2", "pyarrow"}
+    assert not imported & others
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import click
 from tabulate import tabulate
-from tqdm import tqdm
 
 from postledger.cli.params import LedgerPath, Time, TimeOrPosition
 from postledger.errors import PostledgerError
@@ -345,6 +344,9 @@ def remark(text: str) -> None:
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr with count, rate and time left; only on a terminal."""
+    # Only long commands need it, and its import delays the start.
+    from tqdm import tqdm
+
     with tqdm(total=total, desc=what, unit=" events", disable=None, leave=False) as bar:
 
         def advance(count: int) -> None:

@@ -194,12 +194,15 @@ def explore(
     After the initial one they are in the order of the states in the file: their numbers depend on
     nothing that is not in the hash of a chart, as the order of ``[triggers]`` is not.
     """
-    machine = _machine(regions, HierarchicalMachine)
-    initial = configuration_of(machine, regions)
+    moves = [_moves(region) for region in regions]
+    initial = tuple(region.initial for region in regions)
     reached: dict[Configuration, dict[str, Configuration]] = {initial: {}}
     for before in (queue := [initial]):
         for name in triggers:
-            after = reached[before][name] = _after(machine, regions, name, before)
+            after = tuple(
+                moved.get((state, name), state) for moved, state in zip(moves, before, strict=True)
+            )
+            reached[before][name] = after
             if after not in reached:
                 reached[after] = {}
                 queue.append(after)
@@ -211,15 +214,22 @@ def explore(
     }
 
 
-def _after(
-    machine: HierarchicalMachine, regions: tuple[Region, ...], trigger: str, before: Configuration
-) -> Configuration:
-    """The configuration that a trigger leads to."""
-    stand(machine, regions, before)
-    # The library logs a warning for each trigger that no transition takes.
-    if trigger in machine.get_triggers(*_standing(machine)):
-        machine.trigger(trigger)
-    return configuration_of(machine, regions)
+def _moves(region: Region) -> dict[tuple[str, str], str]:
+    """The state that each trigger leads to from each state in which the machine hears it.
+
+    Regions don't hear each other, so each is explored alone.
+    """
+    alone = (region,)
+    machine = _machine(alone, HierarchicalMachine)
+    moves: dict[tuple[str, str], str] = {}
+    for state in region.states:
+        stand(machine, alone, (state,))
+        # The library logs a warning for each trigger that no transition takes.
+        for name in machine.get_triggers(*_standing(machine)):
+            stand(machine, alone, (state,))
+            machine.trigger(name)
+            (moves[state, name],) = configuration_of(machine, alone)
+    return moves
 
 
 def _place(regions: tuple[Region, ...], configuration: Configuration) -> tuple[int, ...]:
