@@ -44,11 +44,14 @@ def read(_):
 
 def use(seed):
     try:
-        {"record": record, "read": read, "both": (record, read)[seed % 2]}[what](seed)
+        {"record": record, "read": read, "all": (record, read)[seed % 2]}[what](seed)
     except Exception as error:
         ended.add(f"{type(error).__name__}: {error}")
 
-threads = [threading.Thread(target=use, args=(seed,)) for seed in range(1, 5)]
+if what == "all":
+    subscription = ledger.subscribe("told", lambda change: None)
+count = 8 if what == "all" else 4
+threads = [threading.Thread(target=use, args=(seed,)) for seed in range(1, count + 1)]
 for thread in threads:
     thread.start()
 time.sleep(pause)
@@ -72,18 +75,17 @@ def _closed_while(path: Path, what: str, pause: float) -> None:
     assert all(kept[at] == traffic.body(number) for at, number in acknowledged.items())
 
 
-@pytest.mark.parametrize("what", ["record", "read", "both"])
+@pytest.mark.parametrize("what", ["record", "read", "all"])
 def test_closing_waits_for_the_calls_of_other_threads(tmp_path: Path, what: str) -> None:
     """They end with one line, the process lives, and what was acknowledged is there."""
     _closed_while(tmp_path / "test.db", what, 0.2)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", ["record", "read", "both"])
-def test_closing_at_many_times_waits_for_the_calls_of_others(tmp_path: Path, what: str) -> None:
-    """The same at many times."""
-    for number in range(20):
-        _closed_while(tmp_path / f"{number}.db", what, number * 0.021)
+def test_closing_at_many_times_waits_for_the_calls_of_others(tmp_path: Path) -> None:
+    """In 200 processes with four threads that record, four that read, and a subscriber."""
+    for number in range(200):
+        _closed_while(tmp_path / f"{number}.db", "all", number % 20 * 0.021)
 
 
 _FORKING = """
