@@ -265,6 +265,14 @@ def test_lives_of_short_streams_are_dropped(monkeypatch: pytest.MonkeyPatch) -> 
         assert kept.as_of(2) == left
 
 
+def test_the_life_of_one_heavy_event_is_not_kept(ledger: Ledger) -> None:
+    """To fold it again takes no reading of others; a hundred such would take a hundred megabytes."""
+    ledger.record(sent("a", HANDSET="x" * 200_000))
+    assert not any(one.size > 0 for one in ledger._connections.lives._lives.values())
+    ledger.record(sent("a", HANDSET="y" * 200_000))
+    assert [one.size > 400_000 for one in ledger._connections.lives._lives.values()] == [True]
+
+
 def test_a_heavy_stream_is_not_read_again_with_each_record(ledger: Ledger) -> None:
     """Thirty bodies of a megabyte each would take seconds, under the write lock."""
     for number in range(4):

@@ -295,6 +295,8 @@ def _put_rows(
 
 def _is_long(rows: Sequence[EventRow]) -> bool:
     """Whether the life of a stream of these events is worth keeping."""
+    if len(rows) < 2:
+        return False
     if len(rows) > life.LONG:
         return True
     # A row may be damaged.

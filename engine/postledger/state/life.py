@@ -26,7 +26,7 @@ BLOCK = 64
 """A block of twice as many facts is split."""
 
 LONG, HEAVY = 32, 100_000
-"""Streams of more events, or of more bytes of texts, are worth keeping."""
+"""Streams of more events, or of several with more bytes of texts, are worth keeping."""
 
 _EVENT_BYTES = 900
 """What an event takes in memory, apart from its texts (measured)."""
@@ -75,7 +75,8 @@ class Life:
     @property
     def is_long(self) -> bool:
         """Whether it is worth keeping."""
-        return len(self._known) + self.repeats > LONG or self.size > HEAVY
+        events = len(self._known) + self.repeats
+        return events > LONG or (events > 1 and self.size > HEAVY)
 
     def knows(self, occurred_at: int, identity: bytes) -> bool:
         """Whether an event said that."""
