@@ -39,6 +39,7 @@ class Without(NamedTuple):
 _TAMPERING, _PROCESSES = "tests/faults/test_tampering.py", "tests/faults/test_processes.py"
 _KILL, _DAMAGE = "tests/faults/test_kill.py", "tests/faults/test_damage.py"
 _MEDIA, _CLOSING = "tests/faults/test_media.py", "tests/faults/test_closing.py"
+_REPLAY = "tests/projections/test_replay.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
 PROTECTIONS = (
@@ -287,6 +288,13 @@ PROTECTIONS = (
         "generation = catch_up(reader, generation, head.size)",
         "pass",
         f"{_PROCESSES} {_KILL} -m 'not long'",
+    ),
+    Without("only who adopts appends an adoption", "if not adopt:", "if False:", _REPLAY),
+    Without(
+        "definitions and states of one time",
+        "with store.read():",
+        "if True:",
+        f"{_REPLAY} -k middle_of_opening",
     ),
     # writing
     Without(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import IntegrityError, Ledger, LedgerError
-from postledger.definitions.definitions import builtin, define
+from postledger.definitions.definitions import Definitions, builtin, define
 from postledger.ledger import connections
+from postledger.log.log import Log
 from postledger.projections import generations, replay
 from postledger.projections import reader as readers
 from postledger.projections.generations import Generation
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
-from tests.samples import DEGRADED, NEWCOMER, delivered, other, sent
+from tests.samples import DEGRADED, NEWCOMER, delivered, first_outcome_stands, other, sent
 from tests.states import rows
 
 
@@ -463,3 +466,104 @@ def test_two_unreadable_bodies_that_say_the_same_become_one_event(tmp_path: Path
         ledger.replay(index=True)
         assert (ledger.delivery("a").events, ledger.delivery("a").repeats) == (1, 1)
         assert ledger.verify().problems == ()
+
+
+def _adoptions(path: Path) -> list[int]:
+    with Ledger(path, readonly=True) as ledger:
+        return [event.position for event in ledger.events() if event.kind == "adoption"]
+
+
+def test_a_replay_by_what_is_in_force_undoes_no_adoption_of_another(ledger: Ledger) -> None:
+    """Though this program has read nothing since: only who gives definitions adopts them."""
+    ledger.record(sent("a"))
+    with Ledger(ledger.path) as another:
+        another.replay(first_outcome_stands())
+    ledger.replay()
+    assert _adoptions(ledger.path) == [0, 2]
+    assert ledger.definitions.hash == first_outcome_stands().hash
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_an_adoption_in_the_middle_of_a_replay_stands(ledger: Ledger, index: bool) -> None:
+    """The replay says in one line what is in its way, and changes nothing."""
+    ledger.record_many(sent(f"m{number}") for number in range(3))
+    adopted: list[int] = []
+
+    def adopt(_: int) -> None:
+        if not adopted:
+            adopted.append(1)
+            with Ledger(ledger.path) as another:
+                another.replay(first_outcome_stands())
+
+    with pytest.raises(LedgerError, match=r"another process .* adopted definitions meanwhile"):
+        ledger.replay(index=index, progress=adopt)
+    assert _adoptions(ledger.path) == [0, 4]
+    assert ledger.verify().problems == ()
+    assert ledger.definitions.hash == first_outcome_stands().hash
+    ledger.replay(index=index)
+    assert _adoptions(ledger.path) == [0, 4]
+
+
+def test_an_adoption_just_before_a_replay_stands(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay by what was in force when it was called must not bring that back."""
+    ledger.record(sent("a"))
+    begin, adopted = replay.begin, []
+
+    def late(work: replay.Work, *, index: bool = False) -> tuple[Generation, bool]:
+        if not adopted:
+            adopted.append(1)
+            with Ledger(ledger.path) as another:
+                another.replay(first_outcome_stands())
+        return begin(work, index=index)
+
+    monkeypatch.setattr(replay, "begin", late)
+    with pytest.raises(LedgerError, match="replay again"):
+        ledger.replay()
+    assert _adoptions(ledger.path) == [0, 2]
+    assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_an_adoption_in_the_middle_of_opening_stands(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, readonly: bool
+) -> None:
+    """Definitions and states are read as of one time, so that opening makes no states again."""
+    ledger.record(sent("a"))
+    in_force, adopted = connections.Connections._in_force, []
+
+    def late(self: connections.Connections, log: Log) -> Definitions:
+        found = in_force(self, log)
+        if not adopted:
+            adopted.append(1)
+            ledger.replay(first_outcome_stands())
+        return found
+
+    monkeypatch.setattr(connections.Connections, "_in_force", late)
+    with Ledger(ledger.path, readonly=readonly) as another:
+        assert another.delivery("a").state == "sent"
+        assert another.definitions.hash == first_outcome_stands().hash
+    assert _adoptions(ledger.path) == [0, 2]
+
+
+def test_states_that_another_makes_again_are_waited_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they were taken away, and two open the ledger, the second is not refused."""
+    ledger.record(sent("a"))
+    with closing(sqlite3.connect(ledger.path)) as conn, conn:
+        conn.execute("DELETE FROM generations")
+    build, begun = replay.build, []
+
+    def slow(work: replay.Work, generation: Generation) -> Generation:
+        if not begun:
+            begun.append(1)
+            Ledger(ledger.path).close()
+        return build(work, generation)
+
+    monkeypatch.setattr(replay, "build", slow)
+    with Ledger(ledger.path) as another:
+        assert another.delivery("a").state == "sent"
+        assert another.verify().problems == ()
+    assert _adoptions(ledger.path) == [0]

@@ -26,12 +26,15 @@ from postledger.projections import checkpoints, generations, replay
 from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import Index
 from postledger.projections.reader import Reader
-from postledger.projections.replay import Work
+from postledger.projections.replay import Disturbed, Work
 from postledger.store.sqlite import Store, is_of_medium, open_store, translated
 from postledger.verify import follows
 from postledger.wire import Limits
 
 _log = logging.getLogger("postledger")
+
+_BETWEEN = 0.05
+"""Seconds after which a ledger is opened again that another process works on."""
 
 MOST_BEHIND = 2_000
 """How many events the index may be behind for whoever records next to take them in."""
@@ -84,7 +87,7 @@ class Connections:
         self._idle = threading.Condition()
         try:
             with translated(path):
-                self.definitions = self._settle(self._open(), definitions)
+                self._settle(self._open(), definitions)
         except BaseException:
             self.close()
             raise
@@ -193,17 +196,19 @@ class Connections:
             return False
         return True
 
-    def replay(self, definitions: Definitions, progress: Progress, *, index: bool) -> None:
-        """Build index and states by ``definitions``, and switch to them.
+    def replay(self, adopted: Definitions | None, progress: Progress, *, index: bool) -> None:
+        """Build index and states again, by what is adopted or else is in force, and switch to them.
 
         Others record in between.
         """
         with self._call(), translated(self.path):
             own = self.require_writable()
+            definitions = adopted or self._in_force(own.log)
             work = Work(own.store, definitions, self.limits, progress)
-            built = self._built(work, index=index)
-            with self.writing:
-                generation = replay.finish(work, built)
+            with replay.alone(work):
+                built = self._built(work, index=index)
+                with self.writing:
+                    generation = replay.finish(work, built, adopt=adopted is not None)
             self._renew(own, generation, definitions)
             self.definitions = definitions
             _log.info("%s: reads by %s", self.path, definitions.label)
@@ -318,29 +323,44 @@ class Connections:
 
     # --- which definitions ---
 
-    def _settle(self, store: Store, wanted: Definitions | None) -> Definitions:
-        """The definitions that the ledger reads by; a new ledger adopts those that are wanted."""
+    def _settle(self, store: Store, wanted: Definitions | None) -> None:
+        """Read by the definitions in force; a new ledger adopts those that are wanted."""
         log = Log(store)
         if not log.size():
             self._begin(store, wanted or builtin())
-        head = log.head()
-        if head.adoption < 0:
-            raise IntegrityError(f"{self.path}: no definitions were ever adopted; run verify")
-        kept = generations.adopted(log.at(head.adoption))
-        if wanted is not None and wanted.hash != kept.hash:
-            ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
-            raise DefinitionsDiffer(
-                f"{self.path}: the ledger reads by {ours}, what is given has {theirs};"
-                " open it without charts and vocabularies; replay adopts others"
-            )
-        self.definitions = kept
-        generation = self._whole(store)
-        if generation is None or generation.version != generations.version_of(kept):
-            generation = self._again(store, kept)
+        self._require_derived(store)
+        end = time.monotonic() + self._timeout
+        while True:
+            # guard: definitions and states of one time
+            with store.read():
+                kept = self._in_force(log)
+                generation = self._whole(store)
+            if wanted is not None and wanted.hash != kept.hash:
+                ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
+                raise DefinitionsDiffer(
+                    f"{self.path}: the ledger reads by {ours}, what is given has {theirs};"
+                    " open it without charts and vocabularies; replay adopts others"
+                )
+            self.definitions = kept
+            try:
+                if generation is None or generation.version != generations.version_of(kept):
+                    generation = self._again(store, kept)
+                break
+            except Disturbed:
+                # Another process makes them; its turn ends, or it has adopted other definitions.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_BETWEEN)
         own = self._made(store, generation, kept)
         if generation.size < log.size() and not self.readonly:
             self._catch_up(own)
-        return kept
+
+    def _in_force(self, log: Log) -> Definitions:
+        """The definitions that were adopted last, as the log says."""
+        position = log.head().adoption
+        if position < 0:
+            raise IntegrityError(f"{self.path}: no definitions were ever adopted; run verify")
+        return generations.adopted(log.at(position))
 
     def _begin(self, store: Store, definitions: Definitions) -> None:
         """Give a new ledger its genesis, unless another process was quicker."""
@@ -357,14 +377,17 @@ class Connections:
             generations.switch(store, moved, 0)
         _log.info("%s: begun; it reads by %s", self.path, definitions.label)
 
+    def _require_derived(self, store: Store) -> None:
+        """Make the tables next to the log's that are missing."""
+        if DERIVED.keys() <= _tables_of(store):
+            return
+        if self.readonly:
+            raise IntegrityError(f"{self.path}: derived tables are missing; run replay")
+        with store.write():
+            _make_derived(store)
+
     def _whole(self, store: Store) -> Generation | None:
         """The live generation, if all its tables are there."""
-        there = {name for kind, name in store.objects() if kind == "table"}
-        if not DERIVED.keys() <= there:
-            if self.readonly:
-                raise IntegrityError(f"{self.path}: derived tables are missing; run replay")
-            with store.write():
-                _make_derived(store)
         try:
             generation = generations.live(store)
         except IntegrityError:
@@ -374,22 +397,22 @@ class Connections:
         if generation is None:
             return None
         needed = {generation.table, *Index.tables(generation.index_name)}
-        return generation if needed <= there else None
+        return generation if needed <= _tables_of(store) else None
 
     def _again(self, store: Store, definitions: Definitions) -> Generation:
         """Index and states in place of those that are gone, or that another Postledger made."""
         if self.readonly:
             raise IntegrityError(f"{self.path}: the states can't be read; run replay")
         work = Work(store, definitions, self.limits, silent)
-        live = self._whole(store)
         _log.warning(
             "%s: the states are missing or another version's; making them again", self.path
         )
         with store.write():
-            if live is None:
+            if self._whole(store) is None:
                 # What is there of it is no use without the rest.
                 generations.discard(store, also_live=True)
-        return replay.finish(work, self._built(work))
+        with replay.alone(work):
+            return replay.finish(work, self._built(work), adopt=False)
 
     def _built(self, work: Work, *, index: bool = False) -> Generation:
         """A generation that waits to be the live one: begun here, or by a replay that was killed."""
@@ -416,6 +439,10 @@ class Connections:
                 raise
             own.reader.index.forget()
             _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
+
+
+def _tables_of(store: Store) -> set[str]:
+    return {name for kind, name in store.objects() if kind == "table"}
 
 
 def _make(store: Store) -> None:

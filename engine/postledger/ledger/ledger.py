@@ -530,7 +530,7 @@ class Ledger:
         True
         """
         with foreign(progress) as told:
-            self._connections.replay(definitions or self.definitions, told, index=index)
+            self._connections.replay(definitions, told, index=index)
         # What users derive from the states is of other states now.
         for projection in self._custom.values():
             self.project(projection)

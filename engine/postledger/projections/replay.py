@@ -8,7 +8,9 @@ of it in the transaction that switches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import attrs
 
@@ -22,15 +24,21 @@ from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Unplaced
 from postledger.state.row import Row
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import Store, is_of_medium
 from postledger.wire import Limits
 
 CHUNK = 500
 """How many events, or streams, one write transaction takes."""
 
-_ELSEWHERE = (
-    "another process replays the same ledger, or adopted definitions meanwhile; replay again"
-)
+
+class Disturbed(LedgerError):
+    """Another process replays the same ledger, or adopted definitions meanwhile; nothing was changed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: another process replays the same ledger, or adopted definitions meanwhile;"
+            " replay again"
+        )
 
 
 @attrs.frozen
@@ -70,10 +78,24 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
         return generations.begin(work.store, work.definitions, shared), False
 
 
+@contextmanager
+def alone(work: Work) -> Iterator[None]:
+    """Raise ``Disturbed`` for whatever comes of it that another process dropped what is built here."""
+    try:
+        yield
+    except Disturbed:
+        raise
+    except Exception as error:
+        version = generations.version_of(work.definitions)
+        if not is_of_medium(error) and generations.building(work.store, version) is None:
+            raise Disturbed(work.store.path) from error
+        raise
+
+
 def build(work: Work, generation: Generation) -> Generation:
     """Build a generation that was begun, next to the live one.
 
-    Raises ``LedgerError`` where another process takes part, ``IntegrityError`` where an event of the
+    Raises ``Disturbed`` where another process takes part, ``IntegrityError`` where an event of the
     log is damaged.
     """
     reader = work.reader(generation)
@@ -86,11 +108,11 @@ def build(work: Work, generation: Generation) -> Generation:
     return generation
 
 
-def finish(work: Work, generation: Generation) -> Generation:
+def finish(work: Work, generation: Generation, *, adopt: bool) -> Generation:
     """Take in the rest and make a built generation the live one, in one transaction.
 
-    Where the definitions are others than those in force, the event that adopts them is appended. The
-    generation that was live is dropped afterwards.
+    Where the definitions are others than those in force, the event that adopts them is appended with
+    ``adopt``, else ``Disturbed`` is raised. The generation that was live is dropped afterwards.
     """
     reader = work.reader(generation)
     with work.store.write():
@@ -102,10 +124,15 @@ def finish(work: Work, generation: Generation) -> Generation:
             position < 0
             or generations.adopted(reader.log.at(position)).hash != work.definitions.hash
         ):
+            # guard: only who adopts appends an adoption
+            if not adopt:
+                raise Disturbed(work.store.path)
             entry = generations.adoption(work.definitions, genesis=head.size == 0)
             position = head.size
             reader.log.append([entry], head)
-            generation = _moved(generations.move(work.store, generation, size=head.size + 1))
+            generation = _moved(
+                work.store, generations.move(work.store, generation, size=head.size + 1)
+            )
         generation = generations.switch(work.store, generation, position)
     with work.store.write():
         generations.discard(work.store)
@@ -128,7 +155,9 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
         add(reader, rows)
         done = until >= reader.log.size() - CHUNK
         stage = FOLDING if done else INDEXING
-        moved = _moved(generations.move(work.store, generation, size=until, stage=stage))
+        moved = _moved(
+            work.store, generations.move(work.store, generation, size=until, stage=stage)
+        )
     work.progress(until - generation.size)
     return moved
 
@@ -142,7 +171,7 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
         put(work.store, generation, (row for _, _, row in chunk))
         moved = generations.move(work.store, generation, cursor=until, stage=stage)
     work.progress(sum(events for _, events, _ in chunk))
-    return _moved(moved)
+    return _moved(work.store, moved)
 
 
 def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
@@ -172,7 +201,7 @@ def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until:
         generation,
         (reader.row(n, reader.index.stream_of(n)[1], events) for n, events in rows.items()),
     )
-    return _moved(generations.move(store, generation, size=until))
+    return _moved(store, generations.move(store, generation, size=until))
 
 
 def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> None:
@@ -192,7 +221,7 @@ def _unplaced(reader: Reader, first: int, until: int) -> list[Unplaced]:
     return reader.facts.unplaced(reader.log.rows(first, until))
 
 
-def _moved(generation: Generation | None) -> Generation:
+def _moved(store: Store, generation: Generation | None) -> Generation:
     if generation is None:
-        raise LedgerError(_ELSEWHERE)
+        raise Disturbed(store.path)
     return generation
