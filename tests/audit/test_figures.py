@@ -20,6 +20,7 @@ from postledger.times import iso
 from tests.audit import plain
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
+from tests.samples import delivered, sent
 from tests.strategies import receipts
 
 _FINDINGS = [names(finding)[0] for finding in Finding]
@@ -324,3 +325,18 @@ def test_events_beyond_the_limits_are_counted(tmp_path: Path) -> None:
         ledger.record_many(traffic(5, seed=1))
         check(ledger)
         assert any(e.reading == "unreadable" for e in ledger.events())
+
+
+def test_times_are_those_of_the_carriers_that_are_listed() -> None:
+    """A carrier of many deliveries stands with its times, though few of them were timed."""
+    bodies = [sent(f"b{number}", SPID="BIG") for number in range(9)]
+    bodies += [delivered("b0", SPID="BIG")]
+    for carrier in range(60):
+        bodies += [of(f"c{carrier}", SPID=f"c{carrier}") for of in (sent, delivered)]
+        bodies += [of(f"d{carrier}", SPID=f"c{carrier}") for of in (sent, delivered)]
+    with ledger_of(bodies) as ledger:
+        report = ledger.audit()
+    assert report.figures is not None
+    listed = [group.label for group in report.figures.outcomes.carriers.groups]
+    assert listed[0] == "BIG"
+    assert set(listed) <= set(report.figures.durations.by_carrier)

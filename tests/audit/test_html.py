@@ -15,6 +15,7 @@ import pytest
 import postledger.audit
 from postledger import AuditReport, Ledger, PostledgerError, Receipt
 from postledger.audit import render
+from postledger.audit.render import _markdown
 from tests.audit import plain
 from tests.audit.pages import HTML, SVG, Tables, of_html, of_markdown, text, tree
 from tests.audit.traffic import START, traffic
@@ -312,3 +313,9 @@ def test_report_tells_what_was_imported() -> None:
     with ledger_of([received]) as ledger:
         assert "1 of them: the time of reception" in ledger.audit().to_html()
         assert "(as the imported file states)" in ledger.audit(tracking_id="U01TXzgwNjc4").to_html()
+
+
+def test_markdown_makes_no_entity_and_no_link_of_a_text() -> None:
+    """What a provider wrote is a text: no sign of it means anything."""
+    said = _markdown("&lt;b&gt; https://a.example www.a.example x@a.example")
+    assert said == r"\&lt;b\&gt; https\://a.example www\.a.example x\@a.example"

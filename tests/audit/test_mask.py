@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt, UnknownKey
-from postledger.audit.mask import mask, tells
+from postledger.audit.mask import Mask, mask, tells
 from tests.audit.traffic import traffic
 from tests.conftest import FIXTURES, ledger_of
 
@@ -144,6 +144,40 @@ def test_an_id_tells_a_number_in_part_or_in_an_odd_encoding(
 ) -> None:
     """Whether the number is the recipient's or, as far as is known, anybody's."""
     assert tells(text, recipient)
+
+
+@pytest.mark.parametrize(
+    "text", ["UMTY1MDMzMzMwNTg", "0x3d7ace0c2", "F*Y?YGcz+YFf}*", "165033330", "x033330"]
+)
+def test_an_id_tells_the_recipient_by_six_digits_or_by_a_shifted_encoding(text: str) -> None:
+    """Next to the four digits that are shown six are enough; hexadecimal numbers and base85 too."""
+    assert tells(text, TO)
+
+
+@pytest.mark.parametrize("to", ["47123456", "471234567"])
+def test_a_short_number_as_carrier_or_handset_is_hidden(to: str) -> None:
+    """Also in lists by carrier, where no recipient says how long numbers are."""
+    fields = f"<SPID>{to}</SPID><HANDSET>{to}</HANDSET></POSTBACK>"
+    body = SAID.format("x").replace(TO, to).replace("</POSTBACK>", fields).encode()
+    with ledger_of([Receipt(body, "text/xml")]) as ledger:
+        for report in (ledger.audit(), ledger.audit(tracking_id="ONE")):
+            assert to not in report.to_html() + report.to_markdown() + report.to_json()
+
+
+@pytest.mark.parametrize("named", [["47999999", "47123456"], ["47123456", "47999999"], [""]])
+def test_an_id_that_tells_another_recipient_is_hidden(named: list[str]) -> None:
+    """Where events of a delivery name several, or none, an id may be the number of any."""
+    key = "t47123456"
+    bodies = [SAID.format("x").replace(TO, to).replace("ONE", key).encode() for to in named]
+    with ledger_of(Receipt(body, "text/xml") for body in bodies) as ledger:
+        for report in (ledger.audit(), ledger.audit(tracking_id=key)):
+            assert "47123456" not in report.to_html() + report.to_markdown() + report.to_json()
+
+
+def test_a_text_that_looks_hidden_is_hidden_as_another() -> None:
+    """Else the figures of one carrier would stand for those of the other."""
+    made = Mask(frozenset())
+    assert [made.label(one) for one in (TO, "••• 1", TO)] == ["••• 1", "••• 2", "••• 1"]
 
 
 @pytest.mark.parametrize("text", ["33-30-58", "３３３０５８", "m33 3058"])

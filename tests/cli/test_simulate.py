@@ -141,3 +141,15 @@ def test_told() -> None:
     truth = type("T", (), {"chart": "delivery", "key": "k"})()
     assert told(truth, row) == ("created", "unknown")
     assert told(truth, {}) == (None, None)
+
+
+@pytest.mark.parametrize("option", ["--rate", "--window", "--repeats"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_number_that_is_none_is_refused(
+    run: Run, tmp_path: Path, option: str, value: str
+) -> None:
+    """In one line of usage, not a traceback."""
+    done = run("simulate", tmp_path / "x.jsonl", option, value)
+    assert done.exit_code == 2
+    assert "Invalid value" in done.stderr
+    assert not (tmp_path / "x.jsonl").exists()

@@ -10,8 +10,7 @@ from postledger.audit.figures import Figures, Other
 from postledger.audit.findings import Found, Listed
 from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
-from postledger.audit.render import picture
-from postledger.audit.report import AuditReport, of_delivery, of_period
+from postledger.audit.report import AuditReport
 from postledger.audit.request import Request
 
 __all__ = [
@@ -39,7 +38,4 @@ __all__ = [
     "Reasons",
     "Request",
     "Unread",
-    "of_delivery",
-    "of_period",
-    "picture",
 ]

@@ -52,6 +52,7 @@ def findings(groups: Groups, mask: Mask) -> tuple[Found, ...]:
 
 
 def _listed(groups: Groups, finding: Finding, mask: Mask) -> Iterator[Listed]:
-    for key, state, route, to, spid, began in groups.having(finding, MOST_LISTED):
-        shown = mask.id(key, to) or ""
-        yield Listed(shown, state, route, mask.recipient(to), mask.id(spid), time_of(began))
+    for key, state, route, to, spid, began, found in groups.having(finding, MOST_LISTED):
+        several = bool(found & Finding.RECIPIENT_DIFFERS)
+        key_, spid_ = (mask.id(text, to, several=several) for text in (key, spid))
+        yield Listed(key_ or "", state, route, mask.recipient(to), spid_, time_of(began))

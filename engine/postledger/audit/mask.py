@@ -13,11 +13,13 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
+from itertools import product
 from urllib.parse import unquote_plus
 
 import attrs
 
 from postledger.definitions.definitions import Definitions
+from postledger.findings import Finding, names
 from postledger.model import Delivery
 
 DOT = "•"
@@ -25,14 +27,17 @@ HIDDEN = DOT * 3
 """What stands for a text that is not shown."""
 
 _KEPT = 4
-_FEWEST = 7
-"""So many digits at a number's end tell whose it is, whatever stands before them."""
+_FEWEST = 6
+"""So many digits of a number in a row tell whose it is, next to the four that are shown."""
 
 _SHORTEST = 4
 """Of a recipient with fewer digits only the whole text tells it."""
 
 _NUMBERS = range(10, 16)
 """How many digits a number with its country has, at most as E.164 says: such an id may be anybody's."""
+
+_LOCAL = 8
+"""So many digits may be a whole number, where no recipient says how long these are."""
 
 _LONGEST = 200
 """No id is longer; what is may be anything."""
@@ -45,6 +50,8 @@ _TOKENS = (
     # The parts of an id that has such signs between them.
     re.compile(r"[A-Za-z0-9+]{8,}={0,6}"),
 )
+_SIGNS = re.compile(r"[!-~]{10,}")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{6,16}")
 _ESCAPED = re.compile(
     r"(?:\\u|\\x|%u)([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\x([0-9a-fA-F]{2})|=([0-9A-F]{2})"
 )
@@ -84,11 +91,19 @@ class Mask:
         """A recipient, but for its last four characters."""
         return text if text is None or self.words is None else mask(text)
 
-    def id(self, text: str | None, recipient: str | None = None) -> str | None:
-        """What its field says is an id or a name, unless it tells a number."""
+    def id(
+        self, text: str | None, recipient: str | None = None, *, several: bool = False
+    ) -> str | None:
+        """What its field says is an id or a name, unless it tells a number.
+
+        ``several`` says that there are other recipients, which are not known here.
+        """
         if text is None or self.words is None:
             return text
-        return HIDDEN if len(text) > _LONGEST or tells(text, recipient) else text
+        # What looks like a hidden text would be taken for one.
+        odd = len(text) > _LONGEST or DOT in text
+        told = tells(text, recipient) or (several and tells(text))
+        return HIDDEN if odd or told else text
 
     def label(self, text: str | None) -> str | None:
         """The same of what groups have in common: those that are hidden are numbered."""
@@ -103,17 +118,21 @@ class Mask:
 
     def delivery(self, delivery: Delivery) -> Delivery:
         """A delivery with what is not shown of it hidden."""
-        to = delivery.to
+        several = names(Finding.RECIPIENT_DIFFERS)[0] in delivery.findings
+
+        def shown(text: str | None) -> str | None:
+            return self.id(text, delivery.to, several=several)
+
         return attrs.evolve(
             delivery,
-            tracking_id=self.id(delivery.tracking_id, to) or "",
-            to=self.recipient(to),
+            tracking_id=shown(delivery.tracking_id) or "",
+            to=self.recipient(delivery.to),
             reason=self.text(delivery.reason),
-            space=self.id(delivery.space, to) or "",
-            mms_id=self.id(delivery.mms_id, to),
-            spid=self.id(delivery.spid, to),
-            handset=self.id(delivery.handset, to),
-            aggregator_id=self.id(delivery.aggregator_id, to),
+            space=shown(delivery.space) or "",
+            mms_id=shown(delivery.mms_id),
+            spid=shown(delivery.spid),
+            handset=shown(delivery.handset),
+            aggregator_id=shown(delivery.aggregator_id),
         )
 
 
@@ -132,14 +151,22 @@ def tells(text: str, recipient: str | None = None) -> bool:
 
     Digits of any script count, whatever stands between them, and up to three encodings are undone.
     """
-    wanted = _digits(recipient or "")[-_FEWEST:]
+    wanted = _parts(_digits(recipient or ""))
     for plain in _spellings(text):
         digits = _digits(plain)
-        if len(digits) in _NUMBERS or (not recipient and len(digits) > _NUMBERS[0]):
+        if len(digits) in _NUMBERS or (not recipient and len(digits) >= _LOCAL):
             return True
-        if recipient and (recipient in plain or (len(wanted) >= _SHORTEST and wanted in digits)):
+        if recipient and (recipient in plain or any(part in digits for part in wanted)):
             return True
     return False
+
+
+def _parts(digits: str) -> list[str]:
+    """What of a number tells it: any digits in a row, or all of a short one."""
+    if len(digits) < _SHORTEST:
+        return []
+    size = min(_FEWEST, len(digits))
+    return [digits[at : at + size] for at in range(len(digits) - size + 1)]
 
 
 def _digits(text: str) -> str:
@@ -155,7 +182,16 @@ def _digits(text: str) -> str:
 
 def _spellings(text: str) -> set[str]:
     """A text, and what it is once its escapes and encodings are undone."""
-    found, new = {text}, {text}
+    # What stands before an encoded number shifts it; such a sign may be of base85 as well.
+    found = {text} | {
+        plain
+        for token in _TOKENS[0].findall(text)
+        for shift in range(1, 4)
+        for plain in _decoded(base64.b64decode, _padded(token.rstrip("=")[shift:]))
+    }
+    for token, decode in product(_SIGNS.findall(text), (base64.b85decode, base64.a85decode)):
+        found |= _decoded(decode, token)
+    new = set(found)
     for _ in range(_NESTED):
         new = {plain for one in new for plain in _undone(one)} - found
         found |= new
@@ -168,15 +204,23 @@ def _undone(text: str) -> set[str]:
     octal = _OCTAL.sub(lambda found: _char(int(found[1], 8)), text)
     plain = {html.unescape(text), unquote_plus(text), escapes, octal}
     tokens = {token.rstrip("=") for tokens in _TOKENS for token in tokens.findall(text)}
-    for token in tokens:
-        for decode, size in _DECODERS:
-            try:
-                found = decode(token + "=" * (-len(token) % size))
-            except ValueError:
-                continue
-            # What is no text in UTF-8 may be one in UTF-16, or have a number in it.
-            plain |= {found.decode("utf-8", "replace"), found.replace(b"\0", b"").decode("latin-1")}
+    plain |= {str(int(found, 16)) for found in _HEXADECIMAL.findall(text)}
+    for token, (decode, size) in product(tokens, _DECODERS):
+        plain |= _decoded(decode, _padded(token, size))
     return plain
+
+
+def _padded(token: str, size: int = 4) -> str:
+    return token + "=" * (-len(token) % size)
+
+
+def _decoded(decode: Callable[[str], bytes], token: str) -> set[str]:
+    try:
+        found = decode(token)
+    except ValueError:
+        return set()
+    # What is no text in UTF-8 may be one in UTF-16, or have a number in it.
+    return {found.decode("utf-8", "replace"), found.replace(b"\0", b"").decode("latin-1")}
 
 
 def _char(code: int) -> str:

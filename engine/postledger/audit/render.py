@@ -13,7 +13,10 @@ from postledger.errors import requires
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+# Also what would begin an entity, or make a link of an address.
+_MARKDOWN = re.compile(
+    r"([\\`*_{}\[\]<>#|~$&@]|(?<=http):|(?<=https):|(?<=ftp):|(?<=www)\.)", re.IGNORECASE
+)
 
 
 def render(template: str, report: object) -> str:

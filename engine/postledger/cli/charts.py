@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postledger import audit
+from postledger.audit.render import picture
 from postledger.cli.common import cell, one_form, paragraph, reading, remark, table
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
@@ -69,7 +69,7 @@ def charts(
         raise click.UsageError(f"--{form} requires the NAME of a chart.")
     forms = {
         "mermaid": Statechart.mermaid,
-        "svg": audit.picture,
+        "svg": picture,
         "toml": _source,
         None: _described,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -93,3 +94,16 @@ class AnchorText(click.ParamType):  # type: ignore[type-arg]
 
 def _shown(value: str) -> str:
     return repr(value if len(value) <= 60 else f"{value[:60]}…")
+
+
+class NumberRange(click.FloatRange):
+    """A number within bounds; ``nan`` and ``inf``, which click lets through, are not."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a usage error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"expected a number, got {value}", param, ctx)
+        return number

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from postledger.cli.common import Command, progress, remark
+from postledger.cli.params import NumberRange
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
@@ -20,7 +21,7 @@ from postledger.simulate import ALL, NONE, Message, read_story
 from postledger.simulate import simulate as receipts_of
 from postledger.simulate.story import Story, builtin
 
-_RATE = click.FloatRange(0, 1)
+_RATE = NumberRange(0, 1)
 _RATES = {
     "repeats": "Postbacks that are sent again, up to five times.",
     "reordered": "Postbacks that come up to --window seconds late.",
@@ -79,7 +80,7 @@ Examples:
 @_rates
 @click.option(
     "--window",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     metavar="SECONDS",
     help="The longest delay of --reordered.",
 )
@@ -92,7 +93,10 @@ Examples:
     help="A generation of the wire to write in; all alike by default.",
 )
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Messages a second."
+    "--rate",
+    type=NumberRange(min=0, max=1e9, min_open=True),
+    default=1.0,
+    help="Messages a second.",
 )
 @click.option(
     "--story",

@@ -217,6 +217,7 @@ def _file(path: Path | Traversable) -> Statechart | Vocabulary:
     return _loaded(_where(path), _text(path))
 
 
+@checked
 def sources(definitions: Definitions) -> list[tuple[str, str]]:
     """The names and TOML texts of all charts and vocabularies: what ``from_sources`` takes."""
     charts = [(chart.name, chart.source) for chart in definitions.charts.values()]

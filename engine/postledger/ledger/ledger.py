@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from postledger import audit
 from postledger.arguments import FilePath, checked, paths_of, require_least, require_name
-from postledger.audit import AuditReport
+from postledger.audit.report import AuditReport, of_delivery, of_period
+from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
 from postledger.errors import LedgerError, UnknownKey
@@ -495,8 +496,9 @@ class Ledger:
             raise ValueError(
                 f"since and until must be left out where tracking_id is given, got {tracking_id!r}"
             )
-        asked = audit.Request(since, until, as_of, occurred_by, definitions, unmask)
-        name = self.path.name
+        asked = Request(since, until, as_of, occurred_by, definitions, unmask)
+        # A name that is not UTF-8 can't be written as it is.
+        name = os.fsencode(self.path.name).decode(errors="replace")
         with (
             foreign(progress) as told,
             self._reading(asked.bounds, definitions) as (own, reader),
@@ -507,9 +509,9 @@ class Ledger:
                 row = self._row(own, reader, stream, asked.bounds)
                 steps = self._steps(reader, stream, asked.bounds)
                 delivery = delivery_of(stream, row)
-                return audit.of_delivery(reader, delivery, steps, asked, name, found)
+                return of_delivery(reader, delivery, steps, asked, name, found)
             with self._filled(own, reader, asked.bounds) as table:
-                return audit.of_period(reader, table, asked, name, found)
+                return of_period(reader, table, asked, name, found)
 
     @checked
     def replay(

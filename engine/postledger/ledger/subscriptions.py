@@ -79,6 +79,7 @@ class Subscription:
     >>> subscription.stop()
     """
 
+    @checked
     def __init__(self, name: str, handler: Handler, place: Place, retry: Retry) -> None:
         self.name = name
         self.error: SubscriptionFailed | None = None

@@ -133,13 +133,13 @@ class Groups:
     ) -> dict[Any, tuple[int, ...]]:
         """By label: how many streams took a time from sent to outcome, and its percentiles.
 
-        Those are by nearest rank. Only the ``most`` largest groups are listed.
+        Those are by nearest rank. Only of the ``most`` largest groups, as ``by`` has them.
         """
         label = _LABELS[by]
         order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"
-        counts: dict[Any, int] = dict(
-            self._rows(f"{label}, count(*)", (), _TIMED, tail=f"GROUP BY 1 {order}")
-        )
+        timed = f"coalesce(sum({_TIMED}), 0)"
+        rows = self._rows(f"{label}, count(*), {timed}", (), tail=f"GROUP BY 1 {order}")
+        counts = {label: n for label, _, n in rows if n}
         sql, parameters = self._sql(
             f"{label} AS label, {_TOOK} AS took, row_number() OVER (PARTITION BY {label}"
             f" ORDER BY {_TOOK}) AS place, count(*) OVER (PARTITION BY {label}) AS n",
@@ -163,13 +163,13 @@ class Groups:
     # --- lists ---
 
     def having(self, finding: Finding, most: int) -> list[Row]:
-        """The first streams with a finding: key, state, route, recipient, SPID, when they began.
+        """The first streams with a finding: key, state, route, recipient, SPID, beginning, findings.
 
         In the order in which they were first received, then by key and space.
         """
         return list(
             self._rows(
-                f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN}",
+                f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN}, s.findings",
                 (),
                 "(s.findings & ?) <> 0",
                 (int(finding),),
