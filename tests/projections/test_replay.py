@@ -478,6 +478,7 @@ def test_a_replay_by_what_is_in_force_undoes_no_adoption_of_another(ledger: Ledg
     ledger.record(sent("a"))
     with Ledger(ledger.path) as another:
         another.replay(first_outcome_stands())
+    assert ledger.definitions.hash == first_outcome_stands().hash
     ledger.replay()
     assert _adoptions(ledger.path) == [0, 2]
     assert ledger.definitions.hash == first_outcome_stands().hash
@@ -531,7 +532,7 @@ def test_an_adoption_in_the_middle_of_opening_stands(
 ) -> None:
     """Definitions and states are read as of one time, so that opening makes no states again."""
     ledger.record(sent("a"))
-    in_force, adopted = connections.Connections._in_force, []
+    in_force, adopted = connections.Connections.in_force, []
 
     def late(self: connections.Connections, log: Log) -> Definitions:
         found = in_force(self, log)
@@ -540,7 +541,7 @@ def test_an_adoption_in_the_middle_of_opening_stands(
             ledger.replay(first_outcome_stands())
         return found
 
-    monkeypatch.setattr(connections.Connections, "_in_force", late)
+    monkeypatch.setattr(connections.Connections, "in_force", late)
     with Ledger(ledger.path, readonly=readonly) as another:
         assert another.delivery("a").state == "sent"
         assert another.definitions.hash == first_outcome_stands().hash

@@ -203,7 +203,7 @@ class Connections:
         """
         with self._call(), translated(self.path):
             own = self.require_writable()
-            definitions = adopted or self._in_force(own.log)
+            definitions = adopted or self.in_force(own.log)
             work = Work(own.store, definitions, self.limits, progress)
             with replay.alone(work):
                 built = self._built(work, index=index)
@@ -333,7 +333,7 @@ class Connections:
         while True:
             # guard: definitions and states of one time
             with store.read():
-                kept = self._in_force(log)
+                kept = self.in_force(log)
                 generation = self._whole(store)
             if wanted is not None and wanted.hash != kept.hash:
                 ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
@@ -355,7 +355,7 @@ class Connections:
         if generation.size < log.size() and not self.readonly:
             self._catch_up(own)
 
-    def _in_force(self, log: Log) -> Definitions:
+    def in_force(self, log: Log) -> Definitions:
         """The definitions that were adopted last, as the log says."""
         position = log.head().adoption
         if position < 0:

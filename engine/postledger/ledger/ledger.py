@@ -139,12 +139,14 @@ class Ledger:
 
     @property
     def definitions(self) -> Definitions:
-        """The charts and vocabularies that the ledger reads by.
+        """The charts and vocabularies that the ledger reads by: those that were adopted last.
 
         >>> sorted(ledger.definitions.charts)
         ['content', 'delivery', 'discovery']
         """
-        return self._connections.definitions
+        # Another process may have adopted others since this one read the last time.
+        with self._connections.read_log() as own:
+            return self._connections.in_force(own.log)
 
     # --- record: log, index and states in one transaction ---
 
