@@ -273,7 +273,7 @@ def test_a_body_may_be_any_bytes(ledger: Ledger, body: Any) -> None:
         (lambda ledger: ledger.deliveries(since=LATER, until=EARLIER), "since must be before"),
         (lambda ledger: ledger.audit(tracking_id="a", since=EARLIER), "since and until must be left"),
         (lambda ledger: ledger.audit(space="a"), "space must go with a tracking_id"),
-        (lambda ledger: ledger.created("", to="1"), "tracking_id must be text without white space"),
+        (lambda ledger: ledger.created("", to="1"), "tracking_id must be non-empty text without white space"),
         (lambda ledger: ledger.created(" x ", to="1"), "tracking_id must be text without white"),
         (lambda ledger: ledger.created("a\0b", to="1"), "tracking_id must be text without control"),
         (lambda ledger: ledger.created("a", to="1\n2"), "to must be text without control"),

@@ -114,7 +114,9 @@ def require_order(since: datetime | None, until: datetime | None) -> None:
 def require_name(name: str, text: str) -> None:
     """Raise ``ValueError`` for a text that can't name anything: blank, padded or not on one line."""
     if not text.strip() or text != text.strip():
-        raise ValueError(f"{name} must be text without white space around it, got {text!r}")
+        raise ValueError(
+            f"{name} must be non-empty text without white space around it, got {text!r}"
+        )
     if _CONTROL.search(text):
         raise ValueError(f"{name} must be text without control characters, got {text!r}")
 

@@ -200,7 +200,7 @@ def test_a_subscription_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ((5, print), "name must be text, got 5"),
-        (("", print), "name must be text without white space around it"),
+        (("", print), "name must be non-empty text without white space around it"),
         (("a", "b"), "handler must be callable, got 'b'"),
         (("a", asyncio.sleep), "handler must be a plain function"),
         (("a", print, "1"), "after must be a whole number, got '1'"),

@@ -336,9 +336,8 @@ class Connections:
                 kept = self.in_force(log)
                 generation = self._whole(store)
             if wanted is not None and wanted.hash != kept.hash:
-                ours, theirs = (only or "nothing else" for only in apart(kept, wanted))
                 raise DefinitionsDiffer(
-                    f"{self.path}: the ledger reads by {ours}, what is given has {theirs};"
+                    f"{self.path}: {_difference(*apart(kept, wanted))};"
                     " open it without charts and vocabularies; replay adopts others"
                 )
             self.definitions = kept
@@ -439,6 +438,13 @@ class Connections:
                 raise
             own.reader.index.forget()
             _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
+
+
+def _difference(ours: str, theirs: str) -> str:
+    """How the definitions of a ledger differ from those that are given."""
+    if ours and theirs:
+        return f"the ledger reads by {ours}, what is given has {theirs}"
+    return f"what is given lacks {ours}" if ours else f"the ledger does not read by {theirs}"
 
 
 def _tables_of(store: Store) -> set[str]:
