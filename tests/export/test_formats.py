@@ -104,6 +104,8 @@ def test_a_line_that_is_not_a_row_is_none(line: str) -> None:
         '{"body_base64": "\u00e9"}',
         '{"body": "a", "received_at": "2026-11-05"',
         '{"body": "a", "received_at": "2026-W01-1"}',
+        '{"body": 111111111111111111111}',
+        '{"body": "a", "source": 111111111111111111111}',
         '{"body": "a", "received_at": 1%s}' % ("0" * 5000),
     ],
 )

@@ -9,7 +9,9 @@ of left connections files stay open.
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 from postledger import Ledger, Receipt, UnknownKey
 from postledger.definitions.definitions import builtin
 from tests.faults import traffic
-from tests.states import states
+from tests.states import rows, states
 
 
 @pytest.mark.long
@@ -101,6 +103,39 @@ def test_processes_that_create_a_ledger_together(tmp_path: Path) -> None:
         assert sorted(done) == [(0, f"{position}\n", "") for position in (1, 2, 3, 4)]
         with Ledger(path) as ledger:
             assert ledger.verify().ok
+
+
+_OPENING = """
+import sys
+from postledger import Ledger
+
+with Ledger(sys.argv[1], timeout=60) as ledger:
+    print(ledger.delivery(sys.argv[2]).state)
+"""
+
+
+@pytest.mark.parametrize(
+    "lost",
+    ["DELETE FROM generations", "UPDATE generations SET version = '0.0:', vocabularies = ''"],
+)
+def test_processes_that_open_a_ledger_without_states_together(tmp_path: Path, lost: str) -> None:
+    """They make the states between them: none is refused, and none adopts anything."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 2_000))
+        (delivery,) = ledger.deliveries(limit=1)
+        whole = rows(ledger)
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute(lost)
+    opening = [
+        traffic.python("-W", "ignore", "-c", _OPENING, path, delivery.tracking_id) for _ in range(4)
+    ]
+    for process in opening:
+        assert traffic.finish(process)[:2] == (0, f"{delivery.state}\n")
+    with Ledger(path) as ledger:
+        assert rows(ledger) == whole
+        assert ledger.verify().problems == ()
+        assert [event.position for event in ledger.events() if event.kind == "adoption"] == [0]
 
 
 def test_a_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:

@@ -158,7 +158,9 @@ def tells(text: str, recipient: str | None = None) -> bool:
             return True
         if recipient and (recipient in plain or any(part in digits for part in wanted)):
             return True
-    return False
+    # Any hexadecimal id is a number of as many digits: only the recipient's is looked for.
+    numbers = [str(int(found, 16)) for found in _HEXADECIMAL.findall(text)]
+    return any(part in number for number in numbers for part in wanted)
 
 
 def _parts(digits: str) -> list[str]:
@@ -204,7 +206,6 @@ def _undone(text: str) -> set[str]:
     octal = _OCTAL.sub(lambda found: _char(int(found[1], 8)), text)
     plain = {html.unescape(text), unquote_plus(text), escapes, octal}
     tokens = {token.rstrip("=") for tokens in _TOKENS for token in tokens.findall(text)}
-    plain |= {str(int(found, 16)) for found in _HEXADECIMAL.findall(text)}
     for token, (decode, size) in product(tokens, _DECODERS):
         plain |= _decoded(decode, _padded(token, size))
     return plain

@@ -97,7 +97,7 @@ def _shown(value: str) -> str:
 
 
 class NumberRange(click.FloatRange):
-    """A number within bounds; ``nan`` and ``inf``, which click lets through, are not."""
+    """A number within bounds; ``nan`` and ``inf``, which click lets through, are refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

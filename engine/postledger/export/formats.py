@@ -147,9 +147,9 @@ def _taken(row: Mapping[str, Any]) -> Row:
     return Row(receipt, Kind(kind))
 
 
-def _number(digits: str) -> int | str:
-    # Python refuses to read a number of thousands of digits; no column is one.
-    return int(digits) if len(digits) <= 20 else digits
+def _number(digits: str) -> int | float:
+    # Python refuses to read a whole number of thousands of digits; no column is one.
+    return int(digits) if len(digits) <= 20 else float(digits)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str | None:

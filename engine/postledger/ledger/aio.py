@@ -1,7 +1,8 @@
 """The ledger for async programs: the same calls, made in threads, awaited.
 
 Each method is the one of ``Ledger``; only ``follow`` waits without a thread. Writes have one thread,
-reads a few, and an iteration one of its own, so that a long read holds up no write.
+reads a few, and an iteration one of its own, so that a long read holds up no write. ``definitions`` reads
+a row in the event loop's own thread.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class AsyncLedger:
 
     @property
     def definitions(self) -> Definitions:
-        """The charts and vocabularies that the ledger reads by."""
+        """The charts and vocabularies that the ledger reads by: those that were adopted last."""
         return self._opened.definitions
 
     record = _in_thread(Ledger.record, writes=True)

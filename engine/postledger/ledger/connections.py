@@ -205,10 +205,9 @@ class Connections:
             own = self.require_writable()
             definitions = adopted or self.in_force(own.log)
             work = Work(own.store, definitions, self.limits, progress)
-            with replay.alone(work):
-                built = self._built(work, index=index)
-                with self.writing:
-                    generation = replay.finish(work, built, adopt=adopted is not None)
+            built = self._built(work, index=index)
+            with replay.alone(own.store, built), self.writing:
+                generation = replay.finish(work, built, adopt=adopted is not None)
             self._renew(own, generation, definitions)
             self.definitions = definitions
             _log.info("%s: reads by %s", self.path, definitions.label)
@@ -329,7 +328,7 @@ class Connections:
         if not log.size():
             self._begin(store, wanted or builtin())
         self._require_derived(store)
-        end = time.monotonic() + self._timeout
+        end, remarked = time.monotonic() + self._timeout, False
         while True:
             # guard: definitions and states of one time
             with store.read():
@@ -341,14 +340,23 @@ class Connections:
                     " open it without charts and vocabularies; replay adopts others"
                 )
             self.definitions = kept
+            if generation is not None and generation.version == generations.version_of(kept):
+                break
+            if self.readonly:
+                raise IntegrityError(f"{self.path}: the states can't be read; run replay")
+            if not remarked:
+                remarked = True
+                said = "%s: the states are missing or another version's; making them again"
+                _log.warning(said, self.path)
             try:
-                if generation is None or generation.version != generations.version_of(kept):
-                    generation = self._again(store, kept)
+                generation = self._again(store, kept)
                 break
             except Disturbed:
-                # Another process makes them; its turn ends, or it has adopted other definitions.
+                # Another process makes them too, or has adopted other definitions.
                 if time.monotonic() > end:
-                    raise
+                    raise LedgerBusy(
+                        f"{self.path}: another process is making its states again; open it later"
+                    ) from None
                 time.sleep(_BETWEEN)
         own = self._made(store, generation, kept)
         if generation.size < log.size() and not self.readonly:
@@ -400,29 +408,39 @@ class Connections:
 
     def _again(self, store: Store, definitions: Definitions) -> Generation:
         """Index and states in place of those that are gone, or that another Postledger made."""
-        if self.readonly:
-            raise IntegrityError(f"{self.path}: the states can't be read; run replay")
         work = Work(store, definitions, self.limits, silent)
-        _log.warning(
-            "%s: the states are missing or another version's; making them again", self.path
-        )
         with store.write():
-            if self._whole(store) is None:
+            if self._whole(store) is None and not self._begun(store, definitions):
                 # What is there of it is no use without the rest.
                 generations.discard(store, also_live=True)
-        with replay.alone(work):
-            return replay.finish(work, self._built(work), adopt=False)
+        built = self._built(work)
+        with replay.alone(store, built):
+            return replay.finish(work, built, adopt=False)
+
+    def _begun(self, store: Store, definitions: Definitions) -> bool:
+        """Whether another process makes the states by these definitions, and no others are there."""
+        try:
+            missing = generations.live(store) is None
+        except IntegrityError:
+            return False
+        version = generations.version_of(definitions)
+        return missing and generations.building(store, version) is not None
 
     def _built(self, work: Work, *, index: bool = False) -> Generation:
         """A generation that waits to be the live one: begun here, or by a replay that was killed."""
         generation, found = replay.begin(work, index=index)
-        # guard: what another replay left is checked
-        if found and not follows(work.reader(generation), generation):
-            _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
-            with work.store.write():
-                generations.discard(work.store)
-            generation, _ = replay.begin(work, index=index)
-        return replay.build(work, generation)
+        with replay.alone(work.store, generation):
+            # guard: what another replay left is checked
+            if found and not follows(work.reader(generation), generation):
+                _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
+                with work.store.write():
+                    version = generations.version_of(work.definitions)
+                    if generations.building(work.store, version) != generation:
+                        # It was looked at while another process went on with it.
+                        raise Disturbed(self.path)
+                    generations.discard(work.store)
+                generation, _ = replay.begin(work, index=index)
+            return replay.build(work, generation)
 
     def _catch_up(self, own: Own) -> None:
         """Take in what was appended without being read."""

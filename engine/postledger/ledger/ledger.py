@@ -92,14 +92,15 @@ Then = Literal["now", "then"]
 class Ledger:
     """A ledger of postbacks in one SQLite file.
 
-    Opens the file, and creates it where there is none. One ledger may be used from several threads,
-    and one file by several processes. ``timeout`` is how many seconds a write waits for another's
-    write to end. ``charts`` and ``vocabulary`` are TOML files (one, or several) to read by, next to
-    those that ship with Postledger or in place of those of the same names; ``definitions`` are all of
-    them as a value. A new ledger adopts them and keeps their text; an existing one must have been
-    read by the same, or ``DefinitionsDiffer`` is raised; ``replay`` adopts others. ``limits`` bound
-    what is read of a body. A file whose guards against alteration are missing is refused with
-    ``IntegrityError``, unless ``guarded`` is false: so ``verify`` can say what else is wrong.
+    Opens the file, and creates it where there is none. One ledger may be used from several threads, and
+    one file by several processes. ``timeout`` is how many seconds a write waits for another's write to
+    end, and opening for another process that makes the states again. ``charts`` and ``vocabulary`` are
+    TOML files (one, or several) to read by, next to those that ship with Postledger or in place of
+    those of the same names; ``definitions`` are all of them as a value. A new ledger adopts them and
+    keeps their text; an existing one must have been read by the same, or ``DefinitionsDiffer`` is
+    raised; ``replay`` adopts others. ``limits`` bound what is read of a body. A file whose guards
+    against alteration are missing is refused with ``IntegrityError``, unless ``guarded`` is false: so
+    ``verify`` can say what else is wrong.
 
     >>> with Ledger("deliveries.db") as opened:
     ...     recorded = opened.record(body, content_type="text/xml")

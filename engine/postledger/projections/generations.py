@@ -25,7 +25,7 @@ from postledger.state.row import COLUMNS, Row
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
 COLUMNS_VERSION = 1
@@ -203,6 +203,12 @@ def _generation(row: Sequence[Any]) -> Generation | None:
     sound = all(isinstance(number, int) for number in numbers)
     sound &= all(isinstance(text, str) for text in texts)
     return generation if sound and min(generation.size, generation.cursor) >= 0 else None
+
+
+def is_there(store: Store, generation: Generation) -> bool:
+    """Whether a generation was not dropped; another may have its number since."""
+    sql = "SELECT 1 FROM generations WHERE number = ? AND version = ?"
+    return store.one(sql, (generation.number, generation.version)) is not None
 
 
 def begin(store: Store, definitions: Definitions, shared: Generation | None) -> Generation:

@@ -133,7 +133,7 @@ class Groups:
     ) -> dict[Any, tuple[int, ...]]:
         """By label: how many streams took a time from sent to outcome, and its percentiles.
 
-        Those are by nearest rank. Only of the ``most`` largest groups, as ``by`` has them.
+        Those are by nearest rank. Only the ``most`` largest groups are listed, in the order of ``by``.
         """
         label = _LABELS[by]
         order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"

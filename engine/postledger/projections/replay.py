@@ -79,16 +79,15 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
 
 
 @contextmanager
-def alone(work: Work) -> Iterator[None]:
-    """Raise ``Disturbed`` for whatever comes of it that another process dropped what is built here."""
+def alone(store: Store, generation: Generation) -> Iterator[None]:
+    """Raise ``Disturbed`` for whatever comes of it that another process dropped a generation."""
     try:
         yield
     except Disturbed:
         raise
     except Exception as error:
-        version = generations.version_of(work.definitions)
-        if not is_of_medium(error) and generations.building(work.store, version) is None:
-            raise Disturbed(work.store.path) from error
+        if not is_of_medium(error) and not generations.is_there(store, generation):
+            raise Disturbed(store.path) from error
         raise
 
 
@@ -152,12 +151,13 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
     until = min(generation.size + CHUNK, reader.log.size())
     rows = _unplaced(reader, generation.size, until)
     with work.store.write():
-        add(reader, rows)
         done = until >= reader.log.size() - CHUNK
         stage = FOLDING if done else INDEXING
+        # First, since it fails where another process was here.
         moved = _moved(
             work.store, generations.move(work.store, generation, size=until, stage=stage)
         )
+        add(reader, rows)
     work.progress(until - generation.size)
     return moved
 
@@ -187,6 +187,8 @@ def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Gener
 def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until: int) -> Generation:
     """Put events into the index, where it is not shared, and fold the streams that they touch."""
     store = reader.log.store
+    # First, since it fails where another process was here.
+    moved = _moved(store, generations.move(store, generation, size=until))
     live = generations.live(store)
     shared = live is not None and live.indexed == generation.indexed
     if shared and live is not None and live.number != generation.number:
@@ -201,7 +203,7 @@ def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until:
         generation,
         (reader.row(n, reader.index.stream_of(n)[1], events) for n, events in rows.items()),
     )
-    return _moved(store, generations.move(store, generation, size=until))
+    return moved
 
 
 def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> None:
