@@ -115,4 +115,4 @@ def test_on_the_command_line(run: Run, tmp_path: Path) -> None:
     assert run("ingest", path, lines, "--only").exit_code == 2
     refused = run("ingest", path, lines, "--only", *own[:2])
     assert refused.exit_code == 1
-    assert "reads by callbacks 1" in refused.stderr
+    assert "what is given lacks callbacks 1" in refused.stderr
