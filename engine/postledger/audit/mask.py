@@ -184,7 +184,7 @@ def _digits(text: str) -> str:
 
 def _spellings(text: str) -> set[str]:
     """A text, and what it is once its escapes and encodings are undone."""
-    # What stands before an encoded number shifts it; such a sign may be of base85 as well.
+    # A letter in front shifts base64. In base85 any sign may stand, so that only whole words are tried.
     found = {text} | {
         plain
         for token in _TOKENS[0].findall(text)

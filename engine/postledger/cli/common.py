@@ -46,7 +46,7 @@ _FORMULA = re.compile(r"[=@]|[+-](?![\d .()-]*\Z)")
 class Commands(click.Group):
     """A group whose commands end with one line where the answer is no.
 
-    Each is imported when it is asked for: the others' imports would delay its start.
+    Each is imported when it is called, so that the imports of the others don't delay its start.
     """
 
     def list_commands(self, _: click.Context) -> list[str]:
@@ -54,7 +54,7 @@ class Commands(click.Group):
         return list(NAMES)
 
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name; ``None`` where there is none."""
+        """The command with that name, or ``None``."""
         if cmd_name not in NAMES:
             return None
         module = import_module(f"postledger.cli.{cmd_name}")

@@ -431,15 +431,17 @@ class Connections:
         generation, found = replay.begin(work, index=index)
         with replay.alone(work.store, generation):
             # guard: what another replay left is checked
-            if found and not follows(work.reader(generation), generation):
-                _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
-                with work.store.write():
-                    version = generations.version_of(work.definitions)
-                    if generations.building(work.store, version) != generation:
-                        # It was looked at while another process went on with it.
-                        raise Disturbed(self.path)
-                    generations.discard(work.store)
-                generation, _ = replay.begin(work, index=index)
+            damaged = found and not follows(work.reader(generation), generation)
+        if damaged:
+            with work.store.write():
+                version = generations.version_of(work.definitions)
+                if generations.building(work.store, version) != generation:
+                    # Another process went on with it while it was checked.
+                    raise Disturbed(self.path)
+                generations.discard(work.store)
+            _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
+            generation, _ = replay.begin(work, index=index)
+        with replay.alone(work.store, generation):
             return replay.build(work, generation)
 
     def _catch_up(self, own: Own) -> None:

@@ -92,7 +92,7 @@ Then = Literal["now", "then"]
 class Ledger:
     """A ledger of postbacks in one SQLite file.
 
-    Opens the file, and creates it where there is none. One ledger may be used from several threads, and
+    Opens the file, or creates it if it does not exist. One ledger may be used from several threads, and
     one file by several processes. ``timeout`` is how many seconds a write waits for another's write to
     end, and opening for another process that makes the states again. ``charts`` and ``vocabulary`` are
     TOML files (one, or several) to read by, next to those that ship with Postledger or in place of
