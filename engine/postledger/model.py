@@ -293,6 +293,21 @@ class Recorded:
 
 
 @attrs.frozen
+class Kept:
+    """Where an event is that was just recorded: what ``record`` returns with ``answer=False``.
+
+    ``leaf`` is the hash of the event in the log's tree.
+
+    >>> kept = ledger.record(body, content_type="text/xml", answer=False)
+    >>> kept.position == ledger.head().size - 1
+    True
+    """
+
+    position: int
+    leaf: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class StateChanged:
     """One event that changed the state of a delivery.
 

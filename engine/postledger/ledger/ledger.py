@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 from postledger.arguments import FilePath, checked, paths_of, require_least, require_name
 from postledger.audit.report import AuditReport, of_delivery, of_period
@@ -19,6 +19,7 @@ from postledger.errors import LedgerError, UnknownKey
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
+from postledger.ledger.group import Groups
 from postledger.ledger.subscriptions import (
     Handler,
     Place,
@@ -27,14 +28,15 @@ from postledger.ledger.subscriptions import (
     require_handler,
 )
 from postledger.ledger.writing import (
+    JSON,
     Appended,
     Batches,
     Given,
-    Written,
-    answers,
+    Told,
     batches,
+    creation_of,
     import_of,
-    statement_of,
+    receipt_of,
     write,
 )
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
@@ -46,6 +48,7 @@ from postledger.model import (
     Content,
     Delivery,
     Event,
+    Kept,
     Receipt,
     Recorded,
     StateChanged,
@@ -73,7 +76,6 @@ from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, translated
-from postledger.times import iso
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
 
@@ -83,7 +85,6 @@ BATCH = 1_000
 _PAGE = 1_000
 _LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (it has events, but none that states what became of it)"
-_STATEMENT = "application/json"
 
 Then = Literal["now", "then"]
 """Which definitions read what was known at an earlier time: those in force now, or then."""
@@ -137,6 +138,7 @@ class Ledger:
             readonly=readonly,
             guarded=guarded,
         )
+        self._groups = Groups(self._connections, self._write, self._ring)
 
     @property
     def definitions(self) -> Definitions:
@@ -151,6 +153,7 @@ class Ledger:
 
     # --- record: log, index and states in one transaction ---
 
+    @overload
     def record(
         self,
         body: Body,
@@ -159,35 +162,62 @@ class Ledger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
-    ) -> Recorded:
+        answer: Literal[True] = True,
+    ) -> Recorded: ...
+    @overload
+    def record(
+        self,
+        body: Body,
+        content_type: str | None = None,
+        *,
+        received_at: datetime | None = None,
+        source: str = "",
+        content_encoding: str | None = None,
+        answer: Literal[False],
+    ) -> Kept: ...
+    def record(
+        self,
+        body: Body,
+        content_type: str | None = None,
+        *,
+        received_at: datetime | None = None,
+        source: str = "",
+        content_encoding: str | None = None,
+        answer: bool = True,
+    ) -> Recorded | Kept:
         """Record one request body. What this returns is durable.
 
         Whatever the body is, it is kept: a repeat, a body that can't be read and one of an unknown
         type are events too, which change no state. ``received_at`` is the time of reception,
-        aware, by default now; ``source`` the name that the program gives the endpoint. Raises
-        ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        aware, by default now; ``source`` the name that the program gives the endpoint. Without
+        ``answer`` only position and leaf are returned, which is quicker. Calls of several threads
+        are written together. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
         >>> recorded.verdict.value, recorded.delivery.state
         ('repeated', 'delivered')
         """
-        receipt = Receipt(
-            body, content_type, received_at, source=source, content_encoding=content_encoding
+        given, answered = receipt_of(
+            body,
+            content_type,
+            received_at=received_at,
+            source=source,
+            content_encoding=content_encoding,
+            answer=answer,
         )
-        return self._record(receipt, Kind.RECEIPT)
+        return self._groups.record(given, answered=answered)
 
-    def _record(self, receipt: Receipt, kind: Kind) -> Recorded:
-        with self._connections.write() as own:
-            done = write(own, self._connections, [(receipt, kind)], answered=True)
-            self._keep_up(own, done)
+    def _write(self, own: Own, given: Sequence[Given], *, answered: bool = False) -> list[Told]:
+        """Write in the open transaction, and take it into the projections of a program."""
+        done = write(own, self._connections, given, answered=answered)
+        # They follow from an index that has it.
+        if self._custom and not done[0][0].behind:
+            custom.keep_up(own.reader, self._custom.values(), len(given))
+        return done
+
+    def _ring(self) -> None:
         if self._bell.ears:
             self._bell.ring()
-        return answers(done)[0]
-
-    def _keep_up(self, own: Own, done: Written) -> None:
-        """Take what was written into the projections; they follow from an index that has it."""
-        if self._custom and not done.behind:
-            custom.keep_up(own.reader, self._custom.values(), done.count)
 
     @checked
     def record_many(
@@ -233,11 +263,9 @@ class Ledger:
         """The same of receipts and statements: the kind is for this program alone to say."""
         for batch in batches(given, size):
             with self._connections.write() as own:
-                done = write(own, self._connections, batch)
-                self._keep_up(own, done)
-            self._bell.ring()
-            receipts = (receipt for receipt, _ in batch)
-            yield list(zip(receipts, done.receipts, strict=True))
+                done = self._write(own, batch)
+            self._ring()
+            yield [(receipt, told) for (receipt, _), (_, told) in zip(batch, done, strict=True)]
 
     @checked
     def imported(self, sha256: str, receipts: int, origin: Anchor | None = None) -> int:
@@ -256,10 +284,9 @@ class Ledger:
         require_least("receipts", receipts, 0)
         body = import_of(sha256, receipts, origin)
         with self._connections.write() as own:
-            done = write(own, self._connections, [(Receipt(body, _STATEMENT), Kind.IMPORT)])
-            self._keep_up(own, done)
+            self._write(own, [(Receipt(body, JSON), Kind.IMPORT)])
             position = own.log.last()
-        self._bell.ring()
+        self._ring()
         return position
 
     @checked
@@ -285,21 +312,19 @@ class Ledger:
         >>> recorded.delivery.state
         'created'
         """
-        named = {"tracking_id": tracking_id, "to": to, "mms_id": mms_id, "space": space or None}
-        for name, text in named.items():
-            if text is not None:
-                require_name(name, text)
         with translated(self.path):
-            body = statement_of(
-                {
-                    "tracking-id": tracking_id,
-                    "to": to,
-                    "mms-id": mms_id,
-                    "timestamp": iso(at),
-                    "space": space or None,
-                }
+            given = creation_of(
+                tracking_id,
+                to=to,
+                mms_id=mms_id,
+                at=at,
+                space=space,
+                received_at=received_at,
+                source=source,
             )
-        return self._record(Receipt(body, _STATEMENT, received_at, source=source), Kind.STATEMENT)
+        recorded = self._groups.record(given, answered=True)
+        assert isinstance(recorded, Recorded)
+        return recorded
 
     # --- read ---
 
@@ -706,7 +731,7 @@ class Ledger:
             reader = own.reader
         self._connections.require_writable()
         with translated(self.path):
-            custom.settle(reader, projection, self._connections.writing)
+            custom.settle(reader, projection)
         # Replaced and not changed: another thread may be going through it in a write.
         self._custom = {**self._custom, projection.name: projection}
 

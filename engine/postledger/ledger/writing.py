@@ -11,32 +11,37 @@ import logging
 import warnings
 from bisect import insort
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 import attrs
 
+from postledger.arguments import checked, require, require_name
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
-from postledger.model import DELIVERY, Anchor, Receipt, Recorded
+from postledger.model import DELIVERY, Anchor, Body, Kept, Receipt, Recorded
 from postledger.projections import generations
-from postledger.projections.generations import Generation, Lives
+from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Placed
 from postledger.state import life
 from postledger.state.life import Answer, Life
-from postledger.state.patterns import Statement, placed
+from postledger.state.patterns import NOWHERE, Statement, Stream, placed
 from postledger.state.plans import Planned
 from postledger.state.row import Row, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
 from postledger.templates import written
-from postledger.times import micros, now
+from postledger.times import iso, micros, now
 
 BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
+
+JSON = "application/json"
+"""The content type of what this program states."""
 
 _log = logging.getLogger("postledger")
 
@@ -119,7 +124,7 @@ class _Taken(NamedTuple):
 
 @attrs.define
 class Written:
-    """What a transaction has written; ``streams`` are the rows of the streams it touched.
+    """What was written together; ``streams`` are the rows of the streams that it touched.
 
     ``rows`` are their states, by the number of the stream, ``planned`` their plans. ``behind`` says
     that the index stayed behind the log. Of a stream whose life is kept ``streams`` has the new rows
@@ -127,18 +132,18 @@ class Written:
     """
 
     own: Own
-    receipts: list[list[Appended]]
     streams: dict[int, tuple[str, list[EventRow]]] = attrs.field(factory=dict)
     rows: dict[int, Row] = attrs.field(factory=dict)
     planned: dict[int, Planned | None] = attrs.field(factory=dict)
     behind: bool = False
     answers: dict[Place, Answer] | None = None
 
-    @property
-    def count(self) -> int:
-        """The number of events."""
-        return len(self.receipts)
 
+Told = tuple[Written, list[Appended]]
+"""What was written with an event, and what its members are."""
+
+_Pair = tuple[_Taken, LogRow]
+"""What one receipt gives, and the row of its event in the log."""
 
 Given = tuple[Receipt, Kind]
 """What is to be appended: the public value of it, and the kind that only this program sets."""
@@ -146,42 +151,77 @@ Given = tuple[Receipt, Kind]
 
 def write(
     own: Own, connections: Connections, given: Sequence[Given], *, answered: bool = False
-) -> Written:
+) -> list[Told]:
     """Append what is given, and bring index and states to the new head.
 
-    The caller holds the write transaction, and has checked the receipts. Without ``answered`` no
-    ``answers`` are asked for.
+    The caller holds the write transaction, and has checked the receipts. Where what is written is
+    ``answered``, each of several is answered as if it had been written alone; where that fails the
+    error is raised, and each can be.
     """
     head = own.log.head()
     moved = connections.advance(own, head.size, len(given))
     taken = _take(own, given)
-    _, rows = own.log.append([one.entry for one in taken], head)
+    new, rows = own.log.append([one.entry for one in taken], head)
+    own.last = rows[-1][0], rows[-1][8]
+    pairs = list(zip(taken, rows, strict=True))
     # guard: one transaction for an event and its row
     if moved is not None:
         try:
             # guard: index and states undone whole
             with own.store.savepoint():
-                done = Written(own, [[] for _ in taken], answers={} if answered else None)
-                _project(done, connections.lives, taken, rows, moved)
-                return done
+                lives = connections.lives.as_of((moved.version, moved.number, head.frontier))
+                told = _projected(own, lives, pairs, moved, answered=answered)
+                connections.lives.keep((moved.version, moved.number, new.frontier))
+                own.generation = moved
+                return told
         except Exception as error:
-            if is_of_medium(error) or not own.store.in_transaction:
-                # The events themselves may not be there.
+            several = answered and len(given) > 1
+            if several or is_of_medium(error) or not own.store.in_transaction:
+                # Of a medium that failed the events themselves may not be there.
                 raise
             own.reader.index.forget()
             generations.move(own.store, moved, size=head.size)
             _log.error("%s: the states are behind the log; run replay: %r", connections.path, error)
-    return Written(
-        own,
-        [
+    behind = Written(own, behind=True)
+    return [
+        (
+            behind,
             [
                 Appended(row, one.entry, m, said, None, repeated=False)
                 for m, said in enumerate(one.statements)
-            ]
-            for row, one in zip(rows, taken, strict=True)
-        ],
-        behind=True,
-    )
+            ],
+        )
+        for one, row in pairs
+    ]
+
+
+def _projected(
+    own: Own, lives: dict[int, Life], pairs: Sequence[_Pair], moved: Generation, *, answered: bool
+) -> list[Told]:
+    """Take events into index and states, of which ``moved`` is the generation."""
+    if not answered or len(pairs) == 1:
+        part = Written(own, answers={} if answered else None)
+        return [(part, appended) for appended in _project(part, lives, pairs, moved)]
+    told: dict[int, Told] = {}
+    for numbers in _rounds(pairs):
+        part = Written(own, answers={})
+        appended = _project(part, lives, [pairs[n] for n in numbers], moved)
+        told.update((n, (part, each)) for n, each in zip(numbers, appended, strict=True))
+    return [told[n] for n in range(len(pairs))]
+
+
+def _rounds(pairs: Sequence[_Pair]) -> list[list[int]]:
+    """The numbers of events, in rounds in which no stream has two; those of a stream stay in order."""
+    rounds: list[list[int]] = []
+    had: dict[Stream, int] = {}
+    for number, (one, _) in enumerate(pairs):
+        streams = [said.stream for said in one.statements if said.stream != NOWHERE]
+        turn = max([had.get(stream, 0) for stream in streams], default=0)
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(number)
+        had.update(dict.fromkeys(streams, turn + 1))
+    return rounds
 
 
 def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
@@ -229,22 +269,23 @@ def _envelope(
 
 
 def _project(
-    done: Written, kept: Lives, taken: Sequence[_Taken], rows: Sequence[LogRow], moved: Generation
-) -> None:
-    """Bring index and states to the head of the log, of which ``moved`` is the generation."""
-    own, streams = done.own, done.streams
-    index, lives = own.reader.index, kept.as_of((moved.version, moved.number, rows[0][0]))
+    done: Written, lives: dict[int, Life], pairs: Sequence[_Pair], moved: Generation
+) -> list[list[Appended]]:
+    """Bring index and states up to events; what each says of its members."""
+    streams, index = done.streams, done.own.reader.index
+    appended: list[list[Appended]] = [[] for _ in pairs]
     said = [
-        (event, entry, member, statement)
-        for event, (entry, statements) in zip(rows, taken, strict=True)
-        for member, statement in enumerate(statements)
+        (one, row, member, statement)
+        for one, (taken, row) in zip(appended, pairs, strict=True)
+        for member, statement in enumerate(taken.statements)
     ]
+    entries = [taken.entry for taken, _ in pairs for _ in taken.statements]
     numbers, made = index.place([statement.stream for _, _, _, statement in said])
     known = index.rows_of_all(sorted(set(numbers) - made - {NOWHERE_ID} - lives.keys()))
     seen = {(row[0], row[1], row[2]) for rows in known.values() for row in rows}
     new = []
     earliest: dict[int, int] = {}
-    for (event, entry, member, statement), number in zip(said, numbers, strict=True):
+    for (one, event, member, statement), entry, number in zip(said, entries, numbers, strict=True):
         identity = (number, statement.occurred_at, statement.identity)
         repeated = identity in seen
         if not repeated and number in lives:
@@ -261,13 +302,10 @@ def _project(
                 streams[number] = (statement.stream[1], known.get(number, []))
             earliest[number] = min(event[1], earliest.get(number, event[1]))
             _insert(streams[number][1], _event_row(row, event))
-        done.receipts[event[0] - rows[0][0]].append(
-            Appended(event, entry, member, statement, number, repeated)
-        )
+        one.append(Appended(event, entry, member, statement, number, repeated))
     index.add(new)
     _put_rows(done, lives, moved.table, earliest)
-    kept.keep((moved.version, moved.number, moved.size))
-    own.generation = moved
+    return appended
 
 
 def _put_rows(
@@ -355,13 +393,14 @@ def _event_row(row: Placed, event: LogRow) -> EventRow:
 # --- the answer: what record says of an event that it has just appended, from what is in hand ---
 
 
-def answers(done: Written) -> list[Recorded]:
-    """The public values of what was written, one for each receipt."""
-    answered = []
-    for appended in done.receipts:
-        first, *others = [_answer(done, one) for one in appended]
-        answered.append(attrs.evolve(first, others=tuple(others)) if others else first)
-    return answered
+def answer(told: Told, *, whole: bool) -> Recorded | Kept:
+    """What is answered for one receipt; without ``whole`` where it is kept."""
+    done, appended = told
+    if not whole:
+        row = appended[0].row
+        return Kept(row[0], row[8])
+    first, *others = [_answer(done, one) for one in appended]
+    return attrs.evolve(first, others=tuple(others)) if others else first
 
 
 def _answer(done: Written, one: Appended) -> Recorded:
@@ -421,10 +460,54 @@ def _first(done: Written, one: Appended) -> int | None:
     return None if place == (one.position, one.member) else first[3]
 
 
-def statement_of(said: Mapping[str, str | None]) -> bytes:
-    """The body of a statement of the program."""
+Asked = tuple[Given, bool]
+"""What a call gives to be recorded, and whether it asks what that says."""
+
+
+def receipt_of(
+    body: Body,
+    content_type: str | None = None,
+    *,
+    received_at: datetime | None = None,
+    source: str = "",
+    content_encoding: str | None = None,
+    answer: bool = True,
+) -> Asked:
+    """A receipt; see ``Ledger.record``."""
+    receipt = Receipt(
+        body, content_type, received_at, source=source, content_encoding=content_encoding
+    )
+    if answer is not True:
+        require("answer", answer, bool)
+    return (receipt, Kind.RECEIPT), answer
+
+
+@checked
+def creation_of(
+    tracking_id: str,
+    *,
+    to: str,
+    mms_id: str | None = None,
+    at: datetime | None = None,
+    space: str = "",
+    received_at: datetime | None = None,
+    source: str = "",
+) -> Given:
+    """The statement that a message was accepted; see ``Ledger.created``."""
+    named = {"tracking_id": tracking_id, "to": to, "mms_id": mms_id, "space": space or None}
+    for name, text in named.items():
+        if text is not None:
+            require_name(name, text)
+    said = {
+        "tracking-id": tracking_id,
+        "to": to,
+        "mms-id": mms_id,
+        "timestamp": iso(at),
+        "space": space or None,
+    }
     told = {name: text for name, text in said.items() if text is not None}
-    return json.dumps({"created": told}, ensure_ascii=False).encode()
+    body = json.dumps({"created": told}, ensure_ascii=False).encode()
+    return Receipt(body, JSON, received_at, source=source), Kind.STATEMENT
 
 
 def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:

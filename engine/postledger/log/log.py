@@ -231,6 +231,11 @@ class Log:
             )
         return [_leaf(*row) for row in rows]
 
+    def leaf(self, position: int) -> bytes | None:
+        """The hash of the leaf at a position; ``None`` where there is no event."""
+        row = self.store.one("SELECT leaf FROM events WHERE position = ?", (position,))
+        return None if row is None else _leaf(position, row[0])
+
     def nodes(self, start: int, end: int) -> list[bytes]:
         """The roots of the perfect subtrees of 256 leaves from number ``start`` up to ``end``."""
         rows = self.store.execute(

@@ -10,7 +10,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 from sqlite_utils import Database
@@ -100,21 +100,21 @@ def check(projection: Projection) -> None:
             )
 
 
-def settle(reader: Reader, projection: Projection, writing: AbstractContextManager[object]) -> None:
+def settle(reader: Reader, projection: Projection) -> None:
     """Bring a projection to the head of the log: built again where its version is another.
 
-    ``writing`` is held for each write transaction. Raises ``ProjectionFailed``, with the position
-    and the reason, where ``apply`` raises: nothing is changed then beyond the pages before.
+    Raises ``ProjectionFailed``, with the position and the reason, where ``apply`` raises: nothing is
+    changed then beyond the pages before.
     """
     check(projection)
     store = reader.log.store
     checkpoint = checkpoints.load(store, reader.log.last(), PROJECTION, projection.name)
     if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
-        _build(reader, projection, writing)
+        _build(reader, projection)
         return
     behind, kept = True, Lives()
     while behind:
-        with writing, store.write():
+        with store.write():
             behind = _catch_up(reader, projection, kept)
 
 
@@ -193,7 +193,7 @@ def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> N
 # --- build again, next to the live tables ---
 
 
-def _build(reader: Reader, projection: Projection, writing: AbstractContextManager[object]) -> None:
+def _build(reader: Reader, projection: Projection) -> None:
     """Build the tables in a database of their own, then put them in the place of the old ones.
 
     Readers see the old ones until then, and writers go on.
@@ -206,7 +206,7 @@ def _build(reader: Reader, projection: Projection, writing: AbstractContextManag
         position, kept = -1, Lives()
         while reader.log.last() - position > PAGE:
             position = _onward(beside, reader, projection, position, kept)
-        with writing, reader.log.store.write():
+        with reader.log.store.write():
             while position < reader.log.last():
                 position = _onward(beside, reader, projection, position, kept)
             _replace(reader.log.store, beside, projection)

@@ -94,7 +94,8 @@ class Generation(NamedTuple):
 class Lives:
     """The lives of long streams, by their numbers, as writers of one process or a follower keep them.
 
-    They stand for one place in the log. Who uses them has them alone: writers hold the write lock.
+    They stand for one place in the log, told from any other: after a rollback they are of none. Who
+    uses them has them alone: writers hold the write lock.
     """
 
     def __init__(self) -> None:
@@ -117,11 +118,6 @@ class Lives:
             del lives[number]
         if len(lives) > MOST_LIVES or sum(life.size for life in lives.values()) > MOST_BYTES:
             lives.clear()
-
-    def clear(self) -> None:
-        """Forget all: what was written was undone."""
-        self._lives.clear()
-        self._as_of = None
 
 
 def version_of(definitions: Definitions) -> str:

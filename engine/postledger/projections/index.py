@@ -223,7 +223,7 @@ class Index:
 
     def rows_of(self, stream: int, bounds: Bounds = EVERYTHING) -> list[EventRow]:
         """The events of one stream in the order of the index."""
-        conditions, parameters = bounds.sql()
+        conditions, parameters = ("", ()) if bounds is EVERYTHING else bounds.sql()
         rows: list[EventRow] = self.store.execute(
             f"{self._select()} WHERE i.stream = ?{conditions} {FOLD_ORDER}", (stream, *parameters)
         ).fetchall()

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+
+if sys.platform != "win32":
+    import fcntl
 
 APPLICATION_ID = 0x504C4752
 """The application id in the file's header: "PLGR"."""
@@ -34,11 +40,26 @@ _JOURNAL_BYTES = 64 << 20
 # guard: write lock from the start
 _BEGIN = "BEGIN IMMEDIATE"
 # guard: synced before it is acknowledged
-_SETTINGS = ("PRAGMA synchronous=FULL", f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
+_SETTINGS = (
+    "PRAGMA synchronous=FULL",
+    f"PRAGMA journal_size_limit={_JOURNAL_BYTES}",
+    f"PRAGMA wal_autocheckpoint={_JOURNAL_BYTES >> 12}",
+)
+_MOST_ROWS = 2_000
+"""So many changed rows, and some for each commit, are backfilled together."""
 
 Row = tuple[Any, ...]
 Identity = tuple[int, int]
 """What tells a file from another at the same path: its device and its number there."""
+
+
+class Paced(Protocol):
+    """Who is asked to ``backfill`` once so many rows were changed."""
+
+    rows: int
+
+    def ask(self) -> None:
+        """Have it done soon."""
 
 
 class Store:
@@ -49,8 +70,10 @@ class Store:
     closed, before another statement runs that could change its rows.
     """
 
-    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, conn: sqlite3.Connection, timeout: float = 0.0) -> None:
         self.path = path
+        self.timeout = timeout
+        self.paced: Paced | None = None
         self.db = Database(conn)
         self.conn = conn
         # Bound once: they are called for every event.
@@ -59,37 +82,59 @@ class Store:
         self._file = _identity(path)
         self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
+        self._rows = 0
+        self._turn = Turn(f"{path}-turn")
         self._ended: list[str] = []
         self._closed = False
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        return self.conn.in_transaction
+        try:
+            return self.conn.in_transaction
+        except sqlite3.ProgrammingError:
+            # Another thread has closed it.
+            return False
 
     @contextmanager
     def write(self, patience: float | None = None) -> Iterator[None]:
         """A transaction that holds the write lock from its start.
 
         A plain BEGIN that reads first fails at once when another process wrote in between, whatever
-        the timeout. ``patience`` is how many seconds to wait for the lock, where that is less than the
-        timeout. Raises ``LedgerError`` where the file is no longer the one that was opened.
+        the timeout. Whoever came first is first, of whatever process. ``patience`` is how many seconds
+        to wait for the lock, where that is less than the timeout. Raises ``LedgerError`` where the file
+        is no longer the one that was opened.
         """
-        self._begin(patience)
         try:
-            yield
-            self._require_file()
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.DatabaseError):
-                # A file that another took the place of looks damaged.
+            # guard: writers take turns
+            self._begin(self._turn.take(self.timeout if patience is None else patience))
+            try:
+                yield
                 self._require_file()
-            raise
-        try:
-            self.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+            except BaseException as error:
+                self._roll_back()
+                if isinstance(error, sqlite3.DatabaseError):
+                    # A file that another took the place of looks damaged.
+                    self._require_file()
+                raise
+            try:
+                self.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        finally:
+            self._turn.leave()
+        if self.paced is not None:
+            # Each commit writes some pages whatever it changes.
+            rows, self._rows = self._rows, self.conn.total_changes
+            self.paced.rows += self._rows - rows + 4
+            if self.paced.rows > _MOST_ROWS:
+                self.paced.rows = 0
+                self.paced.ask()
+
+    def backfill(self) -> None:
+        """Move what is in the write-ahead log to the database, as far as no reader is in the way."""
+        self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -202,17 +247,17 @@ class Store:
         """Close the connection."""
         self._closed = True
         self.db.close()
+        self._turn.close()
 
-    def _begin(self, patience: float | None) -> None:
-        if patience is None:
+    def _begin(self, patience: float) -> None:
+        if patience == self.timeout:
             self.execute(_BEGIN)
             return
-        before = self.one("PRAGMA busy_timeout") or (0,)
         self.execute(f"PRAGMA busy_timeout = {max(0, int(patience * 1000))}")
         try:
             self.execute(_BEGIN)
         finally:
-            self.execute(f"PRAGMA busy_timeout = {before[0]}")
+            self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     def _roll_back(self) -> None:
         if self.in_transaction:
@@ -236,6 +281,102 @@ class Store:
             )
 
 
+class Turn:
+    """The turn to write to a file: whoever came first has it first, of whatever process or thread.
+
+    Each who waits has a byte of a lock file next to the ledger, at the number of nanoseconds when it
+    came; whoever has the turn has byte 0. The kernel frees the locks of a process that dies. It gives
+    fairness alone: the lock of the database keeps writers apart, also where there is no lock file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._failed = sys.platform != "linux"
+        _turns.add(self)
+
+    def take(self, timeout: float) -> float:
+        """Wait for the turn, at most ``timeout`` seconds; how many of them are left."""
+        if self._file is None and not self._opened():
+            return timeout
+        came = ticket = time.monotonic_ns()
+        if not self._lock(0, ticket + 1):
+            while not self._lock(ticket, 1):
+                # Somebody who came later was quicker.
+                ticket = time.monotonic_ns()
+            end = came + int(timeout * 1e9)
+            if not (
+                self._wait(1, ticket, end, _SLOW)
+                # Now it is the next one.
+                and self._wait(0, 1, end, _QUICK)
+            ):
+                return 0.0
+            timeout = max(0.0, (end - time.monotonic_ns()) / 1e9)
+        self._unlock(1, ticket)
+        return timeout
+
+    def leave(self) -> None:
+        """Give the turn, or the place, to the next one."""
+        if self._file is not None:
+            self._unlock(0, LARGEST)
+
+    def close(self) -> None:
+        """Close the lock file: it holds nothing any more."""
+        opened, self._file, self._failed = self._file, None, True
+        if opened is not None:
+            os.close(opened)
+
+    def _opened(self) -> bool:
+        if self._failed:
+            return False
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self._path, flags, 0o666)
+        except OSError:
+            self._failed = True
+        return not self._failed
+
+    def _wait(self, first: int, count: int, end: int, pause: float) -> bool:
+        while not self._lock(first, count):
+            if time.monotonic_ns() >= end:
+                return False
+            time.sleep(pause)
+        return True
+
+    def _lock(self, first: int, count: int) -> bool:
+        try:
+            self._set(fcntl.F_WRLCK, first, count)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def _unlock(self, first: int, count: int) -> None:
+        self._set(fcntl.F_UNLCK, first, count)
+
+    def _set(self, kind: int, first: int, count: int) -> None:
+        assert self._file is not None
+        # Locks of the open file, not of the process: threads wait for each other too.
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK(kind, os.SEEK_SET, first, count, 0))
+
+
+# struct flock of Linux: type, whence, start, length, process.
+_FLOCK = struct.Struct("hhqqi4x").pack
+_QUICK, _SLOW = 0.0002, 0.001
+"""Seconds between two looks of the next one in turn, and of the others."""
+
+_turns: WeakSet[Turn] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    # A forked child that kept the file open would keep the locks of a parent that died.
+    for turn in tuple(_turns):
+        turn.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 def open_store(
     path: Path,
     make: Callable[[Store], None],
@@ -255,7 +396,7 @@ def open_store(
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such ledger")
         conn = _connect(path, timeout=timeout, readonly=readonly)
-        store = Store(path, conn)
+        store = Store(path, conn, timeout)
         try:
             for setting in _SETTINGS:
                 conn.execute(setting)
@@ -405,6 +546,12 @@ def is_of_medium(error: BaseException) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     # guard: a failing disk fails the whole transaction
     return code is not None and code & 0xFF in _OF_MEDIUM
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether the disk failed: a connection that met it may take for written what is not."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_IOERR
 
 
 _OF_MEDIUM = {

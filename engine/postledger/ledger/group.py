@@ -1,0 +1,248 @@
+"""Group commit: calls that record at the same time share transactions.
+
+The first caller leads: it writes what is waiting once it has the turn, and what comes meanwhile waits
+for the next group, whose oldest caller then leads. Nobody waits for others to come. Whatever fails for
+one caller alone fails that caller alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from postledger.errors import LedgerBusy, LedgerError
+from postledger.ledger.connections import Connections, Own
+from postledger.ledger.writing import Given, Told, answer
+from postledger.model import Kept, Recorded
+from postledger.store.sqlite import is_of_medium
+
+MOST, MOST_BYTES = 256, 8 << 20
+"""How many callers one transaction serves, and how many bytes of bodies."""
+
+
+class Write(Protocol):
+    """Writes what is given in the open transaction; ``answered`` says that somebody asks what it said."""
+
+    def __call__(self, own: Own, given: Sequence[Given], *, answered: bool) -> list[Told]:
+        """What was written, in order."""
+
+
+class Caller:
+    """One call that records: what it gives, and how it came out.
+
+    ``wake`` is called when it is settled, and before that if it is to lead. ``deadline`` is when it
+    waits no longer for its turn, by the monotonic clock.
+    """
+
+    __slots__ = ("answered", "deadline", "error", "given", "leads", "recorded", "wake")
+
+    def __init__(
+        self, given: Given, *, answered: bool, deadline: float, wake: Callable[[Caller], object]
+    ) -> None:
+        self.given = given
+        self.answered = answered
+        self.deadline = deadline
+        self.wake = wake
+        self.leads = False
+        self.recorded: Recorded | Kept | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was recorded, or has failed."""
+        return self.recorded is not None or self.error is not None
+
+    @property
+    def patience(self) -> float:
+        """How many seconds it still waits for its turn."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def outcome(self) -> Recorded | Kept:
+        """What is returned to it; raises what went wrong."""
+        if self.error is not None:
+            raise self.error
+        assert self.recorded is not None
+        return self.recorded
+
+
+class Groups:
+    """The callers of one ledger that wait to be written, in the order in which they came.
+
+    ``write`` writes them, ``written`` is called once they are durable.
+    """
+
+    def __init__(
+        self, connections: Connections, write: Write, written: Callable[[], object]
+    ) -> None:
+        self._connections = connections
+        self._write = write
+        self._written = written
+        self._lock = threading.Lock()
+        self._waiting: deque[Caller] = deque()
+        self._led = False
+
+    def record(self, given: Given, *, answered: bool) -> Recorded | Kept:
+        """Record what is given, together with what others give; returns once it is durable.
+
+        Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        """
+        self._connections.require_free()
+        signal = threading.Lock()
+        signal.acquire()
+        caller = self.enter(given, answered=answered, wake=lambda _: signal.release())
+        try:
+            if caller.leads:
+                # It came just now: to say how long it may wait would cost two statements.
+                self.lead(caller, None)
+            else:
+                self._follow(caller, signal)
+        except BaseException:
+            self.withdraw(caller)
+            raise
+        return caller.outcome()
+
+    def enter(self, given: Given, *, answered: bool, wake: Callable[[Caller], object]) -> Caller:
+        """Have somebody wait to be written, who is to ``lead`` where nobody else does."""
+        deadline = time.monotonic() + self._connections.timeout
+        caller = Caller(given, answered=answered, deadline=deadline, wake=wake)
+        with self._lock:
+            self._waiting.append(caller)
+            caller.leads, self._led = not self._led, True
+        return caller
+
+    def withdraw(self, caller: Caller) -> bool:
+        """Take back a caller whose writing has not begun; whether there was still time."""
+        if not self._removed(caller):
+            return False
+        if caller.leads:
+            self._hand_over()
+        return True
+
+    def _removed(self, caller: Caller) -> bool:
+        with self._lock:
+            there = caller in self._waiting
+            if there:
+                self._waiting.remove(caller)
+        return there
+
+    def lead(self, leader: Caller, patience: float | None) -> None:
+        """Write those who wait, of whom the leader is the first, and settle them all.
+
+        ``patience`` is how many seconds to wait for the turn, by default the timeout. Leaders that are
+        not alone only share the work.
+        """
+        group: list[Caller] = []
+        try:
+            done = self._commit(group, patience)
+        except Exception as error:
+            try:
+                self._fail(leader, group, error)
+            finally:
+                self._hand_over()
+                self._wake(group)
+        except BaseException:
+            # What was begun is undone: the others are written by whoever leads next.
+            with self._lock:
+                self._waiting.extendleft(one for one in reversed(group) if one is not leader)
+            self.withdraw(leader)
+            self._hand_over()
+            raise
+        else:
+            try:
+                self._hand_over()
+                self._written()
+                _settle(group, done)
+            finally:
+                self._wake(group)
+
+    def drain(self) -> None:
+        """Write all who wait and have nobody else to lead."""
+        while waiting := tuple(self._waiting):
+            self.lead(waiting[0], waiting[0].patience)
+
+    def _commit(self, group: list[Caller], patience: float | None) -> list[Told]:
+        """Write a group in one transaction: those who are in it, or else those who wait by then."""
+        with self._connections.write(patience) as own:
+            if not group:
+                group.extend(self._next())
+            given = [one.given for one in group]
+            if not given:
+                # All were withdrawn by now.
+                return []
+            return self._write(own, given, answered=any(one.answered for one in group))
+
+    def _next(self) -> list[Caller]:
+        """Those who wait and are written together."""
+        taken: list[Caller] = []
+        left = MOST_BYTES
+        with self._lock:
+            while self._waiting and len(taken) < MOST and left > 0:
+                taken.append(self._waiting.popleft())
+                left -= len(taken[-1].given[0].body)
+        return taken
+
+    def _hand_over(self) -> None:
+        """Have the oldest of those who wait lead; nobody does where none waits."""
+        with self._lock:
+            oldest = self._waiting[0] if self._waiting else None
+            self._led = oldest is not None
+            if oldest is not None:
+                oldest.leads = True
+        if oldest is not None:
+            oldest.wake(oldest)
+
+    def _follow(self, caller: Caller, signal: threading.Lock) -> None:
+        """Wait until a caller is settled, or is to lead, and then lead."""
+        with self._connections.call():
+            # guard: threads wait no longer than the timeout
+            if not signal.acquire(timeout=caller.patience):
+                if not caller.leads and self.withdraw(caller):
+                    raise LedgerBusy(
+                        f"{self._connections.path}: other threads held the write lock;"
+                        " nothing was written"
+                    )
+                # It is being written, or is to lead: how that ends must be known.
+                signal.acquire()
+            if not caller.settled:
+                self.lead(caller, caller.patience)
+
+    def _fail(self, leader: Caller, group: list[Caller], error: Exception) -> None:
+        """Settle a group that was undone: all fail with its medium, else each is tried alone."""
+        if not group:
+            # It had no turn. One that was withdrawn meanwhile needs no answer.
+            group += [leader] if self._removed(leader) else []
+        rest = deque(group)
+        # guard: the fault of one caller is that of one
+        while len(group) > 1 and rest and not is_of_medium(error.__cause__ or error):
+            caller = rest.popleft()
+            try:
+                _settle([caller], self._commit([caller], caller.patience))
+                self._written()
+            except Exception as another:
+                caller.error = error = another
+        for caller in rest:
+            # Each has one of its own to raise.
+            caller.error = copy.copy(error)
+            caller.error.__cause__ = error.__cause__
+
+    def _wake(self, group: Sequence[Caller]) -> None:
+        for caller in group:
+            if not caller.settled:
+                caller.error = LedgerError(
+                    f"{self._connections.path}: the thread that recorded this was stopped before it"
+                    " could answer; record it again"
+                )
+            caller.wake(caller)
+
+
+def _settle(group: Sequence[Caller], told: Iterable[Told]) -> None:
+    """Give each caller what is said of its own event."""
+    for caller, one in zip(group, told, strict=True):
+        try:
+            caller.recorded = answer(one, whole=caller.answered)
+        except Exception as error:
+            caller.error = error
