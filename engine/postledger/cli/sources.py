@@ -245,6 +245,8 @@ def _found(row: Row, where: str) -> Found:
         one.imported,
         one.source,
         one.content_encoding,
+        one.sender,
+        one.query,
         row.kind,
         where,
     )

@@ -153,6 +153,7 @@ class AsyncLedger:
     record = _in_thread(Ledger.record, writes=True)
     record_many = _in_thread(Ledger.record_many, writes=True)
     created = _in_thread(Ledger.created, writes=True)
+    accept = _in_thread(Ledger.accept, writes=True)
     imported = _in_thread(Ledger.imported, writes=True)
     replay = _in_thread(Ledger.replay, writes=True)
     project = _in_thread(Ledger.project, writes=True)
