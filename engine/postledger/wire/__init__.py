@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from postledger.errors import ReadError
 from postledger.postback import Postback
-from postledger.wire.compression import GZIP, decompressed
+from postledger.wire.compression import decompressed
 from postledger.wire.form import read_form, read_multipart
 from postledger.wire.json import read_json
 from postledger.wire.limits import Limits
@@ -87,8 +87,6 @@ def _reader(body: bytes, media: MediaType) -> Reader:
 
 
 def _kind(body: bytes) -> str:
-    if body.startswith(GZIP):
-        return "compressed (gzip) twice"
     try:
         body.decode()
     except UnicodeError:

@@ -15,7 +15,7 @@ from postledger.errors import ReadError
 from postledger.wire.limits import Limits
 from postledger.wire.reading import unreadable
 
-GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"
 _NONE = frozenset({"", "identity"})
 _ZLIB = 8
 """The method of compression in the first byte of the zlib format."""
@@ -31,9 +31,9 @@ def decompressed(body: bytes, content_encoding: str | None, limits: Limits) -> b
     """
     codings = [one for one in map(_plain, (content_encoding or "").split(",")) if one not in _NONE]
     if len(codings) > 1:
-        raise unreadable("expected one content coding", f"got {', '.join(codings)}")
+        raise ReadError(f"expected one content coding, got {len(codings)}")
     try:
-        if body.startswith(GZIP):
+        if body.startswith(_GZIP):
             with gzip.open(BytesIO(body)) as packed:
                 return _within(packed.read(limits.body_bytes + 1), limits)
         if codings == ["deflate"] and _is_zlib(body):
@@ -63,4 +63,6 @@ def _within(found: bytes, limits: Limits) -> bytes:
     # guard: decompressed within the limit
     if len(found) > limits.body_bytes:
         raise ReadError(f"the body is more than {limits.body_bytes} bytes when decompressed")
+    if found.startswith(_GZIP):
+        raise ReadError("the body is compressed more than once")
     return found
