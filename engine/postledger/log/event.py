@@ -102,6 +102,7 @@ class Envelope:
         So are query strings and encoded bodies, which have no leaves, and what is unverified: a
         stranger could fill the table of templates.
         """
+        # guard: no stranger fills the table of templates
         is_body = self.part is Part.BODY and self.content_encoding is None
         return not (is_body and self.is_verified)
 
