@@ -27,6 +27,7 @@ from postledger.ledger.ledger import Ledger, Then
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Appended
 from postledger.model import (
+    UNVERIFIED,
     Anchor,
     Body,
     Change,
@@ -53,6 +54,7 @@ from postledger.wire import Limits
 __version__ = metadata.version("postledger")
 
 __all__ = [
+    "UNVERIFIED",
     "Anchor",
     "Appended",
     "AsyncLedger",

@@ -72,6 +72,7 @@ class Verdict(enum.StrEnum):
     REPEATED = "repeated"
     UNRECOGNISED = "unrecognised"
     UNREADABLE = "unreadable"
+    UNVERIFIED = "unverified"
     UNFOLDED = "unfolded"
 
 
@@ -83,6 +84,7 @@ VERDICT_MEANINGS: dict[Verdict, str] = {
     Verdict.REPEATED: "It was received before. It points to the first and took no part.",
     Verdict.UNRECOGNISED: "No vocabulary knows it, or several do. It is kept and changed no state.",
     Verdict.UNREADABLE: "Its body can't be read. It is kept and belongs to no delivery.",
+    Verdict.UNVERIFIED: "Its sender check failed. It is kept unread and belongs to no delivery.",
     Verdict.UNFOLDED: "It is kept, but its stream can't be folded before the next replay.",
 }
 """What each verdict means, in a sentence."""

@@ -80,6 +80,12 @@ _ANCHOR = re.compile(r"([0-9]{1,19}):([0-9a-fA-F]{64})", re.ASCII)
 Body = bytes | bytearray | memoryview
 """The body of a request, as programs have it; the bytes are copied where they could change."""
 
+UNVERIFIED = "unverified"
+"""The ``sender`` of a receipt whose sender check failed: it is kept, and moves no state."""
+
+ACCEPTED = "accepted"
+"""The ``sender`` of what was unverified, and accepted by the program later."""
+
 _TEXT_OR_NONE = (str, type(None))
 
 
@@ -97,8 +103,10 @@ class Receipt:
 
     ``received_at`` is an aware datetime; ``None`` means the time of recording. ``imported`` says
     that a file states the time of reception, and this ledger didn't witness it. ``source`` is the name
-    that the program gives the endpoint, ``content_encoding`` that of the header. Raises ``TypeError``
-    or ``ValueError`` for what no server receives.
+    that the program gives the endpoint, ``content_encoding`` that of the header. ``sender`` names the
+    sender check that passed; it is ``UNVERIFIED`` where the check failed, and empty without one.
+    ``query`` says that the bytes are the raw query string of a GET (RFC 3986, section 3.4) and no
+    body. Raises ``TypeError`` or ``ValueError`` for what no server receives.
 
     >>> Receipt(body, content_type="text/xml").received_at is None
     True
@@ -110,6 +118,8 @@ class Receipt:
     imported: bool = False
     source: str = ""
     content_encoding: str | None = None
+    sender: str = ""
+    query: bool = False
 
     def __attrs_post_init__(self) -> None:
         # One by one and not as ``typed`` fields: one is made for every event.
@@ -119,8 +129,12 @@ class Receipt:
             raise TypeError(f"content_encoding must be text, got {shown(self.content_encoding)}")
         if not isinstance(self.source, str):
             raise TypeError(f"source must be text, got {shown(self.source)}")
+        if not isinstance(self.sender, str):
+            raise TypeError(f"sender must be text, got {shown(self.sender)}")
         if not isinstance(self.imported, bool):
             raise TypeError(f"imported must be True or False, got {shown(self.imported)}")
+        if not isinstance(self.query, bool):
+            raise TypeError(f"query must be True or False, got {shown(self.query)}")
         if self.received_at is not None:
             aware(self.received_at, "received_at")
 
@@ -131,10 +145,12 @@ class Event:
 
     ``position`` counts from 0 without gaps. ``kind`` is ``receipt``, ``statement`` (of the program),
     ``adoption`` or ``import`` (``erasure`` is reserved). ``reading`` is ``recognised``,
-    ``unrecognised`` (readable, but not known to the vocabularies) or ``unreadable`` (``problem`` says
-    why); empty for events that vocabularies don't read. ``received_at`` is the time of reception,
-    ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no readable one), ``imported``
-    says that a file stated ``received_at``; ``sender`` is reserved. ``space``, ``chart`` and ``key``
+    ``unrecognised`` (readable, but not known to the vocabularies), ``unreadable`` (``problem`` says
+    why) or ``unverified`` (its sender check failed: it is kept and not read); empty for events that
+    vocabularies don't read. ``received_at`` is the time of reception, ``occurred_at`` the provider's
+    TIMESTAMP (``None`` where there is no readable one), ``imported`` says that a file stated
+    ``received_at``. ``source``, ``sender`` and ``query`` are those of the ``Receipt``, but ``sender``
+    is ``accepted`` where ``Ledger.accept`` recorded it again. ``space``, ``chart`` and ``key``
     (the TRACKINGID or MMSID) name the stream it belongs to. ``repeats`` is the position of the event
     that this one repeats. ``identity`` is equal where two events say the same, ``leaf`` the hash of
     the event in the log's tree: it covers everything that was received, and nothing that was derived
@@ -159,6 +175,7 @@ class Event:
     key: str | None
     content_type: str | None
     content_encoding: str | None
+    query: bool
     body: bytes = attrs.field(repr=False)
     postback: Postback | None = attrs.field(repr=False)
     problem: str | None
@@ -375,9 +392,9 @@ class Summary:
     """What became of many receipts: each event counts once.
 
     ``repeated`` counts the events received before, whatever they are; of the new ones,
-    ``unrecognised`` are not known to the vocabulary, ``unreadable`` could not be read, and
-    ``recorded`` are all others. All of them are in the log. ``anchor`` is the head of the log after
-    them: the anchor to keep.
+    ``unrecognised`` are not known to the vocabulary, ``unreadable`` could not be read, ``unverified``
+    failed their sender check, and ``recorded`` are all others. All of them are in the log. ``anchor``
+    is the head of the log after them: the anchor to keep.
 
     >>> summary = ledger.record_many([body, b"?"])
     >>> summary.recorded, summary.repeated, summary.unreadable
@@ -388,6 +405,7 @@ class Summary:
     repeated: int
     unrecognised: int
     unreadable: int
+    unverified: int
     anchor: Anchor
 
     def to_dict(self) -> dict[str, Any]:

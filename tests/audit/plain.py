@@ -184,6 +184,8 @@ def unread(
             continue
         if event.reading == "unreadable":
             counted["unreadable", None, event.problem] += 1
+        elif event.reading == "unverified":
+            counted["unverified", None, event.source or None] += 1
         elif event.reading == "unrecognised":
             assert event.postback is not None
             said = {name.upper(): text for name, text in event.postback.fields if text}

@@ -9,11 +9,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from postledger import Ledger, Receipt
+from postledger import UNVERIFIED, Ledger, Receipt
 from postledger.definitions import load_chart, load_vocabulary
 from postledger.findings import Finding, names
 from postledger.times import iso
@@ -45,7 +46,7 @@ def check(ledger: Ledger, **asked: Any) -> None:
     known = plain.distinct(ledger, asked.get("as_of"), asked.get("occurred_by"))
     unread = {
         (kind, u["code"], u["status"]): u["events"]
-        for kind in ("unreadable", "unrecognised")
+        for kind in ("unreadable", "unrecognised", "unverified")
         for u in said[kind]["listed"]
     }
     assert unread == plain.unread(known, *period)
@@ -216,7 +217,7 @@ def figures(ledger: Ledger, **asked: Any) -> dict[str, Any]:
 
 def without_positions(said: dict[str, Any]) -> dict[str, Any]:
     """The figures without the positions, which depend on the order of arrival."""
-    for kind in ("unreadable", "unrecognised"):
+    for kind in ("unreadable", "unrecognised", "unverified"):
         for one in said[kind]["listed"]:
             del one["first"]
     for one in said["missing"]:
@@ -325,6 +326,24 @@ def test_events_beyond_the_limits_are_counted(tmp_path: Path) -> None:
         ledger.record_many(traffic(5, seed=1))
         check(ledger)
         assert any(e.reading == "unreadable" for e in ledger.events())
+
+
+def test_unverified_events_are_counted_by_source(ledger: Ledger) -> None:
+    """They change no figure of the deliveries, and stand as what they are."""
+    received = traffic(20, seed=4)
+    ledger.record_many(received)
+    before = ledger.audit()
+    for receipt, source in zip(received, ("skycore", "other", "", "skycore"), strict=False):
+        ledger.record_many([attrs.evolve(receipt, sender=UNVERIFIED, source=source)])
+    ledger.record(b"\xff", sender=UNVERIFIED, source="skycore")
+    check(ledger)
+    after = ledger.audit()
+    assert before.figures is not None
+    assert after.figures is not None
+    assert after.figures.outcomes == before.figures.outcomes
+    assert after.figures.events.unreadable == before.figures.events.unreadable
+    assert "Unverified events, by source" in after.to_html()
+    assert "| skycore |" in after.to_markdown()
 
 
 def test_times_are_those_of_the_carriers_that_are_listed() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from postledger import Ledger
+from postledger import UNVERIFIED, Ledger
 from postledger.log.schema import guards
 from tests.cli import Run
 from tests.conftest import FIXTURES
-from tests.samples import DEGRADED
+from tests.samples import DEGRADED, sent
 from tests.states import rows
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
@@ -41,6 +42,33 @@ def test_each_form_of_file_comes_back(
     assert run("ingest", tmp_path / "b.db", tmp_path / name, "--statements").exit_code == 0
     with Ledger(tmp_path / "b.db", readonly=True) as copy:
         assert rows(copy) == expected
+        assert copy.verify().ok
+
+
+@pytest.mark.parametrize("name", ["l.jsonl", "l.parquet"])
+def test_an_import_verifies_nothing(run: Run, tmp_path: Path, name: str) -> None:
+    """What was unverified stays so; no line makes this program claim a check; a query stays one."""
+    query = urlencode({"xml": sent("q")}).encode()
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(sent("forged"), sender=UNVERIFIED)
+        ledger.record(sent("checked"), sender="hmac")
+        ledger.record(query, query=True)
+        ledger.record(sent("later"), sender=UNVERIFIED)
+        ledger.accept(4, 4)
+    assert run("export", tmp_path / "a.db", tmp_path / name).exit_code == 0
+    done = run("ingest", tmp_path / "b.db", tmp_path / name, "--sources", "--statements")
+    assert done.stdout.splitlines()[0] == (
+        "recorded 3, repeated 0, unrecognised 0, unreadable 0, unverified 2"
+    )
+    assert done.stderr.splitlines()[0] == (
+        f"{tmp_path / name}:1: unverified: its line says so; kept at position 1"
+    )
+    with Ledger(tmp_path / "b.db", readonly=True) as copy:
+        events = [event for event in copy.events(0) if event.kind == "receipt"]
+        assert [event.sender for event in events] == ["unverified", "", "", "unverified", ""]
+        assert [event.query for event in events] == [False, False, True, False, False]
+        keys = {delivery.tracking_id for delivery in copy.deliveries()}
+        assert keys == {"checked", "q", "later"}
         assert copy.verify().ok
 
 

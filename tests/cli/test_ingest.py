@@ -24,6 +24,7 @@ def test_ingest_prints_the_json_of_the_design(run: Run, tmp_path: Path) -> None:
         "repeated": 1,
         "unrecognised": 0,
         "unreadable": 0,
+        "unverified": 0,
         "anchor": str(anchor),
     }
     assert done.exit_code == 0

@@ -53,7 +53,8 @@ def test_a_ledger_of_an_export_says_the_same(receipts: list[Receipt]) -> None:
 
 def test_a_line_has_what_was_received_and_where_it_comes_from(ledger: Ledger) -> None:
     """Nothing that was derived, and no salt."""
-    ledger.record(b"\xff", content_type="text/xml", source="s", content_encoding="br")
+    said = {"content_type": "text/xml", "source": "s", "sender": "basic"}
+    ledger.record(b"\xff", content_encoding="br", **said)
     (line,) = (line_of(event) for event in exported(ledger.events()))
     event = next(ledger.events(0))
     assert json.loads(line) == {
@@ -61,8 +62,10 @@ def test_a_line_has_what_was_received_and_where_it_comes_from(ledger: Ledger) ->
         "received_at": iso(event.received_at),
         "kind": "receipt",
         "source": "s",
+        "sender": "basic",
         "content_type": "text/xml",
         "content_encoding": "br",
+        "query": False,
         "body_base64": "/w==",
         "leaf": event.leaf.hex(),
     }

@@ -238,6 +238,36 @@ PROTECTIONS = (
         f"{_TAMPERING} -k taken_for_a_statement",
     ),
     Without(
+        "what is unverified says nothing",
+        "if not envelope.is_verified:",
+        "if False:",
+        "tests/ledger/test_senders.py -k forged_copy",
+    ),
+    Without(
+        "no stranger fills the table of envelopes",
+        "if not envelope.is_verified:",
+        "if False:",
+        "tests/ledger/test_senders.py -k fill_no_table",
+    ),
+    Without(
+        "no stranger fills the table of templates",
+        "is_body and self.is_verified",
+        "is_body",
+        "tests/ledger/test_senders.py -k fill_no_table",
+    ),
+    Without(
+        "no line claims a sender check",
+        'UNVERIFIED if sender == UNVERIFIED else ""',
+        'sender or ""',
+        "tests/cli/test_export.py -k verifies_nothing",
+    ),
+    Without(
+        "decompressed within the limit",
+        "if len(found) > limits.body_bytes:",
+        "if False:",
+        "tests/wire/test_compression.py -k bomb",
+    ),
+    Without(
         "half characters refused",
         "except UnicodeEncodeError:",
         "except ZeroDivisionError:",

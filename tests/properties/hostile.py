@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
@@ -87,6 +89,8 @@ def any_bodies() -> st.SearchStrategy[bytes]:
         _JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")),
         spoken().map(lambda body: b"xml=" + quote_plus(body).encode()),
         spoken().map(lambda body: b"xml=" + body),
+        st.builds(gzip.compress, spoken(), mtime=st.just(0)),
+        spoken().map(zlib.compress),
         st.integers(0, 300).map(lambda n: b"<MSG>" + b"<A>x</A>" * n + b"</MSG>"),
         st.integers(0, 40).map(lambda n: b"<A>" * n + b"</A>" * n),
         st.sampled_from((0, 4_000, 4_096, 1 << 20, (1 << 20) + 1)).map(

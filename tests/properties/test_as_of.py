@@ -65,6 +65,7 @@ def _is_alone(
             event.received_at,
             imported=True,
             source=event.source,
+            sender=event.sender,
         )
         for event in ledger.events()
         if event.kind == "receipt" and keeps(event)

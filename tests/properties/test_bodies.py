@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import strategies as st
 
-from postledger import Ledger, Receipt
+from postledger import UNVERIFIED, Ledger, Receipt
 from tests.properties.hostile import any_bodies
 from tests.properties.shown import folder, run
 
@@ -30,6 +30,8 @@ _RECEIPTS = st.builds(
     imported=st.booleans(),
     source=_NAMES,
     content_encoding=st.one_of(st.none(), st.sampled_from(("gzip", "identity", ""))),
+    sender=st.one_of(st.just(""), _NAMES, st.just(UNVERIFIED)),
+    query=st.booleans(),
 )
 
 
@@ -44,6 +46,8 @@ def comes_back(received: list[Receipt]) -> None:
                 received_at=received[0].received_at,
                 source=received[0].source,
                 content_encoding=received[0].content_encoding,
+                sender=received[0].sender,
+                query=received[0].query,
             )
             assert recorded.event.body == received[0].body
             first = Receipt(
@@ -69,6 +73,8 @@ def _received(ledger: Ledger) -> list[Receipt]:
             event.imported,
             event.source,
             event.content_encoding,
+            event.sender,
+            event.query,
         )
         for event in ledger.events()
         if event.member == 0 and event.kind == "receipt"

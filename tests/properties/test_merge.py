@@ -12,7 +12,9 @@ import attrs
 import pytest
 from hypothesis import strategies as st
 
-from postledger import Ledger, Receipt
+from postledger import UNVERIFIED, Ledger, Receipt
+from postledger.log.event import Envelope
+from postledger.model import ACCEPTED
 from postledger.state.streams import Facts
 from tests.properties.shown import (
     assert_same,
@@ -24,7 +26,7 @@ from tests.properties.shown import (
     shown,
     timelines,
 )
-from tests.properties.worlds import Made, arrived, made, moments
+from tests.properties.worlds import Made, arrived, made, moments, receipts
 
 QUICK, LONG = 40, 3_000
 _ARRIVED = arrived(most=12)
@@ -41,6 +43,8 @@ def exported(ledger: Ledger) -> list[Receipt]:
             imported=True,
             source=event.source,
             content_encoding=event.content_encoding,
+            sender=event.sender,
+            query=event.query,
         )
         for event in ledger.events()
         if event.kind == "receipt" and event.member == 0
@@ -112,6 +116,53 @@ def imports_twice(one: Made, received: list[Receipt], split: int) -> None:
         assert ledger.verify().ok
 
 
+def strangers_change_nothing(
+    one: Made, other: Made, received: list[Receipt], forged: list[Receipt], split: int
+) -> None:
+    """Unverified copies of anything, in any order, change no row, no timeline and no other event."""
+    verified = [receipt for receipt in received if receipt.sender != UNVERIFIED]
+    strange = [attrs.evolve(receipt, sender=UNVERIFIED) for receipt in (*received, *forged)]
+    left, right = halves([*verified, *strange], split)
+    with (
+        folder() as path,
+        Ledger(path / "1.db", definitions=other.definitions) as alone,
+        recorded(path / "2.db", (one, other), right[::-1], split % 5) as mixed,
+    ):
+        alone.record_many(attrs.evolve(receipt, imported=False) for receipt in verified)
+        mixed.record_many(left)
+        for _ in range(2):
+            assert_same(rows(mixed), rows(alone))
+            assert_same(timelines(mixed), timelines(alone))
+            said = [event for event in events(mixed) if event["reading"] != UNVERIFIED]
+            assert said == events(alone)
+            assert mixed.verify().problems == ()
+            mixed.replay(index=True)
+
+
+def accepted_is_as_if_verified(
+    one: Made, other: Made, received: list[Receipt], split: int, twice: int
+) -> None:
+    """What is accepted counts as if its check had passed, however often it is accepted."""
+    passed = [
+        attrs.evolve(receipt, sender=ACCEPTED) if receipt.sender == UNVERIFIED else receipt
+        for receipt in received
+    ]
+    with (
+        folder() as path,
+        recorded(path / "1.db", (one, other), received, split) as ledger,
+        Ledger(path / "2.db", definitions=other.definitions) as whole,
+    ):
+        end = ledger.head().size - 1
+        count = sum(receipt.sender == UNVERIFIED for receipt in received)
+        assert ledger.accept(0, end) == count
+        whole.record_many(passed)
+        assert_same(rows(ledger), rows(whole))
+        assert_same(timelines(ledger), timelines(whole))
+        assert ledger.accept(twice % (end + 1), end) <= count
+        assert _without_repeats(rows(ledger)) == _without_repeats(rows(whole))
+        assert ledger.verify().problems == ()
+
+
 def _without_repeats(found: dict[Any, Any]) -> dict[Any, Any]:
     return {
         key: {
@@ -155,6 +206,39 @@ def test_import_of_one_export_twice_adds_repeats() -> None:
 def test_import_of_one_export_twice_adds_repeats_in_many_runs() -> None:
     """The same on many more examples."""
     run(imports_twice, LONG, made(), _ARRIVED, st.integers(0, 2**16 - 1))
+
+
+_FORGED = st.lists(receipts(), max_size=4)
+_STRANGE = (made(), made(), _ARRIVED, _FORGED, st.integers(0, 2**24 - 1))
+_ACCEPTED = (made(), made(), _ARRIVED, st.integers(0, 8), st.integers(0, 20))
+
+
+def test_unverified_copies_change_nothing() -> None:
+    """Whatever strangers send, before the real ones or after, is listed and nothing else."""
+    run(strangers_change_nothing, QUICK, *_STRANGE)
+
+
+@pytest.mark.long
+def test_unverified_copies_change_nothing_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(strangers_change_nothing, LONG, *_STRANGE)
+
+
+def test_what_is_accepted_is_as_if_verified() -> None:
+    """States, findings and timelines are those of a ledger in which the check had passed."""
+    run(accepted_is_as_if_verified, QUICK, *_ACCEPTED)
+
+
+@pytest.mark.long
+def test_what_is_accepted_is_as_if_verified_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(accepted_is_as_if_verified, LONG, *_ACCEPTED)
+
+
+def test_an_unverified_copy_that_is_read_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is unverified is read like anything else, the property fails."""
+    monkeypatch.setattr(Envelope, "is_verified", True)
+    assert falsified(strangers_change_nothing, 200, *_STRANGE)
 
 
 def test_first_by_position_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from postledger import Ledger, Receipt
+from postledger import UNVERIFIED, Ledger, Receipt
 from postledger.errors import ReadError
-from postledger.log.event import Envelope, Kind
+from postledger.log.event import Envelope, Kind, Part
 from postledger.postback import Postback
 from postledger.state import patterns
 from postledger.state.patterns import Patterns, Statement, of_times
@@ -23,7 +23,10 @@ QUICK, LONG = 120, 10_000
 _ENVELOPES = st.builds(
     Envelope,
     kind=st.sampled_from((Kind.RECEIPT, Kind.RECEIPT, Kind.STATEMENT)),
+    sender=st.sampled_from(("", "", "", "basic", UNVERIFIED)),
     content_type=st.sampled_from((None, "text/xml", "text/xml; charset=utf-7")),
+    content_encoding=st.sampled_from((None, None, None, "gzip", "deflate", "gzip, gzip")),
+    part=st.sampled_from((Part.BODY, Part.BODY, Part.BODY, Part.QUERY)),
 )
 _BODIES = st.lists(
     st.tuples(st.one_of(near_misses(), any_bodies()), _ENVELOPES), min_size=1, max_size=12
@@ -43,10 +46,13 @@ def said(statement: Statement) -> tuple[Any, ...]:
 
 def plainly(patterns_: Patterns, body: bytes, envelope: Envelope) -> list[tuple[Any, ...]]:
     """The same by the readers of record and the vocabularies alone."""
+    if envelope.sender == UNVERIFIED:
+        identity = patterns.unread_identity(body, 0, envelope)
+        return [said(Statement(patterns.NOWHERE, 2**63 - 1, identity, 0, None, ()))]
     found = []
     for index, member in enumerate(patterns.read(body, envelope, patterns_.limits)):
         if isinstance(member, ReadError):
-            identity = patterns.unreadable_identity(body, index, envelope.kind)
+            identity = patterns.unread_identity(body, index, envelope)
             found.append(
                 said(Statement(patterns.NOWHERE, 2**63 - 1, identity, 0, None, (), str(member)))
             )

@@ -10,7 +10,7 @@ from functools import cache
 import attrs
 from hypothesis import strategies as st
 
-from postledger import Receipt
+from postledger import UNVERIFIED, Receipt
 from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.definitions import Definitions, builtin, define
 from postledger.definitions.vocabulary import Vocabulary
@@ -233,6 +233,7 @@ def receipts(
         received_at=moments(),
         imported=st.just(True),
         source=st.sampled_from(("", "one", "two")),
+        sender=st.sampled_from((*[""] * 8, "basic", UNVERIFIED)),
     )
 
 

@@ -15,6 +15,7 @@ from postledger import Receipt
 from postledger.definitions.definitions import builtin
 from postledger.errors import ReadError
 from postledger.log.event import Envelope, Kind, Part
+from postledger.model import UNVERIFIED
 from postledger.state import patterns as module
 from postledger.state.patterns import Patterns, Statement, read
 from postledger.wire import Limits
@@ -146,10 +147,11 @@ def test_attributes_of_the_message_are_kept_and_say_nothing() -> None:
     [
         Envelope(content_encoding="gzip"),
         Envelope(part=Part.QUERY),
+        Envelope(sender=UNVERIFIED),
         Envelope(content_type="text/xml; charset=utf-7"),
         Envelope(Kind.STATEMENT),
     ],
-    ids=["encoded", "query", "charset", "statement"],
+    ids=["encoded", "query", "unverified", "charset", "statement"],
 )
 def test_same_bytes_in_another_envelope_are_read_by_it(envelope: Envelope) -> None:
     """What was learned of bytes in one envelope says nothing of them in another."""

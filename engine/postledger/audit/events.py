@@ -11,10 +11,12 @@ import attrs
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
 from postledger.errors import IntegrityError
+from postledger.log.event import Stored
+from postledger.model import UNVERIFIED
 from postledger.projections.groups import Counts, Groups, counts
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
-from postledger.state.patterns import Pattern
+from postledger.state.patterns import Pattern, Statement
 from postledger.state.streams import EventRow
 
 MOST_LISTED = 20
@@ -28,7 +30,8 @@ _DAMAGED = "the event is damaged; run verify"
 class Unread:
     """Distinct events of one kind that changed no state, the first of them at position ``first``.
 
-    Of unreadable events ``status`` says why they can't be read.
+    Of unreadable events ``status`` says why they can't be read, of unverified ones which source received
+    them.
     """
 
     code: str | None
@@ -65,6 +68,7 @@ class Events:
 
     unrecognised: Kinds
     unreadable: Kinds
+    unverified: Kinds
     missing: tuple[Missing, ...]
 
 
@@ -78,22 +82,26 @@ def events(groups: Groups, request: Request, mask: Mask) -> Events:
     with (
         counts(store) as unrecognised,
         counts(store) as unreadable,
+        counts(store) as unverified,
         counts(store) as missing,
     ):
         for row, belongs in groups.events(request.bounds, _uneventful(groups.reader)):
             said = told.of(row)
-            if said.recognised:
+            if said.reading == "recognised":
                 for node in said.missing if belongs else ():
                     missing.add(node, row[3])
             elif _within(row[5], request):
-                if said.readable:
+                if said.reading == "unrecognised":
                     unrecognised.add((mask.text(said.code), mask.text(said.status)), row[3])
+                elif said.reading == UNVERIFIED:
+                    unverified.add((None, mask.id(said.status)), row[3])
                 else:
                     unreadable.add((None, mask.problem(said.status)), row[3])
         lacking, _, _ = missing.ranked(_MOST_PATTERNS)
         return Events(
             _kinds(unrecognised),
             _kinds(unreadable),
+            _kinds(unverified),
             tuple(Missing(str(node), str(of), n, at) for (node, of), n, at in lacking),
         )
 
@@ -133,8 +141,7 @@ def _is_uneventful(reader: Reader, template: int, envelope: int) -> bool:
 class _Said(NamedTuple):
     """What one event says, as far as it is counted."""
 
-    recognised: bool
-    readable: bool = True
+    reading: str
     code: str | None = None
     status: str | None = None
     missing: tuple[tuple[str, str], ...] = ()
@@ -148,24 +155,27 @@ class _Told:
         self._fields = {known.name: known.fields for known in reader.definitions.vocabularies}
         self._places: dict[Pattern, tuple[int | None, int | None]] = {}
         # The members of a bundle are read together.
-        self._at = lru_cache(16)(lambda at: reader.facts.statements_of(reader.log.at(at)))
+        self._at = lru_cache(16)(self._read)
 
     def of(self, row: EventRow) -> _Said:
         try:
             pattern, texts, problem = self._pattern(row)
         except IntegrityError:
             pattern, texts, problem = None, (), _DAMAGED
+        if pattern is None and not problem:
+            # What is unverified is not read, so that nothing is wrong with it.
+            return _Said(UNVERIFIED, status=self._at(row[3])[0].envelope.source or None)
         if pattern is None:
-            return _Said(recognised=False, readable=False, status=problem)
+            return _Said("unreadable", status=problem)
         reading = pattern.reading
         if reading.recognised:
             fields = self._fields.get(reading.vocabulary or "", {})
             # Each node as the provider calls it.
             missing = ((fields[name][0], reading.section or "") for name in reading.missing)
-            return _Said(recognised=True, missing=tuple(missing))
+            return _Said("recognised", missing=tuple(missing))
         said = pattern.layout.postback(texts).fields
         code, status = (None if at is None else said[at][1] for at in self._place(pattern, texts))
-        return _Said(recognised=False, code=code, status=status)
+        return _Said("unrecognised", code=code, status=status)
 
     def _pattern(self, row: EventRow) -> tuple[Pattern | None, Sequence[str], str]:
         facts = self._reader.facts
@@ -174,11 +184,15 @@ class _Told:
             pattern, texts = facts.pattern(row)
             return pattern, texts, ""
         # The index doesn't keep what events say that belong to no stream.
-        statements = self._at(row[3])
+        _, statements = self._at(row[3])
         if row[4] >= len(statements):
             raise IntegrityError(f"position {row[3]}: the index differs from the log")
         statement = statements[row[4]]
         return statement.pattern, statement.texts, statement.problem
+
+    def _read(self, position: int) -> tuple[Stored, list[Statement]]:
+        stored = self._reader.log.at(position)
+        return stored, self._reader.facts.statements_of(stored)
 
     def _place(self, pattern: Pattern, texts: Sequence[str]) -> tuple[int | None, int | None]:
         """Where code and status stand: of what no vocabulary knows, any may know the fields."""

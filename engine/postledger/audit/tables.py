@@ -191,6 +191,12 @@ def unreadable(found: Kinds) -> Table:
     return _unread(found, "Unreadable bodies, by reason", ("Why it can't be read",), rows)
 
 
+def unverified(found: Kinds) -> Table:
+    """Events whose sender check failed, by the source that received them."""
+    rows = [(one.status or NONE,) for one in found.listed]
+    return _unread(found, "Unverified events, by source", ("Source",), rows)
+
+
 def unrecognised(found: Kinds) -> Table:
     """Events that the vocabularies don't know, by what they say."""
     rows = [(one.code or "no code", one.status or NONE) for one in found.listed]

@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("audit", "charts", "deliveries", "events", "export", "follow", "ingest"),
+    *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "ingest"),
     *("replay", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""

@@ -25,7 +25,7 @@ from postledger.model import Event, fields_of
 _FIELDS = (
     *("position", "member", "kind", "reading", "received_at", "occurred_at", "imported"),
     *("source", "sender", "space", "chart", "key", "repeats", "problem"),
-    *("content_type", "content_encoding"),
+    *("content_type", "content_encoding", "query"),
 )
 _COLUMNS = {
     "position": "position",
@@ -52,7 +52,7 @@ Examples:
 @click.option(
     "--reading",
     "read_as",
-    type=click.Choice(["recognised", "unrecognised", "unreadable"]),
+    type=click.Choice(["recognised", "unrecognised", "unreadable", "unverified"]),
     help="Only events with that reading.",
 )
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")

@@ -25,11 +25,17 @@ from postledger.cli.sources import Bodies, Found, Lines, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
-from postledger.ledger.writing import Appended
+from postledger.ledger.writing import COUNTED, Appended
 from postledger.log.event import Kind
-from postledger.model import Anchor, Receipt, Summary
+from postledger.model import UNVERIFIED, Anchor, Receipt, Summary
 
 _MOST_REMARKS = 20
+_WHY = {
+    "unreadable": "it can't be read",
+    "unrecognised": "no vocabulary knows it",
+    "unverified": "its line says so",
+}
+"""Which counts are remarked on, and why where the event itself doesn't say it."""
 
 
 @attrs.frozen
@@ -172,22 +178,23 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
     where = receipt.where if isinstance(receipt, Found) else "-"
     for one in appended:
         counts[one.counted_as] += 1
-        if one.counted_as in ("unreadable", "unrecognised"):
+        if one.counted_as in _WHY:
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = one.problem or "no vocabulary knows it"
+                why = one.problem or _WHY[one.counted_as]
                 remark(f"{where}: {one.counted_as}: {why}; kept at position {one.position}")
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:
     if counts["remarks"] > _MOST_REMARKS:
         remark(f"and {counts['remarks'] - _MOST_REMARKS} more: postledger events lists them")
-    kinds = ("recorded", "repeated", "unrecognised", "unreadable")
-    summary = Summary(**{kind: counts[kind] for kind in kinds}, anchor=anchor)
+    summary = Summary(**{kind: counts[kind] for kind in COUNTED}, anchor=anchor)
     if as_json:
         write_json(summary.to_dict())
     else:
-        click.echo(", ".join(f"{kind} {counts[kind]}" for kind in kinds))
+        # Only the lines of an export say that an event was unverified.
+        shown = [kind for kind in COUNTED if kind != UNVERIFIED or counts[kind]]
+        click.echo(", ".join(f"{kind} {counts[kind]}" for kind in shown))
         click.echo(f"anchor {anchor}")
     if counts["not recorded"]:
         click.get_current_context().exit(1)

@@ -141,7 +141,9 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
     if folder not in seen:
         seen.add(folder)
         for entry in sorted(path.iterdir()):
-            if not entry.name.startswith("."):
+            # The lock file of a ledger holds nothing.
+            is_lock = entry.name.endswith("-turn") and is_database(entry)
+            if not entry.name.startswith(".") and not is_lock:
                 yield from _below(entry, seen)
 
 
@@ -245,6 +247,8 @@ def _found(row: Row, where: str) -> Found:
         one.imported,
         one.source,
         one.content_encoding,
+        one.sender,
+        one.query,
         row.kind,
         where,
     )

@@ -18,7 +18,7 @@ from postledger.errors import PostledgerError, requires
 _SUFFIXES = (".gz", ".zst")
 _LONGEST_SUFFIX = len(".parquet.zst")
 _DATABASE = b"SQLite format 3\0"
-_BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")
+_BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", "-turn")
 
 
 def plain_suffix(path: Path) -> str:

@@ -171,6 +171,8 @@ class AsyncLedger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
+        sender: str = "",
+        query: bool = False,
         answer: Literal[True] = True,
     ) -> Recorded: ...
     @overload
@@ -182,6 +184,8 @@ class AsyncLedger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
+        sender: str = "",
+        query: bool = False,
         answer: Literal[False],
     ) -> Kept: ...
     @wraps(Ledger.record)
@@ -197,6 +201,7 @@ class AsyncLedger:
         return recorded
 
     record_many = _in_thread(Ledger.record_many, writes=True)
+    accept = _in_thread(Ledger.accept, writes=True)
     imported = _in_thread(Ledger.imported, writes=True)
     replay = _in_thread(Ledger.replay, writes=True)
     project = _in_thread(Ledger.project, writes=True)

@@ -28,11 +28,14 @@ from postledger.ledger.subscriptions import (
     require_handler,
 )
 from postledger.ledger.writing import (
+    COUNTED,
     JSON,
     Appended,
     Batches,
     Given,
     Told,
+    acceptance_of,
+    accepted,
     batches,
     creation_of,
     import_of,
@@ -41,6 +44,7 @@ from postledger.ledger.writing import (
 )
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
+from postledger.log.log import require_whole
 from postledger.model import (
     DELIVERY,
     Anchor,
@@ -162,6 +166,8 @@ class Ledger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
+        sender: str = "",
+        query: bool = False,
         answer: Literal[True] = True,
     ) -> Recorded: ...
     @overload
@@ -173,6 +179,8 @@ class Ledger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
+        sender: str = "",
+        query: bool = False,
         answer: Literal[False],
     ) -> Kept: ...
     def record(
@@ -183,15 +191,19 @@ class Ledger:
         received_at: datetime | None = None,
         source: str = "",
         content_encoding: str | None = None,
+        sender: str = "",
+        query: bool = False,
         answer: bool = True,
     ) -> Recorded | Kept:
         """Record one request body. What this returns is durable.
 
         Whatever the body is, it is kept: a repeat, a body that can't be read and one of an unknown
         type are events too, which change no state. ``received_at`` is the time of reception,
-        aware, by default now; ``source`` the name that the program gives the endpoint. Without
-        ``answer`` only position and leaf are returned, which is quicker. Calls of several threads
-        are written together. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        aware, by default now; ``source`` the name that the program gives the endpoint; ``sender`` the
+        name of the sender check that passed, or ``UNVERIFIED``: such an event is kept unread, and
+        moves no state until ``accept``. With ``query`` the bytes are the query string of a GET.
+        Without ``answer`` only position and leaf are returned, which is quicker. Calls of several
+        threads are written together. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
         >>> recorded.verdict.value, recorded.delivery.state
@@ -203,6 +215,8 @@ class Ledger:
             received_at=received_at,
             source=source,
             content_encoding=content_encoding,
+            sender=sender,
+            query=query,
             answer=answer,
         )
         return self._groups.record(given, answered=answered)
@@ -232,7 +246,7 @@ class Ledger:
         >>> summary.repeated, summary.unreadable
         (1, 1)
         """
-        counts = dict.fromkeys(("recorded", "repeated", "unrecognised", "unreadable"), 0)
+        counts = dict.fromkeys(COUNTED, 0)
         for batch in self.record_batches(map(_receipt, receipts)):
             for _, appended in batch:
                 for one in appended:
@@ -282,12 +296,54 @@ class Ledger:
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
             raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
         require_least("receipts", receipts, 0)
-        body = import_of(sha256, receipts, origin)
+        return self._state_import(import_of(sha256, receipts, origin))
+
+    def _state_import(self, body: bytes) -> int:
         with self._connections.write() as own:
             self._write(own, [(Receipt(body, JSON), Kind.IMPORT)])
             position = own.log.last()
         self._ring()
         return position
+
+    @checked
+    def accept(self, first: int, last: int, *, source: str | None = None) -> int:
+        """Accept unverified events, from position ``first`` to ``last``; returns how many there were.
+
+        For a check that was set up wrongly: what was received is genuine after all. With ``source``
+        only those of that endpoint. Each is recorded again as it was received, at the time at which it
+        was, with the sender ``accepted``; an event of kind ``import`` says which they were. Events that
+        are not unverified are left alone, and to accept the same again adds repeats. Raises
+        ``ValueError`` for positions that are not in order, ``LedgerError`` where the log ends before
+        ``last``.
+
+        >>> recorded = ledger.record(body, sender=UNVERIFIED)
+        >>> position = recorded.event.position
+        >>> str(recorded.verdict), ledger.accept(position, position)
+        ('unverified', 1)
+        """
+        require_least("first", first, 0)
+        require_least("last", last, first)
+        end = self.head().size - 1
+        if last > end:
+            raise LedgerError(f"{self.path}: the log ends at position {end}, before {last}")
+        given = self._unverified(first, last, source)
+        count = sum(len(batch) for batch in self._batches(given))
+        if count:
+            self._state_import(acceptance_of(first, last, source, count))
+        return count
+
+    def _unverified(self, first: int, last: int, source: str | None) -> Iterator[Given]:
+        """The unverified events of a range of positions, as they are recorded again."""
+        while first <= last:
+            with self._connections.read_log() as own:
+                page = own.log.page(first, min(last, first + _PAGE - 1))
+            until = page[-1].position + 1 if page else first + 1
+            require_whole([stored.position for stored in page], first, until)
+            for stored in page:
+                envelope = stored.envelope
+                if not envelope.is_verified and source in (None, envelope.source):
+                    yield accepted(stored), stored.kind
+            first = until
 
     @checked
     def created(

@@ -21,8 +21,8 @@ from postledger.arguments import checked, require, require_name
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
-from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Stored
-from postledger.model import DELIVERY, Anchor, Body, Kept, Receipt, Recorded
+from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Part, Stored
+from postledger.model import ACCEPTED, DELIVERY, Anchor, Body, Kept, Receipt, Recorded
 from postledger.projections import generations
 from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Placed
@@ -35,13 +35,16 @@ from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
 from postledger.templates import written
-from postledger.times import iso, micros, now
+from postledger.times import iso, micros, now, time_of
 
 BATCH_BYTES = 64 << 20
 """So many bytes of bodies are held in memory for one transaction."""
 
 JSON = "application/json"
 """The content type of what this program states."""
+
+COUNTED = ("recorded", "repeated", "unrecognised", "unreadable", "unverified")
+"""What a ``Summary`` counts, under the names of ``Appended.counted_as``."""
 
 _log = logging.getLogger("postledger")
 
@@ -235,7 +238,13 @@ def _take(own: Own, given: Sequence[Given]) -> list[_Taken]:
         else:
             received_at = micros(receipt.received_at)
         envelope = _envelope(
-            kind, receipt.imported, receipt.source, receipt.content_type, receipt.content_encoding
+            kind,
+            receipt.imported,
+            receipt.source,
+            receipt.sender,
+            receipt.content_type,
+            receipt.content_encoding,
+            receipt.query,
         )
         if kind not in READ:
             taken.append(_Taken(Entry(received_at, envelope, receipt.body), []))
@@ -260,12 +269,15 @@ def _envelope(
     kind: Kind,
     imported: bool,  # noqa: FBT001
     source: str,
+    sender: str,
     content_type: str | None,
     encoding: str | None,
+    query: bool,  # noqa: FBT001
 ) -> Envelope:
     # One object for all equal ones, whose hash and encoding are worked out once.
     clock = Clock.STATED if imported else Clock.OURS
-    return Envelope(kind, clock, source, "", content_type, encoding)
+    part = Part.QUERY if query else Part.BODY
+    return Envelope(kind, clock, source, sender, content_type, encoding, part)
 
 
 def _project(
@@ -471,11 +483,19 @@ def receipt_of(
     received_at: datetime | None = None,
     source: str = "",
     content_encoding: str | None = None,
+    sender: str = "",
+    query: bool = False,
     answer: bool = True,
 ) -> Asked:
     """A receipt; see ``Ledger.record``."""
     receipt = Receipt(
-        body, content_type, received_at, source=source, content_encoding=content_encoding
+        body,
+        content_type,
+        received_at,
+        source=source,
+        content_encoding=content_encoding,
+        sender=sender,
+        query=query,
     )
     if answer is not True:
         require("answer", answer, bool)
@@ -514,6 +534,27 @@ def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:
     """The body of an import: which file it was of, how much was taken, the anchor of its origin."""
     stated = None if origin is None else str(origin)
     return json.dumps({"sha256": sha256, "receipts": receipts, "origin": stated}).encode()
+
+
+def accepted(stored: Stored) -> Receipt:
+    """An unverified event as it is recorded again: the same but for its sender."""
+    envelope = stored.envelope
+    return Receipt(
+        stored.body,
+        envelope.content_type,
+        time_of(stored.received_at),
+        imported=envelope.clock is Clock.STATED,
+        source=envelope.source,
+        content_encoding=envelope.content_encoding,
+        sender=ACCEPTED,
+        query=envelope.part is Part.QUERY,
+    )
+
+
+def acceptance_of(first: int, last: int, source: str | None, receipts: int) -> bytes:
+    """The body of an import from this log itself: which unverified events were accepted."""
+    said = {"accepted": [first, last], "source": source, "receipts": receipts}
+    return json.dumps(said, ensure_ascii=False).encode()
 
 
 def batches(given: Iterable[Given], size: int) -> Iterator[list[Given]]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import attrs
 
 from postledger.errors import IntegrityError
+from postledger.model import UNVERIFIED
 from postledger.templates import Template
 
 SALT_BYTES = 16
@@ -57,8 +58,8 @@ class Part(enum.StrEnum):
 class Envelope:
     """What an event has apart from its time and its bytes.
 
-    ``source`` is the name that the program gives the endpoint, ``sender`` is reserved for
-    the result of a sender check, and empty so far.
+    ``source`` is the name that the program gives the endpoint, ``sender`` that of the sender check
+    which passed: ``unverified`` where it failed, empty where there was none.
     """
 
     kind: Kind = Kind.RECEIPT
@@ -88,6 +89,22 @@ class Envelope:
         if made.to_json() != text:
             raise IntegrityError("an envelope is damaged: it is not written as envelopes are")
         return made
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether what the event says counts: false where its sender check failed."""
+        return self.sender != UNVERIFIED
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether its bytes are kept whole, by no template.
+
+        So are query strings and encoded bodies, which have no leaves, and what is unverified: a
+        stranger could fill the table of templates.
+        """
+        # guard: no stranger fills the table of templates
+        is_body = self.part is Part.BODY and self.content_encoding is None
+        return not (is_body and self.is_verified)
 
     @cached_property
     def encoded(self) -> bytes:

@@ -144,6 +144,10 @@ class Interned:
         self._template_ids[template] = count + 1
 
     def _interned(self, envelope: Envelope) -> int | None:
+        # A stranger could fill the table, with a content type for each event.
+        # guard: no stranger fills the table of envelopes
+        if not envelope.is_verified:
+            return None
         text = envelope.to_json()
         row = self._store.one("SELECT id FROM envelopes WHERE envelope = ?", (text,))
         if row is not None:

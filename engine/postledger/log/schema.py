@@ -59,6 +59,7 @@ VIEWS = {
     coalesce(v.envelope, e.inline) ->> 3 AS sender,
     coalesce(v.envelope, e.inline) ->> 4 AS content_type,
     coalesce(v.envelope, e.inline) ->> 5 AS content_encoding,
+    coalesce(v.envelope, e.inline) ->> 6 AS part,
     coalesce(CAST(e.body AS TEXT), (
         SELECT group_concat(p.value || coalesce(t.value, ''), '')
         FROM json_each(m.pieces) p LEFT JOIN json_each(e.texts) t ON t.key = p.key)) AS body,

@@ -25,7 +25,7 @@ from postledger.state.row import COLUMNS, Row
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
 COLUMNS_VERSION = 1

@@ -28,6 +28,7 @@ from postledger.definitions.vocabulary import Reading
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
+from postledger.model import UNVERIFIED
 from postledger.postback import Postback, canonical_end, canonical_head, canonical_pair, plain
 from postledger.state.fold import REASON, UNHEARD, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
@@ -55,7 +56,6 @@ MOST_PATTERNS = 10_000
 MOST_HELD = 200_000
 """How many fields, or texts, all that is remembered of one kind has: bodies may have 200 each."""
 
-_FORM = "application/x-www-form-urlencoded"
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
 
@@ -92,7 +92,8 @@ class Statement(NamedTuple):
     """What one postback says, under the definitions in force.
 
     ``identity`` is 16 bytes, equal where two postbacks say the same. ``texts`` are those that
-    ``pattern`` takes. Where the body can't be read, ``pattern`` is ``None`` and ``problem`` says why.
+    ``pattern`` takes. Where the body can't be read, ``pattern`` is ``None`` and ``problem`` says why;
+    an unverified event is not read, and has neither.
     """
 
     stream: Stream
@@ -105,9 +106,9 @@ class Statement(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """``recognised``, ``unrecognised`` or ``unreadable``."""
+        """``recognised``, ``unrecognised``, ``unreadable`` or ``unverified``."""
         if self.pattern is None:
-            return "unreadable"
+            return "unreadable" if self.problem else UNVERIFIED
         return "recognised" if self.pattern.reading.recognised else "unrecognised"
 
     @property
@@ -500,8 +501,11 @@ class Patterns:
 
     def read_plainly(self, body: bytes, envelope: Envelope) -> list[Statement]:
         """What each postback of a body says, by the readers of record, in their order."""
+        # guard: what is unverified says nothing
+        if not envelope.is_verified:
+            return [_unread(body, envelope)]
         return [
-            self._unreadable(body, envelope, index, member)
+            _unread(body, envelope, index, str(member))
             if isinstance(member, ReadError)
             else self.statement(member)
             for index, member in enumerate(read(body, envelope, self.limits))
@@ -554,8 +558,7 @@ class Patterns:
 
     def _skeleton(self, body: bytes, envelope: Envelope) -> tuple[_Skeleton, Texts] | None:
         """What is known of bodies like this one, and its texts; ``None`` where it is read plainly."""
-        encoded = envelope.content_encoding is not None or envelope.part is not Part.BODY
-        parts = None if encoded or not self.quick else leaves(body)
+        parts = None if envelope.is_whole or not self.quick else leaves(body)
         if parts is None:
             return None
         mark = (envelope.kind, envelope.content_type)
@@ -591,19 +594,15 @@ class Patterns:
         known = self._skeletons[key]
         return None if known is None else (known, texts)
 
-    def _unreadable(
-        self, body: bytes, envelope: Envelope, index: int, error: ReadError
-    ) -> Statement:
-        identity = unreadable_identity(body, index, envelope.kind)
-        return Statement(NOWHERE, UNDATED, identity, 0, None, (), str(error))
-
 
 def read(body: bytes, envelope: Envelope, limits: wire.Limits) -> Sequence[Postback | ReadError]:
     """The postbacks of an event's bytes, by the readers of record; never raises."""
-    content_type = envelope.content_type if envelope.part is Part.BODY else _FORM
+    encoding, query = envelope.content_encoding, envelope.part is Part.QUERY
     members: Sequence[Postback | ReadError]
     try:
-        members = wire.read(body, content_type, limits)
+        members = wire.read(
+            body, envelope.content_type, limits, content_encoding=encoding, query=query
+        )
     except ReadError as error:
         # Without its traceback, in which this very frame would keep the body alive.
         members = [ReadError(str(error))]
@@ -628,15 +627,20 @@ def _whole(member: Postback | ReadError, *, statement: bool) -> Postback | ReadE
     return attrs.evolve(member, statement=statement)
 
 
-def unreadable_identity(body: bytes, index: int, kind: Kind) -> bytes:
-    """The identity of what can't be read: 16 bytes over the kind, the body and the place in it.
+def _unread(body: bytes, envelope: Envelope, index: int = 0, problem: str = "") -> Statement:
+    identity = unread_identity(body, index, envelope)
+    return Statement(NOWHERE, UNDATED, identity, 0, None, (), problem)
+
+
+def unread_identity(body: bytes, index: int, envelope: Envelope) -> bytes:
+    """The identity of what is not read: 16 bytes over the body, the place in it, and what it is.
 
     Why it can't be read takes no part: parsers word it otherwise from one version to the next.
     """
-    salt = index.to_bytes(8)
-    # So no receipt repeats a statement.
-    person = b"unreadable" if kind == Kind.RECEIPT else b"unreadable said"
-    return blake2b(body, digest_size=16, salt=salt, person=person).digest()
+    # So no receipt repeats a statement, and nothing that is verified what is not.
+    what = b"unreadable" if envelope.is_verified else b"unverified"
+    person = what if envelope.kind == Kind.RECEIPT else what + b" said"
+    return blake2b(body, digest_size=16, salt=index.to_bytes(8), person=person).digest()
 
 
 @lru_cache(maxsize=1024)
@@ -646,13 +650,13 @@ def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | 
     Where every probe comes back as the whole text of one field, other plain texts in its place will
     come back in the same way. ``None`` where that is not proven.
     """
+    if envelope.is_whole:
+        return None
     xml = pieces[0].lstrip().startswith("<")
     probes = [_probe(number, piece[-1:], xml=xml) for number, piece in enumerate(pieces[:-1])]
     body = Template(pieces).fill(probes)
     # The probes make it longer than the bodies that it stands for.
     members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20))
-    if envelope.content_encoding is not None or envelope.part is not Part.BODY:
-        return None
     if len(members) != 1 or isinstance(members[0], ReadError):
         return None
     message = members[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, names
-from postledger.log.event import Clock, Stored
+from postledger.log.event import Clock, Part, Stored
 from postledger.model import Delivery, Event
 from postledger.state.fold import Fact, Tally, findings_of, fold
 from postledger.state.patterns import NOWHERE, Statement
@@ -158,6 +158,7 @@ def event_of(
         key=key if placed else None,
         content_type=envelope.content_type,
         content_encoding=envelope.content_encoding,
+        query=envelope.part is Part.QUERY,
         body=stored.body,
         postback=None if statement is None else statement.postback,
         problem=(statement.problem or None) if statement is not None else None,

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from postledger.errors import ReadError
 from postledger.postback import Postback
+from postledger.wire.compression import decompressed
 from postledger.wire.form import read_form, read_multipart
 from postledger.wire.json import read_json
 from postledger.wire.limits import Limits
@@ -23,6 +24,8 @@ __all__ = ["READERS", "Limits", "Reading", "read"]
 
 Reader: TypeAlias = Callable[[bytes, MediaType, Limits], Reading]
 
+_FORM = "application/x-www-form-urlencoded"
+
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "text/xml": read_xml,
@@ -31,7 +34,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "application/json": read_json,
         "text/json": read_json,
         "+json": read_json,
-        "application/x-www-form-urlencoded": read_form,
+        _FORM: read_form,
         "multipart/form-data": read_multipart,
     }
 )
@@ -43,22 +46,31 @@ _STARTS: Mapping[bytes, Reader] = MappingProxyType(
 
 # Byte order marks, white space, and the zeros of two-byte encodings.
 _INSIGNIFICANT = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
-_GZIP = b"\x1f\x8b"
 _DEFAULTS = Limits()
 
 
 def read(
-    body: bytes, content_type: str | None = None, limits: Limits = _DEFAULTS
+    body: bytes,
+    content_type: str | None = None,
+    limits: Limits = _DEFAULTS,
+    *,
+    content_encoding: str | None = None,
+    query: bool = False,
 ) -> tuple[Postback | ReadError, ...]:
     """The postbacks of a body: one, or the members of a bundle in their order.
 
-    A member of a bundle that can't be read stands as a ``ReadError`` at its place. Raises
-    ``ReadError``, with one line of reason, when the whole body can't be read.
+    A compressed body is decompressed first. With ``query`` it is the query string of a GET, and read
+    as a form whatever it looks like. A member of a bundle that can't be read stands as a
+    ``ReadError`` at its place. Raises ``ReadError``, with one line of reason, when the whole body
+    can't be read.
     """
     if len(body) > limits.body_bytes:
         raise ReadError(
             f"the body has {len(body)} bytes, more than the limit of {limits.body_bytes}"
         )
+    if query:
+        return read_form(body, media_type(_FORM), limits)
+    body = decompressed(body, content_encoding, limits)
     media = media_type(content_type)
     return _reader(body, media)(body, media, limits)
 
@@ -75,8 +87,6 @@ def _reader(body: bytes, media: MediaType) -> Reader:
 
 
 def _kind(body: bytes) -> str:
-    if body.startswith(_GZIP):
-        return "compressed (gzip)"
     try:
         body.decode()
     except UnicodeError:

@@ -11,10 +11,11 @@ from postledger.arguments import at_least, typed
 class Limits:
     """The bounds of one body.
 
-    ``body_bytes`` is the size of the body in bytes; ``depth`` counts nested elements or JSON
-    containers, the outermost being 1; ``members`` is the number of messages in a bundle. They are those
-    of the program and not of the file: a body that was beyond them is kept unread, and a replay by a
-    program with wider ones reads it again, which appends an event that says so.
+    ``body_bytes`` is the size of the body in bytes, as it came and decompressed; ``depth`` counts
+    nested elements or JSON containers, the outermost being 1; ``members`` is the number of messages in
+    a bundle. They are those of the program and not of the file: a body that was beyond them is kept
+    unread, and a replay by a program with wider ones reads it again, which appends an event that says
+    so.
 
     >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
     ...     small.record(bytes(101)).event.problem

@@ -1,0 +1,52 @@
+"""``postledger accept``: take unverified events for genuine after all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from postledger.cli.common import counted, json_option, ledger_argument, write_json
+from postledger.errors import PostledgerError
+from postledger.ledger.ledger import Ledger
+
+_POSITION = click.IntRange(min=0)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger events deliveries.db --reading unverified
+  postledger accept deliveries.db 120 180
+  postledger accept deliveries.db 120 180 --source skycore"""
+)
+@ledger_argument()
+@click.argument("first", type=_POSITION)
+@click.argument("last", type=_POSITION)
+@click.option("--source", metavar="NAME", help="Only those that this endpoint received.")
+@json_option
+def accept(
+    ledger: Path,
+    first: int,
+    last: int,
+    source: str | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Accept the unverified events from position FIRST to LAST: they are genuine after all.
+
+    Each is recorded again, at the time at which it was received, with the sender "accepted"; an event
+    of kind import says which they were. To accept the same again adds repeats.
+    """
+    if last < first:
+        raise click.UsageError(f"LAST must be at least {first}, got {last}.")
+    with Ledger(ledger) as opened:
+        count = opened.accept(first, last, source=source)
+        anchor = opened.head()
+    if not count:
+        of = "" if source is None else f" of the source {source!r}"
+        raise PostledgerError(f"{ledger}: no unverified event{of} from position {first} to {last}")
+    if as_json:
+        write_json({"accepted": count, "anchor": str(anchor)})
+    else:
+        click.echo(f"accepted {counted(count, 'event')}")
+        click.echo(f"anchor {anchor}")
