@@ -121,7 +121,7 @@ PROTECTIONS = (
     ),
     Without(
         "other formats refused",
-        "if format_of(store) != FORMAT:",
+        "if format_of(store) != kind.format:",
         "if False:",
         f"{_DAMAGE} -k newer_format",
     ),
