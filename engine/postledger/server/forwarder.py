@@ -17,14 +17,14 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import attrs
-
 from postledger.arguments import all_of, checked
-from postledger.errors import LedgerError, NotALedger, PostledgerError
+from postledger.errors import LedgerError, PostledgerError
 from postledger.ledger.ledger import Ledger
+from postledger.progress import Progress, silent
+from postledger.server.endpoints import Endpoint, identity_of
 from postledger.server.feed import CHANGES, POSTBACKS, Feed
 from postledger.server.intake import Intake
-from postledger.server.outbox import Due, Ended, Endpoint, Lock, Outbox, Waiting, outbox_of
+from postledger.server.outbox import Due, Ended, Lock, Outbox, outbox_of
 from postledger.server.schedule import Schedule
 from postledger.server.signing import headers_of, secret_of
 
@@ -40,32 +40,6 @@ _POLL, _AGAIN = 0.25, 5.0
 """Seconds after which others' writes are looked for, and a ledger that could not be read."""
 
 
-@attrs.frozen
-class Status:
-    """Where an endpoint stands: what metrics show of a forwarder.
-
-    ``endpoint`` is the URL without what may be secret in it, ``feed`` is ``changes`` or ``postbacks``.
-    ``position`` is the last one that was taken in, ``behind`` the number of events after it. ``pending``
-    messages are sent when their time comes; ``held`` ones wait behind a parked one of the same delivery;
-    ``parked`` ones were refused until the schedule ended. ``disabled`` is why nothing is sent any more,
-    ``None`` while it is.
-
-    >>> from postledger.server.forwarder import Status
-    >>> status = Status("https://example.org/", "changes", 41, 0, 2, 0, 1, None)
-    >>> status.pending, status.parked
-    (2, 1)
-    """
-
-    endpoint: str
-    feed: str
-    position: int
-    behind: int
-    pending: int
-    held: int
-    parked: int
-    disabled: str | None
-
-
 class _Turn(NamedTuple):
     """What a turn found: the messages that are due, whether there may be more, when the next is due."""
 
@@ -74,7 +48,7 @@ class _Turn(NamedTuple):
     wait: float
 
 
-class Forwarder:
+class Forwarder(Endpoint):
     """Sends each change of a delivery's state (or each postback) of a ledger to a URL.
 
     Each is sent at least once, those of one delivery in order: a change waits until the one before it
@@ -112,7 +86,6 @@ class Forwarder:
             raise ValueError("postbacks must be False where adoptions is True, got both")
         self._target = Target(to)
         self._secrets = [secret_of(one) for one in all_of(str, "secrets", secrets)]
-        self._ledger = ledger
         self._feed = POSTBACKS if postbacks else CHANGES
         self._adoptions = adoptions
         self._allow_private = allow_private
@@ -124,26 +97,29 @@ class Forwarder:
         self._thread: threading.Thread | None = None
         self.sent = 0
         self.error: Exception | None = None
-        with closing(self._outbox()) as outbox:
-            after = max(-1, min(after, Feed(ledger, self._feed).last()))
-            identity = f"{self._feed} {self._target.identity}"
-            self._endpoint = outbox.add(identity, self.shown, self._feed, after)
+        feed = Feed(ledger, self._feed)
+        with closing(Outbox.open(ledger.path, feed.ledger_id)) as outbox:
+            identity = identity_of(self._target, postbacks=postbacks)
+            after = max(-1, min(after, feed.last()))
+            number = outbox.add(identity, self.shown, self._feed, after)
+        super().__init__(ledger, number)
 
     @property
     def shown(self) -> str:
         """The URL without what may be secret in it."""
         return self._target.shown
 
-    def run(self, *, live: bool = True) -> None:
+    def run(self, *, live: bool = True, progress: Progress = silent) -> None:
         """Send until stopped; without ``live`` until nothing more is due.
 
-        Raises ``PostledgerError`` where another process serves the endpoint, where all its addresses are
-        private, and where the outbox can't be written.
+        ``progress`` is called with the number of messages that were taken. Raises ``PostledgerError``
+        where another process serves the endpoint, where all its addresses are private, and where the
+        outbox can't be written.
         """
-        path = outbox_of(self._ledger.path)
-        lock = Lock(path.with_name(f"{path.name}-{self._endpoint}.lock"))
+        path = outbox_of(self.ledger.path)
+        lock = Lock(path.with_name(f"{path.name}-{self.number}.lock"))
         try:
-            asyncio.run(_Run(self, live=live).serve())
+            asyncio.run(_Run(self, progress, live=live).serve())
         finally:
             lock.free()
 
@@ -174,66 +150,13 @@ class Forwarder:
             self.error = error
             _log.error("%s: forwarding ended: %s", self.shown, error)
 
-    def _outbox(self) -> Outbox:
-        feed = Feed(self._ledger, self._feed)
-        return Outbox.open(self._ledger.path, feed.ledger_id)
-
-    # --- what people ask and do ---
-
-    def status(self) -> Status:
-        """Where the endpoint stands."""
-        with closing(self._outbox()) as outbox:
-            return _status(outbox, outbox.endpoint(self._endpoint), self._ledger)
-
-    def waiting(self, most: int = 100) -> list[Waiting]:
-        """The messages that wait, the parked ones first, at most so many."""
-        with closing(self._outbox()) as outbox:
-            return outbox.waiting(self._endpoint, most)
-
-    def skip(self, key: str) -> None:
-        """Give up a message; what waits behind it goes on. Raises ``UnknownKey``."""
-        with closing(self._outbox()) as outbox:
-            outbox.skip(self._endpoint, key)
-
-    def redrive(self, key: str | None = None) -> int:
-        """Send what is parked, all of it or one message, by a new schedule; returns how many."""
-        with closing(self._outbox()) as outbox:
-            return outbox.redrive(self._endpoint, key)
-
-    def enable(self) -> None:
-        """Send to the endpoint again, though it answered 410."""
-        with closing(self._outbox()) as outbox:
-            outbox.set_place(self._endpoint, disabled=None)
-
-
-def endpoints(ledger: Ledger) -> list[Status]:
-    """Where all endpoints of a ledger stand, whoever serves them; none where there is no outbox.
-
-    >>> from postledger.server.forwarder import endpoints
-    >>> [(status.endpoint, status.behind) for status in endpoints(ledger)]
-    [('https://example.org/hook', 0)]
-    """
-    try:
-        outbox = Outbox.open(ledger.path, readonly=True)
-    except NotALedger:
-        if outbox_of(ledger.path).exists():
-            raise
-        return []
-    with closing(outbox):
-        return [_status(outbox, one, ledger) for one in outbox.endpoints()]
-
-
-def _status(outbox: Outbox, one: Endpoint, ledger: Ledger) -> Status:
-    behind = max(0, ledger.head().size - 1 - one.position)
-    pending, held, parked = outbox.counts(one.id)
-    return Status(one.shown, one.feed, one.position, behind, pending, held, parked, one.disabled)
-
 
 class _Run:
     """One run of a forwarder: what its loop and its thread work with."""
 
-    def __init__(self, forwarder: Forwarder, *, live: bool) -> None:
+    def __init__(self, forwarder: Forwarder, progress: Progress, *, live: bool) -> None:
         self._of = forwarder
+        self._progress = progress
         self._live = live
         # Within a run no jump of the clock is seen: it counts on from here.
         # guard: a jump of the clock moves nothing within a run
@@ -247,7 +170,7 @@ class _Run:
 
     @property
     def _stopping(self) -> bool:
-        return self._of._stopping.is_set() or self._of._ledger._bell.closed
+        return self._of._stopping.is_set() or self._of.ledger._bell.closed
 
     async def serve(self) -> None:
         """Send until there is nothing more to do, or it is to stop."""
@@ -267,7 +190,7 @@ class _Run:
         )
         with (
             ThreadPoolExecutor(1, "postledger outbox") as thread,
-            self._of._ledger._bell.heard_by(wake),
+            self._of.ledger._bell.heard_by(wake),
         ):
             in_thread = partial(loop.run_in_executor, thread)
             intake = await in_thread(self._open)
@@ -329,6 +252,7 @@ class _Run:
             _log.info("%s: answers again after %s failures", self._of.shown, self._of._failing)
         self._of._failing = 0
         self._of.sent += 1
+        self._progress(1)
         return Ended(one.seq)
 
     def _refused(self, one: Due, answer: Answer) -> Ended:
@@ -362,12 +286,12 @@ class _Run:
     # --- in the thread ---
 
     def _open(self) -> Intake:
-        feed = Feed(self._of._ledger, self._of._feed)
-        outbox = Outbox.open(self._of._ledger.path, feed.ledger_id)
-        intake = Intake(outbox, feed, self._of._endpoint, self._of._adoptions)
+        feed = Feed(self._of.ledger, self._of._feed)
+        outbox = Outbox.open(self._of.ledger.path, feed.ledger_id)
+        intake = Intake(outbox, feed, self._of.number, self._of._adoptions)
         try:
             place = intake.begin()
-            outbox.clamp(self._of._endpoint, self._now())
+            outbox.clamp(self._of.number, self._now())
         except BaseException:
             outbox.close()
             raise

@@ -7,7 +7,7 @@ import logging
 import attrs
 
 from postledger.server.feed import Feed
-from postledger.server.outbox import Endpoint, Outbox
+from postledger.server.outbox import Outbox, Place
 
 _log = logging.getLogger("postledger")
 
@@ -26,7 +26,7 @@ class Intake:
     endpoint: int
     adoptions: bool
 
-    def begin(self) -> Endpoint:
+    def begin(self) -> Place:
         """Where the endpoint stands; at the beginning where the ledger is not the one of before."""
         place = self.outbox.endpoint(self.endpoint)
         if place.position >= 0 and place.leaf is None:
@@ -55,7 +55,7 @@ class Intake:
             return True
         return self._take_page(place, definitions)
 
-    def _take_page(self, place: Endpoint, definitions: str) -> bool:
+    def _take_page(self, place: Place, definitions: str) -> bool:
         taken = self.feed.page(place.position)
         if taken.definitions != definitions:
             # Adopted since they were asked for: what that changes comes first.
@@ -72,7 +72,7 @@ class Intake:
             )
         return taken.until > place.position
 
-    def _take_adopted(self, place: Endpoint, adoption: int) -> bool:
+    def _take_adopted(self, place: Place, adoption: int) -> bool:
         """Take in what an adoption changed of what was taken in before it."""
         assert place.definitions is not None
         taken = self.feed.adopted(place.definitions, adoption, place.position, place.cursor)

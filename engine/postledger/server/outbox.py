@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
 from postledger.errors import LedgerError, PostledgerError, UnknownKey
+from postledger.model import plain
 from postledger.store.sqlite import OUTBOX, Store, open_store, translated
 
 SUFFIX = "-outbox"
@@ -117,8 +119,8 @@ class Ended:
 
 
 @attrs.frozen
-class Endpoint:
-    """A row of the endpoints; see ``_TABLES``."""
+class Place:
+    """Where an endpoint stands: its row; see ``_TABLES``."""
 
     id: int
     shown: str
@@ -151,6 +153,15 @@ class Waiting:
     due: float | None
     parked: bool = attrs.field(converter=bool)
     problem: str | None
+
+    @property
+    def at(self) -> datetime | None:
+        """The time of the next attempt; ``None`` where it is now, or not known."""
+        return datetime.fromtimestamp(self.due, UTC) if self.due else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as JSON has it."""
+        return dict(plain(attrs.asdict(self) | {"due": self.at}))
 
 
 class Counts(NamedTuple):
@@ -205,19 +216,19 @@ class Outbox:
 
     # --- endpoints ---
 
-    def endpoints(self) -> list[Endpoint]:
+    def endpoints(self) -> list[Place]:
         """All endpoints, in the order in which they were added."""
         with translated(self.store.path):
             rows = self.store.execute(f"{_ENDPOINT} ORDER BY id").fetchall()
-        return [Endpoint(*row) for row in rows]
+        return [Place(*row) for row in rows]
 
-    def endpoint(self, number: int) -> Endpoint:
+    def endpoint(self, number: int) -> Place:
         """One endpoint."""
         with translated(self.store.path):
             row = self.store.one(f"{_ENDPOINT} WHERE id = ?", (number,))
         if row is None:
             raise LedgerError(f"{self.store.path}: endpoint {number} is gone")
-        return Endpoint(*row)
+        return Place(*row)
 
     def find(self, identity: str) -> int | None:
         """The number of an endpoint; ``None`` where it is not known."""

@@ -38,6 +38,7 @@ _SAID = 200
 _NAT64, _NAT64_LOCAL = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")
 _KINDS = ("loopback", "link_local", "multicast", "unspecified", "private")
 _LONG_SEGMENT = re.compile(r"[^/]{16,}")
+_HOST = re.compile(rb"[A-Za-z0-9._:-]*[A-Za-z0-9:][.]?")
 _PLAIN = re.compile(r"[\x20-\x7e]+")
 
 
@@ -58,7 +59,7 @@ class Target:
             parsed = httpx2.URL(url)
         except (httpx2.InvalidURL, TypeError, ValueError):
             raise PostledgerError("the URL is invalid: expected https://HOST/PATH") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if parsed.scheme not in _PORTS or not _HOST.fullmatch(parsed.raw_host):
             raise PostledgerError(
                 f"the URL must be https://HOST/PATH or http://…, got scheme {parsed.scheme!r}"
             )
@@ -226,7 +227,7 @@ class Sender:
         except httpcore2.TimeoutException as error:
             return Answer(f"no answer in time ({type(error).__name__})")
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            return Answer(_one_line(f"no answer: {error or type(error).__name__}"))
+            return Answer(_one_line(f"no answer: {str(error) or type(error).__name__}"))
 
     async def _send(self, body: bytes, headers: dict[str, str], now: float) -> Answer:
         async with self._pool.stream(
