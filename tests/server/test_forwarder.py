@@ -272,6 +272,24 @@ def test_three_days_of_failures_end_with_a_parked_message(ledger: Ledger, peer: 
     assert made.status().parked == 1
 
 
+@pytest.mark.parametrize("jump", [-1e8, 1e8])
+@pytest.mark.parametrize(("wait", "tries"), [(0.2, 3), (3600.0, 1)])
+def test_a_jump_of_the_clock_changes_no_wait(
+    ledger: Ledger, peer: Peer, jump: float, wait: float, tries: int
+) -> None:
+    """What is due soon is not put off, and what is due late does not come at once."""
+    now = [1e9]
+    peer.answer = refusing("a")
+    ledger.record(sent("a"))
+    schedule = Schedule(waits=(wait,) * 99)
+    with forwarder(ledger, peer, schedule=schedule, clock=lambda: now[0]):
+        wait_until(lambda: len(peer.got) > 0)
+        now[0] += jump
+        wait_until(lambda: len(peer.got) >= tries)
+        time.sleep(0.4 if tries == 1 else 0)
+    assert len(peer.got) >= tries if tries > 1 else len(peer.got) == 1
+
+
 # --- one forwarder, its place, its outbox ---
 
 

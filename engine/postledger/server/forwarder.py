@@ -158,14 +158,14 @@ class _Run:
         self._of = forwarder
         self._progress = progress
         self._live = live
-        # Within a run no jump of the clock is seen: it counts on from here.
-        # guard: a jump of the clock moves nothing within a run
+        # Within a run no jump of the clock is seen: time counts on from here.
         self._began = forwarder._clock() - time.monotonic()
         self._not_before = 0.0
         self._flying: dict[asyncio.Task[Ended], Due] = {}
         self._waking = asyncio.Event()
 
     def _now(self) -> float:
+        # guard: a jump of the clock moves nothing within a run
         return self._began + time.monotonic()
 
     @property
