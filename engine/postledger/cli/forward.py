@@ -98,10 +98,10 @@ def forward(
     """Send each change of a delivery's state to a URL, signed, at least once, in order.
 
     A change is a CloudEvent (JSON), its key is the webhook-id. It waits until the one before it of the
-    same delivery was answered by 2xx; else it is sent again over three days, then parked, and
-    what comes after it of that delivery waits until it is skipped or redriven. What waits stands in
-    LEDGER-outbox. Where to is remembered: --list, --skip, --redrive and --enable need --to only
-    where there are several endpoints.
+    same delivery was answered by 2xx. What is refused is sent again over three days, then parked:
+    later changes of that delivery wait until it is skipped or redriven, others go on. What waits
+    stands in LEDGER-outbox, a SQLite file. --list, --skip, --redrive and --enable need --to only where
+    there are several endpoints.
     """
     asked = [listed, skip is not None, redrive is not None, enable]
     if sum(asked) > 1:
