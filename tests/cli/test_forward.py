@@ -151,6 +151,20 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "Traceback" not in done.stderr
 
 
+def test_a_missing_library_is_named(path: Path) -> None:
+    """With the command that installs it; the other commands don't need it."""
+    program = "import sys; sys.modules['httpx2'] = None; from postledger.cli import main; main(sys.argv[1:])"
+    for words, code in ((["forward", "--help"], 0), (["forward", path, "--to", "http://x/"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert ("pip install httpx2" in done.stderr) == bool(code)
+
+
 def test_listing_makes_no_outbox(run: Run, path: Path) -> None:
     """Where nothing was forwarded there is nothing to list."""
     assert run("forward", path, "--list").stdout == ""

@@ -399,8 +399,8 @@ PROTECTIONS = (
     ),
     Without(
         "the outbox is bounded",
-        "row[0] < MOST_PENDING and row[1] < MOST_BYTES",
-        "True",
+        "if pending >= MOST_PENDING:",
+        "if False:",
         f"{_OUTBOX} -k bounded",
     ),
     Without("one process for each endpoint", "_lock(self._file)", "pass", f"{_OUTBOX} -k lock"),
@@ -433,6 +433,12 @@ PROTECTIONS = (
         "address, port, timeout",
         "host, port, timeout",
         f"{_FORWARDER} -k address_that_was_checked",
+    ),
+    Without(
+        "nothing unverified is sent on",
+        "or stored.envelope.sender == UNVERIFIED",
+        "or False",
+        f"{_FORWARDER} -k unverified",
     ),
     Without(
         "only 2xx is success",

@@ -22,6 +22,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from postledger import Ledger, LedgerError, PostledgerError, UnknownKey
 from postledger.definitions.definitions import Definitions, builtin
+from postledger.log.event import Entry, Envelope, Part
 from postledger.server import outbox as outboxes
 from postledger.server import sending
 from postledger.server.endpoints import endpoint_of, endpoints
@@ -149,6 +150,21 @@ def test_postbacks_are_sent_as_received(ledger: Ledger, peer: Peer) -> None:
     assert last.headers["content-encoding"] == "gzip"
     # What a file said of it is no header.
     assert last.headers["content-type"] == "application/octet-stream"
+
+
+def test_what_is_unverified_is_not_sent_on(ledger: Ledger, peer: Peer) -> None:
+    """A signature would vouch for it; a query string is sent as the form that it is."""
+    envelopes = [
+        Envelope(sender="unverified"),
+        Envelope(sender="basic"),
+        Envelope(part=Part.QUERY, content_type=None),
+    ]
+    with ledger._connections.write() as own:
+        for n, envelope in enumerate(envelopes):
+            own.log.append([Entry(n, envelope, f"body={n}".encode())], own.log.head())
+    send(ledger, peer, postbacks=True)
+    got = {one.body: one.headers.get("content-type") for one in peer.got}
+    assert got == {b"body=1": None, b"body=2": "application/x-www-form-urlencoded"}
 
 
 # --- order, and what is refused ---
@@ -297,6 +313,8 @@ def test_an_endpoint_is_served_by_one_process(ledger: Ledger, peer: Peer) -> Non
     """A second forwarder is refused; of another endpoint, or of the postbacks, it is not."""
     with forwarder(ledger, peer) as first:
         wait_until(lambda: not first.status().behind)
+        with pytest.raises(PostledgerError, match="forwarding already; stop it first"):
+            first.start()
         with pytest.raises(PostledgerError, match="another forwarder serves this endpoint"):
             send(ledger, peer)
         send(ledger, peer, postbacks=True)

@@ -13,7 +13,7 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.ledger.connections import Own
 from postledger.ledger.ledger import Ledger
-from postledger.log.event import Kind, Stored
+from postledger.log.event import Kind, Part, Stored
 from postledger.model import StateChanged
 from postledger.projections import changes, generations
 from postledger.projections.adoptions import Rereading, rereading
@@ -28,6 +28,11 @@ CHANGES, POSTBACKS = "changes", "postbacks"
 CHANGED, ADOPTED = "postledger.delivery.changed", "postledger.delivery.adopted"
 """The types of the CloudEvents: an event changed a state, or an adoption of definitions did."""
 
+UNVERIFIED = "unverified"
+"""The sender of an event whose check failed."""
+
+# The query string of a GET has the pairs of a form.
+_FORM = "application/x-www-form-urlencoded"
 _CLOUDEVENT = "application/cloudevents+json; charset=UTF-8"
 # What no attribute of a CloudEvent may hold ("Type System", String).
 _BARRED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -90,7 +95,7 @@ class Feed:
             definitions = own.reader.definitions.hash
             if self._postbacks:
                 events = own.log.page(after + 1, after + changes.PAGE)
-                messages = tuple(map_postbacks(own, events))
+                messages = tuple(postbacks_of(own, events))
                 until = events[-1].position if events else after
             else:
                 page = changes.page_of(own.reader, after, self._id, self._lives)
@@ -183,10 +188,14 @@ def cloudevent(change: StateChanged, ledger_id: str) -> Message:
     return Message(change.key, about, (_chain(stream),), change.position, _CLOUDEVENT, None, body)
 
 
-def map_postbacks(own: Own, events: Iterable[Stored]) -> Iterator[Message]:
-    """The receipts among events, as they were received; the key of each is its leaf in the log."""
+def postbacks_of(own: Own, events: Iterable[Stored]) -> Iterator[Message]:
+    """The receipts among events, as they were received; the key of each is its leaf in the log.
+
+    Those whose sender check failed are left out: a signature of ours would vouch for them.
+    """
     for stored in events:
-        if stored.kind != Kind.RECEIPT:
+        # guard: nothing unverified is sent on
+        if stored.kind != Kind.RECEIPT or stored.envelope.sender == UNVERIFIED:
             continue
         streams = [one.stream for one in own.reader.facts.statements_of(stored)]
         placed = [stream for stream in dict.fromkeys(streams) if stream != NOWHERE]
@@ -197,7 +206,7 @@ def map_postbacks(own: Own, events: Iterable[Stored]) -> Iterator[Message]:
             # What belongs to no delivery waits for nothing.
             tuple(map(_chain, placed)) or (key,),
             stored.position,
-            stored.envelope.content_type,
+            _FORM if stored.envelope.part is Part.QUERY else stored.envelope.content_type,
             stored.envelope.content_encoding,
             stored.body,
         )

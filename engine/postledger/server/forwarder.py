@@ -124,7 +124,13 @@ class Forwarder(Endpoint):
             lock.free()
 
     def start(self) -> None:
-        """Send in a thread of its own until stopped, or the ledger is closed."""
+        """Send in a thread of its own until stopped, or the ledger is closed.
+
+        Raises ``PostledgerError`` where it was started already. What ends it is logged, and kept as
+        ``error``.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise PostledgerError(f"{self.shown}: forwarding already; stop it first")
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="postledger forward", daemon=True)
         self._thread.start()

@@ -397,14 +397,15 @@ class Outbox:
         with translated(self.store.path):
             if self.store.one(_ENOUGH, (endpoint, _AHEAD)) == (_AHEAD,):
                 return False
-            parked = (f"{_SIZE} AND parked = 0", (endpoint,))
-            held = (f"{_HELD} {_SIZE} AND seq NOT IN held", (endpoint, endpoint))
-            for sql, parameters in (parked, held):
-                row = self.store.one(sql, parameters)
-                # guard: the outbox is bounded
-                if row is not None and row[0] < MOST_PENDING and row[1] < MOST_BYTES:
-                    return True
-        return False
+            pending, held, _ = self.counts(endpoint)
+            # guard: the outbox is bounded
+            if pending >= MOST_PENDING:
+                return False
+            sql, parameters = f"{_SIZE} AND parked = 0", [endpoint]
+            if held:
+                sql, parameters = f"{_HELD} {_SIZE} AND seq NOT IN held", [endpoint, endpoint]
+            row = self.store.one(sql, parameters)
+        return row is None or row[0] < MOST_BYTES
 
     def counts(self, endpoint: int) -> Counts:
         """How many messages wait for an endpoint."""
@@ -442,7 +443,7 @@ _DUE = (
     " WHERE endpoint = ? AND attempts {} 0 AND due <= ? ORDER BY due, seq LIMIT ?"
 )
 _FRESH, _AGAIN = _DUE.format("="), _DUE.format(">")
-_SIZE = "SELECT count(*), total(length(body)) FROM messages WHERE endpoint = ?"
+_SIZE = "SELECT total(length(body)) FROM messages WHERE endpoint = ?"
 _ENOUGH = (
     "SELECT count(*) FROM"
     " (SELECT 1 FROM messages WHERE endpoint = ? AND attempts = 0 AND due <= 0 LIMIT ?)"
