@@ -153,7 +153,7 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_a_missing_library_is_named(path: Path) -> None:
     """With the command that installs it; the other commands don't need it."""
-    program = "import sys; sys.modules['httpx2'] = None; from postledger.cli import main; main(sys.argv[1:])"
+    program = "import sys; sys.modules['httpx2'] = None; from postledger.cli import main; main()"
     for words, code in ((["forward", "--help"], 0), (["forward", path, "--to", "http://x/"], 1)):
         done = subprocess.run(
             [sys.executable, "-c", program, *map(str, words)],

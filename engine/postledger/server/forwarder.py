@@ -247,14 +247,14 @@ class _Run:
         try:
             answer = await sender.send(one.body, signed, one.content_type, one.content_encoding, at)
         except Exception as error:
-            _log.exception("%s: %s can't be sent", self._of.shown, one.key)
+            # One message must not end the others; its text may hold what is secret.
             return self._failed(one, f"can't be sent: {type(error).__name__}", None)
         if answer.problem is None:
             return self._taken(one)
         return self._refused(one, answer)
 
     def _taken(self, one: Due) -> Ended:
-        if self._of._failing:
+        if self._of._failing > AT_ONCE:
             _log.info("%s: answers again after %s failures", self._of.shown, self._of._failing)
         self._of._failing = 0
         self._of.sent += 1
