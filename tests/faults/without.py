@@ -43,6 +43,8 @@ _REPLAY = "tests/projections/test_replay.py"
 _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
+_OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
+
 PROTECTIONS = (
     # the file
     Without(
@@ -121,7 +123,7 @@ PROTECTIONS = (
     ),
     Without(
         "other formats refused",
-        "if format_of(store) != FORMAT:",
+        "if format_of(store) != kind.format:",
         "if False:",
         f"{_DAMAGE} -k newer_format",
     ),
@@ -411,6 +413,86 @@ PROTECTIONS = (
     ),
     Without(
         "the path resolved once", "Path(path).absolute()", "Path(path)", f"{_CLOSING} -k folder"
+    ),
+    # what goes out
+    Without(
+        "behind another of the same delivery",
+        'NOT EXISTS ({_EARLIER})"',
+        'NOT EXISTS ({_EARLIER} AND 0)"',
+        f"{_OUTBOX} -k chain",
+    ),
+    Without(
+        "the place moves with what was taken in",
+        "self._set_place(endpoint, place)",
+        "pass",
+        f"{_OUTBOX} -k leaves_nothing",
+    ),
+    Without(
+        "the outbox is bounded",
+        "if pending >= MOST_PENDING:",
+        "if False:",
+        f"{_OUTBOX} -k bounded",
+    ),
+    Without("one process for each endpoint", "_lock(self._file)", "pass", f"{_OUTBOX} -k lock"),
+    Without(
+        "no attempt waits for a jump of the clock",
+        "AND due > ? + wait",
+        "AND due > ? + wait AND 0",
+        f"{_OUTBOX} -k set_back",
+    ),
+    Without(
+        "a jump of the clock moves nothing within a run",
+        "self._began + time.monotonic()",
+        "self._of._clock()",
+        f"{_FORWARDER} -k jump",
+    ),
+    Without(
+        "a restored ledger is sent from the beginning",
+        "elif place.leaf is not None and",
+        "elif False and",
+        f"{_FORWARDER} -k restored",
+    ),
+    Without(
+        "private addresses are refused",
+        "[one for one, reason in reasons.items() if reason is None]",
+        "addresses",
+        f"{_FORWARDER} -k private_endpoint",
+    ),
+    Without(
+        "the address that was checked",
+        "address, port, timeout",
+        "host, port, timeout",
+        f"{_FORWARDER} -k address_that_was_checked",
+    ),
+    Without(
+        "nothing unverified is sent on",
+        "or not stored.envelope.is_verified",
+        "or False",
+        f"{_FORWARDER} -k unverified",
+    ),
+    Without(
+        "only 2xx is success",
+        "response.status <= 299",
+        "response.status <= 399",
+        f"{_FORWARDER} -k only_2xx",
+    ),
+    Without(
+        "answers are not read to their end",
+        "if left <= 0:",
+        "if False:",
+        f"{_FORWARDER} -k endless",
+    ),
+    Without(
+        "a receiver's wait is bounded",
+        "min(asked or 0.0, MOST_ASKED)",
+        "asked or 0.0",
+        f"{_FORWARDER} -k asked_for",
+    ),
+    Without(
+        "no message shows a secret",
+        "another text was given",
+        "got {text}",
+        f"{_FORWARDER} -k invalid_secret",
     ),
 )
 

@@ -28,8 +28,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "ingest"),
-    *("replay", "show", "simulate", "verify"),
+    *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "forward"),
+    *("ingest", "replay", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 

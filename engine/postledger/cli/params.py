@@ -64,6 +64,20 @@ class TimeOrPosition(Time):
         return super().convert(value, param, ctx)
 
 
+class PositionOrNow(click.ParamType):  # type: ignore[type-arg]
+    """A position of the log, -1 for before the first, or ``now``."""
+
+    name = "position|now"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The position, or ``now``; a usage error where it is neither."""
+        if isinstance(value, int) or value == "now":
+            return value
+        if not re.fullmatch(r"-1|[0-9]{1,18}", value):
+            self.fail(f"invalid position {_shown(value)}: expected a number or now", param, ctx)
+        return int(value)
+
+
 class Span(click.ParamType):  # type: ignore[type-arg]
     """A span of time: a number and s, m, h, d or w."""
 

@@ -19,10 +19,11 @@ PAGE = 500
 
 @attrs.frozen
 class Page:
-    """The changes of the events after some position, up to ``until``."""
+    """The changes of the events after some position, up to ``until``, by definitions of that hash."""
 
     until: int
     changes: tuple[StateChanged, ...]
+    definitions: str
 
 
 def passages_of(reader: Reader, events: Sequence[Stored], kept: Lives) -> Iterator[Passage]:
@@ -74,4 +75,4 @@ def page_of(reader: Reader, after: int, ledger_id: bytes, kept: Lives) -> Page:
         for passage in passages_of(reader, events, kept)
     )
     changes = tuple(change for change in found if change is not None)
-    return Page(events[-1].position if events else after, changes)
+    return Page(events[-1].position if events else after, changes, definitions)

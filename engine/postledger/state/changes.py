@@ -102,6 +102,35 @@ def passages(
             yield Passage(stored, member, statement, repeats, before, _known(stream, life))
 
 
+def known_at(facts: Facts, stream: Stream, rows: Sequence[EventRow], position: int) -> Known | None:
+    """A delivery as known at a position; ``None`` where nothing says its state by these definitions."""
+    if DELIVERY not in facts.definitions.charts:
+        return None
+    return _known(stream, _life(facts, rows, position + 1))
+
+
+def reread(
+    before: Known | None, after: Known | None, adoption: Stored, ledger_id: bytes
+) -> StateChanged | None:
+    """What an adoption of definitions changed of a delivery; ``None`` where that is no state.
+
+    ``before`` is by the definitions of before, ``after`` by those that were adopted; one of them is
+    given. Where nothing says its state any more, ``after`` of the change is empty.
+    """
+    known = after or before
+    states = (before and before.states, after and after.states)
+    if known is None or states[0] == states[1]:
+        return None
+    event = event_of(adoption, 0, None, None)
+    return StateChanged(
+        delivery=known.delivery(),
+        before=states[0],
+        after=states[1] or {},
+        event=event,
+        key=key_of(ledger_id, event, known.stream, "adopted"),
+    )
+
+
 def _life(facts: Facts, rows: Sequence[EventRow], first: int) -> Life:
     """A stream as known before a position."""
     require_rows(rows)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from sqlite_utils import Database
@@ -35,6 +35,19 @@ FORMAT = 1
 
 LARGEST = 2**63 - 1
 """The largest integer that a store holds."""
+
+
+class FileKind(NamedTuple):
+    """A kind of file: its name in messages, and what its header says."""
+
+    name: str
+    application_id: int
+    format: int
+
+
+LEDGER = FileKind("ledger", APPLICATION_ID, FORMAT)
+# The second id is "PLOB".
+OUTBOX = FileKind("outbox", 0x504C4F42, 1)
 
 _JOURNAL_BYTES = 64 << 20
 # guard: write lock from the start
@@ -383,26 +396,28 @@ def open_store(
     *,
     timeout: float,
     readonly: bool = False,
+    kind: FileKind = LEDGER,
 ) -> Store:
     """Open a ledger's file, creating it by ``make`` where there is none (unless ``readonly``).
 
-    ``timeout`` is how many seconds a write waits for another's write to end. Raises ``NotALedger``,
-    ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
+    ``kind`` is given for another file of Postledger's. ``timeout`` is how many seconds a write waits
+    for another's write to end. Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or
+    ``LedgerError``.
     """
     with translated(path):
-        _require_file_of_log(path)
+        _require_file_of_log(path, kind)
         if path.is_dir():
             raise NotALedger(f"{path}: this is a folder; name a file in it")
         if readonly and not path.exists():
-            raise NotALedger(f"{path}: no such ledger")
+            raise NotALedger(f"{path}: no such {kind.name}")
         conn = _connect(path, timeout=timeout, readonly=readonly)
         store = Store(path, conn, timeout)
         try:
             for setting in _SETTINGS:
                 conn.execute(setting)
             if not readonly:
-                _make(store, make, timeout)
-            _check(store)
+                _make(store, make, timeout, kind)
+            _check(store, kind)
             if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
@@ -413,15 +428,15 @@ def open_store(
         return store
 
 
-def _require_file_of_log(path: Path) -> None:
+def _require_file_of_log(path: Path, kind: FileKind) -> None:
     """Raise where a ledger is gone whose write-ahead log is still there: SQLite would delete that."""
     ahead = path.with_name(f"{path.name}-wal")
     # In this order: whoever makes a new ledger writes to the file first.
     # guard: no new file beside the events of another
     if _size(ahead) and not _size(path):
         raise LedgerError(
-            f"{path}: there is no ledger here, but the write-ahead log of one ({ahead.name}), which may"
-            " hold its last events; move it to where the ledger is now, or away"
+            f"{path}: there is no {kind.name} here, but the write-ahead log of one ({ahead.name}),"
+            f" which may hold its last events; move it to where the {kind.name} is now, or away"
         )
 
 
@@ -463,7 +478,7 @@ def _at_rest(path: Path) -> bool:
     return not ahead.exists() or ahead.stat().st_size == 0
 
 
-def _make(store: Store, make: Callable[[Store], None], timeout: float) -> None:
+def _make(store: Store, make: Callable[[Store], None], timeout: float, kind: FileKind) -> None:
     """Create the tables where nobody has: two processes may open a new file at the same time."""
     if format_of(store):
         return
@@ -476,14 +491,14 @@ def _make(store: Store, make: Callable[[Store], None], timeout: float) -> None:
     # Asked in this order: another process may make it a ledger at any time.
     # guard: foreign databases refused
     if store.db.table_names() and not format_of(store):
-        raise NotALedger(f"{store.path}: not a ledger: this SQLite file has other tables")
+        raise NotALedger(f"{store.path}: not {_a(kind)}: this SQLite file has other tables")
     _patiently(store.db.enable_wal, timeout)
     # guard: tables made in one transaction
     with store.write():
         if not format_of(store):
             migrations.apply(store.db)
-            store.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            store.execute(f"PRAGMA user_version = {FORMAT}")
+            store.execute(f"PRAGMA application_id = {kind.application_id}")
+            store.execute(f"PRAGMA user_version = {kind.format}")
 
 
 def _patiently(action: Callable[[], object], timeout: float) -> None:
@@ -499,15 +514,19 @@ def _patiently(action: Callable[[], object], timeout: float) -> None:
             time.sleep(0.01)
 
 
-def _check(store: Store) -> None:
-    if store.one("PRAGMA application_id") != (APPLICATION_ID,):
-        raise NotALedger(f"{store.path}: not a ledger")
+def _check(store: Store, kind: FileKind) -> None:
+    if store.one("PRAGMA application_id") != (kind.application_id,):
+        raise NotALedger(f"{store.path}: not {_a(kind)}")
     # guard: other formats refused
-    if format_of(store) != FORMAT:
+    if format_of(store) != kind.format:
         raise NotALedger(
-            f"{store.path}: expected a ledger of format {FORMAT}, got format {format_of(store)};"
-            " open it with the Postledger that wrote it"
+            f"{store.path}: expected {_a(kind)} of format {kind.format}, got format"
+            f" {format_of(store)}; open it with the Postledger that wrote it"
         )
+
+
+def _a(kind: FileKind) -> str:
+    return f"an {kind.name}" if kind.name[0] in "aeiou" else f"a {kind.name}"
 
 
 def format_of(store: Store) -> int:

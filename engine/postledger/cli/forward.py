@@ -1,0 +1,252 @@
+"""``postledger forward``: what changes is sent to a URL."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from postledger.cli.common import (
+    block,
+    cell,
+    counted,
+    json_option,
+    ledger_argument,
+    progress,
+    reading,
+    remark,
+    table,
+    write_json,
+)
+from postledger.cli.params import PositionOrNow
+from postledger.errors import PostledgerError
+from postledger.ledger.ledger import Ledger
+from postledger.times import iso
+
+if TYPE_CHECKING:
+    from postledger.server.endpoints import Endpoint
+    from postledger.server.forwarder import Forwarder
+    from postledger.server.outbox import Waiting
+
+_MOST = 100
+_COLUMNS = ("key", "tracking id", "position", "attempts", "next attempt", "problem")
+
+
+@attrs.frozen
+class _How:
+    """What is sent, and how."""
+
+    secrets: tuple[str, ...]
+    postbacks: bool
+    adoptions: bool
+    allow_private: bool
+    after: int | str | None
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger forward deliveries.db --to https://example.org/hook --secret env:HOOK_SECRET
+  postledger forward deliveries.db --to https://example.org/hook --after now --once
+  postledger forward deliveries.db --list
+  postledger forward deliveries.db --redrive all"""
+)
+@ledger_argument()
+@click.option("--to", metavar="URL", help="Where to: http or https.")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="SECRET",
+    help="Sign by it: env:NAME, file:PATH or whsec_…; several while one is replaced.",
+)  # fmt: skip
+@click.option("--postbacks", is_flag=True, help="Send the postbacks as received, not the changes.")
+@click.option(
+    "--with-adoptions", "adoptions", is_flag=True,
+    help="Send also what an adoption of definitions changes, once for each delivery.",
+)  # fmt: skip
+@click.option("--allow-private", is_flag=True, help="Send to private and loopback addresses too.")
+@click.option(
+    "--after", type=PositionOrNow(), help="Begin a new endpoint after that position, or with now."
+)
+@click.option("--once", is_flag=True, help="End when nothing more is due; exit 1 where any waits.")
+@click.option("--list", "listed", is_flag=True, help="Show what is pending and parked.")
+@click.option("--skip", metavar="KEY", help="Give up a message; those behind it go on.")
+@click.option("--redrive", metavar="KEY|all", help="Send what is parked by a new schedule.")
+@click.option("--enable", is_flag=True, help="Send again to an endpoint that answered 410.")
+@json_option
+def forward(
+    ledger: Path,
+    *,
+    to: str | None,
+    secrets: tuple[str, ...],
+    postbacks: bool,
+    adoptions: bool,
+    allow_private: bool,
+    after: int | str | None,
+    once: bool,
+    listed: bool,
+    skip: str | None,
+    redrive: str | None,
+    enable: bool,
+    as_json: bool,
+) -> None:
+    """Send each change of a delivery's state to a URL, signed, at least once, in order.
+
+    A change is a CloudEvent (JSON), its key is the webhook-id. It waits until the one before it of the
+    same delivery was answered by 2xx. What is refused is sent again over three days, then parked:
+    later changes of that delivery wait until it is skipped or redriven, others go on. What waits
+    stands in LEDGER-outbox, a SQLite file. --list, --skip, --redrive and --enable need --to only where
+    there are several endpoints.
+    """
+    asked = [listed, skip is not None, redrive is not None, enable]
+    if sum(asked) > 1:
+        raise click.UsageError(
+            "--list, --skip, --redrive and --enable exclude each other: give one."
+        )
+    with reading(ledger) as opened:
+        if listed:
+            _list(_chosen(opened, to, postbacks=postbacks), as_json=as_json)
+        elif any(asked):
+            endpoint = _one(_chosen(opened, to, postbacks=postbacks))
+            _act(endpoint, skip=skip, redrive=redrive)
+        else:
+            if to is None:
+                raise click.UsageError("Missing option '--to'.")
+            if postbacks and adoptions:
+                raise click.UsageError("--postbacks and --with-adoptions exclude each other.")
+            how = _How(secrets, postbacks, adoptions, allow_private, after)
+            _forward(opened, to, how, once=once, as_json=as_json)
+
+
+# --- send ---
+
+
+def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -> None:
+    from postledger.server.forwarder import Forwarder
+
+    last = ledger.head().size - 1
+    after = last if how.after == "now" else -1 if how.after is None else int(how.after)
+    forwarder = Forwarder(
+        ledger,
+        to,
+        secrets=how.secrets,
+        postbacks=how.postbacks,
+        adoptions=how.adoptions,
+        allow_private=how.allow_private,
+        after=after,
+    )
+    at = forwarder.status().position
+    if how.after is not None and at != min(after, last):
+        remark(f"{forwarder.shown} is known: --after is for a new endpoint; it goes on after {at}")
+    if not how.secrets:
+        remark("not signed: --secret signs")
+    with _remarks(), _signals(forwarder), progress("forward") as advance:
+        forwarder.run(live=not once, progress=advance)
+    status = forwarder.status()
+    if as_json:
+        write_json({"sent": forwarder.sent, **status.to_dict()})
+    else:
+        waits = f"pending {status.pending}, held {status.held}, parked {status.parked}"
+        click.echo(f"sent {forwarder.sent}, {waits}")
+    if once and (status.pending or status.held or status.parked or status.disabled):
+        click.get_current_context().exit(1)
+
+
+class _Remarks(logging.Handler):
+    """What is logged, as lines for people; above a bar, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(cell(record.getMessage()), file=sys.stderr)
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    logger, handler = logging.getLogger("postledger"), _Remarks()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+@contextmanager
+def _signals(forwarder: Forwarder) -> Iterator[None]:
+    """SIGTERM and SIGINT stop after what is in flight; a second one stops at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, before[signal.Signals(number)])
+        forwarder.stop()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- what waits ---
+
+
+def _chosen(ledger: Ledger, to: str | None, *, postbacks: bool) -> list[Endpoint]:
+    from postledger.server.endpoints import endpoint_of, endpoints
+
+    return endpoints(ledger) if to is None else [endpoint_of(ledger, to, postbacks=postbacks)]
+
+
+def _one(chosen: list[Endpoint]) -> Endpoint:
+    if not chosen:
+        raise PostledgerError("nothing was forwarded yet")
+    if len(chosen) > 1:
+        raise click.UsageError(f"There are {len(chosen)} endpoints: choose one by --to.")
+    return chosen[0]
+
+
+def _act(endpoint: Endpoint, *, skip: str | None, redrive: str | None) -> None:
+    if skip is not None:
+        endpoint.skip(skip)
+        click.echo(f"skipped {skip}")
+    elif redrive is not None:
+        count = endpoint.redrive(None if redrive == "all" else redrive)
+        click.echo(f"redriven {counted(count, 'message')}")
+    else:
+        endpoint.enable()
+        click.echo(f"enabled {endpoint.status().endpoint}")
+
+
+def _list(chosen: list[Endpoint], *, as_json: bool) -> None:
+    if as_json:
+        write_json(
+            [
+                {**one.status().to_dict(), "waiting": [w.to_dict() for w in one.waiting(_MOST)]}
+                for one in chosen
+            ]
+        )
+        return
+    for number, one in enumerate(chosen):
+        status, waiting = one.status().to_dict(), one.waiting(_MOST)
+        lines = block((name, cell(value)) for name, value in status.items())
+        click.echo(("\n" if number else "") + "\n".join(lines))
+        if waiting:
+            click.echo(f"\n{table(map(_row, waiting), _COLUMNS)}")
+        if len(waiting) == _MOST:
+            remark(f"the first {_MOST} are shown")
+
+
+def _row(one: Waiting) -> list[str]:
+    attempt = "parked" if one.parked else "" if one.due is None else iso(one.at) or "now"
+    return [*map(cell, (one.key, one.about, one.position, one.attempts, attempt, one.problem))]
