@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 NAMES = (
     *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "ingest"),
-    *("replay", "show", "simulate", "verify"),
+    *("replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 

@@ -1,0 +1,69 @@
+"""The room ``server``: the receiver in this process, and the server as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import attrs
+
+SECRETS = ("path-5ecret", "b4sic-password", "t0ken-of-header", "respOnse-token", "signing-k3y")
+"""What must show nowhere."""
+
+
+@attrs.frozen
+class Server:
+    """A server that runs; ``log`` is what it writes."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """Tell it to stop, and wait until it did; returns its exit status."""
+        self.process.send_signal(with_signal)
+        return self.process.wait(60)
+
+
+@contextmanager
+def serving(ledger: Path, *words: object, http: str = "auto") -> Iterator[Server]:
+    """``postledger serve`` on a free port; with ``http="h11"`` as where httptools is not installed."""
+    without = "import sys; sys.modules['httptools'] = None; from postledger.cli import main; main()"
+    program = ["-c", without] if http == "h11" else ["-m", "postledger"]
+    command = [sys.executable, *program, "serve", str(ledger), "--port", "0", *map(str, words)]
+    log = ledger.with_suffix(".log")
+    with log.open("w") as stderr:
+        process = _started(command, stderr)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("listening on http://127.0.0.1:"), log.read_text()
+            yield Server(process, int(line.split(":")[2]), log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=60)
+
+
+def _started(command: list[str], stderr: IO[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+
+
+def status_of(answer: bytes) -> int:
+    """The status of an answer as it came."""
+    return int(answer.split(b" ", 2)[1])
