@@ -214,7 +214,7 @@ class Receiver:
         else:
             sender = self._sender(exchange, rules, body)
         await self._record(exchange, body, sender, is_query=is_query)
-        return _OK
+        return _RECORDED
 
     def _admitted(self, exchange: _Exchange) -> Rules | None:
         """The rules of the source, if any; raises where there is nothing at that path."""
@@ -373,6 +373,8 @@ class Receiver:
 
 
 _OK = PlainTextResponse("OK")
+# Nothing but the head: servers write a body by a second call of the operating system.
+_RECORDED = Response()
 
 
 def sources_of(definitions: Definitions) -> frozenset[str]:

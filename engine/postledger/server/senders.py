@@ -262,7 +262,7 @@ def require_source(name: str) -> None:
 
 def equals(given: bytes, secrets: Sequence[bytes]) -> bool:
     """Whether a value is one of some secrets; how long it takes doesn't say how much of it is right."""
-    # guard: secrets compared in constant time
+    # A sum, since `any` would stop at the first that is equal.
     return sum(hmac.compare_digest(given, one) for one in secrets) > 0
 
 

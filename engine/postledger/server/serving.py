@@ -111,12 +111,10 @@ def _end(*_: object) -> NoReturn:
 
 def _app(serving: Serving) -> Receiver:
     """The app of one process; it opens the ledger when it starts."""
-    level = logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    # Its lowest levels log paths and headers.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # Below that uvicorn logs paths and headers.
-    # guard: no trace of requests
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     if not serving.access_log:
         logging.getLogger("postledger.server.access").setLevel(logging.WARNING)
     return Receiver(
@@ -173,7 +171,8 @@ def _url(sock: socket.socket) -> str:
 class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection of uvicorn's: one of a bounded number, and closed where nothing goes on.
 
-    ``app`` is the receiver. Headers must be there within its patience or a little more, at most twice that.
+    ``app`` is the receiver. Headers must be there within its patience or a little more, at most
+    twice that.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:
