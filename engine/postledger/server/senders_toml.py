@@ -18,7 +18,7 @@ import attrs
 from postledger.arguments import FilePath
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.errors import DefinitionError
-from postledger.model import UNVERIFIED
+from postledger.model import ACCEPTED, UNVERIFIED
 from postledger.server.addresses import Network, Proxies, networks_of
 from postledger.server.senders import (
     QUOTA,
@@ -40,7 +40,7 @@ from postledger.server.senders import (
 
 _ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
-_TAKEN = {UNVERIFIED, "accepted", RESPONSE}
+_TAKEN = {UNVERIFIED, ACCEPTED, RESPONSE}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _HOW = '"env:NAME", "file:PATH", the secret itself, or a list of these'
