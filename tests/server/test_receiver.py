@@ -6,14 +6,18 @@ import asyncio
 import gzip
 import logging
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
@@ -442,6 +446,25 @@ def test_secrets_show_nowhere(path: Path, caplog: pytest.LogCaptureFixture) -> N
         for file in path.parent.glob("deliveries.db*"):
             text += file.read_bytes().decode("latin-1")
         assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Next to those of the ledger, and only where it is asked for."""
+
+    class OfLedger:
+        def collect(self) -> list[Metric]:
+            return [GaugeMetricFamily("of_the_ledger", "A stand-in.", value=7)]
+
+    module = ModuleType("postledger.server.metrics")
+    module.collector = lambda ledger: OfLedger()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with client_of(receiver(path, metrics=True)) as client:
+        client.post("/skycore", content=b"x")
+        client.post("/nobody", content=b"x")
+        text = client.get("/metrics").text
+    assert "of_the_ledger 7.0" in text
+    assert 'postledger_requests_total{outcome="200",source="skycore",worker="' in text
+    assert 'postledger_requests_total{outcome="404",source="",worker="' in text
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from starlette.datastructures import Headers
@@ -37,6 +40,9 @@ from postledger.server.senders import (
     Senders,
     require_source,
 )
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 LIMIT = 10 << 20
 """Bytes of the largest body that is taken, unless another limit is given."""
@@ -348,7 +354,25 @@ class Receiver:
         return PlainTextResponse(str(reason).removeprefix(f"{_path_of(self._ledger)}: "), 503)
 
     async def _measured(self) -> Response:
-        raise NotImplementedError
+        """What Prometheus reads: of the ledger, and of the requests to this process."""
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        metrics = import_module("postledger.server.metrics")
+        registry.register(metrics.collector(self._ledger._opened))
+        text = await asyncio.to_thread(generate_latest, registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    def collect(self) -> Iterator[Metric]:
+        """The counts, as a collector of prometheus-client yields them."""
+        from prometheus_client.core import CounterMetricFamily
+
+        labels = ("source", "outcome", "worker")
+        family = CounterMetricFamily("postledger_requests", "Requests by outcome.", labels=labels)
+        for (source, outcome), count in self.counts.items():
+            family.add_metric((source, outcome, str(os.getpid())), count)
+        yield family
 
     def _refused(self, exchange: _Exchange, refusal: HTTPException) -> Response:
         why, where = refusal.__cause__ or refusal.detail, exchange.source or "-"
