@@ -40,12 +40,16 @@ class Server:
         return self.process.wait(60)
 
 
+H11 = "sys.modules['httptools'] = None"
+"""What makes a server that has no httptools."""
+
+
 @contextmanager
-def serving(ledger: Path, *words: object, http: str = "auto") -> Iterator[Server]:
-    """``postledger serve`` on a free port; with ``http="h11"`` as where httptools is not installed."""
-    without = "import sys; sys.modules['httptools'] = None; from postledger.cli import main; main()"
-    program = ["-c", without] if http == "h11" else ["-m", "postledger"]
-    command = [sys.executable, *program, "serve", str(ledger), "--port", "0", *map(str, words)]
+def serving(ledger: Path, *words: object, first: str = "") -> Iterator[Server]:
+    """``postledger serve`` on a free port; ``first`` is what its process does before all else."""
+    program = f"import sys; {first}; from postledger.cli import main; main()"
+    begin = ["-c", program] if first else ["-m", "postledger"]
+    command = [sys.executable, *begin, "serve", str(ledger), "--port", "0", *map(str, words)]
     log = ledger.with_suffix(".log")
     with log.open("w") as stderr:
         process = _started(command, stderr)

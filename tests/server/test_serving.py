@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,9 +26,10 @@ from postledger.server.receiver import LIMIT
 from postledger.server.serving import Serving, serve
 from tests.conftest import FIXTURES
 from tests.samples import SMS, sent
-from tests.server import SECRETS, Server, serving, status_of
+from tests.server import H11, SECRETS, Server, serving, status_of
 
-HTTP = pytest.mark.parametrize("http", ["auto", "h11"])
+HTTP = pytest.mark.parametrize("first", ["", H11], ids=["httptools", "h11"])
+NO_PORT = 70_000
 KEY = "signing-k3y"
 WEBHOOK = f"whsec_{base64.b64encode(KEY.encode()).decode()}"
 
@@ -151,11 +152,11 @@ def test_spoofed_address_is_unverified(ledger: Path, senders: Path, tmp_path: Pa
 
 
 @HTTP
-def test_body_of_10_gb_in_chunks_is_cut_off(ledger: Path, http: str) -> None:
+def test_body_of_10_gb_in_chunks_is_cut_off(ledger: Path, first: str) -> None:
     """A little after the limit, with 413; nothing is recorded, and others are served."""
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     taken = 0
-    with serving(ledger, http=http) as server:
+    with serving(ledger, first=first) as server:
         with server.connect() as connection:
             connection.sendall(
                 b"POST /skycore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -185,10 +186,10 @@ def test_body_of_10_gb_in_chunks_is_cut_off(ledger: Path, http: str) -> None:
     ids=["length", "chunks", "headers"],
 )
 def test_client_that_sends_a_byte_at_a_time_is_cut_off(
-    ledger: Path, http: str, begun: bytes
+    ledger: Path, first: str, begun: bytes
 ) -> None:
     """Its body with 408, its headers without a word; whoever is quick is served meanwhile."""
-    with serving(ledger, "--patience", 0.5, http=http) as server, server.connect() as connection:
+    with serving(ledger, "--patience", 0.5, first=first) as server, server.connect() as connection:
         connection.sendall(begun)
         got = dripped(connection)
         assert httpx2.post(f"{server.url}/skycore", content=b"quick").is_success
@@ -228,9 +229,9 @@ def test_connection_that_says_nothing_is_closed(ledger: Path) -> None:
 
 
 @HTTP
-def test_refusals_are_answered_as_such(ledger: Path, http: str) -> None:
+def test_refusals_are_answered_as_such(ledger: Path, first: str) -> None:
     """By the server as by the app; lying lengths are cut off, too."""
-    with serving(ledger, "--limit", 1000, "--source", "skycore", http=http) as server:
+    with serving(ledger, "--limit", 1000, "--source", "skycore", first=first) as server:
         url = f"{server.url}/skycore"
         assert httpx2.post(f"{server.url}/nobody").status_code == 404
         put = httpx2.put(url, content=b"x")
@@ -250,25 +251,17 @@ def test_refusals_are_answered_as_such(ledger: Path, http: str) -> None:
     assert bodies_of(ledger) == {b"after"}
 
 
-def test_connections_are_bounded(ledger: Path, tmp_path: Path) -> None:
+def test_connections_are_bounded(ledger: Path) -> None:
     """One more is told to come again."""
-    few = "from postledger.server import serving; serving.CONNECTIONS = 3;"
-    program = f"{few} from postledger.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", str(ledger), "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        server = Server(process, int(process.stdout.readline().split(":")[2]), tmp_path)
-        held = [server.connect() for _ in range(3)]
-        for connection in held:
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert status_of(connection.recv(1000)) == 200
-        with server.connect() as more:
-            assert status_of(more.recv(1000)) == 503
-        for connection in held:
-            connection.close()
-        process.terminate()
+    few = "from postledger.server import serving; serving.CONNECTIONS = 3"
+    with serving(ledger, first=few) as server, ExitStack() as stack:
+        for _ in range(3):
+            held = stack.enter_context(server.connect())
+            held.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert status_of(held.recv(1000)) == 200
+        more = stack.enter_context(server.connect())
+        more.settimeout(10)
+        assert status_of(more.recv(1000)) == 503
 
 
 # --- stopping, and several processes ---
@@ -327,9 +320,9 @@ def test_interrupt_stops_it_too(ledger: Path) -> None:
 def test_nobody_else_may_post_without_rules(ledger: Path, senders: Path) -> None:
     """Each source that others reach has rules, or it is not served."""
     for given in (
-        Serving(ledger, host="0.0.0.0"),
-        Serving(ledger, host="::"),
-        Serving(ledger, host="0.0.0.0", senders=senders, sources=("skycore",)),
+        Serving(ledger, host="0.0.0.0", port=NO_PORT),
+        Serving(ledger, host="::", port=NO_PORT),
+        Serving(ledger, host="0.0.0.0", port=NO_PORT, senders=senders, sources=("skycore",)),
     ):
         with pytest.raises(
             PostledgerError, match=r"anybody could post to (sinch, )?skycore; write"

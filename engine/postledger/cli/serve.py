@@ -8,6 +8,17 @@ import click
 
 from postledger.cli.common import ledger_argument
 from postledger.errors import requires
+from postledger.server.senders import require_source
+
+
+def _named(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for name in names:
+            require_source(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return names
+
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -33,6 +44,7 @@ Examples:
     "sources",
     multiple=True,
     metavar="NAME",
+    callback=_named,
     help="A source, the first part of a path; by default those of --senders, or the vocabularies.",
 )
 @click.option(
