@@ -29,7 +29,7 @@ def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:
     done = run("serve", tmp_path / "new.db", "--host", "0.0.0.0", "--port", "1", "--source", "acme")
     assert done.exit_code == 1
     assert done.stderr == (
-        "Error: --host 0.0.0.0: anybody could post to acme; write rules for it in a file for"
+        "Error: --host 0.0.0.0: anybody could post to acme; write rules in a file for"
         " --senders, or leave --host out\n"
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import hmac
 import logging
 import sqlite3
 import sys
@@ -32,6 +34,7 @@ from postledger.server.senders import (
     Rules,
     Senders,
     SignedBody,
+    SignedUrl,
 )
 from tests.conftest import FIXTURES
 from tests.samples import SMS, delivered, sent
@@ -356,6 +359,25 @@ def test_quota_is_new_each_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         with monkeypatch.context() as patch:
             patch.setattr("postledger.server.receiver.time.monotonic", lambda: began + 3600)
             assert client.post("/a", content=b"x" * 1000).status_code == 200
+
+
+def test_signature_of_a_get_covers_its_query(path: Path) -> None:
+    """By the URL, or as the body; a query that was changed is unverified."""
+    key = b"signing-k3y"
+
+    def signed(text: str, algorithm: str) -> bytes:
+        return hmac.new(key, text.encode(), algorithm).digest()
+
+    url = Rule("url", (SignedUrl("x-url", "https://hooks.example.org", (key,)),))
+    body = Rule("body", (SignedBody("x-body", "sha256", "hex", "", (key,)),))
+    with client_of(receiver(path, senders=Senders({"a": Rules((url, body))}))) as client:
+        digest = signed("https://hooks.example.org/a?b=%31", "sha1")
+        by_url = {"x-url": base64.b64encode(digest).decode()}
+        by_body = {"x-body": signed("b=%31", "sha256").hex()}
+        for headers in (by_url, by_body):
+            assert client.get("/a?b=%31", headers=headers).status_code == 200
+            assert client.get("/a?b=%32", headers=headers).status_code == 200
+    assert [event.sender for event in events(path)] == ["url", UNVERIFIED, "body", UNVERIFIED]
 
 
 def test_refusing_is_a_choice(path: Path) -> None:

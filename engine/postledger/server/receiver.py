@@ -203,7 +203,8 @@ class Receiver:
         address = address_of((scope.get("client") or (None,))[0], forwarded, proxies)
         place, _, rest = path.removeprefix(scope.get("root_path", "")).strip("/").partition("/")
         url = (raw + b"?" + query if query else raw).decode("latin-1")
-        posted = Posted(url, query, headers, b"", address, rest or None)
+        is_query = scope["method"] == "GET"
+        posted = Posted(url, query, headers, b"", address, rest or None, is_query=is_query)
         exchange = _Exchange(scope, scope["method"], place, rest or None, posted)
         # guard: paths that may hold a secret in no log
         exchange.shows("-")
@@ -213,13 +214,13 @@ class Receiver:
         if exchange.place in RESERVED:
             return await self._own(exchange)
         rules = self._admitted(exchange)
-        is_query = exchange.method == "GET"
-        body = exchange.posted.query if is_query else await self._body(exchange, receive)
+        posted = exchange.posted
+        body = posted.query if posted.is_query else await self._body(exchange, receive)
         if exchange.rest == RESPONSE:
             sender = RESPONSE if rules else ""
         else:
             sender = self._sender(exchange, rules, body)
-        await self._record(exchange, body, sender, is_query=is_query)
+        await self._record(exchange, body, sender)
         return _RECORDED
 
     def _admitted(self, exchange: _Exchange) -> Rules | None:
@@ -306,9 +307,7 @@ class Receiver:
             raise _refusal(429, reason, **_soon(_HOUR - seconds))
         self._unverified[source] += size
 
-    async def _record(
-        self, exchange: _Exchange, body: bytes, sender: str, *, is_query: bool
-    ) -> None:
+    async def _record(self, exchange: _Exchange, body: bytes, sender: str) -> None:
         headers = exchange.posted.headers
         try:
             await self._ledger.record(
@@ -317,7 +316,7 @@ class Receiver:
                 source=exchange.source,
                 content_encoding=headers.get("content-encoding"),
                 sender=sender,
-                query=is_query,
+                query=exchange.posted.is_query,
                 answer=False,
             )
         except LedgerError as error:

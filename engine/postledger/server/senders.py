@@ -40,7 +40,8 @@ class Posted:
     """What the checks see of a request.
 
     ``url`` is the path and the query as they were received, ``rest`` what follows the source in the
-    path, ``headers`` have names in lower case, ``address`` is that of the client.
+    path, ``headers`` have names in lower case, ``address`` is that of the client. Of a GET ``body`` is
+    the query (``is_query``): what a signature covers is what is recorded.
     """
 
     url: str = attrs.field(repr=False)
@@ -49,6 +50,7 @@ class Posted:
     body: bytes = attrs.field(repr=False)
     address: Address | None = None
     rest: str | None = attrs.field(default=None, repr=False)
+    is_query: bool = False
 
 
 class Check(Protocol):
@@ -178,7 +180,8 @@ class SignedUrl:
 
 def _parameters(posted: Posted) -> str | None:
     """The parameters of a form as they are signed; ``None`` where nothing covers the body."""
-    if not posted.body:
+    # The query is part of the URL.
+    if not posted.body or posted.is_query:
         return ""
     content_type = posted.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:

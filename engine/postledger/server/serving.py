@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -71,10 +71,11 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     wrong, the address is taken, or others than this machine could post without any rule.
     """
     senders = load_senders(serving.senders) if serving.senders else None
-    sources = _sources(serving, senders)
-    _require_rules(serving.host, sources, senders)
+    named = {*serving.sources, *(senders.sources if senders else ())}
+    _require_rules(serving.host, named, senders)
     with _bound(serving) as sock:
-        # Sources are named here, so that all processes have the same.
+        # They are named here, so that all processes have the same.
+        sources = _sources(serving.ledger, named)
         app = partial(_app, attrs.evolve(serving, sources=sources))
         config = Config(
             app,
@@ -128,20 +129,19 @@ def _app(serving: Serving) -> Receiver:
     )
 
 
-def _sources(serving: Serving, senders: Senders | None) -> tuple[str, ...]:
+def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
     """The sources: those that are named, or else the vocabularies in force. Makes a new ledger."""
-    with Ledger(serving.ledger) as ledger:
-        names = {*serving.sources, *(senders.sources if senders else ())}
-        return tuple(sorted(names or sources_of(ledger.definitions)))
+    with Ledger(path) as ledger:
+        return tuple(sorted(named or sources_of(ledger.definitions)))
 
 
-def _require_rules(host: str, sources: tuple[str, ...], senders: Senders | None) -> None:
-    without = [name for name in sources if not (senders and name in senders.sources)]
+def _require_rules(host: str, named: Set[str], senders: Senders | None) -> None:
+    without = sorted(named - senders.sources.keys() if senders else named or {"it"})
     # guard: nobody but this machine posts without rules
     if without and not _is_loopback(host):
         raise PostledgerError(
-            f"--host {host}: anybody could post to {', '.join(without)}; write rules for it in a file"
-            " for --senders, or leave --host out"
+            f"--host {host}: anybody could post to {', '.join(without)}; write rules in a file for"
+            " --senders, or leave --host out"
         )
 
 
