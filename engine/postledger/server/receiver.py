@@ -359,8 +359,11 @@ class Receiver:
         registry = CollectorRegistry()
         registry.register(self)
         metrics = import_module("postledger.server.metrics")
-        registry.register(metrics.collector(self._ledger._opened))
-        text = await asyncio.to_thread(generate_latest, registry)
+        try:
+            registry.register(metrics.collector(self._ledger._opened))
+            text = await asyncio.to_thread(generate_latest, registry)
+        except LedgerError as error:
+            raise _refusal(503, "the ledger can't be read now", **_soon(5)) from error
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     def collect(self) -> Iterator[Metric]:
