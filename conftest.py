@@ -4,7 +4,8 @@ Of a Markdown page the fenced blocks run from top to bottom, in a new folder wit
 
 - `python`: executed, or a doctest where it begins with `>>>`; the blocks of a page share their names.
 - `console`: lines with `$ ` go to the shell (`> ` continues one), and what stands below must be what
-  they print. `...` stands for anything on its line, a line of nothing else for any lines.
+  they print. `...` stands for anything on its line, a line of nothing else for any lines. One that
+  ends with ` &` runs until the page ends, and prints a line at once; port 8000 stands for a free one.
 - any block whose info line ends with `file=NAME` is written to that file.
 
 A comment `<!-- skip: next -->` leaves the next block out; blocks of other languages are text.
@@ -22,6 +23,7 @@ from collections.abc import Iterable
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from sybil import Document, Example, Region, Sybil
 from sybil.document import PythonDocStringDocument
@@ -29,7 +31,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
-from tests.console import commands, difference, printed
+from tests.console import commands, difference, free_port, printed, started
 
 import postledger
 
@@ -57,6 +59,9 @@ def enter_module(namespace: dict[str, Any]) -> None:
 
 def leave(namespace: dict[str, Any]) -> None:
     """End a page or a module."""
+    for server in namespace.get("_servers", ()):
+        server.terminate()
+        server.communicate(timeout=60)
     if "ledger" in namespace:
         namespace["ledger"].close()
     folder = Path.cwd()
@@ -67,10 +72,25 @@ def leave(namespace: dict[str, Any]) -> None:
 def run_console(example: Example) -> str | None:
     """Run the commands of a console block; what differs from the page is the failure."""
     failures = (
-        difference(command, expected, printed(command))
+        difference(command, expected, ran(example, command))
         for command, expected in commands(str(example.parsed))
     )
     return "\n".join(filter(None, failures)) or None
+
+
+def ran(example: Example, command: str) -> str:
+    """What a command of a page prints; a server goes on."""
+    if command.startswith("curl ") and shutil.which("curl") is None:
+        raise SkipTest("curl is not installed")
+    namespace = example.namespace
+    if command.endswith(" &"):
+        namespace["_port"] = free_port()
+        server = started(f"{command.removesuffix(' &')} --port {namespace['_port']}")
+        namespace.setdefault("_servers", []).append(server)
+        said = server.stdout.readline()
+    else:
+        said = printed(command.replace("localhost:8000", f"localhost:{namespace.get('_port')}"))
+    return said.replace(f":{namespace.get('_port')}", ":8000")
 
 
 def files(document: Document) -> Iterable[Region]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,22 +22,46 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 def printed(command: str) -> str:
     """What a command prints, errors too; one that fails says so, unless the page tells how it ends."""
-    scripts = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
-    environment |= {"NO_COLOR": "1", "PYTHONWARNINGS": "error"}
-    environment.pop("COLUMNS", None)
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
-        env=environment,
+        env=environment(),
         check=False,
         timeout=120,
     )
     failed = f"(exit status {done.returncode})" if done.returncode else ""
     return "\n".join(filter(None, (done.stdout.rstrip("\n"), failed)))
+
+
+def started(command: str) -> subprocess.Popen[str]:
+    """A server that goes on; its log goes nowhere."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", f"exec env {command}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+    )
+
+
+def environment() -> dict[str, str]:
+    """What commands are run with: this Python's first, and the same on every machine."""
+    scripts = Path(sys.executable).parent
+    given = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TZ": "UTC"}
+    given |= {"NO_COLOR": "1", "PYTHONWARNINGS": "error", "NO_PROXY": "*"}
+    given.pop("COLUMNS", None)
+    return given
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def difference(command: str, expected: str, got: str) -> str | None:

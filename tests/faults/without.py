@@ -44,6 +44,8 @@ _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
 _OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
+_RECEIVER, _SERVING = "tests/server/test_receiver.py", "tests/server/test_serving.py"
+_SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addresses.py"
 
 PROTECTIONS = (
     # the file
@@ -493,6 +495,67 @@ PROTECTIONS = (
         "another text was given",
         "got {text}",
         f"{_FORWARDER} -k invalid_secret",
+    ),
+    # the server
+    Without(
+        "X-Forwarded-For read past trusted proxies alone",
+        "if not is_within(address, proxies):",
+        "if False:",
+        f"{_ADDRESSES} {_SERVING} -k address",
+    ),
+    Without(
+        "replayed signatures refused",
+        "abs(at - int(time)) > TOLERANCE",
+        "False",
+        f"{_SENDERS} {_SERVING} -k 'standard_webhooks or replayed'",
+    ),
+    Without(
+        "a body that no signature covers is refused",
+        "return is_one and parameters is not None",
+        "return is_one",
+        f"{_SENDERS} -k covers",
+    ),
+    Without(
+        "paths that may hold a secret in no log",
+        'exchange.shows("-")',
+        "pass",
+        f"{_RECEIVER} {_SERVING} -k secret",
+    ),
+    Without(
+        "a body is cut off at the limit",
+        "if exchange.size > self._limit:",
+        "if False:",
+        f"{_SERVING} -k 10_gb",
+    ),
+    Without(
+        "bytes in flight bounded",
+        "if self._held + size > self._in_flight:",
+        "if False:",
+        f"{_RECEIVER} -k in_flight",
+    ),
+    Without(
+        "unverified events up to a quota",
+        "if self._unverified[source] + size > quota:",
+        "if False:",
+        f"{_RECEIVER} -k quota",
+    ),
+    Without(
+        "nobody but this machine posts without rules",
+        "if without and not _is_loopback(host):",
+        "if False:",
+        f"{_SERVING} -k without_rules",
+    ),
+    Without(
+        "number of connections bounded",
+        "if len(self.connections) > CONNECTIONS:",
+        "if False:",
+        f"{_SERVING} -k connections",
+    ),
+    Without(
+        "slow headers cut off",
+        "if same and (is_idle or looks > _STALLED):",
+        "if False:",
+        f"{_SERVING} -k says_nothing",
     ),
 )
 

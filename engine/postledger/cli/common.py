@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 NAMES = (
     *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "forward"),
-    *("ingest", "replay", "show", "simulate", "verify"),
+    *("ingest", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 

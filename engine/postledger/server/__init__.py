@@ -1,1 +1,1 @@
-"""The service around the ledger: what comes in over HTTP, and what goes out."""
+"""The service around a ledger: who may post, the receiver, how it is run, and what is sent on."""

@@ -1,0 +1,447 @@
+"""The receiver: postbacks by HTTP into a ledger, an ASGI app to mount anywhere or to serve alone.
+
+It answers 200 after the commit and at no other time. What is not recorded is refused with a status
+that makes a provider send again where that helps, logged by ``postledger.server``, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from postledger.arguments import FilePath, checked, require_least
+from postledger.definitions.definitions import Definitions
+from postledger.definitions.vocabulary import Reads
+from postledger.errors import LedgerError
+from postledger.ledger.aio import AsyncLedger
+from postledger.model import UNVERIFIED
+from postledger.server.addresses import address_of
+from postledger.server.senders import (
+    RESERVED,
+    RESPONSE,
+    Posted,
+    Rules,
+    Senders,
+    require_source,
+)
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+LIMIT = 10 << 20
+"""Bytes of the largest body that is taken, unless another limit is given."""
+
+IN_FLIGHT = 64 << 20
+"""Bytes of bodies that are held at once while they are read and recorded."""
+
+PATIENCE = 30.0
+"""Seconds in which a client must have sent its body."""
+
+BUSY_TIMEOUT = 5.0
+"""Seconds that a write waits for another's: a provider waits ten."""
+
+_LINGER = 1 << 20
+_EVENT = 300
+_HOUR = 3600
+_RECENT = 10.0
+_METHODS = {"GET", "POST"}
+_KNOWN_METHODS = _METHODS | {"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+
+_log = logging.getLogger("postledger.server")
+_access = logging.getLogger("postledger.server.access")
+
+
+def receiver(
+    ledger: AsyncLedger | FilePath,
+    *,
+    sources: Iterable[str] | None = None,
+    senders: Senders | None = None,
+    limit: int = LIMIT,
+    in_flight: int = IN_FLIGHT,
+    patience: float = PATIENCE,
+    metrics: bool = False,
+) -> Receiver:
+    """An ASGI app that records what is posted to ``/SOURCE``, for each of the ``sources``.
+
+    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open yet is opened and closed by the
+    app's lifespan. ``sources`` are by default those that ``senders`` names, or else the vocabularies
+    in force. ``senders`` says who may post (see ``load_senders``); a source that it doesn't name
+    takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
+    all bodies at once, ``patience`` the seconds in which a body must be there. ``/livez`` and
+    ``/readyz`` answer for whoever watches the server, and with ``metrics`` also ``/metrics``. Raises
+    ``TypeError`` or ``ValueError`` for invalid arguments.
+
+    >>> from starlette.testclient import TestClient
+    >>> with TestClient(receiver("received.db")) as client:
+    ...     client.post("/skycore", content=body).status_code
+    200
+    >>> with Ledger("received.db") as received:
+    ...     received.delivery("TU1TXzU5Nzg3OQ==").state
+    'delivered'
+    """
+    return Receiver(
+        ledger,
+        sources=sources,
+        senders=senders,
+        limit=limit,
+        in_flight=in_flight,
+        patience=patience,
+        metrics=metrics,
+    )
+
+
+@attrs.define
+class _Exchange:
+    """A request as far as it was read, and what is noted of it.
+
+    ``place`` and ``rest`` are the parts of its path, ``source`` is the place where it names one.
+    ``size`` is how many bytes of its body came, ``held`` how many of them are in memory.
+    """
+
+    scope: Scope
+    method: str
+    place: str
+    rest: str | None
+    posted: Posted
+    source: str = ""
+    size: int = 0
+    held: int = 0
+
+    def shows(self, path: str) -> None:
+        """Have whatever logs the request show that path, and no query."""
+        shown = f"{self.scope.get('root_path', '')}/{path}"
+        self.scope.update(path=shown, raw_path=shown.encode(), query_string=b"")
+
+
+class Receiver:
+    """The app; made by ``receiver``. ``counts`` has the answers by source and status.
+
+    Each source has its counts of ``200``, ``413`` and so on, and of what was ``unverified``; what names
+    no source has those of an empty one. ``patience`` is the seconds that a request may take to come.
+
+    >>> Receiver("received.db", sources=["skycore"]).counts.total()
+    0
+    """
+
+    @checked
+    def __init__(
+        self,
+        ledger: AsyncLedger | FilePath,
+        *,
+        sources: Iterable[str] | None = None,
+        senders: Senders | None = None,
+        limit: int = LIMIT,
+        in_flight: int = IN_FLIGHT,
+        patience: float = PATIENCE,
+        metrics: bool = False,
+    ) -> None:
+        require_least("limit", limit, 1)
+        require_least("in_flight", in_flight, limit)
+        require_least("patience", patience, 0)
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._ledger = (
+            ledger if isinstance(ledger, AsyncLedger) else AsyncLedger(ledger, timeout=BUSY_TIMEOUT)
+        )
+        self._senders = senders or Senders({})
+        self._sources = _named(sources, self._senders)
+        self.patience = patience
+        self._limit, self._in_flight = limit, in_flight
+        self._metrics = metrics
+        self._held = 0
+        self._hour, self._unverified = -1, Counter[str]()
+        self._failure: tuple[float, LedgerError] | None = None
+        # For what is not a request: lifespan and web sockets.
+        self._router = Router(lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if _path_of(self._ledger) is None:
+                await stack.enter_async_context(self._ledger)
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        began, exchange = time.perf_counter(), self._exchange(scope)
+        response: Response | None = None
+        try:
+            response = await self._answer(exchange, receive)
+        except HTTPException as refusal:
+            response = self._refused(exchange, refusal)
+        except ClientDisconnect:
+            _log.info("a client went away before its request was read")
+        finally:
+            self._held -= exchange.held
+        self._note(exchange, str(response.status_code) if response else "disconnected", began)
+        if response:
+            await response(scope, receive, send)
+
+    def _exchange(self, scope: Scope) -> _Exchange:
+        headers, path, proxies = Headers(scope=scope), scope["path"], self._senders.proxies
+        query: bytes = scope.get("query_string", b"")
+        raw = scope.get("raw_path") or path.encode()
+        forwarded = headers.getlist("x-forwarded-for") if proxies else ()
+        address = address_of((scope.get("client") or (None,))[0], forwarded, proxies)
+        place, _, rest = path.removeprefix(scope.get("root_path", "")).strip("/").partition("/")
+        url = (raw + b"?" + query if query else raw).decode("latin-1")
+        is_query = scope["method"] == "GET"
+        posted = Posted(url, query, headers, b"", address, rest or None, is_query=is_query)
+        exchange = _Exchange(scope, scope["method"], place, rest or None, posted)
+        # guard: paths that may hold a secret in no log
+        exchange.shows("-")
+        return exchange
+
+    async def _answer(self, exchange: _Exchange, receive: Receive) -> Response:
+        if exchange.place in RESERVED:
+            return await self._own(exchange)
+        rules = self._admitted(exchange)
+        posted = exchange.posted
+        body = posted.query if posted.is_query else await self._body(exchange, receive)
+        if exchange.rest == RESPONSE:
+            sender = RESPONSE if rules else ""
+        else:
+            sender = self._sender(exchange, rules, body)
+        await self._record(exchange, body, sender)
+        return _RECORDED
+
+    def _admitted(self, exchange: _Exchange) -> Rules | None:
+        """The rules of the source, if any; raises where there is nothing at that path."""
+        if exchange.place not in self._names():
+            raise _refusal(404, "this path names no source")
+        exchange.source, is_response = exchange.place, exchange.rest == RESPONSE
+        exchange.shows(f"{exchange.source}/{RESPONSE}" if is_response else exchange.source)
+        rules = self._senders.sources.get(exchange.source)
+        takes_rest = not rules or rules.response if is_response else rules and rules.in_path
+        if exchange.rest and not takes_rest:
+            raise _refusal(404, "nothing is taken below this source")
+        allowed = {"POST"} if is_response else _METHODS
+        if exchange.method not in allowed:
+            names = ", ".join(sorted(allowed))
+            raise _refusal(405, f"this takes {names}", Allow=names)
+        if is_response and rules and not rules.may_respond(exchange.posted):
+            raise _refusal(401, "the token is not right", **{"WWW-Authenticate": "Bearer"})
+        return rules
+
+    def _names(self) -> frozenset[str]:
+        """The sources; read once where they are those of the vocabularies in force."""
+        if self._sources is None:
+            try:
+                definitions = self._ledger.definitions
+            except LedgerError as error:
+                raise self._failed(error) from error
+            self._sources = sources_of(definitions)
+        return self._sources
+
+    async def _body(self, exchange: _Exchange, receive: Receive) -> bytes:
+        """The body as received; of one that is too large nothing stays in memory."""
+        too_large = _refusal(413, f"at most {self._limit} bytes are taken")
+        stated = exchange.posted.headers.get("content-length", "")
+        if stated.isdecimal() and (len(stated) > 18 or int(stated) > self._limit + _LINGER):
+            raise too_large
+        body, more = bytearray(), True
+        try:
+            async with asyncio.timeout(self.patience):
+                while more:
+                    chunk, more = await _chunk(receive)
+                    exchange.size += len(chunk)
+                    # guard: a body is cut off at the limit
+                    if exchange.size > self._limit:
+                        body.clear()
+                        # Who sends a little more reads the answer; who goes on is cut off.
+                        more = more and exchange.size <= self._limit + _LINGER
+                    else:
+                        self._hold(exchange, len(chunk))
+                        body += chunk
+        except TimeoutError:
+            raise _refusal(408, f"the body was not there in {self.patience:g} seconds") from None
+        if exchange.size > self._limit:
+            raise too_large
+        return bytes(body)
+
+    def _hold(self, exchange: _Exchange, size: int) -> None:
+        # guard: bytes in flight bounded
+        if self._held + size > self._in_flight:
+            raise _refusal(503, "too many bytes are being recorded", **_soon(1))
+        self._held += size
+        exchange.held += size
+
+    def _sender(self, exchange: _Exchange, rules: Rules | None, body: bytes) -> str:
+        if rules is None:
+            return ""
+        sender = rules.sender(attrs.evolve(exchange.posted, body=body), time.time())
+        if sender == UNVERIFIED:
+            if rules.refuse:
+                challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
+                raise _refusal(401, "the sender is not known", **challenge)
+            self._charge(exchange.source, rules.quota, len(body) + _EVENT)
+            self.counts[exchange.source, UNVERIFIED] += 1
+        return sender
+
+    def _charge(self, source: str, quota: int, size: int) -> None:
+        """Count what is unverified towards the quota of this hour."""
+        hour, seconds = divmod(int(time.monotonic()), _HOUR)
+        if hour != self._hour:
+            self._hour, self._unverified = hour, Counter()
+        # guard: unverified events up to a quota
+        if self._unverified[source] + size > quota:
+            reason = f"{quota} bytes of unknown senders were recorded in this hour"
+            raise _refusal(429, reason, **_soon(_HOUR - seconds))
+        self._unverified[source] += size
+
+    async def _record(self, exchange: _Exchange, body: bytes, sender: str) -> None:
+        headers = exchange.posted.headers
+        try:
+            await self._ledger.record(
+                body,
+                headers.get("content-type"),
+                source=exchange.source,
+                content_encoding=headers.get("content-encoding"),
+                sender=sender,
+                query=exchange.posted.is_query,
+                answer=False,
+            )
+        except LedgerError as error:
+            raise self._failed(error) from error
+        self._failure = None
+
+    def _failed(self, error: LedgerError) -> HTTPException:
+        self._failure = (time.monotonic(), error)
+        return _refusal(503, "the ledger can't record now", **_soon(5))
+
+    # --- for whoever watches the server ---
+
+    async def _own(self, exchange: _Exchange) -> Response:
+        exchange.shows(exchange.place)
+        if exchange.rest or (exchange.place == "metrics" and not self._metrics):
+            raise _refusal(404, "this path names no source")
+        if exchange.method not in ("GET", "HEAD"):
+            raise _refusal(405, "this takes GET", Allow="GET, HEAD")
+        if exchange.place == "readyz":
+            return await self._ready()
+        return _OK if exchange.place == "livez" else await self._measured()
+
+    async def _ready(self) -> Response:
+        """Whether the ledger can be read, and took what came last."""
+        reason: LedgerError | None = None
+        try:
+            await self._ledger.head()
+        except LedgerError as error:
+            reason = error
+        if reason is None and self._failure and time.monotonic() - self._failure[0] < _RECENT:
+            reason = self._failure[1]
+        if reason is None:
+            return _OK
+        return PlainTextResponse(str(reason).removeprefix(f"{_path_of(self._ledger)}: "), 503)
+
+    async def _measured(self) -> Response:
+        """What Prometheus reads: of the ledger, and of the requests to this process."""
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        metrics = import_module("postledger.server.metrics")
+        try:
+            registry.register(metrics.collector(self._ledger._opened))
+            text = await asyncio.to_thread(generate_latest, registry)
+        except LedgerError as error:
+            raise _refusal(503, "the ledger can't be read now", **_soon(5)) from error
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    def collect(self) -> Iterator[Metric]:
+        """The counts, as a collector of prometheus-client yields them."""
+        from prometheus_client.core import CounterMetricFamily
+
+        labels = ("source", "outcome", "worker")
+        family = CounterMetricFamily("postledger_requests", "Requests by outcome.", labels=labels)
+        for (source, outcome), count in self.counts.items():
+            family.add_metric((source, outcome, str(os.getpid())), count)
+        yield family
+
+    def _refused(self, exchange: _Exchange, refusal: HTTPException) -> Response:
+        why, where = refusal.__cause__ or refusal.detail, exchange.source or "-"
+        _log.warning(
+            "%d for %s from %s: %s", refusal.status_code, where, exchange.posted.address, why
+        )
+        return PlainTextResponse(refusal.detail, refusal.status_code, headers=refusal.headers)
+
+    def _note(self, exchange: _Exchange, outcome: str, began: float) -> None:
+        if exchange.place not in RESERVED:
+            self.counts[exchange.source, outcome] += 1
+        if _access.isEnabledFor(logging.INFO):
+            _access.info(
+                "%s %s %s %d bytes %.1f ms %s",
+                exchange.method if exchange.method in _KNOWN_METHODS else "?",
+                exchange.scope["path"],
+                outcome,
+                exchange.size,
+                (time.perf_counter() - began) * 1000,
+                exchange.posted.address,
+            )
+
+
+_OK = PlainTextResponse("OK")
+# Nothing but the head: servers write a body by a second call of the operating system.
+_RECORDED = Response()
+
+
+def sources_of(definitions: Definitions) -> frozenset[str]:
+    """The names of the vocabularies that read what providers send.
+
+    >>> sorted(sources_of(ledger.definitions))
+    ['sinch', 'skycore']
+    """
+    return frozenset(v.name for v in definitions.vocabularies if v.reads is not Reads.STATEMENTS)
+
+
+def _named(sources: Iterable[str] | None, senders: Senders) -> frozenset[str] | None:
+    """The sources by name; ``None`` where they are those of the vocabularies in force."""
+    if sources is None and not senders.sources:
+        return None
+    names = frozenset(sources or ()) | senders.sources.keys()
+    for name in names:
+        require_source(name)
+    return names
+
+
+def _path_of(ledger: AsyncLedger) -> Path | None:
+    """Where the file is; ``None`` while it is not open."""
+    try:
+        return ledger.path
+    except LedgerError:
+        return None
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    """The next bytes of a body, and whether more follow."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _refusal(status: int, reason: str, **headers: str) -> HTTPException:
+    # The body may not have been read, so that nothing else can follow on this connection.
+    return HTTPException(status, reason, {"Connection": "close", **headers})
+
+
+def _soon(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}

@@ -1,0 +1,304 @@
+"""The senders file: TOML to the rules of each source.
+
+No message shows what stands in a value: a secret may have slipped into any of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from postledger.arguments import FilePath
+from postledger.definitions.diagnostics import Faults, Table, read_toml
+from postledger.errors import DefinitionError
+from postledger.model import ACCEPTED, UNVERIFIED
+from postledger.server.addresses import Network, Proxies, networks_of
+from postledger.server.senders import (
+    QUOTA,
+    RESPONSE,
+    Addresses,
+    Basic,
+    Check,
+    InHeader,
+    InPath,
+    Rule,
+    Rules,
+    Secrets,
+    Senders,
+    SignedBody,
+    SignedUrl,
+    StandardWebhooks,
+    require_source,
+)
+
+_ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
+_ENCODINGS = ("hex", "base64")
+_TAKEN = {UNVERIFIED, ACCEPTED, RESPONSE}
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+_HOW = '"env:NAME", "file:PATH", the secret itself, or a list of these'
+
+
+def load_senders(path: FilePath) -> Senders:
+    """Read a senders file; raises ``DefinitionError`` with all that is wrong in it.
+
+    >>> import pathlib
+    >>> file = pathlib.Path("senders.toml")
+    >>> written = file.write_text('''
+    ... [[sources.skycore.checks]]
+    ... kind = "path"
+    ... secret = "a long random text"
+    ... ''')
+    >>> load_senders(file)
+    Traceback (most recent call last):
+        ...
+    postledger.errors.DefinitionError: senders.toml: sources.skycore.checks[1]: secret can't stand ...
+    """
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DefinitionError(f"{file}: can't be read: {reason}; name a TOML file") from None
+    faults = Faults(str(file))
+    senders = faults.attempt(_senders, Table(faults, read_toml(text, str(file))), file.parent)
+    faults.settle()
+    assert senders is not None
+    return senders
+
+
+@attrs.frozen
+class _File:
+    """What the checks need of the rest of the file: where paths begin, and the public URL."""
+
+    folder: Path
+    public: str
+
+
+def _senders(top: Table, folder: Path) -> Senders:
+    top.only({"public_url", "proxies", "sources"})
+    faults = top.faults
+    proxies = faults.attempt(_proxies, top)
+    file = _File(folder, faults.attempt(_public, top) or "")
+    listed = top.row.get("sources")
+    if not isinstance(listed, dict) or not listed:
+        raise top.fault("sources are missing", "write [[sources.NAME.checks]] tables")
+    rules = {name: faults.attempt(_rules, name, row, file, faults) for name, row in listed.items()}
+    return Senders({name: one for name, one in rules.items() if one}, proxies or 0)
+
+
+def _public(top: Table) -> str:
+    if "public_url" not in top.row:
+        return ""
+    fix = 'write public_url = "https://hooks.example.org", by which senders know this server'
+
+    def fits(value: object) -> bool:
+        url = urlsplit(value) if isinstance(value, str) else None
+        return bool(url and url.scheme in ("http", "https") and url.netloc and not url.query)
+
+    url: str = _taken(top, "public_url", fits, fix)
+    return url.rstrip("/")
+
+
+def _proxies(top: Table) -> Proxies:
+    value = top.row.get("proxies", 0)
+    if type(value) is int and value >= 0:
+        return value
+    return _networks(top, "proxies", ", or the number of proxies in front")
+
+
+def _networks(table: Table, key: str, other: str = "") -> tuple[Network, ...]:
+    fix = f'write {key} = ["192.0.2.0/24", …]{other}'
+
+    def fits(value: Any) -> bool:
+        return (
+            isinstance(value, list) and all(isinstance(one, str) for one in value) and value != []
+        )
+
+    listed: list[str] = _taken(table, key, fits, fix)
+    try:
+        return networks_of(listed)
+    except ValueError:
+        raise table.fault(f"{key} has one that is not an address or network", fix) from None
+
+
+def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
+    table = Table(faults, row, f"sources.{name}")
+    try:
+        require_source(name)
+    except ValueError as error:
+        raise table.fault("not the name of a source", str(error)) from None
+    if not isinstance(row, dict) or not isinstance(row.get("checks"), list) or not row["checks"]:
+        raise table.fault("checks are missing", f"write [[sources.{name}.checks]] tables")
+    table.only({"checks", "refuse", "quota", "response"})
+    fix = "write the number of bytes an hour, such as quota = 1048576"
+    quota: int = _taken(table, "quota", _is_count, fix, default=QUOTA)
+    tokens = _secrets(table, "response", file) if "response" in row else ()
+    rules: dict[str, Rule] = {}
+    for number, one in enumerate(row["checks"], 1):
+        rule = faults.attempt(_rule, Table(faults, one, f"{table.place}.checks[{number}]"), file)
+        if rule and rule.name in rules:
+            fix = 'give one of them another: name = "…"'
+            faults.note(table.place, f"two checks have the name {rule.name!r}", fix)
+        elif rule:
+            rules[rule.name] = rule
+    return Rules(tuple(rules.values()), table.flag("refuse"), quota, tokens)
+
+
+def _rule(table: Table, file: _File) -> Rule:
+    if not isinstance(table.row, dict):
+        raise table.fault("not a table", 'write { kind = "…" }')
+    kind = _one_of(table, "kind", tuple(_KINDS))
+    keys, make = _KINDS[kind]
+    table.only({"kind", "name", "addresses", *keys})
+    fix = f"write lower-case letters, digits and hyphens, and not {', '.join(sorted(_TAKEN))}"
+    name: str = _taken(table, "name", _is_name, fix, default=kind)
+    checks: list[Check] = []
+    if "addresses" in table.row or kind == "addresses":
+        checks.append(Addresses(_networks(table, "addresses")))
+    if make is not None:
+        checks.append(make(table, file))
+    return Rule(name, tuple(checks))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None and value not in _TAKEN
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _taken(
+    table: Table, key: str, fits: Callable[[Any], object], fix: str, default: object = None
+) -> Any:
+    """The value of a key; what is wrong with it is said without it."""
+    value = table.row.get(key, default)
+    if not fits(value):
+        raise table.fault(f"{key} is {'invalid' if key in table.row else 'missing'}", fix)
+    return value
+
+
+# --- what is secret ---
+
+
+def _secrets(table: Table, key: str, file: _File) -> Secrets:
+    """The secrets of a key. Their text shows in no message: it may be a secret all the same."""
+    value = table.row.get(key)
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not listed or not all(isinstance(s, str) for s in listed):
+        fault = f"{key} is {'invalid' if key in table.row else 'missing'}"
+        raise table.fault(fault, f"write {key} = {_HOW}")
+    return tuple(_secret(table, key, one, file).encode() for one in listed)
+
+
+def _secret(table: Table, key: str, text: str, file: _File) -> str:
+    kind, _, name = text.partition(":")
+    if kind == "env":
+        text = os.environ.get(name, "")
+        if not text:
+            raise table.fault(f"{key}: the environment has no {name}", "set it where serve runs")
+    elif kind == "file":
+        try:
+            text = (file.folder / name).read_text("utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise table.fault(f"{key}: {name} can't be read: {reason}", "check the path") from None
+    if not text:
+        raise table.fault(f"{key} is empty", f"write {key} = {_HOW}")
+    return text
+
+
+# --- the kinds of checks ---
+
+
+def _in_path(table: Table, file: _File) -> Check:
+    secrets = _secrets(table, "secret", file)
+    for one in secrets:
+        if not re.fullmatch(rb"[A-Za-z0-9._~-]+", one) or one == RESPONSE.encode():
+            fix = "use letters, digits, dots, hyphens and underscores alone, and not 'response'"
+            raise table.fault("secret can't stand in a path", fix)
+    return InPath(secrets)
+
+
+def _basic(table: Table, file: _File) -> Check:
+    fix = 'write user = "…", without a colon'
+    user: str = _taken(
+        table, "user", lambda value: isinstance(value, str) and ":" not in value, fix
+    )
+    return Basic(tuple(f"{user}:".encode() + one for one in _secrets(table, "password", file)))
+
+
+def _in_header(table: Table, file: _File) -> Check:
+    return InHeader(_header(table), _prefix(table), _secrets(table, "secret", file))
+
+
+def _signed_body(table: Table, file: _File) -> Check:
+    algorithm = _one_of(table, "algorithm", _ALGORITHMS, "sha256")
+    encoding = _one_of(table, "encoding", _ENCODINGS, "hex")
+    secrets = _secrets(table, "secret", file)
+    return SignedBody(_header(table), algorithm, encoding, _prefix(table), secrets)
+
+
+def _standard_webhooks(table: Table, file: _File) -> Check:
+    keys = tuple(map(_webhook_key, _secrets(table, "secret", file)))
+    if not all(keys):
+        fix = "write it as the sender shows it, whsec_ and base64"
+        raise table.fault("secret is not base64", fix)
+    return StandardWebhooks(keys)
+
+
+def _webhook_key(secret: bytes) -> bytes:
+    """The key of a secret that the sender shows; empty where it isn't base64."""
+    text = secret.removeprefix(b"whsec_").rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+def _signed_url(table: Table, file: _File) -> Check:
+    if not file.public:
+        fix = 'write public_url = "https://hooks.example.org" at the top, which the sender signs'
+        raise table.fault("requires public_url", fix)
+    return SignedUrl(_header(table), file.public, _secrets(table, "secret", file))
+
+
+def _header(table: Table) -> str:
+    fix = 'write header = "X-Signature"'
+    header: str = _taken(table, "header", _is_header, fix)
+    return header.lower()
+
+
+def _is_header(value: object) -> bool:
+    return isinstance(value, str) and _HEADER.fullmatch(value) is not None
+
+
+def _prefix(table: Table) -> str:
+    fix = 'write prefix = "sha256="'
+    prefix: str = _taken(table, "prefix", lambda value: isinstance(value, str), fix, default="")
+    return prefix
+
+
+def _one_of(table: Table, key: str, words: tuple[str, ...], default: str | None = None) -> str:
+    fix = f"write one of {', '.join(words)}"
+    word: str = _taken(table, key, words.__contains__, fix, default=default)
+    return word
+
+
+_KINDS: Mapping[str, tuple[set[str], Callable[[Table, _File], Check] | None]] = {
+    "path": ({"secret"}, _in_path),
+    "basic": ({"user", "password"}, _basic),
+    "header": ({"header", "prefix", "secret"}, _in_header),
+    "hmac": ({"header", "prefix", "secret", "algorithm", "encoding"}, _signed_body),
+    "standard-webhooks": ({"secret"}, _standard_webhooks),
+    "url-and-parameters": ({"header", "secret"}, _signed_url),
+    "addresses": (set(), None),
+}

@@ -1,0 +1,203 @@
+"""Serving: the receiver on uvicorn, in one process or several, until it is told to stop.
+
+The socket is bound before any process is made, and each process opens the ledger for itself: SQLite's
+connections must not be carried through a fork. On SIGTERM and SIGINT nobody is accepted any more,
+what is in flight is finished, and the ledger is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Set
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+from uvicorn import Config, Server
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.supervisors import Multiprocess
+
+from postledger.errors import PostledgerError
+from postledger.ledger.ledger import Ledger
+from postledger.server.receiver import IN_FLIGHT, LIMIT, PATIENCE, Receiver, sources_of
+from postledger.server.senders import Senders
+from postledger.server.senders_toml import load_senders
+
+CONNECTIONS = 900
+"""How many connections a process has at once: many systems allow it 1024 files."""
+
+_STOPPING = 8
+_BACKLOG = 2048
+_STALLED = 12
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"Retry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+_log = logging.getLogger("postledger.server")
+
+
+@attrs.frozen
+class Serving:
+    """What is served, and how: what each process is given to begin with.
+
+    >>> Serving(Path("deliveries.db")).host
+    '127.0.0.1'
+    """
+
+    ledger: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    sources: tuple[str, ...] = ()
+    senders: Path | None = None
+    limit: int = LIMIT
+    patience: float = PATIENCE
+    workers: int = 1
+    access_log: bool = True
+    metrics: bool = False
+
+
+def serve(serving: Serving, listening: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``listening`` is called with a line of where and what.
+
+    Raises ``PostledgerError`` where it can't begin: the ledger can't be opened, the senders file is
+    wrong, the address is taken, or others than this machine could post without any rule.
+    """
+    senders = load_senders(serving.senders) if serving.senders else None
+    named = {*serving.sources, *(senders.sources if senders else ())}
+    _require_rules(serving.host, named, senders)
+    with _bound(serving) as sock:
+        # They are named here, so that all processes have the same.
+        sources = _sources(serving.ledger, named)
+        app = partial(_app, attrs.evolve(serving, sources=sources))
+        config = Config(
+            app,
+            factory=True,
+            interface="asgi3",
+            http=_Bounded,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOPPING,
+            workers=serving.workers,
+        )
+        paths = ", ".join(f"/{source}" for source in sources)
+        listening(f"listening on {_url(sock)}: {paths}")
+        _run(config, sock)
+
+
+def _run(config: Config, sock: socket.socket) -> None:
+    # uvicorn stops by itself, and raises the signal again when all is done.
+    signal.signal(signal.SIGTERM, _end)
+    with suppress(KeyboardInterrupt):
+        if config.workers > 1:
+            Multiprocess(config, [sock]).run()
+        else:
+            Server(config).run([sock])
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _app(serving: Serving) -> Receiver:
+    """The app of one process; it opens the ledger when it starts."""
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    # Its lowest levels log paths and headers.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    if not serving.access_log:
+        logging.getLogger("postledger.server.access").setLevel(logging.WARNING)
+    return Receiver(
+        serving.ledger,
+        sources=serving.sources,
+        senders=load_senders(serving.senders) if serving.senders else None,
+        limit=serving.limit,
+        in_flight=max(serving.limit, IN_FLIGHT),
+        patience=serving.patience,
+        metrics=serving.metrics,
+    )
+
+
+def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
+    """The sources: those that are named, or else the vocabularies in force. Makes a new ledger."""
+    with Ledger(path) as ledger:
+        return tuple(sorted(named or sources_of(ledger.definitions)))
+
+
+def _require_rules(host: str, named: Set[str], senders: Senders | None) -> None:
+    without = sorted(named - senders.sources.keys() if senders else named or {"it"})
+    # guard: nobody but this machine posts without rules
+    if without and not _is_loopback(host):
+        raise PostledgerError(
+            f"--host {host}: anybody could post to {', '.join(without)}; write rules in a file for"
+            " --senders, or leave --host out"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bound(serving: Serving) -> socket.socket:
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    try:
+        sock = socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PostledgerError(f"can't listen on {serving.host}:{serving.port}: {reason}") from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection of uvicorn's: one of a bounded number, and closed where nothing goes on.
+
+    ``app`` is the receiver. Headers must be there within its patience or a little more, at most
+    twice that.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin, or turn away where there are too many."""
+        super().connection_made(transport)
+        # guard: number of connections bounded
+        if len(self.connections) > CONNECTIONS:
+            _log.warning("503: more than %d connections", CONNECTIONS)
+            self.app.counts["", "503"] += 1
+            transport.write(_BUSY)
+            transport.close()
+        else:
+            self._look(None, 0)
+
+    def _look(self, before: Any, looks: int) -> None:
+        """Close the connection if nothing was finished since the last look."""
+        if self.transport.is_closing():
+            return
+        cycle = self.cycle
+        is_idle = cycle is None or cycle.response_complete
+        same = before is not None and before == (cycle, is_idle)
+        # guard: slow headers cut off
+        if same and (is_idle or looks > _STALLED):
+            self.transport.abort()
+            return
+        self.loop.call_later(
+            self.app.patience, self._look, (cycle, is_idle), looks + 1 if same else 0
+        )
