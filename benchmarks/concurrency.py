@@ -75,6 +75,7 @@ def _now() -> tuple[float, float]:
 def batches(path: Path, made: list[bytes]) -> Run:
     """``record_many``, 1,000 in a transaction."""
     with Ledger(path) as ledger:
+        ledger.record_many(bodies("warm", 2_000))
         began = _now()
         ledger.record_many(made)
         return Run.of(len(made), began, [0.0])
@@ -92,6 +93,7 @@ def _one_by_one(made: list[bytes], record: Callable[[bytes], object]) -> Run:
 def alone(path: Path, made: list[bytes]) -> Run:
     """``record`` by one caller."""
     with Ledger(path) as ledger:
+        ledger.record_many(bodies("warm", 2_000))
         return _one_by_one(made[: len(made) // 8], ledger.record)
 
 
@@ -105,6 +107,7 @@ def ungrouped(path: Path, made: list[bytes]) -> Run:
                 (told,) = ledger._write(own, [given], answered=True)
             answer(told, whole=True)
 
+        ledger.record_many(bodies("warm", 2_000))
         return _one_by_one(made[: len(made) // 8], record)
 
 
@@ -124,6 +127,7 @@ def threads(path: Path, made: list[bytes]) -> Run:
             waits.append(time.perf_counter() - start)
 
     with Ledger(path) as ledger:
+        ledger.record_many(bodies("warm", 2_000))
         began = _now()
         callers = [threading.Thread(target=caller) for _ in range(CALLERS)]
         for one in callers:
@@ -148,6 +152,9 @@ def tasks(path: Path, made: list[bytes], *, whole: bool = True) -> Run:
 
     async def main() -> Run:
         async with AsyncLedger(path) as ledger:
+            warm = iter(bodies("warm", 2_000))
+            await asyncio.gather(*(caller(ledger, warm) for _ in range(CALLERS)))
+            waits.clear()
             began, left = _now(), iter(made)
             await asyncio.gather(*(caller(ledger, left) for _ in range(CALLERS)))
             return Run.of(len(made), began, waits)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -18,12 +19,13 @@ from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from postledger.arguments import check, checked, paths_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
 from postledger.ledger.following import patience
-from postledger.ledger.group import Caller
+from postledger.ledger.group import Caller, Ring
 from postledger.ledger.ledger import Ledger, require_openable, within_reach
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Given, creation_of, receipt_of
@@ -96,9 +98,24 @@ async def _iterate(iterator: Iterator[T], ahead: int) -> AsyncGenerator[T, None]
             await _settled(thread.submit(_close, iterator))
 
 
-def _done(settled: asyncio.Future[None]) -> None:
-    if not settled.done():
-        settled.set_result(None)
+class _Inbox:
+    """Futures of a loop that another thread is done with; those of a group come together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.done: deque[asyncio.Future[None]] = deque()
+        self._wake = partial(loop.call_soon_threadsafe, self._empty)
+
+    def ring(self) -> None:
+        """Have the loop set what is done."""
+        # A loop that is closed has nobody waiting in it.
+        with suppress(RuntimeError):
+            self._wake()
+
+    def _empty(self) -> None:
+        while self.done:
+            future = self.done.popleft()
+            if not future.done():
+                future.set_result(None)
 
 
 def _close(iterator: Iterator[object]) -> None:
@@ -144,6 +161,7 @@ class AsyncLedger:
         self._recorder: Executor = ThreadPoolExecutor(1, "postledger recorder")
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
+        self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
         self._ledger: Ledger | None = None
         self._closed = False
 
@@ -224,15 +242,17 @@ class AsyncLedger:
         """Have something written, together with what others give."""
         groups, loop = self._opened._groups, asyncio.get_running_loop()
         settled = loop.create_future()
+        if (inbox := self._inboxes.get(loop)) is None:
+            inbox = self._inboxes[loop] = _Inbox(loop)
 
-        def wake(caller: Caller) -> None:
-            # A loop that is closed has nobody waiting in it; what a closed ledger has not begun is
-            # written as it closes.
+        def wake(caller: Caller) -> Ring | None:
+            if caller.settled:
+                inbox.done.append(settled)
+                return inbox.ring
+            # What is left when the recorder has ended is written as the ledger closes.
             with suppress(RuntimeError):
-                if caller.settled:
-                    loop.call_soon_threadsafe(_done, settled)
-                else:
-                    self._recorder.submit(groups.lead, caller, caller.patience)
+                self._recorder.submit(groups.lead, caller, caller.patience)
+            return None
 
         caller = groups.enter(given, answered=answered, wake=wake)
         if caller.leads:

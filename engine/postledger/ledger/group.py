@@ -24,6 +24,10 @@ MOST, MOST_BYTES = 256, 8 << 20
 """How many callers one transaction serves, and how many bytes of bodies."""
 
 
+Ring = Callable[[], None]
+"""Says to somebody that callers are settled."""
+
+
 class Write(Protocol):
     """Writes what is given in the open transaction; ``answered`` says that somebody asks what it said."""
 
@@ -34,14 +38,20 @@ class Write(Protocol):
 class Caller:
     """One call that records: what it gives, and how it came out.
 
-    ``wake`` is called when it is settled, and before that if it is to lead. ``deadline`` is when it
-    waits no longer for its turn, by the monotonic clock.
+    ``wake`` is called when it is settled, and before that if it is to lead; what it returns is called
+    once for all that are settled together. ``deadline`` is when it waits no longer for its turn, by the
+    monotonic clock.
     """
 
     __slots__ = ("answered", "deadline", "error", "given", "leads", "recorded", "wake")
 
     def __init__(
-        self, given: Given, *, answered: bool, deadline: float, wake: Callable[[Caller], object]
+        self,
+        given: Given,
+        *,
+        answered: bool,
+        deadline: float,
+        wake: Callable[[Caller], Ring | None],
     ) -> None:
         self.given = given
         self.answered = answered
@@ -105,7 +115,9 @@ class Groups:
             raise
         return caller.outcome()
 
-    def enter(self, given: Given, *, answered: bool, wake: Callable[[Caller], object]) -> Caller:
+    def enter(
+        self, given: Given, *, answered: bool, wake: Callable[[Caller], Ring | None]
+    ) -> Caller:
         """Have somebody wait to be written, who is to ``lead`` where nobody else does."""
         deadline = time.monotonic() + self._connections.timeout
         caller = Caller(given, answered=answered, deadline=deadline, wake=wake)
@@ -236,7 +248,9 @@ class Groups:
                     f"{self._connections.path}: the thread that recorded this was stopped before it"
                     " could answer; record it again"
                 )
-            caller.wake(caller)
+        for ring in {caller.wake(caller) for caller in group}:
+            if ring is not None:
+                ring()
 
 
 def _settle(group: Sequence[Caller], told: Iterable[Told]) -> None:
