@@ -61,11 +61,16 @@ class Run:
     longest: float = 0.0
 
     @classmethod
-    def of(cls, count: int, began: tuple[float, float], waits: list[float]) -> Run:
-        wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
+    def of(cls, waits: list[float], wall: float, cpu: float, count: int | None = None) -> Run:
         waits.sort()
+        count = count or len(waits)
         at = [waits[min(len(waits) - 1, int(len(waits) * q))] * 1e3 for q in (0.5, 0.99, 1)]
         return cls(count / wall, count / cpu, *at)
+
+    @classmethod
+    def since(cls, began: tuple[float, float], waits: list[float], count: int) -> Run:
+        wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
+        return cls.of(waits, wall, cpu, count)
 
 
 def _now() -> tuple[float, float]:
@@ -78,37 +83,34 @@ def batches(path: Path, made: list[bytes]) -> Run:
         ledger.record_many(bodies("warm", 2_000))
         began = _now()
         ledger.record_many(made)
-        return Run.of(len(made), began, [0.0])
+        return Run.since(began, [0.0], len(made))
 
 
-def _one_by_one(made: list[bytes], record: Callable[[bytes], object]) -> Run:
-    began, waits = _now(), []
-    for body in made:
-        start = time.perf_counter()
-        record(body)
-        waits.append(time.perf_counter() - start)
-    return Run.of(len(made), began, waits)
-
-
-def alone(path: Path, made: list[bytes]) -> Run:
-    """``record`` by one caller."""
-    with Ledger(path) as ledger:
-        ledger.record_many(bodies("warm", 2_000))
-        return _one_by_one(made[: len(made) // 8], ledger.record)
-
-
-def ungrouped(path: Path, made: list[bytes]) -> Run:
-    """The same without the group: a transaction, and the answer."""
+def one_caller(path: Path, made: list[bytes]) -> tuple[Run, Run]:
+    """``record`` by one caller, and without the group (a transaction, and the answer), in turns."""
     with Ledger(path) as ledger:
 
-        def record(body: bytes) -> None:
+        def ungrouped(body: bytes) -> None:
             given, _ = receipt_of(body)
             with ledger._connections.write() as own:
                 (told,) = ledger._write(own, [given], answered=True)
             answer(told, whole=True)
 
         ledger.record_many(bodies("warm", 2_000))
-        return _one_by_one(made[: len(made) // 8], record)
+        ways: list[tuple[Callable[[bytes], object], list[float]]] = [
+            (ledger.record, []),
+            (ungrouped, []),
+        ]
+        cpu = [0.0, 0.0]
+        for at, body in enumerate(made[: len(made) // 4]):
+            # One after the other, so that both see the same disk.
+            record, waits = ways[at % 2]
+            began, spent = time.perf_counter(), time.thread_time()
+            record(body)
+            cpu[at % 2] += time.thread_time() - spent
+            waits.append(time.perf_counter() - began)
+        grouped, alone = (Run.of(waits, sum(waits), cpu[at]) for at, (_, waits) in enumerate(ways))
+        return grouped, alone
 
 
 def threads(path: Path, made: list[bytes]) -> Run:
@@ -134,7 +136,7 @@ def threads(path: Path, made: list[bytes]) -> Run:
             one.start()
         for one in callers:
             one.join()
-        return Run.of(len(made), began, waits)
+        return Run.since(began, waits, len(made))
 
 
 def tasks(path: Path, made: list[bytes], *, whole: bool = True) -> Run:
@@ -157,7 +159,7 @@ def tasks(path: Path, made: list[bytes], *, whole: bool = True) -> Run:
             waits.clear()
             began, left = _now(), iter(made)
             await asyncio.gather(*(caller(ledger, left) for _ in range(CALLERS)))
-            return Run.of(len(made), began, waits)
+            return Run.since(began, waits, len(made))
 
     return asyncio.run(main())
 
@@ -167,20 +169,23 @@ def tasks_short(path: Path, made: list[bytes]) -> Run:
     return tasks(path, made, whole=False)
 
 
-WAYS = {way.__name__: way for way in (batches, ungrouped, alone, threads, tasks, tasks_short)}
+WAYS = {way.__name__: way for way in (batches, threads, tasks, tasks_short)}
 
 
 def measure(events: int, rounds: int, scratch: Path | None) -> dict[str, list[Run]]:
     """All ways in turn, in ledgers of their own."""
     any_core()
-    runs: dict[str, list[Run]] = {name: [] for name in WAYS}
+    runs: dict[str, list[Run]] = {name: [] for name in (*WAYS, "alone", "ungrouped")}
     for number in range(rounds + 1):
-        for name, way in WAYS.items():
+        for name, way in (*WAYS.items(), ("alone", one_caller)):
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 run = way(Path(folder) / "l.db", bodies(f"{number}", events))
             # The first round warms up.
-            if number:
+            if number and isinstance(run, Run):
                 runs[name].append(run)
+            elif number:
+                runs["alone"].append(run[0])
+                runs["ungrouped"].append(run[1])
     return runs
 
 
