@@ -30,6 +30,9 @@ from postledger.wire import Limits
 CHUNK = 500
 """How many events, or streams, one write transaction takes."""
 
+REST = 100
+"""How many events are taken in at once, whose streams are folded while others wait."""
+
 
 class Disturbed(LedgerError):
     """Another process replays the same ledger, or adopted definitions meanwhile; nothing was changed."""
@@ -100,9 +103,11 @@ def build(work: Work, generation: Generation) -> Generation:
     reader = work.reader(generation)
     while generation.stage == INDEXING:
         generation = _index_chunk(work, reader, generation)
+    # Streams that others begin meanwhile have events that are taken in afterwards.
+    newest = reader.index.newest()
     while generation.stage == FOLDING:
-        generation = _fold_chunk(work, reader, generation)
-    while reader.log.size() - generation.size > CHUNK:
+        generation = _fold_chunk(work, reader, generation, newest)
+    while reader.log.size() - generation.size > REST:
         generation = _catch_up_chunk(work, reader, generation)
     return generation
 
@@ -162,11 +167,11 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
     return moved
 
 
-def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
-    """Fold the next streams and write their rows."""
-    until = reader.index.next(generation.cursor, CHUNK)
+def _fold_chunk(work: Work, reader: Reader, generation: Generation, newest: int) -> Generation:
+    """Fold the next streams, up to ``newest``, and write their rows."""
+    until = min(reader.index.next(generation.cursor, CHUNK), newest)
     chunk = list(reader.rows(generation.cursor, until))
-    stage = FOLDING if until > generation.cursor else BUILT
+    stage = FOLDING if until < newest else BUILT
     with work.store.write():
         put(work.store, generation, (row for _, _, row in chunk))
         moved = generations.move(work.store, generation, cursor=until, stage=stage)
@@ -176,7 +181,7 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation) -> Generatio
 
 def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
     """Take in the next events, which came after those that the generation was built of."""
-    until = min(generation.size + CHUNK, reader.log.size())
+    until = min(generation.size + REST, reader.log.size())
     rows = _unplaced(reader, generation.size, until)
     with work.store.write():
         moved = _take_in(reader, generation, rows, until)
