@@ -415,7 +415,7 @@ def test_two_replays_at_once_don_t_spoil_each_other(ledger: Ledger) -> None:
     for thread in threads:
         thread.join()
     assert len(errors) < 4
-    assert all("replay again" in str(error) or "replay" in str(error) for error in errors)
+    assert all("try again" in str(error) or "replay" in str(error) for error in errors)
     ledger.record(delivered("m7"))
     assert ledger.delivery("m7").state == "delivered"
     ledger.replay()
@@ -520,7 +520,7 @@ def test_an_adoption_just_before_a_replay_stands(
         return begin(work, index=index)
 
     monkeypatch.setattr(replay, "begin", late)
-    with pytest.raises(LedgerError, match="replay again"):
+    with pytest.raises(LedgerError, match="try again"):
         ledger.replay()
     assert _adoptions(ledger.path) == [0, 2]
     assert ledger.verify().problems == ()
