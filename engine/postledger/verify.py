@@ -126,7 +126,8 @@ def follows(reader: Reader, generation: Generation) -> bool:
         kept = generations.live(store)
         # Where it is that of the live one, that has read more.
         shared = kept is not None and kept.indexed == generation.indexed
-        rows = reader.index.count(generation.size)[0] if shared else None
+        size = generation.size if shared else LARGEST
+        rows = reader.index.count(size)[0] if shared else None
 
     def still() -> None:
         if not generations.is_there(store, generation):
@@ -134,7 +135,7 @@ def follows(reader: Reader, generation: Generation) -> bool:
 
     try:
         wanted = _rows_of(reader, generation.size) if rows is None else rows
-        found = _until_error(store, _of_index(reader, generation, generation.size, wanted, still))
+        found = _until_error(store, _of_index(reader, generation, size, wanted, still))
         return not any(found)
     except _Switched:
         return False
@@ -523,8 +524,8 @@ def _of_count(index: Index, size: int, wanted: int) -> Iterator[str]:
 def _of_ends(index: Index, table: str) -> Iterator[str]:
     """No row stands before or behind the streams."""
     newest = index.newest()
-    row = index.store.one(f"SELECT max(stream) FROM {index.name}")
-    if row is not None and row[0] is not None and row[0] > newest:
+    behind = f"SELECT stream FROM {index.name} WHERE stream > ? LIMIT 1"
+    if (row := index.store.one(behind, (newest,))) is not None:
         yield f"stream {row[0]} is missing; run replay --index"
     beside = f"SELECT stream FROM {table} WHERE stream <= {NOWHERE_ID} OR stream > ? LIMIT 1"
     if (row := index.store.one(beside, (newest,))) is not None:

@@ -599,24 +599,21 @@ class Ledger:
         name = os.fsencode(self.path.name).decode(errors="replace")
         with foreign(progress) as told, self._connections.pages() as own:
             found = verify(own.reader, progress=told)
-        bounds = asked.bounds.within(found.events)
+        stream = None if tracking_id is None else (space, DELIVERY, tracking_id)
+        return self._again(lambda own: self._report(own, asked, stream, name, found))
 
-        def period(own: Own) -> AuditReport:
-            by = _definitions_of(own, asked, found.events)
+    def _report(
+        self, own: Own, asked: Request, stream: Stream | None, name: str, found: Verification
+    ) -> AuditReport:
+        """The report on the events that were verified: of one stream, or of a period."""
+        by, bounds = _definitions_of(own, asked, found.events), asked.bounds.within(found.events)
+        if stream is None:
             with self._snapshot(own, by, bounds) as (reader, listing):
                 return of_period(reader, listing, asked, name, found)
-
-        def dossier(own: Own) -> AuditReport:
-            by, stream = (
-                _definitions_of(own, asked, found.events),
-                (space, DELIVERY, tracking_id or ""),
-            )
-            with self._reading_by(own, by, bounds) as reader, own.store.read():
-                row = self._row(own, reader, stream, bounds)
-                steps = self._steps(reader, stream, bounds)
-                return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
-
-        return self._again(period if tracking_id is None else dossier)
+        with self._reading_by(own, by, bounds) as reader, own.store.read():
+            row = self._row(own, reader, stream, bounds, asked.bounds)
+            steps = self._steps(reader, stream, bounds)
+            return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
 
     @checked
     def replay(
@@ -711,19 +708,21 @@ class Ledger:
             with snapshot(reader, live, bounds) as listing:
                 yield reader, listing
 
-    def _row(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Row:
+    def _row(
+        self, own: Own, reader: Reader, stream: Stream, bounds: Bounds, asked: Bounds | None = None
+    ) -> Row:
+        """The row of a stream as of bounds; ``asked`` are those asked for, where wider."""
         found = reader.index.find(stream)
         row: Row | None = None
-        live = bounds == EVERYTHING and reader is own.reader
-        if found is not None and live:
+        if found is not None and bounds == EVERYTHING and reader is own.reader:
             row = generations.kept_row(own.store, own.generation.table, found)
         elif found is not None:
             row = reader.row_of(found, bounds)
         if row is None:
-            is_known = "is known" if bounds == EVERYTHING else "was known then"
-            but = "" if found is None or bounds != EVERYTHING else _STATELESS
+            now = (bounds if asked is None else asked) == EVERYTHING
+            but = _STATELESS if now and found is not None else ""
             reader.definitions.chart(stream[1])
-            raise UnknownKey(f"no {_named(stream)} {is_known}{but}")
+            raise UnknownKey(f"no {_named(stream)} {'is known' if now else 'was known then'}{but}")
         return row
 
     def _proven(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
