@@ -103,7 +103,7 @@ def test_a_comparison_ends_where_its_index_is_taken_away(
     comparison = ledger.differences(definitions)
     next(comparison)
     ledger.replay(index=True)
-    with pytest.raises(LedgerError, match="another process replays the same ledger, .* try again"):
+    with pytest.raises(LedgerError, match="another process replays the same ledger"):
         list(comparison)
 
 
