@@ -39,7 +39,7 @@ from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.store.sqlite import Row as LogRow
 
 MOST_PROBLEMS = 20
-PAGE = 1_000
+PAGE = 2_000
 """How many events, or rows of the index, are read in one transaction, and worked on after it."""
 
 _ATTEMPTS = 3

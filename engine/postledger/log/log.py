@@ -165,8 +165,9 @@ class Log:
         left = PAGE_BYTES
         for row in self._rows(first, until):
             found.append(row)
+            kept = row[5] if row[6] is None else row[6]
             # What is damaged may be anything.
-            left -= sum(len(kept) for kept in row[5:7] if isinstance(kept, bytes | str))
+            left -= len(kept) if isinstance(kept, str | bytes) else 0
             if left <= 0:
                 break
         return found
