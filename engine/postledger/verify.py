@@ -4,14 +4,21 @@ The log is checked event by event against the leaves of its tree, the tree again
 anchor. Then every row of the index is read again from the log, and every state folded again without
 plans: what keeps them up does not vouch for itself. The readers of record read the first bodies of each
 kind, its layout the others.
+
+All of it is read in pages, each in a read transaction of its own, so that the write-ahead log never
+waits for it. The log is append-only, so that its first events stay as they are; of a page of streams the
+rows of index and states are of one time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import islice
+from typing import NamedTuple
+
+import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError, PostledgerError
@@ -23,38 +30,77 @@ from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
-from postledger.projections.index import NOWHERE_ID, Index
+from postledger.projections.index import NOWHERE_ID, Index, StreamRows
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import Row, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
+from postledger.store.sqlite import Row as LogRow
 
 MOST_PROBLEMS = 20
+PAGE = 2_000
+"""How many events, or rows of the index, are read in one transaction, and worked on after it."""
+
+_ATTEMPTS = 3
 _DIFFERS = "the state differs from the fold; run replay"
-_EVERY = 1_000
 _PLAIN_SIGHTS = 3
 """So many events of each kind of body are read by the readers of record; the others by its layout."""
 
 
+class _Switched(Exception):
+    """Others took the place of the index and states that were being read."""
+
+
+class _Start(NamedTuple):
+    """The log when it begins to be verified: its head, and what is kept of the tree.
+
+    ``kept`` is the row of the head, of ``heads``; ``nodes`` are their count and the number after the
+    last; ``lowest`` is the first position.
+    """
+
+    head: Head
+    lowest: int
+    kept: LogRow | None
+    heads: LogRow | None
+    nodes: LogRow | None
+
+    @classmethod
+    def of(cls, log: Log) -> _Start:
+        (lowest,) = log.store.one("SELECT coalesce(min(position), 0) FROM events") or (0,)
+        return cls(
+            log.head(),
+            lowest,
+            log.store.one("SELECT id, size, frontier, adoption FROM head"),
+            log.store.one("SELECT count(*) FROM head"),
+            log.store.one("SELECT count(*), coalesce(max(number), -1) + 1 FROM nodes"),
+        )
+
+
+@attrs.define
+class _Seen:
+    """What was seen on the way through the log: how many rows its index has, and the adoptions."""
+
+    rows: int = 0
+    adoptions: list[int] = attrs.field(factory=list)
+
+
 def verify(
-    reader: Reader,
-    generation: Generation,
-    anchor: Anchor | None = None,
-    progress: Progress = silent,
+    reader: Reader, anchor: Anchor | None = None, progress: Progress = silent
 ) -> Verification:
     """Check the database, the guards, the log, an anchor, and index and states by a new reading.
 
-    What is wrong is listed, the first twenty of it, each in one line with its position. The caller
-    holds a read transaction.
+    What is wrong is listed, the first twenty of it, each in one line with its position. It is said of
+    the log as of its size at the start, and of the states that are live, whoever records, adopts or
+    replays meanwhile.
     """
     # What was read and is remembered does not vouch for what stands in the file.
     store, limits = reader.log.store, reader.facts.patterns.limits
     reader = Reader.of(Log(store), reader.index, reader.definitions, limits)
-    log = reader.log
-    head = log.head()
-    problems = islice(_problems(reader, generation, head, anchor, progress), MOST_PROBLEMS)
-    found = tuple(problems)
+    with store.read():
+        start = _Start.of(reader.log)
+    found = tuple(islice(_problems(reader, start, anchor, progress), MOST_PROBLEMS))
+    head = start.head
     return Verification(head.size, Anchor(head.size, head.frontier.root().hex()), found)
 
 
@@ -78,13 +124,21 @@ def follows(reader: Reader, generation: Generation) -> bool:
         if generation.stage in (INDEXING, FOLDING) and store.one(beyond, (made,)):
             return False
         kept = generations.live(store)
-        if kept is not None and kept.indexed == generation.indexed:
-            # It is that of the live one, which has read more.
-            rows, _ = reader.index.count()
-        else:
-            read = reader.log.events(0, generation.size - 1)
-            rows = sum(_members_of(reader, stored) for stored in read)
-        return not any(_until_error(store, _of_index(reader, generation, rows)))
+        # Where it is that of the live one, that has read more.
+        shared = kept is not None and kept.indexed == generation.indexed
+        size = generation.size if shared else LARGEST
+        rows = reader.index.count(size)[0] if shared else None
+
+    def still() -> None:
+        if not generations.is_there(store, generation):
+            raise _Switched
+
+    try:
+        wanted = _rows_of(reader, generation.size) if rows is None else rows
+        found = _until_error(store, _of_index(reader, generation, size, wanted, still))
+        return not any(found)
+    except _Switched:
+        return False
 
 
 def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
@@ -135,25 +189,21 @@ def _is_of(reader: Reader, row: EventRow, stream: Stream, statement: Statement) 
 
 
 def _problems(
-    reader: Reader, generation: Generation, head: Head, anchor: Anchor | None, progress: Progress
+    reader: Reader, start: _Start, anchor: Anchor | None, progress: Progress
 ) -> Iterator[str]:
-    store, log = reader.log.store, reader.log
+    store, seen = reader.log.store, _Seen()
     yield from _until_error(store, store.problems(MOST_PROBLEMS))
     yield from schema.check_guards(store)
     # guard: the schema compared
-    yield from _until_error(store, _of_schema(store, generation))
-    counted: Counter[str] = Counter()
+    yield from _until_error(store, _of_schema(store))
     found = list(
-        islice(_until_error(store, _of_log(reader, anchor, counted, progress)), MOST_PROBLEMS)
+        islice(_until_error(store, _of_log(reader, start, anchor, seen, progress)), MOST_PROBLEMS)
     )
     yield from found
     if found:
         # Where the log itself is wrong, what doesn't follow from it would only be noise.
         return
-    yield from _until_error(store, _of_definitions(log, head, generation, reader.definitions))
-    # Whatever size is marked, every state is compared.
-    whole = generation._replace(size=head.size)
-    yield from _until_error(store, _of_index(reader, whole, counted["rows"]))
+    yield from _of_live(reader, start.head.size, seen)
 
 
 def _until_error(store: Store, problems: Iterator[str]) -> Iterator[str]:
@@ -168,17 +218,17 @@ def _until_error(store: Store, problems: Iterator[str]) -> Iterator[str]:
 # --- the schema ---
 
 
-def _of_schema(store: Store, generation: Generation) -> Iterator[str]:
+def _of_schema(store: Store) -> Iterator[str]:
     """Which tables, indexes, views and triggers are not as they were made, and which are too many."""
-    there = store.objects()
-    wanted = _wanted(generation)
+    with store.read():
+        there, wanted = store.objects(), _wanted(_live(store))
+        own = set(checkpoints.tables_of_all(store))
     for (kind, name), sql in wanted.items():
         found = there.get((kind, name))
         if found is None:
             yield f"{kind} {name} is missing"
         elif found[1] != sql:
             yield f"{kind} {name} is not as it was made"
-    own = set(checkpoints.tables_of_all(store))
     guards = schema.guards()
     for (kind, name), (table, _) in there.items():
         # guard: only a trigger is a guard
@@ -197,6 +247,13 @@ def _of_schema(store: Store, generation: Generation) -> Iterator[str]:
 def _is_of_build(name: str, table: str) -> bool:
     """Whether an index is that of states which are being built next to the live ones."""
     return generations.is_derived(table) and name in generations.states_tables(table)
+
+
+def _live(store: Store) -> Generation:
+    live = generations.live(store)
+    if live is None:
+        raise IntegrityError("there are no live states; run replay")
+    return live
 
 
 def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
@@ -221,29 +278,27 @@ def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
 
 
 def _of_log(
-    reader: Reader, anchor: Anchor | None, counted: Counter[str], progress: Progress
+    reader: Reader, start: _Start, anchor: Anchor | None, seen: _Seen, progress: Progress
 ) -> Iterator[str]:
-    log = reader.log
-    lowest = log.store.one("SELECT coalesce(min(position), 0) FROM events")
+    log, size = reader.log, start.head.size
     # guard: positions from 0
-    if lowest != (0,):
-        yield f"position {lowest and lowest[0]} is impossible: positions count from 0"
-    frontier, last_adoption, expected, pending = EMPTY, -1, 0, 0
+    if start.lowest != 0:
+        yield f"position {start.lowest} is impossible: positions count from 0"
+    frontier, expected = EMPTY, 0
     leaves: list[bytes] = []
     split: set[int] = set()
-    for stored in log.events():
+    for stored in _events(log, size, progress):
         # guard: positions without gaps
         if stored.position != expected:
-            yield f"position {expected} is missing"
-            return
+            break
         # guard: leaves compared
         if stored.computed_leaf() != stored.leaf:
             yield f"position {expected}: the event is not what was received"
             return
         if stored.kind == Kind.ADOPTION:
-            last_adoption = expected
+            seen.adoptions.append(expected)
         _require_split(stored, split)
-        counted["rows"] += _members_of(reader, stored)
+        seen.rows += _members_of(reader, stored)
         leaves.append(stored.leaf)
         expected += 1
         if len(leaves) == STRIDE or (anchor is not None and expected == anchor.size):
@@ -252,21 +307,27 @@ def _of_log(
             yield from _of_nodes(log, nodes)
             if anchor is not None and expected == anchor.size:
                 yield from _of_anchor(frontier, anchor)
-        pending += 1
-        if pending == _EVERY:
-            progress(pending)
-            pending = 0
+    if expected < size:
+        yield f"position {expected} is missing"
+        return
     frontier, nodes = extend(frontier, leaves)
     yield from _of_nodes(log, nodes)
-    if pending:
-        progress(pending)
-    yield from _of_head(log, frontier, last_adoption)
+    yield from _of_head(start, frontier, max(seen.adoptions, default=-1))
     yield from _of_interned(log)
     # guard: the end compared with the anchor
     if anchor is not None and anchor.size > expected:
         yield f"the log ends at size {expected}, before the anchor at size {anchor.size}"
     if anchor is not None and anchor.size == 0:
         yield from _of_anchor(EMPTY, anchor)
+
+
+def _events(log: Log, size: int, progress: Progress = silent) -> Iterator[Stored]:
+    """The first events of the log, in pages: each is one statement, and what it reads stays."""
+    first = 0
+    while first < size and (rows := log.page_rows(first, min(first + PAGE, size) - 1)):
+        yield from map(log.stored, rows)
+        progress(len(rows))
+        first = rows[-1][0] + 1
 
 
 def _require_split(stored: Stored, split: set[int]) -> None:
@@ -296,6 +357,11 @@ def _members_of(reader: Reader, stored: Stored) -> int:
     return len(reader.facts.statements_of(stored))
 
 
+def _rows_of(reader: Reader, size: int) -> int:
+    """How many rows of the index the first events have."""
+    return sum(_members_of(reader, stored) for stored in _events(reader.log, size))
+
+
 def _of_nodes(log: Log, nodes: list[tuple[int, bytes]]) -> Iterator[str]:
     for number, node in nodes:
         row = log.store.one("SELECT hash FROM nodes WHERE number = ?", (number,))
@@ -313,15 +379,12 @@ def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
         )
 
 
-def _of_head(log: Log, frontier: Frontier, adoption: int) -> Iterator[str]:
-    row = log.store.one("SELECT id, size, frontier, adoption FROM head")
+def _of_head(start: _Start, frontier: Frontier, adoption: int) -> Iterator[str]:
     # guard: the head compared
-    if row != (0, frontier.size, frontier.to_bytes(), adoption):
+    if start.kept != (0, frontier.size, frontier.to_bytes(), adoption):
         yield "the head of the tree is not what its leaves give"
-    rows = log.store.one("SELECT count(*) FROM head")
-    nodes = log.store.one("SELECT count(*), coalesce(max(number), -1) + 1 FROM nodes")
     whole = frontier.size // STRIDE
-    if rows != (1,) or nodes != (whole, whole):
+    if start.heads != (1,) or start.nodes != (whole, whole):
         yield "the tree has more nodes, or heads, than its leaves give"
 
 
@@ -348,67 +411,161 @@ def _of_interned(log: Log) -> Iterator[str]:
 # --- definitions, index and states ---
 
 
-def _of_definitions(
-    log: Log, head: Head, generation: Generation, definitions: Definitions
-) -> Iterator[str]:
+def _of_live(reader: Reader, size: int, seen: _Seen) -> Iterator[str]:
+    """What is wrong with definitions, index and states that are live.
+
+    Where others take their place meanwhile, what was found of them says nothing: these are read instead.
+    """
+    store = reader.log.store
+
+    def found() -> list[str]:
+        problems = _until_error(store, _of_states(reader, size, seen))
+        return list(islice(problems, MOST_PROBLEMS))
+
+    for _ in range(_ATTEMPTS):
+        # guard: states that were replaced say nothing
+        with suppress(_Switched):
+            yield from found()
+            return
+    # It happens again and again: these are read as of one time.
+    with store.read():
+        last = found()
+    yield from last
+
+
+def _of_states(before: Reader, size: int, seen: _Seen) -> Iterator[str]:
+    log, store = before.log, before.log.store
+    with store.read():
+        live = _live(store)
+        definitions = generations.read_by(log, live, before.definitions)
+        marks = list(_until_error(store, _of_marks(log, live, definitions, seen)))
+    yield from marks
+    reader, wanted = before, seen.rows
+    if definitions is not before.definitions or live.index_name != before.index.name:
+        limits = before.facts.patterns.limits
+        reader = Reader.of(log, live.index_of(store), definitions, limits)
+        wanted = _rows_of(reader, size)
+
+    def still() -> None:
+        there = generations.live(store)
+        if there is None or (there.number, there.version) != (live.number, live.version):
+            raise _Switched
+
+    # Whatever size is marked, every state is compared.
+    whole = live._replace(size=LARGEST)
+    yield from _until_error(store, _of_index(reader, whole, size, wanted, still))
+
+
+def _of_marks(log: Log, live: Generation, definitions: Definitions, seen: _Seen) -> Iterator[str]:
+    """What the live states are marked as, next to what was adopted; of one time."""
     generations.ledger_id(log)
-    adopted = definitions
-    for stored in log.adoptions():
-        adopted = generations.adopted(stored)
+    for position in seen.adoptions:
+        generations.adopted(log.at(position))
+    head = log.head()
+    adopted = generations.adopted(log.at(head.adoption))
     if adopted.hash != definitions.hash:
         yield "the ledger reads by other definitions than were adopted last; run replay"
-    kept = generations.live(log.store)
-    if kept is None or kept.number != generation.number:
-        yield "there are no live states; run replay"
-        return
     if (
-        kept.version != generations.version_of(adopted)
-        or kept.vocabularies != generations.vocabularies_of(adopted)
-        or kept.adoption != head.adoption
+        live.version != generations.version_of(adopted)
+        or live.vocabularies != generations.vocabularies_of(adopted)
+        or live.adoption != head.adoption
     ):
         yield "the states are marked as made by other definitions; run replay"
-    if kept.size != head.size:
-        yield f"the states are at size {kept.size}, the log at {head.size}; run replay"
+    if live.size != head.size:
+        yield f"the states are at size {live.size}, the log at {head.size}; run replay"
 
 
-def _of_index(reader: Reader, generation: Generation, wanted: int) -> Iterator[str]:
-    """Read each row of the index again, and fold each stream, next to the rows of its state.
+def _of_index(
+    reader: Reader, generation: Generation, size: int, wanted: int, still: Callable[[], None]
+) -> Iterator[str]:
+    """Read each row of the index again, and fold each stream, next to the row of its state.
 
-    ``wanted`` is how many rows the index must have.
+    ``wanted`` is how many rows the first ``size`` events must have in the index. ``still`` raises
+    where the generation is not what it was: each page is read after it has not.
     """
-    index = reader.index
-    made = generation.cursor if generation.stage in (INDEXING, FOLDING) else LARGEST
-    if reader.log.store.one(
+    index, store = reader.index, reader.log.store
+    for check in (
+        partial(_of_count, index, size, wanted),
+        partial(_of_streams, index),
+        partial(_of_ends, index, generation.table),
+    ):
+        with store.read():
+            still()
+            found = list(check())
+        yield from found
+    yield from _of_nowhere(reader, still)
+    checker, after = _Checker(reader), NOWHERE_ID
+    with store.read():
+        still()
+        newest = index.newest()
+    while after < newest:
+        with store.read():
+            still()
+            page = _Page.of(index, generation.table, after, newest)
+        yield from _of_page(checker, generation, page)
+        after = page.until
+
+
+def _of_count(index: Index, size: int, wanted: int) -> Iterator[str]:
+    """Stream 0 is nowhere, and the index has as many rows as the log gives."""
+    if index.store.one(
         f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
     ) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
-    count, leading = index.count()
+    count, leading = index.count(size)
     # guard: rows of the index counted
     if {count, leading} != {wanted}:
         yield (
             f"the index has {count} rows, {leading} of them with an event, but the events of the"
             f" log give {wanted}; run replay --index"
         )
-    yield from _of_nowhere(reader)
-    there = generations.kept_rows(reader.log.store, generation.table)
-    kept = next(there, None)
-    checker = _Checker(reader)
-    named = index.named()
-    for number, _, rows in index.streams():
-        stream = next((stream for at, stream in named if at == number), None)
-        if stream is None:
-            yield f"stream {number} is missing; run replay --index"
-            return
-        while kept is not None and kept[0] < number:
-            yield f"stream {kept[0]}: a row without events; run replay"
-            kept = next(there, None)
-        found, kept = (kept, next(there, None)) if kept and kept[0] == number else (None, kept)
+
+
+def _of_ends(index: Index, table: str) -> Iterator[str]:
+    """No row stands before or behind the streams."""
+    newest = index.newest()
+    behind = f"SELECT stream FROM {index.name} WHERE stream > ? LIMIT 1"
+    if (row := index.store.one(behind, (newest,))) is not None:
+        yield f"stream {row[0]} is missing; run replay --index"
+    beside = f"SELECT stream FROM {table} WHERE stream <= {NOWHERE_ID} OR stream > ? LIMIT 1"
+    if (row := index.store.one(beside, (newest,))) is not None:
+        yield f"stream {row[0]}: a row without events; run replay"
+
+
+class _Page(NamedTuple):
+    """What stands of some streams up to ``until`` at one time: names, rows of the index, states."""
+
+    until: int
+    named: dict[int, Stream]
+    streams: list[StreamRows]
+    kept: dict[int, Row]
+
+    @classmethod
+    def of(cls, index: Index, table: str, after: int, newest: int) -> _Page:
+        """The streams after ``after``, but of more rows than a page has, fewer."""
+        until = min(index.next(after, PAGE), newest)
+        streams, left = [], PAGE
+        for stream in index.streams(after, until):
+            streams.append(stream)
+            left -= len(stream[2])
+            if left <= 0:
+                until = stream[0]
+                break
+        kept = generations.kept_rows(index.store, table, after, until)
+        return cls(until, index.named(after, until), streams, {row[0]: row for row in kept})
+
+
+def _of_page(checker: _Checker, generation: Generation, page: _Page) -> Iterator[str]:
+    made = generation.cursor if generation.stage in (INDEXING, FOLDING) else LARGEST
+    for number, _, rows in page.streams:
+        if number not in page.named:
+            raise IntegrityError(f"stream {number} is missing; run replay --index")
+        stream, found = page.named[number], page.kept.pop(number, None)
         yield from checker.problems(stream, rows)
         if number <= made and all(row[3] < generation.size for row in rows):
-            yield from _of_state(reader, number, stream, rows, found)
-    if kept is not None:
-        yield f"stream {kept[0]}: a row without events; run replay"
-    yield from _of_streams(reader)
+            yield from _of_state(checker.reader, number, stream, rows, found)
+    for number in page.kept:
+        yield f"stream {number}: a row without events; run replay"
 
 
 def _of_state(
@@ -427,30 +584,38 @@ def _of_state(
         yield f"{name}: {_DIFFERS}"
 
 
-def _of_nowhere(reader: Reader) -> Iterator[str]:
+def _of_nowhere(reader: Reader, still: Callable[[], None]) -> Iterator[str]:
     """The rows of events that belong to no stream."""
-    checker = _Checker(reader)
-    nowhere = reader.index.stream_of(NOWHERE_ID)
-    for _, _, rows in reader.index.streams(NOWHERE_ID - 1, NOWHERE_ID):
+    checker, index, last = _Checker(reader), reader.index, None
+    with index.store.read():
+        still()
+        nowhere = index.stream_of(NOWHERE_ID)
+    while True:
+        with index.store.read():
+            still()
+            rows = index.rows_after(last, NOWHERE_ID, PAGE)
+        if not rows:
+            return
         yield from checker.problems(nowhere, rows)
+        last = rows[-1]
 
 
-def _of_streams(reader: Reader) -> Iterator[str]:
+def _of_streams(index: Index) -> Iterator[str]:
     """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
-    name = reader.index.name
-    row = reader.log.store.one(
+    name = index.name
+    row = index.store.one(
         f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
         f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
     )
     if row != (0,):
         yield "the index has streams without events; run replay --index"
-    if reader.log.store.one(
+    if index.store.one(
         f"SELECT 1 FROM {name} i"
         " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
     ):
         yield "the index has rows of events that the log doesn't have; run replay --index"
     for table, column in ((f"{name}_streams", "id"), (name, "stream")):
-        if reader.log.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
+        if index.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
             yield "the index has streams that were never numbered; run replay --index"
 
 
@@ -458,7 +623,7 @@ class _Checker:
     """Reads rows of the index again from the log."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+        self.reader = reader
         self._sights: dict[tuple[int, int], int] = {}
         # The members of a bundle are read together.
         self._read = lru_cache(16)(self._read_again)
@@ -475,7 +640,7 @@ class _Checker:
 
         The body is read by the readers of record, or by the layout of its kind.
         """
-        reader = self._reader
+        reader = self.reader
         template, envelope, texts = row[6], row[7], row[8]
         if template is not None and envelope is not None and texts is not None and row[4] == 0:
             family = reader.facts.family(template, envelope)
@@ -496,5 +661,5 @@ class _Checker:
         return _is_of(reader, row, stream, statements[row[4]])
 
     def _read_again(self, position: int) -> list[Statement]:
-        stored = self._reader.log.at(position)
-        return self._reader.facts.patterns.read_plainly(stored.body, stored.envelope)
+        stored = self.reader.log.at(position)
+        return self.reader.facts.patterns.read_plainly(stored.body, stored.envelope)

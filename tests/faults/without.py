@@ -180,7 +180,7 @@ PROTECTIONS = (
     ),
     Without(
         "positions from 0",
-        "if lowest != (0,):",
+        "if start.lowest != 0:",
         "if False:",
         f"{_TAMPERING} -k before_the_first",
     ),
@@ -189,7 +189,7 @@ PROTECTIONS = (
     ),
     Without(
         "the head compared",
-        "if row != (0, frontier.size, frontier.to_bytes(), adoption):",
+        "if start.kept != (0, frontier.size, frontier.to_bytes(), adoption):",
         "if False:",
         f"{_TAMPERING} -k tree_with_its_leaves",
     ),
@@ -207,7 +207,7 @@ PROTECTIONS = (
     ),
     Without(
         "the schema compared",
-        "yield from _until_error(store, _of_schema(store, generation))",
+        "yield from _until_error(store, _of_schema(store))",
         "yield from ()",
         f"{_TAMPERING} -k views_and_indexes",
     ),

@@ -11,6 +11,7 @@ import attrs
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
 from postledger.errors import IntegrityError
+from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
 from postledger.model import UNVERIFIED
 from postledger.projections.groups import Counts, Groups, counts
@@ -72,7 +73,7 @@ class Events:
     missing: tuple[Missing, ...]
 
 
-def events(groups: Groups, request: Request, mask: Mask) -> Events:
+def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Events:
     """Count the unread events, and the missing nodes, in one pass over the distinct events.
 
     Unread events may belong to no delivery, so their period is that of their reception. Nodes are
@@ -85,7 +86,7 @@ def events(groups: Groups, request: Request, mask: Mask) -> Events:
         counts(store) as unverified,
         counts(store) as missing,
     ):
-        for row, belongs in groups.events(request.bounds, _uneventful(groups.reader)):
+        for row, belongs in groups.events(bounds, _uneventful(groups.reader)):
             said = told.of(row)
             if said.reading == "recognised":
                 for node in said.missing if belongs else ():

@@ -14,8 +14,10 @@ from postledger.audit.mask import Mask
 from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
+from postledger.log.as_of import Bounds
 from postledger.model import DELIVERY
 from postledger.projections.groups import Groups
+from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 
 
@@ -40,16 +42,18 @@ class Figures:
     others: tuple[Other, ...]
 
 
-def figures_of(reader: Reader, table: str, request: Request, as_of: datetime) -> Figures:
-    """Count the deliveries of the period asked for, whose rows are in ``table``."""
+def figures_of(
+    reader: Reader, snapshot: Listing, request: Request, bounds: Bounds, as_of: datetime
+) -> Figures:
+    """Count the deliveries of the period asked for, in a snapshot as of ``bounds``."""
     chart = reader.definitions.chart(DELIVERY)
-    groups = Groups(reader, table, DELIVERY, *request.period)
+    groups = Groups(reader, snapshot, DELIVERY, *request.period)
     mask = Mask.of(reader.definitions, unmask=request.unmask)
     return Figures(
         outcomes=outcomes(groups, chart, mask),
         durations=durations(groups, chart.regions[0], as_of, mask),
         findings=findings(groups, mask),
-        events=events(groups, request, mask),
+        events=events(groups, request, bounds, mask),
         others=tuple(
             other
             for name, chart in reader.definitions.charts.items()

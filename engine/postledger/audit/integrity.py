@@ -51,7 +51,7 @@ class Integrity:
 
 def integrity(log: Log, definitions: Definitions, verification: Verification) -> Integrity:
     """The integrity of a ledger by what ``verify`` found, and the definitions of the report."""
-    first, last, imported = log.received()
+    first, last, imported = log.received(verification.events - 1)
     return Integrity(
         events=verification.events,
         anchor=str(verification.anchor),

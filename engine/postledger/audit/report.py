@@ -18,6 +18,7 @@ from postledger.audit.mask import Mask
 from postledger.audit.render import render
 from postledger.audit.request import Request
 from postledger.model import Delivery, Timeline, Verification, plain
+from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.times import iso
 
@@ -87,20 +88,25 @@ class AuditReport:
 
 
 def of_period(
-    reader: Reader, table: str, request: Request, ledger_name: str, verification: Verification
+    reader: Reader,
+    snapshot: Listing,
+    request: Request,
+    ledger_name: str,
+    verification: Verification,
 ) -> AuditReport:
-    """The report on the deliveries of a period, whose rows are in ``table``.
+    """The report on the deliveries of a period, from a snapshot of the states.
 
-    The caller holds a read transaction, so that all figures are of one time.
+    That is of the events that were verified, so that all figures are of one time.
     """
-    as_of = request.time_of(reader.log)
+    bounds = request.bounds.within(verification.events)
+    as_of = request.time_of(reader.log, verification.events)
     return AuditReport(
         ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
         request=request,
         as_of=as_of,
         definitions=reader.definitions.label,
         integrity=integrity(reader.log, reader.definitions, verification),
-        figures=figures_of(reader, table, request, as_of),
+        figures=figures_of(reader, snapshot, request, bounds, as_of),
     )
 
 
@@ -121,7 +127,7 @@ def of_delivery(
     return AuditReport(
         ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
         request=request,
-        as_of=request.time_of(reader.log),
+        as_of=request.time_of(reader.log, verification.events),
         definitions=reader.definitions.label,
         integrity=attrs.evolve(checked, problems=(*checked.problems, *found.problems)),
         dossier=found,

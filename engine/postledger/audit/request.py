@@ -47,8 +47,8 @@ class Request:
         since, until = (None if end is None else micros(end) for end in (self.since, self.until))
         return since, until
 
-    def time_of(self, log: Log) -> datetime:
-        """The time that the report is as of, and to which ages are counted.
+    def time_of(self, log: Log, size: int) -> datetime:
+        """The time that the report is as of, and to which ages are counted, of ``size`` events.
 
         Where none is asked for, it is that of the last reception: so a report can be reproduced from
         the log alone.
@@ -57,7 +57,7 @@ class Request:
             return self.occurred_by
         if isinstance(self.as_of, datetime):
             return self.as_of
-        last = log.received(self.bounds.position)[1]
+        last = log.received(self.bounds.within(size).position)[1]
         # Nothing was received: the ledger is as old as its genesis.
         time = log.received_up_to(0) if last is None else last
         return time_of(time) if time is not None and is_time(time) else self.now

@@ -117,6 +117,18 @@ class Connections:
                 yield own
 
     @contextmanager
+    def pages(self) -> Iterator[Own]:
+        """For what is read page by page: no transaction, so that each page has one of its own.
+
+        The reader is by the definitions in force at first.
+        """
+        with self.call(), translated(self.path):
+            own = self._own()
+            with own.store.read():
+                self._follow(own)
+            yield own
+
+    @contextmanager
     def read_log(self) -> Iterator[Own]:
         """The same for what is asked of the log alone: it takes no definitions."""
         with self.call(), translated(self.path):
@@ -288,21 +300,10 @@ class Connections:
         if generation is None:
             raise IntegrityError(f"{self.path}: there are no live states; run replay")
         if generation.number != own.generation.number:
-            definitions = self._adopted(own.log, generation)
+            definitions = generations.read_by(own.log, generation, self.definitions)
             self._renew(own, generation, definitions)
             self.definitions = definitions
         own.generation = generation
-
-    def _adopted(self, log: Log, generation: Generation) -> Definitions:
-        """The definitions of a generation, as the log says."""
-        if generation.version == generations.version_of(self.definitions):
-            return self.definitions
-        definitions = generations.adopted(log.at(generation.adoption))
-        if generation.version != generations.version_of(definitions):
-            raise IntegrityError(
-                f"{self.path}: the states are marked as made by other definitions; run replay"
-            )
-        return definitions
 
     def _first(self, store: Store) -> Own:
         with store.read():
@@ -310,7 +311,7 @@ class Connections:
             if generation is None:
                 raise IntegrityError(f"{self.path}: there are no live states; run replay")
             try:
-                definitions = self._adopted(Log(store), generation)
+                definitions = generations.read_by(Log(store), generation, self.definitions)
             except LedgerError:
                 # To append takes no definitions; whoever reads finds that it is not the live one.
                 generation = generation._replace(number=-1)

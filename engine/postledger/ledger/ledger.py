@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 from postledger.arguments import FilePath, checked, paths_of, require_least, require_name
 from postledger.audit.report import AuditReport, of_delivery, of_period
@@ -76,6 +76,8 @@ from postledger.projections.queries import (
     require_known,
 )
 from postledger.projections.reader import Equal, Reader
+from postledger.projections.replay import Disturbed, alone
+from postledger.projections.snapshots import snapshot
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
@@ -86,9 +88,12 @@ from postledger.wire import Limits
 BATCH = 1_000
 """How many receipts ``record_many`` commits at once."""
 
+_ATTEMPTS = 3
 _PAGE = 1_000
 _LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (it has events, but none that states what became of it)"
+
+T = TypeVar("T")
 
 Then = Literal["now", "then"]
 """Which definitions read what was known at an earlier time: those in force now, or then."""
@@ -406,8 +411,11 @@ class Ledger:
         """
         stream = (space, chart, tracking_id)
         bounds = bounds_of(as_of, occurred_by)
-        with self._reading(bounds, definitions) as (own, reader):
+
+        def read(own: Own, reader: Reader) -> Delivery:
             return delivery_of(stream, self._row(own, reader, stream, bounds))
+
+        return self._read(read, bounds, definitions)
 
     @checked
     def content(
@@ -426,9 +434,12 @@ class Ledger:
         """
         stream = (space, "content", mms_id)
         bounds = bounds_of(as_of, occurred_by)
-        with self._reading(bounds, definitions) as (own, reader):
+
+        def read(own: Own, reader: Reader) -> Content:
             row = self._row(own, reader, stream, bounds)
             return content_of(delivery_of(stream, row), self._proven(own, reader, stream, bounds))
+
+        return self._read(read, bounds, definitions)
 
     @checked
     def timeline(
@@ -454,8 +465,11 @@ class Ledger:
         """
         stream = (space, chart, key)
         bounds = bounds_of(as_of, occurred_by)
-        with self._reading(bounds, definitions) as (own, reader):
+
+        def read(own: Own, reader: Reader) -> Timeline:
             return self._proven(own, reader, stream, bounds)
+
+        return self._read(read, bounds, definitions)
 
     @checked
     def deliveries(
@@ -546,8 +560,8 @@ class Ledger:
         >>> ledger.verify().problems
         ()
         """
-        with foreign(progress) as told, self._connections.read() as own:
-            return verify(own.reader, own.generation, anchor, told)
+        with foreign(progress) as told, self._connections.pages() as own:
+            return verify(own.reader, anchor, told)
 
     @checked
     def audit(
@@ -583,19 +597,23 @@ class Ledger:
         asked = Request(since, until, as_of, occurred_by, definitions, unmask)
         # A name that is not UTF-8 can't be written as it is.
         name = os.fsencode(self.path.name).decode(errors="replace")
-        with (
-            foreign(progress) as told,
-            self._reading(asked.bounds, definitions) as (own, reader),
-        ):
-            found = verify(own.reader, own.generation, progress=told)
-            if tracking_id is not None:
-                stream = (space, DELIVERY, tracking_id)
-                row = self._row(own, reader, stream, asked.bounds)
-                steps = self._steps(reader, stream, asked.bounds)
-                delivery = delivery_of(stream, row)
-                return of_delivery(reader, delivery, steps, asked, name, found)
-            with self._filled(own, reader, asked.bounds) as table:
-                return of_period(reader, table, asked, name, found)
+        with foreign(progress) as told, self._connections.pages() as own:
+            found = verify(own.reader, progress=told)
+        stream = None if tracking_id is None else (space, DELIVERY, tracking_id)
+        return self._again(lambda own: self._report(own, asked, stream, name, found))
+
+    def _report(
+        self, own: Own, asked: Request, stream: Stream | None, name: str, found: Verification
+    ) -> AuditReport:
+        """The report on the events that were verified: of one stream, or of a period."""
+        by, bounds = _definitions_of(own, asked, found.events), asked.bounds.within(found.events)
+        if stream is None:
+            with self._snapshot(own, by, bounds) as (reader, listing):
+                return of_period(reader, listing, asked, name, found)
+        with self._reading_by(own, by, bounds) as reader, own.store.read():
+            row = self._row(own, reader, stream, bounds, asked.bounds)
+            steps = self._steps(reader, stream, bounds)
+            return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
 
     @checked
     def replay(
@@ -628,7 +646,8 @@ class Ledger:
     ) -> Iterator[Difference]:
         """What would change if the log were read by other definitions; nothing is written.
 
-        The log is read in one read transaction, which lasts as long as the iteration.
+        It is said of the log as it is when the iteration begins, whatever is recorded meanwhile. Raises
+        ``LedgerError`` where another replay takes the index away that is being compared.
 
         >>> list(ledger.differences(ledger.definitions))
         []
@@ -637,33 +656,73 @@ class Ledger:
 
     def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
         limits = self._connections.limits
-        with foreign(progress) as told, self._connections.read() as own:
+        with (
+            foreign(progress) as told,
+            self._connections.pages() as own,
+            alone(own.store, own.generation),
+        ):
             yield from differences(own.reader, definitions, limits, told)
 
-    @contextmanager
-    def _reading(self, bounds: Bounds, definitions: Then) -> Iterator[tuple[Own, Reader]]:
-        """A read transaction, with a reader by the definitions in force now or then."""
-        with self._connections.read() as own:
-            if definitions == "now":
-                yield own, own.reader
-                return
-            then = _definitions_then(own, bounds)
-            with reading_by(own.reader, then, self._connections.limits, bounds) as reader:
-                yield own, reader
+    def _read(self, work: Callable[[Own, Reader], T], bounds: Bounds, definitions: Then) -> T:
+        """What is read in one transaction, by the definitions in force now or then."""
+        if definitions == "now":
+            with self._connections.read() as own:
+                return work(own, own.reader)
 
-    def _row(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Row:
+        def then(own: Own) -> T:
+            by = _definitions_then(own, bounds)
+            with self._reading_by(own, by, bounds) as reader, own.store.read():
+                return work(own, reader)
+
+        return self._again(then)
+
+    def _again(self, work: Callable[[Own], T]) -> T:
+        """What is read page by page, begun again where a replay takes away what is being read."""
+        for _ in range(_ATTEMPTS):
+            with (
+                suppress(Disturbed),
+                self._connections.pages() as own,
+                alone(own.store, own.generation),
+            ):
+                return work(own)
+        # It happens again and again: this is read as of one time.
+        with self._connections.read() as own:
+            return work(own)
+
+    @contextmanager
+    def _reading_by(self, own: Own, definitions: Definitions, bounds: Bounds) -> Iterator[Reader]:
+        """A reader by definitions, of the first events up to the position of the bounds."""
+        if definitions.hash == own.reader.definitions.hash:
+            yield own.reader
+            return
+        with reading_by(own.reader, definitions, self._connections.limits, bounds) as reader:
+            yield reader
+
+    @contextmanager
+    def _snapshot(
+        self, own: Own, definitions: Definitions, bounds: Bounds
+    ) -> Iterator[tuple[Reader, Listing]]:
+        """The states by definitions as of bounds, and what they were read by."""
+        with self._reading_by(own, definitions, bounds) as reader:
+            live = own.generation.table if reader is own.reader else None
+            with snapshot(reader, live, bounds) as listing:
+                yield reader, listing
+
+    def _row(
+        self, own: Own, reader: Reader, stream: Stream, bounds: Bounds, asked: Bounds | None = None
+    ) -> Row:
+        """The row of a stream as of bounds; ``asked`` are those asked for, where wider."""
         found = reader.index.find(stream)
         row: Row | None = None
-        live = bounds == EVERYTHING and reader is own.reader
-        if found is not None and live:
+        if found is not None and bounds == EVERYTHING and reader is own.reader:
             row = generations.kept_row(own.store, own.generation.table, found)
         elif found is not None:
             row = reader.row_of(found, bounds)
         if row is None:
-            is_known = "is known" if bounds == EVERYTHING else "was known then"
-            but = "" if found is None or bounds != EVERYTHING else _STATELESS
+            now = (bounds if asked is None else asked) == EVERYTHING
+            but = _STATELESS if now and found is not None else ""
             reader.definitions.chart(stream[1])
-            raise UnknownKey(f"no {_named(stream)} {is_known}{but}")
+            raise UnknownKey(f"no {_named(stream)} {'is known' if now else 'was known then'}{but}")
         return row
 
     def _proven(self, own: Own, reader: Reader, stream: Stream, bounds: Bounds) -> Timeline:
@@ -679,31 +738,21 @@ class Ledger:
 
     @contextmanager
     def _states(self, bounds: Bounds, definitions: Then) -> Iterator[Listing | None]:
-        """Where the states as of the bounds are; ``None`` stands for the live ones.
-
-        They are filled in one read transaction, and none is open afterwards.
-        """
+        """Where the states as of the bounds are; ``None`` stands for the live ones."""
         if bounds == EVERYTHING and definitions == "now":
             yield None
             return
-        with ExitStack() as stack:
-            with self._reading(bounds, definitions) as (own, reader):
-                table = stack.enter_context(self._filled(own, reader, bounds))
-                streams = stack.enter_context(reader.index.copied_streams())
-            yield Listing(reader.definitions, table, streams)
 
-    @contextmanager
-    def _filled(self, own: Own, reader: Reader, bounds: Bounds) -> Iterator[str]:
-        """A table with the states as of the bounds."""
-        if bounds == EVERYTHING and reader is own.reader:
-            yield own.generation.table
-            return
-        with own.store.scratch("states") as table:
-            for sql in generations.states_tables(table).values():
-                own.store.execute(sql)
-            rows = (row for _, _, row in reader.rows(bounds=bounds) if row is not None)
-            generations.put(own.store, table, rows)
-            yield table
+        def filled(own: Own) -> tuple[ExitStack, Listing]:
+            by = own.reader.definitions if definitions == "now" else _definitions_then(own, bounds)
+            with ExitStack() as stack:
+                at = bounds.within(own.log.size())
+                _, listing = stack.enter_context(self._snapshot(own, by, at))
+                return stack.pop_all(), listing
+
+        stack, listing = self._again(filled)
+        with stack:
+            yield listing
 
     # --- follow: what changed, in order of position ---
 
@@ -905,6 +954,15 @@ def _known(reader: Reader, stream: Stream) -> Statechart:
     if reader.index.find(stream) is None:
         raise UnknownKey(f"no {_named(stream)} is known")
     return chart
+
+
+def _definitions_of(own: Own, asked: Request, size: int) -> Definitions:
+    """The definitions of a report on the first events: those in force at their end, or then."""
+    if asked.definitions == "then":
+        return _definitions_then(own, asked.bounds.within(size))
+    if own.log.head().adoption < size:
+        return own.reader.definitions
+    return _definitions_then(own, Bounds(size - 1))
 
 
 def _definitions_then(own: Own, bounds: Bounds) -> Definitions:

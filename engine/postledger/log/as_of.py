@@ -23,6 +23,13 @@ class Bounds:
     received_by: int | None = None
     occurred_by: int | None = None
 
+    def within(self, size: int) -> Bounds:
+        """The same bounds of the first ``size`` events of the log."""
+        last = size - 1
+        return attrs.evolve(
+            self, position=last if self.position is None else min(self.position, last)
+        )
+
     def sql(self) -> tuple[str, tuple[int, ...]]:
         """Conditions on an event ``e`` and its index row ``i``, each beginning with AND.
 

@@ -139,12 +139,14 @@ class Log:
 
     def events(self, first: int = 0, until: int | None = None) -> Iterator[Stored]:
         """The events from position ``first`` up to ``until``, in order of position."""
-        rows = self.store.stream(
+        return map(self.stored, self._rows(first, LARGEST if until is None else until))
+
+    def _rows(self, first: int, until: int) -> Iterator[Row]:
+        return self.store.stream(
             f"{_SELECT} WHERE e.position >= ? AND e.position <= ? ORDER BY e.position",
             # No position is beyond what a store counts to.
-            (min(first, LARGEST), LARGEST if until is None else min(until, LARGEST)),
+            (min(first, LARGEST), min(until, LARGEST)),
         )
-        return map(self.stored, rows)
 
     def page(self, first: int, until: int) -> list[Stored]:
         """The events from ``first`` up to ``until``, but of larger bodies than ``PAGE_BYTES`` fewer."""
@@ -153,6 +155,19 @@ class Log:
         for stored in self.events(first, until):
             found.append(stored)
             left -= len(stored.body)
+            if left <= 0:
+                break
+        return found
+
+    def page_rows(self, first: int, until: int) -> list[Row]:
+        """The rows of ``EVENT`` of such a page, to look into one by one: what is kept counts."""
+        found: list[Row] = []
+        left = PAGE_BYTES
+        for row in self._rows(first, until):
+            found.append(row)
+            kept = row[5] if row[6] is None else row[6]
+            # What is damaged may be anything.
+            left -= len(kept) if isinstance(kept, str | bytes) else 0
             if left <= 0:
                 break
         return found

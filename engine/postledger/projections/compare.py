@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 
@@ -45,60 +45,124 @@ class Difference:
 
 @contextmanager
 def reading_by(
-    reader: Reader,
-    definitions: Definitions,
-    limits: Limits,
-    bounds: Bounds = EVERYTHING,
+    reader: Reader, definitions: Definitions, limits: Limits, bounds: Bounds
 ) -> Iterator[Reader]:
-    """A reader of the same log by other definitions; the caller holds a read transaction.
+    """A reader of the same log by other definitions.
 
     It shares the index where the vocabularies are the same; else the log is read into one in scratch
-    tables, up to the position of the bounds.
+    tables, up to the position of the bounds, each chunk in a read transaction of its own.
     """
+    log, store = reader.log, reader.log.store
     if vocabularies_of(reader.definitions) == vocabularies_of(definitions):
-        yield Reader.of(reader.log, reader.index, definitions, limits)
+        yield Reader.of(log, reader.index, definitions, limits)
         return
-    with reader.log.store.scratch("index") as name:
-        other = Reader.of(reader.log, Index(reader.log.store, name), definitions, limits)
-        other.index.make()
-        size = reader.log.size()
+    with store.scratch("index") as name:
+        other = Reader.of(log, Index(store, name), definitions, limits)
+        with store.read():
+            other.index.make()
+            size = log.size()
         end = size if bounds.position is None else min(size, bounds.position + 1)
         for first in range(0, end, CHUNK):
-            rows = reader.log.rows(first, min(first + CHUNK, end))
-            add(other, other.facts.unplaced(rows))
+            with store.read():
+                add(other, other.facts.unplaced(log.rows(first, min(first + CHUNK, end))))
         yield other
 
 
 def differences(
     old: Reader, definitions: Definitions, limits: Limits, progress: Progress = silent
 ) -> Iterator[Difference]:
-    """What changes from the definitions of ``old`` to others; the caller holds a read transaction."""
+    """What changes from the definitions of ``old`` to others, as of the size of the log at the start.
+
+    Each chunk of streams is read in a read transaction of its own; none is open while its differences
+    are told.
+    """
     # Not the reader's own plans and patterns: what a comparison learns must not stay with it.
     mine = Reader.of(old.log, old.index, old.definitions, limits)
-    with reading_by(mine, definitions, limits) as new:
-        pairs = _alike(mine, new, progress) if new.index is mine.index else _apart(mine, new)
-        for stream, before, after in pairs:
-            if before != after:
-                yield _difference(mine, new, stream, before, after)
+    with old.log.store.read():
+        bounds, newest = EVERYTHING.within(old.log.size()), old.index.newest()
+    with reading_by(mine, definitions, limits, bounds) as new:
+        two = _Two(mine, new, bounds, newest)
+        if new.index is mine.index:
+            yield from _in_chunks(two, mine.index, two.alike, progress)
+        else:
+            yield from _in_chunks(two, mine.index, two.apart, progress)
+            yield from _in_chunks(two, new.index, two.added, silent)
 
 
-def _alike(
-    old: Reader, new: Reader, progress: Progress
-) -> Iterator[tuple[Stream, Row | None, Row | None]]:
-    """The streams of one index whose rows may differ, in one pass."""
-    count = 0
-    for number, chart, outlines in old.index.outlines():
-        count += len(outlines)
-        if count >= 1_000:
-            progress(count)
-            count = 0
-        if _same_known(old, new, chart, outlines):
-            continue
-        rows = old.index.rows_of(number)
-        if not _same_plan(old, new, chart, rows):
-            before, after = (one.row(number, chart, rows) for one in (old, new))
-            yield old.index.stream_of(number), before, after
-    progress(count)
+def _in_chunks(
+    two: _Two, index: Index, compared: Callable[[int, int], Iterator[Compared]], progress: Progress
+) -> Iterator[Difference]:
+    after, more = NOWHERE_ID, True
+    while more:
+        with index.store.read():
+            until = index.next(after, CHUNK)
+            chunk = list(compared(after, until))
+            found = [two.difference(*rows) for _, rows in chunk if rows and rows[1] != rows[2]]
+        progress(sum(events for events, _ in chunk))
+        yield from found
+        more, after = until > after, until
+
+
+Compared = tuple[int, tuple[Stream, Row | None, Row | None] | None]
+"""How many events a stream has, and its rows by both, unless these are known to be the same."""
+
+
+@attrs.frozen
+class _Two:
+    """Two readers of the same events; ``newest`` is the last stream of the old one that has any."""
+
+    old: Reader
+    new: Reader
+    bounds: Bounds
+    newest: int
+
+    def alike(self, after: int, until: int) -> Iterator[Compared]:
+        """Streams of the index that both share."""
+        old, new = self.old, self.new
+        for number, chart, outlines in old.index.outlines(after, until, self.bounds):
+            rows = None
+            if not _same_known(old, new, chart, outlines):
+                events = old.index.rows_of(number, self.bounds)
+                if not _same_plan(old, new, chart, events):
+                    before, then = (one.row(number, chart, events) for one in (old, new))
+                    rows = old.index.stream_of(number), before, then
+            yield len(outlines), rows
+
+    def apart(self, after: int, until: int) -> Iterator[Compared]:
+        """Streams of the old index, next to those of the new one."""
+        for number, chart, events in self.old.index.streams(after, until, self.bounds):
+            stream = self.old.index.stream_of(number)
+            there = self.new.index.find(stream)
+            then = None if there is None else self._row(there)
+            yield len(events), (stream, self.old.row(0, chart, events), then)
+
+    def added(self, after: int, until: int) -> Iterator[Compared]:
+        """Streams of the new index that the old one has no event of."""
+        for number, chart, events in self.new.index.streams(after, until):
+            stream = self.new.index.stream_of(number)
+            there = self.old.index.find(stream)
+            if there is None or there > self.newest:
+                yield len(events), (stream, None, self.new.row(0, chart, events))
+
+    def _row(self, number: int) -> Row | None:
+        events = self.new.index.rows_of(number)
+        return self.new.row(0, self.new.index.stream_of(number)[1], events) if events else None
+
+    def difference(self, stream: Stream, before: Row | None, after: Row | None) -> Difference:
+        space, chart, key = stream
+        return Difference(
+            chart=chart,
+            key=key,
+            before=None if before is None else delivery_of(stream, before),
+            after=None if after is None else delivery_of(stream, after),
+            why=_why(self._steps(self.old, stream), self._steps(self.new, stream)),
+            space=space,
+        )
+
+    def _steps(self, reader: Reader, stream: Stream) -> tuple[Step, ...]:
+        chart = reader.definitions.charts.get(stream[1])
+        known = reader.known(stream, self.bounds)
+        return () if chart is None else timeline_of(reader.facts, chart, known)
 
 
 def _same_known(old: Reader, new: Reader, chart: str, rows: list[Outline]) -> bool:
@@ -118,42 +182,6 @@ def _same_plan(old: Reader, new: Reader, chart: str, rows: list[EventRow]) -> bo
         return False
     other = new.plans.of(chart, rows)
     return other is not None and one[0].gives_as(other[0])
-
-
-def _apart(old: Reader, new: Reader) -> Iterator[tuple[Stream, Row | None, Row | None]]:
-    """The rows of all streams of two indexes, those of the old one first."""
-    for number, chart, rows in old.index.streams():
-        stream = old.index.stream_of(number)
-        there = new.index.find(stream)
-        yield stream, old.row(0, chart, rows), None if there is None else _row(new, there)
-    for number, chart, rows in new.index.streams(NOWHERE_ID):
-        stream = new.index.stream_of(number)
-        if old.index.find(stream) is None:
-            yield stream, None, new.row(0, chart, rows)
-
-
-def _row(reader: Reader, number: int) -> Row | None:
-    rows = reader.index.rows_of(number)
-    return reader.row(0, reader.index.stream_of(number)[1], rows) if rows else None
-
-
-def _difference(
-    old: Reader, new: Reader, stream: Stream, before: Row | None, after: Row | None
-) -> Difference:
-    space, chart, key = stream
-    return Difference(
-        chart=chart,
-        key=key,
-        before=None if before is None else delivery_of(stream, before),
-        after=None if after is None else delivery_of(stream, after),
-        why=_why(_steps(old, stream), _steps(new, stream)),
-        space=space,
-    )
-
-
-def _steps(reader: Reader, stream: Stream) -> tuple[Step, ...]:
-    chart = reader.definitions.charts.get(stream[1])
-    return () if chart is None else timeline_of(reader.facts, chart, reader.known(stream))
 
 
 def _why(old: tuple[Step, ...], new: tuple[Step, ...]) -> str:

@@ -8,7 +8,7 @@ it and takes its place. The last adoption in the log says which definitions are 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
@@ -157,6 +157,19 @@ def adopted(stored: Stored) -> Definitions:
     # guard: definitions are what was adopted
     if definitions.hash != hashed:
         raise IntegrityError(f"{where} are not what was adopted")
+    return definitions
+
+
+def read_by(log: Log, generation: Generation, known: Definitions) -> Definitions:
+    """The definitions of a generation, as the log says; ``known`` where it is these.
+
+    Raises ``IntegrityError`` where it is marked as of others than its adoption adopted.
+    """
+    if generation.version == version_of(known):
+        return known
+    definitions = adopted(log.at(generation.adoption))
+    if generation.version != version_of(definitions):
+        raise IntegrityError("the states are marked as made by other definitions; run replay")
     return definitions
 
 
@@ -314,9 +327,12 @@ def kept_row(store: Store, table: str, stream: int) -> Row | None:
     return store.one(f"SELECT * FROM {table} WHERE stream = ?", (stream,))
 
 
-def kept_rows(store: Store, table: str) -> Iterator[Row]:
-    """All rows of a table of states, in the order of the streams."""
-    return store.stream(f"SELECT * FROM {table} ORDER BY stream")
+def kept_rows(store: Store, table: str, after: int, until: int) -> list[Row]:
+    """The rows of the streams after ``after`` up to ``until``, in the order of their numbers."""
+    rows: list[Row] = store.execute(
+        f"SELECT * FROM {table} WHERE stream > ? AND stream <= ? ORDER BY stream", (after, until)
+    ).fetchall()
+    return rows
 
 
 def states_tables(table: str) -> dict[str, str]:

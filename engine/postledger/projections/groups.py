@@ -14,11 +14,14 @@ import attrs
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED
-from postledger.projections.index import EVENT_ROW, FOLD_ORDER
-from postledger.projections.queries import BEGAN
+from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, NOWHERE_ID
+from postledger.projections.queries import BEGAN, Listing
 from postledger.projections.reader import Reader
 from postledger.state.streams import KIND, EventRow
 from postledger.store.sqlite import Row, Store
+
+PAGE = 1_000
+"""How many streams, or rows of events, are read in one transaction."""
 
 MOST_IN_MEMORY = 10_000
 """How many keys ``Counts`` holds before it writes them to its table."""
@@ -49,13 +52,13 @@ Group = tuple[Any, int, tuple[int, ...]]
 
 @attrs.frozen
 class Groups:
-    """The streams of one chart that began in a period, in a table of states.
+    """The streams of one chart that began in a period, in a snapshot of the states.
 
     ``since`` is inclusive, ``until`` exclusive, both in microseconds; ``None`` leaves an end open.
     """
 
     reader: Reader
-    table: str
+    snapshot: Listing
     chart: str
     since: int | None = None
     until: int | None = None
@@ -185,6 +188,13 @@ class Groups:
         Of equal events it is the one that was received first. Left out are those of the pairs of
         template and envelope in ``without``.
         """
+        for _, equal in groupby(self._events(bounds, without), itemgetter(0, 1, 2)):
+            found = list(equal)
+            first, *_ = self.reader.facts.ranked([row[:-1] for row in found])
+            yield first, bool(found[0][-1])
+
+    def _events(self, bounds: Bounds, without: Sequence[tuple[int, int]]) -> Iterator[Row]:
+        """The rows of these events, page by page, each in a read transaction of its own."""
         within, given = self._where()
         conditions, bounded = bounds.sql()
         skipped = [template * KIND + envelope for template, envelope in without[:MOST_SKIPPED]]
@@ -194,19 +204,26 @@ class Groups:
                 " AND (e.template IS NULL OR e.envelope IS NULL"
                 f" OR e.template * {KIND} + e.envelope NOT IN ({numbers}))"
             )
-        index = self.reader.index.name
-        rows = self.reader.log.store.stream(
+        index, store = self.reader.index, self.reader.log.store
+        select = (
             f"SELECT {EVENT_ROW}, CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
-            f" FROM {index} i {JOINED}"
-            f" LEFT JOIN {index}_streams t ON t.id = i.stream"
-            f" LEFT JOIN {self.table} s ON s.stream = i.stream"
-            f" WHERE i.stream >= 0{conditions} {FOLD_ORDER}",
-            (*given, *bounded),
+            f" FROM {index.name} i {JOINED}"
+            f" LEFT JOIN {self.snapshot.streams} t ON t.id = i.stream"
+            f" LEFT JOIN {self.snapshot.states} s ON s.stream = i.stream"
         )
-        for _, equal in groupby(rows, itemgetter(0, 1, 2)):
-            found = list(equal)
-            first, *_ = self.reader.facts.ranked([row[:-1] for row in found])
-            yield first, bool(found[0][-1])
+        # Nowhere is a stream here too.
+        after, until, last = NOWHERE_ID - 1, NOWHERE_ID, None
+        while last is not None or until > after:
+            place, at = ("i.stream > ?", (after,)) if last is None else (BEHIND, last[:5])
+            with store.read():
+                rows = store.execute(
+                    f"{select} WHERE {place} AND i.stream <= ?{conditions} {FOLD_ORDER} LIMIT ?",
+                    (*given, *at, until, *bounded, PAGE),
+                ).fetchall()
+                last = rows[-1] if len(rows) == PAGE else None
+                if last is None:
+                    after, until = until, index.next(until, PAGE)
+            yield from rows
 
     # --- SQL ---
 
@@ -227,8 +244,8 @@ class Groups:
         """A SELECT over the streams, with its parameters: those selected by, those held to."""
         where, parameters = self._where()
         sql = (
-            f"SELECT {select} FROM {self.table} s"
-            f" JOIN {self.reader.index.name}_streams t ON t.id = s.stream WHERE {where} AND {also}"
+            f"SELECT {select} FROM {self.snapshot.states} s"
+            f" JOIN {self.snapshot.streams} t ON t.id = s.stream WHERE {where} AND {also}"
         )
         return sql, (*selected, *parameters, *given)
 
@@ -297,17 +314,20 @@ class Counts:
 
     def _add_up(self) -> None:
         own = self._table.removeprefix("temp.")
-        self._store.executemany(
-            f"INSERT INTO {self._table} VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
-            f" n = {own}.n + excluded.n,"
-            f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
-            f" ELSE {own}.first END",
-            # As bytes: there is no text that these can't be.
-            [
-                (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)
-                for key, found in self._new.items()
-            ],
-        )
+        # As bytes: there is no text that these can't be.
+        rows = [
+            (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)
+            for key, found in self._new.items()
+        ]
+        # Ended here: what is read next has a transaction of its own.
+        with self._store.read():
+            self._store.executemany(
+                f"INSERT INTO {self._table} VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
+                f" n = {own}.n + excluded.n,"
+                f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
+                f" ELSE {own}.first END",
+                rows,
+            )
         self._new.clear()
 
 

@@ -7,7 +7,6 @@ in the order stream, provider's time, identity, position, member.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
@@ -64,6 +63,9 @@ _OUTLINE = (
 FOLD_ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member"
 """The order of the index: its primary key."""
 
+BEHIND = "(i.stream, i.occurred_at, i.identity, i.position, i.member) > (?, ?, ?, ?, ?)"
+"""The rows behind one of them in that order."""
+
 Placed = tuple[int, int, bytes, int, int, int, str | None]
 """A row of the index: stream, occurred_at, identity, position, member, findings, said."""
 
@@ -98,15 +100,6 @@ class Index:
     def streams_table(self) -> str:
         """The table of its streams."""
         return f"{self.name}_streams"
-
-    @contextmanager
-    def copied_streams(self) -> Iterator[str]:
-        """A scratch table of its streams, which stays whatever becomes of the index."""
-        with self.store.scratch("streams") as table:
-            self.store.execute(f"CREATE TABLE {table} AS SELECT * FROM {self.streams_table}")
-            bare = table.removeprefix("temp.")
-            self.store.execute(f"CREATE INDEX {table}_id ON {bare} (id)")
-            yield table
 
     # --- write ---
 
@@ -175,24 +168,28 @@ class Index:
             raise IntegrityError(f"stream {number} is missing or damaged; run replay")
         return row[0], row[1], row[2]
 
-    def named(self) -> Iterator[tuple[int, Stream]]:
-        """The number of every stream, in ascending order, with the stream."""
-        rows: Iterator[Any] = self.store.stream(
-            f"SELECT id, space, chart, key FROM {self.name}_streams ORDER BY id"
+    def named(self, after: int, until: int) -> dict[int, Stream]:
+        """The streams after ``after`` up to ``until``, by their numbers."""
+        rows = self.store.execute(
+            f"SELECT id, space, chart, key FROM {self.name}_streams WHERE id > ? AND id <= ?",
+            (after, until),
         )
-        for number, *stream in rows:
+        named: dict[int, Stream] = {}
+        for number, *stream in rows.fetchall():
             if not all(isinstance(text, str) for text in stream):
                 raise IntegrityError(f"stream {number} is missing or damaged; run replay")
             space, chart, key = stream
-            yield number, (space, chart, key)
+            named[number] = space, chart, key
+        return named
 
     def streams(
         self,
         after: int = NOWHERE_ID,
         until: int = LARGEST,
+        bounds: Bounds = EVERYTHING,
     ) -> Iterator[StreamRows]:
         """The events of all streams after ``after`` up to ``until``, in constant memory."""
-        return _grouped(*self._between(EVENT_ROW, after, until, EVERYTHING))
+        return _grouped(*self._between(EVENT_ROW, after, until, bounds))
 
     def outlines(
         self,
@@ -226,6 +223,15 @@ class Index:
         conditions, parameters = ("", ()) if bounds is EVERYTHING else bounds.sql()
         rows: list[EventRow] = self.store.execute(
             f"{self._select()} WHERE i.stream = ?{conditions} {FOLD_ORDER}", (stream, *parameters)
+        ).fetchall()
+        return rows
+
+    def rows_after(self, last: EventRow | None, stream: int, most: int) -> list[EventRow]:
+        """The next events of one stream after one of them, or from its first."""
+        behind, place = ("i.stream >= ?", (stream,)) if last is None else (BEHIND, last[:5])
+        rows: list[EventRow] = self.store.execute(
+            f"{self._select()} WHERE {behind} AND i.stream <= ? {FOLD_ORDER} LIMIT ?",
+            (*place, stream, most),
         ).fetchall()
         return rows
 
@@ -263,14 +269,27 @@ class Index:
         )
         return row is not None
 
-    def count(self) -> tuple[int, int]:
-        """How many rows there are, and how many of them lead to an event."""
+    def count(self, size: int) -> tuple[int, int]:
+        """How many rows are of the first ``size`` events, and how many of them lead to one."""
         row = self.store.one(
-            f"SELECT (SELECT count(*) FROM {self.name}), (SELECT count(*) FROM {self.name} i"
-            f" {JOINED})"
+            f"SELECT count(*), count(e.position) FROM {self.name} i LEFT {JOINED}"
+            " WHERE i.position < ?",
+            (size,),
         )
         assert row is not None
         return row[0], row[1]
+
+    def leaves_out(self, after: int, until: int, bounds: Bounds) -> bool:
+        """Whether bounds leave out any event of the streams after ``after`` up to ``until``."""
+        conditions, parameters = bounds.sql()
+        return (
+            self.store.one(
+                f"SELECT 1 FROM {self.name} i {JOINED} WHERE i.stream > ? AND i.stream <= ?"
+                f" AND NOT (1 = 1{conditions}) LIMIT 1",
+                (after, until, *parameters),
+            )
+            is not None
+        )
 
     def _select(self, columns: str = EVENT_ROW) -> str:
         return f"SELECT {columns} FROM {self.name} i {JOINED}"

@@ -40,7 +40,7 @@ class Disturbed(LedgerError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"{path}: another process replays the same ledger, or adopted definitions meanwhile;"
-            " replay again"
+            " try again"
         )
 
 
