@@ -18,21 +18,23 @@ import postledger.audit
 from postledger import Ledger, PostledgerError
 
 NAMES = """
+
     Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
-    IntegrityError Kept
-    Ledger LedgerBusy LedgerError Limits NotALedger Postback PostledgerError Progress Projection
-    ProjectionFailed Query ReadError Receipt Recorded Retry StateChanged Statechart Step Subscription
-    SubscriptionFailed Summary Then Timeline UNVERIFIED UnknownKey UnknownWord Verdict Verification
-    Vocabulary __version__
+    Health IntegrityError Kept Ledger LedgerBusy LedgerError Limits NotALedger OpenDeliveries
+    Postback PostledgerError Progress Projection ProjectionFailed Query ReadError Receipt Recorded
+    Retry StateChanged Statechart Step Subscription SubscriptionFailed Summary Tally TallyBy TallyOf
+    Then Timeline UnknownKey UnknownWord UNVERIFIED Verdict Verification Vocabulary __version__
 """
 METHODS = """
-    accept audit checkpoints close content created definitions deliveries delivery differences events
-    follow head imported project query record record_batches record_many replay subscribe timeline
-    verify
+
+    accept audit checkpoints close content created definitions deliveries delivery differences
+    events follow head health imported project query record record_batches record_many replay
+    subscribe tallies timeline verify
 """
 ALIASES = {
-    *("Body", "FilePath", "Handler", "Progress", "Then", "Timeline", "UNVERIFIED", "__version__")
+    *("Body", "FilePath", "Handler", "Progress", "TallyBy", "TallyOf", "Then", "Timeline"),
+    *("UNVERIFIED", "__version__"),
 }
 """Names of types that are put together, a word, and the version; what they are stands next to them."""
 

@@ -23,6 +23,7 @@ from postledger.errors import (
 )
 from postledger.findings import Finding, Verdict
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
+from postledger.ledger.health import Health, OpenDeliveries
 from postledger.ledger.ledger import Ledger, Then
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Appended
@@ -40,6 +41,7 @@ from postledger.model import (
     StateChanged,
     Step,
     Summary,
+    Tally,
     Timeline,
     Verification,
 )
@@ -49,6 +51,7 @@ from postledger.projections.checkpoints import Checkpoint
 from postledger.projections.compare import Difference
 from postledger.projections.custom import Projection
 from postledger.projections.queries import Query
+from postledger.projections.tallies import TallyBy, TallyOf
 from postledger.wire import Limits
 
 __version__ = metadata.version("postledger")
@@ -73,6 +76,7 @@ __all__ = [
     "FilePath",
     "Finding",
     "Handler",
+    "Health",
     "IntegrityError",
     "Kept",
     "Ledger",
@@ -80,6 +84,7 @@ __all__ = [
     "LedgerError",
     "Limits",
     "NotALedger",
+    "OpenDeliveries",
     "Postback",
     "PostledgerError",
     "Progress",
@@ -96,6 +101,9 @@ __all__ = [
     "Subscription",
     "SubscriptionFailed",
     "Summary",
+    "Tally",
+    "TallyBy",
+    "TallyOf",
     "Then",
     "Timeline",
     "UnknownKey",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -411,6 +411,38 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON has them."""
         return dict(plain(self))
+
+
+@attrs.frozen
+class Tally:
+    """How many events or deliveries have something in common: an answer of ``Ledger.tallies``.
+
+    ``hour`` is when the hour began; it, ``source``, ``carrier``, ``route``, ``value`` and ``seconds``
+    are ``None`` where they were not asked for, texts that nothing is known of empty. ``count`` is how
+    many there are, ``repeats`` how many of their events were received again, ``duration`` the sum of
+    their durations.
+
+    >>> for tally in ledger.tallies("deliveries", by=["route", "value"]):
+    ...     print(tally.route, tally.value, tally.count)
+    binary delivered 1
+    degraded delivered 1
+    sms delivered 1
+    """
+
+    count: int
+    repeats: int
+    duration: timedelta
+    hour: datetime | None = None
+    source: str | None = None
+    carrier: str | None = None
+    route: str | None = None
+    value: str | None = None
+    seconds: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked for as JSON has it, the duration in seconds."""
+        said = plain(attrs.asdict(self)) | {"duration": self.duration.total_seconds()}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @attrs.frozen

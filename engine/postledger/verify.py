@@ -32,8 +32,9 @@ from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID, Index, StreamRows
 from postledger.projections.reader import Reader
+from postledger.projections.tallies import Whole
 from postledger.state.patterns import Statement, Stream, of_times, placed
-from postledger.state.row import Row, sound
+from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.store.sqlite import Row as LogRow
@@ -111,10 +112,7 @@ def follows(reader: Reader, generation: Generation) -> bool:
     at: it will make them.
     """
     store = reader.log.store
-    tables = {
-        **Index.tables(generation.index_name),
-        **generations.states_tables(generation.table),
-    }
+    tables = {**generation.tables(), **generations.states_tables(generation.table)}
     made = generation.cursor if generation.stage != INDEXING else NOWHERE_ID
     with store.read():
         there = {name: sql for (_, name), (on, sql) in store.objects().items() if on in tables}
@@ -258,12 +256,7 @@ def _live(store: Store) -> Generation:
 
 def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
     """What the schema has to have: (kind, name) to the SQL that made it."""
-    tables = {
-        **schema.TABLES,
-        **generations.TABLES,
-        **checkpoints.TABLES,
-        **Index.tables(generation.index_name),
-    }
+    tables = {**schema.TABLES, **generations.TABLES, **checkpoints.TABLES, **generation.tables()}
     wanted = {("table", name): sql for name, sql in tables.items()}
     for name, sql in generations.states_tables(generation.table).items():
         wanted["table" if name == generation.table else "index", name] = sql
@@ -493,8 +486,8 @@ def _of_index(
             still()
             found = list(check())
         yield from found
-    yield from _of_nowhere(reader, still)
-    checker, after = _Checker(reader), NOWHERE_ID
+    checker, after = _Checker(reader, size), NOWHERE_ID
+    yield from _of_nowhere(checker, still)
     with store.read():
         still()
         newest = index.newest()
@@ -504,6 +497,7 @@ def _of_index(
             page = _Page.of(index, generation.table, after, newest)
         yield from _of_page(checker, generation, page)
         after = page.until
+    yield from _of_tallies(checker, generation, still)
 
 
 def _of_count(index: Index, size: int, wanted: int) -> Iterator[str]:
@@ -584,9 +578,39 @@ def _of_state(
         yield f"{name}: {_DIFFERS}"
 
 
-def _of_nowhere(reader: Reader, still: Callable[[], None]) -> Iterator[str]:
+def _of_tallies(
+    checker: _Checker, generation: Generation, still: Callable[[], None]
+) -> Iterator[str]:
+    """What is not counted as index and states have it; all of it is of one time."""
+    reader, counted = checker.reader, checker.counted
+    log, store = reader.log, reader.log.store
+    with store.read():
+        still()
+        size = min(generations.size_of(store, generation), log.size())
+        counted.add(generations.deliveries_counted(store, generation))
+        kept = Whole.of(generation.tallies_of(store).rows())
+        live = generations.live(store)
+    # What came since the index was read, as the index has it by now.
+    for first in range(checker.size, size, PAGE):
+        with store.read():
+            said = reader.facts.unplaced(log.rows(first, min(first + PAGE, size)))
+        tallied = Tallied()
+        for one in said:
+            tallied.event(*one[7])
+        counted.add(tallied.taken())
+    # One that is being built takes the events from the live one at last.
+    waits = live and live.indexed == generation.indexed and live.number != generation.number
+    # guard: tallies compared
+    for what in counted.differing(kept):
+        if what != EVENTS:
+            yield f"the tallies of {what} differ from the states; run replay"
+        elif not waits:
+            yield f"the tallies of {what} differ from the index; run replay --index"
+
+
+def _of_nowhere(checker: _Checker, still: Callable[[], None]) -> Iterator[str]:
     """The rows of events that belong to no stream."""
-    checker, index, last = _Checker(reader), reader.index, None
+    index, last = checker.reader.index, None
     with index.store.read():
         still()
         nowhere = index.stream_of(NOWHERE_ID)
@@ -622,21 +646,36 @@ def _of_streams(index: Index) -> Iterator[str]:
 class _Checker:
     """Reads rows of the index again from the log."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, size: int) -> None:
         self.reader = reader
+        self.size = size
         self._sights: dict[tuple[int, int], int] = {}
         # The members of a bundle are read together.
         self._read = lru_cache(16)(self._read_again)
+        self._tallied = Tallied()
+        self._counted = Whole()
+
+    @property
+    def counted(self) -> Whole:
+        """The tallies of the events whose rows were read, of the first ``size`` of the log."""
+        self._counted.add(self._tallied.taken())
+        return self._counted
 
     def problems(self, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         require_rows(rows)
         for row in rows:
+            reading = self._reading_of(row, stream)
             # guard: the index compared
-            if not self._is_of(row, stream):
+            if reading is None:
                 yield _index_differs(row)
+                continue
+            if row[3] < self.size:
+                self._tallied.event(row[5], self.reader.facts.source(row), reading)
+        if len(self._tallied) > MOST_TALLIED:
+            self._counted.add(self._tallied.taken())
 
-    def _is_of(self, row: EventRow, stream: Stream) -> bool:
-        """Whether a row is what the member of its event says.
+    def _reading_of(self, row: EventRow, stream: Stream) -> str | None:
+        """The reading of an event; ``None`` where a row is not what the member of its event says.
 
         The body is read by the readers of record, or by the layout of its kind.
         """
@@ -648,17 +687,18 @@ class _Checker:
             seen = self._sights[kind] = self._sights.get(kind, 0) + 1
             if family is not None and seen > _PLAIN_SIGHTS:
                 values = texts_at(row[3], texts)
-                there, occurred_at, identity, findings = reader.facts.patterns.place(
-                    family.layout.postback(values)
-                )
+                where, reading = reader.facts.patterns.place(family.layout.postback(values))
+                there, occurred_at, identity, findings = where
                 findings |= of_times(occurred_at, row[5])
                 # The texts of the log give the rest, so that the index must not.
                 wanted = (there, occurred_at, identity, findings, None)
-                return wanted == (stream, row[1], row[2], row[9], row[10])
+                alike = wanted == (stream, row[1], row[2], row[9], row[10])
+                return reading.kind if alike else None
         statements = self._read(row[3])
         if not 0 <= row[4] < len(statements):
             raise IntegrityError(_index_differs(row))
-        return _is_of(reader, row, stream, statements[row[4]])
+        statement = statements[row[4]]
+        return statement.kind if _is_of(reader, row, stream, statement) else None
 
     def _read_again(self, position: int) -> list[Statement]:
         stored = self.reader.log.at(position)

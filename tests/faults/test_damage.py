@@ -330,6 +330,20 @@ TABLES: dict[str, tuple[str, ...]] = {
         "events",
         "repeats",
         "findings",
+        "source",
+    ),
+    "tallies_1": (
+        "hour",
+        "what",
+        "source",
+        "carrier",
+        "route",
+        "value",
+        "findings",
+        "seconds",
+        "n",
+        "repeats",
+        "micros",
     ),
 }
 FREE = ("cursor", "skeleton")

@@ -112,7 +112,7 @@ def copy(made: tuple[Path, Anchor, object], tmp_path: Path) -> Path:
 
 TABLES = (
     "events", "envelopes", "templates", "nodes", "head", "generations", "checkpoints",
-    "index_1", "index_1_streams", "states_1",
+    "index_1", "index_1_streams", "states_1", "tallies_1",
 )  # fmt: skip
 
 
@@ -185,16 +185,19 @@ class Stopped(Exception):
 
 UNFINISHED = {
     "index": (traffic.other_vocabulary, 2),
-    "states": (traffic.other_vocabulary, 8),
+    "states": (traffic.other_vocabulary, 7),
     "shared": (traffic.other_chart, 3),
 }
 """Replays that end early: by which definitions, and after how many steps."""
 
 
 ALSO = [
-    *(("index", table) for table in ("index_2", "index_2_streams", "generations")),
-    *(("states", table) for table in ("index_2", "index_2_streams", "states_2", "generations")),
-    *(("shared", table) for table in ("states_2", "generations")),
+    *(("index", table) for table in ("index_2", "index_2_streams", "tallies_2", "generations")),
+    *(
+        ("states", table)
+        for table in ("index_2", "index_2_streams", "states_2", "tallies_2", "generations")
+    ),
+    *(("shared", table) for table in ("states_2", "tallies_2", "generations")),
 ]
 
 

@@ -521,7 +521,13 @@ STATEMENTS = [
     "DELETE FROM states_1",
     "INSERT INTO states_1 SELECT 4711, state, route, reason, route_reason, recipient, mms_id, spid,"
     " handset, aggregator_id, created_at, sent_at, outcome_at, first_received_at, events, repeats,"
-    " findings FROM states_1 WHERE stream = 1",
+    " findings, source FROM states_1 WHERE stream = 1",
+    "UPDATE states_1 SET source = 'another' WHERE stream = 1",
+    "UPDATE tallies_1 SET n = n + 1 WHERE what = 'events'",
+    "UPDATE tallies_1 SET n = n - 1 WHERE what = 'deliveries'",
+    "UPDATE tallies_1 SET value = 'failed' WHERE what = 'deliveries'",
+    "DELETE FROM tallies_1",
+    "INSERT INTO tallies_1 VALUES (0, 'sendings', '', '', 1, '', '', 0, 1, 0, 0)",
     "UPDATE index_1 SET stream = 1 WHERE position = 5",
     "UPDATE index_1 SET stream = 0 WHERE position = 5",
     "UPDATE index_1 SET stream = 4711 WHERE position = 5",
@@ -550,6 +556,7 @@ STATEMENTS = [
     "UPDATE generations SET size = size + 1",
     "DELETE FROM generations",
     "DROP TABLE states_1",
+    "DROP TABLE tallies_1",
     "DROP TABLE index_1",
     "DROP TABLE index_1_streams",
 ]

@@ -312,7 +312,8 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(
     assert len(rows(ledger)) == 10
     assert ledger.verify().problems == ()
     derived = {t for t in store.db.table_names() if generations.is_derived(t)}
-    assert derived == {live.table, live.index_name, f"{live.index_name}_streams"}
+    tables = {live.table, live.tallies_name, live.index_name, f"{live.index_name}_streams"}
+    assert derived == tables
 
 
 def test_an_index_is_shared_where_the_vocabularies_are_the_same(

@@ -52,6 +52,9 @@ class Facts:
         texts = [recipient, *[text] * 6]
         return Fact(_stage(trigger), *row[1:4], received_at, _effect(trigger), findings, texts)
 
+    def source(self, row: Any) -> str:
+        return "ab"[row[3] % 2]
+
     def ranked(self, equal: list[Any]) -> list[Any]:
         return sorted(equal, key=lambda row: (row[5], row[3]))
 
@@ -120,6 +123,7 @@ def _is_a_fold(one: Life, facts: Any, rows: list[Any]) -> None:
     tally = one.tally()
     assert _shown(tally) == _shown(fold(DELIVERY, folding))
     assert one.repeats == len(rows) - len(firsts)
+    assert one.source == min((row[5], facts.source(row)) for row in rows)[1] if rows else True
     for row in rows:
         first = firsts[row[1:3]]
         assert one.knows(*row[1:3])

@@ -37,7 +37,9 @@ def rows_both_ways(ledger: Ledger) -> list[Both]:
             for stream, chart, rows in reader.index.streams():
                 distinct, repeats = reader.facts.distinct(rows)
                 again = sum(map(len, repeats.values()))
-                row = folded(stream, reader.facts.facts(distinct), again)
+                row = folded(
+                    stream, reader.facts.facts(distinct), again, reader.facts.source_of(distinct)
+                )
                 found.append((reader.plans.row_of(stream, chart, distinct, again), row))
                 for at, event in enumerate(distinct):
                     planned = reader.plans.verdict_on(chart, distinct, at)

@@ -116,6 +116,11 @@ class Reading:
     ignored: tuple[int, ...] = ()
     ignored_by: str = ""
 
+    @property
+    def kind(self) -> str:
+        """``recognised`` or ``unrecognised``."""
+        return "recognised" if self.recognised else "unrecognised"
+
     def space_of(self, postback: Postback) -> str:
         """The space of a postback of this wording."""
         return self.space if self.space_at is None else postback.fields[self.space_at][1]

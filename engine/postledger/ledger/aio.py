@@ -228,6 +228,8 @@ class AsyncLedger:
     content = _in_thread(Ledger.content)
     timeline = _in_thread(Ledger.timeline)
     head = _in_thread(Ledger.head)
+    health = _in_thread(Ledger.health)
+    tallies = _in_thread(Ledger.tallies)
     verify = _in_thread(Ledger.verify)
     audit = _in_thread(Ledger.audit)
     checkpoints = _in_thread(Ledger.checkpoints)

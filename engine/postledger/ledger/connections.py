@@ -24,7 +24,6 @@ from postledger.log.log import Log
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations, replay
 from postledger.projections.generations import Generation, Lives
-from postledger.projections.index import Index
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, Work
 from postledger.store.backfill import Backfill
@@ -434,8 +433,7 @@ class Connections:
             return None
         if generation is None:
             return None
-        needed = {generation.table, *Index.tables(generation.index_name)}
-        return generation if needed <= _tables_of(store) else None
+        return generation if generation.tables().keys() <= _tables_of(store) else None
 
     def _again(self, store: Store, definitions: Definitions) -> Generation:
         """Index and states in place of those that are gone, or that another Postledger made."""

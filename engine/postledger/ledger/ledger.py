@@ -10,7 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
-from postledger.arguments import FilePath, checked, paths_of, require_least, require_name
+from postledger.arguments import (
+    FilePath,
+    checked,
+    paths_of,
+    require_least,
+    require_name,
+    require_order,
+)
 from postledger.audit.report import AuditReport, of_delivery, of_period
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
@@ -20,6 +27,7 @@ from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
 from postledger.ledger.group import Groups
+from postledger.ledger.health import Health, health_of
 from postledger.ledger.subscriptions import (
     Handler,
     Place,
@@ -57,6 +65,7 @@ from postledger.model import (
     Recorded,
     StateChanged,
     Summary,
+    Tally,
     Timeline,
     Verification,
 )
@@ -78,6 +87,7 @@ from postledger.projections.queries import (
 from postledger.projections.reader import Equal, Reader
 from postledger.projections.replay import Disturbed, alone
 from postledger.projections.snapshots import snapshot
+from postledger.projections.tallies import TallyBy, TallyOf, require_by, tallies_of
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
@@ -523,6 +533,49 @@ class Ledger:
             page = page_of(query, own.store, states or live, after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
+
+    @checked
+    def tallies(
+        self,
+        what: TallyOf = "deliveries",
+        *,
+        by: Iterable[TallyBy] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> tuple[Tally, ...]:
+        """How many events or deliveries there are, for each combination of what ``by`` names.
+
+        They are counted by the ``hour`` of reception (of deliveries: of the first event), ``source``,
+        ``carrier`` (the SPID), ``route`` and ``value``, without going through them. ``what`` is one of
+
+        - ``events``: of a bundle each member; ``value`` is the reading. They have no carrier or route;
+        - ``deliveries``: ``value`` is the state, ``seconds`` the time from sent to outcome;
+        - ``findings``: of the deliveries; ``value`` is the finding;
+        - ``sendings``: deliveries that were created and sent; ``seconds`` is the time between.
+
+        Of durations ``seconds`` is the least power of two that they don't exceed, 0 where there is
+        none. Only the hours are counted that begin at ``since`` or later, and before ``until``. Raises
+        ``ValueError`` for other names.
+
+        >>> [(tally.value, tally.count) for tally in ledger.tallies(by=["value"])]
+        [...('delivered', 3)...]
+        """
+        require_order(since, until)
+        columns = require_by(by)
+        with self._connections.read() as own:
+            return tallies_of(own.generation.tallies_of(own.store), what, columns, since, until)
+
+    @checked
+    def health(self) -> Health:
+        """How the ledger is: how large, how far behind, what waits and what is wrong.
+
+        It reads little and changes nothing, and raises only where the file can't be read at all.
+
+        >>> health = ledger.health()
+        >>> health.size == ledger.head().size, health.behind, health.problems
+        (True, 0, ())
+        """
+        return health_of(self._connections)
 
     @checked
     def events(self, after: int = -1) -> Iterator[Event]:

@@ -10,7 +10,7 @@ import json
 import logging
 import warnings
 from bisect import insort
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from postledger.state import life
 from postledger.state.life import Answer, Life
 from postledger.state.patterns import NOWHERE, Statement, Stream, placed
 from postledger.state.plans import Planned
-from postledger.state.row import Row, delivery_of, event_of, row_of
+from postledger.state.row import Row, Tallied, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
@@ -316,17 +316,31 @@ def _project(
             _insert(streams[number][1], _event_row(row, event))
         one.append(Appended(event, entry, member, statement, number, repeated))
     index.add(new)
-    _put_rows(done, lives, moved.table, earliest)
+    tallied = _put_rows(done, lives, moved.table, earliest, made)
+    for (_, event, _, statement), entry in zip(said, entries, strict=True):
+        tallied.event(event[1], entry.envelope.source, statement.kind)
+    generations.tally(done.own.store, moved.tallies_name, tallied)
     return appended
 
 
 def _put_rows(
-    done: Written, lives: dict[int, Life], table: str, earliest: Mapping[int, int]
-) -> None:
-    """Fold the streams that were touched, and write their rows."""
+    done: Written,
+    lives: dict[int, Life],
+    table: str,
+    earliest: Mapping[int, int],
+    made: Collection[int],
+) -> Tallied:
+    """Fold the streams that were touched, and write their rows; returns how the tallies change.
+
+    ``made`` are the streams that are new.
+    """
     fresh: list[Row] = []
     again: list[Row] = []
-    reader = done.own.reader
+    reader, store, tallied = done.own.reader, done.own.store, Tallied()
+    known = [n for n, (chart, _) in done.streams.items() if chart == DELIVERY and n not in made]
+    # guard: counted no longer where it was
+    for counted in generations.counted(store, table, known):
+        tallied.kept(counted, -1)
     for number, (chart, events) in done.streams.items():
         state = _of_life(done, lives, number) if number in lives or _is_long(events) else None
         if state is None:
@@ -339,8 +353,11 @@ def _put_rows(
             done.rows[number] = state
             earlier = state[generations.FIRST] < earliest[number]
             (again if earlier else fresh).append(state)
-    generations.put(done.own.store, table, fresh)
-    generations.put_again(done.own.store, table, again)
+            if chart == DELIVERY:
+                tallied.delivery(state)
+    generations.put(store, table, fresh)
+    generations.put_again(store, table, again)
+    return tallied
 
 
 def _is_long(rows: Sequence[EventRow]) -> bool:
@@ -367,7 +384,7 @@ def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:
             life.add(reader.facts, row)
         if is_kept and done.answers is not None:
             done.answers.update({(row[3], row[4]): life.answer(row) for row in events})
-        return row_of(number, life.tally(), life.repeats)
+        return row_of(number, life.tally(), life.repeats, life.source)
     except Exception as error:
         if is_of_medium(error) or isinstance(error, MemoryError):
             raise

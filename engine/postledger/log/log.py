@@ -289,6 +289,14 @@ class Log:
         )
         return None if row is None else int(row[0])
 
+    def last_received(self) -> int | None:
+        """When the last event was received that vocabularies read; ``None`` where there is none."""
+        rows = self.store.execute(f"{_SELECT} ORDER BY e.position DESC")
+        try:
+            return next((row[1] for row in rows if self._envelope(row).kind in READ), None)
+        finally:
+            rows.close()
+
     def _envelope(self, row: Row) -> Envelope:
         number, inline = row[2], row[3]
         if number is None:

@@ -15,7 +15,7 @@ from postledger.progress import Progress, silent
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.projections.reader import Reader
-from postledger.projections.replay import CHUNK, add
+from postledger.projections.replay import CHUNK
 from postledger.state.patterns import Stream
 from postledger.state.plans import outlined
 from postledger.state.row import Row, delivery_of
@@ -64,7 +64,8 @@ def reading_by(
         end = size if bounds.position is None else min(size, bounds.position + 1)
         for first in range(0, end, CHUNK):
             with store.read():
-                add(other, other.facts.unplaced(log.rows(first, min(first + CHUNK, end))))
+                rows = log.rows(first, min(first + CHUNK, end))
+                other.index.put(other.facts.unplaced(rows))
         yield other
 
 

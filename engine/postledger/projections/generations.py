@@ -8,7 +8,7 @@ it and takes its place. The last adoption in the log says which definitions are 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
@@ -19,17 +19,19 @@ from postledger.errors import DefinitionError, IntegrityError
 from postledger.findings import Finding, names
 from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
-from postledger.projections.index import Index
+from postledger.model import DELIVERY
+from postledger.projections.index import Index, chunks
+from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, Row
+from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, SUMS, Row, Tallied
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 3
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 1
-"""Counted up when the columns or the fold change, so that old rows are not taken for new."""
+COLUMNS_VERSION = 2
+"""Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (
     number INTEGER PRIMARY KEY,
@@ -85,6 +87,23 @@ class Generation(NamedTuple):
     def index_name(self) -> str:
         """The name of its index."""
         return f"index_{self.indexed}"
+
+    def tables(self) -> dict[str, str]:
+        """The tables that hold it, with the SQL that makes them."""
+        return {
+            **Index.tables(self.index_name),
+            self.table: states_tables(self.table)[self.table],
+            self.tallies_name: Tallies.table(self.tallies_name),
+        }
+
+    @property
+    def tallies_name(self) -> str:
+        """The name of its tallies."""
+        return f"tallies_{self.number}"
+
+    def tallies_of(self, store: Store) -> Tallies:
+        """Its tallies."""
+        return Tallies(store, self.tallies_name)
 
     def index_of(self, store: Store) -> Index:
         """Its index."""
@@ -220,6 +239,12 @@ def is_there(store: Store, generation: Generation) -> bool:
     return store.one(sql, (generation.number, generation.version)) is not None
 
 
+def size_of(store: Store, generation: Generation) -> int:
+    """Of how many events a generation is now: another process may move it."""
+    row = store.one("SELECT size FROM generations WHERE number = ?", (generation.number,))
+    return 0 if row is None else int(row[0])
+
+
 def begin(store: Store, definitions: Definitions, shared: Generation | None) -> Generation:
     """Begin a generation: with the index of ``shared``, or one of its own; not live yet."""
     row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
@@ -238,8 +263,9 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     if shared is None:
         generation.index_of(store).make()
     # A table of that name belongs to no generation.
-    store.execute(f"DROP TABLE IF EXISTS {generation.table}")
-    for sql in states_tables(generation.table).values():
+    for table in (generation.table, generation.tallies_name):
+        store.execute(f"DROP TABLE IF EXISTS {table}")
+    for sql in (*states_tables(generation.table).values(), Tallies.table(generation.tallies_name)):
         store.execute(sql)
     return generation
 
@@ -285,16 +311,16 @@ def discard(store: Store, *, also_live: bool = False) -> None:
         store.execute("DELETE FROM generations")
     else:
         store.execute("DELETE FROM generations WHERE number <> ?", (kept.number,))
-    names_ = set() if kept is None else {kept.table, *Index.tables(kept.index_name)}
+    names_ = set() if kept is None else set(kept.tables())
     for kind, name in list(store.objects()):
         if kind == "table" and is_derived(name) and name not in names_:
             store.execute(f"DROP TABLE {name}")
 
 
 def is_derived(name: str) -> bool:
-    """Whether a table's name is that of an index or of states."""
+    """Whether a table's name is that of an index, of states or of tallies."""
     head, _, number = name.removesuffix("_streams").partition("_")
-    return head in ("states", "index") and number.isdigit()
+    return head in ("states", "index", "tallies") and number.isdigit()
 
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:
@@ -312,6 +338,19 @@ def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
     store.executemany(_put(table, _AGAIN), rows)
 
 
+def tally(store: Store, table: str, tallied: Tallied) -> None:
+    """Add to tallies; the caller holds the transaction in which what they count is written."""
+    if rows := tallied.rows():
+        store.executemany(_tally(table), rows)
+
+
+@lru_cache(maxsize=16)
+def _tally(table: str) -> str:
+    added = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in SUMS)
+    into = insert(table, len(KEY) + len(SUMS))
+    return f"{into} ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {added}"
+
+
 FIRST = COLUMNS.index("first_received_at")
 _AGAIN = COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :]
 
@@ -325,6 +364,35 @@ def _put(table: str, columns: Sequence[str]) -> str:
 def kept_row(store: Store, table: str, stream: int) -> Row | None:
     """The row of a stream in a table of states."""
     return store.one(f"SELECT * FROM {table} WHERE stream = ?", (stream,))
+
+
+def counted(store: Store, table: str, streams: Sequence[int]) -> list[Row]:
+    """What some streams are counted by, as a table of states has it."""
+    found: list[Row] = []
+    for chunk in chunks(streams):
+        found += store.execute(_counted(table, len(chunk)), chunk).fetchall()
+    return found
+
+
+@lru_cache(maxsize=16)
+def _counted(table: str, count: int) -> str:
+    holes = ", ".join("?" * count)
+    return f"SELECT {', '.join(COUNTED)} FROM {table} WHERE stream IN ({holes})"
+
+
+def deliveries_counted(store: Store, generation: Generation) -> Iterator[Row]:
+    """The tallies of all deliveries, worked out of their states; keys may stand more than once."""
+    tallied = Tallied()
+    columns = ", ".join(f"s.{column}" for column in COUNTED)
+    for row in store.stream(
+        f"SELECT {columns} FROM {generation.table} s"
+        f" JOIN {generation.index_name}_streams t ON t.id = s.stream WHERE t.chart = ?",
+        (DELIVERY,),
+    ):
+        tallied.kept(row, 1)
+        if len(tallied) > MOST_TALLIED:
+            yield from tallied.taken()
+    yield from tallied.taken()
 
 
 def kept_rows(store: Store, table: str, after: int, until: int) -> list[Row]:
@@ -357,7 +425,8 @@ def states_tables(table: str) -> dict[str, str]:
     first_received_at INTEGER NOT NULL,
     events INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
-    findings INTEGER NOT NULL
+    findings INTEGER NOT NULL,
+    source TEXT NOT NULL
 ) STRICT""",
         f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
     }

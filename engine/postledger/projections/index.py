@@ -16,7 +16,7 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import JOINED
-from postledger.state.patterns import NOWHERE, Stream
+from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.sqlite import LARGEST, Store, insert
 
@@ -127,6 +127,12 @@ class Index:
         """Add the rows of events."""
         self.store.executemany(insert(self.name, 7), rows)
 
+    def put(self, rows: Sequence[Unplaced]) -> set[int]:
+        """Add what events say; returns the streams that they touch."""
+        numbers, _ = self.place([one[0] for one in rows])
+        self.add([(number, *one[1:7]) for number, one in zip(numbers, rows, strict=True)])
+        return set(numbers)
+
     def forget(self) -> None:
         """Forget what was placed in a transaction that was rolled back."""
         self._ids = {NOWHERE: NOWHERE_ID}
@@ -220,6 +226,7 @@ class Index:
 
     def rows_of(self, stream: int, bounds: Bounds = EVERYTHING) -> list[EventRow]:
         """The events of one stream in the order of the index."""
+        # Asked for at nearly every event that is recorded, and then of no bounds.
         conditions, parameters = ("", ()) if bounds is EVERYTHING else bounds.sql()
         rows: list[EventRow] = self.store.execute(
             f"{self._select()} WHERE i.stream = ?{conditions} {FOLD_ORDER}", (stream, *parameters)
@@ -243,7 +250,7 @@ class Index:
             return {stream: self.rows_of(stream, bounds) for stream in streams}
         conditions, parameters = bounds.sql()
         found: dict[int, list[EventRow]] = {}
-        for chunk in _chunks(sorted(streams)):
+        for chunk in chunks(sorted(streams)):
             holes = ", ".join("?" * len(chunk))
             rows = self.store.execute(
                 f"{self._select()} WHERE i.stream IN ({holes}){conditions} {FOLD_ORDER}",
@@ -300,7 +307,7 @@ class Index:
             each = ((stream, self.find(stream)) for stream in streams)
             return {stream: number for stream, number in each if number is not None}
         found: dict[Stream, int] = {}
-        for chunk in _chunks([key for _, _, key in streams]):
+        for chunk in chunks([key for _, _, key in streams]):
             holes = ", ".join("?" * len(chunk))
             rows = self.store.execute(
                 f"SELECT id, space, chart, key FROM {self.name}_streams WHERE key IN ({holes})",
@@ -325,8 +332,8 @@ def _chart(charts: Iterator[tuple[int, str]], stream: int) -> str:
     raise IntegrityError(f"stream {stream} is missing; run replay")
 
 
-def _chunks(items: Sequence[object]) -> Iterator[list[object]]:
-    """The items in lists that one statement asks for."""
+def chunks(items: Sequence[object]) -> Iterator[list[object]]:
+    """The items in lists of as many as one statement asks for."""
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

@@ -29,8 +29,8 @@ _PAGE = 200
 
 _log = logging.getLogger("postledger")
 
-Folded = tuple[int, int, Row | None]
-"""A stream, the number of its events, repeats too, and its row."""
+Folded = tuple[int, str, int, Row | None]
+"""A stream, its chart, the number of its events, repeats too, and its row."""
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ class Reader:
             others = [one[0] for one, row in zip(page, rows, strict=True) if row is None]
             whole = self.index.rows_of_all(others, bounds)
             for (stream, chart, events), row in zip(page, rows, strict=True):
-                yield stream, len(events), row or self.row(stream, chart, whole[stream])
+                yield stream, chart, len(events), row or self.row(stream, chart, whole[stream])
 
     def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
         """The row of one stream."""
@@ -86,7 +86,9 @@ class Reader:
             distinct, repeats = self.facts.distinct(rows)
             again = sum(map(len, repeats.values()))
             planned = self.plans.row_of(stream, chart, distinct, again)
-            return planned or folded(stream, self.facts.facts(distinct), again)
+            if planned is not None:
+                return planned
+            return folded(stream, self.facts.facts(distinct), again, self.facts.source_of(distinct))
         except MemoryError:
             # It says nothing of the events: what is undone now is made up for at the next write.
             raise
@@ -100,7 +102,8 @@ class Reader:
         """The same by a fold alone; raises ``IntegrityError`` where the stream can't be folded."""
         try:
             distinct, repeats = self.facts.distinct(rows)
-            return folded(stream, self.facts.facts(distinct), sum(map(len, repeats.values())))
+            again, source = sum(map(len, repeats.values())), self.facts.source_of(distinct)
+            return folded(stream, self.facts.facts(distinct), again, source)
         except (IntegrityError, MemoryError):
             raise
         except Exception as error:

@@ -8,7 +8,7 @@ of it in the transaction that switches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,13 +17,14 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError
 from postledger.log.log import Log
+from postledger.model import DELIVERY
 from postledger.progress import Progress, silent
 from postledger.projections import generations
 from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Unplaced
-from postledger.state.row import Row
+from postledger.state.row import Row, Tallied
 from postledger.store.sqlite import Store, is_of_medium
 from postledger.wire import Limits
 
@@ -137,6 +138,9 @@ def finish(work: Work, generation: Generation, *, adopt: bool) -> Generation:
             generation = _moved(
                 work.store, generations.move(work.store, generation, size=head.size + 1)
             )
+        live = generations.live(work.store)
+        if live is not None and live.indexed == generation.indexed:
+            generation.tallies_of(work.store).take_events(live.tallies_of(work.store))
         generation = generations.switch(work.store, generation, position)
     with work.store.write():
         generations.discard(work.store)
@@ -162,7 +166,7 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
         moved = _moved(
             work.store, generations.move(work.store, generation, size=until, stage=stage)
         )
-        add(reader, rows)
+        add(reader, generation, rows)
     work.progress(until - generation.size)
     return moved
 
@@ -173,10 +177,14 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation, newest: int)
     chunk = list(reader.rows(generation.cursor, until))
     stage = FOLDING if until < newest else BUILT
     with work.store.write():
-        put(work.store, generation, (row for _, _, row in chunk))
-        moved = generations.move(work.store, generation, cursor=until, stage=stage)
-    work.progress(sum(events for _, events, _ in chunk))
-    return _moved(work.store, moved)
+        # First, since it fails where another process was here: what it counted must not count twice.
+        # guard: streams counted once by a replay
+        moved = _moved(
+            work.store, generations.move(work.store, generation, cursor=until, stage=stage)
+        )
+        put(work.store, generation, [], [(chart, row) for _, chart, _, row in chunk])
+    work.progress(sum(events for _, _, events, _ in chunk))
+    return moved
 
 
 def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
@@ -200,27 +208,45 @@ def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until:
         found = map(reader.index.find, {stream for stream, *_ in new})
         touched = {number for number in found if number is not None}
     else:
-        touched = add(reader, new)
+        touched = add(reader, generation, new)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
+    charts = {n: reader.index.stream_of(n)[1] for n in rows}
+    deliveries = [n for n, chart in charts.items() if chart == DELIVERY]
+    before = generations.counted(store, generation.table, deliveries)
     generations.clear(store, generation.table, rows)
-    put(
-        store,
-        generation,
-        (reader.row(n, reader.index.stream_of(n)[1], events) for n, events in rows.items()),
-    )
+    made = [(charts[n], reader.row(n, charts[n], events)) for n, events in rows.items()]
+    put(store, generation, before, made)
     return moved
 
 
-def put(store: Store, generation: Generation, rows: Iterable[Row | None]) -> None:
-    """Write the rows of streams; one of which nothing says its state has none."""
-    generations.put(store, generation.table, (row for row in rows if row is not None))
+def put(
+    store: Store,
+    generation: Generation,
+    before: Iterable[Row],
+    made: Sequence[tuple[str, Row | None]],
+) -> None:
+    """Write the rows of streams, each with its chart, and count deliveries as they are now.
+
+    A stream of which nothing says its state has no row. ``before`` is what those deliveries are
+    counted by that there were.
+    """
+    generations.put(store, generation.table, [row for _, row in made if row is not None])
+    tallied = Tallied()
+    for counted in before:
+        tallied.kept(counted, -1)
+    for chart, row in made:
+        if chart == DELIVERY and row is not None:
+            tallied.delivery(row)
+    generations.tally(store, generation.tallies_name, tallied)
 
 
-def add(reader: Reader, rows: list[Unplaced]) -> set[int]:
-    """Add what events say to the index; returns the streams that they touch."""
-    numbers, _ = reader.index.place([one[0] for one in rows])
-    reader.index.add([(number, *one[1:]) for number, one in zip(numbers, rows, strict=True)])
-    return set(numbers)
+def add(reader: Reader, generation: Generation, rows: list[Unplaced]) -> set[int]:
+    """Add what events say to the index, and count them; returns the streams that they touch."""
+    tallied = Tallied()
+    for one in rows:
+        tallied.event(*one[7])
+    generations.tally(reader.log.store, generation.tallies_name, tallied)
+    return reader.index.put(rows)
 
 
 def _unplaced(reader: Reader, first: int, until: int) -> list[Unplaced]:

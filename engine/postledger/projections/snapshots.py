@@ -53,7 +53,7 @@ def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listi
                         between,
                     )
                 else:
-                    rows = (row for _, _, row in reader.rows(*between, bounds) if row is not None)
+                    rows = (row for *_, row in reader.rows(*between, bounds) if row is not None)
                     generations.put(store, states, rows)
             more, after = until > after, until
         yield Listing(reader.definitions, states, streams)

@@ -39,7 +39,7 @@ class Known(NamedTuple):
 
     def delivery(self) -> Delivery:
         """The public value."""
-        row = row_of(0, self.tally, self.repeats)
+        row = row_of(0, self.tally, self.repeats, "")
         assert row is not None
         return delivery_of(self.stream, row)
 

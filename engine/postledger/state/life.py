@@ -67,6 +67,7 @@ class Life:
         self._known: dict[tuple[int, bytes], tuple[EventRow, Fact]] = {}
         self._heard = 0
         self._received = UNDATED
+        self._origin = (UNDATED, "")
         self._blocks = [_Block([], Tally(chart), changed=False)]
         self._end = Tally(chart)
         # The number of the first block that is changed.
@@ -77,6 +78,11 @@ class Life:
         """Whether it is worth keeping."""
         events = len(self._known) + self.repeats
         return events > LONG or (events > 1 and self.size > HEAVY)
+
+    @property
+    def source(self) -> str:
+        """The source of the event that was received first, as ``Facts.source_of`` has it."""
+        return self._origin[1]
 
     def knows(self, occurred_at: int, identity: bytes) -> bool:
         """Whether an event said that."""
@@ -89,6 +95,7 @@ class Life:
         damaged: the life is of no use then.
         """
         same = row[1], row[2]
+        self._origin = min(self._origin, (row[5], facts.source(row)))
         known = self._known.get(same)
         if known is not None:
             self.repeats += 1

@@ -43,7 +43,10 @@ Stream = tuple[str, str, str]
 Where = tuple[Stream, int, bytes, int]
 """Where a postback belongs: its stream, the provider's time, its identity, findings about the time."""
 
-Unplaced = tuple[Stream, int, bytes, int, int, int, str | None]
+Heard = tuple[int, str, str]
+"""When an event was received, its source, and its reading."""
+
+Unplaced = tuple[Stream, int, bytes, int, int, int, str | None, Heard]
 """What a member of an event says as the index keeps it: as a row of it, with the stream itself."""
 
 _Stream = TypeVar("_Stream", int, Stream)
@@ -109,7 +112,7 @@ class Statement(NamedTuple):
         """``recognised``, ``unrecognised``, ``unreadable`` or ``unverified``."""
         if self.pattern is None:
             return "unreadable" if self.problem else UNVERIFIED
-        return "recognised" if self.pattern.reading.recognised else "unrecognised"
+        return self.pattern.kind
 
     @property
     def postback(self) -> Postback | None:
@@ -230,8 +233,13 @@ class Pattern:
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
     reasons: tuple[str | int, ...]
+    kind: str = attrs.field(init=False, repr=False)
     _said: tuple[str, ...] = attrs.field(init=False, repr=False)
     _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
+
+    @kind.default
+    def _kind_of_reading(self) -> str:
+        return self.reading.kind
 
     @_said.default
     def _said_without_texts(self) -> tuple[str, ...]:
@@ -520,9 +528,9 @@ class Patterns:
         """The same without what was learned of others."""
         layout, texts = layout_of(postback)
         pattern = pattern_of(layout, texts, self.definitions)
-        return Statement(*self.place(postback), pattern, texts)
+        return Statement(*self.place(postback)[0], pattern, texts)
 
-    def place(self, postback: Postback) -> Where:
+    def place(self, postback: Postback) -> tuple[Where, Reading]:
         """Where a postback belongs, without any pattern: what the vocabularies say of it."""
         reading = self.definitions.lexicon.read(postback)
         stream = NOWHERE
@@ -533,7 +541,7 @@ class Patterns:
         if reading.timestamp_at is not None:
             when = occurrence_at(postback.fields[reading.timestamp_at][1], reading.naive)
         identity = postback.digest(reading.ignored, reading.ignored_by)
-        return stream, when.occurred_at, identity, when.findings
+        return (stream, when.occurred_at, identity, when.findings), reading
 
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""

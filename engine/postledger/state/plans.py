@@ -27,7 +27,7 @@ from postledger.templates import texts_of
 from postledger.times import UNDATED
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
-_OWN = tuple(map(COLUMNS.index, ("stream", "first_received_at", "repeats", "findings")))
+_OWN = tuple(map(COLUMNS.index, ("stream", "first_received_at", "repeats", "findings", "source")))
 """The columns that no fold is needed for, in the order in which a row is picked from them."""
 _FINDINGS = COLUMNS.index("findings")
 _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
@@ -95,6 +95,7 @@ class Plan:
         findings: int,
         times: Sequence[int],
         texts: Sequence[str],
+        source: str,
     ) -> Row | None:
         """The row of a stream of it; ``None`` where its recipients are not the same."""
         recipients = self.recipients
@@ -103,7 +104,9 @@ class Plan:
                 return None
         if repeats:
             findings |= _REPEATED
-        return self._pick((stream, min(received), repeats, findings, *times, *texts, *self.fixed))
+        return self._pick(
+            (stream, min(received), repeats, findings, source, *times, *texts, *self.fixed)
+        )
 
 
 class Planned(NamedTuple):
@@ -114,11 +117,13 @@ class Planned(NamedTuple):
     times: Sequence[int]
     received: Sequence[int]
     findings: Sequence[int]
+    source: str
 
     def row(self, stream: int) -> Row | None:
         """The row; ``None`` where it takes a closer look."""
-        plan, texts, times, received, findings = self
-        return plan.row(stream, received, 0, plan.noted(received, findings), times, texts)
+        plan, texts, times, received, findings, source = self
+        noted = plan.noted(received, findings)
+        return plan.row(stream, received, 0, noted, times, texts, source)
 
     def verdict(self, at: int) -> Verdict | None:
         """The verdict on one of the events; ``None`` where it did not arrive after all others."""
@@ -144,6 +149,7 @@ class Plans:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._known: dict[Key, Plan | _Open | None] = {}
+        self._sources: dict[tuple[int, ...], str | tuple[str, ...]] = {}
 
     def row_of(self, stream: int, chart: str, rows: Sequence[EventRow], repeats: int) -> Row | None:
         """The row of a stream of distinct events by its plan, where there is one that gives it."""
@@ -152,7 +158,8 @@ class Plans:
             return None
         plan, texts, columns = found
         times, received, findings = columns[1], columns[5], columns[9]
-        return plan.row(stream, received, repeats, plan.noted(received, findings), times, texts)
+        noted, source = plan.noted(received, findings), self._facts.source_of(rows)
+        return plan.row(stream, received, repeats, noted, times, texts, source)
 
     def known(self, key: Key, texts: Sequence[str]) -> Plan | None:
         """The plan of streams of a key, if one was learned and fits the texts."""
@@ -167,9 +174,8 @@ class Plans:
 
     def row_of_outline(self, stream: int, chart: str, rows: Sequence[Outline]) -> Row | None:
         """The row of a stream by its known plan; ``None`` where the whole rows are needed."""
-        found = outlined(chart, rows)
-        plan = None if found is None else self.known(found[0], found[1])
-        return None if plan is None or found is None else Planned(plan, *found[1:]).row(stream)
+        planned = self._planned(outlined(chart, rows))
+        return None if planned is None else planned.row(stream)
 
     def planned(self, chart: str, rows: Sequence[EventRow]) -> Planned | None:
         """A stream and its known plan; ``None`` where it takes a closer look.
@@ -177,12 +183,31 @@ class Plans:
         ``rows`` may repeat each other.
         """
         try:
-            found = _outlined_of(chart, rows)
+            return self._planned(_outlined_of(chart, rows))
         except (IntegrityError, ValueError, TypeError):
             # An event was altered: the fold says which.
             return None
-        plan = None if found is None else self.known(found[0], found[1])
-        return None if plan is None or found is None else Planned(plan, *found[1:])
+
+    def _planned(self, found: Outlined | None) -> Planned | None:
+        if found is None or (plan := self.known(found[0], found[1])) is None:
+            return None
+        source = self._source(found[0][1], found[3])
+        return None if source is None else Planned(plan, *found[1:], source)
+
+    def _source(self, kinds: tuple[int, ...], received: Sequence[int]) -> str | None:
+        """The source of the events of a plan, nearly always one; ``None`` where that is damaged."""
+        try:
+            sources = self._sources[kinds]
+        except KeyError:
+            if len(self._sources) >= MOST_PLANS:
+                self._sources.clear()
+            envelope = self._facts.log.interned.envelope
+            try:
+                each = tuple([envelope(kind % KIND).source for kind in kinds])
+            except (IntegrityError, ValueError):
+                return None
+            sources = self._sources[kinds] = each[0] if len(set(each)) == 1 else each
+        return sources if isinstance(sources, str) else min(zip(received, sources, strict=True))[1]
 
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
         """The verdict on one of the events, if it arrived after all others and a plan gives it."""
@@ -364,7 +389,7 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
         for fact in facts
     ]
     chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
-    row = None if chart is None or _tied(facts) else row_of(0, fold(chart, facts), 0)
+    row = None if chart is None or _tied(facts) else row_of(0, fold(chart, facts), 0, "")
     if row is None:
         return None
     marked = [text for text in row if isinstance(text, str) and _MARK in text]

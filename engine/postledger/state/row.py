@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 from postledger.errors import IntegrityError
@@ -32,6 +34,7 @@ COLUMNS = (
     "events",
     "repeats",
     "findings",
+    "source",
 )
 
 UNFOLDED = "unfolded"
@@ -43,8 +46,11 @@ Row = tuple[Any, ...]
 _TEXTS = slice(1, 10)
 
 
-def row_of(stream: int, tally: Tally, repeats: int) -> Row | None:
-    """The row of a folded stream; ``None`` where no event said anything to its chart."""
+def row_of(stream: int, tally: Tally, repeats: int, source: str) -> Row | None:
+    """The row of a folded stream; ``None`` where no event said anything to its chart.
+
+    ``source`` is that of the event which was received first.
+    """
     if not tally.heard:
         return None
     regions = [region.name for region in tally.chart.regions]
@@ -64,13 +70,14 @@ def row_of(stream: int, tally: Tally, repeats: int) -> Row | None:
         tally.events,
         repeats,
         int(findings),
+        source,
     )
 
 
-def folded(stream: int, facts: Sequence[Fact], repeats: int) -> Row | None:
+def folded(stream: int, facts: Sequence[Fact], repeats: int, source: str) -> Row | None:
     """The row of a stream by a fold of its facts."""
     chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
-    return None if chart is None else row_of(stream, fold(chart, facts), repeats)
+    return None if chart is None else row_of(stream, fold(chart, facts), repeats, source)
 
 
 def unfolded(stream: int, first_received_at: int, events: int) -> Row:
@@ -78,7 +85,7 @@ def unfolded(stream: int, first_received_at: int, events: int) -> Row:
     texts = (None,) * (_TEXTS.stop - 2)
     return (
         stream, UNFOLDED, *texts, None, None, None, first_received_at, events, 0,
-        int(Finding.UNFOLDED),
+        int(Finding.UNFOLDED), "",
     )  # fmt: skip
 
 
@@ -103,7 +110,7 @@ def sound(row: Row) -> Row:
     for count in row[14:17]:
         if not isinstance(count, int) or count < 0:
             raise _damaged(row)
-    if not _is_time(row[13]):
+    if not _is_time(row[13]) or not isinstance(row[17], str):
         raise _damaged(row)
     return row
 
@@ -178,3 +185,110 @@ def event_of(
 
 def _time(time: int | None) -> datetime | None:
     return None if time is None else time_of(time)
+
+
+# --- what rows count for: the keys and sums of tallies ---
+
+HOUR = 3_600_000_000
+"""An hour in microseconds."""
+
+EVENTS, DELIVERIES, SENDINGS = "events", "deliveries", "sendings"
+"""What is counted: events by their reading; deliveries by their state, their findings and the time from
+sent to outcome; deliveries by the time from created to sent."""
+
+KEY = ("hour", "what", "source", "value", "seconds", "carrier", "route", "findings")
+SUMS = ("n", "repeats", "micros")
+
+Key = tuple[int, str, str, str, int, str, str, int]
+"""A row of tallies without its sums, in the order of ``KEY``."""
+
+COUNTED = (
+    "first_received_at", "source", "spid", "route", "state", "findings", "repeats",
+    "created_at", "sent_at", "outcome_at",
+)  # fmt: skip
+"""What of the row of a delivery it is counted by."""
+
+MOST_TALLIED = 10_000
+"""How many keys are held in memory by who counts everything."""
+
+_counted = itemgetter(*map(COLUMNS.index, COUNTED))
+_TYPES = {int, str, NoneType}
+
+
+def bound_of(micros: int) -> int:
+    """The bucket of a duration: the least power of two of seconds that it does not exceed.
+
+    >>> [bound_of(micros) for micros in (0, 1_000_000, 1_000_001, 3_000_000, 4_000_001)]
+    [1, 1, 2, 4, 8]
+    """
+    seconds = -(-micros // 1_000_000)
+    return 1 << (seconds - 1).bit_length() if seconds > 1 else 1
+
+
+class Tallied:
+    """What is to be added to tallies."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Key, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def event(self, received_at: int, source: str, reading: str) -> None:
+        """Count an event that vocabularies read; of a bundle each member."""
+        key = (received_at // HOUR, EVENTS, source, reading, 0, "", "", 0)
+        found = self._sums.get(key)
+        if found is None:
+            self._sums[key] = [1, 0, 0]
+        else:
+            found[0] += 1
+
+    def delivery(self, row: Row) -> None:
+        """Count a delivery."""
+        self._count(_counted(row), 1)
+
+    def kept(self, counted: Row, n: int) -> None:
+        """Count a delivery ``n`` times by the columns ``COUNTED`` of its row as the file has it.
+
+        One that is damaged counts for nothing: ``verify`` reports it, and replay heals it.
+        """
+        try:
+            if _TYPES.issuperset(map(type, counted)):
+                self._count(counted, n)
+        except TypeError:
+            # A text in place of a number.
+            pass
+
+    def _count(self, counted: Row, n: int) -> None:
+        first, source, carrier, route, state, findings, repeats, created, sent, outcome = counted
+        hour, carrier, route = first // HOUR, carrier or "", route or ""
+        seconds = micros = 0
+        if sent is not None:
+            if outcome is not None and outcome >= sent:
+                micros = outcome - sent
+                seconds = bound_of(micros)
+            if created is not None and sent >= created:
+                took = sent - created
+                key = (hour, SENDINGS, source, "", bound_of(took), carrier, route, 0)
+                self._add(key, n, 0, n * took)
+        key = (hour, DELIVERIES, source, state, seconds, carrier, route, findings)
+        self._add(key, n, n * repeats, n * micros)
+
+    def _add(self, key: Key, n: int, repeats: int, micros: int) -> None:
+        found = self._sums.get(key)
+        if found is None:
+            self._sums[key] = [n, repeats, micros]
+        else:
+            found[0] += n
+            found[1] += repeats
+            found[2] += micros
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """What is not nothing, as rows of the table."""
+        return [(*key, *sums) for key, sums in self._sums.items() if any(sums)]
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        """The same, of which nothing is left then."""
+        rows = self.rows()
+        self._sums.clear()
+        return rows

@@ -95,6 +95,18 @@ class Facts:
             )
             return known
 
+    def source(self, row: EventRow) -> str:
+        """The source of an event."""
+        known = None if row[7] is None else self.log.interned.envelope(row[7])
+        return (known or self._at(row[3]).envelope).source
+
+    def source_of(self, rows: Sequence[EventRow]) -> str:
+        """The source of a stream: of the event received first; of those received at once, the least."""
+        first = rows[0]
+        if first[7] is not None and all(row[7] == first[7] for row in rows):
+            return self.source(first)
+        return min((row[5], self.source(row)) for row in rows)[1]
+
     def pattern(self, row: EventRow) -> tuple[Pattern, Sequence[str]]:
         """What an event says, and its texts; raises ``IntegrityError`` where it is damaged."""
         position, template, envelope, fields, said = row[3], row[6], row[7], row[8], row[10]
@@ -135,21 +147,23 @@ class Facts:
             family = self.family(template, envelope) if known else None
             if family is None or not quick:
                 given = family is not None and fields is not None
-                for member, one in enumerate(self.statements_of(self.log.at(position))):
+                stored = self.log.at(position)
+                for member, one in enumerate(self.statements_of(stored)):
                     alone = given and not member
-                    found.append(
-                        placed(one.stream, one, received_at, position, member, given=alone)
-                    )
+                    where = placed(one.stream, one, received_at, position, member, given=alone)
+                    found.append((*where, (received_at, stored.envelope.source, one.kind)))
                 continue
             texts = texts_at(position, fields)
             try:
-                stream, occurred_at, identity, findings = family.of(texts).place(texts)
+                pattern = family.of(texts)
+                stream, occurred_at, identity, findings = pattern.place(texts)
             except IntegrityError as error:
                 raise IntegrityError(f"position {position}: {error}") from error
             if not isinstance(received_at, int):
                 raise IntegrityError(f"position {position}: its row is damaged; run verify")
             findings |= of_times(occurred_at, received_at)
-            found.append((stream, occurred_at, identity, position, 0, findings, None))
+            heard = (received_at, self.log.interned.envelope(envelope).source, pattern.kind)
+            found.append((stream, occurred_at, identity, position, 0, findings, None, heard))
         return found
 
     def row_of(self, stream: int, stored: Stored, member: int, statement: Statement) -> EventRow:

@@ -1,0 +1,136 @@
+"""Health: how a ledger is, from its file, the head of its log, and its tallies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from postledger.errors import LedgerError
+from postledger.ledger.connections import Connections
+from postledger.model import DELIVERY, plain
+from postledger.projections import checkpoints
+from postledger.projections.checkpoints import Checkpoint
+from postledger.state.row import HOUR
+from postledger.times import micros, now, time_of
+
+_HOUR, _DAY = 3_600, 86_400
+AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
+"""The bounds between the ages of deliveries without outcome, in seconds."""
+
+
+@attrs.frozen
+class OpenDeliveries:
+    """Deliveries without outcome whose age is at least ``least`` and below ``below`` seconds.
+
+    ``below`` is ``None`` for the oldest. The age counts from the end of the hour in which the first
+    event was received, so that none is younger.
+
+    >>> [(age.least, age.deliveries) for age in ledger.health().open][:2]
+    [(0, 0), (3600, 0)]
+    """
+
+    least: int
+    below: int | None
+    deliveries: int
+
+
+@attrs.frozen
+class Health:
+    """How a ledger is.
+
+    ``size`` is the number of events; ``bytes`` those of the file, ``wal_bytes`` those of its write-ahead
+    log. ``last_received`` is when the last postback or statement was received, ``None`` where none
+    was. ``behind`` is how many events the states are behind the log, ``open`` the deliveries without
+    outcome by age. ``checkpoints`` say how far subscriptions and projections of your own are.
+    ``pressure`` has figures of those who write, by name; it is empty where nothing is measured.
+    ``problems`` are sentences: what somebody should look at.
+
+    >>> health = ledger.health()
+    >>> health.ok, health.last_received is None, health.bytes > 0
+    (True, False, True)
+    """
+
+    size: int
+    bytes: int
+    wal_bytes: int
+    last_received: datetime | None
+    behind: int
+    open: tuple[OpenDeliveries, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    pressure: Mapping[str, float]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no problems."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        return {"ok": self.ok, **plain(self)}
+
+
+def health_of(connections: Connections) -> Health:
+    """The health of a ledger, as of one time; what is derived may be missing."""
+    with connections.read_log() as own:
+        size, received = own.log.size(), own.log.last_received()
+    path = connections.path
+    behind, open_, kept = 0, tuple[OpenDeliveries, ...](), tuple[Checkpoint, ...]()
+    problems: list[str] = []
+    try:
+        with connections.read() as own:
+            size, received = own.log.size(), own.log.last_received()
+            behind = size - own.generation.size
+            chart = own.reader.definitions.charts.get(DELIVERY)
+            final = () if chart is None else sorted(chart.regions[0].final)
+            # Empty is no state.
+            hours = own.generation.tallies_of(own.store).without([*final, ""])
+            open_ = _by_age(dict(hours), micros(now()))
+            kept = checkpoints.all_of(own.store, size - 1)
+    except LedgerError as error:
+        problems.append(str(error).removeprefix(f"{path}: "))
+    problems += _problems(size, behind, kept)
+    return Health(
+        size=size,
+        bytes=_bytes(path),
+        wal_bytes=_bytes(path.with_name(f"{path.name}-wal")),
+        last_received=None if received is None else time_of(received),
+        behind=behind,
+        open=open_,
+        checkpoints=kept,
+        pressure={},
+        problems=tuple(problems),
+    )
+
+
+def _by_age(hours: Mapping[int, int], time: int) -> tuple[OpenDeliveries, ...]:
+    """The deliveries of hours by their age at a time; what will be is as young as can be."""
+    counts = dict.fromkeys(AGES, 0)
+    for hour, count in hours.items():
+        age = max(0, time - (hour + 1) * HOUR) // 1_000_000
+        counts[max(least for least in AGES if least <= age)] += count
+    return tuple(
+        OpenDeliveries(least, below, counts[least])
+        for least, below in zip(AGES, (*AGES[1:], None), strict=True)
+    )
+
+
+def _problems(size: int, behind: int, kept: tuple[Checkpoint, ...]) -> Iterator[str]:
+    if behind:
+        yield f"the states are at size {size - behind}, the log at {size}; run replay"
+    for checkpoint in kept:
+        if checkpoint.problem is not None:
+            name = f"{checkpoint.kind} {checkpoint.name!r}"
+            said = checkpoint.problem
+            yield said if said.startswith(name) else f"{name} stopped: {said}"
+
+
+def _bytes(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

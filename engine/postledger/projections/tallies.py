@@ -1,0 +1,204 @@
+"""Tallies: events and deliveries counted by the hour, so that nobody has to scan for a figure.
+
+A delivery is counted under what its state has; when that changes, it is subtracted there and added where
+it belongs now, in the transaction that writes the state. So the tallies follow from the states as
+these follow from the events: the same in any order of arrival. What is added to a row is added up at
+once: a table of changes that is added up later takes more time and room in SQLite (measured).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Literal, get_args
+
+import attrs
+
+from postledger.arguments import shown
+from postledger.errors import IntegrityError
+from postledger.findings import names
+from postledger.model import Tally
+from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, SUMS
+from postledger.store.sqlite import Store
+from postledger.times import micros, time_of
+
+TallyOf = Literal["events", "deliveries", "findings", "sendings"]
+"""What is counted; ``findings`` are those of the deliveries."""
+
+TallyBy = Literal["hour", "source", "carrier", "route", "value", "seconds"]
+"""What is counted apart."""
+
+
+@attrs.frozen
+class Tallies:
+    """The tallies of one generation, in the table ``name``."""
+
+    store: Store
+    name: str
+
+    @staticmethod
+    def table(name: str) -> str:
+        """The SQL that makes the table of that name."""
+        return f"""CREATE TABLE {name} (
+    hour INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    source TEXT NOT NULL,
+    value TEXT NOT NULL,
+    seconds INTEGER NOT NULL,
+    carrier TEXT NOT NULL,
+    route TEXT NOT NULL,
+    findings INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    repeats INTEGER NOT NULL,
+    micros INTEGER NOT NULL,
+    PRIMARY KEY ({", ".join(KEY)})
+) STRICT, WITHOUT ROWID"""
+
+    # --- write ---
+
+    def take_events(self, other: Tallies) -> None:
+        """Count the events as another does, of a generation with the same index."""
+        self.store.execute(
+            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what = ?", (EVENTS,)
+        )
+
+    # --- read ---
+
+    def sums(
+        self, what: str, by: Sequence[str], since: int | None = None, until: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """The sums of what is counted, for each combination of the columns ``by``.
+
+        Rows of these columns and of the sums. ``since`` and ``until`` are numbers of hours.
+        """
+        ends = (("hour >= ?", since), ("hour < ?", until), ("what = ?", what))
+        where = " AND ".join(sql for sql, end in ends if end is not None)
+        columns = ", ".join(by)
+        selected = ", ".join([*by, *(f"sum({column})" for column in SUMS)])
+        grouped = f"GROUP BY {columns} HAVING sum(n) <> 0 ORDER BY {columns}" if by else ""
+        found = self.store.stream(
+            f"SELECT {selected} FROM {self.name} WHERE {where} {grouped}",
+            tuple(end for _, end in ends if end is not None),
+        )
+        # Without columns there is one row in any case.
+        return (row for row in found if row[len(by)])
+
+    def without(self, states: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """How many deliveries are in none of the states, of which there is one, by hour."""
+        rows: Iterator[Any] = self.store.stream(
+            f"SELECT hour, sum(n) FROM {self.name} WHERE what = ?"
+            f" AND value NOT IN ({', '.join('?' * len(states))}) GROUP BY hour HAVING sum(n) <> 0",
+            (DELIVERIES, *states),
+        )
+        return rows
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """All rows as they are."""
+        return self.store.stream(f"SELECT * FROM {self.name}")
+
+
+def tallies_of(
+    tallies: Tallies,
+    what: TallyOf,
+    by: Sequence[TallyBy],
+    since: datetime | None,
+    until: datetime | None,
+) -> tuple[Tally, ...]:
+    """The public values: see ``Ledger.tallies``."""
+    hours = _hour(since), _hour(until)
+    if what == "findings":
+        return tuple(_tally(by, row) for row in _by_finding(tallies, by, *hours))
+    return tuple(_tally(by, row) for row in tallies.sums(what, by, *hours))
+
+
+def _by_finding(
+    tallies: Tallies, by: Sequence[TallyBy], since: int | None, until: int | None
+) -> list[tuple[Any, ...]]:
+    """The sums of deliveries for each of their findings: one with several counts for each."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    columns = ["findings" if column == "value" else column for column in by]
+    if "value" not in by:
+        columns.append("findings")
+    at = columns.index("findings")
+    for row in tallies.sums(DELIVERIES, columns, since, until):
+        for name in names(row[at]):
+            key = (*row[:at], name, *row[at + 1 : len(columns)])[: len(by)]
+            found = sums.setdefault(key, [0] * len(SUMS))
+            for index, value in enumerate(row[len(columns) :]):
+                found[index] += value
+    return [(*key, *found) for key, found in sorted(sums.items())]
+
+
+def require_by(by: Iterable[TallyBy]) -> tuple[TallyBy, ...]:
+    """What is to be counted apart; raises ``ValueError`` for what is not."""
+    found, known = tuple(by), get_args(TallyBy)
+    for one in found:
+        if one not in known:
+            raise ValueError(f"by must be of {', '.join(known)}, got {shown(one)}")
+    if len(set(found)) < len(found):
+        raise ValueError(f"by must name each once, got {', '.join(found)}")
+    return found
+
+
+def _hour(time: datetime | None) -> int | None:
+    """The number of the first hour that begins at a time or after."""
+    return None if time is None else -(-micros(time) // HOUR)
+
+
+def _tally(by: Sequence[TallyBy], row: tuple[Any, ...]) -> Tally:
+    said = dict(zip(by, row, strict=False))
+    if "hour" in said:
+        said["hour"] = time_of(said["hour"] * HOUR)
+    count, repeats, took = row[len(by) :]
+    return Tally(count, repeats, timedelta(microseconds=took), **said)
+
+
+# --- whether tallies are what they should be ---
+
+
+class Whole:
+    """The sums of any number of rows in little memory: two are equal where their rows add up alike.
+
+    A sum of hashes of the keys, each times what is counted: the order makes no difference, and what
+    was added and subtracted leaves nothing.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[int]] = {}
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[Any]]) -> Whole:
+        """The sums of rows of tallies."""
+        whole = cls()
+        whole.add(rows)
+        return whole
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows of tallies; raises ``IntegrityError`` for one that is damaged."""
+        for row in rows:
+            found = self._sums.setdefault(str(row[1]), [0] * len(SUMS))
+            hashed = _hash_of(tuple(row[: len(KEY)]))
+            for at, value in enumerate(row[len(KEY) :]):
+                if type(value) is not int:
+                    raise IntegrityError("the tallies are damaged; run replay --index")
+                found[at] = (found[at] + value * hashed) % _MODULUS
+
+    def differing(self, other: Whole) -> list[str]:
+        """What is not counted alike."""
+        nothing = [0] * len(SUMS)
+        return [
+            what
+            for what in sorted(self._sums.keys() | other._sums.keys())
+            if self._sums.get(what, nothing) != other._sums.get(what, nothing)
+        ]
+
+
+_MODULUS = 1 << 128
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(key: tuple[object, ...]) -> int:
+    said = "".join(f"{len(str(part))}:{part}" for part in key)
+    return int.from_bytes(blake2b(said.encode("utf-8", "replace"), digest_size=16).digest())
