@@ -142,6 +142,21 @@ def test_several_processes_count_together(tmp_path: Path) -> None:
         assert sum(one.repeats for one in ledger.tallies()) == 100
 
 
+def test_verify_counts_what_comes_meanwhile(tmp_path: Path) -> None:
+    """What is recorded while it reads belongs to the tallies that it compares."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 300))
+        process = traffic.start("acknowledge", path, 300, 700)
+        assert traffic.first_line(process)
+        tried = 0
+        while process.poll() is None or not tried:
+            assert ledger.verify().problems == ()
+            tried += 1
+        assert traffic.finish(process)[0] == 0
+        assert ledger.verify().problems == ()
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
