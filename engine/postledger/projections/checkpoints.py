@@ -96,6 +96,15 @@ def begin(
     )
 
 
+def keep_tables(store: Store, kind: str, name: str, tables: Iterable[str]) -> None:
+    """Set the tables of a checkpoint, which is one of no version where there was none."""
+    store.execute(
+        "INSERT INTO checkpoints (kind, name, version, tables, position) VALUES (?, ?, '', ?, -1)"
+        " ON CONFLICT (kind, name) DO UPDATE SET tables = excluded.tables",
+        (kind, name, json.dumps(list(tables))),
+    )
+
+
 def move(
     store: Store, checkpoint: Checkpoint, position: int, problem: str | None = None
 ) -> Checkpoint:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from secrets import token_hex
 from typing import Protocol
 
 from sqlite_utils import Database
@@ -27,6 +28,9 @@ from postledger.projections.reader import Reader
 from postledger.store.sqlite import Store, insert
 
 _log = logging.getLogger("postledger")
+
+_MOST_HELD = 5_000
+"""So many changes are applied at once where new tables take their place; more are left to catch up."""
 
 _NAME = re.compile(r"(?!sqlite_)[a-z][a-z0-9_]*")
 
@@ -107,15 +111,11 @@ def settle(reader: Reader, projection: Projection) -> None:
     changed then beyond the pages before.
     """
     check(projection)
-    store = reader.log.store
-    checkpoint = checkpoints.load(store, reader.log.last(), PROJECTION, projection.name)
-    if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
+    while _checkpoint(reader, projection) is None:
         _build(reader, projection)
-        return
     behind, kept = True, Lives()
     while behind:
-        with store.write():
-            behind = _catch_up(reader, projection, kept)
+        behind = _catch_up(reader, projection, kept)
 
 
 def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) -> None:
@@ -151,13 +151,30 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
             checkpoints.move(store, checkpoint, checkpoint.position, str(error))
 
 
+def _checkpoint(reader: Reader, projection: Projection) -> Checkpoint | None:
+    """Where the projection stands; ``None`` where it was not built by this version."""
+    found = checkpoints.load(reader.log.store, reader.log.last(), PROJECTION, projection.name)
+    is_of_it = found and found.version == version_of(projection, reader.definitions)
+    return found if is_of_it else None
+
+
 def _catch_up(reader: Reader, projection: Projection, kept: Lives) -> bool:
-    """One page of catching up; whether there is more."""
-    last = reader.log.last()
-    checkpoint = checkpoints.load(reader.log.store, last, PROJECTION, projection.name)
-    if checkpoint is None or checkpoint.version != version_of(projection, reader.definitions):
-        raise LedgerError(f"projection {projection.name!r} was built again by another version")
-    return _advance(reader, projection, checkpoint, kept).position < last
+    """One page of catching up, read before it is written; whether there is more."""
+    store = reader.log.store
+    with store.read():
+        at = _checkpoint(reader, projection)
+        if at is not None:
+            changes = changes_of(reader, at.position, at.position + PAGE, kept)
+    if at is not None and not changes:
+        return False
+    with store.write():
+        now = _checkpoint(reader, projection)
+        if at is None or now is None:
+            raise LedgerError(f"projection {projection.name!r} was built again by another version")
+        # Another thread that recorded may have taken them in meanwhile.
+        if now.position == at.position:
+            _take(reader, projection, at, changes)
+    return True
 
 
 def _advance(
@@ -165,6 +182,12 @@ def _advance(
 ) -> Checkpoint:
     """Apply the next page to the tables in the ledger, and move the checkpoint."""
     changes = changes_of(reader, checkpoint.position, checkpoint.position + PAGE, kept)
+    return _take(reader, projection, checkpoint, changes)
+
+
+def _take(
+    reader: Reader, projection: Projection, checkpoint: Checkpoint, changes: Sequence[Change]
+) -> Checkpoint:
     _apply(reader.log.store, projection, changes)
     position = changes[-1].position if changes else checkpoint.position
     return checkpoints.move(reader.log.store, checkpoint, position)
@@ -196,29 +219,24 @@ def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> N
 def _build(reader: Reader, projection: Projection) -> None:
     """Build the tables in a database of their own, then put them in the place of the old ones.
 
-    Readers see the old ones until then, and writers go on.
+    Readers see the old ones until then, and writers go on. Where another program that builds it is
+    quicker its tables stay.
     """
     # The empty name stands for a temporary database that spills to disk and is gone with its
     # connection.
     with closing(sqlite3.connect("")) as conn:
         beside = Store(reader.log.store.path, conn)
-        _create(beside, projection)
+        _create(beside, projection, {name: name for name in projection.tables})
         position, kept = -1, Lives()
-        while reader.log.last() - position > PAGE:
+        while position < reader.log.last():
             position = _onward(beside, reader, projection, position, kept)
-        with reader.log.store.write():
-            while position < reader.log.last():
-                position = _onward(beside, reader, projection, position, kept)
-            _replace(reader.log.store, beside, projection)
-            version = version_of(projection, reader.definitions)
-            checkpoints.begin(
-                reader.log.store,
-                PROJECTION,
-                projection.name,
-                position,
-                version=version,
-                tables=projection.tables,
-            )
+        copies = _copied(reader.log.store, beside, projection)
+    # Few came meanwhile: they are read before the lock is held, and applied where readers see it.
+    changes: list[Change] = []
+    while position < reader.log.last() and len(changes) < _MOST_HELD:
+        changes += changes_of(reader, position, position + PAGE, kept)
+        position = changes[-1].position
+    _replace(reader, projection, copies, changes, position)
 
 
 def _onward(
@@ -231,21 +249,72 @@ def _onward(
     return changes[-1].position
 
 
-def _create(store: Store, projection: Projection) -> None:
+def _create(store: Store, projection: Projection, names: Mapping[str, str]) -> None:
+    """Make the tables, under the names that they are to have for now."""
     for name, columns in projection.tables.items():
-        try:
-            store.execute(f"CREATE TABLE {name} ({columns}) STRICT")
-        except sqlite3.OperationalError as error:
-            raise LedgerError(f"projection {projection.name!r}: table {name}: {error}") from None
+        with _told(projection, name):
+            store.execute(f"CREATE TABLE {names[name]} ({columns}) STRICT")
 
 
-def _replace(store: Store, beside: Store, projection: Projection) -> None:
-    for name in checkpoints.tables_of(store, projection.name):
-        store.execute(f"DROP TABLE IF EXISTS {name}")
-    _create(store, projection)
-    for name in projection.tables:
+def _copied(store: Store, beside: Store, projection: Projection) -> dict[str, str]:
+    """Copy the tables into the ledger in steps; returns the names that they have there for now."""
+    copies = {name: f"{name}_{token_hex(6)}" for name in projection.tables}
+    with store.write():
+        old = checkpoints.tables_of(store, projection.name)
+        taken = {name.lower() for _, name in store.objects()} - {*old}
+        for name in taken & {*copies}:
+            raise LedgerError(
+                f"projection {projection.name!r}: table {name}: there is already something of that name"
+            )
+        _create(store, projection, copies)
+        # All are known as its own: what is left of a copy that was killed goes with the next one.
+        checkpoints.keep_tables(store, PROJECTION, projection.name, [*old, *copies.values()])
+    for name, copy in copies.items():
         rows = beside.execute(f"SELECT * FROM {name}")
-        store.executemany(insert(name, len(rows.description)), rows)
+        while page := rows.fetchmany(PAGE):
+            with store.write():
+                if not _are_there(store, projection, copies):
+                    return copies
+                store.executemany(insert(copy, len(rows.description)), page)
+    return copies
+
+
+def _replace(
+    reader: Reader,
+    projection: Projection,
+    copies: Mapping[str, str],
+    changes: Sequence[Change],
+    position: int,
+) -> None:
+    """Put the copies in the place of the old tables, with what changed since, in one transaction."""
+    store = reader.log.store
+    with store.write():
+        if not _are_there(store, projection, copies):
+            return
+        for name in {*checkpoints.tables_of(store, projection.name)} - {*copies.values()}:
+            store.execute(f"DROP TABLE IF EXISTS {name}")
+        for name, copy in copies.items():
+            with _told(projection, name):
+                store.execute(f"ALTER TABLE {copy} RENAME TO {name}")
+        _apply(store, projection, changes)
+        version, tables = version_of(projection, reader.definitions), projection.tables
+        checkpoints.begin(
+            store, PROJECTION, projection.name, position, version=version, tables=tables
+        )
+
+
+def _are_there(store: Store, projection: Projection, copies: Mapping[str, str]) -> bool:
+    """Whether no other program has put its own tables in the place of all others."""
+    return {*copies.values()} <= {*checkpoints.tables_of(store, projection.name)}
+
+
+@contextmanager
+def _told(projection: Projection, name: str) -> Iterator[None]:
+    """Say of which table an error of SQLite is."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise LedgerError(f"projection {projection.name!r}: table {name}: {error}") from None
 
 
 # --- what apply may do ---

@@ -8,6 +8,7 @@ it and takes its place. The last adoption in the log says which definitions are 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -250,8 +251,8 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
     assert row is not None
     generation = Generation(
-        number=row[0] + 1,
-        indexed=row[1] + 1 if shared is None else shared.indexed,
+        number=max(row[0], *_numbers(store, "states"), *_numbers(store, "tallies")) + 1,
+        indexed=max(row[1], *_numbers(store, "index")) + 1 if shared is None else shared.indexed,
         vocabularies=vocabularies_of(definitions),
         version=version_of(definitions),
         adoption=-1,
@@ -262,12 +263,15 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
-    # A table of that name belongs to no generation.
-    for table in (generation.table, generation.tallies_name):
-        store.execute(f"DROP TABLE IF EXISTS {table}")
     for sql in (*states_tables(generation.table).values(), Tallies.table(generation.tallies_name)):
         store.execute(sql)
     return generation
+
+
+def _numbers(store: Store, kind: str) -> list[int]:
+    """The numbers of the tables of a kind, also of those that belong to no generation any more."""
+    names_ = (name.removesuffix("_streams") for _, name in store.objects() if is_derived(name))
+    return [0, *(int(name.removeprefix(f"{kind}_")) for name in names_ if name.startswith(kind))]
 
 
 def move(store: Store, generation: Generation, **changes: Any) -> Generation | None:
@@ -302,25 +306,40 @@ def switch(store: Store, generation: Generation, adoption: int) -> Generation:
 
 
 def discard(store: Store, *, also_live: bool = False) -> None:
-    """Drop the generations that are not live, and tables of those names that belong to none.
+    """Give up the generations that are not live, or with ``also_live`` that one too.
 
-    With ``also_live``, drop that one too. The caller holds a write transaction.
+    Their tables are those of none then: ``sweep`` drops them. The caller holds a write transaction.
     """
     kept = None if also_live else live(store)
     if kept is None:
         store.execute("DELETE FROM generations")
     else:
         store.execute("DELETE FROM generations WHERE number <> ?", (kept.number,))
-    names_ = set() if kept is None else set(kept.tables())
-    for kind, name in list(store.objects()):
-        if kind == "table" and is_derived(name) and name not in names_:
-            store.execute(f"DROP TABLE {name}")
+
+
+def sweep(store: Store) -> None:
+    """Drop the tables that belong to no generation, one in each write transaction: it takes a while."""
+    for name in _left(store):
+        with store.write():
+            # Another process may have begun a generation meanwhile, or swept.
+            if name in _left(store):
+                store.execute(f"DROP TABLE {name}")
+
+
+def _left(store: Store) -> list[str]:
+    rows = store.execute("SELECT number, indexed FROM generations").fetchall()
+    kept = {f"{kind}_{number}" for number, _ in rows for kind in ("states", "tallies")}
+    kept.update(name for _, number in rows for name in Index.tables(f"index_{number}"))
+    objects = store.objects()
+    return [n for kind, n in objects if kind == "table" and is_derived(n) and n not in kept]
 
 
 def is_derived(name: str) -> bool:
     """Whether a table's name is that of an index, of states or of tallies."""
-    head, _, number = name.removesuffix("_streams").partition("_")
-    return head in ("states", "index", "tallies") and number.isdigit()
+    return _DERIVED.fullmatch(name) is not None
+
+
+_DERIVED = re.compile(r"(states|index|tallies)_[0-9]{1,18}(_streams)?")
 
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:

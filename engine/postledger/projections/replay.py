@@ -79,7 +79,9 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
         # A generation that shares the index of one that is gone, or of other readers, is no use.
         generations.discard(work.store)
         shared = live if same and not index else None
-        return generations.begin(work.store, work.definitions, shared), False
+        generation = generations.begin(work.store, work.definitions, shared)
+    generations.sweep(work.store)
+    return generation, False
 
 
 @contextmanager
@@ -144,6 +146,7 @@ def finish(work: Work, generation: Generation, *, adopt: bool) -> Generation:
         generation = generations.switch(work.store, generation, position)
     with work.store.write():
         generations.discard(work.store)
+    generations.sweep(work.store)
     return generation
 
 
