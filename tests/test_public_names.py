@@ -22,7 +22,8 @@ NAMES = """
     Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
     Health IntegrityError Kept Ledger LedgerBusy LedgerError Limits NotALedger OpenDeliveries
-    Postback PostledgerError Progress Projection ProjectionFailed Query ReadError Receipt Recorded
+    Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt
+    Recorded
     Retry StateChanged Statechart Step Subscription SubscriptionFailed Summary Tally TallyBy TallyOf
     Then Timeline UnknownKey UnknownWord UNVERIFIED Verdict Verification Vocabulary __version__
 """

@@ -23,6 +23,7 @@ from postledger.errors import (
 )
 from postledger.findings import Finding, Verdict
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
+from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health, OpenDeliveries
 from postledger.ledger.ledger import Ledger, Then
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
@@ -87,6 +88,7 @@ __all__ = [
     "OpenDeliveries",
     "Postback",
     "PostledgerError",
+    "Pressure",
     "Progress",
     "Projection",
     "ProjectionFailed",

@@ -156,3 +156,17 @@ def test_any_source_is_a_label(ledger: Ledger, name: str) -> None:
     found = scraped(ledger)
     labels = (("reading", "recognised"), ("source", name))
     assert found["postledger_events_total", labels] == 1
+
+
+def test_what_was_written_together_is_counted(ledger: Ledger) -> None:
+    """Groups by their size, and their transactions by time; nobody waits afterwards."""
+    recorded(ledger)
+    found, pressure = scraped(ledger), ledger.health().pressure
+    calls = pressure.calls
+    assert calls == 8 * 2 + 5 * 2 + 1
+    assert (pressure.sizes, pressure.waiting) == ({1: calls}, 0)
+    assert found["postledger_group_size_calls_bucket", (("le", "1.0"),)] == calls
+    assert found["postledger_group_size_calls_sum", ()] == calls
+    assert found["postledger_commit_seconds_count", ()] == calls
+    assert found["postledger_commit_seconds_sum", ()] == pytest.approx(pressure.seconds)
+    assert found["postledger_queue_calls", ()] == 0

@@ -169,7 +169,7 @@ def test_a_ledger_that_is_closed_in_the_midst_of_a_read_ends_the_iteration() -> 
 
     def read(after: int) -> Page:
         if after == 0:
-            return Page(1, ())
+            return Page(1, (), "")
         if closes:
             bell.close()
         raise LedgerError("no more")

@@ -10,9 +10,11 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
+
+import attrs
 
 from postledger.errors import LedgerBusy, LedgerError
 from postledger.ledger.connections import Connections, Own
@@ -33,6 +35,26 @@ class Write(Protocol):
 
     def __call__(self, own: Own, given: Sequence[Given], *, answered: bool) -> list[Told]:
         """What was written, in order."""
+
+
+@attrs.frozen
+class Pressure:
+    """What was written together since a ledger was opened here, by calls of ``record`` and ``created``.
+
+    ``waiting`` is how many calls wait now. ``sizes`` counts the groups by the number of their calls,
+    ``commits`` by the seconds of their transactions: each by the least upper bound that is a power of
+    two (of calls, of milliseconds). ``calls`` and ``seconds`` are their sums.
+
+    >>> pressure = ledger.health().pressure
+    >>> pressure.waiting, sum(pressure.sizes.values()) <= pressure.calls
+    (0, True)
+    """
+
+    waiting: int
+    calls: int
+    seconds: float
+    sizes: Mapping[int, int]
+    commits: Mapping[float, int]
 
 
 class Caller:
@@ -94,6 +116,18 @@ class Groups:
         self._lock = threading.Lock()
         self._waiting: deque[Caller] = deque()
         self._led = False
+        self._calls, self._seconds = 0, 0.0
+        self._sizes, self._commits = Counter[int](), Counter[int]()
+
+    def pressure(self) -> Pressure:
+        """What was written together so far."""
+        return Pressure(
+            len(self._waiting),
+            self._calls,
+            self._seconds,
+            {1 << power: self._sizes[power] for power in sorted(self._sizes)},
+            {(1 << power) / 1e3: self._commits[power] for power in sorted(self._commits)},
+        )
 
     def record(self, given: Given, *, answered: bool) -> Recorded | Kept:
         """Record what is given, together with what others give; returns once it is durable.
@@ -179,13 +213,20 @@ class Groups:
     def _commit(self, group: list[Caller], patience: float | None) -> list[Told]:
         """Write a group in one transaction: those who are in it, or else those who wait by then."""
         with self._connections.write(patience) as own:
+            began = time.perf_counter()
             if not group:
                 group.extend(self._next())
             given = [one.given for one in group]
             if not given:
                 # All were withdrawn by now.
                 return []
-            return self._write(own, given, answered=any(one.answered for one in group))
+            told = self._write(own, given, answered=any(one.answered for one in group))
+        seconds = time.perf_counter() - began
+        self._calls += len(group)
+        self._seconds += seconds
+        self._sizes[(len(group) - 1).bit_length()] += 1
+        self._commits[int(seconds * 1e3).bit_length()] += 1
+        return told
 
     def _next(self) -> list[Caller]:
         """Those who wait and are written together."""

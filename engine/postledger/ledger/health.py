@@ -12,6 +12,7 @@ import attrs
 
 from postledger.errors import LedgerError
 from postledger.ledger.connections import Connections
+from postledger.ledger.group import Pressure
 from postledger.model import DELIVERY, plain
 from postledger.projections import checkpoints
 from postledger.projections.checkpoints import Checkpoint
@@ -47,7 +48,7 @@ class Health:
     log. ``last_received`` is when the last postback or statement was received, ``None`` where none
     was. ``behind`` is how many events the states are behind the log, ``open`` the deliveries without
     outcome by age. ``checkpoints`` say how far subscriptions and projections of your own are.
-    ``pressure`` has figures of those who write, by name; it is empty where nothing is measured.
+    ``pressure`` says how many calls wait to be recorded here, and what was written together.
     ``problems`` are sentences: what somebody should look at.
 
     >>> health = ledger.health()
@@ -62,7 +63,7 @@ class Health:
     behind: int
     open: tuple[OpenDeliveries, ...]
     checkpoints: tuple[Checkpoint, ...]
-    pressure: Mapping[str, float]
+    pressure: Pressure
     problems: tuple[str, ...]
 
     @property
@@ -75,7 +76,7 @@ class Health:
         return {"ok": self.ok, **plain(self)}
 
 
-def health_of(connections: Connections) -> Health:
+def health_of(connections: Connections, pressure: Pressure) -> Health:
     """The health of a ledger, as of one time; what is derived may be missing."""
     with connections.read_log() as own:
         size, received = own.log.size(), own.log.last_received()
@@ -103,7 +104,7 @@ def health_of(connections: Connections) -> Health:
         behind=behind,
         open=open_,
         checkpoints=kept,
-        pressure={},
+        pressure=pressure,
         problems=tuple(problems),
     )
 

@@ -575,7 +575,7 @@ class Ledger:
         >>> health.size == ledger.head().size, health.behind, health.problems
         (True, 0, ())
         """
-        return health_of(self._connections)
+        return health_of(self._connections, self._groups.pressure())
 
     @checked
     def events(self, after: int = -1) -> Iterator[Event]:

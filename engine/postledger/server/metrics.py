@@ -8,12 +8,13 @@ with the traffic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from postledger import errors
+from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health
 from postledger.ledger.ledger import Ledger
 from postledger.model import Tally
@@ -23,6 +24,7 @@ try:
         CounterMetricFamily,
         GaugeHistogramMetricFamily,
         GaugeMetricFamily,
+        HistogramMetricFamily,
     )
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
@@ -33,6 +35,13 @@ if TYPE_CHECKING:
 
 BOUNDS = tuple(1 << power for power in range(21))
 """The upper bounds of the buckets in seconds, up to some twelve days."""
+
+
+SIZES = tuple(float(1 << power) for power in range(9))
+"""The upper bounds of the groups that are counted, in calls."""
+
+COMMITS = tuple((1 << power) / 1e3 for power in range(14))
+"""The upper bounds of the transactions that are counted, in seconds."""
 
 
 class LedgerCollector(Collector):
@@ -49,6 +58,7 @@ class LedgerCollector(Collector):
         """Read the metrics; raises ``LedgerError`` where the file can't be read."""
         health = self._ledger.health()
         yield from _of_log(health)
+        yield from _of_pressure(health.pressure)
         if health.problems and not health.open:
             # There is nothing to read tallies from.
             return
@@ -151,8 +161,36 @@ def _of_log(health: Health) -> Iterator[Metric]:
         stopped.add_metric(labels, float(checkpoint.problem is not None))
     yield lag
     yield stopped
-    for name, value in health.pressure.items():
-        yield GaugeMetricFamily(f"postledger_{name}", "A figure of those who write.", value)
+
+
+def _of_pressure(pressure: Pressure) -> Iterator[Metric]:
+    """Of this process alone, since it began."""
+    yield GaugeMetricFamily(
+        "postledger_queue_calls", "Calls that wait to be recorded.", pressure.waiting
+    )
+    yield _histogram(
+        "postledger_group_size_calls",
+        "Calls written together.",
+        {float(size): count for size, count in pressure.sizes.items()},
+        SIZES,
+        pressure.calls,
+    )
+    yield _histogram(
+        "postledger_commit_seconds",
+        "Time of a transaction.",
+        pressure.commits,
+        COMMITS,
+        pressure.seconds,
+    )
+
+
+def _histogram(
+    name: str, said: str, counts: Mapping[float, int], bounds: Sequence[float], total: float
+) -> Metric:
+    below = zip(bounds, accumulate(counts.get(bound, 0) for bound in bounds), strict=True)
+    buckets = [(repr(bound), float(n)) for bound, n in below]
+    buckets.append(("+Inf", float(sum(counts.values()))))
+    return HistogramMetricFamily(name, said, buckets=buckets, sum_value=total)
 
 
 def _open(health: Health) -> Metric:
