@@ -182,7 +182,10 @@ def test_receptions_whose_clock_steps_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["replay", "reindex", "adopt"])
 def test_two_record_while_another_replays(tmp_path: Path, what: str) -> None:
-    """Nobody is turned away, all that was acknowledged is kept, and readers see whole tables."""
+    """Nobody is turned away, all that was acknowledged is kept, and readers see whole tables.
+
+    ``verify`` finds nothing wrong meanwhile.
+    """
     _record_while(what, tmp_path, before=600, each=400)
 
 
@@ -208,6 +211,7 @@ def _record_while(what: str, folder: Path, *, before: int, each: int) -> None:
             while replaying.poll() is None:
                 found = [row.events for row in reader.deliveries(limit=before // 3)]
                 assert found == [3] * (before // 3)
+                assert reader.verify().problems == ()
             assert traffic.finish(replaying)[::2] == (0, "")
             replays += 1
         acknowledged: list[int] = []

@@ -93,15 +93,15 @@ def differences(
 def _in_chunks(
     two: _Two, index: Index, compared: Callable[[int, int], Iterator[Compared]], progress: Progress
 ) -> Iterator[Difference]:
-    after, more = NOWHERE_ID, True
-    while more:
+    after, newest = NOWHERE_ID, index.newest()
+    while after < newest:
         with index.store.read():
-            until = index.next(after, CHUNK)
+            until = min(index.next(after, CHUNK), newest)
             chunk = list(compared(after, until))
             found = [two.difference(*rows) for _, rows in chunk if rows and rows[1] != rows[2]]
         progress(sum(events for events, _ in chunk))
         yield from found
-        more, after = until > after, until
+        after = until
 
 
 Compared = tuple[int, tuple[Stream, Row | None, Row | None] | None]

@@ -212,7 +212,7 @@ class Groups:
             f" LEFT JOIN {self.snapshot.states} s ON s.stream = i.stream"
         )
         # Nowhere is a stream here too.
-        after, until, last = NOWHERE_ID - 1, NOWHERE_ID, None
+        after, until, newest, last = NOWHERE_ID - 1, NOWHERE_ID, index.newest(), None
         while last is not None or until > after:
             place, at = ("i.stream > ?", (after,)) if last is None else (BEHIND, last[:5])
             with store.read():
@@ -222,7 +222,7 @@ class Groups:
                 ).fetchall()
                 last = rows[-1] if len(rows) == PAGE else None
                 if last is None:
-                    after, until = until, index.next(until, PAGE)
+                    after, until = until, min(index.next(until, PAGE), newest)
             yield from rows
 
     # --- SQL ---

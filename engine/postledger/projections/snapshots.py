@@ -37,10 +37,11 @@ def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listi
     with store.scratch("states") as states, store.scratch("streams") as streams:
         for sql in (*generations.states_tables(states).values(), _STREAMS.format(streams)):
             store.execute(sql)
-        after, more = NOWHERE_ID, True
-        while more:
+        after, newest = NOWHERE_ID, index.newest()
+        while after < newest:
             with store.read():
-                until = index.next(after, PAGE)
+                # Streams that others begin meanwhile have nothing within the bounds.
+                until = min(index.next(after, PAGE), newest)
                 between = (after, until)
                 store.execute(
                     f"INSERT INTO {streams} SELECT * FROM {index.streams_table}"
@@ -55,5 +56,5 @@ def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listi
                 else:
                     rows = (row for *_, row in reader.rows(*between, bounds) if row is not None)
                     generations.put(store, states, rows)
-            more, after = until > after, until
+            after = until
         yield Listing(reader.definitions, states, streams)
