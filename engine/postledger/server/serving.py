@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import attrs
 from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
@@ -101,7 +102,11 @@ def _run(config: Config, sock: socket.socket) -> None:
     signal.signal(signal.SIGTERM, _end)
     with suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, [sock]).run()
+            supervisor = Multiprocess(config, [sock])
+            supervisor.run()
+            # It has stopped the others; whoever watches over it is to start it again.
+            if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
+                raise PostledgerError("a process could not be started; the log says why")
         else:
             Server(config).run([sock])
 
