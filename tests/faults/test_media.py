@@ -196,7 +196,7 @@ exec "$@"
 """Runs a program in which a folder is a disk of 6 MB."""
 
 # Records until the disk is full, makes room, records on; prints what was acknowledged in between.
-_UNTILIN_TMPFS = """
+_UNTIL_FULL = """
 import os, sys
 from postledger import Ledger, LedgerError
 from tests.faults.traffic import body
@@ -236,7 +236,7 @@ with Ledger(os.path.join(folder, "test.db")) as ledger:
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     """Nothing that was acknowledged is lost, nothing is half written, and one line says why."""
     inside = ("unshare", "-rm", "sh", "-c", IN_TMPFS, "sh", str(tmp_path / "full"))
-    process = traffic.python("-c", _UNTILIN_TMPFS, tmp_path / "full", prefix=inside)
+    process = traffic.python("-c", _UNTIL_FULL, tmp_path / "full", prefix=inside)
     code, out, err = traffic.finish(process)
     assert (code, err) == (0, "")
     assert out
