@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -50,6 +51,8 @@ def address_of(peer: str | None, forwarded: Iterable[str], proxies: Proxies) -> 
     return address
 
 
+# A provider sends from few addresses.
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """The address that a proxy wrote, maybe with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``."""
     text = text.strip()
