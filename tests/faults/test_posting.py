@@ -163,10 +163,13 @@ def _traced(path: Path, trace: Path, clients: Clients, *inject: str, first: str 
 
 
 @traced
-def test_no_answer_stands_before_the_sync_of_its_group(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["", "sys.modules['uvloop'] = None"], ids=["uvloop", "asyncio"])
+def test_no_answer_stands_before_the_sync_of_its_group(
+    path: Path, tmp_path: Path, first: str
+) -> None:
     """Between the last write of a group and its first 200 the write-ahead file was synced."""
     clients = Clients()
-    found = _traced(path, tmp_path / "trace", clients)
+    found = _traced(path, tmp_path / "trace", clients, first=first)
     assert found.early == []
     assert found.answered == clients.counts[200] > 100
     assert clients.counts.keys() == {200}

@@ -11,6 +11,8 @@ Network = IPv4Network | IPv6Network
 Proxies = int | tuple[Network, ...]
 """The proxies that are trusted: how many stand before this server, or the networks they are in."""
 
+_LONGEST = 100
+
 
 def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
     """Addresses and networks (CIDR, RFC 4632); raises ``ValueError`` for another text.
@@ -51,11 +53,15 @@ def address_of(peer: str | None, forwarded: Iterable[str], proxies: Proxies) -> 
     return address
 
 
-# A provider sends from few addresses.
-@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """The address that a proxy wrote, maybe with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``."""
     text = text.strip()
+    return _parsed(text) if len(text) <= _LONGEST else None
+
+
+# Most requests come from few addresses.
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
