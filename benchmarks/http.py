@@ -33,6 +33,7 @@ from postledger import AsyncLedger, Kept, Recorded
 from postledger.ledger.writing import answer, receipt_of
 from postledger.server.serving import Serving, serve
 
+ROOT = Path(__file__).parent.parent
 GROUPED, MANY, SINGLE = "64 connections", "256 connections", "a commit for each request"
 WAYS = {GROUPED: 64, SINGLE: 64, MANY: 256}
 """How many connections each has."""
@@ -130,7 +131,7 @@ def serving(path: Path, way: str, *, delayed: bool) -> Iterator[tuple[int, int]]
         inject = f"inject=fdatasync,fsync:delay_exit={DELAY}"
         strace = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", os.devnull]
         command = [*strace, "-e", "trace=fdatasync,fsync", "-e", inject, *command]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
             yield process.pid, int(process.stdout.readline().split(":")[2])
@@ -150,9 +151,9 @@ def run(path: Path, way: str, tag: str, count: int, *, delayed: bool) -> Run:
         words = ["--post", str(port), "--way", way, "--tag", tag, "--events", str(count)]
         command = [sys.executable, "-m", "benchmarks.http", *words]
         # What a server does but once it has done before.
-        subprocess.run([*command[:-1], "500"], check=True, capture_output=True)
+        subprocess.run([*command[:-1], "500"], check=True, capture_output=True, cwd=ROOT)
         began = _cpu(pid)
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
         cpu, said = _cpu(pid) - began, json.loads(done.stdout)
     waits = sorted(said["waits"])
     at = [waits[min(len(waits) - 1, int(len(waits) * q))] * 1e3 for q in (0.5, 0.99, 1)]

@@ -392,6 +392,7 @@ class Connections:
                     ) from None
                 time.sleep(_BETWEEN)
         own = self._made(store, generation, kept)
+        # guard: opening takes in no more than was there
         if generation.size < size and not self.readonly:
             self._catch_up(own)
 

@@ -105,6 +105,7 @@ def _run(config: Config, sock: socket.socket) -> None:
             supervisor = Multiprocess(config, [sock])
             supervisor.run()
             # It has stopped the others; whoever watches over it is to start it again.
+            # guard: a process that can't start is a failure
             if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
                 raise PostledgerError("a process could not be started; the log says why")
         else:
