@@ -97,6 +97,28 @@ def test_a_killed_worker_is_replaced(path: Path) -> None:
     assert clients.counts.keys() == {200}
 
 
+def test_workers_stop_without_the_first_process(path: Path) -> None:
+    """A server that is started after it was killed can listen where it did; nothing is lost."""
+    clients = Clients()
+    with (
+        serving(path, "--workers", 2, "--no-access-log") as server,
+        clients.posting(server.port),
+    ):
+        clients.wait(200, 20)
+        workers = _workers(server)
+        assert len(workers) == 2
+        server.process.kill()
+        server.process.wait()
+        for _ in range(200):
+            if not any(map(_command, workers)):
+                break
+            time.sleep(0.1)
+        with serving(path, "--port", server.port, "--no-access-log"):
+            clients.wait(200, 20)
+    check(path, clients)
+    assert clients.counts.keys() == {200}
+
+
 def test_a_worker_that_cannot_start_ends_the_server(path: Path) -> None:
     """With a status of failure, so that whoever watches over it starts it again."""
     with serving(path, "--workers", 2, "--no-access-log") as server:
@@ -119,7 +141,7 @@ def _workers(server: Server) -> list[int]:
     return [int(pid) for pid in children if "spawn_main" in _command(pid)]
 
 
-def _command(pid: str) -> str:
+def _command(pid: str | int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:

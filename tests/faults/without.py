@@ -565,6 +565,12 @@ PROTECTIONS = (
         f"{_SERVING} -k says_nothing",
     ),
     Without(
+        "no process outlives the first",
+        "if first := multiprocessing.parent_process():",
+        "if False:",
+        f"{_POSTING} -k without_the_first",
+    ),
+    Without(
         "a process that can't start is a failure",
         "if any(",
         "if False and any(",

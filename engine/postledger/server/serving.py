@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Set
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -118,6 +122,9 @@ def _end(*_: object) -> NoReturn:
 
 def _app(serving: Serving) -> Receiver:
     """The app of one process; it opens the ledger when it starts."""
+    # guard: no process outlives the first
+    if first := multiprocessing.parent_process():
+        threading.Thread(target=_end_after, args=(first,), daemon=True).start()
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form)
     # Its lowest levels log paths and headers.
@@ -133,6 +140,12 @@ def _app(serving: Serving) -> Receiver:
         patience=serving.patience,
         metrics=serving.metrics,
     )
+
+
+def _end_after(first: BaseProcess) -> None:
+    """Stop when the first process is gone: its successor could not listen where this one does."""
+    first.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
