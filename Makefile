@@ -25,6 +25,8 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.before
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.concurrency
+	$(BIN)/python -m benchmarks.http
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postledger needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import floors, hostile
+from benchmarks import floors, hostile, http
 
 from postledger import Ledger
 from tests.samples import delivered, sent
@@ -30,3 +30,12 @@ def test_hostile_traffic_is_readable(traffic: str, tmp_path: Path) -> None:
     with Ledger(tmp_path / "a.db") as ledger:
         readings = [ledger.record(body).event.reading for body in bodies(3)]
     assert readings == ["recognised"] * 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="what a process took is not told")
+@pytest.mark.parametrize("way", [http.GROUPED, http.SINGLE])
+def test_a_server_takes_what_clients_post(way: str, tmp_path: Path) -> None:
+    """In one transaction or in many: nothing is missing."""
+    assert http.run(tmp_path / "a.db", way, "", 200, delayed=False).wall > 0
+    with Ledger(tmp_path / "a.db") as ledger:
+        assert ledger.head().size == 701

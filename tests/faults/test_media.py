@@ -188,11 +188,12 @@ def test_every_commit_is_synced_before_it_is_acknowledged(tmp_path: Path) -> Non
     assert seen == 5
 
 
-_FULL = """
+IN_TMPFS = """
 mkdir -p "$1" && mount -t tmpfs -o size=6m none "$1" || exit 3
 shift
 exec "$@"
 """
+"""Runs a program in which a folder is a disk of 6 MB."""
 
 # Records until the disk is full, makes room, records on; prints what was acknowledged in between.
 _UNTIL_FULL = """
@@ -234,7 +235,7 @@ with Ledger(os.path.join(folder, "test.db")) as ledger:
 @mounted
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     """Nothing that was acknowledged is lost, nothing is half written, and one line says why."""
-    inside = ("unshare", "-rm", "sh", "-c", _FULL, "sh", str(tmp_path / "full"))
+    inside = ("unshare", "-rm", "sh", "-c", IN_TMPFS, "sh", str(tmp_path / "full"))
     process = traffic.python("-c", _UNTIL_FULL, tmp_path / "full", prefix=inside)
     code, out, err = traffic.finish(process)
     assert (code, err) == (0, "")

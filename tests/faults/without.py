@@ -44,6 +44,7 @@ _REPLAY = "tests/projections/test_replay.py"
 _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
+_POSTING = "tests/faults/test_posting.py"
 _OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
 _RECEIVER, _SERVING = "tests/server/test_receiver.py", "tests/server/test_serving.py"
 _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addresses.py"
@@ -366,6 +367,12 @@ PROTECTIONS = (
         "if True:",
         f"{_REPLAY} -k middle_of_opening",
     ),
+    Without(
+        "opening takes in no more than was there",
+        "if generation.size < size and",
+        "if generation.size < log.size() and",
+        f"{_REPLAY} -k middle_of_opening",
+    ),
     # writing
     Without(
         "lives are of the log as it is",
@@ -591,6 +598,18 @@ PROTECTIONS = (
         "if same and (is_idle or looks > _STALLED):",
         "if False:",
         f"{_SERVING} -k says_nothing",
+    ),
+    Without(
+        "no process outlives the first",
+        "if first := multiprocessing.parent_process():",
+        "if False:",
+        f"{_POSTING} -k without_the_first",
+    ),
+    Without(
+        "a process that can't start is a failure",
+        "if any(",
+        "if False and any(",
+        f"{_POSTING} -k cannot_start",
     ),
 )
 

@@ -19,6 +19,7 @@ from postledger.log.log import Log
 from postledger.projections import compare, generations, replay
 from postledger.projections import reader as readers
 from postledger.projections.generations import Generation
+from postledger.store.sqlite import Store
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
@@ -577,6 +578,24 @@ def test_an_adoption_in_the_middle_of_opening_stands(
         assert another.delivery("a").state == "sent"
         assert another.definitions.hash == first_outcome_stands().hash
     assert _adoptions(ledger.path) == [0, 2]
+
+
+def test_recording_in_the_middle_of_opening_is_not_waited_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever records takes it in: opening has nothing to write."""
+    whole = connections.Connections._whole
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+
+        def late(self: connections.Connections, store: Store) -> Generation | None:
+            found = whole(self, store)
+            ledger.record(sent("a"))
+            other.execute("BEGIN IMMEDIATE")
+            return found
+
+        monkeypatch.setattr(connections.Connections, "_whole", late)
+        with Ledger(ledger.path, timeout=0.1) as another:
+            assert another.delivery("a").state == "sent"
 
 
 def test_states_that_another_makes_again_are_waited_for(

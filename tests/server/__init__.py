@@ -45,11 +45,25 @@ H11 = "sys.modules['httptools'] = None"
 
 
 @contextmanager
-def serving(ledger: Path, *words: object, first: str = "") -> Iterator[Server]:
-    """``postledger serve`` on a free port; ``first`` is what its process does before all else."""
+def serving(
+    ledger: Path, *words: object, first: str = "", prefix: tuple[str, ...] = ()
+) -> Iterator[Server]:
+    """``postledger serve`` on a free port; ``first`` is what its process does before all else.
+
+    ``prefix`` is a program that runs it.
+    """
     program = f"import sys; {first}; from postledger.cli import main; main()"
     begin = ["-c", program] if first else ["-m", "postledger"]
-    command = [sys.executable, *begin, "serve", str(ledger), "--port", "0", *map(str, words)]
+    command = [
+        *prefix,
+        sys.executable,
+        *begin,
+        "serve",
+        str(ledger),
+        "--port",
+        "0",
+        *map(str, words),
+    ]
     log = ledger.with_suffix(".log")
     with log.open("w") as stderr:
         process = _started(command, stderr)

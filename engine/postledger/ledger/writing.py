@@ -514,7 +514,7 @@ def receipt_of(
         sender=sender,
         query=query,
     )
-    if answer is not True:
+    if answer is not True and answer is not False:
         require("answer", answer, bool)
     return (receipt, Kind.RECEIPT), answer
 

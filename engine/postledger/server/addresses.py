@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Proxies = int | tuple[Network, ...]
 """The proxies that are trusted: how many stand before this server, or the networks they are in."""
+
+_LONGEST = 100
 
 
 def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -53,6 +56,12 @@ def address_of(peer: str | None, forwarded: Iterable[str], proxies: Proxies) -> 
 def _address(text: str) -> Address | None:
     """The address that a proxy wrote, maybe with a port: ``192.0.2.1:80``, ``[2001:db8::1]:80``."""
     text = text.strip()
+    return _parsed(text) if len(text) <= _LONGEST else None
+
+
+# Most requests come from few addresses.
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

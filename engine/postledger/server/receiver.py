@@ -253,10 +253,9 @@ class Receiver:
 
     async def _body(self, exchange: _Exchange, receive: Receive) -> bytes:
         """The body as received; of one that is too large nothing stays in memory."""
-        too_large = _refusal(413, f"at most {self._limit} bytes are taken")
         stated = exchange.posted.headers.get("content-length", "")
         if stated.isdecimal() and (len(stated) > 18 or int(stated) > self._limit + _LINGER):
-            raise too_large
+            raise self._too_large()
         body, more = bytearray(), True
         try:
             async with asyncio.timeout(self.patience):
@@ -274,8 +273,11 @@ class Receiver:
         except TimeoutError:
             raise _refusal(408, f"the body was not there in {self.patience:g} seconds") from None
         if exchange.size > self._limit:
-            raise too_large
+            raise self._too_large()
         return bytes(body)
+
+    def _too_large(self) -> HTTPException:
+        return _refusal(413, f"at most {self._limit} bytes are taken")
 
     def _hold(self, exchange: _Exchange, size: int) -> None:
         # guard: bytes in flight bounded

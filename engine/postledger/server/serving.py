@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Set
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
@@ -101,7 +106,12 @@ def _run(config: Config, sock: socket.socket) -> None:
     signal.signal(signal.SIGTERM, _end)
     with suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, [sock]).run()
+            supervisor = Multiprocess(config, [sock])
+            supervisor.run()
+            # It has stopped the others; whoever watches over it is to start it again.
+            # guard: a process that can't start is a failure
+            if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
+                raise PostledgerError("a process could not be started; the log says why")
         else:
             Server(config).run([sock])
 
@@ -112,6 +122,9 @@ def _end(*_: object) -> NoReturn:
 
 def _app(serving: Serving) -> Receiver:
     """The app of one process; it opens the ledger when it starts."""
+    # guard: no process outlives the first
+    if first := multiprocessing.parent_process():
+        threading.Thread(target=_end_after, args=(first,), daemon=True).start()
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form)
     # Its lowest levels log paths and headers.
@@ -127,6 +140,12 @@ def _app(serving: Serving) -> Receiver:
         patience=serving.patience,
         metrics=serving.metrics,
     )
+
+
+def _end_after(first: BaseProcess) -> None:
+    """Stop when the first process is gone: its successor could not listen where this one does."""
+    first.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
