@@ -26,6 +26,8 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.concurrency
+	$(BIN)/python -m benchmarks.processes
+	$(BIN)/python -m benchmarks.wal
 	$(BIN)/python -m benchmarks.http
 
 $(VENV)/bin/python:
