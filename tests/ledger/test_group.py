@@ -208,6 +208,9 @@ def test_after_the_disk_failed_the_file_is_opened_again(
             patch.setattr(generations, "put", fail)
             with pytest.raises(LedgerError, match="the disk failed"):
                 ledger.record(sent("SMS_2"))
+        # What was undone was never acknowledged, whatever is written next.
+        ledger.subscribe("a", lambda _: None, live=False)
+        assert ledger._connections._acknowledged[0] == 1
         assert ledger.record(sent("SMS_2")).event.position == 2
         assert ledger._connections._own().store is not before
         with monkeypatch.context() as patch:

@@ -150,6 +150,7 @@ class Connections:
                 # What was interned in the transaction is gone with it.
                 # guard: what was interned goes with its transaction
                 self._renew(own, own.generation, own.reader.definitions)
+                own.last = NOTHING
                 if is_of_disk(error):
                     # guard: nothing is acknowledged on a connection whose disk failed
                     self._epoch += 1
