@@ -29,6 +29,7 @@ from postledger import (
 from postledger.ledger import group
 from postledger.log.schema import guards
 from postledger.projections import generations
+from postledger.store.sqlite import Store
 from tests.samples import delivered, failed, sent
 
 
@@ -47,6 +48,22 @@ def waiting(ledger: Ledger, count: int) -> None:
     """Wait until so many calls wait to be written."""
     while len(ledger._groups._waiting) < count:
         threading.Event().wait(0.002)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    """A function that raises an error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def failing_disk() -> sqlite3.OperationalError:
+    """What SQLite raises where a sync fails."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    return error
 
 
 def together(
@@ -173,12 +190,7 @@ def test_what_is_wrong_with_one_fails_that_one(tmp_path: Path) -> None:
 
 def test_a_disk_that_fails_fails_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told that it was kept, and each has an error of its own to raise."""
-    error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
+    fail = raising(failing_disk())
     with Ledger(tmp_path / "l.db") as ledger:
         with monkeypatch.context() as patch:
             patch.setattr(generations, "put", fail)
@@ -194,12 +206,7 @@ def test_after_the_disk_failed_the_file_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the connection took for written, what was acknowledged must be there."""
-    error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
+    fail = raising(failing_disk())
     path = tmp_path / "l.db"
     with Ledger(path) as ledger:
         ledger.record(sent("SMS_1"))
@@ -208,9 +215,6 @@ def test_after_the_disk_failed_the_file_is_opened_again(
             patch.setattr(generations, "put", fail)
             with pytest.raises(LedgerError, match="the disk failed"):
                 ledger.record(sent("SMS_2"))
-        # What was undone was never acknowledged, whatever is written next.
-        ledger.subscribe("a", lambda _: None, live=False)
-        assert ledger._connections._acknowledged[0] == 1
         assert ledger.record(sent("SMS_2")).event.position == 2
         assert ledger._connections._own().store is not before
         with monkeypatch.context() as patch:
@@ -224,6 +228,20 @@ def test_after_the_disk_failed_the_file_is_opened_again(
         for _ in range(2):
             with pytest.raises(LedgerError, match="position 2 is not what was acknowledged"):
                 ledger.record(sent("SMS_3"))
+
+
+def test_what_was_undone_was_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is written next."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(sent("SMS_1"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "_require_file", raising(LedgerError("moved")))
+            with pytest.raises(LedgerError, match="moved"):
+                ledger.record(sent("SMS_2"))
+        ledger.subscribe("a", lambda _: None, live=False)
+        assert ledger._connections._acknowledged[0] == 1
 
 
 def test_one_that_times_out_leaves_the_others(tmp_path: Path) -> None:
