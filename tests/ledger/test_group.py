@@ -221,6 +221,54 @@ def test_after_the_disk_failed_the_file_is_opened_again(
         for _ in range(2):
             with pytest.raises(LedgerError, match="position 2 is not what was acknowledged"):
                 ledger.record(sent("SMS_3"))
+        with (
+            ThreadPoolExecutor(1) as other,
+            pytest.raises(LedgerError, match="position 2 is not what was acknowledged"),
+        ):
+            other.submit(ledger.record, sent("SMS_3")).result()
+
+
+def test_what_was_undone_was_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that fails leaves nothing that a later one would take for durable."""
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def fail(*_: object, **__: object) -> None:
+        raise full
+
+    with Ledger(tmp_path / "l.db") as ledger:
+        position = ledger.record(sent("SMS_1")).event.position
+        with monkeypatch.context() as patch:
+            patch.setattr(generations, "put", fail)
+            with pytest.raises(LedgerError, match="the disk is full"):
+                ledger.record(sent("SMS_2"))
+        ledger.subscribe("webhooks", lambda _: None, live=False)
+        assert ledger._connections._acknowledged[0] == position
+
+
+def test_a_leader_that_is_interrupted_while_it_waits_hands_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its interruption is what it raises, and the one who waits is written."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        groups, write = ledger._groups, ledger._connections.write
+        follower: list[Future[Recorded]] = []
+
+        def interrupted(patience: float | None = None) -> object:
+            if follower:
+                return write(patience)
+            follower.append(pool.submit(ledger.record, sent("SMS_2")))
+            waiting(ledger, 2)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ledger._connections, "write", interrupted)
+        with ThreadPoolExecutor(1) as pool:
+            with pytest.raises(KeyboardInterrupt):
+                ledger.record(sent("SMS_1"))
+            assert follower[0].result().event.position == 1
+        assert groups.pressure().waiting == 0
 
 
 def test_one_that_times_out_leaves_the_others(tmp_path: Path) -> None:

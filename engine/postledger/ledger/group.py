@@ -34,7 +34,7 @@ class Write(Protocol):
     """Writes what is given in the open transaction; ``answered`` says that somebody asks what it said."""
 
     def __call__(self, own: Own, given: Sequence[Given], *, answered: bool) -> list[Told]:
-        """What was written, in order."""
+        """What is said of each that was given, in order."""
 
 
 @attrs.frozen
@@ -152,7 +152,7 @@ class Groups:
     def enter(
         self, given: Given, *, answered: bool, wake: Callable[[Caller], Ring | None]
     ) -> Caller:
-        """Have somebody wait to be written, who is to ``lead`` where nobody else does."""
+        """Add a caller that waits to be written; it ``leads`` where nobody else does."""
         deadline = time.monotonic() + self._connections.timeout
         caller = Caller(given, answered=answered, deadline=deadline, wake=wake)
         with self._lock:
@@ -194,7 +194,7 @@ class Groups:
             # What was begun is undone: the others are written by whoever leads next.
             with self._lock:
                 self._waiting.extendleft(one for one in reversed(group) if one is not leader)
-            self.withdraw(leader)
+            self._removed(leader)
             self._hand_over()
             raise
         else:
