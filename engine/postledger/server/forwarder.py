@@ -132,6 +132,7 @@ class Forwarder(Endpoint):
         if self._thread is not None and self._thread.is_alive():
             raise PostledgerError(f"{self.shown}: forwarding already; stop it first")
         self._stopping.clear()
+        self.error = None
         self._thread = threading.Thread(target=self._run, name="postledger forward", daemon=True)
         self._thread.start()
 
