@@ -289,7 +289,7 @@ class Ledger:
     def _batches(
         self, given: Iterable[Given], size: int = BATCH
     ) -> Generator[list[tuple[Receipt, list[Appended]]]]:
-        """The same of receipts and statements: the kind is for this program alone to say."""
+        """Record receipts and statements in batches: the kind is for this program alone to say."""
         for batch in batches(given, size):
             with self._connections.write() as own:
                 done = self._write(own, batch)
@@ -467,8 +467,7 @@ class Ledger:
         What they show is proven, and the state with it: each event by its leaf, the row of the live
         states, unless as of another time, by a fold. Raises ``IntegrityError`` where either was
         altered or damaged, ``UnknownKey`` where no event names the key, ``UnknownWord`` where there is
-        no such chart.
-        Whether anything is missing only ``verify`` says.
+        no such chart. Whether anything is missing only ``verify`` says.
 
         >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
