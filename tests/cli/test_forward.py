@@ -192,3 +192,13 @@ def test_a_signal_ends_it_after_what_is_in_flight(
         p.send_signal(number)
         out, err = p.communicate(timeout=30)
     assert (p.returncode, out, err) == (0, "sent 4, pending 0, held 0, parked 0\n", "")
+
+
+def test_ingest_passes_over_the_lock_file(run: Run, path: Path, peer: Peer) -> None:
+    """Of a folder with a ledger and its outbox no file is taken for a body."""
+    once(run, path, peer)
+    assert any(path.parent.glob("*.lock"))
+    done = run("ingest", path, path.parent)
+    assert ".lock" not in done.stderr
+    with Ledger(path) as ledger:
+        assert ledger.head().size == 4

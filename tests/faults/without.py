@@ -439,7 +439,7 @@ PROTECTIONS = (
     ),
     Without(
         "what was acknowledged is there after the disk failed",
-        "if position >= 0 and",
+        "if epoch and position >= 0 and",
         "if False and",
         f"{_GROUP} -k opened_again",
     ),

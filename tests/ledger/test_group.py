@@ -228,20 +228,49 @@ def test_after_the_disk_failed_the_file_is_opened_again(
         for _ in range(2):
             with pytest.raises(LedgerError, match="position 2 is not what was acknowledged"):
                 ledger.record(sent("SMS_3"))
+        with (
+            ThreadPoolExecutor(1) as other,
+            pytest.raises(LedgerError, match="position 2 is not what was acknowledged"),
+        ):
+            other.submit(ledger.record, sent("SMS_3")).result()
 
 
-def test_what_was_undone_was_never_acknowledged(
+def test_what_was_undone_was_not_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is written next."""
+    """A transaction that fails leaves nothing that a later one would take for durable."""
+    fail = raising(LedgerError("moved"))
     with Ledger(tmp_path / "l.db") as ledger:
-        ledger.record(sent("SMS_1"))
+        position = ledger.record(sent("SMS_1")).event.position
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "_require_file", raising(LedgerError("moved")))
+            patch.setattr(Store, "_require_file", fail)
             with pytest.raises(LedgerError, match="moved"):
                 ledger.record(sent("SMS_2"))
-        ledger.subscribe("a", lambda _: None, live=False)
-        assert ledger._connections._acknowledged[0] == 1
+        ledger.subscribe("webhooks", lambda _: None, live=False)
+        assert ledger._connections._acknowledged[0] == position
+
+
+def test_a_leader_that_is_interrupted_while_it_waits_hands_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its interruption is what it raises, and the one who waits is written."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        groups, write = ledger._groups, ledger._connections.write
+        follower: list[Future[Recorded]] = []
+
+        def interrupted(patience: float | None = None) -> object:
+            if follower:
+                return write(patience)
+            follower.append(pool.submit(ledger.record, sent("SMS_2")))
+            waiting(ledger, 2)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ledger._connections, "write", interrupted)
+        with ThreadPoolExecutor(1) as pool:
+            with pytest.raises(KeyboardInterrupt):
+                ledger.record(sent("SMS_1"))
+            assert follower[0].result().event.position == 1
+        assert groups.pressure().waiting == 0
 
 
 def test_one_that_times_out_leaves_the_others(tmp_path: Path) -> None:
@@ -364,6 +393,15 @@ def test_closing_writes_the_tasks_that_wait(tmp_path: Path) -> None:
         assert sorted(one.event.position for one in done) == list(range(1, 10))
 
     asyncio.run(main())
+
+
+def test_nobody_enters_what_is_closed(tmp_path: Path) -> None:
+    """Else a task of another loop could wait for a leader that never comes."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger._groups.close()
+        with pytest.raises(LedgerError, match="the ledger is closed"):
+            ledger.record(sent("SMS_1"))
+        assert ledger.health().pressure.waiting == 0
 
 
 def test_tasks_are_written_together(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
     if folder not in seen:
         seen.add(folder)
         for entry in sorted(path.iterdir()):
-            # The lock file of a ledger holds nothing.
-            is_lock = entry.name.endswith("-turn") and is_database(entry)
+            # The lock files of a ledger and its outbox hold nothing.
+            is_lock = entry.name.endswith(("-turn", ".lock")) and is_database(entry)
             if not entry.name.startswith(".") and not is_lock:
                 yield from _below(entry, seen)
 

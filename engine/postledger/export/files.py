@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from postledger.errors import PostledgerError, requires
 _SUFFIXES = (".gz", ".zst")
 _LONGEST_SUFFIX = len(".parquet.zst")
 _DATABASE = b"SQLite format 3\0"
-_BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", "-turn")
+_BESIDE_A_DATABASE = re.compile(r"-(wal|shm|journal|turn|[0-9]+\.lock)\Z")
 
 
 def plain_suffix(path: Path) -> str:
@@ -91,18 +92,17 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def is_database(path: Path) -> bool:
-    """Whether a SQLite database is at ``path``, or a file that SQLite keeps next to one."""
+    """Whether a SQLite database is at ``path``, or a file that is kept next to one."""
     target = Path(os.path.realpath(path))
-    for suffix in _BESIDE_A_DATABASE:
-        if not target.name.endswith(suffix) or target.name == suffix:
-            continue
-        database = target.with_name(target.name.removesuffix(suffix))
-        if not database.is_file():
-            continue
-        with database.open("rb") as file:
-            if file.read(len(_DATABASE)) == _DATABASE:
-                return True
-    return False
+    names = {target.name, _BESIDE_A_DATABASE.sub("", target.name)} - {""}
+    return any(_holds_database(target.with_name(name)) for name in names)
+
+
+def _holds_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_DATABASE)) == _DATABASE
 
 
 def zstd() -> Any:

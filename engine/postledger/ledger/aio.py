@@ -256,8 +256,8 @@ class AsyncLedger:
                 self._recorder.submit(groups.lead, caller, caller.patience)
             return None
 
-        caller = groups.enter(given, answered=answered, wake=wake)
-        if caller.leads:
+        caller = Caller(given, answered=answered, wake=wake)
+        if groups.enter(caller):
             wake(caller)
         try:
             await settled
@@ -347,7 +347,7 @@ class AsyncLedger:
     def _end(self) -> None:
         self._recorder.shutdown()
         if self._ledger is not None:
-            self._ledger._groups.drain()
+            self._ledger._groups.close()
         # What is being read is read to its end: a connection in use can't be closed.
         self._readers.shutdown()
         if self._ledger is not None:

@@ -147,10 +147,11 @@ class Connections:
                 with own.store.write(patience):
                     yield own
             except BaseException as error:
+                # What was appended in the transaction was never acknowledged.
+                own.last = NOTHING
                 # What was interned in the transaction is gone with it.
                 # guard: what was interned goes with its transaction
                 self._renew(own, own.generation, own.reader.definitions)
-                own.last = NOTHING
                 if is_of_disk(error):
                     # guard: nothing is acknowledged on a connection whose disk failed
                     self._epoch += 1
@@ -254,24 +255,23 @@ class Connections:
         """The connection of this thread, opened at its first use."""
         self._require_process()
         own: Own | None = getattr(self._local, "own", None)
-        if own is None:
-            return self._first(self._open())
-        if own.epoch != self._epoch and not own.store.in_transaction:
-            return self._reopened(own)
+        if own is None or (own.epoch != self._epoch and not own.store.in_transaction):
+            return self._opened_by_thread(own)
         return own
 
-    def _reopened(self, own: Own) -> Own:
-        """The file opened again, since the disk failed: what was acknowledged must be there."""
+    def _opened_by_thread(self, before: Own | None) -> Own:
+        """The file opened for this thread: since the disk failed what was acknowledged must be there."""
         epoch, (position, leaf) = self._epoch, self._acknowledged
         store = self._open()
         # guard: what was acknowledged is there after the disk failed
-        if position >= 0 and Log(store).leaf(position) != leaf:
+        if epoch and position >= 0 and Log(store).leaf(position) != leaf:
             store.close()
             raise IntegrityError(
                 f"{self.path}: the disk failed, and position {position} is not what was acknowledged"
                 " before; close the ledger and run verify"
             )
-        own.store.close()
+        if before is not None:
+            before.store.close()
         own = self._first(store)
         own.epoch = epoch
         return own

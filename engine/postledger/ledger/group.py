@@ -34,7 +34,7 @@ class Write(Protocol):
     """Writes what is given in the open transaction; ``answered`` says that somebody asks what it said."""
 
     def __call__(self, own: Own, given: Sequence[Given], *, answered: bool) -> list[Told]:
-        """What was written, in order."""
+        """What is said of each that was given, in order."""
 
 
 @attrs.frozen
@@ -68,17 +68,12 @@ class Caller:
     __slots__ = ("answered", "deadline", "error", "given", "leads", "recorded", "wake")
 
     def __init__(
-        self,
-        given: Given,
-        *,
-        answered: bool,
-        deadline: float,
-        wake: Callable[[Caller], Ring | None],
+        self, given: Given, *, answered: bool, wake: Callable[[Caller], Ring | None]
     ) -> None:
         self.given = given
         self.answered = answered
-        self.deadline = deadline
         self.wake = wake
+        self.deadline = 0.0
         self.leads = False
         self.recorded: Recorded | Kept | None = None
         self.error: BaseException | None = None
@@ -115,7 +110,7 @@ class Groups:
         self._written = written
         self._lock = threading.Lock()
         self._waiting: deque[Caller] = deque()
-        self._led = False
+        self._led = self._closed = False
         self._calls, self._seconds = 0, 0.0
         self._sizes, self._commits = Counter[int](), Counter[int]()
 
@@ -134,31 +129,31 @@ class Groups:
 
         Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
         """
-        self._connections.require_free()
         signal = threading.Lock()
         signal.acquire()
-        caller = self.enter(given, answered=answered, wake=lambda _: signal.release())
-        try:
-            if caller.leads:
-                # It came just now: to say how long it may wait would cost two statements.
-                self.lead(caller, None)
-            else:
-                self._follow(caller, signal)
-        except BaseException:
-            self.withdraw(caller)
-            raise
+        caller = Caller(given, answered=answered, wake=lambda _: signal.release())
+        with self._connections.call():
+            try:
+                if self.enter(caller):
+                    # It came just now: to say how long it may wait would cost two statements.
+                    self.lead(caller, None)
+                else:
+                    self._follow(caller, signal)
+            except BaseException:
+                self.withdraw(caller)
+                raise
         return caller.outcome()
 
-    def enter(
-        self, given: Given, *, answered: bool, wake: Callable[[Caller], Ring | None]
-    ) -> Caller:
-        """Have somebody wait to be written, who is to ``lead`` where nobody else does."""
-        deadline = time.monotonic() + self._connections.timeout
-        caller = Caller(given, answered=answered, deadline=deadline, wake=wake)
+    def enter(self, caller: Caller) -> bool:
+        """Have somebody wait to be written; whether it is to ``lead``, since nobody else does."""
+        self._connections.require_free()
+        caller.deadline = time.monotonic() + self._connections.timeout
         with self._lock:
+            if self._closed:
+                raise LedgerError(f"{self._connections.path}: the ledger is closed")
             self._waiting.append(caller)
             caller.leads, self._led = not self._led, True
-        return caller
+        return caller.leads
 
     def withdraw(self, caller: Caller) -> bool:
         """Take back a caller whose writing has not begun; whether there was still time."""
@@ -194,7 +189,7 @@ class Groups:
             # What was begun is undone: the others are written by whoever leads next.
             with self._lock:
                 self._waiting.extendleft(one for one in reversed(group) if one is not leader)
-            self.withdraw(leader)
+            self._removed(leader)
             self._hand_over()
             raise
         else:
@@ -205,8 +200,10 @@ class Groups:
             finally:
                 self._wake(group)
 
-    def drain(self) -> None:
-        """Write all who wait and have nobody else to lead."""
+    def close(self) -> None:
+        """Write all who wait and have nobody else to lead; nobody can wait any more."""
+        with self._lock:
+            self._closed = True
         while waiting := tuple(self._waiting):
             self.lead(waiting[0], waiting[0].patience)
 
@@ -250,18 +247,17 @@ class Groups:
 
     def _follow(self, caller: Caller, signal: threading.Lock) -> None:
         """Wait until a caller is settled, or is to lead, and then lead."""
-        with self._connections.call():
-            # guard: threads wait no longer than the timeout
-            if not signal.acquire(timeout=caller.patience):
-                if not caller.leads and self.withdraw(caller):
-                    raise LedgerBusy(
-                        f"{self._connections.path}: other threads held the write lock;"
-                        " nothing was written"
-                    )
-                # It is being written, or is to lead: how that ends must be known.
-                signal.acquire()
-            if not caller.settled:
-                self.lead(caller, caller.patience)
+        # guard: threads wait no longer than the timeout
+        if not signal.acquire(timeout=caller.patience):
+            if not caller.leads and self.withdraw(caller):
+                raise LedgerBusy(
+                    f"{self._connections.path}: other threads held the write lock;"
+                    " nothing was written"
+                )
+            # It is being written, or is to lead: how that ends must be known.
+            signal.acquire()
+        if not caller.settled:
+            self.lead(caller, caller.patience)
 
     def _fail(self, leader: Caller, group: list[Caller], error: Exception) -> None:
         """Settle a group that was undone: all fail with its medium, else each is tried alone."""

@@ -72,7 +72,7 @@ class Health:
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """The health as JSON has it."""
         return {"ok": self.ok, **plain(self)}
 
 
@@ -89,7 +89,7 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
             behind = size - own.generation.size
             chart = own.reader.definitions.charts.get(DELIVERY)
             final = () if chart is None else sorted(chart.regions[0].final)
-            # Empty is no state.
+            # An empty text is not a state.
             hours = own.generation.tallies_of(own.store).without([*final, ""])
             open_ = _by_age(dict(hours), micros(now()))
             kept = checkpoints.all_of(own.store, size - 1)

@@ -289,7 +289,7 @@ class Ledger:
     def _batches(
         self, given: Iterable[Given], size: int = BATCH
     ) -> Generator[list[tuple[Receipt, list[Appended]]]]:
-        """The same of receipts and statements: the kind is for this program alone to say."""
+        """Record receipts and statements in batches: the kind is for this program alone to say."""
         for batch in batches(given, size):
             with self._connections.write() as own:
                 done = self._write(own, batch)
@@ -327,9 +327,9 @@ class Ledger:
         For a check that was set up wrongly: what was received is genuine after all. With ``source``
         only those of that endpoint. Each is recorded again as it was received, at the time at which it
         was, with the sender ``accepted``; an event of kind ``import`` says which they were. Events that
-        are not unverified are left alone, and to accept the same again adds repeats. Raises
-        ``ValueError`` for positions that are not in order, ``LedgerError`` where the log ends before
-        ``last``.
+        are not unverified are left alone. To accept the same again adds repeats, so what was cut short
+        can be done again. Raises ``ValueError`` for positions that are not in order, ``LedgerError``
+        where the log ends before ``last``.
 
         >>> recorded = ledger.record(body, sender=UNVERIFIED)
         >>> position = recorded.event.position
@@ -467,8 +467,7 @@ class Ledger:
         What they show is proven, and the state with it: each event by its leaf, the row of the live
         states, unless as of another time, by a fold. Raises ``IntegrityError`` where either was
         altered or damaged, ``UnknownKey`` where no event names the key, ``UnknownWord`` where there is
-        no such chart.
-        Whether anything is missing only ``verify`` says.
+        no such chart. Whether anything is missing only ``verify`` says.
 
         >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]

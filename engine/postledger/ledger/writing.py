@@ -554,7 +554,7 @@ def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:
 
 
 def accepted(stored: Stored) -> Receipt:
-    """An unverified event as it is recorded again: the same but for its sender."""
+    """An unverified event as it is recorded again: all but its sender stays."""
     envelope = stored.envelope
     return Receipt(
         stored.body,

@@ -24,7 +24,7 @@ class Bounds:
     occurred_by: int | None = None
 
     def within(self, size: int) -> Bounds:
-        """The same bounds of the first ``size`` events of the log."""
+        """These bounds, of the first ``size`` events of the log."""
         last = size - 1
         return attrs.evolve(
             self, position=last if self.position is None else min(self.position, last)

@@ -75,7 +75,7 @@ def differences(
     """What changes from the definitions of ``old`` to others, as of the size of the log at the start.
 
     Each chunk of streams is read in a read transaction of its own; none is open while its differences
-    are told.
+    are reported.
     """
     # Not the reader's own plans and patterns: what a comparison learns must not stay with it.
     mine = Reader.of(old.log, old.index, old.definitions, limits)

@@ -132,6 +132,7 @@ class Forwarder(Endpoint):
         if self._thread is not None and self._thread.is_alive():
             raise PostledgerError(f"{self.shown}: forwarding already; stop it first")
         self._stopping.clear()
+        self.error = None
         self._thread = threading.Thread(target=self._run, name="postledger forward", daemon=True)
         self._thread.start()
 
@@ -327,7 +328,11 @@ class _Run:
         going = [one for task, one in self._flying.items() if not task.done()]
         free = AT_ONCE - len(going)
         again = min(free, AT_ONCE // 2 - sum(one.attempts > 0 for one in going))
-        due = outbox.due(number, now, fresh=free, again=again, but=flying)[:free]
+        # Those that failed before have their share first: fresh ones may never end.
+        due = sorted(
+            outbox.due(number, now, fresh=free, again=again, but=flying),
+            key=lambda one: not one.attempts,
+        )[:free]
         following = outbox.next_due(number, now)
         return _Turn(due, more, min(_POLL, _POLL if following is None else following - now))
 

@@ -1,6 +1,7 @@
 """Metrics for Prometheus: a collector that reads tallies and health when it is asked, and keeps nothing.
 
-So the figures are the same for every process that serves them, and after a restart. Names and units
+So the figures of a ledger are the same for every process that serves them, and after a restart; those of
+what was written together are of one process since it began. Names and units
 are those of https://prometheus.io/docs/practices/naming/. No id is a label: their number would grow
 with the traffic.
 """
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 BOUNDS = tuple(1 << power for power in range(21))
 """The upper bounds of the buckets in seconds, up to some twelve days."""
-
 
 SIZES = tuple(float(1 << power) for power in range(9))
 """The upper bounds of the groups that are counted, in calls."""

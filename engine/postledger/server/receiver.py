@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,6 +188,10 @@ class Receiver:
             response = self._refused(exchange, refusal)
         except ClientDisconnect:
             _log.info("a client went away before its request was read")
+        except Exception:
+            # The server answers it with 500, and logs what it was.
+            self._note(exchange, "500", began)
+            raise
         finally:
             self._held -= exchange.held
         self._note(exchange, str(response.status_code) if response else "disconnected", began)
@@ -358,11 +361,12 @@ class Receiver:
         """What Prometheus reads: of the ledger, and of the requests to this process."""
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+        from postledger.server.metrics import collector
+
         registry = CollectorRegistry()
         registry.register(self)
-        metrics = import_module("postledger.server.metrics")
         try:
-            registry.register(metrics.collector(self._ledger._opened))
+            registry.register(collector(self._ledger._opened))
             text = await asyncio.to_thread(generate_latest, registry)
         except LedgerError as error:
             raise _refusal(503, "the ledger can't be read now", **_soon(5)) from error
@@ -374,7 +378,8 @@ class Receiver:
 
         labels = ("source", "outcome", "worker")
         family = CounterMetricFamily("postledger_requests", "Requests by outcome.", labels=labels)
-        for (source, outcome), count in self.counts.items():
+        # A copy: it is read in a thread while others are counted.
+        for (source, outcome), count in tuple(self.counts.items()):
             family.add_metric((source, outcome, str(os.getpid())), count)
         yield family
 

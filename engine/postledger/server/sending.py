@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from postledger.errors import PostledgerError, requires
+from postledger.server.addresses import Address
 from postledger.server.schedule import seconds_of
 
 try:
@@ -29,8 +30,6 @@ CONNECT, ANSWER = 10.0, 20.0
 
 MOST_READ, DRAIN = 16 << 10, 1.0
 """Bytes of an answer that are read, and the seconds that this may take: only the status counts."""
-
-Address = IPv4Address | IPv6Address
 
 _GONE = 410
 _SAID = 200

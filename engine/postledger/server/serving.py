@@ -190,8 +190,7 @@ def _url(sock: socket.socket) -> str:
 class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection of uvicorn's: one of a bounded number, and closed where nothing goes on.
 
-    ``app`` is the receiver. Headers must be there within its patience or a little more, at most
-    twice that.
+    ``app`` is the receiver. Headers must be there after one to two times its patience, in seconds.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:

@@ -288,7 +288,7 @@ class Tallied:
         return [(*key, *sums) for key, sums in self._sums.items() if any(sums)]
 
     def taken(self) -> list[tuple[Any, ...]]:
-        """The same, of which nothing is left then."""
+        """The rows, of which nothing is kept here."""
         rows = self.rows()
         self._sums.clear()
         return rows

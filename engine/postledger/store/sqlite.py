@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
@@ -314,6 +314,14 @@ class Turn:
         """Wait for the turn, at most ``timeout`` seconds; how many of them are left."""
         if self._file is None and not self._opened():
             return timeout
+        try:
+            return self._taken(timeout)
+        except OSError:
+            # A file system without locks.
+            self.close()
+            return timeout
+
+    def _taken(self, timeout: float) -> float:
         came = ticket = time.monotonic_ns()
         if not self._lock(0, ticket + 1):
             while not self._lock(ticket, 1):
@@ -333,7 +341,8 @@ class Turn:
     def leave(self) -> None:
         """Give the turn, or the place, to the next one."""
         if self._file is not None:
-            self._unlock(0, LARGEST)
+            with suppress(OSError):
+                self._unlock(0, LARGEST)
 
     def close(self) -> None:
         """Close the lock file: it holds nothing any more."""
