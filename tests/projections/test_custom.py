@@ -172,9 +172,7 @@ def test_the_old_rows_are_read_until_the_new_are_whole(ledger: Ledger) -> None:
     assert counts == {1201}
 
 
-def test_its_tables_are_copied_in_steps(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_tables_are_copied_in_steps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others record between them; killed, it leaves the old version, and the next build is whole."""
     monkeypatch.setattr(custom, "PAGE", 4)
     ledger.record_many(sent(f"SMS_{n}") for n in range(30))

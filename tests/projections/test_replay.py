@@ -341,7 +341,8 @@ def test_what_a_killed_replay_left_to_drop_goes_with_the_next(
     ledger.replay(index=True)
     live = generations.live(store)
     assert live is not None
-    assert derived() == {live.table, live.index_name, f"{live.index_name}_streams"}
+    streams = f"{live.index_name}_streams"
+    assert derived() == {live.table, live.tallies_name, live.index_name, streams}
     assert live.number > 2
     assert len(rows(ledger)) == 2
     assert ledger.verify().problems == ()
