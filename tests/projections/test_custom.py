@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from postledger import Change, Ledger, LedgerError, ProjectionFailed
+from postledger.projections import custom
 from tests.conftest import ledger_of
 from tests.samples import delivered, failed, first_outcome_stands, sent
 from tests.strategies import bodies
@@ -169,6 +170,47 @@ def test_the_old_rows_are_read_until_the_new_are_whole(ledger: Ledger) -> None:
 
     ledger.project(Seen(look, version=2))
     assert counts == {1201}
+
+
+def test_its_tables_are_copied_in_steps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others record between them; killed, it leaves the old version, and the next build is whole."""
+    monkeypatch.setattr(custom, "PAGE", 4)
+    ledger.record_many(sent(f"SMS_{n}") for n in range(30))
+    ledger.project(Seen())
+    old, insert, left = seen(ledger), custom.insert, 5
+
+    def meanwhile(*given: Any) -> str:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return insert(*given)
+
+    monkeypatch.setattr(custom, "insert", meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.project(Seen(version=2))
+    assert seen(ledger) == old
+    with Ledger(ledger.path) as beside:
+        assert beside.verify().problems == ()
+        beside.record(sent("SMS_beside"))
+
+        def recording(*given: Any) -> str:
+            threads.append(threading.Thread(target=beside.record, args=(sent("SMS_more"),)))
+            threads[-1].start()
+            return insert(*given)
+
+        threads: list[threading.Thread] = []
+        monkeypatch.setattr(custom, "insert", recording)
+        ledger.project(Seen(version=2))
+        for thread in threads:
+            thread.join()
+        assert len(threads) > 5
+        ledger.project(Seen(version=2))
+    assert seen(ledger) == list(range(1, ledger.head().size))
+    with closing(sqlite3.connect(ledger.path)) as conn:
+        made = conn.execute("SELECT name FROM sqlite_master WHERE name LIKE 'seen%'").fetchall()
+    assert made == [("seen",)]
+    assert ledger.verify().problems == ()
 
 
 def test_a_build_that_fails_changes_nothing(ledger: Ledger) -> None:

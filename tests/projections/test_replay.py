@@ -317,6 +317,37 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(
     assert derived == tables
 
 
+def test_what_a_killed_replay_left_to_drop_goes_with_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables that belong to no generation are no fault, and their numbers are not taken again."""
+    ledger.record_many([sent("a"), delivered("a")])
+    store = ledger._connections._own().store
+
+    def killed(_: object) -> None:
+        raise Killed
+
+    def derived() -> set[str]:
+        return {name for name in store.db.table_names() if generations.is_derived(name)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "sweep", killed)
+        for _ in range(3):
+            with pytest.raises(Killed):
+                ledger.replay(index=True)
+    assert len(derived()) > 3
+    assert ledger.verify().problems == ()
+    ledger.record(sent("b"))
+    ledger.replay(index=True)
+    live = generations.live(store)
+    assert live is not None
+    streams = f"{live.index_name}_streams"
+    assert derived() == {live.table, live.tallies_name, live.index_name, streams}
+    assert live.number > 2
+    assert len(rows(ledger)) == 2
+    assert ledger.verify().problems == ()
+
+
 def test_an_index_is_shared_where_the_vocabularies_are_the_same(
     ledger: Ledger, specification: list[bytes], tmp_path: Path
 ) -> None:
