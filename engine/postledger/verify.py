@@ -125,14 +125,13 @@ def follows(reader: Reader, generation: Generation) -> bool:
         # Where it is that of the live one, that has read more.
         shared = kept is not None and kept.indexed == generation.indexed
         size = generation.size if shared else LARGEST
-        rows = reader.index.count(size)[0] if shared else None
 
     def still() -> None:
         if not generations.is_there(store, generation):
             raise _Switched
 
     try:
-        wanted = _rows_of(reader, generation.size) if rows is None else rows
+        wanted = None if shared else _rows_of(reader, generation.size)
         found = _until_error(store, _of_index(reader, generation, size, wanted, still))
         return not any(found)
     except _Switched:
@@ -469,56 +468,60 @@ def _of_marks(log: Log, live: Generation, definitions: Definitions, seen: _Seen)
 
 
 def _of_index(
-    reader: Reader, generation: Generation, size: int, wanted: int, still: Callable[[], None]
+    reader: Reader,
+    generation: Generation,
+    size: int,
+    wanted: int | None,
+    still: Callable[[], None],
 ) -> Iterator[str]:
     """Read each row of the index again, and fold each stream, next to the row of its state.
 
-    ``wanted`` is how many rows the first ``size`` events must have in the index. ``still`` raises
-    where the generation is not what it was: each page is read after it has not.
+    ``wanted`` is how many rows the first ``size`` events must have in the index, where that is known.
+    ``still`` raises where the generation is not what it was: each page is read after it has not.
     """
     index, store = reader.index, reader.log.store
-    for check in (
-        partial(_of_count, index, size, wanted),
-        partial(_of_streams, index),
-        partial(_of_ends, index, generation.table),
-    ):
-        with store.read():
-            still()
-            found = list(check())
-        yield from found
-    checker, after = _Checker(reader, size), NOWHERE_ID
-    yield from _of_nowhere(checker, still)
     with store.read():
         still()
         newest = index.newest()
+        found = list(_of_ends(index, generation.table))
+    yield from found
+    checker, after = _Checker(reader, size), NOWHERE_ID
+    yield from _of_nowhere(checker, still)
     while after < newest:
         with store.read():
             still()
-            page = _Page.of(index, generation.table, after, newest)
+            page = _Page.of(index, generation.table, after, newest, size)
         yield from _of_page(checker, generation, page)
         after = page.until
+    yield from _of_count(checker, wanted)
     yield from _of_tallies(checker, generation, still)
 
 
-def _of_count(index: Index, size: int, wanted: int) -> Iterator[str]:
-    """Stream 0 is nowhere, and the index has as many rows as the log gives."""
-    if index.store.one(
-        f"SELECT space, chart, key FROM {index.name}_streams WHERE id = {NOWHERE_ID}"
-    ) != ("", "", ""):
-        yield "stream 0 of the index is not that of the events that belong to none; run replay"
-    count, leading = index.count(size)
+def _of_count(checker: _Checker, wanted: int | None) -> Iterator[str]:
+    """Every row is of an event, every stream has rows, and the index has as many as the log gives."""
+    count, leading = checker.rows, checker.leading
     # guard: rows of the index counted
-    if {count, leading} != {wanted}:
+    if wanted is not None and {count, leading} != {wanted}:
         yield (
             f"the index has {count} rows, {leading} of them with an event, but the events of the"
             f" log give {wanted}; run replay --index"
         )
+    if count != leading:
+        yield "the index has rows of events that the log doesn't have; run replay --index"
+    if checker.empty:
+        yield "the index has streams without events; run replay --index"
 
 
 def _of_ends(index: Index, table: str) -> Iterator[str]:
-    """No row stands before or behind the streams."""
-    newest = index.newest()
-    behind = f"SELECT stream FROM {index.name} WHERE stream > ? LIMIT 1"
+    """Stream 0 is nowhere, and no row stands before it or behind the last."""
+    name, newest = index.name, index.newest()
+    first = f"SELECT space, chart, key FROM {name}_streams WHERE id = {NOWHERE_ID}"
+    if index.store.one(first) != ("", "", ""):
+        yield "stream 0 of the index is not that of the events that belong to none; run replay"
+    for table_, column in ((f"{name}_streams", "id"), (name, "stream")):
+        if index.store.one(f"SELECT 1 FROM {table_} WHERE {column} < {NOWHERE_ID}"):
+            yield "the index has streams that were never numbered; run replay --index"
+    behind = f"SELECT stream FROM {name} WHERE stream > ? LIMIT 1"
     if (row := index.store.one(behind, (newest,))) is not None:
         yield f"stream {row[0]} is missing; run replay --index"
     beside = f"SELECT stream FROM {table} WHERE stream <= {NOWHERE_ID} OR stream > ? LIMIT 1"
@@ -527,15 +530,19 @@ def _of_ends(index: Index, table: str) -> Iterator[str]:
 
 
 class _Page(NamedTuple):
-    """What stands of some streams up to ``until`` at one time: names, rows of the index, states."""
+    """What stands of some streams up to ``until`` at one time: names, rows of the index, states.
+
+    ``counts`` are those of ``Index.count``.
+    """
 
     until: int
     named: dict[int, Stream]
     streams: list[StreamRows]
     kept: dict[int, Row]
+    counts: tuple[int, int]
 
     @classmethod
-    def of(cls, index: Index, table: str, after: int, newest: int) -> _Page:
+    def of(cls, index: Index, table: str, after: int, newest: int, size: int) -> _Page:
         """The streams after ``after``, but of more rows than a page has, fewer."""
         until = min(index.next(after, PAGE), newest)
         streams, left = [], PAGE
@@ -545,12 +552,15 @@ class _Page(NamedTuple):
             if left <= 0:
                 until = stream[0]
                 break
-        kept = generations.kept_rows(index.store, table, after, until)
-        return cls(until, index.named(after, until), streams, {row[0]: row for row in kept})
+        named, counts = index.named(after, until), index.count(after, until, size)
+        kept = {row[0]: row for row in generations.kept_rows(index.store, table, after, until)}
+        return cls(until, named, streams, kept, counts)
 
 
 def _of_page(checker: _Checker, generation: Generation, page: _Page) -> Iterator[str]:
     made = generation.cursor if generation.stage in (INDEXING, FOLDING) else LARGEST
+    checker.count(page.counts)
+    checker.empty |= len(page.streams) < len(page.named)
     for number, _, rows in page.streams:
         if number not in page.named:
             raise IntegrityError(f"stream {number} is missing; run replay --index")
@@ -584,12 +594,14 @@ def _of_tallies(
     """What is not counted as index and states have it; all of it is of one time."""
     reader, counted = checker.reader, checker.counted
     log, store = reader.log, reader.log.store
-    with store.read():
-        still()
-        size = min(generations.size_of(store, generation), log.size())
-        counted.add(generations.deliveries_counted(store, generation))
-        kept = Whole.of(generation.tallies_of(store).rows())
-        live = generations.live(store)
+    with store.scratch("counted") as copy:
+        with store.read():
+            still()
+            size = min(generations.size_of(store, generation), log.size())
+            generations.copy_counted(store, generation, copy)
+            kept = Whole.of(generation.tallies_of(store).rows())
+            live = generations.live(store)
+        counted.add(generations.deliveries_counted(store, copy))
     # What came since the index was read, as the index has it by now.
     for first in range(checker.size, size, PAGE):
         with store.read():
@@ -614,6 +626,7 @@ def _of_nowhere(checker: _Checker, still: Callable[[], None]) -> Iterator[str]:
     with index.store.read():
         still()
         nowhere = index.stream_of(NOWHERE_ID)
+        checker.count(index.count(NOWHERE_ID - 1, NOWHERE_ID, checker.size))
     while True:
         with index.store.read():
             still()
@@ -624,31 +637,18 @@ def _of_nowhere(checker: _Checker, still: Callable[[], None]) -> Iterator[str]:
         last = rows[-1]
 
 
-def _of_streams(index: Index) -> Iterator[str]:
-    """Every row is of an event, every stream has rows, and none is numbered below nowhere."""
-    name = index.name
-    row = index.store.one(
-        f"SELECT count(*) FROM {name}_streams t WHERE t.id <> {NOWHERE_ID}"
-        f" AND NOT EXISTS (SELECT 1 FROM {name} i WHERE i.stream = t.id)"
-    )
-    if row != (0,):
-        yield "the index has streams without events; run replay --index"
-    if index.store.one(
-        f"SELECT 1 FROM {name} i"
-        " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.position = i.position)"
-    ):
-        yield "the index has rows of events that the log doesn't have; run replay --index"
-    for table, column in ((f"{name}_streams", "id"), (name, "stream")):
-        if index.store.one(f"SELECT 1 FROM {table} WHERE {column} < {NOWHERE_ID}"):
-            yield "the index has streams that were never numbered; run replay --index"
-
-
 class _Checker:
-    """Reads rows of the index again from the log."""
+    """Reads rows of the index again from the log, and counts them.
+
+    ``rows`` are those of the first ``size`` events, ``leading`` those that lead to one; ``empty`` says
+    that a stream has none.
+    """
 
     def __init__(self, reader: Reader, size: int) -> None:
         self.reader = reader
         self.size = size
+        self.rows = self.leading = 0
+        self.empty = False
         self._sights: dict[tuple[int, int], int] = {}
         # The members of a bundle are read together.
         self._read = lru_cache(16)(self._read_again)
@@ -660,6 +660,11 @@ class _Checker:
         """The tallies of the events whose rows were read, of the first ``size`` of the log."""
         self._counted.add(self._tallied.taken())
         return self._counted
+
+    def count(self, counts: tuple[int, int]) -> None:
+        """Add what ``Index.count`` says of a page."""
+        self.rows += counts[0]
+        self.leading += counts[1]
 
     def problems(self, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
         require_rows(rows)

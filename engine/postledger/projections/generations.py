@@ -399,15 +399,19 @@ def _counted(table: str, count: int) -> str:
     return f"SELECT {', '.join(COUNTED)} FROM {table} WHERE stream IN ({holes})"
 
 
-def deliveries_counted(store: Store, generation: Generation) -> Iterator[Row]:
-    """The tallies of all deliveries, worked out of their states; keys may stand more than once."""
-    tallied = Tallied()
+def copy_counted(store: Store, generation: Generation, table: str) -> None:
+    """Copy what is counted of all deliveries to a table of that name."""
     columns = ", ".join(f"s.{column}" for column in COUNTED)
-    for row in store.stream(
-        f"SELECT {columns} FROM {generation.table} s"
-        f" JOIN {generation.index_name}_streams t ON t.id = s.stream WHERE t.chart = ?",
-        (DELIVERY,),
-    ):
+    store.execute(
+        f"CREATE TABLE {table} AS SELECT {columns} FROM {generation.table} s"
+        f" JOIN {generation.index_name}_streams t ON t.id = s.stream WHERE t.chart = '{DELIVERY}'"
+    )
+
+
+def deliveries_counted(store: Store, table: str) -> Iterator[Row]:
+    """The tallies of copied deliveries; keys may stand more than once."""
+    tallied = Tallied()
+    for row in store.stream(f"SELECT * FROM {table}"):
         tallied.kept(row, 1)
         if len(tallied) > MOST_TALLIED:
             yield from tallied.taken()

@@ -276,12 +276,17 @@ class Index:
         )
         return row is not None
 
-    def count(self, size: int) -> tuple[int, int]:
-        """How many rows are of the first ``size`` events, and how many of them lead to one."""
+    def count(self, after: int, until: int, size: int) -> tuple[int, int]:
+        """How many rows streams have of the first ``size`` events, and how many lead to one.
+
+        Those of events that the log doesn't have count too. The streams are those after ``after`` up to
+        ``until``.
+        """
         row = self.store.one(
-            f"SELECT count(*), count(e.position) FROM {self.name} i LEFT {JOINED}"
-            " WHERE i.position < ?",
-            (size,),
+            "SELECT coalesce(sum(CASE WHEN i.position < ? OR e.position IS NULL THEN 1 ELSE 0 END), 0),"
+            " coalesce(sum(CASE WHEN e.position < ? THEN 1 ELSE 0 END), 0)"
+            f" FROM {self.name} i LEFT {JOINED} WHERE i.stream > ? AND i.stream <= ?",
+            (size, size, after, until),
         )
         assert row is not None
         return row[0], row[1]
