@@ -10,7 +10,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,22 @@ def test_a_file_that_is_no_longer_there_acknowledges_nothing(tmp_path: Path, how
         with Ledger(other) as ledger:
             assert ledger.head().size == 4
             assert ledger.verify().problems == ()
+
+
+def test_an_open_ledger_is_never_made_again(tmp_path: Path) -> None:
+    """A thread that comes after the file was moved makes no other, whose log would replace its events."""
+    path, other = tmp_path / "test.db", tmp_path / "march.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 3))
+    with Ledger(path) as ledger, ThreadPoolExecutor(1) as pool:
+        path.rename(other)
+        for call in (ledger.head, ledger.health, partial(ledger.record, b"late")):
+            with pytest.raises(LedgerError, match="the file was moved"):
+                pool.submit(call).result()
+        assert not path.exists()
+        other.rename(path)
+    with Ledger(path) as ledger:
+        assert [event.body for event in ledger.events(after=0)] == list(traffic.bodies(0, 3))
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])

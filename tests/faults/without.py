@@ -91,9 +91,15 @@ PROTECTIONS = (
     Without("waiting for the lock", "timeout=timeout", "timeout=0", f"{_PROCESSES} -k overlapping"),
     Without(
         "the file is the one that was opened",
-        "if _identity(self.path) != self._file:",
-        "if False:",
+        "_require_identity(self.path, self._file)",
+        "pass",
         f"{_CLOSING} -k no_longer_there",
+    ),
+    Without(
+        "an open ledger is never made again",
+        "_require_identity(path, file)",
+        "file = None",
+        f"{_CLOSING} -k never_made_again",
     ),
     Without(
         "no new file beside the events of another",

@@ -27,7 +27,14 @@ from postledger.projections.generations import Generation, Lives
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, Work
 from postledger.store.backfill import Backfill
-from postledger.store.sqlite import Store, is_of_disk, is_of_medium, open_store, translated
+from postledger.store.sqlite import (
+    Identity,
+    Store,
+    is_of_disk,
+    is_of_medium,
+    open_store,
+    translated,
+)
 from postledger.verify import follows
 from postledger.wire import Limits
 
@@ -92,6 +99,7 @@ class Connections:
         self._process = os.getpid()
         self._local = threading.local()
         self._opening = threading.Lock()
+        self._file: Identity | None = None
         self._backfill = Backfill(self._opened_store)
         self._opened: list[tuple[threading.Thread, Store]] = []
         self._closed = False
@@ -329,7 +337,11 @@ class Connections:
         own.generation = generation
 
     def _opened_store(self) -> Store:
-        return open_store(self.path, _make, timeout=self.timeout, readonly=self.readonly)
+        store = open_store(
+            self.path, _make, timeout=self.timeout, readonly=self.readonly, file=self._file
+        )
+        self._file = store.file
+        return store
 
     def _open(self) -> Store:
         store = self._opened_store()

@@ -103,6 +103,11 @@ class Store:
         self._closed = False
 
     @property
+    def file(self) -> Identity | None:
+        """The file that was opened."""
+        return self._file
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         try:
@@ -283,11 +288,7 @@ class Store:
         ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         # guard: the file is the one that was opened
-        if _identity(self.path) != self._file:
-            raise LedgerError(
-                f"{self.path}: the file was moved, replaced or deleted while it was open;"
-                " nothing was written; open the ledger again"
-            )
+        _require_identity(self.path, self._file)
         # guard: its write-ahead log too
         if ahead != self._ahead:
             raise LedgerError(
@@ -408,35 +409,50 @@ def open_store(
     timeout: float,
     readonly: bool = False,
     kind: FileKind = LEDGER,
+    file: Identity | None = None,
 ) -> Store:
     """Open a ledger's file, creating it by ``make`` where there is none (unless ``readonly``).
 
-    ``kind`` is given for another file of Postledger's. ``timeout`` is how many seconds a write waits
-    for another's write to end. Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or
+    ``kind`` is given for another file of Postledger's, ``file`` for one that is open already: then no
+    other is made or opened. ``timeout`` is how many seconds a write waits for another's write to end.
+    Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or
     ``LedgerError``.
     """
     with translated(path):
+        # guard: an open ledger is never made again
+        _require_identity(path, file)
         _require_file_of_log(path, kind)
         if path.is_dir():
             raise NotALedger(f"{path}: this is a folder; name a file in it")
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such {kind.name}")
-        conn = _connect(path, timeout=timeout, readonly=readonly)
+        mode = "ro" if readonly else "rwc" if file is None else "rw"
+        conn = _connect(path, timeout=timeout, mode=mode)
         store = Store(path, conn, timeout)
         try:
+            _require_identity(path, file)
             for setting in _SETTINGS:
                 conn.execute(setting)
-            if not readonly:
+            if not readonly and file is None:
                 _make(store, make, timeout, kind)
             _check(store, kind)
             if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
-            store._file = _identity(path)
+            store._file = file or _identity(path)
         except BaseException:
             store.close()
             raise
         return store
+
+
+def _require_identity(path: Path, file: Identity | None) -> None:
+    """Raise where the file is not the one that was opened before."""
+    if file is not None and _identity(path) != file:
+        raise LedgerError(
+            f"{path}: the file was moved, replaced or deleted while it was open;"
+            " nothing was written; open the ledger again"
+        )
 
 
 def _require_file_of_log(path: Path, kind: FileKind) -> None:
@@ -463,10 +479,9 @@ def _identity(path: str | Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _connect(path: Path, *, timeout: float, readonly: bool) -> sqlite3.Connection:
-    mode = "ro" if readonly else "rwc"
+def _connect(path: Path, *, timeout: float, mode: str) -> sqlite3.Connection:
     # guard: read-only media read
-    if readonly and _at_rest(path):
+    if mode == "ro" and _at_rest(path):
         # To read a write-ahead log SQLite has to make files next to it, which is not possible here.
         mode += "&immutable=1"
     uri = f"{path.as_uri()}?mode={mode}"
