@@ -29,7 +29,7 @@ from postledger import (
 from postledger.ledger import group
 from postledger.log.schema import guards
 from postledger.projections import generations
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import Store, Turn
 from tests.samples import delivered, failed, sent
 
 
@@ -271,6 +271,64 @@ def test_a_leader_that_is_interrupted_while_it_waits_hands_over_once(
                 ledger.record(sent("SMS_1"))
             assert follower[0].result().event.position == 1
         assert groups.pressure().waiting == 0
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
+def test_what_was_durable_when_its_leader_was_interrupted_is_recorded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+) -> None:
+    """Those of its group are told that it is there, and nobody writes it again."""
+    leave, interrupted = Turn.leave, []
+
+    def leave_and_interrupt(turn: Turn) -> None:
+        leave(turn)
+        if not interrupted:
+            interrupted.append(turn)
+            raise interruption
+
+    bodies = [sent(f"SMS_{n}") for n in range(6)]
+    with Ledger(tmp_path / "l.db") as ledger:
+        monkeypatch.setattr(Turn, "leave", leave_and_interrupt)
+        first, *others = together(ledger, bodies)
+        with pytest.raises(interruption):
+            first.result()
+        assert [future.result().event.position for future in others] == [2, 3, 4, 5, 6]
+        assert [future.result().verdict for future in others] == ["applied"] * 5
+        assert [event.body for event in ledger.events(after=0)] == bodies
+        assert ledger.record(sent("SMS_6")).event.position == 7
+        assert ledger.verify().problems == ()
+
+
+def test_two_that_lead_write_each_event_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who is to lead, and whom another has taken along, waits for what that one says."""
+    settle, led = group._settle, threading.Event()
+
+    def settle_late(taken: list[group.Caller], told: list[Any]) -> None:
+        # The other leader has found nobody to write by now.
+        if len(taken) == 2:
+            led.wait(10)
+        settle(taken, told)
+
+    def lead(groups: group.Groups, leader: group.Caller, patience: float | None) -> None:
+        real(groups, leader, patience)
+        led.set()
+
+    real = group.Groups.lead
+    with Ledger(tmp_path / "l.db") as ledger:
+        with held(ledger) as pool:
+            futures = [pool.submit(ledger.record, sent("SMS_0"))]
+            waiting(ledger, 1)
+            futures.append(pool.submit(ledger.record, sent("SMS_1")))
+            waiting(ledger, 2)
+            monkeypatch.setattr(group, "_settle", settle_late)
+            monkeypatch.setattr(group.Groups, "lead", lead)
+            second = ledger._groups._waiting[1]
+            second.leads = True
+            second.wake(second)
+        assert [future.result().event.position for future in futures] == [1, 2]
+        assert led.is_set()
 
 
 def test_one_that_times_out_leaves_the_others(tmp_path: Path) -> None:

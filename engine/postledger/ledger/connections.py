@@ -106,7 +106,9 @@ class Connections:
         self._epoch = 0
         self._acknowledged = NOTHING
         self._calls: dict[int, int] = {}
-        self._idle = threading.Condition()
+        # Taken as itself: an interruption in the code of a condition would leave it taken.
+        self._counting = threading.Lock()
+        self._idle = threading.Condition(self._counting)
         try:
             with translated(path):
                 self._settle(self._open(), definitions)
@@ -245,7 +247,7 @@ class Connections:
         # Before the lock: in a forked child another thread may hold it for ever.
         self._require_process()
         me = threading.get_ident()
-        with self._idle:
+        with self._counting:
             # What a call in flight does is part of it.
             if self._closed and me not in self._calls:
                 raise LedgerError(f"{self.path}: the ledger is closed")
@@ -253,7 +255,7 @@ class Connections:
         try:
             yield
         finally:
-            with self._idle:
+            with self._counting:
                 self._calls[me] -= 1
                 if not self._calls[me]:
                     del self._calls[me]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 import attrs
@@ -21,6 +22,9 @@ from postledger.ledger.connections import Connections, Own
 from postledger.ledger.writing import Given, Told, answer
 from postledger.model import Kept, Recorded
 from postledger.store.sqlite import is_of_medium
+
+LONGEST = 600.0
+"""How many seconds a transaction may take that has begun."""
 
 MOST, MOST_BYTES = 256, 8 << 20
 """How many callers one transaction serves, and how many bytes of bodies."""
@@ -129,15 +133,15 @@ class Groups:
 
         Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
         """
-        signal = threading.Lock()
-        signal.acquire()
-        caller = Caller(given, answered=answered, wake=lambda _: signal.release())
+        signal = SimpleQueue[None]()
+        caller = Caller(given, answered=answered, wake=lambda _: signal.put(None))
         with self._connections.call():
             try:
                 if self.enter(caller):
                     # It came just now: to say how long it may wait would cost two statements.
                     self.lead(caller, None)
-                else:
+                # Two may lead: then one of them writes both.
+                while not caller.settled:
                     self._follow(caller, signal)
             except BaseException:
                 self.withdraw(caller)
@@ -178,25 +182,32 @@ class Groups:
         """
         group: list[Caller] = []
         try:
-            done = self._commit(group, patience)
+            told = self._commit(group, patience)
         except Exception as error:
             try:
-                self._fail(leader, group, error)
+                if not group or not group[0].settled:
+                    self._fail(leader, group, error)
+                else:
+                    # It was interrupted when all was done.
+                    leader.error = error
             finally:
                 self._hand_over()
                 self._wake(group)
         except BaseException:
-            # What was begun is undone: the others are written by whoever leads next.
+            # The others are written by whoever leads next, unless they are by now.
             with self._lock:
-                self._waiting.extendleft(one for one in reversed(group) if one is not leader)
-            self._removed(leader)
+                waiting = [one for one in group if one is not leader and not one.settled]
+                self._waiting.extendleft(reversed(waiting))
+                leader.leads = False
+            self.withdraw(leader)
             self._hand_over()
+            self._wake([one for one in group if one.settled and one is not leader])
             raise
         else:
             try:
                 self._hand_over()
                 self._written()
-                _settle(group, done)
+                _settle(group, told)
             finally:
                 self._wake(group)
 
@@ -208,16 +219,27 @@ class Groups:
             self.lead(waiting[0], waiting[0].patience)
 
     def _commit(self, group: list[Caller], patience: float | None) -> list[Told]:
-        """Write a group in one transaction: those who are in it, or else those who wait by then."""
-        with self._connections.write(patience) as own:
-            began = time.perf_counter()
-            if not group:
-                group.extend(self._next())
-            given = [one.given for one in group]
-            if not given:
-                # All were withdrawn by now.
-                return []
-            told = self._write(own, given, answered=any(one.answered for one in group))
+        """Write a group in one transaction: those who are in it, or else those who wait by then.
+
+        What is interrupted when it is durable already is settled.
+        """
+        own, told = None, list[Told]()
+        try:
+            with self._connections.write(patience) as own:
+                began = time.perf_counter()
+                if not group:
+                    group.extend(self._next())
+                given = [one.given for one in group]
+                if not given:
+                    # All were withdrawn by now.
+                    return []
+                told = self._write(own, given, answered=any(one.answered for one in group))
+        except BaseException:
+            # guard: what is durable is not recorded again
+            if own is not None and told and own.store.committed:
+                self._written()
+                _settle(group, told)
+            raise
         seconds = time.perf_counter() - began
         self._calls += len(group)
         self._seconds += seconds
@@ -240,22 +262,28 @@ class Groups:
         with self._lock:
             oldest = self._waiting[0] if self._waiting else None
             self._led = oldest is not None
-            if oldest is not None:
-                oldest.leads = True
-        if oldest is not None:
-            oldest.wake(oldest)
+            if oldest is None or oldest.leads:
+                return
+            oldest.leads = True
+        oldest.wake(oldest)
 
-    def _follow(self, caller: Caller, signal: threading.Lock) -> None:
+    def _follow(self, caller: Caller, signal: SimpleQueue[None]) -> None:
         """Wait until a caller is settled, or is to lead, and then lead."""
         # guard: threads wait no longer than the timeout
-        if not signal.acquire(timeout=caller.patience):
+        if not _said(signal, within=caller.patience):
             if not caller.leads and self.withdraw(caller):
+                # Its leader may have been stopped: those who still wait have another one.
+                self._hand_over()
                 raise LedgerBusy(
                     f"{self._connections.path}: other threads held the write lock;"
                     " nothing was written"
                 )
             # It is being written, or is to lead: how that ends must be known.
-            signal.acquire()
+            if not _said(signal, within=LONGEST):
+                raise LedgerError(
+                    f"{self._connections.path}: it is not known whether this was recorded: the thread"
+                    " that wrote it was stopped; record it again"
+                )
         if not caller.settled:
             self.lead(caller, caller.patience)
 
@@ -288,6 +316,14 @@ class Groups:
         for ring in {caller.wake(caller) for caller in group}:
             if ring is not None:
                 ring()
+
+
+def _said(signal: SimpleQueue[None], within: float) -> bool:
+    try:
+        signal.get(timeout=within)
+    except Empty:
+        return False
+    return True
 
 
 def _settle(group: Sequence[Caller], told: Iterable[Told]) -> None:

@@ -81,6 +81,7 @@ class Store:
     """One connection to a ledger's file, for one thread at a time.
 
     ``path`` is absolute, so that a later change of the working directory opens no other file.
+    ``committed`` says whether the last write is durable, though it may have been interrupted.
     ``execute`` and ``executemany`` are those of the connection. A cursor is read to its end, or
     closed, before another statement runs that could change its rows.
     """
@@ -101,6 +102,7 @@ class Store:
         self._turn = Turn(f"{path}-turn")
         self._ended: list[str] = []
         self._closed = False
+        self.committed = False
 
     @property
     def file(self) -> Identity | None:
@@ -125,23 +127,28 @@ class Store:
         to wait for the lock, where that is less than the timeout. Raises ``LedgerError`` where the file
         is no longer the one that was opened.
         """
+        if self.in_transaction:
+            raise LedgerError(
+                f"{self.path}: this thread is still reading; end that first, or write in another"
+            )
+        self.committed = committing = False
         try:
             # guard: writers take turns
             self._begin(self._turn.take(self.timeout if patience is None else patience))
-            try:
-                yield
+            yield
+            self._require_file()
+            committing = True
+            self.execute("COMMIT")
+            self.committed = True
+        except BaseException as error:
+            # An interruption may come when it is done: what SQLite raises never does.
+            is_of_file = isinstance(error, sqlite3.DatabaseError)
+            self.committed = committing and not self.in_transaction and not is_of_file
+            self._roll_back()
+            if is_of_file and not committing:
+                # A file that another took the place of looks damaged.
                 self._require_file()
-            except BaseException as error:
-                self._roll_back()
-                if isinstance(error, sqlite3.DatabaseError):
-                    # A file that another took the place of looks damaged.
-                    self._require_file()
-                raise
-            try:
-                self.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+            raise
         finally:
             self._turn.leave()
         if self.paced is not None:
@@ -162,8 +169,8 @@ class Store:
         if self.in_transaction:
             yield
             return
-        self.execute("BEGIN")
         try:
+            self.execute("BEGIN")
             yield
         finally:
             # A listing that outlives its ledger ends here too; its transaction is gone already.
