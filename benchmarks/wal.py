@@ -55,8 +55,8 @@ def fill(path: Path, events: int) -> Iterator[Receipt]:
     """Record so many receipts; gives those to record next."""
     traffic = receipts(seed=7)
     with Ledger(path) as ledger:
-        for _ in range(0, events, _PIECE):
-            ledger.record_many(islice(traffic, _PIECE))
+        for first in range(0, events, _PIECE):
+            ledger.record_many(islice(traffic, min(_PIECE, events - first)))
     return traffic
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import floors, hostile, http
+from benchmarks import floors, hostile, http, wal
 
 from postledger import Ledger
 from tests.samples import delivered, sent
@@ -39,3 +39,13 @@ def test_a_server_takes_what_clients_post(way: str, tmp_path: Path) -> None:
     assert http.run(tmp_path / "a.db", way, "", 200, delayed=False).wall > 0
     with Ledger(tmp_path / "a.db") as ledger:
         assert ledger.head().size == 701
+
+
+@pytest.mark.parametrize("reader", sorted(wal.ACTIONS))
+def test_readers_run_next_to_a_recorder(reader: str, tmp_path: Path) -> None:
+    """Each command that reads ends well, and others record until it does."""
+    path = tmp_path / "test.db"
+    traffic = wal.fill(path, 30)
+    seen = wal.beside(path, wal.ACTIONS[reader], traffic)
+    assert seen.recorded > 0
+    assert seen.largest > 0

@@ -498,7 +498,7 @@ class Connections:
                 with own.store.write():
                     # Another process may have taken them in since they were counted.
                     self._follow(own)
-                    until = min(own.log.size(), own.generation.size + replay.CHUNK)
+                    until = min(own.log.size(), own.generation.size + replay.REST)
                     own.generation = replay.catch_up(own.reader, own.generation, until)
         except Exception as error:
             if is_of_medium(error):
