@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial, wraps
 from itertools import islice
@@ -164,6 +165,7 @@ class AsyncLedger:
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
         self._ledger: Ledger | None = None
         self._closed = False
+        self._ending: Future[None] | None = None
 
     @property
     def path(self) -> Path:
@@ -323,7 +325,8 @@ class AsyncLedger:
         """
         subscribe = partial(self._opened.subscribe, after=after, live=live, retry=retry)
         # What can't be called is refused by the ledger, as it was given.
-        in_loop = _in_loop(handler, asyncio.get_running_loop()) if callable(handler) else handler
+        loop = asyncio.get_running_loop()
+        in_loop = _Handling(self, handler, loop) if callable(handler) else handler
         with ThreadPoolExecutor(1, "postledger subscribe") as thread:
             begun = thread.submit(subscribe, name, in_loop)
             try:
@@ -335,14 +338,26 @@ class AsyncLedger:
                 raise
 
     async def close(self) -> None:
-        """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
-        if self._closed:
-            return
+        """Stop the subscriptions and close the file; the ledger can't be used afterwards.
+
+        In a handler it only asks for that: the file is closed once the handler has returned, and
+        whoever closes it elsewhere, as the end of ``async with`` does, waits for it.
+        """
         self._closed = True
         try:
-            await _settled(self._writer.submit(self._end), revocable=False)
-        finally:
+            self._require_process()
+        except LedgerError:
+            # It is the parent's to close.
+            return
+        if self._ending is None:
+            for subscription in tuple(self._ledger._subscriptions.values() if self._ledger else ()):
+                subscription._ask()
+            self._ending = self._writer.submit(self._end)
             self._writer.shutdown(wait=False)
+        within = _within.get()
+        # guard: a handler that closes the ledger is not waited for
+        if within is None or not (within.running and within.ledger is self):
+            await _settled(self._ending, revocable=False)
 
     def _end(self) -> None:
         self._recorder.shutdown()
@@ -357,6 +372,7 @@ class AsyncLedger:
         def open_it() -> None:
             self._ledger = self._open()
 
+        self._require_process()
         try:
             await _settled(self._writer.submit(open_it))
         except BaseException:
@@ -373,7 +389,14 @@ class AsyncLedger:
             raise LedgerError("the ledger is closed")
         if self._ledger is None:
             raise LedgerError("the ledger is not open yet; write `async with AsyncLedger(...)`")
+        self._require_process()
         return self._ledger
+
+    def _require_process(self) -> None:
+        # A forked child has none of the threads that a call would wait for.
+        if self._ledger is not None:
+            # guard: an async ledger refused in a forked child
+            self._ledger._connections.require_process()
 
 
 class AsyncSubscription:
@@ -420,16 +443,40 @@ class AsyncSubscription:
                 pass
 
     async def stop(self) -> None:
-        """Stop after the change in hand, with the checkpoint after it."""
+        """Stop after the change in hand, with the checkpoint after it.
+
+        In its own handler it only asks for that.
+        """
+        within = _within.get()
+        # guard: a handler that stops its subscription is not waited for
+        if within is not None and within.running and within is self._subscription._handler:
+            self._subscription._ask()
+            return
         await asyncio.to_thread(self._subscription.stop)
 
 
-def _in_loop(handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
-    """The handler as a thread calls it; a coroutine that it returns is awaited in the event loop."""
+class _Handling:
+    """A handler as a thread calls it; a coroutine that it returns is awaited in the event loop."""
 
-    def call(change: StateChanged) -> None:
-        returned = handler(change)
-        if inspect.iscoroutine(returned):
-            asyncio.run_coroutine_threadsafe(returned, loop).result()
+    def __init__(
+        self, ledger: AsyncLedger, handler: Handler, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.ledger = ledger
+        self.running = False
+        self._handler = handler
+        self._loop = loop
 
-    return call
+    def __call__(self, change: StateChanged) -> None:
+        # The coroutine has the context of this thread, and so has all that it awaits.
+        token, self.running = _within.set(self), True
+        try:
+            returned = self._handler(change)
+            if inspect.iscoroutine(returned):
+                asyncio.run_coroutine_threadsafe(returned, self._loop).result()
+        finally:
+            self.running = False
+            _within.reset(token)
+
+
+_within: ContextVar[_Handling | None] = ContextVar("postledger handler", default=None)
+"""The handler in which this is called. What a handler leaves running keeps it, so see ``running``."""

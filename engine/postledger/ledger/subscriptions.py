@@ -143,10 +143,14 @@ class Subscription:
 
     def stop(self) -> None:
         """Stop after the change in hand, with the checkpoint after it."""
-        self._stopping.set()
-        self._heard.set()
+        self._ask()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def _ask(self) -> None:
+        """Ask for the end, without waiting for it."""
+        self._stopping.set()
+        self._heard.set()
 
     def start(self) -> None:
         """Catch up, then go on with what comes, in a thread of its own."""
