@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import ContextVar
 from datetime import datetime
 from functools import partial, wraps
 from itertools import islice
@@ -325,8 +324,7 @@ class AsyncLedger:
         """
         subscribe = partial(self._opened.subscribe, after=after, live=live, retry=retry)
         # What can't be called is refused by the ledger, as it was given.
-        loop = asyncio.get_running_loop()
-        in_loop = _Handling(self, handler, loop) if callable(handler) else handler
+        in_loop = _in_loop(handler, asyncio.get_running_loop()) if callable(handler) else handler
         with ThreadPoolExecutor(1, "postledger subscribe") as thread:
             begun = thread.submit(subscribe, name, in_loop)
             try:
@@ -349,14 +347,14 @@ class AsyncLedger:
         except LedgerError:
             # It is the parent's to close.
             return
+        subscriptions = tuple(self._ledger._subscriptions.values()) if self._ledger else ()
         if self._ending is None:
-            for subscription in tuple(self._ledger._subscriptions.values() if self._ledger else ()):
+            for subscription in subscriptions:
                 subscription._ask()
             self._ending = self._writer.submit(self._end)
             self._writer.shutdown(wait=False)
-        within = _within.get()
         # guard: a handler that closes the ledger is not waited for
-        if within is None or not (within.running and within.ledger is self):
+        if not any(subscription._is_calling() for subscription in subscriptions):
             await _settled(self._ending, revocable=False)
 
     def _end(self) -> None:
@@ -447,36 +445,15 @@ class AsyncSubscription:
 
         In its own handler it only asks for that.
         """
-        within = _within.get()
-        # guard: a handler that stops its subscription is not waited for
-        if within is not None and within.running and within is self._subscription._handler:
-            self._subscription._ask()
-            return
         await asyncio.to_thread(self._subscription.stop)
 
 
-class _Handling:
-    """A handler as a thread calls it; a coroutine that it returns is awaited in the event loop."""
+def _in_loop(handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
+    """The handler as a thread calls it; a coroutine that it returns is awaited in the event loop."""
 
-    def __init__(
-        self, ledger: AsyncLedger, handler: Handler, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.ledger = ledger
-        self.running = False
-        self._handler = handler
-        self._loop = loop
+    def call(change: StateChanged) -> None:
+        returned = handler(change)
+        if inspect.iscoroutine(returned):
+            asyncio.run_coroutine_threadsafe(returned, loop).result()
 
-    def __call__(self, change: StateChanged) -> None:
-        # The coroutine has the context of this thread, and so has all that it awaits.
-        token, self.running = _within.set(self), True
-        try:
-            returned = self._handler(change)
-            if inspect.iscoroutine(returned):
-                asyncio.run_coroutine_threadsafe(returned, self._loop).result()
-        finally:
-            self.running = False
-            _within.reset(token)
-
-
-_within: ContextVar[_Handling | None] = ContextVar("postledger handler", default=None)
-"""The handler in which this is called. What a handler leaves running keeps it, so see ``running``."""
+    return call
