@@ -40,6 +40,7 @@ _TAMPERING, _PROCESSES = "tests/faults/test_tampering.py", "tests/faults/test_pr
 _KILL, _DAMAGE = "tests/faults/test_kill.py", "tests/faults/test_damage.py"
 _MEDIA, _CLOSING = "tests/faults/test_media.py", "tests/faults/test_closing.py"
 _TALLIES = "tests/projections/test_tallies.py"
+_CUSTOM, _AIO = "tests/projections/test_custom.py", "tests/ledger/test_aio.py"
 _REPLAY = "tests/projections/test_replay.py"
 _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
@@ -379,6 +380,18 @@ PROTECTIONS = (
         "if generation.size < log.size() and",
         f"{_REPLAY} -k middle_of_opening",
     ),
+    Without(
+        "an event applied while building is still being read",
+        "with reader.log.store.read():",
+        "if True:",
+        f"{_CUSTOM} -k while_it_is_built",
+    ),
+    Without(
+        "following the head has an end",
+        " <= most:",
+        ":",
+        f"{_CUSTOM} -k building_ends",
+    ),
     # writing
     Without(
         "lives are of the log as it is",
@@ -413,6 +426,18 @@ PROTECTIONS = (
         f"{_CLOSING} -k waits_for_the_calls",
     ),
     Without(
+        "a handler that closes the ledger is not waited for",
+        "if not any(subscription._is_calling() for subscription in subscriptions):",
+        "if True:",
+        f"{_AIO} -k 'may_end and close'",
+    ),
+    Without(
+        "a handler that stops its subscription is not waited for",
+        "and not self._is_calling()",
+        "and self._thread is not threading.current_thread()",
+        f"{_AIO} -k 'may_end and stop'",
+    ),
+    Without(
         "connections of ended threads closed",
         "if not thread.is_alive():\n                    left.close()\n"
         "            self._opened = [one for one in self._opened if one[0].is_alive()]\n",
@@ -424,6 +449,12 @@ PROTECTIONS = (
         "if os.getpid() != self._process:",
         "if False:",
         f"{_PROCESSES} -k forked",
+    ),
+    Without(
+        "an async ledger refused in a forked child",
+        "self._ledger._connections.require_process()",
+        "pass",
+        f"{_AIO} -k forked",
     ),
     Without(
         "threads wait no longer than the timeout",
@@ -482,6 +513,12 @@ PROTECTIONS = (
         "self._set_place(endpoint, place)",
         "pass",
         f"{_OUTBOX} -k leaves_nothing",
+    ),
+    Without(
+        "what failed before has its share first",
+        "key=lambda one: not one.attempts",
+        "key=lambda one: 0",
+        f"{_FORWARDER} -k never_end",
     ),
     Without(
         "the outbox is bounded",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -237,6 +240,152 @@ def test_waiting_for_a_subscription_has_an_end(tmp_path: Path) -> None:
             await subscription.wait(10)
 
     asyncio.run(main())
+
+
+ENDING = """
+import asyncio, signal, sys
+from postledger import AsyncLedger, Ledger
+
+signal.alarm(30)
+_, path, body, how = sys.argv
+
+
+async def main():
+    loop, told, ended = asyncio.get_running_loop(), [], asyncio.Event()
+    ledger = AsyncLedger(path)
+    async with ledger:
+
+        async def end():
+            await (ledger.close() if "close" in how else subscription.stop())
+
+        async def handler(change):
+            told.append(change.position)
+            await ledger.record(b"acknowledged")
+            if "task" in how:
+                await asyncio.gather(end())
+            elif "thread" in how:
+                await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(end(), loop).result())
+            else:
+                await end()
+            ended.set()
+
+        def plain(change):
+            told.append(change.position)
+            asyncio.run_coroutine_threadsafe(ledger.record(b"acknowledged"), loop).result()
+            asyncio.run_coroutine_threadsafe(end(), loop).result()
+            loop.call_soon_threadsafe(ended.set)
+
+        subscription = await ledger.subscribe("a", plain if "plain" in how else handler)
+        await ledger.record_many([body.encode(), body.replace("SMS_1", "SMS_2").encode()])
+        await ended.wait()
+        await subscription.stop()
+        assert not subscription.running and subscription.error is None
+    await ledger.close()
+    assert told == [1], told
+
+
+asyncio.run(main())
+with Ledger(path) as ledger:
+    assert ledger.checkpoints()[0].position == 1, ledger.checkpoints()
+    assert ledger.head().size == 4, ledger.head()
+    assert ledger.verify().ok
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+@pytest.mark.parametrize("where", ["", "in a task", "in a thread", "in a plain handler"])
+def test_a_handler_may_end_what_calls_it(tmp_path: Path, end: str, where: str) -> None:
+    """It asks for the end and waits for nothing; the checkpoint and what was recorded are kept."""
+    program = [sys.executable, "-c", ENDING, tmp_path / "l.db", sent("SMS_1"), f"{end} {where}"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("ended\n", "", 0)
+
+
+def test_what_a_handler_left_running_waits_for_the_end(tmp_path: Path) -> None:
+    """A task that it began is no longer the handler once that has returned."""
+
+    async def main() -> None:
+        begun: list[asyncio.Task[None]] = []
+        go_on = asyncio.Event()
+
+        async def stop() -> None:
+            await go_on.wait()
+            await subscription.stop()
+            assert not subscription.running
+
+        async def handler(change: StateChanged) -> None:
+            begun.append(asyncio.create_task(stop()))
+
+        async with AsyncLedger(tmp_path / "l.db") as ledger, asyncio.timeout(30):
+            subscription = await ledger.subscribe("a", handler)
+            await ledger.record(sent("SMS_1"))
+            await subscription.wait()
+            go_on.set()
+            await begun[0]
+
+    asyncio.run(main())
+
+
+FORKED = """
+import asyncio, os, signal, sys
+from postledger import AsyncLedger, LedgerError
+
+
+async def child(ledger, subscription):
+    calls = (
+        lambda: ledger.record(b"child"),
+        lambda: ledger.created("a", to="1"),
+        ledger.head,
+        ledger.__aenter__,
+        lambda: anext(ledger.events()),
+        lambda: ledger.subscribe("b", print),
+        subscription.status,
+    )
+    for call in calls:
+        try:
+            await call()
+        except LedgerError as error:
+            print(error, flush=True)
+    await subscription.stop()
+    await ledger.close()
+    await ledger.close()
+    try:
+        await ledger.head()
+    except LedgerError as error:
+        print(error, flush=True)
+
+
+async def main():
+    async with AsyncLedger(sys.argv[1]) as ledger:
+        subscription = await ledger.subscribe("a", lambda _: None)
+        await ledger.record(b"before")
+        await ledger.head()
+        forked = os.fork()
+        if not forked:
+            signal.alarm(30)
+            asyncio._set_running_loop(None)
+            asyncio.new_event_loop().run_until_complete(child(ledger, subscription))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]), flush=True)
+        assert (await ledger.record(b"after")).event.position == 2
+        assert subscription.running
+        assert (await ledger.verify()).ok
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_an_async_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:
+    """None of its threads is there: each call is refused, and closing it harms nothing."""
+    path = tmp_path / "l.db"
+    program = [sys.executable, "-W", "ignore", "-c", FORKED, path]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    refusal = f"{path}: opened before a fork; open it again in each process"
+    assert done.stdout.splitlines() == [refusal] * 7 + ["the ledger is closed", "0"]
 
 
 class Held:

@@ -224,6 +224,63 @@ def test_a_build_that_fails_changes_nothing(ledger: Ledger) -> None:
     assert seen(ledger) == [1, 2, 3]
 
 
+RECORDING = """
+import signal, sys, threading
+from postledger import Ledger, LedgerError
+
+signal.alarm(60)
+kind = sys.argv[2]
+ledger = Ledger(sys.argv[1], timeout=0.05)
+ledger.record_many([b"1", b"2", b"3"])
+refused = []
+
+
+def record():
+    try:
+        ledger.record(b"one more")
+    except LedgerError as error:
+        refused.append(str(error))
+
+
+class Recording:
+    name, version, tables = "recording", 1, {"recording": "position INTEGER"}
+
+    def apply(self, change, db):
+        db.execute("INSERT INTO recording VALUES (?)", (change.position,))
+        if kind == "this":
+            record()
+        else:
+            thread = threading.Thread(target=record)
+            thread.start()
+            thread.join()
+
+
+ledger.project(Recording())
+print(ledger.head().size, *refused[:1], sep="\\n")
+"""
+
+
+def recorded_in_apply(path: Path, thread: str) -> list[str]:
+    """The size of a log of 4 whose projection records at each event, and what it is told, if refused."""
+    program = [sys.executable, "-c", RECORDING, path, thread]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_projection_that_records_while_it_is_built_is_refused(tmp_path: Path) -> None:
+    """Each event would be one more to apply: it is told that this thread is still reading."""
+    size, refusal = recorded_in_apply(tmp_path / "l.db", "this")
+    assert size == "4"
+    assert refusal.endswith("this thread is still reading; end that first, or write in another")
+
+
+def test_building_ends_whoever_records_meanwhile(tmp_path: Path) -> None:
+    """One that records in another thread at each event is not followed for ever."""
+    size, *_ = recorded_in_apply(tmp_path / "l.db", "another")
+    assert 4 < int(size) <= 3 * 4
+
+
 def test_recording_never_fails_for_a_projection(ledger: Ledger) -> None:
     """It is left where it was, with the problem noted; other projections go on."""
     ledger.project(Seen(failing_at(2)))

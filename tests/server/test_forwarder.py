@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import logging
 import re
 import socket
@@ -304,6 +305,27 @@ def test_a_jump_of_the_clock_changes_no_wait(
         wait_until(lambda: len(peer.got) >= tries)
         time.sleep(0.4 if tries == 1 else 0)
     assert len(peer.got) >= tries if tries > 1 else len(peer.got) == 1
+
+
+def test_a_retry_that_is_due_is_sent_while_new_ones_never_end(ledger: Ledger, peer: Peer) -> None:
+    """Each answer brings one more postback, and more than are sent at once wait from the start."""
+    most, first = 300, b"first"
+    count = itertools.count()
+
+    def answer(got: Got) -> Reply:
+        number = next(count)
+        if number < most:
+            ledger.record(b"%d" % number)
+        again = [one.body for one in peer.got].count(first) > 1
+        return Reply(200 if again or got.body != first else 500)
+
+    peer.answer = answer
+    ledger.record_many([first, *(b"waits %d" % n for n in range(100))])
+    send(ledger, peer, postbacks=True)
+    came = [got.body for got in peer.got]
+    assert len(came) > most
+    assert came.count(first) == 2
+    assert came.index(first, came.index(first) + 1) < most
 
 
 # --- one forwarder, its place, its outbox ---

@@ -164,6 +164,7 @@ class AsyncLedger:
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
         self._ledger: Ledger | None = None
         self._closed = False
+        self._ending: Future[None] | None = None
 
     @property
     def path(self) -> Path:
@@ -335,14 +336,26 @@ class AsyncLedger:
                 raise
 
     async def close(self) -> None:
-        """Stop the subscriptions and close the file; the ledger can't be used afterwards."""
-        if self._closed:
-            return
+        """Stop the subscriptions and close the file; the ledger can't be used afterwards.
+
+        In a handler it only asks for that: the file is closed once the handler has returned, and
+        whoever closes it elsewhere, as the end of ``async with`` does, waits for it.
+        """
         self._closed = True
         try:
-            await _settled(self._writer.submit(self._end), revocable=False)
-        finally:
+            self._require_process()
+        except LedgerError:
+            # It is the parent's to close.
+            return
+        subscriptions = tuple(self._ledger._subscriptions.values()) if self._ledger else ()
+        if self._ending is None:
+            for subscription in subscriptions:
+                subscription._ask()
+            self._ending = self._writer.submit(self._end)
             self._writer.shutdown(wait=False)
+        # guard: a handler that closes the ledger is not waited for
+        if not any(subscription._is_calling() for subscription in subscriptions):
+            await _settled(self._ending, revocable=False)
 
     def _end(self) -> None:
         self._recorder.shutdown()
@@ -357,6 +370,7 @@ class AsyncLedger:
         def open_it() -> None:
             self._ledger = self._open()
 
+        self._require_process()
         try:
             await _settled(self._writer.submit(open_it))
         except BaseException:
@@ -373,7 +387,14 @@ class AsyncLedger:
             raise LedgerError("the ledger is closed")
         if self._ledger is None:
             raise LedgerError("the ledger is not open yet; write `async with AsyncLedger(...)`")
+        self._require_process()
         return self._ledger
+
+    def _require_process(self) -> None:
+        # A forked child has none of the threads that a call would wait for.
+        if self._ledger is not None:
+            # guard: an async ledger refused in a forked child
+            self._ledger._connections.require_process()
 
 
 class AsyncSubscription:
@@ -420,7 +441,10 @@ class AsyncSubscription:
                 pass
 
     async def stop(self) -> None:
-        """Stop after the change in hand, with the checkpoint after it."""
+        """Stop after the change in hand, with the checkpoint after it.
+
+        In its own handler it only asks for that.
+        """
         await asyncio.to_thread(self._subscription.stop)
 
 

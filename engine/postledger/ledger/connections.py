@@ -245,7 +245,7 @@ class Connections:
     def call(self) -> Iterator[None]:
         """A call in flight: closing waits for its end."""
         # Before the lock: in a forked child another thread may hold it for ever.
-        self._require_process()
+        self.require_process()
         me = threading.get_ident()
         with self._counting:
             # What a call in flight does is part of it.
@@ -263,7 +263,7 @@ class Connections:
 
     def _own(self) -> Own:
         """The connection of this thread, opened at its first use."""
-        self._require_process()
+        self.require_process()
         own: Own | None = getattr(self._local, "own", None)
         if own is None or (own.epoch != self._epoch and not own.store.in_transaction):
             return self._opened_by_thread(own)
@@ -289,7 +289,7 @@ class Connections:
     def require_free(self) -> None:
         """Raise ``LedgerError`` where this thread can't write: in a fork, or while it still reads."""
         # Before any lock: in a forked child another thread may hold it for ever.
-        self._require_process()
+        self.require_process()
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
         own: Own | None = getattr(self._local, "own", None)
@@ -298,7 +298,8 @@ class Connections:
                 f"{self.path}: this thread is still reading; end that first, or write in another"
             )
 
-    def _require_process(self) -> None:
+    def require_process(self) -> None:
+        """Raise ``LedgerError`` in a forked child."""
         # guard: refused in a forked child
         if os.getpid() != self._process:
             # A connection that two processes share would damage the file.

@@ -10,7 +10,9 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import attrs
 
@@ -29,6 +31,9 @@ _KEEP_EVERY = 0.1
 """How many seconds apart the checkpoint is kept: each time is a commit, which writers wait for."""
 
 _log = logging.getLogger("postledger")
+
+_calling: ContextVar[Subscription | None] = ContextVar("postledger subscription", default=None)
+"""Whose handler this is, or a task or a thread of it."""
 
 
 @attrs.frozen(field_transformer=typed)
@@ -93,6 +98,7 @@ class Subscription:
         self._heard = threading.Event()
         self._reached = threading.Condition()
         self._waiting = 0
+        self._in_hand = False
         self._ended = True
         self._thread: threading.Thread | None = None
 
@@ -142,11 +148,33 @@ class Subscription:
         return done
 
     def stop(self) -> None:
-        """Stop after the change in hand, with the checkpoint after it."""
+        """Stop after the change in hand, with the checkpoint after it.
+
+        In its own handler it only asks for that.
+        """
+        self._ask()
+        # guard: a handler that stops its subscription is not waited for
+        if self._thread is not None and not self._is_calling():
+            self._thread.join()
+
+    def _is_calling(self) -> bool:
+        """Whether it is its handler that asks, or what that awaits: the end would never come."""
+        # What a handler leaves running is in its context still.
+        return self._in_hand and _calling.get() is self
+
+    @contextmanager
+    def _handing(self) -> Iterator[None]:
+        token, self._in_hand = _calling.set(self), True
+        try:
+            yield
+        finally:
+            self._in_hand = False
+            _calling.reset(token)
+
+    def _ask(self) -> None:
+        """Ask for the end, without waiting for it."""
         self._stopping.set()
         self._heard.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
 
     def start(self) -> None:
         """Catch up, then go on with what comes, in a thread of its own."""
@@ -207,7 +235,8 @@ class Subscription:
         waits = self._retry.waits()
         while True:
             try:
-                self._handler(change)
+                with self._handing():
+                    self._handler(change)
                 return True
             except Exception as error:
                 if not waits:

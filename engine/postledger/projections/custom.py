@@ -25,7 +25,7 @@ from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
 from postledger.projections.generations import Lives
 from postledger.projections.reader import Reader
-from postledger.store.sqlite import Store, insert
+from postledger.store.sqlite import LARGEST, Store, insert
 
 _log = logging.getLogger("postledger")
 
@@ -111,11 +111,12 @@ def settle(reader: Reader, projection: Projection) -> None:
     changed then beyond the pages before.
     """
     check(projection)
-    while _checkpoint(reader, projection) is None:
+    while (at := _checkpoint(reader, projection)) is None:
         _build(reader, projection)
-    behind, kept = True, Lives()
-    while behind:
-        behind = _catch_up(reader, projection, kept)
+    position, kept = at.position, Lives()
+    for head in _heads(reader, position):
+        while position < head:
+            position = _catch_up(reader, projection, kept)
 
 
 def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) -> None:
@@ -158,23 +159,36 @@ def _checkpoint(reader: Reader, projection: Projection) -> Checkpoint | None:
     return found if is_of_it else None
 
 
-def _catch_up(reader: Reader, projection: Projection, kept: Lives) -> bool:
-    """One page of catching up, read before it is written; whether there is more."""
+def _heads(reader: Reader, position: int) -> Iterator[int]:
+    """The head of the log, again and again while there is more after a position.
+
+    Each step is at most half of the one before: those who record as fast as this goes on, ``apply``
+    itself perhaps, in another thread, are not followed for ever.
+    """
+    most = LARGEST
+    # guard: following the head has an end
+    while 0 < (head := reader.log.last()) - position <= most:
+        yield head
+        position, most = head, (head - position) // 2
+
+
+def _catch_up(reader: Reader, projection: Projection, kept: Lives) -> int:
+    """One page of catching up, read before it is written; returns the position that it came to."""
     store = reader.log.store
     with store.read():
         at = _checkpoint(reader, projection)
         if at is not None:
             changes = changes_of(reader, at.position, at.position + PAGE, kept)
     if at is not None and not changes:
-        return False
+        return at.position
     with store.write():
         now = _checkpoint(reader, projection)
         if at is None or now is None:
             raise LedgerError(f"projection {projection.name!r} was built again by another version")
         # Another thread that recorded may have taken them in meanwhile.
         if now.position == at.position:
-            _take(reader, projection, at, changes)
-    return True
+            now = _take(reader, projection, at, changes)
+    return now.position
 
 
 def _advance(
@@ -228,8 +242,9 @@ def _build(reader: Reader, projection: Projection) -> None:
         beside = Store(reader.log.store.path, conn)
         _create(beside, projection, {name: name for name in projection.tables})
         position, kept = -1, Lives()
-        while position < reader.log.last():
-            position = _onward(beside, reader, projection, position, kept)
+        for head in _heads(reader, position):
+            while position < head:
+                position = _onward(beside, reader, projection, position, kept)
         copies = _copied(reader.log.store, beside, projection)
     # Few came meanwhile: they are read before the lock is held, and applied where readers see it.
     changes: list[Change] = []
@@ -242,10 +257,13 @@ def _build(reader: Reader, projection: Projection) -> None:
 def _onward(
     beside: Store, reader: Reader, projection: Projection, position: int, kept: Lives
 ) -> int:
-    changes = changes_of(reader, position, position + PAGE, kept)
-    beside.execute("BEGIN")
-    _apply(beside, projection, changes)
-    beside.execute("COMMIT")
+    # One who records in it is refused, as where it is kept up: each event would be one more to apply.
+    # guard: an event applied while building is still being read
+    with reader.log.store.read():
+        changes = changes_of(reader, position, position + PAGE, kept)
+        beside.execute("BEGIN")
+        _apply(beside, projection, changes)
+        beside.execute("COMMIT")
     return changes[-1].position
 
 

@@ -328,7 +328,8 @@ class _Run:
         going = [one for task, one in self._flying.items() if not task.done()]
         free = AT_ONCE - len(going)
         again = min(free, AT_ONCE // 2 - sum(one.attempts > 0 for one in going))
-        # Those that failed before have their share first: fresh ones may never end.
+        # Fresh ones may never end.
+        # guard: what failed before has its share first
         due = sorted(
             outbox.due(number, now, fresh=free, again=again, but=flying),
             key=lambda one: not one.attempts,
