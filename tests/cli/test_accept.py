@@ -45,7 +45,7 @@ def test_unverified_events_are_listed_and_accepted(run: Run, doubted: Path) -> N
         ((1, 2, "--source", "x"), 1, "no unverified event of the source 'x' from position 1 to 2"),
         ((1, 9), 1, "the log ends at position 3, before 9"),
         ((2, 1), 2, "LAST must be at least 2, got 1."),
-        ((1, "x"), 2, "'x' is not a valid integer range."),
+        ((1, "x"), 2, "LAST must be a whole number of at least 0, got 'x'"),
         ((1, 2**63), 1, f"the log ends at position 3, before {2**63}"),
     ],
 )

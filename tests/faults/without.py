@@ -619,6 +619,12 @@ PROTECTIONS = (
         f"{_SERVING} -k 10_gb",
     ),
     Without(
+        "a look by a browser is no event",
+        'if exchange.method == "GET" and not exchange.posted.query:',
+        "if False:",
+        f"{_RECEIVER} -k names_nothing",
+    ),
+    Without(
         "bytes in flight bounded",
         "if self._held + size > self._in_flight:",
         "if False:",
@@ -626,7 +632,7 @@ PROTECTIONS = (
     ),
     Without(
         "unverified events up to a quota",
-        "if self._unverified[source] + size > quota:",
+        "if self._charged[source] + size > quota:",
         "if False:",
         f"{_RECEIVER} -k quota",
     ),

@@ -25,16 +25,28 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
-from uvicorn import Config, Server
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.supervisors import Multiprocess
 
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
-from postledger.server.receiver import IN_FLIGHT, LIMIT, PATIENCE, Receiver, sources_of
+from postledger.server import PACKAGES
+from postledger.server.receiver import (
+    IN_FLIGHT,
+    LIMIT,
+    PATIENCE,
+    Receiver,
+    require_metrics,
+    sources_of,
+)
 from postledger.server.senders import Senders
 from postledger.server.senders_toml import load_senders
+
+try:
+    from uvicorn import Config, Server
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    from uvicorn.supervisors import Multiprocess
+except ModuleNotFoundError as error:
+    raise requires(f"serve requires {error.name}", PACKAGES) from None
 
 CONNECTIONS = 900
 """How many connections a process has at once: many systems allow it 1024 files."""
@@ -76,8 +88,11 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``listening`` is called with a line of where and what.
 
     Raises ``PostledgerError`` where it can't begin: the ledger can't be opened, the senders file is
-    wrong, the address is taken, or others than this machine could post without any rule.
+    wrong, the address is taken, a package is missing, or others than this machine could post without any
+    rule.
     """
+    if serving.metrics:
+        require_metrics()
     senders = load_senders(serving.senders) if serving.senders else None
     named = {*serving.sources, *(senders.sources if senders else ())}
     _require_rules(serving.host, named, senders)
