@@ -529,6 +529,7 @@ def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.Mon
         ({"sources": ["a/b"]}, "a source must be"),
         ({"sources": "skycore"}, "sources must be an iterable of str, got 'skycore'"),
         ({"senders": {}}, "senders must be"),
+        ({"senders": "x.toml"}, "got 'x.toml'; load_senders reads a file"),
     ],
 )
 def test_arguments_are_checked_at_once(path: Path, given: dict[str, Any], message: str) -> None:
