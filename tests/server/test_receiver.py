@@ -8,18 +8,14 @@ import gzip
 import hmac
 import logging
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
@@ -295,6 +291,21 @@ def test_busy_ledger_is_said_and_recovers(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_ledger_that_was_moved_away_is_not_ready(path: Path) -> None:
+    """Though it can be read as long as it is open, and before a post failed; health says so too."""
+    Ledger(path).close()
+    with Ledger(path) as opened, client_of(receiver(path)) as client:
+        assert client.get("/readyz").status_code == 200
+        path.rename(path.with_name("away.db"))
+        answer = client.get("/readyz")
+        said = "the file was moved, replaced or deleted while it was open"
+        assert (answer.status_code, answer.text.partition(";")[0]) == (503, said)
+        assert [one.partition(";")[0] for one in opened.health().problems] == [said]
+        path.with_name("away.db").rename(path)
+        assert client.get("/readyz").status_code == 200
+        assert opened.health().ok
+
+
 def test_reason_for_not_being_ready_names_no_path(tmp_path: Path) -> None:
     """Of the file; the log has it."""
 
@@ -492,16 +503,8 @@ def test_secrets_show_nowhere(path: Path, caplog: pytest.LogCaptureFixture) -> N
         assert [secret for secret in SECRETS if secret in text] == []
 
 
-def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_have_the_counts_of_requests(path: Path) -> None:
     """Next to those of the ledger, and only where it is asked for."""
-
-    class OfLedger:
-        def collect(self) -> list[Metric]:
-            return [GaugeMetricFamily("of_the_ledger", "A stand-in.", value=7)]
-
-    module = ModuleType("postledger.server.metrics")
-    module.collector = lambda ledger: OfLedger()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     senders = Senders({"sinch": Rules((BY_PATH,))})
     app = receiver(path, metrics=True, sources=["skycore"], senders=senders)
     with client_of(app) as client:
@@ -509,11 +512,13 @@ def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.Mon
         client.post("/sinch", content=b"x")
         client.post("/nobody", content=b"x")
         text = client.get("/metrics").text
-    assert "of_the_ledger 7.0" in text
+    # The adoption, and what was posted twice.
+    assert "postledger_log_events 3.0" in text
     assert 'postledger_requests_total{outcome="200",source="skycore",worker="' in text
     assert 'postledger_requests_total{outcome="404",source="",worker="' in text
     # Once by its status, and once as unverified.
-    counted = [line for line in text.splitlines() if 'source="sinch"' in line]
+    lines = [line for line in text.splitlines() if "requests" in line]
+    counted = [line for line in lines if 'source="sinch"' in line]
     assert [line.partition(",")[0] for line in counted] == [
         'postledger_requests_total{outcome="200"',
         'postledger_unverified_requests_total{source="sinch"',

@@ -374,6 +374,9 @@ class Receiver:
         """Whether the ledger can be read, and took what came last."""
         reason: LedgerError | None = None
         try:
+            # What is no longer there can be read as long as it is open.
+            # guard: a ledger that was moved away is not ready
+            self._ledger._opened._connections.require_there()
             await self._ledger.head()
         except LedgerError as error:
             reason = error
