@@ -38,7 +38,7 @@ _WORDS: Mapping[Any, str] = {
 }
 _TEXTS = (str, bytes, bytearray, memoryview)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_HINTS = {"Anchor": "; Anchor.parse reads a text"}
+_HINTS = {"Anchor": "; Anchor.parse reads a text", "Senders": "; load_senders reads a file"}
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -227,9 +227,11 @@ def _words(kind: Any, inner: tuple[Any, ...]) -> str:
     words = f"{article}{name.lower() if kind.__module__ == 'collections.abc' else name}"
     if kind is not abc.Iterable:
         return words
-    return (
-        f"an iterable of {' or '.join(str(getattr(one, '__name__', one)) for one in _flat(inner))}"
+    named = (
+        _expected(one).words if get_origin(one) is Literal else str(getattr(one, "__name__", one))
+        for one in _flat(inner)
     )
+    return f"an iterable of {' or '.join(named)}"
 
 
 def _flat(kinds: tuple[Any, ...]) -> Iterable[Any]:

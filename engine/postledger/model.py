@@ -154,7 +154,8 @@ class Event:
     (the TRACKINGID or MMSID) name the stream it belongs to. ``repeats`` is the position of the event
     that this one repeats. ``identity`` is equal where two events say the same, ``leaf`` the hash of
     the event in the log's tree: it covers everything that was received, and nothing that was derived
-    from it.
+    from it. ``accepted`` says in ``Ledger.events`` that ``Ledger.accept`` recorded an unverified event
+    again, which has a position of its own.
 
     >>> event = next(ledger.events(after=0))
     >>> event.position, event.kind, event.reading, event.chart, event.key
@@ -182,6 +183,7 @@ class Event:
     repeats: int | None
     identity: bytes = attrs.field(repr=False)
     leaf: bytes = attrs.field(repr=False)
+    accepted: bool = False
 
 
 @attrs.frozen

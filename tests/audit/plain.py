@@ -185,7 +185,8 @@ def unread(
         if event.reading == "unreadable":
             counted["unreadable", None, event.problem] += 1
         elif event.reading == "unverified":
-            counted["unverified", None, event.source or None] += 1
+            # What was accepted counts where it was recorded again.
+            counted["unverified", None, event.source or None] += not event.accepted
         elif event.reading == "unrecognised":
             assert event.postback is not None
             said = {name.upper(): text for name, text in event.postback.fields if text}

@@ -346,6 +346,18 @@ def test_unverified_events_are_counted_by_source(ledger: Ledger) -> None:
     assert "| skycore |" in after.to_markdown()
 
 
+def test_what_was_accepted_counts_as_unverified_no_longer(ledger: Ledger) -> None:
+    """From the acceptance on: a report as of before still counts it."""
+    for receipt in traffic(4, seed=4)[:6]:
+        ledger.record_many([attrs.evolve(receipt, sender=UNVERIFIED, source="skycore")])
+    last = ledger.head().size - 1
+    ledger.accept(1, last - 1)
+    check(ledger)
+    found = [ledger.audit(as_of=as_of).figures for as_of in (last, None)]
+    listed = [one.events.unverified.listed for one in found if one is not None]
+    assert [[kind.events for kind in kinds] for kinds in listed] == [[last], [1]]
+
+
 def test_times_are_those_of_the_carriers_that_are_listed() -> None:
     """A carrier of many deliveries stands with its times, though few of them were timed."""
     bodies = [sent(f"b{number}", SPID="BIG") for number in range(9)]

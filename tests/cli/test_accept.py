@@ -38,6 +38,18 @@ def test_unverified_events_are_listed_and_accepted(run: Run, doubted: Path) -> N
     assert run("verify", doubted).exit_code == 0
 
 
+def test_accepted_event_is_listed_as_accepted(run: Run, doubted: Path) -> None:
+    """For people next to its reading, for programs as a field of its own."""
+    run("accept", doubted, 1, 2)
+    *_, first, second, third = run("events", doubted, "--reading", "unverified").stdout.splitlines()
+    assert "unverified, accepted" in first
+    assert "unverified, accepted" in second
+    assert "accepted" not in third
+    listed = run("events", doubted, "--nl").stdout.splitlines()
+    accepted = [json.loads(line)["accepted"] for line in listed]
+    assert accepted == [False, True, True, False, False, False, False]
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
@@ -45,7 +57,7 @@ def test_unverified_events_are_listed_and_accepted(run: Run, doubted: Path) -> N
         ((1, 2, "--source", "x"), 1, "no unverified event of the source 'x' from position 1 to 2"),
         ((1, 9), 1, "the log ends at position 3, before 9"),
         ((2, 1), 2, "LAST must be at least 2, got 1."),
-        ((1, "x"), 2, "'x' is not a valid integer range."),
+        ((1, "x"), 2, "LAST must be a whole number of at least 0, got 'x'"),
         ((1, 2**63), 1, f"the log ends at position 3, before {2**63}"),
     ],
 )

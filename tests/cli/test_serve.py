@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from postledger.errors import PostledgerError
+from postledger.server import PACKAGES
 from tests.cli import Run
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_missing_package_is_one_line(
@@ -20,7 +27,66 @@ def test_missing_package_is_one_line(
     done = run("serve", tmp_path / "new.db")
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: serve requires uvicorn: ")
-    assert done.stderr.endswith("-m pip install starlette uvicorn\n")
+    assert done.stderr.endswith(f"-m pip install {PACKAGES}\n")
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_packages_are_those_of_the_extra() -> None:
+    """So that what a message says to install is all that there is to install."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]["server"]
+    names = [re.split("[>;]", one)[0] for one in extra]
+    assert PACKAGES.split() == [one for one in names if one != "uvloop" or sys.platform != "win32"]
+
+
+@pytest.mark.parametrize("name", ["receiver", "serving"])
+def test_module_says_what_it_requires(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not Python's own words, also where a program imports it."""
+    for one in ("starlette", "starlette.datastructures", "uvicorn"):
+        monkeypatch.setitem(sys.modules, one, None)
+    for one in ("serving", "receiver"):
+        monkeypatch.delitem(sys.modules, f"postledger.server.{one}", raising=False)
+    with pytest.raises(PostledgerError, match=r" requires [a-z.]+: .* -m pip install .*starlette"):
+        import_module(f"postledger.server.{name}")
+
+
+def test_metrics_without_their_package_are_refused_at_the_start(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not at the first request for them; an app says so when it is made."""
+    for one in ("prometheus_client", "prometheus_client.core", "prometheus_client.registry"):
+        monkeypatch.setitem(sys.modules, one, None)
+    monkeypatch.delitem(sys.modules, "postledger.server.metrics", raising=False)
+    monkeypatch.delattr("postledger.server.metrics", raising=False)
+    done = run("serve", tmp_path / "new.db", "--metrics", "--port", "0")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: metrics require prometheus-client: ")
+    assert done.stdout == ""
+    receiver = import_module("postledger.server.receiver").receiver
+    with pytest.raises(PostledgerError, match="metrics require prometheus-client"):
+        receiver(tmp_path / "new.db", metrics=True)
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--patience", "nan"), "--patience must be a number above 0, at most 86400, got 'nan'"),
+        (("--patience", "inf"), "--patience must be a number above 0, at most 86400, got 'inf'"),
+        (("--patience", "0"), "--patience must be a number above 0, at most 86400, got '0'"),
+        (("--limit", "1MB"), "--limit must be a whole number from 1 to 1073741824, got '1MB'"),
+        (("--port", "abc"), "--port must be a whole number from 0 to 65535, got 'abc'"),
+        (("--port", "65536"), "--port must be a whole number from 0 to 65535, got '65536'"),
+        (("--workers", "0"), "--workers must be a whole number from 1 to 64, got '0'"),
+    ],
+)
+def test_number_out_of_its_bounds_is_a_wrong_usage(
+    run: Run, tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    """With the bounds, before anything is made."""
+    done = run("serve", tmp_path / "new.db", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
     assert not (tmp_path / "new.db").exists()
 
 
@@ -38,7 +104,10 @@ def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("--senders", "senders.toml"), "senders.toml: sources are missing; write"),
-        (("--host", "nowhere.invalid", "--senders", "ok.toml"), "can't listen on nowhere.invalid:"),
+        (
+            ("--host", "nowhere.invalid", "--senders", "ok.toml"),
+            "--host nowhere.invalid: the name can't be resolved",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(

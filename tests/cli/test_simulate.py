@@ -107,7 +107,7 @@ steps = ["sent"]
     ("words", "said"),
     [
         (("out.xml",), "expected a .jsonl file or a folder"),
-        (("-", "--lost", "2"), "2.0 is not in the range 0<=x<=1"),
+        (("-", "--lost", "2"), "must be a number from 0 to 1, got '2"),
         (("-", "--generation", "g9"), "unknown generation 'g9': expected g0, g1, g2, g3"),
         (("-", "--generation", "g1=no"), "expected NAME or NAME=SHARE"),
         (("-", "--generation", "g1=0"), "the share must be a number above 0"),
@@ -151,5 +151,5 @@ def test_a_number_that_is_none_is_refused(
     """In one line of usage, not a traceback."""
     done = run("simulate", tmp_path / "x.jsonl", option, value)
     assert done.exit_code == 2
-    assert "Invalid value" in done.stderr
+    assert f"{option} must be a number" in done.stderr
     assert not (tmp_path / "x.jsonl").exists()

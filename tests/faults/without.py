@@ -92,13 +92,13 @@ PROTECTIONS = (
     Without("waiting for the lock", "timeout=timeout", "timeout=0", f"{_PROCESSES} -k overlapping"),
     Without(
         "the file is the one that was opened",
-        "_require_identity(self.path, self._file)",
+        "require_identity(self.path, self._file)",
         "pass",
         f"{_CLOSING} -k no_longer_there",
     ),
     Without(
         "an open ledger is never made again",
-        "_require_identity(path, file)",
+        "require_identity(path, file)",
         "file = None",
         f"{_CLOSING} -k never_made_again",
     ),
@@ -619,6 +619,18 @@ PROTECTIONS = (
         f"{_SERVING} -k 10_gb",
     ),
     Without(
+        "a look by a browser is no event",
+        'if exchange.method == "GET" and not exchange.posted.query:',
+        "if False:",
+        f"{_RECEIVER} -k names_nothing",
+    ),
+    Without(
+        "a ledger that was moved away is not ready",
+        "self._ledger._opened._connections.require_there()",
+        "pass",
+        f"{_RECEIVER} -k moved_away",
+    ),
+    Without(
         "bytes in flight bounded",
         "if self._held + size > self._in_flight:",
         "if False:",
@@ -626,7 +638,7 @@ PROTECTIONS = (
     ),
     Without(
         "unverified events up to a quota",
-        "if self._unverified[source] + size > quota:",
+        "if self._charged[source] + size > quota:",
         "if False:",
         f"{_RECEIVER} -k quota",
     ),

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from postledger import UNVERIFIED, Ledger, LedgerError, Receipt, UnknownKey
+from postledger import UNVERIFIED, IntegrityError, Ledger, LedgerError, Receipt, UnknownKey
 from postledger.log import interned
+from postledger.log.event import Kind
 from tests.conftest import FIXTURES
 from tests.samples import delivered, sent
 
@@ -115,6 +116,30 @@ def test_accepting_again_adds_repeats_and_changes_nothing(ledger: Ledger) -> Non
     assert ledger.record(sent("a"), received_at=NOON).verdict == "repeated"
     delivery = ledger.delivery("a")
     assert (delivery.state, delivery.events, delivery.repeats) == ("delivered", 2, 2)
+
+
+def test_what_was_accepted_is_marked(ledger: Ledger) -> None:
+    """The event of the failed check stays; of another source, range or reading nothing is marked."""
+    ledger.record(sent("a"), sender=UNVERIFIED, source="here")
+    ledger.record(sent("b"), sender=UNVERIFIED, source="there")
+    ledger.record(sent("c"), source="here")
+    ledger.record(sent("d"), sender=UNVERIFIED, source="here")
+    ledger.imported("0" * 64, receipts=1)
+    assert not any(event.accepted for event in ledger.events())
+    ledger.accept(1, 3, source="here")
+    ledger.record(sent("a"), sender=UNVERIFIED, source="here")
+    assert [event.position for event in ledger.events() if event.accepted] == [1]
+    assert next(event.reading for event in ledger.events(0)) == "unverified"
+    assert ledger.record(sent("e"), sender=UNVERIFIED).event.accepted is False
+
+
+def test_acceptance_that_is_damaged_is_said(ledger: Ledger) -> None:
+    """Nothing is guessed of what it accepted."""
+    ledger.record(sent("a"), sender=UNVERIFIED)
+    with ledger._connections.write() as own:
+        ledger._write(own, [(Receipt(b'{"accepted": 1}', "application/json"), Kind.IMPORT)])
+    with pytest.raises(IntegrityError, match="position 2: the import is damaged; run verify"):
+        list(ledger.events())
 
 
 def test_nothing_to_accept_writes_nothing(ledger: Ledger) -> None:

@@ -27,9 +27,14 @@ def parsed(words: list[str]) -> dict[str, object]:
 
 
 def test_senders_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the variables set that it names."""
-    text = (EXAMPLES / "senders.toml").read_text()
-    for name in re.findall(r"env:([A-Z_]+)", text.replace("env:NAME", "")):
+    """With the variables set that the page names, and no others."""
+    text = re.sub("#.*", "", (EXAMPLES / "senders.toml").read_text())
+    page = (ROOT / "docs/how-to/serve.md").read_text()
+    names = set(re.findall(r"env:([A-Z_]+)", text))
+    listed = re.search(r"reads its secrets from the\nvariables (.*?), and the", page, re.S)
+    assert listed
+    assert set(re.findall("[A-Z_]{3,}", listed[1])) == names
+    for name in names:
         monkeypatch.setenv(name, f"{name.lower()}-secret")
     assert set(load_senders(EXAMPLES / "senders.toml").sources) == {"skycore", "sinch"}
 

@@ -337,7 +337,7 @@ def test_an_endpoint_is_served_by_one_process(ledger: Ledger, peer: Peer) -> Non
         wait_until(lambda: not first.status().behind)
         with pytest.raises(PostledgerError, match="forwarding already; stop it first"):
             first.start()
-        with pytest.raises(PostledgerError, match="another forwarder serves this endpoint"):
+        with pytest.raises(PostledgerError, match="another forwarder sends there"):
             send(ledger, peer)
         send(ledger, peer, postbacks=True)
     assert first.error is None
@@ -506,7 +506,7 @@ def test_a_private_endpoint_is_refused_at_once(ledger: Ledger, peer: Peer, host:
     """By name and by number; nothing reaches it, and the message says what permits it."""
     ledger.record(sent("a"))
     made = Forwarder(ledger, f"http://{host}:{peer.port}/")
-    with pytest.raises(PostledgerError, match="nothing is sent there without --allow-private"):
+    with pytest.raises(PostledgerError, match="nothing is sent there unless allow_private is true"):
         made.run(live=False)
     assert peer.got == []
 

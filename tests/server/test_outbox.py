@@ -205,11 +205,11 @@ def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     """Another gets one line, and the lock when it is free."""
-    lock = Lock(tmp_path / "lock")
-    with pytest.raises(PostledgerError, match="another forwarder serves this endpoint"):
-        Lock(tmp_path / "lock")
+    lock = Lock(tmp_path / "lock", "https://example.org/hook")
+    with pytest.raises(PostledgerError, match="hook: another forwarder sends there"):
+        Lock(tmp_path / "lock", "https://example.org/hook")
     lock.free()
-    Lock(tmp_path / "lock").free()
+    Lock(tmp_path / "lock", "https://example.org/hook").free()
 
 
 CHAINS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True)

@@ -8,18 +8,14 @@ import gzip
 import hmac
 import logging
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
@@ -89,8 +85,7 @@ def test_query_of_a_get_is_recorded_as_it_came(path: Path) -> None:
     """Marked as a query string, not decoded."""
     with client_of(receiver(path)) as client:
         assert client.get("/skycore?b=%41&a=+&&b").status_code == 200
-        assert client.get("/skycore").status_code == 200
-    assert [event.body for event in events(path)] == [b"b=%41&a=+&&b", b""]
+    assert [event.body for event in events(path)] == [b"b=%41&a=+&&b"]
     with closing(sqlite3.connect(path)) as db:
         (text,) = db.execute(
             "SELECT coalesce(inline, '') || (SELECT group_concat(envelope)"
@@ -165,6 +160,8 @@ def test_receiver_is_mounted_in_another_app(path: Path, outer: Any) -> None:
         ("GET", "/livez/x", 404),
         ("GET", "/metrics", 404),
         ("POST", "/livez", 405),
+        ("GET", "/skycore", 400),
+        ("GET", "/skycore?", 400),
         ("PUT", "/skycore", 405),
         ("HEAD", "/skycore", 405),
         ("DELETE", "/skycore", 405),
@@ -294,6 +291,21 @@ def test_busy_ledger_is_said_and_recovers(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_ledger_that_was_moved_away_is_not_ready(path: Path) -> None:
+    """Though it can be read as long as it is open, and before a post failed; health says so too."""
+    Ledger(path).close()
+    with Ledger(path) as opened, client_of(receiver(path)) as client:
+        assert client.get("/readyz").status_code == 200
+        path.rename(path.with_name("away.db"))
+        answer = client.get("/readyz")
+        said = "the file was moved, replaced or deleted while it was open"
+        assert (answer.status_code, answer.text.partition(";")[0]) == (503, said)
+        assert [one.partition(";")[0] for one in opened.health().problems] == [said]
+        path.with_name("away.db").rename(path)
+        assert client.get("/readyz").status_code == 200
+        assert opened.health().ok
+
+
 def test_reason_for_not_being_ready_names_no_path(tmp_path: Path) -> None:
     """Of the file; the log has it."""
 
@@ -319,8 +331,10 @@ def test_reason_for_not_being_ready_names_no_path(tmp_path: Path) -> None:
 # --- who may post ---
 
 
-def test_failed_check_is_recorded_as_unverified(path: Path) -> None:
-    """It moves no state; what passes is recorded with the name of the check."""
+def test_failed_check_is_recorded_as_unverified(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And logged; it moves no state. What passes is recorded with the name of the check."""
     senders = Senders({"skycore": Rules((BY_PATH, Rule("basic", (Basic((b"a:b",)),))))})
     app = receiver(path, senders=senders)
     with client_of(app) as client:
@@ -330,7 +344,10 @@ def test_failed_check_is_recorded_as_unverified(path: Path) -> None:
         assert client.post("/skycore", content=delivered(SMS), auth=("a", "b")).status_code == 200
     found = [event.sender for event in events(path)]
     assert found == [UNVERIFIED, UNVERIFIED, UNVERIFIED, "path", "basic"]
-    assert app.counts == {("skycore", "200"): 5, ("skycore", UNVERIFIED): 3}
+    assert app.counts == {("skycore", "200"): 5}
+    assert app.unverified == {"skycore": 3}
+    said = "unverified for skycore from None: the sender is not known: path, basic failed"
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [said] * 3
 
 
 def test_unverified_events_have_a_quota(path: Path) -> None:
@@ -346,7 +363,7 @@ def test_unverified_events_have_a_quota(path: Path) -> None:
         # Each event takes something, be its body empty.
         assert 429 in [client.post("/b").status_code for _ in range(20)]
     assert app.counts["a", "429"] == 3
-    assert app.counts["a", UNVERIFIED] == 2
+    assert app.unverified["a"] == 2
 
 
 def test_quota_is_new_each_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,19 +397,35 @@ def test_signature_of_a_get_covers_its_query(path: Path) -> None:
     assert [event.sender for event in events(path)] == ["url", UNVERIFIED, "body", UNVERIFIED]
 
 
-def test_refusing_is_a_choice(path: Path) -> None:
-    """401, counted, and nothing is recorded."""
+def test_refusing_is_a_choice(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """401, counted, and nothing is recorded; the log says what failed, the answer doesn't."""
     rule = Rule("hmac", (SignedBody("x-sig", "sha256", "hex", "", (b"signing-k3y",)),))
     app = receiver(path, senders=Senders({"skycore": Rules((rule,), refuse=True)}))
     with client_of(app) as client:
         answer = client.post("/skycore", content=sent(SMS), headers={"x-sig": "00"})
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
+        assert answer.text == "the sender is not known"
+    assert "401 for skycore from None: the sender is not known: hmac failed" in caplog.text
     assert events(path) == []
     assert app.counts == {("skycore", "401"): 1}
 
 
 # --- what is shown of it ---
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("SkyCore", "/SkyCore names no source, /skycore does"), (SECRET, "this path names no source")],
+)
+def test_path_that_differs_by_case_alone_is_shown(
+    path: Path, caplog: pytest.LogCaptureFixture, place: str, said: str
+) -> None:
+    """Of any other, which may be a secret, nothing is."""
+    with client_of(receiver(path, sources=["skycore"])) as client:
+        assert client.post(f"/{place}", content=b"x").text == "this path names no source"
+    assert said in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_access_log_has_a_line_for_each_request(
@@ -470,23 +503,26 @@ def test_secrets_show_nowhere(path: Path, caplog: pytest.LogCaptureFixture) -> N
         assert [secret for secret in SECRETS if secret in text] == []
 
 
-def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_have_the_counts_of_requests(path: Path) -> None:
     """Next to those of the ledger, and only where it is asked for."""
-
-    class OfLedger:
-        def collect(self) -> list[Metric]:
-            return [GaugeMetricFamily("of_the_ledger", "A stand-in.", value=7)]
-
-    module = ModuleType("postledger.server.metrics")
-    module.collector = lambda ledger: OfLedger()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    with client_of(receiver(path, metrics=True)) as client:
+    senders = Senders({"sinch": Rules((BY_PATH,))})
+    app = receiver(path, metrics=True, sources=["skycore"], senders=senders)
+    with client_of(app) as client:
         client.post("/skycore", content=b"x")
+        client.post("/sinch", content=b"x")
         client.post("/nobody", content=b"x")
         text = client.get("/metrics").text
-    assert "of_the_ledger 7.0" in text
+    # The adoption, and what was posted twice.
+    assert "postledger_log_events 3.0" in text
     assert 'postledger_requests_total{outcome="200",source="skycore",worker="' in text
     assert 'postledger_requests_total{outcome="404",source="",worker="' in text
+    # Once by its status, and once as unverified.
+    lines = [line for line in text.splitlines() if "requests" in line]
+    counted = [line for line in lines if 'source="sinch"' in line]
+    assert [line.partition(",")[0] for line in counted] == [
+        'postledger_requests_total{outcome="200"',
+        'postledger_unverified_requests_total{source="sinch"',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -498,6 +534,7 @@ def test_metrics_have_the_counts_of_requests(path: Path, monkeypatch: pytest.Mon
         ({"sources": ["a/b"]}, "a source must be"),
         ({"sources": "skycore"}, "sources must be an iterable of str, got 'skycore'"),
         ({"senders": {}}, "senders must be"),
+        ({"senders": "x.toml"}, "got 'x.toml'; load_senders reads a file"),
     ],
 )
 def test_arguments_are_checked_at_once(path: Path, given: dict[str, Any], message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import attrs
@@ -11,9 +11,10 @@ import attrs
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
 from postledger.errors import IntegrityError
+from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
-from postledger.model import UNVERIFIED
+from postledger.model import ACCEPTED, UNVERIFIED
 from postledger.projections.groups import Counts, Groups, counts
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
@@ -32,7 +33,7 @@ class Unread:
     """Distinct events of one kind that changed no state, the first of them at position ``first``.
 
     Of unreadable events ``status`` says why they can't be read, of unverified ones which source received
-    them.
+    them; those that were accepted count where they were recorded again.
     """
 
     code: str | None
@@ -79,7 +80,7 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
     Unread events may belong to no delivery, so their period is that of their reception. Nodes are
     those that the events of the period's deliveries lack.
     """
-    store, told = groups.reader.log.store, _Told(groups.reader)
+    store, told = groups.reader.log.store, _Told(groups.reader, bounds)
     with (
         counts(store) as unrecognised,
         counts(store) as unreadable,
@@ -94,6 +95,8 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
             elif _within(row[5], request):
                 if said.reading == "unrecognised":
                     unrecognised.add((mask.text(said.code), mask.text(said.status)), row[3])
+                elif said.reading == ACCEPTED:
+                    continue
                 elif said.reading == UNVERIFIED:
                     unverified.add((None, mask.id(said.status)), row[3])
                 else:
@@ -151,8 +154,9 @@ class _Said(NamedTuple):
 class _Told:
     """Reads what events say."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, bounds: Bounds) -> None:
         self._reader = reader
+        self._bounds = bounds
         self._fields = {known.name: known.fields for known in reader.definitions.vocabularies}
         self._places: dict[Pattern, tuple[int | None, int | None]] = {}
         # The members of a bundle are read together.
@@ -165,7 +169,9 @@ class _Told:
             pattern, texts, problem = None, (), _DAMAGED
         if pattern is None and not problem:
             # What is unverified is not read, so that nothing is wrong with it.
-            return _Said(UNVERIFIED, status=self._at(row[3])[0].envelope.source or None)
+            source = self._at(row[3])[0].envelope.source
+            covered = any(one.covers(row[3], source) for one in self._acceptances)
+            return _Said(ACCEPTED if covered else UNVERIFIED, status=source or None)
         if pattern is None:
             return _Said("unreadable", status=problem)
         reading = pattern.reading
@@ -177,6 +183,13 @@ class _Told:
         said = pattern.layout.postback(texts).fields
         code, status = (None if at is None else said[at][1] for at in self._place(pattern, texts))
         return _Said("unrecognised", code=code, status=status)
+
+    @cached_property
+    def _acceptances(self) -> list[Acceptance]:
+        """Those that were known by then; what they cover was recorded again, and counts there."""
+        position, until = self._bounds.position, self._bounds.received_by
+        imports = self._reader.log.imports(position)
+        return acceptances_of(one for one in imports if until is None or one.received_at <= until)
 
     def _pattern(self, row: EventRow) -> tuple[Pattern | None, Sequence[str], str]:
         facts = self._reader.facts

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import counted, json_option, ledger_argument, write_json
+from postledger.cli.params import WholeRange
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 
-_POSITION = click.IntRange(min=0)
+_POSITION = WholeRange(min=0)
 
 
 @click.command(

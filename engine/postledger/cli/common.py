@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import click
 from tabulate import tabulate
 
-from postledger.cli.params import LedgerPath, Time, TimeOrPosition
+from postledger.cli.params import LedgerPath, Time, TimeOrPosition, WholeRange
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 
@@ -135,14 +135,12 @@ def definition_options(verb: str) -> Callable[[Command], Command]:
 
 def limit_option(command: Command) -> Command:
     """``--limit``."""
-    return click.option("--limit", type=click.IntRange(min=0), help="Show at most this many.")(
-        command
-    )
+    return click.option("--limit", type=WholeRange(min=0), help="Show at most this many.")(command)
 
 
 def after_option(command: Command) -> Command:
     """``--after``."""
-    kind = click.IntRange(min=-1)
+    kind = WholeRange(min=-1)
     return click.option("--after", type=kind, default=-1, help="Those after that position.")(
         command
     )

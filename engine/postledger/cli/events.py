@@ -23,7 +23,16 @@ from postledger.log.event import Kind
 from postledger.model import Event, fields_of
 
 _FIELDS = (
-    *("position", "member", "kind", "reading", "received_at", "occurred_at", "imported"),
+    *(
+        "position",
+        "member",
+        "kind",
+        "reading",
+        "accepted",
+        "received_at",
+        "occurred_at",
+        "imported",
+    ),
     *("source", "sender", "space", "chart", "key", "repeats", "problem"),
     *("content_type", "content_encoding", "query"),
 )
@@ -70,7 +79,8 @@ def events(
 ) -> None:
     """List the events of the log in order of position, each as it was received.
 
-    Of a bundle each member is listed: 7.1 is the second one of position 7.
+    Of a bundle each member is listed: 7.1 is the second one of position 7. An unverified event that was
+    accepted stays, and is marked; it was recorded again at a later position.
     """
     most = shown(form, limit)
     with reading(ledger) as opened:
@@ -101,6 +111,7 @@ def _row(event: Event) -> dict[str, Any]:
     member = f".{event.member}" if event.member else ""
     return {
         **fields_of(event, *_COLUMNS.keys() - {"stream"}),
+        "reading": f"{event.reading}, accepted" if event.accepted else event.reading,
         "position": f"{event.position}{member}",
         "stream": " ".join(filter(None, (event.space, event.chart, event.key))),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import cell, ledger_argument, paragraph, reading
+from postledger.cli.params import WholeRange
 from postledger.ledger.ledger import Ledger
 from postledger.model import StateChanged
 from postledger.times import iso
@@ -28,7 +29,7 @@ Examples:
 @ledger_argument()
 @click.option(
     "--after",
-    type=click.IntRange(min=-1),
+    type=WholeRange(min=-1),
     help=f"The changes after that position; without it, begin with the last {_LAST}.",
 )
 @click.option(

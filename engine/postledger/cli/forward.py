@@ -128,8 +128,11 @@ def forward(
 
 def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -> None:
     from postledger.server.forwarder import Forwarder
+    from postledger.server.sending import Refused
 
     last = ledger.head().size - 1
+    if isinstance(how.after, int) and how.after > last:
+        raise PostledgerError(f"--after {how.after}: the log ends at position {last}")
     after = last if how.after == "now" else -1 if how.after is None else int(how.after)
     forwarder = Forwarder(
         ledger,
@@ -144,9 +147,13 @@ def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -
     if how.after is not None and at != min(after, last):
         remark(f"{forwarder.shown} is known: --after is for a new endpoint; it goes on after {at}")
     if not how.secrets:
-        remark("not signed: --secret signs")
+        remark("not signed: give --secret to sign")
     with _remarks(), _signals(forwarder), progress("forward") as advance:
-        forwarder.run(live=not once, progress=advance)
+        try:
+            forwarder.run(live=not once, progress=advance)
+        except Refused as error:
+            said = str(error).replace("allow_private is true", "--allow-private is given")
+            raise PostledgerError(said) from None
     status = forwarder.status()
     if as_json:
         write_json({"sent": forwarder.sent, **status.to_dict()})
@@ -210,7 +217,7 @@ def _chosen(ledger: Ledger, to: str | None, *, postbacks: bool) -> list[Endpoint
 
 def _one(chosen: list[Endpoint]) -> Endpoint:
     if not chosen:
-        raise PostledgerError("nothing was forwarded yet")
+        raise PostledgerError("no endpoint: nothing was forwarded yet")
     if len(chosen) > 1:
         raise click.UsageError(f"There are {len(chosen)} endpoints: choose one by --to.")
     return chosen[0]
@@ -237,6 +244,8 @@ def _list(chosen: list[Endpoint], *, as_json: bool) -> None:
             ]
         )
         return
+    if not chosen:
+        remark("no endpoint: nothing was forwarded yet")
     for number, one in enumerate(chosen):
         status, waiting = one.status().to_dict(), one.waiting(_MOST)
         lines = block((name, cell(value)) for name, value in status.items())

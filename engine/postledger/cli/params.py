@@ -117,7 +117,40 @@ class NumberRange(click.FloatRange):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The number, or a usage error."""
-        number = float(super().convert(value, param, ctx))
+        try:
+            number = float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            number = math.nan
         if not math.isfinite(number):
-            self.fail(f"expected a number, got {value}", param, ctx)
+            raise _not_within(self, "a number", value, param, ctx)
         return number
+
+
+class WholeRange(click.IntRange):
+    """A whole number within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            raise _not_within(self, "a whole number", value, param, ctx) from None
+
+
+def _not_within(
+    kind: click.IntRange | click.FloatRange,
+    what: str,
+    value: Any,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> click.UsageError:
+    name = param.opts[0] if isinstance(param, click.Option) else param and param.human_readable_name
+    said = f"{name or 'it'} must be {what} {_bounds(kind)}, got {_shown(str(value))}"
+    return click.UsageError(said, ctx)
+
+
+def _bounds(kind: click.IntRange | click.FloatRange) -> str:
+    least, most = f"{kind.min:.15g}", "" if kind.max is None else f"{kind.max:.15g}"
+    if kind.min_open:
+        return f"above {least}{most and f', at most {most}'}"
+    return f"from {least} to {most}" if most else f"of at least {least}"

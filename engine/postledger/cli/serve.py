@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import ledger_argument
-from postledger.errors import requires
+from postledger.cli.params import NumberRange, WholeRange
 from postledger.server.senders import require_source
 
 
@@ -33,7 +33,7 @@ Examples:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeRange(0, 65535),
     default=8000,
     show_default=True,
     help="The port to listen on; 0 takes one that is free.",
@@ -49,19 +49,17 @@ Examples:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=WholeRange(1, 1 << 30),
     metavar="BYTES",
     help="The size of the largest body; 10485760 by default.",
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, max=86400, min_open=True),
     metavar="SECONDS",
     help="How long a client may take to send a body; 30 by default.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
-)
+@click.option("--workers", type=WholeRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
 @click.option("--access-log/--no-access-log", default=True, help="Log each request (default).")
 def serve(ledger: Path, *, limit: int | None, patience: float | None, **options: object) -> None:
@@ -71,11 +69,9 @@ def serve(ledger: Path, *, limit: int | None, patience: float | None, **options:
     post without a rule. Stop it with SIGTERM or Ctrl-C: what is in flight is finished first. It takes
     the packages of the extra "server".
     """
-    try:
-        from postledger.server.serving import Serving
-        from postledger.server.serving import serve as serve_it
-    except ModuleNotFoundError as error:
-        raise requires(f"serve requires {error.name}", "starlette uvicorn") from None
+    from postledger.server.serving import Serving
+    from postledger.server.serving import serve as serve_it
+
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}
     serve_it(Serving(ledger, **options), click.echo)  # type: ignore[arg-type]

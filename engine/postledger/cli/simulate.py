@@ -13,7 +13,7 @@ import attrs
 import click
 
 from postledger.cli.common import Command, progress, remark
-from postledger.cli.params import NumberRange
+from postledger.cli.params import NumberRange, WholeRange
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
@@ -67,7 +67,7 @@ Examples:
 )
 @click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
 @click.option(
-    "--messages", type=click.IntRange(min=1), default=1000, show_default=True, help="How many."
+    "--messages", type=WholeRange(min=1), default=1000, show_default=True, help="How many."
 )
 @click.option(
     "--seed",

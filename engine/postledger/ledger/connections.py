@@ -33,6 +33,7 @@ from postledger.store.sqlite import (
     is_of_disk,
     is_of_medium,
     open_store,
+    require_identity,
     translated,
 )
 from postledger.verify import follows
@@ -285,6 +286,10 @@ class Connections:
         own = self._first(store)
         own.epoch = epoch
         return own
+
+    def require_there(self) -> None:
+        """Raise ``LedgerError`` where the file is not the one that was opened: it can still be read."""
+        require_identity(self.path, self._file)
 
     def require_free(self) -> None:
         """Raise ``LedgerError`` where this thread can't write: in a fork, or while it still reads."""

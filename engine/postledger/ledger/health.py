@@ -93,6 +93,7 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
             hours = own.generation.tallies_of(own.store).without([*final, ""])
             open_ = _by_age(dict(hours), micros(now()))
             kept = checkpoints.all_of(own.store, size - 1)
+        connections.require_there()
     except LedgerError as error:
         problems.append(str(error).removeprefix(f"{path}: "))
     problems += _problems(size, behind, kept)

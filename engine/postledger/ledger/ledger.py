@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
+import attrs
+
 from postledger.arguments import (
     FilePath,
     checked,
@@ -42,7 +44,6 @@ from postledger.ledger.writing import (
     Batches,
     Given,
     Told,
-    acceptance_of,
     accepted,
     batches,
     creation_of,
@@ -50,11 +51,13 @@ from postledger.ledger.writing import (
     receipt_of,
     write,
 )
+from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
 from postledger.log.log import require_whole
 from postledger.model import (
     DELIVERY,
+    UNVERIFIED,
     Anchor,
     Body,
     Content,
@@ -326,10 +329,10 @@ class Ledger:
 
         For a check that was set up wrongly: what was received is genuine after all. With ``source``
         only those of that endpoint. Each is recorded again as it was received, at the time at which it
-        was, with the sender ``accepted``; an event of kind ``import`` says which they were. Events that
-        are not unverified are left alone. To accept the same again adds repeats, so what was cut short
-        can be done again. Raises ``ValueError`` for positions that are not in order, ``LedgerError``
-        where the log ends before ``last``.
+        was, with the sender ``accepted``; an event of kind ``import`` says which they were, and so does
+        ``Event.accepted``. Events that are not unverified are left alone. To accept the same again adds
+        repeats, so what was cut short can be done again. Raises ``ValueError`` for positions that are
+        not in order, ``LedgerError`` where the log ends before ``last``.
 
         >>> recorded = ledger.record(body, sender=UNVERIFIED)
         >>> position = recorded.event.position
@@ -344,7 +347,7 @@ class Ledger:
         given = self._unverified(first, last, source)
         count = sum(len(batch) for batch in self._batches(given))
         if count:
-            self._state_import(acceptance_of(first, last, source, count))
+            self._state_import(Acceptance(first, last, source).body(count))
         return count
 
     def _unverified(self, first: int, last: int, source: str | None) -> Iterator[Given]:
@@ -586,10 +589,17 @@ class Ledger:
         return self._events(within_reach(after))
 
     def _events(self, after: int) -> Iterator[Event]:
+        accepted: list[Acceptance] | None = None
         while True:
             with self._connections.read() as own:
                 page = own.log.page(after + 1, after + _PAGE)
-                events = [event for stored in page for event in _members(own.reader, stored)]
+                if accepted is None and not all(one.envelope.is_verified for one in page):
+                    accepted = acceptances_of(own.log.imports())
+                events = [
+                    event
+                    for stored in page
+                    for event in _members(own.reader, stored, accepted or ())
+                ]
             yield from events
             if not page:
                 return
@@ -1029,7 +1039,9 @@ def _definitions_then(own: Own, bounds: Bounds) -> Definitions:
     return generations.adopted(found)
 
 
-def _members(reader: Reader, stored: Stored) -> Iterator[Event]:
+def _members(
+    reader: Reader, stored: Stored, acceptances: Iterable[Acceptance] = ()
+) -> Iterator[Event]:
     """The public values of an event: one, or one for each member of a bundle."""
     statements = reader.facts.statements_of(stored)
     if not statements:
@@ -1039,4 +1051,8 @@ def _members(reader: Reader, stored: Stored) -> Iterator[Event]:
         first = next(iter(equal.to(statement)), None)
         place = (stored.position, member)
         repeats = None if first is None or (first[3], first[4]) == place else first[3]
-        yield event_of(stored, member, statement, repeats)
+        event = event_of(stored, member, statement, repeats)
+        if event.reading == UNVERIFIED:
+            covered = any(one.covers(event.position, event.source) for one in acceptances)
+            event = attrs.evolve(event, accepted=covered)
+        yield event

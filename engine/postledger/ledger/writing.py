@@ -568,12 +568,6 @@ def accepted(stored: Stored) -> Receipt:
     )
 
 
-def acceptance_of(first: int, last: int, source: str | None, receipts: int) -> bytes:
-    """The body of an import from this log itself: which unverified events were accepted."""
-    said = {"accepted": [first, last], "source": source, "receipts": receipts}
-    return json.dumps(said, ensure_ascii=False).encode()
-
-
 def batches(given: Iterable[Given], size: int) -> Iterator[list[Given]]:
     """What is given in lists of at most ``size``, and of little more than ``BATCH_BYTES``."""
     batch: list[Given] = []

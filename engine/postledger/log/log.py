@@ -268,18 +268,26 @@ class Log:
 
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
         """The adoptions of definitions up to position ``until``, in order of position."""
+        return self._of_kind(Kind.ADOPTION, until)
+
+    def imports(self, until: int | None = None) -> Iterator[Stored]:
+        """What was stated of imports up to position ``until``, in order of position."""
+        return self._of_kind(Kind.IMPORT, until)
+
+    def _of_kind(self, kind: Kind, until: int | None) -> Iterator[Stored]:
         ids = [
             number
             for number, text in self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
-            if Envelope.from_json(text).kind == Kind.ADOPTION
+            if Envelope.from_json(text).kind == kind
         ]
         holes = ", ".join("?" * len(ids))
         rows = self.store.stream(
-            f"{_SELECT} WHERE e.position <= ? AND (e.envelope IN ({holes}) OR e.envelope IS NULL)"
+            f"{_SELECT} WHERE e.position <= ? AND (e.envelope IN ({holes}) OR e.inline LIKE ?)"
             " ORDER BY e.position",
-            (LARGEST if until is None else until, *ids),
+            # An envelope begins with the kind: those of strangers need not be read.
+            (LARGEST if until is None else until, *ids, f'["{kind}"%'),
         )
-        return (one for one in map(self.stored, rows) if one.kind == Kind.ADOPTION)
+        return (one for one in map(self.stored, rows) if one.kind == kind)
 
     def received_up_to(self, position: int) -> int | None:
         """The time of reception of the last event up to a position; ``None`` where there is none."""

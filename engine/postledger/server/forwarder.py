@@ -117,7 +117,7 @@ class Forwarder(Endpoint):
         outbox can't be written.
         """
         path = outbox_of(self.ledger.path)
-        lock = Lock(path.with_name(f"{path.name}-{self.number}.lock"))
+        lock = Lock(path.with_name(f"{path.name}-{self.number}.lock"), self.shown)
         try:
             asyncio.run(_Run(self, progress, live=live).serve())
         finally:
@@ -168,6 +168,7 @@ class _Run:
         # Within a run no jump of the clock is seen: time counts on from here.
         self._began = forwarder._clock() - time.monotonic()
         self._not_before = 0.0
+        self._gone = False
         self._flying: dict[asyncio.Task[Ended], Due] = {}
         self._waking = asyncio.Event()
 
@@ -258,17 +259,21 @@ class _Run:
         if self._of._failing > AT_ONCE:
             _log.info("%s: answers again after %s failures", self._of.shown, self._of._failing)
         self._of._failing = 0
+        self._gone = False
         self._of.sent += 1
         self._progress(1)
         return Ended(one.seq)
 
     def _refused(self, one: Due, answer: Answer) -> Ended:
         if answer.gone:
-            _log.warning(
-                "%s: disabled: it answered %s; nothing more is sent until it is enabled",
-                self._of.shown,
-                answer.problem,
-            )
+            # Of several attempts at once, the first says it.
+            if not self._gone:
+                _log.warning(
+                    "%s: disabled: it answered %s; nothing more is sent until it is enabled",
+                    self._of.shown,
+                    answer.problem,
+                )
+            self._gone = True
             return Ended(one.seq, answer.problem, gone=True)
         return self._failed(one, answer.problem or "", answer.asked)
 
@@ -302,12 +307,14 @@ class _Run:
         except BaseException:
             outbox.close()
             raise
-        _log.info("%s: forwarding after position %s", place.shown, place.position)
         if place.disabled is not None:
-            _log.warning("%s: disabled: it answered %s", place.shown, place.disabled)
+            said = f"{place.shown}: disabled: it answered {place.disabled}"
             if not self._live:
                 outbox.close()
-                raise PostledgerError(f"{place.shown}: disabled: it answered {place.disabled}")
+                raise PostledgerError(f"{said}; nothing more is sent until it is enabled")
+            _log.warning("%s; nothing more is sent until it is enabled", said)
+            return intake
+        _log.info("%s: forwarding after position %s", place.shown, place.position)
         return intake
 
     def _close(self, intake: Intake) -> None:

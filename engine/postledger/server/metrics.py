@@ -29,7 +29,7 @@ try:
     )
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
-    raise errors.requires("metrics", "prometheus-client") from error
+    raise errors.requires("metrics require prometheus-client", "prometheus-client") from error
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -468,9 +468,12 @@ def _make(store: Store) -> None:
 
 
 class Lock:
-    """Held by the one process that serves an endpoint; the kernel frees it when that dies."""
+    """Held by the one process that serves an endpoint; the kernel frees it when that dies.
 
-    def __init__(self, path: Path) -> None:
+    ``endpoint`` is what a message calls it.
+    """
+
+    def __init__(self, path: Path, endpoint: str) -> None:
         """Take it; raises ``PostledgerError`` where another has it."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
@@ -479,7 +482,7 @@ class Lock:
         except OSError:
             os.close(self._file)
             raise PostledgerError(
-                f"{path}: another forwarder serves this endpoint; one at a time keeps the order"
+                f"{endpoint}: another forwarder sends there; one at a time keeps the order"
             ) from None
 
     def free(self) -> None:

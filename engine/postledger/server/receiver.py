@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -17,19 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Router
-from starlette.types import Receive, Scope, Send
 
 from postledger.arguments import FilePath, checked, require_least
 from postledger.definitions.definitions import Definitions
 from postledger.definitions.vocabulary import Reads
-from postledger.errors import LedgerError
+from postledger.errors import LedgerError, PostledgerError, requires
 from postledger.ledger.aio import AsyncLedger
 from postledger.model import UNVERIFIED
+from postledger.server import PACKAGES
 from postledger.server.addresses import address_of
 from postledger.server.senders import (
     RESERVED,
@@ -39,6 +35,16 @@ from postledger.server.senders import (
     Senders,
     require_source,
 )
+
+try:
+    from starlette.datastructures import Headers
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Router
+    from starlette.types import Receive, Scope, Send
+except ModuleNotFoundError as error:
+    raise requires(f"the receiver requires {error.name}", PACKAGES) from None
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -59,6 +65,7 @@ _LINGER = 1 << 20
 _EVENT = 300
 _HOUR = 3600
 _RECENT = 10.0
+_SHORT = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _METHODS = {"GET", "POST"}
 _KNOWN_METHODS = _METHODS | {"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
 
@@ -84,7 +91,8 @@ def receiver(
     takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
     all bodies at once, ``patience`` the seconds in which a body must be there. ``/livez`` and
     ``/readyz`` answer for whoever watches the server, and with ``metrics`` also ``/metrics``. Raises
-    ``TypeError`` or ``ValueError`` for invalid arguments.
+    ``TypeError`` or ``ValueError`` for invalid arguments, ``PostledgerError`` for ``metrics`` without
+    prometheus-client.
 
     >>> from starlette.testclient import TestClient
     >>> with TestClient(receiver("received.db")) as client:
@@ -131,8 +139,9 @@ class _Exchange:
 class Receiver:
     """The app; made by ``receiver``. ``counts`` has the answers by source and status.
 
-    Each source has its counts of ``200``, ``413`` and so on, and of what was ``unverified``; what names
-    no source has those of an empty one. ``patience`` is the seconds that a request may take to come.
+    Each source has its counts of ``200``, ``413`` and so on; what names no source has those of an empty
+    one. ``unverified`` has the requests by source that were recorded though no check passed.
+    ``patience`` is the seconds that a request may take to come.
 
     >>> Receiver("received.db", sources=["skycore"]).counts.total()
     0
@@ -153,7 +162,10 @@ class Receiver:
         require_least("limit", limit, 1)
         require_least("in_flight", in_flight, limit)
         require_least("patience", patience, 0)
+        if metrics:
+            require_metrics()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.unverified: Counter[str] = Counter()
         self._ledger = (
             ledger if isinstance(ledger, AsyncLedger) else AsyncLedger(ledger, timeout=BUSY_TIMEOUT)
         )
@@ -163,7 +175,7 @@ class Receiver:
         self._limit, self._in_flight = limit, in_flight
         self._metrics = metrics
         self._held = 0
-        self._hour, self._unverified = -1, Counter[str]()
+        self._hour, self._charged = -1, Counter[str]()
         self._failure: tuple[float, LedgerError] | None = None
         # For what is not a request: lifespan and web sockets.
         self._router = Router(lifespan=self._lifespan)
@@ -229,7 +241,7 @@ class Receiver:
     def _admitted(self, exchange: _Exchange) -> Rules | None:
         """The rules of the source, if any; raises where there is nothing at that path."""
         if exchange.place not in self._names():
-            raise _refusal(404, "this path names no source")
+            raise _refusal(404, "this path names no source") from self._meant(exchange.place)
         exchange.source, is_response = exchange.place, exchange.rest == RESPONSE
         exchange.shows(f"{exchange.source}/{RESPONSE}" if is_response else exchange.source)
         rules = self._senders.sources.get(exchange.source)
@@ -240,9 +252,19 @@ class Receiver:
         if exchange.method not in allowed:
             names = ", ".join(sorted(allowed))
             raise _refusal(405, f"this takes {names}", Allow=names)
+        # guard: a look by a browser is no event
+        if exchange.method == "GET" and not exchange.posted.query:
+            raise _refusal(400, "this takes POST, or GET with a query")
         if is_response and rules and not rules.may_respond(exchange.posted):
             raise _refusal(401, "the token is not right", **{"WWW-Authenticate": "Bearer"})
         return rules
+
+    def _meant(self, place: str) -> PostledgerError | None:
+        """What the log says of a path that differs from a source by case alone: others may be secrets."""
+        meant = next((name for name in self._names() if name.lower() == place.lower()), None)
+        if meant is None or not _SHORT.fullmatch(place):
+            return None
+        return PostledgerError(f"/{place} names no source, /{meant} does")
 
     def _names(self) -> frozenset[str]:
         """The sources; read once where they are those of the vocabularies in force."""
@@ -292,25 +314,29 @@ class Receiver:
     def _sender(self, exchange: _Exchange, rules: Rules | None, body: bytes) -> str:
         if rules is None:
             return ""
-        sender = rules.sender(attrs.evolve(exchange.posted, body=body), time.time())
+        posted, at = attrs.evolve(exchange.posted, body=body), time.time()
+        sender = rules.sender(posted, at)
         if sender == UNVERIFIED:
+            failed = f"the sender is not known: {', '.join(rules.failed(posted, at))} failed"
             if rules.refuse:
                 challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
-                raise _refusal(401, "the sender is not known", **challenge)
+                refusal = _refusal(401, "the sender is not known", **challenge)
+                raise refusal from PostledgerError(failed)
             self._charge(exchange.source, rules.quota, len(body) + _EVENT)
-            self.counts[exchange.source, UNVERIFIED] += 1
+            self.unverified[exchange.source] += 1
+            _log.warning("unverified for %s from %s: %s", exchange.source, posted.address, failed)
         return sender
 
     def _charge(self, source: str, quota: int, size: int) -> None:
         """Count what is unverified towards the quota of this hour."""
         hour, seconds = divmod(int(time.monotonic()), _HOUR)
         if hour != self._hour:
-            self._hour, self._unverified = hour, Counter()
+            self._hour, self._charged = hour, Counter()
         # guard: unverified events up to a quota
-        if self._unverified[source] + size > quota:
+        if self._charged[source] + size > quota:
             reason = f"{quota} bytes of unknown senders were recorded in this hour"
             raise _refusal(429, reason, **_soon(_HOUR - seconds))
-        self._unverified[source] += size
+        self._charged[source] += size
 
     async def _record(self, exchange: _Exchange, body: bytes, sender: str) -> None:
         headers = exchange.posted.headers
@@ -348,6 +374,9 @@ class Receiver:
         """Whether the ledger can be read, and took what came last."""
         reason: LedgerError | None = None
         try:
+            # What is no longer there can be read as long as it is open.
+            # guard: a ledger that was moved away is not ready
+            self._ledger._opened._connections.require_there()
             await self._ledger.head()
         except LedgerError as error:
             reason = error
@@ -376,12 +405,19 @@ class Receiver:
         """The counts, as a collector of prometheus-client yields them."""
         from prometheus_client.core import CounterMetricFamily
 
-        labels = ("source", "outcome", "worker")
+        labels, worker = ("source", "outcome", "worker"), str(os.getpid())
         family = CounterMetricFamily("postledger_requests", "Requests by outcome.", labels=labels)
         # A copy: it is read in a thread while others are counted.
         for (source, outcome), count in tuple(self.counts.items()):
-            family.add_metric((source, outcome, str(os.getpid())), count)
+            family.add_metric((source, outcome, worker), count)
         yield family
+        said = "Requests that were recorded though no check passed."
+        unverified = CounterMetricFamily(
+            "postledger_unverified_requests", said, labels=("source", "worker")
+        )
+        for source, count in tuple(self.unverified.items()):
+            unverified.add_metric((source, worker), count)
+        yield unverified
 
     def _refused(self, exchange: _Exchange, refusal: HTTPException) -> Response:
         why, where = refusal.__cause__ or refusal.detail, exchange.source or "-"
@@ -403,6 +439,11 @@ class Receiver:
                 (time.perf_counter() - began) * 1000,
                 exchange.posted.address,
             )
+
+
+def require_metrics() -> None:
+    """Raise ``PostledgerError`` where prometheus-client is missing, with the command that installs it."""
+    import postledger.server.metrics  # noqa: F401
 
 
 _OK = PlainTextResponse("OK")

@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Protocol
+from typing import ClassVar, Protocol
 from urllib.parse import parse_qsl
 
 import attrs
@@ -54,7 +54,10 @@ class Posted:
 
 
 class Check(Protocol):
-    """One thing that a request must show."""
+    """One thing that a request must show; ``kind`` is what the senders file calls it."""
+
+    @property
+    def kind(self) -> str: ...
 
     def passes(self, posted: Posted, at: float) -> bool:
         """Whether a request shows it; ``at`` is the time in seconds since 1970."""
@@ -68,6 +71,7 @@ Secrets = tuple[bytes, ...]
 class Addresses:
     """The request comes from one of some networks."""
 
+    kind: ClassVar[str] = "addresses"
     networks: tuple[Network, ...]
 
     def passes(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
@@ -79,6 +83,7 @@ class Addresses:
 class InPath:
     """A secret follows the source in the path: ``/skycore/SECRET``."""
 
+    kind: ClassVar[str] = "path"
     secrets: Secrets = attrs.field(repr=False)
 
     def passes(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
@@ -90,6 +95,7 @@ class InPath:
 class Basic:
     """A user and a password (RFC 7617); ``secrets`` are ``user:password``."""
 
+    kind: ClassVar[str] = "basic"
     secrets: Secrets = attrs.field(repr=False)
 
     def passes(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
@@ -102,6 +108,7 @@ class Basic:
 class InHeader:
     """A header has the secret, after a prefix such as ``Bearer `` (RFC 6750)."""
 
+    kind: ClassVar[str] = "header"
     header: str
     prefix: str
     secrets: Secrets = attrs.field(repr=False)
@@ -117,6 +124,7 @@ class InHeader:
 class SignedBody:
     """A header has the HMAC (RFC 2104) of the body as received."""
 
+    kind: ClassVar[str] = "hmac"
     header: str
     algorithm: str
     encoding: str
@@ -138,6 +146,7 @@ class StandardWebhooks:
     It covers an id, a time and the body, so that a request can't be sent again later.
     """
 
+    kind: ClassVar[str] = "standard-webhooks"
     secrets: Secrets = attrs.field(repr=False)
 
     def passes(self, posted: Posted, at: float) -> bool:
@@ -164,6 +173,7 @@ class SignedUrl:
     form is covered by its SHA-256 in the query, ``bodySHA256``.
     """
 
+    kind: ClassVar[str] = "url-and-parameters"
     header: str
     public: str
     secrets: Secrets = attrs.field(repr=False)
@@ -232,6 +242,11 @@ class Rules:
     def sender(self, posted: Posted, at: float) -> str:
         """The name of the first rule that a request passes, or ``UNVERIFIED``."""
         return next((rule.name for rule in self.rules if rule.passes(posted, at)), UNVERIFIED)
+
+    def failed(self, posted: Posted, at: float) -> list[str]:
+        """The kinds of the checks that a request does not pass, each once."""
+        checks = (check for rule in self.rules for check in rule.checks)
+        return list(dict.fromkeys(one.kind for one in checks if not one.passes(posted, at)))
 
     def may_respond(self, posted: Posted) -> bool:
         """Whether a request may give the provider's answer to the program."""

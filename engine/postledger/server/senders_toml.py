@@ -1,6 +1,7 @@
 """The senders file: TOML to the rules of each source.
 
-No message shows what stands in a value: a secret may have slipped into any of them.
+No message shows what stands where a secret belongs. Of another value no more shows than what its key can
+take: a secret may have slipped into any of them.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import base64
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
-from postledger.arguments import FilePath
+from postledger.arguments import FilePath, shown
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.errors import DefinitionError
 from postledger.model import ACCEPTED, UNVERIFIED
@@ -43,6 +46,7 @@ _ENCODINGS = ("hex", "base64")
 _TAKEN = {UNVERIFIED, ACCEPTED, RESPONSE}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_LONGEST = 40
 _HOW = '"env:NAME", "file:PATH", the secret itself, or a list of these'
 
 
@@ -103,7 +107,7 @@ def _public(top: Table) -> str:
         url = urlsplit(value) if isinstance(value, str) else None
         return bool(url and url.scheme in ("http", "https") and url.netloc and not url.query)
 
-    url: str = _taken(top, "public_url", fits, fix)
+    url: str = _taken(top, "public_url", fits, fix, takes=r"[\w.:/-]*(?![^?#]*@)")
     return url.rstrip("/")
 
 
@@ -123,10 +127,22 @@ def _networks(table: Table, key: str, other: str = "") -> tuple[Network, ...]:
         )
 
     listed: list[str] = _taken(table, key, fits, fix)
+    return tuple(_network(table, key, one, fix) for one in listed)
+
+
+def _network(table: Table, key: str, text: str, fix: str) -> Network:
     try:
-        return networks_of(listed)
+        (network,) = networks_of([text])
     except ValueError:
-        raise table.fault(f"{key} has one that is not an address or network", fix) from None
+        pass
+    else:
+        return network
+    with suppress(ValueError):
+        whole = ip_network(text, strict=False)
+        address = text.partition("/")[0]
+        raise table.fault(f"{key}: {text} has host bits set", f"write {whole} or {address}")
+    seen = _seen(text, r"[0-9A-Fa-f.:/]*")
+    raise table.fault(f"{key}: {seen} is not an address or network", fix)
 
 
 def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
@@ -135,7 +151,10 @@ def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
         require_source(name)
     except ValueError as error:
         raise table.fault("not the name of a source", str(error)) from None
-    if not isinstance(row, dict) or not isinstance(row.get("checks"), list) or not row["checks"]:
+    if isinstance(row, dict) and not isinstance(row.get("checks", []), list):
+        fix = f"write [[sources.{name}.checks]], or checks = [{{ … }}]"
+        raise table.fault("checks must be an array of tables", fix)
+    if not isinstance(row, dict) or not row.get("checks"):
         raise table.fault("checks are missing", f"write [[sources.{name}.checks]] tables")
     table.only({"checks", "refuse", "quota", "response"})
     fix = "write the number of bytes an hour, such as quota = 1048576"
@@ -177,13 +196,31 @@ def _is_count(value: object) -> bool:
 
 
 def _taken(
-    table: Table, key: str, fits: Callable[[Any], object], fix: str, default: object = None
+    table: Table,
+    key: str,
+    fits: Callable[[Any], object],
+    fix: str,
+    default: object = None,
+    takes: str = r"[\w-]*",
 ) -> Any:
-    """The value of a key; what is wrong with it is said without it."""
+    """The value of a key; of what is wrong with it shows what fits ``takes``."""
     value = table.row.get(key, default)
     if not fits(value):
-        raise table.fault(f"{key} is {'invalid' if key in table.row else 'missing'}", fix)
+        seen = _seen(value, takes) if key in table.row else "missing"
+        raise table.fault(f"{key} is {seen}", fix)
     return value
+
+
+def _seen(value: object, takes: str) -> str:
+    """A value as messages show it: a text as far as its key can take it, which ends before a secret."""
+    if isinstance(value, list | dict):
+        kind = "an array" if isinstance(value, list) else "a table"
+        return kind if value else f"an empty {kind.split()[1]}"
+    if not isinstance(value, str):
+        return str(value).lower() if isinstance(value, bool) else shown(value)
+    match = re.match(takes, value)
+    fit = match[0][:_LONGEST] if match else ""
+    return repr(fit if fit == value else f"{fit}…")
 
 
 # --- what is secret ---
@@ -200,7 +237,9 @@ def _secrets(table: Table, key: str, file: _File) -> Secrets:
 
 
 def _secret(table: Table, key: str, text: str, file: _File) -> str:
-    kind, _, name = text.partition(":")
+    kind, colon, name = text.partition(":")
+    if kind in ("env", "file") and colon and not name:
+        raise table.fault(f"{key}: {text} names nothing", f"write {key} = {_HOW}")
     if kind == "env":
         text = os.environ.get(name, "")
         if not text:

@@ -58,6 +58,10 @@ class Target:
             parsed = httpx2.URL(url)
         except (httpx2.InvalidURL, TypeError, ValueError):
             raise PostledgerError("the URL is invalid: expected https://HOST/PATH") from None
+        if "://" not in url:
+            raise PostledgerError(
+                "the URL must be https://HOST/PATH or http://…, got one without http:// or https://"
+            )
         if parsed.scheme not in _PORTS or not _HOST.fullmatch(parsed.raw_host):
             raise PostledgerError(
                 f"the URL must be https://HOST/PATH or http://…, got scheme {parsed.scheme!r}"
@@ -142,8 +146,10 @@ async def resolved(host: str, port: int, *, allow_private: bool) -> list[str]:
     public = [one for one, reason in reasons.items() if reason is None]
     if not public:
         one, reason = next(iter(reasons.items()))
+        named = one == host
         raise Refused(
-            f"{host} is {one}, a {reason} address; nothing is sent there without --allow-private"
+            f"{host} is {'' if named else f'{one}, '}a {reason} address; nothing is sent there unless"
+            " allow_private is true"
         )
     return public
 

@@ -25,16 +25,28 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
-from uvicorn import Config, Server
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.supervisors import Multiprocess
 
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
-from postledger.server.receiver import IN_FLIGHT, LIMIT, PATIENCE, Receiver, sources_of
+from postledger.server import PACKAGES
+from postledger.server.receiver import (
+    IN_FLIGHT,
+    LIMIT,
+    PATIENCE,
+    Receiver,
+    require_metrics,
+    sources_of,
+)
 from postledger.server.senders import Senders
 from postledger.server.senders_toml import load_senders
+
+try:
+    from uvicorn import Config, Server
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    from uvicorn.supervisors import Multiprocess
+except ModuleNotFoundError as error:
+    raise requires(f"serve requires {error.name}", PACKAGES) from None
 
 CONNECTIONS = 900
 """How many connections a process has at once: many systems allow it 1024 files."""
@@ -76,8 +88,11 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``listening`` is called with a line of where and what.
 
     Raises ``PostledgerError`` where it can't begin: the ledger can't be opened, the senders file is
-    wrong, the address is taken, or others than this machine could post without any rule.
+    wrong, the address is taken, a package is missing, or others than this machine could post without any
+    rule.
     """
+    if serving.metrics:
+        require_metrics()
     senders = load_senders(serving.senders) if serving.senders else None
     named = {*serving.sources, *(senders.sources if senders else ())}
     _require_rules(serving.host, named, senders)
@@ -100,6 +115,7 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
             workers=serving.workers,
         )
         paths = ", ".join(f"/{source}" for source in sources)
+        _log_to_stderr(serving)
         listening(f"listening on {_url(sock)}: {paths}")
         _run(config, sock)
 
@@ -107,16 +123,31 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
 def _run(config: Config, sock: socket.socket) -> None:
     # uvicorn stops by itself, and raises the signal again when all is done.
     signal.signal(signal.SIGTERM, _end)
-    with suppress(KeyboardInterrupt):
-        if config.workers > 1:
-            supervisor = Multiprocess(config, [sock])
-            supervisor.run()
-            # It has stopped the others; whoever watches over it is to start it again.
-            # guard: a process that can't start is a failure
-            if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
-                raise PostledgerError("a process could not be started; the log says why")
-        else:
-            Server(config).run([sock])
+    try:
+        with suppress(KeyboardInterrupt):
+            if config.workers > 1:
+                supervisor = _Supervisor(config, [sock])
+                supervisor.run()
+                # It has stopped the others; whoever watches over it is to start it again.
+                # guard: a process that can't start is a failure
+                if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
+                    raise PostledgerError("a process could not be started; the log says why")
+            else:
+                Server(config).run([sock])
+    finally:
+        _log.info("stopped")
+
+
+class _Supervisor(Multiprocess):
+    """What starts a process again that ended, and logs it."""
+
+    def keep_subprocess_alive(self) -> None:
+        before = list(self.processes)
+        super().keep_subprocess_alive()
+        for old, new in zip(before, self.processes, strict=True):
+            if old is not new:
+                text = "process %s ended (exit code %s); process %s takes its place"
+                _log.warning(text, old.pid, old.exitcode, new.pid)
 
 
 def _end(*_: object) -> NoReturn:
@@ -128,12 +159,7 @@ def _app(serving: Serving) -> Receiver:
     # guard: no process outlives the first
     if first := multiprocessing.parent_process():
         threading.Thread(target=_end_after, args=(first,), daemon=True).start()
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form)
-    # Its lowest levels log paths and headers.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    if not serving.access_log:
-        logging.getLogger("postledger.server.access").setLevel(logging.WARNING)
+    _log_to_stderr(serving)
     app = Receiver(
         serving.ledger,
         sources=serving.sources,
@@ -148,6 +174,15 @@ def _app(serving: Serving) -> Receiver:
     gc.freeze()
     gc.set_threshold(_YOUNG)
     return app
+
+
+def _log_to_stderr(serving: Serving) -> None:
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    # Its lowest levels log paths and headers.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    if not serving.access_log:
+        logging.getLogger("postledger.server.access").setLevel(logging.WARNING)
 
 
 def _end_after(first: BaseProcess) -> None:
@@ -182,9 +217,14 @@ def _is_loopback(host: str) -> bool:
 def _bound(serving: Serving) -> socket.socket:
     family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
     try:
+        socket.getaddrinfo(serving.host, None, family)
+    except (OSError, UnicodeError):
+        raise PostledgerError(f"--host {serving.host}: the name can't be resolved") from None
+    try:
         sock = socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # socket.create_server adds the address as Python writes it.
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while ")[0]
         raise PostledgerError(f"can't listen on {serving.host}:{serving.port}: {reason}") from None
     sock.set_inheritable(True)
     return sock

@@ -295,7 +295,7 @@ class Store:
         ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         # guard: the file is the one that was opened
-        _require_identity(self.path, self._file)
+        require_identity(self.path, self._file)
         # guard: its write-ahead log too
         if ahead != self._ahead:
             raise LedgerError(
@@ -427,7 +427,7 @@ def open_store(
     """
     with translated(path):
         # guard: an open ledger is never made again
-        _require_identity(path, file)
+        require_identity(path, file)
         _require_file_of_log(path, kind)
         if path.is_dir():
             raise NotALedger(f"{path}: this is a folder; name a file in it")
@@ -437,7 +437,7 @@ def open_store(
         conn = _connect(path, timeout=timeout, mode=mode)
         store = Store(path, conn, timeout)
         try:
-            _require_identity(path, file)
+            require_identity(path, file)
             for setting in _SETTINGS:
                 conn.execute(setting)
             if not readonly and file is None:
@@ -453,7 +453,7 @@ def open_store(
         return store
 
 
-def _require_identity(path: Path, file: Identity | None) -> None:
+def require_identity(path: Path, file: Identity | None) -> None:
     """Raise where the file is not the one that was opened before."""
     if file is not None and _identity(path) != file:
         raise LedgerError(
