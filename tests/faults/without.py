@@ -151,6 +151,18 @@ PROTECTIONS = (
         f"{_DAMAGE} -k damaged_schema",
     ),
     Without(
+        "numbers out of reach in one line",
+        "raise IntegrityError(",
+        "raise OverflowError(",
+        "tests/store/test_sqlite.py -k out_of_reach",
+    ),
+    Without(
+        "no duration beyond the longest is counted",
+        "<= LONGEST",
+        "",
+        f"{_TALLIES} -k can_not_be_true",
+    ),
+    Without(
         "a failing disk fails the whole transaction",
         "return code is not None and code & 0xFF in _OF_MEDIUM",
         "return False",

@@ -62,6 +62,38 @@ def test_times_from_created_to_sent_are_counted(ledger: Ledger) -> None:
     assert (tally.seconds, tally.count, tally.duration) == (128, 1, timedelta(seconds=68))
 
 
+def test_times_that_can_not_be_true_fill_no_sum(tmp_path: Path) -> None:
+    """Whoever says that a delivery took from the year 1 to 9999 stops nobody from being counted."""
+    first, last = "0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z"
+    bodies = [sent(f"k{n}", SPID=f"{n % 3}", TIMESTAMP=first) for n in range(100)]
+    bodies += [delivered(f"k{n}", SPID=f"{n % 3}", TIMESTAMP=last) for n in range(100)]
+    with Ledger(tmp_path / "1.db") as ledger, Ledger(tmp_path / "2.db") as other:
+        for body in bodies:
+            assert ledger.record(body, received_at=NOON).verdict == "applied"
+        for index in (False, True):
+            assert ledger.verify().problems == ()
+            assert tallied(ledger) == scanned(ledger)
+            assert [(one.count, one.duration) for one in ledger.tallies()] == [(100, timedelta())]
+            ledger.replay(index=index)
+        other.record_many(Receipt(body, received_at=NOON) for body in reversed(bodies))
+        assert tallied(other) == scanned(other)
+        assert other.verify().problems == ()
+        assert other.record(delivered("k0")).event.position == 201
+
+
+def test_the_longest_durations_add_up(ledger: Ledger) -> None:
+    """Also where a ``timedelta`` holds no more."""
+    ledger.record_many([sent("a"), delivered("a", TIMESTAMP="2023-11-03T05:41:08Z")])
+    (tally,) = ledger.tallies()
+    assert tally.duration == timedelta(days=3650)
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("UPDATE tallies_1 SET n = n * 1000000, took = took * 1000000 WHERE took > 0")
+    (tally,) = ledger.tallies()
+    assert (tally.count, tally.duration.days) == (1_000_000, timedelta.max.days)
+    ledger.replay()
+    assert ledger.tallies()[0].duration == timedelta(days=3650)
+
+
 def test_a_period_takes_whole_hours(ledger: Ledger) -> None:
     """An hour belongs to the period in which it begins."""
     for hours in range(4):
@@ -161,7 +193,7 @@ def test_verify_counts_what_comes_meanwhile(tmp_path: Path) -> None:
     ("statement", "problem"),
     [
         ("UPDATE tallies_1 SET n = n + 1 WHERE what = 'deliveries'", STATES),
-        ("UPDATE tallies_1 SET micros = micros + 1 WHERE seconds > 0", STATES),
+        ("UPDATE tallies_1 SET took = took + 1 WHERE seconds > 0", STATES),
         ("UPDATE tallies_1 SET hour = hour + 1 WHERE what = 'events'", INDEX),
         ("DELETE FROM tallies_1 WHERE what = 'events'", INDEX),
     ],

@@ -52,7 +52,7 @@ class Tallies:
     findings INTEGER NOT NULL,
     n INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
-    micros INTEGER NOT NULL,
+    took INTEGER NOT NULL,
     PRIMARY KEY ({", ".join(KEY)})
 ) STRICT, WITHOUT ROWID"""
 
@@ -152,7 +152,10 @@ def _tally(by: Sequence[TallyBy], row: tuple[Any, ...]) -> Tally:
     if "hour" in said:
         said["hour"] = time_of(said["hour"] * HOUR)
     count, repeats, took = row[len(by) :]
-    return Tally(count, repeats, timedelta(microseconds=took), **said)
+    return Tally(count, repeats, timedelta(seconds=max(-_MOST, min(took, _MOST))), **said)
+
+
+_MOST = timedelta.max // timedelta(seconds=1)
 
 
 # --- whether tallies are what they should be ---

@@ -197,7 +197,15 @@ EVENTS, DELIVERIES, SENDINGS = "events", "deliveries", "sendings"
 sent to outcome; deliveries by the time from created to sent."""
 
 KEY = ("hour", "what", "source", "value", "seconds", "carrier", "route", "findings")
-SUMS = ("n", "repeats", "micros")
+SUMS = ("n", "repeats", "took")
+"""What is added up: ``took`` are whole seconds, each duration rounded for itself, so that it can be
+subtracted exactly."""
+
+LONGEST = 3_650 * 24 * HOUR
+"""Ten years in microseconds. A longer duration is of times that can't be true, and counts as none: else a
+few deliveries that claim the years 1 and 9999 would make a sum that no column holds. Of this length
+29 billion do.
+"""
 
 Key = tuple[int, str, str, str, int, str, str, int]
 """A row of tallies without its sums, in the order of ``KEY``."""
@@ -223,6 +231,18 @@ def bound_of(micros: int) -> int:
     """
     seconds = -(-micros // 1_000_000)
     return 1 << (seconds - 1).bit_length() if seconds > 1 else 1
+
+
+def lasted(since: int | None, until: int | None) -> tuple[int, int]:
+    """The bucket of the time between, and its whole seconds; 0 and 0 where there is none that counts.
+
+    >>> lasted(0, 3_400_000), lasted(0, None), lasted(1, 0), lasted(0, LONGEST + 1)
+    ((4, 3), (0, 0), (0, 0), (0, 0))
+    """
+    # guard: no duration beyond the longest is counted
+    if since is None or until is None or not 0 <= until - since <= LONGEST:
+        return 0, 0
+    return bound_of(until - since), (until - since + 500_000) // 1_000_000
 
 
 class Tallied:
@@ -262,26 +282,22 @@ class Tallied:
     def _count(self, counted: Row, n: int) -> None:
         first, source, carrier, route, state, findings, repeats, created, sent, outcome = counted
         hour, carrier, route = first // HOUR, carrier or "", route or ""
-        seconds = micros = 0
-        if sent is not None:
-            if outcome is not None and outcome >= sent:
-                micros = outcome - sent
-                seconds = bound_of(micros)
-            if created is not None and sent >= created:
-                took = sent - created
-                key = (hour, SENDINGS, source, "", bound_of(took), carrier, route, 0)
-                self._add(key, n, 0, n * took)
+        seconds, took = lasted(created, sent)
+        if seconds:
+            key = (hour, SENDINGS, source, "", seconds, carrier, route, 0)
+            self._add(key, n, 0, n * took)
+        seconds, took = lasted(sent, outcome)
         key = (hour, DELIVERIES, source, state, seconds, carrier, route, findings)
-        self._add(key, n, n * repeats, n * micros)
+        self._add(key, n, n * repeats, n * took)
 
-    def _add(self, key: Key, n: int, repeats: int, micros: int) -> None:
+    def _add(self, key: Key, n: int, repeats: int, took: int) -> None:
         found = self._sums.get(key)
         if found is None:
-            self._sums[key] = [n, repeats, micros]
+            self._sums[key] = [n, repeats, took]
         else:
             found[0] += n
             found[1] += repeats
-            found[2] += micros
+            found[2] += took
 
     def rows(self) -> list[tuple[Any, ...]]:
         """What is not nothing, as rows of the table."""
