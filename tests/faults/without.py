@@ -379,6 +379,12 @@ PROTECTIONS = (
         "pass",
         f"{_PROCESSES} {_KILL} -m 'not long'",
     ),
+    Without(
+        "events that a shared index lacks are added",
+        "live is not None and until <= live.size",
+        "live is not None",
+        f"{_REPLAY} -k live_states_lack",
+    ),
     Without("only who adopts appends an adoption", "if not adopt:", "if False:", _REPLAY),
     Without(
         "definitions and states of one time",

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import DEGRADED, NEWCOMER, delivered, first_outcome_stands, other, sent
+from tests.scan import scanned, tallied
 from tests.states import rows
 
 
@@ -393,6 +395,57 @@ def test_a_stream_that_can_not_be_folded_stops_no_replay(
     ledger.replay()
     assert {d.state for d in ledger.deliveries()} == {"delivered"}
     assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("faults", [*product([False, True], repeat=3)])
+def test_a_replay_takes_in_what_the_live_states_lack(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, faults: tuple[bool, bool, bool], index: bool
+) -> None:
+    """Before it began, while it built or before it ended: what a fault left unread is lost to nobody."""
+    before, during, last = faults
+    monkeypatch.setattr(replay, "REST", 2)
+    built = replay.build
+    number = 0
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault that passes")
+
+    def records(fault: bool) -> None:
+        nonlocal number
+        with monkeypatch.context() as patch:
+            if fault:
+                patch.setattr(generations, "tally", broken)
+            for body in [sent, sent, delivered, sent, sent]:
+                number += 1
+                verdict = ledger.record(body(f"m{number}")).verdict
+                assert verdict == ("unfolded" if fault else "applied")
+
+    def build(work: replay.Work, generation: Generation) -> Generation:
+        records(during)
+        # What one transaction took in is taken in by the live states, too.
+        found = built(work, generation)
+        records(last)
+        return found
+
+    def indexed() -> int:
+        live = generations.live(ledger._connections._own().store)
+        assert live is not None
+        return live.indexed
+
+    records(False)
+    records(before)
+    first = indexed()
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "build", build)
+        ledger.replay(index=index)
+    # Where much may lack, it is not made up for while others wait.
+    assert (indexed() == first) == (not before and not index)
+    assert ledger.verify().problems == ()
+    assert tallied(ledger) == scanned(ledger)
+    states = [delivery.state for delivery in ledger.deliveries()]
+    assert (states.count("sent"), states.count("delivered")) == (16, 4)
+    assert ledger.record(sent("m1")).verdict == "repeated"
 
 
 def test_a_damaged_event_stops_a_reading_of_the_log(ledger: Ledger) -> None:
