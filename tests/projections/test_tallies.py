@@ -6,12 +6,14 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from postledger import Ledger, Receipt
-from postledger.state.row import HOUR, bound_of
+from postledger.projections.tallies import hash_of
+from postledger.state.row import HOUR, Key, bound_of
 from tests.faults import traffic
 from tests.samples import delivered, failed, sent
 from tests.scan import scanned, tallied
@@ -213,6 +215,35 @@ def test_verify_compares_tallies_and_replay_heals_them(
         ledger.replay(index="--index" in problem)
         assert ledger.verify().problems == ()
         assert tallied(ledger) == whole
+
+
+def test_no_rows_are_made_so_that_their_sums_agree(ledger: Ledger) -> None:
+    """Two that leave the sums of ``verify`` as they are could be found if its hashes were known."""
+    ledger.record(sent("a"))
+    keys = [(hour, "events", "", "recognised", 0, "", "", 0) for hour in range(100)]
+    counts = next(filter(None, (nothing(one, other) for one, other in pairwise(keys))))
+    columns = ", ".join("?" * 11)
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        rows = [(*key, n, 0, 0) for key, n in counts]
+        db.executemany(f"INSERT INTO tallies_1 VALUES ({columns})", rows)
+    assert ledger.verify().problems == (f"the tallies of {INDEX}",)
+
+
+def nothing(one: Key, other: Key) -> list[tuple[Key, int]] | None:
+    """Counts of two keys, which a column holds, whose hashes without a secret add up to 0."""
+    modulus, most = 1 << 128, 1 << 63
+    first, second = hash_of(one, b""), hash_of(other, b"")
+    if first % 2 == 0:
+        return None
+    # By Euclid: n * first + m * second is 0 for each pair of m and the remainder that goes with it.
+    rest, m = (modulus, -second * pow(first, -1, modulus) % modulus), (0, 1)
+    while rest[1] >= most:
+        quotient = rest[0] // rest[1]
+        rest = rest[1], rest[0] - quotient * rest[1]
+        m = m[1], m[0] - quotient * m[1]
+    n = rest[1]
+    assert (n * first + m[1] * second) % modulus == 0
+    return [(one, n), (other, m[1])] if abs(m[1]) < most else None
 
 
 def test_rows_that_count_nothing_do_not_differ(ledger: Ledger) -> None:

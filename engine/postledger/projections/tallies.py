@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from secrets import token_bytes
 from typing import Any, Literal, get_args
 
 import attrs
@@ -165,16 +166,19 @@ class Whole:
     """The sums of any number of rows in little memory: two are equal where their rows add up alike.
 
     A sum of hashes of the keys, each times what is counted: the order makes no difference, and what
-    was added and subtracted leaves nothing.
+    was added and subtracted leaves nothing. The hashes have a secret, which only those ``beside`` share:
+    else rows could be made whose sums agree.
     """
 
     def __init__(self) -> None:
+        # guard: sums that nobody can foretell
+        self._secret = token_bytes(16)
         self._sums: dict[str, list[int]] = {}
 
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[Any]]) -> Whole:
-        """The sums of rows of tallies."""
-        whole = cls()
+    def beside(self, rows: Iterable[Sequence[Any]]) -> Whole:
+        """The sums of other rows of tallies, to be compared with these."""
+        whole = Whole()
+        whole._secret = self._secret
         whole.add(rows)
         return whole
 
@@ -182,7 +186,7 @@ class Whole:
         """Add rows of tallies; raises ``IntegrityError`` for one that is damaged."""
         for row in rows:
             found = self._sums.setdefault(str(row[1]), [0] * len(SUMS))
-            hashed = _hash_of(tuple(row[: len(KEY)]))
+            hashed = hash_of(tuple(row[: len(KEY)]), self._secret)
             for at, value in enumerate(row[len(KEY) :]):
                 if type(value) is not int:
                     raise IntegrityError("the tallies are damaged; run replay --index")
@@ -202,6 +206,7 @@ _MODULUS = 1 << 128
 
 
 @lru_cache(maxsize=4096)
-def _hash_of(key: tuple[object, ...]) -> int:
-    said = "".join(f"{len(str(part))}:{part}" for part in key)
-    return int.from_bytes(blake2b(said.encode("utf-8", "replace"), digest_size=16).digest())
+def hash_of(key: tuple[object, ...], secret: bytes) -> int:
+    """The hash of the key of a row, below 2^128."""
+    said = "".join(f"{len(str(part))}:{part}" for part in key).encode("utf-8", "replace")
+    return int.from_bytes(blake2b(said, digest_size=16, key=secret).digest())
