@@ -24,7 +24,7 @@ from postledger.model import DELIVERY
 from postledger.projections.index import Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, SUMS, Row, Tallied
+from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, NEWEST, SUMS, Row, Tallied
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
@@ -365,7 +365,12 @@ def tally(store: Store, table: str, tallied: Tallied) -> None:
 
 @lru_cache(maxsize=16)
 def _tally(table: str) -> str:
-    added = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in SUMS)
+    newest, *sums = (f"{table}.{column} + excluded.{column}" for column in SUMS)
+    # guard: the last reception is the newest
+    newest = f"iif(what = '{NEWEST}', max({table}.n, excluded.n), {newest})"
+    added = ", ".join(
+        f"{column} = {sum_}" for column, sum_ in zip(SUMS, [newest, *sums], strict=True)
+    )
     into = insert(table, len(KEY) + len(SUMS))
     return f"{into} ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {added}"
 

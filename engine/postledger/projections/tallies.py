@@ -21,7 +21,7 @@ from postledger.arguments import shown
 from postledger.errors import IntegrityError
 from postledger.findings import names
 from postledger.model import Tally
-from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, SUMS
+from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, NEWEST, SUMS
 from postledger.store.sqlite import Store
 from postledger.times import micros, time_of
 
@@ -62,7 +62,8 @@ class Tallies:
     def take_events(self, other: Tallies) -> None:
         """Count the events as another does, of a generation with the same index."""
         self.store.execute(
-            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what = ?", (EVENTS,)
+            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what IN (?, ?)",
+            (EVENTS, NEWEST),
         )
 
     # --- read ---
@@ -94,6 +95,11 @@ class Tallies:
             (DELIVERIES, *states),
         )
         return rows
+
+    def newest(self) -> int | None:
+        """The newest time at which an event was received; ``None`` where there is none."""
+        row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (NEWEST,))
+        return None if row is None else int(row[0])
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All rows as they are."""
@@ -174,6 +180,7 @@ class Whole:
         # guard: sums that nobody can foretell
         self._secret = token_bytes(16)
         self._sums: dict[str, list[int]] = {}
+        self._newest: dict[tuple[Any, ...], int] = {}
 
     def beside(self, rows: Iterable[Sequence[Any]]) -> Whole:
         """The sums of other rows of tallies, to be compared with these."""
@@ -185,21 +192,30 @@ class Whole:
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows of tallies; raises ``IntegrityError`` for one that is damaged."""
         for row in rows:
+            key, sums = tuple(row[: len(KEY)]), row[len(KEY) :]
+            if not all(type(value) is int for value in sums):
+                raise IntegrityError("the tallies are damaged; run replay --index")
+            if row[1] == NEWEST:
+                newest, *others = sums
+                key += tuple(others)
+                self._newest[key] = max(newest, self._newest.get(key, newest))
+                continue
             found = self._sums.setdefault(str(row[1]), [0] * len(SUMS))
-            hashed = hash_of(tuple(row[: len(KEY)]), self._secret)
-            for at, value in enumerate(row[len(KEY) :]):
-                if type(value) is not int:
-                    raise IntegrityError("the tallies are damaged; run replay --index")
+            hashed = hash_of(key, self._secret)
+            for at, value in enumerate(sums):
                 found[at] = (found[at] + value * hashed) % _MODULUS
 
     def differing(self, other: Whole) -> list[str]:
-        """What is not counted alike."""
+        """What is not counted alike; of events that is the newest time, too."""
         nothing = [0] * len(SUMS)
-        return [
+        found = {
             what
-            for what in sorted(self._sums.keys() | other._sums.keys())
+            for what in self._sums.keys() | other._sums.keys()
             if self._sums.get(what, nothing) != other._sums.get(what, nothing)
-        ]
+        }
+        if self._newest != other._newest:
+            found.add(EVENTS)
+        return sorted(found)
 
 
 _MODULUS = 1 << 128

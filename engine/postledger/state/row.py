@@ -196,6 +196,10 @@ EVENTS, DELIVERIES, SENDINGS = "events", "deliveries", "sendings"
 """What is counted: events by their reading; deliveries by their state, their findings and the time from
 sent to outcome; deliveries by the time from created to sent."""
 
+NEWEST = "newest"
+"""What the one row stands under whose ``n`` is not a sum: the newest time at which an event was received
+that vocabularies read. Its other columns are 0 or empty."""
+
 KEY = ("hour", "what", "source", "value", "seconds", "carrier", "route", "findings")
 SUMS = ("n", "repeats", "took")
 """What is added up: ``took`` are whole seconds, each duration rounded for itself, so that it can be
@@ -250,12 +254,15 @@ class Tallied:
 
     def __init__(self) -> None:
         self._sums: dict[Key, list[int]] = {}
+        self._newest: int | None = None
 
     def __len__(self) -> int:
         return len(self._sums)
 
     def event(self, received_at: int, source: str, reading: str) -> None:
         """Count an event that vocabularies read; of a bundle each member."""
+        if self._newest is None or received_at > self._newest:
+            self._newest = received_at
         key = (received_at // HOUR, EVENTS, source, reading, 0, "", "", 0)
         found = self._sums.get(key)
         if found is None:
@@ -301,10 +308,16 @@ class Tallied:
 
     def rows(self) -> list[tuple[Any, ...]]:
         """What is not nothing, as rows of the table."""
-        return [(*key, *sums) for key, sums in self._sums.items() if any(sums)]
+        rows: list[tuple[Any, ...]] = [
+            (*key, *sums) for key, sums in self._sums.items() if any(sums)
+        ]
+        if self._newest is not None:
+            rows.append((0, NEWEST, "", "", 0, "", "", 0, self._newest, 0, 0))
+        return rows
 
     def taken(self) -> list[tuple[Any, ...]]:
         """The rows, of which nothing is kept here."""
         rows = self.rows()
         self._sums.clear()
+        self._newest = None
         return rows
