@@ -554,6 +554,21 @@ def test_what_an_older_version_derived_is_made_again_when_it_is_opened(
         assert again.verify().ok
 
 
+def test_what_an_older_version_counted_is_counted_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tallies of events may lack what is kept there since."""
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "COLUMNS_VERSION", 2)
+        with Ledger(ledger.path.with_name("old.db")) as old:
+            old.record_many([sent("a"), delivered("a")])
+    with closing(sqlite3.connect(old.path)) as db, db:
+        assert db.execute("DELETE FROM tallies_1 WHERE what = 'newest'").rowcount == 1
+    with Ledger(old.path) as again:
+        assert again.verify().problems == ()
+        assert tallied(again) == scanned(again)
+
+
 def test_half_a_character_that_was_refused_is_refused_again(ledger: Ledger) -> None:
     """A body that is kept unreadable for a lone surrogate stops no replay."""
     body = b'{"ORIGIN":"MMS_MT","CODE":"N101","STATUS":"Message Sent","SENTAS":"MMS",'

@@ -145,6 +145,11 @@ def version_of(definitions: Definitions) -> str:
     return f"{READER_VERSION}.{COLUMNS_VERSION}:{definitions.hash}"
 
 
+def counts_alike(generation: Generation) -> bool:
+    """Whether this version of Postledger made a generation, by whatever definitions."""
+    return generation.version.startswith(f"{READER_VERSION}.{COLUMNS_VERSION}:")
+
+
 def vocabularies_of(definitions: Definitions) -> str:
     """The version of an index by these definitions: it depends on their vocabularies alone."""
     hashes = "".join(sorted(vocabulary.hash for vocabulary in definitions.vocabularies))

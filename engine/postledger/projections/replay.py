@@ -73,6 +73,8 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
         size = Log(work.store).size()
         # What says that it has read more than there is says nothing; what has read less lacks rows.
         same = live is not None and live.vocabularies == vocabularies and live.size == size
+        # The events that an older version counted are counted again.
+        same = same and live is not None and generations.counts_alike(live)
         if begun is not None and begun.vocabularies == vocabularies and begun.size <= size:
             own = live is None or begun.indexed != live.indexed
             if own or (same and not index and begun.stage != INDEXING):
