@@ -61,17 +61,23 @@ def _of(delivery: Delivery, source: str) -> list[tuple[str, Any, tuple[int, int,
     )  # fmt: skip
     took = _took(delivery.sent_at, delivery.outcome_at)
     seconds = _bound(took)
-    sums = (1, delivery.repeats, took or NONE)
+    sums = (1, delivery.repeats, _whole(took))
     found: list[Any] = [("deliveries", (*group, delivery.state, seconds), sums)]
     found += [("findings", (*group, name, seconds), sums) for name in delivery.findings]
     waited = _took(delivery.created_at, delivery.sent_at)
     if waited is not None:
-        found.append(("sendings", (*group, "", _bound(waited)), (1, 0, waited)))
+        found.append(("sendings", (*group, "", _bound(waited)), (1, 0, _whole(waited))))
     return found
 
 
 def _took(since: datetime | None, until: datetime | None) -> timedelta | None:
-    return until - since if since and until and until >= since else None
+    took = until - since if since and until else None
+    return took if took is not None and NONE <= took <= timedelta(days=3650) else None
+
+
+def _whole(took: timedelta | None) -> timedelta:
+    half = timedelta(seconds=0.5)
+    return timedelta(seconds=((took or NONE) + half) // timedelta(seconds=1))
 
 
 def _bound(took: timedelta | None) -> int:

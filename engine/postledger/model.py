@@ -422,7 +422,7 @@ class Tally:
     ``hour`` is when the hour began; it, ``source``, ``carrier``, ``route``, ``value`` and ``seconds``
     are ``None`` where they were not asked for, texts that nothing is known of empty. ``count`` is how
     many there are, ``repeats`` how many of their events were received again, ``duration`` the sum of
-    their durations.
+    their durations, each in whole seconds, and at most ``timedelta.max``.
 
     >>> for tally in ledger.tallies("deliveries", by=["route", "value"]):
     ...     print(tally.route, tally.value, tally.count)

@@ -599,7 +599,7 @@ def _of_tallies(
             still()
             size = min(generations.size_of(store, generation), log.size())
             generations.copy_counted(store, generation, copy)
-            kept = Whole.of(generation.tallies_of(store).rows())
+            kept = counted.beside(generation.tallies_of(store).rows())
             live = generations.live(store)
         counted.add(generations.deliveries_counted(store, copy))
     # What came since the index was read, as the index has it by now.

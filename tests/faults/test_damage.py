@@ -343,7 +343,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "seconds",
         "n",
         "repeats",
-        "micros",
+        "took",
     ),
 }
 FREE = ("cursor", "skeleton")

@@ -151,6 +151,18 @@ PROTECTIONS = (
         f"{_DAMAGE} -k damaged_schema",
     ),
     Without(
+        "numbers out of reach in one line",
+        "raise IntegrityError(",
+        "raise OverflowError(",
+        "tests/store/test_sqlite.py -k out_of_reach",
+    ),
+    Without(
+        "no duration beyond the longest is counted",
+        "<= LONGEST",
+        "",
+        f"{_TALLIES} -k can_not_be_true",
+    ),
+    Without(
         "a failing disk fails the whole transaction",
         "return code is not None and code & 0xFF in _OF_MEDIUM",
         "return False",
@@ -307,6 +319,18 @@ PROTECTIONS = (
         f"{_TALLIES} -k verify_compares",
     ),
     Without(
+        "the last reception is the newest",
+        "max({table}.n, excluded.n)",
+        "excluded.n",
+        "tests/ledger/test_health.py -k go_back",
+    ),
+    Without(
+        "sums that nobody can foretell",
+        "token_bytes(16)",
+        'b""',
+        f"{_TALLIES} -k sums_agree",
+    ),
+    Without(
         "streams counted once by a replay",
         """moved = _moved(
             work.store, generations.move(work.store, generation, cursor=until, stage=stage)
@@ -366,6 +390,12 @@ PROTECTIONS = (
         "generation = catch_up(reader, generation, head.size)",
         "pass",
         f"{_PROCESSES} {_KILL} -m 'not long'",
+    ),
+    Without(
+        "events that a shared index lacks are added",
+        "live is not None and until <= live.size",
+        "live is not None",
+        f"{_REPLAY} -k live_states_lack",
     ),
     Without("only who adopts appends an adoption", "if not adopt:", "if False:", _REPLAY),
     Without(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from postledger import AsyncLedger, Health, Ledger, StateChanged, SubscriptionFailed
+from postledger import UNVERIFIED, AsyncLedger, Health, Ledger, StateChanged, SubscriptionFailed
 from postledger.projections import generations
 from postledger.times import now
 from tests.samples import delivered, sent
@@ -44,6 +46,25 @@ def test_the_last_reception_is_that_of_a_postback(ledger: Ledger) -> None:
     ledger.record(b"?", received_at=at)
     ledger.imported("0" * 64, 1)
     assert ledger.health().last_received == at
+
+
+@pytest.mark.parametrize("year", [1960, 2026])
+def test_the_last_reception_does_not_go_back(ledger: Ledger, year: int) -> None:
+    """What is accepted, or stood in a file, was received before; replays tell the same."""
+    at = datetime(year, 1, 1, tzinfo=UTC)
+    ledger.record(sent("a"), received_at=at - timedelta(hours=2), sender=UNVERIFIED)
+    ledger.record(sent("b"), received_at=at)
+    assert ledger.accept(1, 2) == 1
+    ledger.record(sent("c"), received_at=at - timedelta(minutes=1))
+    for index in (False, True):
+        assert ledger.health().last_received == at
+        ledger.replay(index=index)
+    assert ledger.health().last_received == at
+    assert ledger.verify().problems == ()
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("UPDATE tallies_3 SET n = n - 1 WHERE what = 'newest'")
+    (problem,) = ledger.verify().problems
+    assert problem == "the tallies of events differ from the index; run replay --index"
 
 
 def test_states_that_are_behind_are_a_problem(

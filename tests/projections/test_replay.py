@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import DEGRADED, NEWCOMER, delivered, first_outcome_stands, other, sent
+from tests.scan import scanned, tallied
 from tests.states import rows
 
 
@@ -395,6 +397,57 @@ def test_a_stream_that_can_not_be_folded_stops_no_replay(
     assert ledger.verify().problems == ()
 
 
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("faults", [*product([False, True], repeat=3)])
+def test_a_replay_takes_in_what_the_live_states_lack(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, faults: tuple[bool, bool, bool], index: bool
+) -> None:
+    """Before it began, while it built or before it ended: what a fault left unread is lost to nobody."""
+    before, during, last = faults
+    monkeypatch.setattr(replay, "REST", 2)
+    built = replay.build
+    number = 0
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault that passes")
+
+    def records(fault: bool) -> None:
+        nonlocal number
+        with monkeypatch.context() as patch:
+            if fault:
+                patch.setattr(generations, "tally", broken)
+            for body in [sent, sent, delivered, sent, sent]:
+                number += 1
+                verdict = ledger.record(body(f"m{number}")).verdict
+                assert verdict == ("unfolded" if fault else "applied")
+
+    def build(work: replay.Work, generation: Generation) -> Generation:
+        records(during)
+        # What one transaction took in is taken in by the live states, too.
+        found = built(work, generation)
+        records(last)
+        return found
+
+    def indexed() -> int:
+        live = generations.live(ledger._connections._own().store)
+        assert live is not None
+        return live.indexed
+
+    records(False)
+    records(before)
+    first = indexed()
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "build", build)
+        ledger.replay(index=index)
+    # Where much may lack, it is not made up for while others wait.
+    assert (indexed() == first) == (not before and not index)
+    assert ledger.verify().problems == ()
+    assert tallied(ledger) == scanned(ledger)
+    states = [delivery.state for delivery in ledger.deliveries()]
+    assert (states.count("sent"), states.count("delivered")) == (16, 4)
+    assert ledger.record(sent("m1")).verdict == "repeated"
+
+
 def test_a_damaged_event_stops_a_reading_of_the_log(ledger: Ledger) -> None:
     """It says which; the live rows stay, and others are recorded."""
     ledger.record_many([sent("a"), sent("b")])
@@ -499,6 +552,21 @@ def test_what_an_older_version_derived_is_made_again_when_it_is_opened(
     with Ledger(ledger.path) as again:
         assert again.delivery("a").state == "delivered"
         assert again.verify().ok
+
+
+def test_what_an_older_version_counted_is_counted_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tallies of events may lack what is kept there since."""
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "COLUMNS_VERSION", 2)
+        with Ledger(ledger.path.with_name("old.db")) as old:
+            old.record_many([sent("a"), delivered("a")])
+    with closing(sqlite3.connect(old.path)) as db, db:
+        assert db.execute("DELETE FROM tallies_1 WHERE what = 'newest'").rowcount == 1
+    with Ledger(old.path) as again:
+        assert again.verify().problems == ()
+        assert tallied(again) == scanned(again)
 
 
 def test_half_a_character_that_was_refused_is_refused_again(ledger: Ledger) -> None:

@@ -6,12 +6,14 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from postledger import Ledger, Receipt
-from postledger.state.row import HOUR, bound_of
+from postledger.projections.tallies import hash_of
+from postledger.state.row import HOUR, Key, bound_of
 from tests.faults import traffic
 from tests.samples import delivered, failed, sent
 from tests.scan import scanned, tallied
@@ -60,6 +62,38 @@ def test_times_from_created_to_sent_are_counted(ledger: Ledger) -> None:
     ledger.record_many([sent("a"), failed("a"), sent("b")])
     (tally,) = ledger.tallies("sendings", by=["seconds"])
     assert (tally.seconds, tally.count, tally.duration) == (128, 1, timedelta(seconds=68))
+
+
+def test_times_that_can_not_be_true_fill_no_sum(tmp_path: Path) -> None:
+    """Whoever says that a delivery took from the year 1 to 9999 stops nobody from being counted."""
+    first, last = "0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z"
+    bodies = [sent(f"k{n}", SPID=f"{n % 3}", TIMESTAMP=first) for n in range(100)]
+    bodies += [delivered(f"k{n}", SPID=f"{n % 3}", TIMESTAMP=last) for n in range(100)]
+    with Ledger(tmp_path / "1.db") as ledger, Ledger(tmp_path / "2.db") as other:
+        for body in bodies:
+            assert ledger.record(body, received_at=NOON).verdict == "applied"
+        for index in (False, True):
+            assert ledger.verify().problems == ()
+            assert tallied(ledger) == scanned(ledger)
+            assert [(one.count, one.duration) for one in ledger.tallies()] == [(100, timedelta())]
+            ledger.replay(index=index)
+        other.record_many(Receipt(body, received_at=NOON) for body in reversed(bodies))
+        assert tallied(other) == scanned(other)
+        assert other.verify().problems == ()
+        assert other.record(delivered("k0")).event.position == 201
+
+
+def test_the_longest_durations_add_up(ledger: Ledger) -> None:
+    """Also where a ``timedelta`` holds no more."""
+    ledger.record_many([sent("a"), delivered("a", TIMESTAMP="2023-11-03T05:41:08Z")])
+    (tally,) = ledger.tallies()
+    assert tally.duration == timedelta(days=3650)
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("UPDATE tallies_1 SET n = n * 1000000, took = took * 1000000 WHERE took > 0")
+    (tally,) = ledger.tallies()
+    assert (tally.count, tally.duration.days) == (1_000_000, timedelta.max.days)
+    ledger.replay()
+    assert ledger.tallies()[0].duration == timedelta(days=3650)
 
 
 def test_a_period_takes_whole_hours(ledger: Ledger) -> None:
@@ -161,7 +195,7 @@ def test_verify_counts_what_comes_meanwhile(tmp_path: Path) -> None:
     ("statement", "problem"),
     [
         ("UPDATE tallies_1 SET n = n + 1 WHERE what = 'deliveries'", STATES),
-        ("UPDATE tallies_1 SET micros = micros + 1 WHERE seconds > 0", STATES),
+        ("UPDATE tallies_1 SET took = took + 1 WHERE seconds > 0", STATES),
         ("UPDATE tallies_1 SET hour = hour + 1 WHERE what = 'events'", INDEX),
         ("DELETE FROM tallies_1 WHERE what = 'events'", INDEX),
     ],
@@ -181,6 +215,35 @@ def test_verify_compares_tallies_and_replay_heals_them(
         ledger.replay(index="--index" in problem)
         assert ledger.verify().problems == ()
         assert tallied(ledger) == whole
+
+
+def test_no_rows_are_made_so_that_their_sums_agree(ledger: Ledger) -> None:
+    """Two that leave the sums of ``verify`` as they are could be found if its hashes were known."""
+    ledger.record(sent("a"))
+    keys = [(hour, "events", "", "recognised", 0, "", "", 0) for hour in range(100)]
+    counts = next(filter(None, (nothing(one, other) for one, other in pairwise(keys))))
+    columns = ", ".join("?" * 11)
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        rows = [(*key, n, 0, 0) for key, n in counts]
+        db.executemany(f"INSERT INTO tallies_1 VALUES ({columns})", rows)
+    assert ledger.verify().problems == (f"the tallies of {INDEX}",)
+
+
+def nothing(one: Key, other: Key) -> list[tuple[Key, int]] | None:
+    """Counts of two keys, which a column holds, whose hashes without a secret add up to 0."""
+    modulus, most = 1 << 128, 1 << 63
+    first, second = hash_of(one, b""), hash_of(other, b"")
+    if first % 2 == 0:
+        return None
+    # By Euclid: n * first + m * second is 0 for each pair of m and the remainder that goes with it.
+    rest, m = (modulus, -second * pow(first, -1, modulus) % modulus), (0, 1)
+    while rest[1] >= most:
+        quotient = rest[0] // rest[1]
+        rest = rest[1], rest[0] - quotient * rest[1]
+        m = m[1], m[0] - quotient * m[1]
+    n = rest[1]
+    assert (n * first + m[1] * second) % modulus == 0
+    return [(one, n), (other, m[1])] if abs(m[1]) < most else None
 
 
 def test_rows_that_count_nothing_do_not_differ(ledger: Ledger) -> None:

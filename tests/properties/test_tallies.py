@@ -18,15 +18,20 @@ from tests.scan import scanned, tallied
 
 QUICK, LONG = 60, 3_000
 KEYS = ("k1", "k2", "k3")
+STAMPS = (
+    "2013-11-05T05:41:08Z", "2013-11-05T05:41:09Z", "2013-11-05T05:41:09.5Z", "2023-11-03T05:41:08Z",
+    "2023-11-03T05:41:09Z", "0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z",
+)  # fmt: skip
+"""Of some less than a second lies between, of some exactly ten years."""
 
 
 def deliveries() -> st.SearchStrategy[bytes]:
     """Postbacks of few deliveries, of different carriers and at different times."""
     key, spid = st.sampled_from(KEYS), st.sampled_from(("1", "2", None))
-    stamp = st.sampled_from((None, "2013-11-05T05:41:08Z", "2013-11-05T05:41:09Z"))
+    stamp = st.sampled_from((None, *STAMPS))
     made_by = st.sampled_from((sent, delivered))
     return st.builds(
-        lambda said, key, spid, stamp: said(key, SPID=spid, **({} if stamp else {"TIMESTAMP": stamp})),
+        lambda said, key, spid, stamp: said(key, SPID=spid, TIMESTAMP=stamp),
         made_by, key, spid, stamp,
     )  # fmt: skip
 

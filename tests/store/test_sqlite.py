@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ def test_an_error_without_a_code_is_told_as_it_is() -> None:
     """Those that Python raises itself, of a closed connection say, have none."""
     with pytest.raises(LedgerError, match=r"^a\.db: closed$"), translated(Path("a.db")):
         raise sqlite3.ProgrammingError("closed")
+
+
+def test_numbers_out_of_reach_are_said_in_one_line() -> None:
+    """They come of nothing that was recorded; what others raise is theirs."""
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(IntegrityError, match=r"^a\.db: a number is out of reach; run verify$"),
+        translated(Path("a.db")),
+    ):
+        db.execute("SELECT ?", (2**63,))
+    with pytest.raises(OverflowError, match="mine"), translated(Path("a.db")):
+        raise OverflowError("mine")
 
 
 def busy() -> sqlite3.OperationalError:

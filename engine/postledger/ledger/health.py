@@ -11,13 +11,13 @@ from typing import Any
 import attrs
 
 from postledger.errors import LedgerError
-from postledger.ledger.connections import Connections
+from postledger.ledger.connections import Connections, Own
 from postledger.ledger.group import Pressure
 from postledger.model import DELIVERY, plain
 from postledger.projections import checkpoints
 from postledger.projections.checkpoints import Checkpoint
 from postledger.state.row import HOUR
-from postledger.times import micros, now, time_of
+from postledger.times import is_time, micros, now, time_of
 
 _HOUR, _DAY = 3_600, 86_400
 AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
@@ -45,9 +45,9 @@ class Health:
     """How a ledger is.
 
     ``size`` is the number of events; ``bytes`` those of the file, ``wal_bytes`` those of its write-ahead
-    log. ``last_received`` is when the last postback or statement was received, ``None`` where none
-    was. ``behind`` is how many events the states are behind the log, ``open`` the deliveries without
-    outcome by age. ``checkpoints`` say how far subscriptions and projections of your own are.
+    log. ``last_received`` is the newest time at which a postback or statement was received, ``None``
+    where none was. ``behind`` is how many events the states are behind the log, ``open`` the deliveries
+    without outcome by age. ``checkpoints`` say how far subscriptions and projections of your own are.
     ``pressure`` says how many calls wait to be recorded here, and what was written together.
     ``problems`` are sentences: what somebody should look at.
 
@@ -85,7 +85,7 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
     problems: list[str] = []
     try:
         with connections.read() as own:
-            size, received = own.log.size(), own.log.last_received()
+            size, received = own.log.size(), _newest(own)
             behind = size - own.generation.size
             chart = own.reader.definitions.charts.get(DELIVERY)
             final = () if chart is None else sorted(chart.regions[0].final)
@@ -108,6 +108,12 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
         pressure=pressure,
         problems=tuple(problems),
     )
+
+
+def _newest(own: Own) -> int | None:
+    """When anything was received last. What the states have not taken in yet is at the end of the log."""
+    times = own.log.last_received(), own.generation.tallies_of(own.store).newest()
+    return max((time for time in times if time is not None and is_time(time)), default=None)
 
 
 def _by_age(hours: Mapping[int, int], time: int) -> tuple[OpenDeliveries, ...]:

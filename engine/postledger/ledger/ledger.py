@@ -556,8 +556,8 @@ class Ledger:
         - ``sendings``: deliveries that were created and sent; ``seconds`` is the time between.
 
         Of durations ``seconds`` is the least power of two that they don't exceed, 0 where there is
-        none. Only the hours are counted that begin at ``since`` or later, and before ``until``. Raises
-        ``ValueError`` for other names.
+        none, or one of more than ten years, which is not added up either. Only the hours are counted
+        that begin at ``since`` or later, and before ``until``. Raises ``ValueError`` for other names.
 
         >>> [(tally.value, tally.count) for tally in ledger.tallies(by=["value"])]
         [...('delivered', 3)...]

@@ -24,14 +24,14 @@ from postledger.model import DELIVERY
 from postledger.projections.index import Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, SUMS, Row, Tallied
+from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, NEWEST, SUMS, Row, Tallied
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 3
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 2
+COLUMNS_VERSION = 3
 """Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (
@@ -143,6 +143,11 @@ class Lives:
 def version_of(definitions: Definitions) -> str:
     """The version of states by these definitions."""
     return f"{READER_VERSION}.{COLUMNS_VERSION}:{definitions.hash}"
+
+
+def counts_alike(generation: Generation) -> bool:
+    """Whether this version of Postledger made a generation, by whatever definitions."""
+    return generation.version.startswith(f"{READER_VERSION}.{COLUMNS_VERSION}:")
 
 
 def vocabularies_of(definitions: Definitions) -> str:
@@ -365,7 +370,12 @@ def tally(store: Store, table: str, tallied: Tallied) -> None:
 
 @lru_cache(maxsize=16)
 def _tally(table: str) -> str:
-    added = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in SUMS)
+    newest, *sums = (f"{table}.{column} + excluded.{column}" for column in SUMS)
+    # guard: the last reception is the newest
+    newest = f"iif(what = '{NEWEST}', max({table}.n, excluded.n), {newest})"
+    added = ", ".join(
+        f"{column} = {sum_}" for column, sum_ in zip(SUMS, [newest, *sums], strict=True)
+    )
     into = insert(table, len(KEY) + len(SUMS))
     return f"{into} ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {added}"
 

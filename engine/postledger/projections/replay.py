@@ -63,15 +63,18 @@ class Work:
 def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
     """The generation to build, and whether somebody else began it: then what is there is to be checked.
 
-    It shares the live index where the vocabularies are the same, unless ``index`` asks for a new one.
+    It shares the live index where the vocabularies are the same and no event is missing there, unless
+    ``index`` asks for a new one.
     """
     vocabularies = generations.vocabularies_of(work.definitions)
     with work.store.write():
         begun = generations.building(work.store, generations.version_of(work.definitions))
         live = generations.live(work.store)
         size = Log(work.store).size()
-        # What says that it has read more than there is says nothing.
-        same = live is not None and live.vocabularies == vocabularies and live.size <= size
+        # What says that it has read more than there is says nothing; what has read less lacks rows.
+        same = live is not None and live.vocabularies == vocabularies and live.size == size
+        # The events that an older version counted are counted again.
+        same = same and live is not None and generations.counts_alike(live)
         if begun is not None and begun.vocabularies == vocabularies and begun.size <= size:
             own = live is None or begun.indexed != live.indexed
             if own or (same and not index and begun.stage != INDEXING):
@@ -110,8 +113,8 @@ def build(work: Work, generation: Generation) -> Generation:
     newest = reader.index.newest()
     while generation.stage == FOLDING:
         generation = _fold_chunk(work, reader, generation, newest)
-    while reader.log.size() - generation.size > REST:
-        generation = _catch_up_chunk(work, reader, generation)
+    while (size := _ready(reader, generation)) - generation.size > REST:
+        generation = _catch_up_chunk(work, reader, generation, size)
     return generation
 
 
@@ -124,6 +127,10 @@ def finish(work: Work, generation: Generation, *, adopt: bool) -> Generation:
     reader = work.reader(generation)
     with work.store.write():
         head = reader.log.head()
+        if (live := _sharing(reader, generation)) is not None:
+            generation = catch_up(reader, generation, live.size)
+            generation.tallies_of(work.store).take_events(live.tallies_of(work.store))
+        # What the live one has not taken in, this one adds to the index, and counts.
         # guard: a replay takes in the rest before it switches
         generation = catch_up(reader, generation, head.size)
         position = head.adoption
@@ -140,9 +147,6 @@ def finish(work: Work, generation: Generation, *, adopt: bool) -> Generation:
             generation = _moved(
                 work.store, generations.move(work.store, generation, size=head.size + 1)
             )
-        live = generations.live(work.store)
-        if live is not None and live.indexed == generation.indexed:
-            generation.tallies_of(work.store).take_events(live.tallies_of(work.store))
         generation = generations.switch(work.store, generation, position)
     with work.store.write():
         generations.discard(work.store)
@@ -190,9 +194,22 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation, newest: int)
     return moved
 
 
-def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Generation:
+def _sharing(reader: Reader, generation: Generation) -> Generation | None:
+    """The live generation, where another shares its index."""
+    live = generations.live(reader.log.store)
+    shared = live is not None and live.indexed == generation.indexed
+    return live if shared and live is not None and live.number != generation.number else None
+
+
+def _ready(reader: Reader, generation: Generation) -> int:
+    """Up to which size events can be taken in: those that the live one lacks it may take in yet."""
+    live = _sharing(reader, generation)
+    return reader.log.size() if live is None else live.size
+
+
+def _catch_up_chunk(work: Work, reader: Reader, generation: Generation, size: int) -> Generation:
     """Take in the next events, which came after those that the generation was built of."""
-    until = min(generation.size + REST, reader.log.size())
+    until = min(generation.size + REST, size)
     rows = _unplaced(reader, generation.size, until)
     with work.store.write():
         moved = _take_in(reader, generation, rows, until)
@@ -201,13 +218,16 @@ def _catch_up_chunk(work: Work, reader: Reader, generation: Generation) -> Gener
 
 
 def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until: int) -> Generation:
-    """Put events into the index, where it is not shared, and fold the streams that they touch."""
+    """Put events into the index, unless it has them of another, and fold the streams that they touch.
+
+    They are all of those that the live generation has taken in, where it shares its index, or none.
+    """
     store = reader.log.store
     # First, since it fails where another process was here.
     moved = _moved(store, generations.move(store, generation, size=until))
-    live = generations.live(store)
-    shared = live is not None and live.indexed == generation.indexed
-    if shared and live is not None and live.number != generation.number:
+    live = _sharing(reader, generation)
+    # guard: events that a shared index lacks are added
+    if live is not None and until <= live.size:
         found = map(reader.index.find, {stream for stream, *_ in new})
         touched = {number for number in found if number is not None}
     else:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from secrets import token_bytes
 from typing import Any, Literal, get_args
 
 import attrs
@@ -20,7 +21,7 @@ from postledger.arguments import shown
 from postledger.errors import IntegrityError
 from postledger.findings import names
 from postledger.model import Tally
-from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, SUMS
+from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, NEWEST, SUMS
 from postledger.store.sqlite import Store
 from postledger.times import micros, time_of
 
@@ -52,7 +53,7 @@ class Tallies:
     findings INTEGER NOT NULL,
     n INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
-    micros INTEGER NOT NULL,
+    took INTEGER NOT NULL,
     PRIMARY KEY ({", ".join(KEY)})
 ) STRICT, WITHOUT ROWID"""
 
@@ -61,7 +62,8 @@ class Tallies:
     def take_events(self, other: Tallies) -> None:
         """Count the events as another does, of a generation with the same index."""
         self.store.execute(
-            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what = ?", (EVENTS,)
+            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what IN (?, ?)",
+            (EVENTS, NEWEST),
         )
 
     # --- read ---
@@ -93,6 +95,11 @@ class Tallies:
             (DELIVERIES, *states),
         )
         return rows
+
+    def newest(self) -> int | None:
+        """The newest time at which an event was received; ``None`` where there is none."""
+        row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (NEWEST,))
+        return None if row is None else int(row[0])
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All rows as they are."""
@@ -152,7 +159,10 @@ def _tally(by: Sequence[TallyBy], row: tuple[Any, ...]) -> Tally:
     if "hour" in said:
         said["hour"] = time_of(said["hour"] * HOUR)
     count, repeats, took = row[len(by) :]
-    return Tally(count, repeats, timedelta(microseconds=took), **said)
+    return Tally(count, repeats, timedelta(seconds=max(-_MOST, min(took, _MOST))), **said)
+
+
+_MOST = timedelta.max // timedelta(seconds=1)
 
 
 # --- whether tallies are what they should be ---
@@ -162,43 +172,57 @@ class Whole:
     """The sums of any number of rows in little memory: two are equal where their rows add up alike.
 
     A sum of hashes of the keys, each times what is counted: the order makes no difference, and what
-    was added and subtracted leaves nothing.
+    was added and subtracted leaves nothing. The hashes have a secret, which only those ``beside`` share:
+    else rows could be made whose sums agree.
     """
 
     def __init__(self) -> None:
+        # guard: sums that nobody can foretell
+        self._secret = token_bytes(16)
         self._sums: dict[str, list[int]] = {}
+        self._newest: dict[tuple[Any, ...], int] = {}
 
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[Any]]) -> Whole:
-        """The sums of rows of tallies."""
-        whole = cls()
+    def beside(self, rows: Iterable[Sequence[Any]]) -> Whole:
+        """The sums of other rows of tallies, to be compared with these."""
+        whole = Whole()
+        whole._secret = self._secret
         whole.add(rows)
         return whole
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows of tallies; raises ``IntegrityError`` for one that is damaged."""
         for row in rows:
+            key, sums = tuple(row[: len(KEY)]), row[len(KEY) :]
+            if not all(type(value) is int for value in sums):
+                raise IntegrityError("the tallies are damaged; run replay --index")
+            if row[1] == NEWEST:
+                newest, *others = sums
+                key += tuple(others)
+                self._newest[key] = max(newest, self._newest.get(key, newest))
+                continue
             found = self._sums.setdefault(str(row[1]), [0] * len(SUMS))
-            hashed = _hash_of(tuple(row[: len(KEY)]))
-            for at, value in enumerate(row[len(KEY) :]):
-                if type(value) is not int:
-                    raise IntegrityError("the tallies are damaged; run replay --index")
+            hashed = hash_of(key, self._secret)
+            for at, value in enumerate(sums):
                 found[at] = (found[at] + value * hashed) % _MODULUS
 
     def differing(self, other: Whole) -> list[str]:
-        """What is not counted alike."""
+        """What is not counted alike; of events that is the newest time, too."""
         nothing = [0] * len(SUMS)
-        return [
+        found = {
             what
-            for what in sorted(self._sums.keys() | other._sums.keys())
+            for what in self._sums.keys() | other._sums.keys()
             if self._sums.get(what, nothing) != other._sums.get(what, nothing)
-        ]
+        }
+        if self._newest != other._newest:
+            found.add(EVENTS)
+        return sorted(found)
 
 
 _MODULUS = 1 << 128
 
 
 @lru_cache(maxsize=4096)
-def _hash_of(key: tuple[object, ...]) -> int:
-    said = "".join(f"{len(str(part))}:{part}" for part in key)
-    return int.from_bytes(blake2b(said.encode("utf-8", "replace"), digest_size=16).digest())
+def hash_of(key: tuple[object, ...], secret: bytes) -> int:
+    """The hash of the key of a row, below 2^128."""
+    said = "".join(f"{len(str(part))}:{part}" for part in key).encode("utf-8", "replace")
+    return int.from_bytes(blake2b(said, digest_size=16, key=secret).digest())

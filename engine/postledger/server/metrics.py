@@ -116,12 +116,12 @@ def _durations(name: str, said: str, tallies: Iterable[Tally]) -> Metric:
         of_source = counts.setdefault(source, Counter())
         if tally.seconds:
             of_source[tally.seconds] += tally.count
-            sums[source] += tally.duration // timedelta(microseconds=1)
+            sums[source] += tally.duration // timedelta(seconds=1)
     for source, of_source in counts.items():
         below = accumulate(of_source[bound] for bound in BOUNDS)
         buckets = [(f"{bound:.1f}", float(n)) for bound, n in zip(BOUNDS, below, strict=True)]
         buckets.append(("+Inf", float(of_source.total())))
-        family.add_metric([source], buckets, sums[source] / 1e6)
+        family.add_metric([source], buckets, float(sums[source]))
     return family
 
 

@@ -196,8 +196,20 @@ EVENTS, DELIVERIES, SENDINGS = "events", "deliveries", "sendings"
 """What is counted: events by their reading; deliveries by their state, their findings and the time from
 sent to outcome; deliveries by the time from created to sent."""
 
+NEWEST = "newest"
+"""What the one row stands under whose ``n`` is not a sum: the newest time at which an event was received
+that vocabularies read. Its other columns are 0 or empty."""
+
 KEY = ("hour", "what", "source", "value", "seconds", "carrier", "route", "findings")
-SUMS = ("n", "repeats", "micros")
+SUMS = ("n", "repeats", "took")
+"""What is added up: ``took`` are whole seconds, each duration rounded for itself, so that it can be
+subtracted exactly."""
+
+LONGEST = 3_650 * 24 * HOUR
+"""Ten years in microseconds. A longer duration is of times that can't be true, and counts as none: else a
+few deliveries that claim the years 1 and 9999 would make a sum that no column holds. Of this length
+29 billion do.
+"""
 
 Key = tuple[int, str, str, str, int, str, str, int]
 """A row of tallies without its sums, in the order of ``KEY``."""
@@ -225,17 +237,32 @@ def bound_of(micros: int) -> int:
     return 1 << (seconds - 1).bit_length() if seconds > 1 else 1
 
 
+def lasted(since: int | None, until: int | None) -> tuple[int, int]:
+    """The bucket of the time between, and its whole seconds; 0 and 0 where there is none that counts.
+
+    >>> lasted(0, 3_400_000), lasted(0, None), lasted(1, 0), lasted(0, LONGEST + 1)
+    ((4, 3), (0, 0), (0, 0), (0, 0))
+    """
+    # guard: no duration beyond the longest is counted
+    if since is None or until is None or not 0 <= until - since <= LONGEST:
+        return 0, 0
+    return bound_of(until - since), (until - since + 500_000) // 1_000_000
+
+
 class Tallied:
     """What is to be added to tallies."""
 
     def __init__(self) -> None:
         self._sums: dict[Key, list[int]] = {}
+        self._newest: int | None = None
 
     def __len__(self) -> int:
         return len(self._sums)
 
     def event(self, received_at: int, source: str, reading: str) -> None:
         """Count an event that vocabularies read; of a bundle each member."""
+        if self._newest is None or received_at > self._newest:
+            self._newest = received_at
         key = (received_at // HOUR, EVENTS, source, reading, 0, "", "", 0)
         found = self._sums.get(key)
         if found is None:
@@ -262,33 +289,35 @@ class Tallied:
     def _count(self, counted: Row, n: int) -> None:
         first, source, carrier, route, state, findings, repeats, created, sent, outcome = counted
         hour, carrier, route = first // HOUR, carrier or "", route or ""
-        seconds = micros = 0
-        if sent is not None:
-            if outcome is not None and outcome >= sent:
-                micros = outcome - sent
-                seconds = bound_of(micros)
-            if created is not None and sent >= created:
-                took = sent - created
-                key = (hour, SENDINGS, source, "", bound_of(took), carrier, route, 0)
-                self._add(key, n, 0, n * took)
+        seconds, took = lasted(created, sent)
+        if seconds:
+            key = (hour, SENDINGS, source, "", seconds, carrier, route, 0)
+            self._add(key, n, 0, n * took)
+        seconds, took = lasted(sent, outcome)
         key = (hour, DELIVERIES, source, state, seconds, carrier, route, findings)
-        self._add(key, n, n * repeats, n * micros)
+        self._add(key, n, n * repeats, n * took)
 
-    def _add(self, key: Key, n: int, repeats: int, micros: int) -> None:
+    def _add(self, key: Key, n: int, repeats: int, took: int) -> None:
         found = self._sums.get(key)
         if found is None:
-            self._sums[key] = [n, repeats, micros]
+            self._sums[key] = [n, repeats, took]
         else:
             found[0] += n
             found[1] += repeats
-            found[2] += micros
+            found[2] += took
 
     def rows(self) -> list[tuple[Any, ...]]:
         """What is not nothing, as rows of the table."""
-        return [(*key, *sums) for key, sums in self._sums.items() if any(sums)]
+        rows: list[tuple[Any, ...]] = [
+            (*key, *sums) for key, sums in self._sums.items() if any(sums)
+        ]
+        if self._newest is not None:
+            rows.append((0, NEWEST, "", "", 0, "", "", 0, self._newest, 0, 0))
+        return rows
 
     def taken(self) -> list[tuple[Any, ...]]:
         """The rows, of which nothing is kept here."""
         rows = self.rows()
         self._sums.clear()
+        self._newest = None
         return rows

@@ -634,6 +634,11 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         # guard: errors of SQLite in one line
         raise _meaning(path, error) from error
+    except OverflowError as error:
+        if "SQLite" not in str(error):
+            raise
+        # guard: numbers out of reach in one line
+        raise IntegrityError(f"{path}: a number is out of reach; run verify") from error
     # guard: damaged names in one line
     except UnicodeDecodeError as error:
         # What SQLite says cites a name that is not text any more.
