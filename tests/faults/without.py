@@ -43,6 +43,7 @@ _TALLIES = "tests/projections/test_tallies.py"
 _CUSTOM, _AIO = "tests/projections/test_custom.py", "tests/ledger/test_aio.py"
 _REPLAY = "tests/projections/test_replay.py"
 _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
+_GROWTH, _MASK = "tests/wire/test_growth.py", "tests/audit/test_mask.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
 _POSTING = "tests/faults/test_posting.py"
@@ -618,6 +619,27 @@ PROTECTIONS = (
         f"{_FORWARDER} -k invalid_secret",
     ),
     # the server
+    # the time that a body takes
+    Without(
+        "what nobody ends is looked through once",
+        r"<!--.*?(?:-->|\Z)",
+        "<!--.*?-->",
+        f"{_GROWTH} -k as_long",
+    ),
+    Without("a name gives nothing back", "]++)", "]+)", f"{_GROWTH} -k as_long"),
+    Without("markup is tried in one way", ")*+'", ")*'", f"{_GROWTH} -k template"),
+    Without(
+        "a string that nobody ends goes to the end",
+        r"""(?:"|\\?\Z)""",
+        '"',
+        f"{_GROWTH} -k template",
+    ),
+    Without(
+        "long texts are not looked through",
+        "if len(text) > _LONGEST or DOT in text:",
+        "if DOT in text:",
+        f"{_MASK} -k long_id",
+    ),
     Without(
         "X-Forwarded-For read past trusted proxies alone",
         "if not is_within(address, proxies):",
