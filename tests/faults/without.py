@@ -583,6 +583,30 @@ PROTECTIONS = (
         f"{_FORWARDER} -k private_endpoint",
     ),
     Without(
+        "addresses within others are looked at",
+        "inner = _whole(address)",
+        "inner = ()",
+        f"{_FORWARDER} -k 'private_addresses or python_calls'",
+    ),
+    Without(
+        "special addresses are refused",
+        " or is_within(address, _SPECIAL)",
+        "",
+        f"{_FORWARDER} -k private_addresses",
+    ),
+    Without(
+        "names that are too long are refused",
+        "if len(parsed.raw_host) > 254 or",
+        "if False and",
+        f"{_FORWARDER} -k invalid_url",
+    ),
+    Without(
+        "ports that no host has are refused",
+        "0 < parsed.port < 1 << 16",
+        "True",
+        f"{_FORWARDER} -k invalid_url",
+    ),
+    Without(
         "the address that was checked",
         "address, port, timeout",
         "host, port, timeout",
@@ -711,6 +735,24 @@ PROTECTIONS = (
         "if same and (is_idle or looks > _STALLED):",
         "if False:",
         f"{_SERVING} -k says_nothing",
+    ),
+    Without(
+        "heads bounded",
+        "if self._is_httptools and",
+        "if False and",
+        f"{_SERVING} -k around_a_body",
+    ),
+    Without(
+        "what h11 finds too long is answered as such",
+        "== 431",
+        "== 0",
+        f"{_SERVING} -k around_a_body",
+    ),
+    Without(
+        "headers that are kept are short",
+        "if size > _LONGEST_HEADER:",
+        "if False:",
+        f"{_RECEIVER} -k headers_that_are_kept_are_bounded",
     ),
     Without(
         "no process outlives the first",
