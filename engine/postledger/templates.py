@@ -49,11 +49,16 @@ _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _PLAIN_JSON = r"[!#-\[\]-~](?:[ !#-\[\]-~]*[!#-\[\]-~])?"
 _PLAIN_NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _VARYING_JSON = re.compile(
-    r'"((?:[^"\\]|\\.)*)"(\s*:)?'
+    # guard: a string that nobody ends goes to the end
+    r'"((?:[^"\\]|\\[\s\S])*+)(?:"|\\?\Z)(\s*:)?'
     rf"|(?<=[\s:,\[])({_PLAIN_NUMBER})(?=[\s,}}\]])"
 )
 _PLAIN_TEXT = re.compile(_PLAIN_JSON)
-_JSON_MARKUP = re.compile(r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[!#-\[\]-~]{0,64}"(?=\s*:))*')
+_JSON_MARKUP = re.compile(
+    # An empty name is markup twice over: to try both would take twice the time for each.
+    # guard: markup is tried in one way
+    r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[!#-\[\]-~]{0,64}"(?=\s*:))*+'
+)
 
 _NUMBER = re.compile(r"\d{7}")
 _HOLE = "\0"

@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt, UnknownKey
-from postledger.audit.mask import Mask, mask, tells
+from postledger.audit.mask import HIDDEN, Mask, mask, tells
 from tests.audit.traffic import traffic
 from tests.conftest import FIXTURES, ledger_of
 
@@ -41,6 +41,12 @@ SAID = f"""<POSTBACK><ORIGIN>MMS_MT</ORIGIN><CODE>E101</CODE><STATUS>Message Fai
 def test_mask_shows_four_characters_and_never_more_than_half(recipient: str, shown: str) -> None:
     """A short code is not given away by its last four digits."""
     assert mask(recipient) == shown
+
+
+@pytest.mark.parametrize("text", ["a" * 201, "&#" + "9" * 5000 + ";"])
+def test_a_long_id_is_hidden_whatever_it_holds(text: str) -> None:
+    """It is not even looked at: Python refuses to read so many digits as a number."""
+    assert Mask(frozenset()).id(text, TO) == HIDDEN
 
 
 DIGITS = [

@@ -141,6 +141,12 @@ def test_adoptions_are_sent_where_asked(run: Run, path: Path, peer: Peer) -> Non
         (["--to", "ftp://x/"], "the URL must be https://HOST/PATH or http://…, got scheme 'ftp'"),
         (["--to", "localhost:18040/ok"], "got one without http:// or https://"),
         (["--to", "example.org"], "got one without http:// or https://"),
+        (
+            ["--to", f"http://{'a' * 64}.org/"],
+            "Error: the URL must have a host of at most 253 char",
+        ),
+        (["--to", "http://x:99999/"], "Error: the URL must have a port from 1 to 65535, got 99999"),
+        (["--to", "http://x:99999/", "--list"], "Error: the URL must have a port from 1 to 65535"),
         (["--to", "http://x/", "--after", "500"], "--after 500: the log ends at position 3"),
         (
             ["--to", "http://127.0.0.1/", "--once"],

@@ -43,6 +43,7 @@ _TALLIES = "tests/projections/test_tallies.py"
 _CUSTOM, _AIO = "tests/projections/test_custom.py", "tests/ledger/test_aio.py"
 _REPLAY = "tests/projections/test_replay.py"
 _GROUP, _TURN = "tests/ledger/test_group.py", "tests/store/test_turn.py"
+_GROWTH, _MASK = "tests/wire/test_growth.py", "tests/audit/test_mask.py"
 _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 
 _POSTING = "tests/faults/test_posting.py"
@@ -582,6 +583,30 @@ PROTECTIONS = (
         f"{_FORWARDER} -k private_endpoint",
     ),
     Without(
+        "addresses within others are looked at",
+        "inner = _whole(address)",
+        "inner = ()",
+        f"{_FORWARDER} -k 'private_addresses or python_calls'",
+    ),
+    Without(
+        "special addresses are refused",
+        " or is_within(address, _SPECIAL)",
+        "",
+        f"{_FORWARDER} -k private_addresses",
+    ),
+    Without(
+        "names that are too long are refused",
+        "if len(parsed.raw_host) > 254 or",
+        "if False and",
+        f"{_FORWARDER} -k invalid_url",
+    ),
+    Without(
+        "ports that no host has are refused",
+        "0 < parsed.port < 1 << 16",
+        "True",
+        f"{_FORWARDER} -k invalid_url",
+    ),
+    Without(
         "the address that was checked",
         "address, port, timeout",
         "host, port, timeout",
@@ -618,6 +643,27 @@ PROTECTIONS = (
         f"{_FORWARDER} -k invalid_secret",
     ),
     # the server
+    # the time that a body takes
+    Without(
+        "what nobody ends is looked through once",
+        r"<!--.*?(?:-->|\Z)",
+        "<!--.*?-->",
+        f"{_GROWTH} -k as_long",
+    ),
+    Without("a name gives nothing back", "]++)", "]+)", f"{_GROWTH} -k as_long"),
+    Without("markup is tried in one way", ")*+'", ")*'", f"{_GROWTH} -k template"),
+    Without(
+        "a string that nobody ends goes to the end",
+        r"""(?:"|\\?\Z)""",
+        '"',
+        f"{_GROWTH} -k template",
+    ),
+    Without(
+        "long texts are not looked through",
+        "if len(text) > _LONGEST or DOT in text:",
+        "if DOT in text:",
+        f"{_MASK} -k long_id",
+    ),
     Without(
         "X-Forwarded-For read past trusted proxies alone",
         "if not is_within(address, proxies):",
@@ -689,6 +735,24 @@ PROTECTIONS = (
         "if same and (is_idle or looks > _STALLED):",
         "if False:",
         f"{_SERVING} -k says_nothing",
+    ),
+    Without(
+        "heads bounded",
+        "if self._is_httptools and",
+        "if False and",
+        f"{_SERVING} -k around_a_body",
+    ),
+    Without(
+        "what h11 finds too long is answered as such",
+        "== 431",
+        "== 0",
+        f"{_SERVING} -k around_a_body",
+    ),
+    Without(
+        "headers that are kept are short",
+        "if size > _LONGEST_HEADER:",
+        "if False:",
+        f"{_RECEIVER} -k headers_that_are_kept_are_bounded",
     ),
     Without(
         "no process outlives the first",

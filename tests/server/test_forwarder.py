@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from postledger.definitions.definitions import Definitions, builtin
 from postledger.log.event import Entry, Envelope, Part
 from postledger.server import outbox as outboxes
 from postledger.server import sending
+from postledger.server.addresses import Address
 from postledger.server.endpoints import endpoint_of, endpoints
 from postledger.server.forwarder import Forwarder
 from postledger.server.outbox import outbox_of
@@ -481,24 +483,53 @@ PRIVATE = """
     127.0.0.1 127.9.9.9 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1
     255.255.255.255 240.0.0.1 192.0.2.1 198.18.0.1 ::1 :: fe80::1 fc00::1 fd12::1 ff02::1 fec0::1
     ::ffff:10.0.0.1 ::ffff:127.0.0.1 64:ff9b::7f00:1 64:ff9b:1::1 2002:7f00:1:: 2002:a00:1:: 2001:db8::1
-    2001:0:4136:e378:8000:63bf:80ff:fffe
+    2001:0:4136:e378:8000:63bf:80ff:fffe 2001:0:7f00:1::a247:28f1 3fff::1 3fff:fff:ffff::1 192.88.99.1
+    192.0.0.100 192.31.196.1 192.52.193.1 192.175.48.1 2620:4f:8000::1 5f00::1 2001:4:112::1 2001:20::1
+    2002:c058:6301:: 64:ff9b::a9fe:a9fe ::ffff:0:7f00:1 ::7f00:1 100:0:0:1::1
+    2606:4700::5efe:7f00:1 2606:4700::5efe:10.1.2.3 2606:4700::200:5efe:192.168.1.1 fe80::5efe:5db8:d70e
 """
 
 
 @pytest.mark.parametrize("address", PRIVATE.split())
 def test_private_addresses_are_refused(address: str) -> None:
     """Loopback, private, link-local, multicast and reserved ones, also inside of others."""
-    from ipaddress import ip_address
-
     assert sending.refused(ip_address(address)) is not None
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:4700::1111", "64:ff9b::5db8:d70e"])
+PUBLIC = """
+    93.184.215.14 2606:4700::1111 64:ff9b::5db8:d70e 2002:5db8:d70e::1 2606:4700::200:5efe:93.184.215.14
+    2001:0:4136:e378:8000:63bf:a247:28f1 2001:200::1 3ffe::1 2620:4f:8001::1 192.88.98.1 192.0.1.1
+"""
+
+
+@pytest.mark.parametrize("address", PUBLIC.split())
 def test_public_addresses_are_not_refused(address: str) -> None:
     """Those of the internet."""
-    from ipaddress import ip_address
-
     assert sending.refused(ip_address(address)) is None
+
+
+@given(st.ip_addresses())
+def test_nothing_is_sent_to_what_python_calls_private(address: Address) -> None:
+    """Nor to such an address within another, wherever it is known to stand."""
+    public = sending.refused(address) is None
+    assert (
+        not public
+        or address.is_global
+        or address in IPv6Network("64:ff9b::/96")
+        or (address in IPv6Network("2001::/32"))
+    )
+    if isinstance(address, IPv4Address):
+        number = int(address)
+        for within in (
+            0xFFFF << 32 | number,
+            0x64FF9B << 96 | number,
+            0x2002 << 112 | number << 80 | 1,
+            0x20010000 << 96 | number << 64 | 0xA24728F1,
+            0x20010000 << 96 | 0x4136E378 << 64 | ~number & 0xFFFFFFFF,
+            0x26064700 << 96 | 0x5EFE << 32 | number,
+            0x26064700 << 96 | 0x02005EFE << 32 | number,
+        ):
+            assert (sending.refused(IPv6Address(within)) is None) == public
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433"])
@@ -562,14 +593,34 @@ def test_proxies_of_the_environment_are_not_used(
         "https://[::1",
         "http://a b/",
         "http://./",
+        f"http://{'a' * 64}.example.org/",
+        "http://example.org../",
+        "http://a..example.org/",
+        f"http://{'a.' * 122}example.org/",
+        "https://example.org:99999/",
+        "https://example.org:65536/",
+        "https://example.org:0/",
+        "https://example.org:-1/",
+        "https://[::1]:70000/",
     ],
 )
 def test_an_invalid_url_is_refused(ledger: Ledger, url: str) -> None:
-    """In one line, without the URL, which may hold secrets."""
+    """In one line, without the URL, which may hold secrets; it is a ``ValueError`` too."""
     with pytest.raises(PostledgerError, match="the URL") as raised:
         Forwarder(ledger, url)
+    assert isinstance(raised.value, ValueError)
     assert not outbox_of(ledger.path).exists()
     assert "example.org" not in str(raised.value)
+
+
+def test_the_longest_names_and_ports_are_taken() -> None:
+    """63 characters between dots, 253 in all, and the one dot that may end them; also in IDNA."""
+    label = "a" * 63
+    longest = f"{label}.{label}.{label}.{label[:61]}"
+    for host in (longest, f"{longest}.", "bücher.example"):
+        target = sending.Target(f"https://{host}:65535/")
+        assert target.port == 65535
+        assert target.core.host == target.host.encode()
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,38 @@ def test_unverified_events_have_a_quota(path: Path) -> None:
     assert app.unverified["a"] == 2
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
+def test_headers_that_are_kept_are_bounded(path: Path, name: str) -> None:
+    """They are kept next to the body, which says nothing of their size; who passes is refused too."""
+    app = receiver(path, senders=Senders({"a": Rules((BY_PATH,))}))
+    with client_of(app) as client:
+        for url in ("/a", f"/a/{SECRET}"):
+            for size, status in ((1024, 200), (1025, 431), (60_000, 431)):
+                answer = client.post(url, content=b"x", headers={name: "x" * size})
+                assert answer.status_code == status
+        assert client.get("/a?b=1", headers={name: b"\xe9" * 513}).status_code == 431
+    assert app.counts["a", "431"] == 5
+    assert len(events(path)) == 2
+
+
+def test_headers_that_are_kept_count_towards_the_quota(path: Path) -> None:
+    """Otherwise an empty body could bring thousands of bytes at the price of none."""
+    app = receiver(path, senders=Senders({"a": Rules((BY_PATH,), quota=3000)}))
+    headers = {"Content-Type": "x" * 600, "Content-Encoding": "y" * 600}
+    with client_of(app) as client:
+        statuses = [client.post("/a", content=b"x", headers=headers).status_code for _ in range(3)]
+    assert statuses == [200, 429, 429]
+
+
+def test_a_query_is_bounded_as_a_body_is(path: Path) -> None:
+    """It is kept as one."""
+    app = receiver(path, sources=["a"], limit=100)
+    with client_of(app) as client:
+        assert client.get(f"/a?{'x' * 100}").status_code == 200
+        assert client.get(f"/a?{'x' * 101}").status_code == 413
+    assert len(events(path)) == 1
+
+
 def test_quota_is_new_each_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that nobody sets."""
     began = time.monotonic()

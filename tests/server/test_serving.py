@@ -230,6 +230,58 @@ def test_connection_that_says_nothing_is_closed(ledger: Path) -> None:
                 assert connection.recv(1) == b""
 
 
+HEAD = b"POST /skycore HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+CHUNKED = b"POST /skycore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+
+
+@HTTP
+@pytest.mark.parametrize(
+    ("before", "unit"),
+    [
+        (HEAD + b"X-Long: ", b"a" * 1000),
+        (HEAD, b"X-Many: a\r\n" * 100),
+        (b"POST /skycore?", b"a" * 1000),
+        (b"POST ", b"/" * 1000),
+        (CHUNKED, b"X-Behind: a\r\n" * 100),
+        (CHUNKED.removesuffix(b"0\r\n") + b"1;", b"a" * 1000),
+    ],
+    ids=["value", "names", "query", "path", "trailers", "extension"],
+)
+def test_what_stands_around_a_body_is_bounded(
+    ledger: Path, first: str, before: bytes, unit: bytes
+) -> None:
+    """A head that is larger, or goes on and on, is answered and cut off; so is what is no body else."""
+    with serving(ledger, first=first) as server:
+        with server.connect() as connection:
+            connection.sendall(before + unit * 80)
+            assert status_of(connection.recv(1000)) == 431
+            assert connection.recv(1000) == b""
+        with server.connect() as connection:
+            connection.sendall(before)
+            with pytest.raises(OSError, match=r"reset|pipe|abort"):
+                for _ in range(64):
+                    connection.sendall(unit * 1000)
+        assert httpx2.get(f"{server.url}/livez").status_code == 200
+        assert server.stop() == 0
+        assert server.log.read_text().count(" WARNING postledger.server: 431: a request has ") == 2
+    assert bodies_of(ledger) == set()
+
+
+@HTTP
+def test_large_heads_and_pieces_of_bodies_pass(ledger: Path, first: str) -> None:
+    """One after the other, at once, on one connection, and what makes up most of a body in chunks."""
+    head = b"POST /skycore HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 50_000 + b"\r\n"
+    whole = head + b"Content-Length: 1\r\n\r\n"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\ny\r\n" * 30_000 + b"0\r\n\r\n"
+    with serving(ledger, first=first) as server, server.connect() as connection:
+        for number in range(3):
+            connection.sendall(whole + b"%d" % number)
+            assert status_of(connection.recv(1000)) == 200
+        connection.sendall(chunked)
+        assert status_of(connection.recv(1000)) == 200
+    assert bodies_of(ledger) == {b"0", b"1", b"2", b"y" * 30_000}
+
+
 @HTTP
 def test_refusals_are_answered_as_such(ledger: Path, first: str) -> None:
     """By the server as by the app; lying lengths are cut off, too."""

@@ -101,9 +101,10 @@ class Mask:
         if text is None or self.words is None:
             return text
         # What looks like a hidden text would be taken for one.
-        odd = len(text) > _LONGEST or DOT in text
-        told = tells(text, recipient) or (several and tells(text))
-        return HIDDEN if odd or told else text
+        # guard: long texts are not looked through
+        if len(text) > _LONGEST or DOT in text:
+            return HIDDEN
+        return HIDDEN if tells(text, recipient) or (several and tells(text)) else text
 
     def label(self, text: str | None) -> str | None:
         """The same of what groups have in common: those that are hidden are numbered."""

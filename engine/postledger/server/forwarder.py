@@ -58,7 +58,7 @@ class Forwarder(Endpoint):
     key of the change, by which a receiver knows what it has. ``secrets`` sign (``whsec_…``, ``env:NAME``
     or ``file:PATH``); ``adoptions`` sends what an adoption of definitions changes, one message for
     each delivery. A new endpoint begins after position ``after``. ``clock`` is the time in seconds since
-    1970. Raises ``PostledgerError`` for an invalid URL or secret.
+    1970. Raises ``PostledgerError`` for an invalid URL or secret; that of a URL is a ``ValueError`` too.
 
     >>> from postledger.server.forwarder import Forwarder
     >>> forwarder = Forwarder(ledger, "https://example.org/hook", after=ledger.head().size - 1)

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,9 @@ PATIENCE = 30.0
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a write waits for another's: a provider waits ten."""
+
+_LONGEST_HEADER = 1024
+"""Bytes of a Content-Type or Content-Encoding, at most: these are kept next to the body."""
 
 _LINGER = 1 << 20
 _EVENT = 300
@@ -229,12 +232,12 @@ class Receiver:
         if exchange.place in RESERVED:
             return await self._own(exchange)
         rules = self._admitted(exchange)
-        posted = exchange.posted
-        body = posted.query if posted.is_query else await self._body(exchange, receive)
+        kept = _kept_of(exchange.posted.headers)
+        body = await self._body(exchange, receive)
         if exchange.rest == RESPONSE:
             sender = RESPONSE if rules else ""
         else:
-            sender = self._sender(exchange, rules, body)
+            sender = self._sender(exchange, rules, body, len(body) + kept + _EVENT)
         await self._record(exchange, body, sender)
         return _RECORDED
 
@@ -277,7 +280,11 @@ class Receiver:
         return self._sources
 
     async def _body(self, exchange: _Exchange, receive: Receive) -> bytes:
-        """The body as received; of one that is too large nothing stays in memory."""
+        """The body as received, or the query; of one that is too large nothing stays in memory."""
+        if exchange.posted.is_query:
+            if len(exchange.posted.query) > self._limit:
+                raise self._too_large()
+            return exchange.posted.query
         stated = exchange.posted.headers.get("content-length", "")
         if stated.isdecimal() and (len(stated) > 18 or int(stated) > self._limit + _LINGER):
             raise self._too_large()
@@ -311,7 +318,8 @@ class Receiver:
         self._held += size
         exchange.held += size
 
-    def _sender(self, exchange: _Exchange, rules: Rules | None, body: bytes) -> str:
+    def _sender(self, exchange: _Exchange, rules: Rules | None, body: bytes, size: int) -> str:
+        """Which check passed; ``size`` is counted towards the quota where none did."""
         if rules is None:
             return ""
         posted, at = attrs.evolve(exchange.posted, body=body), time.time()
@@ -322,7 +330,7 @@ class Receiver:
                 challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
                 refusal = _refusal(401, "the sender is not known", **challenge)
                 raise refusal from PostledgerError(failed)
-            self._charge(exchange.source, rules.quota, len(body) + _EVENT)
+            self._charge(exchange.source, rules.quota, size)
             self.unverified[exchange.source] += 1
             _log.warning("unverified for %s from %s: %s", exchange.source, posted.address, failed)
         return sender
@@ -476,6 +484,18 @@ def _path_of(ledger: AsyncLedger) -> Path | None:
         return ledger.path
     except LedgerError:
         return None
+
+
+def _kept_of(headers: Mapping[str, str]) -> int:
+    """The bytes of the headers that are kept; raises where one is too long."""
+    sizes = {
+        name: len(headers.get(name, "").encode()) for name in ("content-type", "content-encoding")
+    }
+    for name, size in sizes.items():
+        # guard: headers that are kept are short
+        if size > _LONGEST_HEADER:
+            raise _refusal(431, f"{name} has more than {_LONGEST_HEADER} bytes")
+    return sum(sizes.values())
 
 
 async def _chunk(receive: Receive) -> tuple[bytes, bool]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from postledger.errors import PostledgerError, requires
-from postledger.server.addresses import Address
+from postledger.server.addresses import Address, is_within, networks_of
 from postledger.server.schedule import seconds_of
 
 try:
@@ -35,14 +35,34 @@ _GONE = 410
 _SAID = 200
 # An IPv4 address stands in the last 32 bits (RFC 6052); the local prefix of RFC 8215.
 _NAT64, _NAT64_LOCAL = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")
+# Of a host in an IPv4 network ::0:5efe:a.b.c.d is the lower half; 0200 where it is public (RFC 5214).
+_ISATAP, _ISATAP_BITS = 0x5EFE, 0xFDFFFFFF
+# What IANA's registries of special-purpose addresses have beyond what each Python knows of them.
+_SPECIAL = networks_of(
+    [
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "2001::/23",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+    ]
+)
 _KINDS = ("loopback", "link_local", "multicast", "unspecified", "private")
 _LONG_SEGMENT = re.compile(r"[^/]{16,}")
 _HOST = re.compile(rb"[A-Za-z0-9._:-]*[A-Za-z0-9:][.]?")
 _PLAIN = re.compile(r"[\x20-\x7e]+")
 
 
+class InvalidURL(PostledgerError, ValueError):
+    """A URL can't be sent to."""
+
+
 class Target:
-    """A URL to send to; raises ``PostledgerError`` for what can't be sent to.
+    """A URL to send to; raises ``InvalidURL`` for what can't be sent to.
 
     ``shown`` is without what may be secret in it: credentials, the query, long segments of the path.
     ``identity`` is the same for the same URL, whatever its credentials are; it is a hash.
@@ -53,20 +73,8 @@ class Target:
     """
 
     def __init__(self, url: str) -> None:
-        # Neither in a message: the URL may hold secrets.
-        try:
-            parsed = httpx2.URL(url)
-        except (httpx2.InvalidURL, TypeError, ValueError):
-            raise PostledgerError("the URL is invalid: expected https://HOST/PATH") from None
-        if "://" not in url:
-            raise PostledgerError(
-                "the URL must be https://HOST/PATH or http://…, got one without http:// or https://"
-            )
-        if parsed.scheme not in _PORTS or not _HOST.fullmatch(parsed.raw_host):
-            raise PostledgerError(
-                f"the URL must be https://HOST/PATH or http://…, got scheme {parsed.scheme!r}"
-            )
-        self.host, self.port = parsed.host, parsed.port or _PORTS[parsed.scheme]
+        parsed = _parsed(url)
+        self.host, self.port = parsed.raw_host.decode("ascii"), parsed.port or _PORTS[parsed.scheme]
         self.core = httpcore2.URL(
             scheme=parsed.raw_scheme,
             host=parsed.raw_host,
@@ -83,6 +91,32 @@ class Target:
 
 
 _PORTS = {"http": 80, "https": 443}
+
+
+def _parsed(url: str) -> httpx2.URL:
+    # It stands in no message: it may hold secrets.
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError, ValueError):
+        raise InvalidURL("the URL is invalid: expected https://HOST/PATH") from None
+    wanted = "the URL must be https://HOST/PATH or http://…, got"
+    if "://" not in url:
+        raise InvalidURL(f"{wanted} one without http:// or https://")
+    if parsed.scheme not in _PORTS:
+        raise InvalidURL(f"{wanted} scheme {parsed.scheme!r}")
+    if not _HOST.fullmatch(parsed.raw_host):
+        raise InvalidURL(f"{wanted} one without a valid host")
+    # RFC 1035, section 2.3.4.
+    labels = parsed.raw_host.removesuffix(b".").split(b".")
+    # guard: names that are too long are refused
+    if len(parsed.raw_host) > 254 or not all(0 < len(label) <= 63 for label in labels):
+        raise InvalidURL(
+            "the URL must have a host of at most 253 characters, with 1 to 63 between its dots"
+        )
+    # guard: ports that no host has are refused
+    if parsed.port is not None and not 0 < parsed.port < 1 << 16:
+        raise InvalidURL(f"the URL must have a port from 1 to 65535, got {parsed.port}")
+    return parsed
 
 
 def _authorization(url: httpx2.URL) -> dict[str, str]:
@@ -114,19 +148,30 @@ def refused(address: Address) -> str | None:
     ('loopback', None)
     """
     if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is None and address.teredo is not None:
-            inner = address.teredo[1]
-        if inner is not None:
-            return refused(inner)
+        # guard: addresses within others are looked at
+        inner = _whole(address)
+        if inner:
+            return next(filter(None, map(refused, inner)), None)
+        low = int(address) & 0xFFFFFFFF
+        is_isatap = int(address) >> 32 & _ISATAP_BITS == _ISATAP
+        if is_isatap and (reason := refused(IPv4Address(low))) is not None:
+            return reason
         if address.is_site_local or address in _NAT64_LOCAL:
             return "private"
     for kind in _KINDS:
         if getattr(address, f"is_{kind}"):
             return kind.replace("_", "-")
-    return None if address.is_global and not address.is_reserved else "reserved"
+    # guard: special addresses are refused
+    special = address.is_reserved or is_within(address, _SPECIAL)
+    return None if address.is_global and not special else "reserved"
+
+
+def _whole(address: IPv6Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that an IPv6 one stands for: of Teredo the server's and the client's."""
+    one = address.ipv4_mapped or address.sixtofour
+    if one is None and address in _NAT64:
+        one = IPv4Address(int(address) & 0xFFFFFFFF)
+    return (one,) if one is not None else address.teredo or ()
 
 
 async def resolved(host: str, port: int, *, allow_private: bool) -> list[str]:

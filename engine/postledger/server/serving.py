@@ -51,6 +51,10 @@ except ModuleNotFoundError as error:
 CONNECTIONS = 900
 """How many connections a process has at once: many systems allow it 1024 files."""
 
+HEAD = 64 << 10
+"""Bytes of a request before its body, at most."""
+
+_PIECE = 4 << 10
 _STOPPING = 8
 _BACKLOG = 2048
 _STALLED = 12
@@ -59,6 +63,11 @@ _YOUNG = 10_000
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"Retry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
 
 _log = logging.getLogger("postledger.server")
@@ -105,6 +114,7 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
             factory=True,
             interface="asgi3",
             http=_Bounded,
+            h11_max_incomplete_event_size=HEAD,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -238,8 +248,12 @@ def _url(sock: socket.socket) -> str:
 class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection of uvicorn's: one of a bounded number, and closed where nothing goes on.
 
-    ``app`` is the receiver. Headers must be there after one to two times its patience, in seconds.
+    ``app`` is the receiver. Headers must be there after one to two times its patience, in seconds, and
+    in 64 KiB: httptools keeps what comes, as long as it comes. h11 has a bound of its own.
     """
+
+    _since = 0
+    """Bytes since httptools last had a whole head, a whole request or some of a body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin, or turn away where there are too many."""
@@ -252,6 +266,53 @@ class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             transport.close()
         else:
             self._look(None, 0)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what came, in pieces, as long as something comes of it."""
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            self._since += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            # A piece may hold the end of one thing and the beginning of another.
+            # guard: heads bounded
+            if self._is_httptools and self._since > HEAD - 2 * _PIECE:
+                self._refuse()
+                return
+
+    @property
+    def _is_httptools(self) -> bool:
+        return hasattr(self, "parser")
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._since = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body is there; how much of it is taken the receiver sees to."""
+        self._since = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there, and what may stand behind the body."""
+        self._since = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, or what h11 finds too long."""
+        # guard: what h11 finds too long is answered as such
+        if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def _refuse(self) -> None:
+        _log.warning("431: a request has more than %d bytes before or behind its body", HEAD)
+        self.app.counts["", "431"] += 1
+        self.transport.write(_TOO_LONG)
+        self.transport.close()
 
     def _look(self, before: Any, looks: int) -> None:
         """Close the connection if nothing was finished since the last look."""

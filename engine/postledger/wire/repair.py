@@ -22,7 +22,8 @@ _CONTAINERS = frozenset({"POSTBACK", MEMBER, "BODY"})
 
 _TOKEN = re.compile(
     rb"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>"""
-    rb"""|<(?P<end>/?)(?P<name>[^\s<>/="'&!?]+)(?:[^<>"']|"[^"<]*"|'[^'<]*')*?(?P<empty>/?)>""",
+    # guard: a name gives nothing back
+    rb"""|<(?P<end>/?)(?P<name>[^\s<>/="'&!?]++)(?:[^<>"']|"[^"<]*"|'[^'<]*')*?(?P<empty>/?)>""",
     re.DOTALL,
 )
 

@@ -24,9 +24,13 @@ from postledger.wire.repair import MEMBER, local, repaired
 _MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 _INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-# Where it stands in a comment or in CDATA it begins nothing.
+# Where it stands in a comment or in CDATA it begins nothing. One that nobody ends goes to the end of the
+# body: otherwise each beginning would be looked through to there, in quadratic time.
 _AMPERSAND = re.compile(
-    rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)", re.DOTALL
+    # guard: what nobody ends is looked through once
+    rb"(?:<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z))"
+    rb"|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)",
+    re.DOTALL,
 )
 
 
