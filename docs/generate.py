@@ -280,7 +280,9 @@ def api() -> Lines:
     yield "# The Python interface"
     yield "These are the names that `postledger` gives. `postledger.definitions`, `postledger.simulate`"
     yield "and `postledger.audit` have public names too: those in `__all__`. What"
-    yield "[Run a server](../how-to/serve.md) names is public as well. All others may change."
+    yield "[Run a server](../how-to/serve.md), [Forward](../how-to/forward.md) and"
+    yield "[Keep a ledger in operation](../how-to/operate.md) import is public as well."
+    yield "All others may change."
     yield "The package is typed. A fault of a ledger, a file or a body is a `PostledgerError`,"
     yield "and its message is one line that says what to do. A mistake of the program that calls, such as"
     yield "text for a body or a time without a zone, is a `TypeError` or `ValueError` that says so."
@@ -305,8 +307,10 @@ def _doc(value: Any) -> str:
     """The docstring; of an alias of a type, which has none of its own, what it stands for."""
     if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, property):
         return inspect.getdoc(value) or ""
-    if isinstance(value, str):
+    if value == postledger.__version__:
         return f"The version of the package, such as `{value}`."
+    if isinstance(value, str):
+        return f"A text: `{value}`."
     return f"A type: `{str(value).replace('postledger.', '').replace('model.', '')}`."
 
 
