@@ -491,7 +491,7 @@ PROTECTIONS = (
         "threads wait no longer than the timeout",
         "within=caller.patience",
         "within=LONGEST",
-        f"{_CLOSING} -k no_longer_than",
+        "tests/ledger/test_group.py -k slow_group",
     ),
     Without(
         "writers take turns",

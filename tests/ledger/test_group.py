@@ -345,6 +345,37 @@ def test_one_that_times_out_leaves_the_others(tmp_path: Path) -> None:
         assert [event.body for event in ledger.events(after=0)] == [sent("SMS_2")]
 
 
+class Slow:
+    """A projection that holds the first write up until it may go on."""
+
+    name, version = "slow", 1
+    tables: Mapping[str, str] = {"slow": "n INTEGER"}
+
+    def __init__(self) -> None:
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def apply(self, change: Change, db: Database) -> None:
+        if change.event.kind == "receipt":
+            self.began.set()
+            self.go_on.wait(60)
+
+
+def test_nobody_waits_longer_than_the_timeout_for_a_slow_group(tmp_path: Path) -> None:
+    """Whoever came after its beginning is told that nothing was written, and isn't written."""
+    slow = Slow()
+    with Ledger(tmp_path / "l.db", timeout=0.3) as ledger, ThreadPoolExecutor(2) as pool:
+        ledger.project(slow)
+        try:
+            first = pool.submit(ledger.record, sent("SMS_1"))
+            slow.began.wait()
+            with pytest.raises(LedgerBusy, match="nothing was written"):
+                pool.submit(ledger.record, sent("SMS_2")).result(timeout=30)
+        finally:
+            slow.go_on.set()
+        assert first.result().event.position == 1
+        assert [event.body for event in ledger.events(after=0)] == [sent("SMS_1")]
+
+
 class Dying:
     """A projection whose first event ends the thread that writes it."""
 

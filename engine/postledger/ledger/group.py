@@ -182,34 +182,21 @@ class Groups:
         """
         group: list[Caller] = []
         try:
-            told = self._commit(group, patience)
+            self._commit(group, patience)
         except Exception as error:
+            if leader.settled:
+                # It was interrupted when all was done.
+                raise
             try:
-                if not group or not group[0].settled:
-                    self._fail(leader, group, error)
-                else:
-                    # It was interrupted when all was done.
-                    leader.error = error
+                self._fail(leader, group, error)
             finally:
                 self._hand_over()
-                self._wake(group)
         except BaseException:
-            # The others are written by whoever leads next, unless they are by now.
-            with self._lock:
-                waiting = [one for one in group if one is not leader and not one.settled]
-                self._waiting.extendleft(reversed(waiting))
-                leader.leads = False
-            self.withdraw(leader)
+            self._put_back(leader, group)
             self._hand_over()
-            self._wake([one for one in group if one.settled and one is not leader])
             raise
-        else:
-            try:
-                self._hand_over()
-                self._written()
-                _settle(group, told)
-            finally:
-                self._wake(group)
+        finally:
+            self._wake(group)
 
     def close(self) -> None:
         """Write all who wait and have nobody else to lead; nobody can wait any more."""
@@ -218,44 +205,56 @@ class Groups:
         while waiting := tuple(self._waiting):
             self.lead(waiting[0], waiting[0].patience)
 
-    def _commit(self, group: list[Caller], patience: float | None) -> list[Told]:
-        """Write a group in one transaction: those who are in it, or else those who wait by then.
+    def _commit(self, group: list[Caller], patience: float | None) -> None:
+        """Write a group in one transaction, and settle it once that is durable.
 
-        What is interrupted when it is durable already is settled.
+        It is those who are in it, or else those who wait when it begins.
         """
         own, told = None, list[Told]()
         try:
             with self._connections.write(patience) as own:
                 began = time.perf_counter()
                 if not group:
-                    group.extend(self._next())
+                    self._gather(group)
                 given = [one.given for one in group]
                 if not given:
                     # All were withdrawn by now.
-                    return []
+                    self._hand_over()
+                    return
                 told = self._write(own, given, answered=any(one.answered for one in group))
-        except BaseException:
+            seconds = time.perf_counter() - began
+            self._calls += len(group)
+            self._seconds += seconds
+            self._sizes[(len(group) - 1).bit_length()] += 1
+            self._commits[int(seconds * 1e3).bit_length()] += 1
+        finally:
+            # It may have been interrupted when it was durable.
             # guard: what is durable is not recorded again
             if own is not None and told and own.store.committed:
-                self._written()
+                # The next group is written while this one is answered.
+                self._hand_over()
                 _settle(group, told)
-            raise
-        seconds = time.perf_counter() - began
-        self._calls += len(group)
-        self._seconds += seconds
-        self._sizes[(len(group) - 1).bit_length()] += 1
-        self._commits[int(seconds * 1e3).bit_length()] += 1
-        return told
+                self._written()
 
-    def _next(self) -> list[Caller]:
-        """Those who wait and are written together."""
-        taken: list[Caller] = []
+    def _gather(self, group: list[Caller]) -> None:
+        """Take those who wait and are written together."""
         left = MOST_BYTES
         with self._lock:
-            while self._waiting and len(taken) < MOST and left > 0:
-                taken.append(self._waiting.popleft())
-                left -= len(taken[-1].given[0].body)
-        return taken
+            while self._waiting and len(group) < MOST and left > 0:
+                # In this order nobody is lost where this is interrupted.
+                group.append(self._waiting[0])
+                self._waiting.popleft()
+                left -= len(group[-1].given[0].body)
+
+    def _put_back(self, leader: Caller, group: list[Caller]) -> None:
+        """Have those who are not settled written by whoever leads next, but for the leader itself."""
+        with self._lock:
+            known = {id(one) for one in self._waiting}
+            back = [one for one in group if not one.settled and one is not leader]
+            self._waiting.extendleft(one for one in reversed(back) if id(one) not in known)
+            group[:] = [one for one in group if one.settled and one is not leader]
+            leader.leads = False
+        self.withdraw(leader)
 
     def _hand_over(self) -> None:
         """Have the oldest of those who wait lead; nobody does where none waits."""
@@ -271,19 +270,22 @@ class Groups:
         """Wait until a caller is settled, or is to lead, and then lead."""
         # guard: threads wait no longer than the timeout
         if not _said(signal, within=caller.patience):
-            if not caller.leads and self.withdraw(caller):
+            if self.withdraw(caller):
                 # Its leader may have been stopped: those who still wait have another one.
                 self._hand_over()
                 raise LedgerBusy(
                     f"{self._connections.path}: other threads held the write lock;"
                     " nothing was written"
                 )
-            # It is being written, or is to lead: how that ends must be known.
-            if not _said(signal, within=LONGEST):
-                raise LedgerError(
-                    f"{self._connections.path}: it is not known whether this was recorded: the thread"
-                    " that wrote it was stopped; record it again"
-                )
+            # It is being written: how that ends must be known.
+            ends = time.monotonic() + LONGEST
+            # Whoever writes it may be interrupted when it is settled, before it is told so.
+            while not caller.settled and not _said(signal, within=1.0):
+                if time.monotonic() > ends:
+                    raise LedgerError(
+                        f"{self._connections.path}: it is not known whether this was recorded: the"
+                        " thread that wrote it was stopped; record it again"
+                    )
         if not caller.settled:
             self.lead(caller, caller.patience)
 
@@ -292,13 +294,15 @@ class Groups:
         if not group:
             # It had no turn. One that was withdrawn meanwhile needs no answer.
             group += [leader] if self._removed(leader) else []
-        rest = deque(group)
+        for caller in group:
+            # One that was being taken when that was interrupted waits still.
+            self._removed(caller)
+        rest = deque(one for one in group if not one.settled)
         # guard: the fault of one caller is that of one
         while len(group) > 1 and rest and not is_of_medium(error.__cause__ or error):
             caller = rest.popleft()
             try:
-                _settle([caller], self._commit([caller], caller.patience))
-                self._written()
+                self._commit([caller], caller.patience)
             except Exception as another:
                 caller.error = error = another
         for caller in rest:
