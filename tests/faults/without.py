@@ -553,7 +553,7 @@ PROTECTIONS = (
     ),
     Without(
         "the outbox is bounded",
-        "if pending >= MOST_PENDING:",
+        "if self.counts(endpoint).pending >= MOST_PENDING:",
         "if False:",
         f"{_OUTBOX} -k bounded",
     ),
