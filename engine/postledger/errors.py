@@ -11,7 +11,7 @@
     │   ├── ProjectionFailed  a projection of the user's own raised: likewise
     │   └── IntegrityError   the log or a projection contradicts itself: position and reason
     ├── UnknownWord          the definitions have no such chart, state, route or finding
-    └── UnknownKey           no event of that TRACKINGID or MMSID is known
+    └── UnknownKey           no such delivery or content, message of an outbox, or endpoint
 
 Every message is one line that a user can act on.
 """
@@ -174,7 +174,7 @@ class UnknownWord(PostledgerError, ValueError):
 
 
 class UnknownKey(PostledgerError, KeyError):
-    """No event of that TRACKINGID or MMSID is known.
+    """What a key names is not known: a TRACKINGID or MMSID, a message of an outbox, an endpoint.
 
     >>> ledger.content("nobody")
     Traceback (most recent call last):

@@ -65,6 +65,7 @@ def test_what_waits_is_listed_skipped_and_redriven(run: Run, path: Path, peer: P
     assert (one["pending"], one["behind"], one["feed"]) == (2, 0, "changes")
     first, second = one["waiting"]
     assert (first["about"], first["attempts"], first["problem"]) == ("a", 1, "HTTP 500")
+    assert (first["status"], second["status"], second["due"]) == ("pending", "queued", None)
     listed = run("forward", path, "--list", "--to", peer.url).stdout
     assert first["key"] in listed
     assert first["due"][:4] in listed
@@ -150,8 +151,7 @@ def test_adoptions_are_sent_where_asked(run: Run, path: Path, peer: Peer) -> Non
         (["--to", "http://x/", "--after", "500"], "--after 500: the log ends at position 3"),
         (
             ["--to", "http://127.0.0.1/", "--once"],
-            "Error: 127.0.0.1 is a loopback address; nothing is sent there unless --allow-private is"
-            " given",
+            "Error: 127.0.0.1 is loopback; nothing is sent there unless --allow-private is given",
         ),
         (["--to", "http://x/", "--secret", "hush"], "the secret: expected whsec_ and base64 of"),
         (["--enable"], "nothing was forwarded yet"),
@@ -188,6 +188,18 @@ def test_listing_makes_no_outbox(run: Run, path: Path) -> None:
     assert (listed.stdout, listed.stderr) == ("", "no endpoint: nothing was forwarded yet\n")
     assert run("forward", path, "--list", "--json").stdout == "[]\n"
     assert not outbox_of(path).exists()
+
+
+def test_the_outbox_of_another_ledger_is_not_listed(run: Run, path: Path, peer: Peer) -> None:
+    """Nor is anything done to it."""
+    once(run, path, peer)
+    other = path.with_name("other.db")
+    Ledger(other).close()
+    outbox_of(path).rename(outbox_of(other))
+    for words in (["--list"], ["--redrive", "all"], ["--skip", "x"], ["--enable"]):
+        done = run("forward", other, *words)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "other.db-outbox: the outbox of another ledger; move it away" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -553,9 +553,15 @@ PROTECTIONS = (
     ),
     Without(
         "the outbox is bounded",
-        "if pending >= MOST_PENDING:",
+        "if self.counts(endpoint).pending >= MOST_PENDING:",
         "if False:",
         f"{_OUTBOX} -k bounded",
+    ),
+    Without(
+        "the outbox of another ledger is refused",
+        "!= (ledger_id,)",
+        "is None",
+        f"{_OUTBOX} -k another_ledger",
     ),
     Without("one process for each endpoint", "_lock(self._file)", "pass", f"{_OUTBOX} -k lock"),
     Without(
@@ -584,7 +590,7 @@ PROTECTIONS = (
     ),
     Without(
         "addresses within others are looked at",
-        "inner = _whole(address)",
+        "inner = _embedded(address)",
         "inner = ()",
         f"{_FORWARDER} -k 'private_addresses or python_calls'",
     ),

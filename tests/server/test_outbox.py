@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from postledger import Ledger, LedgerError, NotALedger, PostledgerError, UnknownKey
 from postledger.server import outbox as outboxes
-from postledger.server.outbox import Ended, Lock, Message, Outbox, Waiting, outbox_of
+from postledger.server.endpoints import Endpoint, endpoint_of, endpoints
+from postledger.server.lock import Lock
+from postledger.server.outbox import Ended, Message, Outbox, Waiting, outbox_of
 
 NOW, LEDGER_ID = 1_000.0, "5e0f"
 
@@ -94,12 +96,29 @@ def test_a_parked_message_holds_what_comes_behind_it(outbox: Outbox) -> None:
     end(outbox, "a1", "HTTP 400")
     assert outbox.counts(1) == (1, 2, 1)
     assert due(outbox) == ["c1"]
-    assert outbox.waiting(1, 1) == [Waiting("a1", "a", 1, 1, None, True, "HTTP 400")]
+    assert outbox.waiting(1, 1) == [Waiting("a1", "a", 1, 1, "parked", None, "HTTP 400")]
     outbox.skip(1, "a1")
     assert outbox.counts(1) == (3, 0, 0)
     assert due(outbox) == ["ab", "c1"]
     end(outbox, "ab")
     assert due(outbox) == ["b2", "c1"]
+
+
+def test_the_list_says_why_each_message_waits(outbox: Outbox) -> None:
+    """Due now, later, after a pending one, after a parked one, or parked: each as it is counted."""
+    given = [message(f"{one}{n}", one) for one in "abc" for n in (1, 2)]
+    outbox.take_in(1, given, position=6)
+    end(outbox, "a1", "HTTP 400")
+    end(outbox, "b1", "HTTP 500", 60.0)
+    assert {one.key: (one.status, one.due) for one in outbox.waiting(1, 9)} == {
+        "a1": ("parked", None),
+        "a2": ("held", None),
+        "b1": ("pending", NOW + 60),
+        "b2": ("queued", None),
+        "c1": ("pending", 0),
+        "c2": ("queued", None),
+    }
+    assert outbox.counts(1) == (4, 1, 1)
 
 
 def test_a_parked_message_is_redriven_by_a_new_schedule(outbox: Outbox) -> None:
@@ -170,7 +189,7 @@ def test_nothing_is_taken_in_long_before_it_can_be_sent(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While much can be sent at once the log keeps the rest."""
-    monkeypatch.setattr(outboxes, "_AHEAD", 3)
+    monkeypatch.setattr(outboxes, "MOST_SENDABLE", 3)
     outbox.take_in(1, [message(str(n), str(n)) for n in range(3)], position=3)
     assert not outbox.has_room(1)
     end(outbox, "1", "HTTP 500", 60.0)
@@ -183,22 +202,41 @@ def test_the_outbox_of_another_ledger_is_refused(outbox: Outbox, tmp_path: Path)
         Outbox.open(tmp_path / "a.db", "another")
 
 
+def test_nothing_is_done_to_the_outbox_of_another_ledger(outbox: Outbox, tmp_path: Path) -> None:
+    """Neither is it listed: what waits there is not of this ledger."""
+    outbox.take_in(1, [message("a1", "a")], position=1)
+    with Ledger(tmp_path / "a.db") as ledger:
+        one = Endpoint(ledger, 1)
+        for asked in (
+            lambda: endpoints(ledger),
+            lambda: endpoint_of(ledger, "https://one/"),
+            one.status,
+            one.waiting,
+            lambda: one.skip("a1"),
+            one.redrive,
+            one.enable,
+        ):
+            with pytest.raises(LedgerError, match="the outbox of another ledger"):
+                asked()
+    assert due(outbox) == ["a1"]
+
+
 def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
     """A ledger at its place, any SQLite file, and an outbox of a later format."""
     Ledger(tmp_path / "b.db-outbox").close()
     with pytest.raises(NotALedger, match=r"b.db-outbox: not an outbox"):
-        Outbox.open(tmp_path / "b.db")
+        Outbox.open(tmp_path / "b.db", LEDGER_ID)
     with closing(sqlite3.connect(tmp_path / "c.db-outbox")) as other:
         other.execute("CREATE TABLE mine (x)")
     with pytest.raises(NotALedger, match="not an outbox: this SQLite file has other tables"):
-        Outbox.open(tmp_path / "c.db")
-    Outbox.open(tmp_path / "d.db").close()
+        Outbox.open(tmp_path / "c.db", LEDGER_ID)
+    Outbox.open(tmp_path / "d.db", LEDGER_ID).close()
     with closing(sqlite3.connect(tmp_path / "d.db-outbox")) as later:
         later.execute("PRAGMA user_version = 2")
     with pytest.raises(NotALedger, match="expected an outbox of format 1, got format 2"):
-        Outbox.open(tmp_path / "d.db")
+        Outbox.open(tmp_path / "d.db", LEDGER_ID)
     with pytest.raises(NotALedger, match="no such outbox"):
-        Outbox.open(tmp_path / "e.db", readonly=True)
+        Outbox.open(tmp_path / "e.db", LEDGER_ID, readonly=True)
     with pytest.raises(NotALedger, match="not a ledger"):
         Ledger(outbox_of(tmp_path / "d.db"))
 
@@ -210,6 +248,12 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
         Lock(tmp_path / "lock", "https://example.org/hook")
     lock.free()
     Lock(tmp_path / "lock", "https://example.org/hook").free()
+
+
+def test_a_lock_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    """In one line, with its name."""
+    with pytest.raises(PostledgerError, match=rf"{tmp_path}: can't be opened \(Is a directory\)"):
+        Lock(tmp_path, "https://example.org/hook")
 
 
 CHAINS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True)
@@ -253,7 +297,7 @@ def test_what_is_due_is_first_of_all_its_chains(steps: list[tuple[str, object]])
                 if not any(set(chains) & set(c) for c in list(there.values())[:n])
             ]
             assert sorted(due(outbox)) == sorted(set(first) - parked)
-            waiting = {one.key: one.parked for one in outbox.waiting(1, 1_000)}
+            waiting = {one.key: one.status == "parked" for one in outbox.waiting(1, 1_000)}
             assert waiting == {key: key in parked for key in there}
             assert sum(outbox.counts(1)) == len(there)
 

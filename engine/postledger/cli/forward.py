@@ -152,8 +152,9 @@ def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -
         try:
             forwarder.run(live=not once, progress=advance)
         except Refused as error:
-            said = str(error).replace("allow_private is true", "--allow-private is given")
-            raise PostledgerError(said) from None
+            raise PostledgerError(
+                f"{error.reason}; nothing is sent there unless --allow-private is given"
+            ) from None
     status = forwarder.status()
     if as_json:
         write_json({"sent": forwarder.sent, **status.to_dict()})
@@ -257,5 +258,5 @@ def _list(chosen: list[Endpoint], *, as_json: bool) -> None:
 
 
 def _row(one: Waiting) -> list[str]:
-    attempt = "parked" if one.parked else "" if one.due is None else iso(one.at) or "now"
+    attempt = one.status if one.due is None else iso(one.at) or "now"
     return [*map(cell, (one.key, one.about, one.position, one.attempts, attempt, one.problem))]

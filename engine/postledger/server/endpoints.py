@@ -10,7 +10,7 @@ import attrs
 from postledger.errors import NotALedger, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.model import plain
-from postledger.server.feed import CHANGES, POSTBACKS
+from postledger.server.feed import CHANGES, POSTBACKS, ledger_id_of
 from postledger.server.outbox import Outbox, Waiting, outbox_of
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ class Endpoint:
         self.ledger = ledger
         self.number = number
 
-    def _outbox(self) -> closing[Outbox]:
-        return closing(Outbox.open(self.ledger.path))
+    def _outbox(self, *, readonly: bool = False) -> closing[Outbox]:
+        return closing(_open(self.ledger, readonly=readonly))
 
     def status(self) -> Status:
         """Where it stands."""
-        with self._outbox() as outbox:
+        with self._outbox(readonly=True) as outbox:
             place = outbox.endpoint(self.number)
             pending, held, parked = outbox.counts(self.number)
         behind = max(0, self.ledger.head().size - 1 - place.position)
@@ -85,7 +85,7 @@ class Endpoint:
 
     def waiting(self, most: int = 100) -> list[Waiting]:
         """The messages that wait, the parked ones first, at most so many."""
-        with self._outbox() as outbox:
+        with self._outbox(readonly=True) as outbox:
             return outbox.waiting(self.number, most)
 
     def skip(self, key: str) -> None:
@@ -114,13 +114,10 @@ def endpoints(ledger: Ledger) -> list[Endpoint]:
     >>> [one.status().endpoint for one in endpoints(ledger)]
     ['https://example.org/hook']
     """
-    try:
-        opened = Outbox.open(ledger.path, readonly=True)
-    except NotALedger:
-        if outbox_of(ledger.path).exists():
-            raise
+    outbox = _existing(ledger)
+    if outbox is None:
         return []
-    with closing(opened) as outbox:
+    with closing(outbox):
         return [Endpoint(ledger, one.id) for one in outbox.endpoints()]
 
 
@@ -129,13 +126,28 @@ def endpoint_of(ledger: Ledger, to: str, *, postbacks: bool = False) -> Endpoint
     from postledger.server.sending import Target
 
     target, found = Target(to), None
-    if endpoints(ledger):
-        with closing(Outbox.open(ledger.path, readonly=True)) as outbox:
+    outbox = _existing(ledger)
+    if outbox is not None:
+        with closing(outbox):
             found = outbox.find(identity_of(target, postbacks=postbacks))
     if found is None:
         what = POSTBACKS if postbacks else CHANGES
         raise UnknownKey(f"{target.shown}: no {what} were forwarded there yet")
     return Endpoint(ledger, found)
+
+
+def _existing(ledger: Ledger) -> Outbox | None:
+    """The outbox of a ledger, for reading; ``None`` where there is none."""
+    try:
+        return _open(ledger, readonly=True)
+    except NotALedger:
+        if outbox_of(ledger.path).exists():
+            raise
+        return None
+
+
+def _open(ledger: Ledger, *, readonly: bool) -> Outbox:
+    return Outbox.open(ledger.path, ledger_id_of(ledger), readonly=readonly)
 
 
 def identity_of(target: Target, *, postbacks: bool) -> str:

@@ -36,7 +36,7 @@ _BARRED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]
 
 
 @attrs.frozen
-class Taken:
+class Batch:
     """Messages of the events up to ``until``, whose leaf is given; ``definitions`` is a hash."""
 
     until: int
@@ -55,21 +55,11 @@ class Feed:
         self._stack = ExitStack()
         # What is compared, as long as the live generation is the same.
         self._comparing: tuple[object, Rereading] | None = None
-        with self._reading() as own:
-            self._id = generations.ledger_id(own.log)
-
-    @property
-    def ledger_id(self) -> str:
-        """The id of the ledger, in hexadecimal."""
-        return self._id.hex()
+        self.ledger_id = ledger_id_of(ledger)
+        self._id = bytes.fromhex(self.ledger_id)
 
     def _reading(self) -> Any:
         return self._ledger._connections.read()
-
-    def last(self) -> int:
-        """The last position of the log."""
-        with self._ledger._connections.read_log() as own:
-            return own.log.last()
 
     def leaf(self, position: int) -> bytes | None:
         """The leaf of the event at a position; ``None`` where the log has none there."""
@@ -86,7 +76,7 @@ class Feed:
         with self._reading() as own:
             return own.reader.definitions.hash, own.generation.adoption
 
-    def page(self, after: int) -> Taken:
+    def page(self, after: int) -> Batch:
         """The messages of the next events after a position."""
         with self._reading() as own:
             definitions = own.reader.definitions.hash
@@ -98,11 +88,11 @@ class Feed:
                 page = changes.page_of(own.reader, after, self._id, self._lives)
                 messages = tuple(cloudevent(one, self.ledger_id) for one in page.changes)
                 until = page.until
-            return Taken(until, self._leaf(own, until), definitions, messages)
+            return Batch(until, self._leaf(own, until), definitions, messages)
 
     # --- adoptions ---
 
-    def adopted(self, definitions: str, adoption: int, position: int, after: int) -> Taken | None:
+    def adopted(self, definitions: str, adoption: int, position: int, after: int) -> Batch | None:
         """What an adoption changed of the deliveries as known at a position, by further pages.
 
         ``definitions`` is the hash of those of before; ``None`` where no event of the log has them.
@@ -113,7 +103,7 @@ class Feed:
                 return None
             page = comparing.page(after)
             messages = tuple(cloudevent(one, self.ledger_id) for one in page.changes)
-            return Taken(page.until, None, page.definitions, messages)
+            return Batch(page.until, None, page.definitions, messages)
 
     def _compare(
         self, own: Own, definitions: str, adoption: int, position: int
@@ -144,6 +134,12 @@ class Feed:
         """Drop what a comparison took."""
         self._comparing = None
         self._stack.close()
+
+
+def ledger_id_of(ledger: Ledger) -> str:
+    """The id of a ledger, in hexadecimal."""
+    with ledger._connections.read_log() as own:
+        return generations.ledger_id(own.log).hex()
 
 
 def _adopted_as(definitions: str, own: Own) -> Definitions | None:

@@ -1,8 +1,8 @@
 """The forwarder: sends a ledger's changes, or its postbacks, to a URL: at least once, in order.
 
 One asyncio loop makes the attempts, one thread next to it reads the ledger and writes the outbox. What
-one turn of that thread found to be due is tried at the same time; what ended meanwhile is kept by the
-next turn, in one transaction.
+one step of that thread found to be due is tried at the same time; what ended meanwhile is kept by the
+next step, in one transaction.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from postledger.errors import LedgerError, PostledgerError
 from postledger.ledger.ledger import Ledger
 from postledger.progress import Progress, silent
 from postledger.server.endpoints import Endpoint, identity_of
-from postledger.server.feed import CHANGES, POSTBACKS, Feed
+from postledger.server.feed import CHANGES, POSTBACKS, Feed, ledger_id_of
 from postledger.server.intake import Intake
-from postledger.server.outbox import Due, Ended, Lock, Outbox, outbox_of
+from postledger.server.lock import Lock
+from postledger.server.outbox import Due, Ended, Outbox, outbox_of
 from postledger.server.schedule import Schedule
 from postledger.server.signing import headers_of, secret_of
 
 if TYPE_CHECKING:
-    from postledger.server.sending import Answer, Sender
+    from postledger.server.sending import Answer, Client
 
 _log = logging.getLogger("postledger")
 
@@ -40,8 +41,8 @@ _POLL, _AGAIN = 0.25, 5.0
 """Seconds after which others' writes are looked for, and a ledger that could not be read."""
 
 
-class _Turn(NamedTuple):
-    """What a turn found: the messages that are due, whether there may be more, when the next is due."""
+class _Step(NamedTuple):
+    """What a step found: the messages that are due, whether there may be more, when the next is due."""
 
     due: list[Due]
     more: bool
@@ -91,16 +92,14 @@ class Forwarder(Endpoint):
         self._allow_private = allow_private
         self._schedule = schedule or Schedule()
         self._clock = clock
-        self._failing = 0
         self._stopping = threading.Event()
-        self._wake: Callable[[], object] = self._stopping.is_set
+        self._wake: Callable[[], object] = lambda: None
         self._thread: threading.Thread | None = None
         self.sent = 0
         self.error: Exception | None = None
-        feed = Feed(ledger, self._feed)
-        with closing(Outbox.open(ledger.path, feed.ledger_id)) as outbox:
+        with closing(Outbox.open(ledger.path, ledger_id_of(ledger))) as outbox:
             identity = identity_of(self._target, postbacks=postbacks)
-            after = max(-1, min(after, feed.last()))
+            after = max(-1, min(after, ledger.head().size - 1))
             number = outbox.add(identity, self.shown, self._feed, after)
         super().__init__(ledger, number)
 
@@ -168,7 +167,7 @@ class _Run:
         # Within a run no jump of the clock is seen: time counts on from here.
         self._began = forwarder._clock() - time.monotonic()
         self._not_before = 0.0
-        self._gone = False
+        self._failing = 0
         self._flying: dict[asyncio.Task[Ended], Due] = {}
         self._waking = asyncio.Event()
 
@@ -182,7 +181,7 @@ class _Run:
 
     async def serve(self) -> None:
         """Send until there is nothing more to do, or it is to stop."""
-        from postledger.server.sending import Sender
+        from postledger.server.sending import Client
 
         loop = asyncio.get_running_loop()
 
@@ -193,7 +192,7 @@ class _Run:
 
         self._of._wake = wake
         await self._require_reachable()
-        sender = Sender(
+        client = Client(
             self._of._target, allow_private=self._of._allow_private, connections=AT_ONCE
         )
         with (
@@ -203,10 +202,10 @@ class _Run:
             in_thread = partial(loop.run_in_executor, thread)
             intake = await in_thread(self._open)
             try:
-                await self._go_on(sender, partial(in_thread, self._turn, intake))
+                await self._go_on(client, partial(in_thread, self._step, intake))
             finally:
                 await in_thread(self._close, intake)
-                await sender.close()
+                await client.close()
 
     async def _require_reachable(self) -> None:
         """Say at once that all addresses are private: no later attempt would say it sooner."""
@@ -218,19 +217,19 @@ class _Run:
             await resolved(target.host, target.port, allow_private=self._of._allow_private)
 
     async def _go_on(
-        self, sender: Sender, turn: Callable[[list[Ended], set[int]], asyncio.Future[_Turn]]
+        self, client: Client, step: Callable[[list[Ended]], asyncio.Future[_Step]]
     ) -> None:
         while True:
             self._waking.clear()
             done = [task for task in self._flying if task.done()]
             ended = [task.result() for task in done]
             stopping = self._stopping
-            found = await turn(ended, {one.seq for one in self._flying.values()})
+            found = await step(ended)
             for task in done:
                 del self._flying[task]
             if not stopping:
                 for one in found.due:
-                    self._send(sender, one)
+                    self._send(client, one)
             if not self._flying and (stopping or not (self._live or found.due or found.more)):
                 return
             if not found.more or stopping or len(self._flying) >= AT_ONCE:
@@ -238,16 +237,16 @@ class _Run:
                     async with asyncio.timeout(None if stopping else found.wait):
                         await self._waking.wait()
 
-    def _send(self, sender: Sender, one: Due) -> None:
-        task = asyncio.create_task(self._attempt(sender, one))
+    def _send(self, client: Client, one: Due) -> None:
+        task = asyncio.create_task(self._attempt(client, one))
         self._flying[task] = one
         task.add_done_callback(lambda _: self._waking.set())
 
-    async def _attempt(self, sender: Sender, one: Due) -> Ended:
+    async def _attempt(self, client: Client, one: Due) -> Ended:
         at = int(self._of._clock())
         signed = headers_of(self._of._secrets, one.key, at, one.body)
         try:
-            answer = await sender.send(one.body, signed, one.content_type, one.content_encoding, at)
+            answer = await client.send(one.body, signed, one.content_type, one.content_encoding, at)
         except Exception as error:
             # One message must not end the others; its text may hold what is secret.
             return self._failed(one, f"can't be sent: {type(error).__name__}", None)
@@ -256,29 +255,20 @@ class _Run:
         return self._refused(one, answer)
 
     def _taken(self, one: Due) -> Ended:
-        if self._of._failing > AT_ONCE:
-            _log.info("%s: answers again after %s failures", self._of.shown, self._of._failing)
-        self._of._failing = 0
-        self._gone = False
+        if self._failing > AT_ONCE:
+            _log.info("%s: answers again after %s failures", self._of.shown, self._failing)
+        self._failing = 0
         self._of.sent += 1
         self._progress(1)
         return Ended(one.seq)
 
     def _refused(self, one: Due, answer: Answer) -> Ended:
         if answer.gone:
-            # Of several attempts at once, the first says it.
-            if not self._gone:
-                _log.warning(
-                    "%s: disabled: it answered %s; nothing more is sent until it is enabled",
-                    self._of.shown,
-                    answer.problem,
-                )
-            self._gone = True
             return Ended(one.seq, answer.problem, gone=True)
         return self._failed(one, answer.problem or "", answer.asked)
 
     def _failed(self, one: Due, problem: str, asked: float | None) -> Ended:
-        self._of._failing += 1
+        self._failing += 1
         wait = self._of._schedule.wait(one.attempts + 1, asked)
         if wait is None:
             _log.warning(
@@ -290,7 +280,7 @@ class _Run:
             )
         else:
             # Of an endpoint that fails, the first failure says it; the list has the others.
-            level = logging.WARNING if self._of._failing == 1 else logging.DEBUG
+            level = logging.WARNING if self._failing == 1 else logging.DEBUG
             text = "%s: %s: %s; the next attempt is in %.0f s"
             _log.log(level, text, self._of.shown, one.key, problem, wait)
         return Ended(one.seq, problem, wait)
@@ -304,34 +294,39 @@ class _Run:
         try:
             place = intake.begin()
             outbox.clamp(self._of.number, self._now())
+            if place.disabled is None:
+                _log.info("%s: forwarding after position %s", place.shown, place.position)
+            elif self._live:
+                _log.warning("%s", self._disabled(place.disabled))
+            else:
+                raise PostledgerError(self._disabled(place.disabled))
         except BaseException:
             outbox.close()
             raise
-        if place.disabled is not None:
-            said = f"{place.shown}: disabled: it answered {place.disabled}"
-            if not self._live:
-                outbox.close()
-                raise PostledgerError(f"{said}; nothing more is sent until it is enabled")
-            _log.warning("%s; nothing more is sent until it is enabled", said)
-            return intake
-        _log.info("%s: forwarding after position %s", place.shown, place.position)
         return intake
+
+    def _disabled(self, answer: str) -> str:
+        return (
+            f"{self._of.shown}: disabled: it answered {answer};"
+            " nothing more is sent until it is enabled"
+        )
 
     def _close(self, intake: Intake) -> None:
         with suppress(LedgerError):
             intake.feed.settle()
         intake.outbox.close()
 
-    def _turn(self, intake: Intake, ended: list[Ended], flying: set[int]) -> _Turn:
+    def _step(self, intake: Intake, ended: list[Ended]) -> _Step:
         """Keep how attempts ended, take in what there is room for, and find what is due."""
         outbox, number, now = intake.outbox, intake.endpoint, self._now()
         if ended:
-            outbox.end(number, ended, now)
+            self._keep(intake, ended, now)
         if self._stopping:
-            return _Turn([], more=False, wait=_POLL)
+            return _Step([], more=False, wait=_POLL)
         more = self._take(intake)
         if outbox.endpoint(number).disabled is not None:
-            return _Turn([], more=False, wait=_POLL)
+            return _Step([], more=False, wait=_POLL)
+        flying = {one.seq for one in self._flying.values()}
         going = [one for task, one in self._flying.items() if not task.done()]
         free = AT_ONCE - len(going)
         again = min(free, AT_ONCE // 2 - sum(one.attempts > 0 for one in going))
@@ -342,7 +337,16 @@ class _Run:
             key=lambda one: not one.attempts,
         )[:free]
         following = outbox.next_due(number, now)
-        return _Turn(due, more, min(_POLL, _POLL if following is None else following - now))
+        return _Step(due, more, min(_POLL, _POLL if following is None else following - now))
+
+    def _keep(self, intake: Intake, ended: list[Ended], now: float) -> None:
+        outbox, number = intake.outbox, intake.endpoint
+        before = outbox.endpoint(number).disabled
+        outbox.end(number, ended, now)
+        after = outbox.endpoint(number).disabled
+        # Of several attempts at once, the first says it.
+        if before is None and after is not None:
+            _log.warning("%s", self._disabled(after))
 
     def _take(self, intake: Intake) -> bool:
         """Take in a page; of a ledger that can't be read now, what was taken in is sent all the same."""

@@ -7,7 +7,7 @@ import logging
 import attrs
 
 from postledger.server.feed import Feed
-from postledger.server.outbox import Outbox, Place
+from postledger.server.outbox import EndpointRow, Outbox
 
 _log = logging.getLogger("postledger")
 
@@ -26,7 +26,7 @@ class Intake:
     endpoint: int
     adoptions: bool
 
-    def begin(self) -> Place:
+    def begin(self) -> EndpointRow:
         """Where the endpoint stands; at the beginning where the ledger is not the one of before."""
         place = self.outbox.endpoint(self.endpoint)
         if place.position >= 0 and place.leaf is None:
@@ -55,34 +55,34 @@ class Intake:
             return True
         return self._take_page(place, definitions)
 
-    def _take_page(self, place: Place, definitions: str) -> bool:
-        taken = self.feed.page(place.position)
-        if taken.definitions != definitions:
+    def _take_page(self, place: EndpointRow, definitions: str) -> bool:
+        batch = self.feed.page(place.position)
+        if batch.definitions != definitions:
             # Adopted since they were asked for: what that changes comes first.
             return True
-        if taken.until > place.position or place.definitions != definitions:
+        if batch.until > place.position or place.definitions != definitions:
             self.outbox.take_in(
                 self.endpoint,
-                taken.messages,
-                position=taken.until,
-                leaf=taken.leaf,
+                batch.messages,
+                position=batch.until,
+                leaf=batch.leaf,
                 definitions=definitions,
                 adopting=None,
                 cursor=-1,
             )
-        return taken.until > place.position
+        return batch.until > place.position
 
-    def _take_adopted(self, place: Place, adoption: int) -> bool:
+    def _take_adopted(self, place: EndpointRow, adoption: int) -> bool:
         """Take in what an adoption changed of what was taken in before it."""
         assert place.definitions is not None
-        taken = self.feed.adopted(place.definitions, adoption, place.position, place.cursor)
-        if taken is None:
+        batch = self.feed.adopted(place.definitions, adoption, place.position, place.cursor)
+        if batch is None:
             _log.warning("%s: the definitions of before are not in the log", place.shown)
             self.outbox.set_place(self.endpoint, definitions=None, adopting=None, cursor=-1)
             return True
-        moved: dict[str, object] = {"cursor": taken.until}
-        if taken.until >= place.position:
-            moved = {"definitions": taken.definitions, "adopting": None, "cursor": -1}
+        moved: dict[str, object] = {"cursor": batch.until}
+        if batch.until >= place.position:
+            moved = {"definitions": batch.definitions, "adopting": None, "cursor": -1}
             self.feed.settle()
-        self.outbox.take_in(self.endpoint, taken.messages, **moved)
+        self.outbox.take_in(self.endpoint, batch.messages, **moved)
         return True

@@ -9,16 +9,15 @@ delivery go out in order, and those of others don't wait for them.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import attrs
 
-from postledger.errors import LedgerError, PostledgerError, UnknownKey
+from postledger.errors import LedgerError, UnknownKey
 from postledger.model import plain
 from postledger.store.sqlite import OUTBOX, Store, open_store, translated
 
@@ -28,8 +27,8 @@ SUFFIX = "-outbox"
 MOST_PENDING, MOST_BYTES = 10_000, 64 << 20
 """Nothing more is taken in for an endpoint to which so much is pending already."""
 
-_AHEAD = 1_000
-"""Nor where so many can be sent at once, which were never tried."""
+MOST_SENDABLE = 1_000
+"""Nothing more is taken in while this many untried messages are due."""
 
 _TIMEOUT = 60.0
 
@@ -119,7 +118,7 @@ class Ended:
 
 
 @attrs.frozen
-class Place:
+class EndpointRow:
     """Where an endpoint stands: its row; see ``_TABLES``."""
 
     id: int
@@ -137,26 +136,33 @@ class Place:
 class Waiting:
     """A message that waits or is parked, as it is listed.
 
-    ``about`` is the TRACKINGID, ``due`` the time of the next attempt in seconds since 1970, ``None``
-    where it waits behind another message of the same delivery, or is parked. ``problem`` is why the
-    last attempt failed.
+    ``about`` is the TRACKINGID. ``status`` is one of these:
+
+    - ``pending``: it is sent when its time comes;
+    - ``queued``: it comes after a pending one of the same delivery, and is counted as pending;
+    - ``held``: it comes after a parked one of the same delivery;
+    - ``parked``: it was refused until the schedule ended.
+
+    ``due`` is the time of the next attempt of a pending one in seconds since 1970, 0 where it is now;
+    of others ``None``. ``problem`` is why the last attempt failed.
 
     >>> from postledger.server.outbox import Waiting
-    >>> Waiting("5e0f", "U01TXzE=", 12, attempts=10, due=None, parked=True, problem="HTTP 500").parked
-    True
+    >>> waiting = Waiting("5e0f", "U01TXzE=", 12, 10, "parked", due=None, problem="HTTP 500")
+    >>> waiting.to_dict()["status"]
+    'parked'
     """
 
     key: str
     about: str
     position: int
     attempts: int
+    status: str
     due: float | None
-    parked: bool = attrs.field(converter=bool)
     problem: str | None
 
     @property
     def at(self) -> datetime | None:
-        """The time of the next attempt; ``None`` where it is now, or not known."""
+        """The time of the next attempt; ``None`` where it is now, or of one that is not pending."""
         return datetime.fromtimestamp(self.due, UTC) if self.due else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,32 +185,28 @@ class Outbox:
         self.store = store
 
     @classmethod
-    def open(cls, ledger: Path, ledger_id: str | None = None, *, readonly: bool = False) -> Outbox:
+    def open(cls, ledger: Path, ledger_id: str, *, readonly: bool = False) -> Outbox:
         """The outbox next to a ledger's file, made where there is none (unless ``readonly``).
 
-        Raises ``LedgerError`` for that of another ledger, or a damaged one. An outbox that is lost, or
-        deleted, is served from the beginning: receivers know by the keys what they have.
+        ``ledger_id`` is that of the ledger, in hexadecimal. Raises ``LedgerError`` for the outbox of
+        another ledger, or a damaged one. An outbox that is lost, or deleted, is served from the
+        beginning: receivers know by the keys what they have.
         """
         path = outbox_of(ledger)
-        store = open_store(path, _make, timeout=_TIMEOUT, readonly=readonly, kind=OUTBOX)
+        make = partial(_make, ledger_id)
+        store = open_store(path, make, timeout=_TIMEOUT, readonly=readonly, kind=OUTBOX)
         outbox = cls(store)
         try:
-            if ledger_id is not None:
-                outbox._require_owner(ledger_id, readonly=readonly)
+            outbox._require_owner(ledger_id)
         except BaseException:
             store.close()
             raise
         return outbox
 
-    def _require_owner(self, ledger_id: str, *, readonly: bool) -> None:
+    def _require_owner(self, ledger_id: str) -> None:
         with translated(self.store.path):
-            if self.store.one("SELECT ledger FROM owner") is None and not readonly:
-                with self.store.write():
-                    self.store.execute(
-                        "INSERT INTO owner SELECT ? WHERE NOT EXISTS (SELECT 1 FROM owner)",
-                        (ledger_id,),
-                    )
-            if self.store.one("SELECT ledger FROM owner") not in (None, (ledger_id,)):
+            # guard: the outbox of another ledger is refused
+            if self.store.one("SELECT ledger FROM owner") != (ledger_id,):
                 raise LedgerError(
                     f"{self.store.path}: the outbox of another ledger; move it away, and all changes"
                     " are sent again, with the same keys"
@@ -216,19 +218,19 @@ class Outbox:
 
     # --- endpoints ---
 
-    def endpoints(self) -> list[Place]:
+    def endpoints(self) -> list[EndpointRow]:
         """All endpoints, in the order in which they were added."""
         with translated(self.store.path):
             rows = self.store.execute(f"{_ENDPOINT} ORDER BY id").fetchall()
-        return [Place(*row) for row in rows]
+        return [EndpointRow(*row) for row in rows]
 
-    def endpoint(self, number: int) -> Place:
+    def endpoint(self, number: int) -> EndpointRow:
         """One endpoint."""
         with translated(self.store.path):
             row = self.store.one(f"{_ENDPOINT} WHERE id = ?", (number,))
         if row is None:
             raise LedgerError(f"{self.store.path}: endpoint {number} is gone")
-        return Place(*row)
+        return EndpointRow(*row)
 
     def find(self, identity: str) -> int | None:
         """The number of an endpoint; ``None`` where it is not known."""
@@ -395,37 +397,33 @@ class Outbox:
     def has_room(self, endpoint: int) -> bool:
         """Whether more may be taken in; what is parked, or waits behind that, doesn't count."""
         with translated(self.store.path):
-            if self.store.one(_ENOUGH, (endpoint, _AHEAD)) == (_AHEAD,):
+            if self.store.one(_SENDABLE, (endpoint, MOST_SENDABLE)) == (MOST_SENDABLE,):
                 return False
-            pending, held, _ = self.counts(endpoint)
             # guard: the outbox is bounded
-            if pending >= MOST_PENDING:
+            if self.counts(endpoint).pending >= MOST_PENDING:
                 return False
-            sql, parameters = f"{_SIZE} AND parked = 0", [endpoint]
-            if held:
-                sql, parameters = f"{_HELD} {_SIZE} AND seq NOT IN held", [endpoint, endpoint]
-            row = self.store.one(sql, parameters)
+            row = self.store.one(f"{_BLOCKED} {_SIZE}", (endpoint, endpoint))
         return row is None or row[0] < MOST_BYTES
 
     def counts(self, endpoint: int) -> Counts:
         """How many messages wait for an endpoint."""
         with translated(self.store.path):
             row = self.store.one(
-                f"{_HELD} SELECT count(*), total(parked),"
-                " (SELECT count(*) FROM held) FROM messages WHERE endpoint = ?",
+                f"{_BLOCKED} SELECT count(*), total(parked),"
+                " (SELECT count(*) FROM blocked) FROM messages WHERE endpoint = ?",
                 (endpoint, endpoint),
             )
         assert row is not None
-        every, parked, held = map(int, row)
-        return Counts(pending=every - held, held=held - parked, parked=parked)
+        every, parked, blocked = map(int, row)
+        return Counts(pending=every - blocked, held=blocked - parked, parked=parked)
 
     def waiting(self, endpoint: int, most: int) -> list[Waiting]:
         """The messages that wait, the parked ones first, at most so many."""
         with translated(self.store.path):
             rows = self.store.execute(
-                "SELECT key, about, position, attempts, due, parked, problem FROM messages"
-                " WHERE endpoint = ? ORDER BY parked DESC, attempts DESC, seq LIMIT ?",
-                (endpoint, most),
+                f"{_BLOCKED} SELECT key, about, position, attempts, {_STATUS}, due, problem"
+                " FROM messages WHERE endpoint = ? ORDER BY parked DESC, attempts DESC, seq LIMIT ?",
+                (endpoint, endpoint, most),
             ).fetchall()
         return [Waiting(*row) for row in rows]
 
@@ -443,17 +441,21 @@ _DUE = (
     " WHERE endpoint = ? AND attempts {} 0 AND due <= ? ORDER BY due, seq LIMIT ?"
 )
 _FRESH, _AGAIN = _DUE.format("="), _DUE.format(">")
-_SIZE = "SELECT total(length(body)) FROM messages WHERE endpoint = ?"
-_ENOUGH = (
+_SIZE = "SELECT total(length(body)) FROM messages WHERE endpoint = ? AND seq NOT IN blocked"
+_SENDABLE = (
     "SELECT count(*) FROM"
     " (SELECT 1 FROM messages WHERE endpoint = ? AND attempts = 0 AND due <= 0 LIMIT ?)"
 )
 # Those that are parked, and all that wait behind them.
-_HELD = (
-    "WITH RECURSIVE held (seq) AS ("
+_BLOCKED = (
+    "WITH RECURSIVE blocked (seq) AS ("
     " SELECT seq FROM messages WHERE endpoint = ? AND parked = 1"
-    " UNION SELECT e.message FROM held h JOIN chains c ON c.message = h.seq"
+    " UNION SELECT e.message FROM blocked b JOIN chains c ON c.message = b.seq"
     " JOIN chains e ON e.endpoint = c.endpoint AND e.chain = c.chain AND e.message > c.message)"
+)
+_STATUS = (
+    "CASE WHEN parked THEN 'parked' WHEN seq IN blocked THEN 'held'"
+    " WHEN due IS NULL THEN 'queued' ELSE 'pending' END"
 )
 
 
@@ -462,41 +464,7 @@ def outbox_of(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.name}{SUFFIX}")
 
 
-def _make(store: Store) -> None:
+def _make(ledger_id: str, store: Store) -> None:
     for sql in _TABLES:
         store.execute(sql)
-
-
-class Lock:
-    """Held by the one process that serves an endpoint; the kernel frees it when that dies.
-
-    ``endpoint`` is what a message calls it.
-    """
-
-    def __init__(self, path: Path, endpoint: str) -> None:
-        """Take it; raises ``PostledgerError`` where another has it."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        try:
-            # guard: one process for each endpoint
-            _lock(self._file)
-        except OSError:
-            os.close(self._file)
-            raise PostledgerError(
-                f"{endpoint}: another forwarder sends there; one at a time keeps the order"
-            ) from None
-
-    def free(self) -> None:
-        """Let another have it."""
-        os.close(self._file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    store.execute("INSERT INTO owner VALUES (?)", (ledger_id,))

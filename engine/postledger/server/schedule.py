@@ -23,7 +23,7 @@ MOST_ASKED = 24 * _HOUR
 
 @attrs.frozen
 class Schedule:
-    """The seconds to wait after each failed attempt; after the last of them there is no further one.
+    """The seconds to wait after each failed attempt; after the last, the message is parked.
 
     Up to ``jitter``, a part of each wait, is added at random: what failed together does not come
     together again. The default is the schedule that Standard Webhooks suggests ("Deliverability and

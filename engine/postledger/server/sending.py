@@ -149,7 +149,7 @@ def refused(address: Address) -> str | None:
     """
     if isinstance(address, IPv6Address):
         # guard: addresses within others are looked at
-        inner = _whole(address)
+        inner = _embedded(address)
         if inner:
             return next(filter(None, map(refused, inner)), None)
         low = int(address) & 0xFFFFFFFF
@@ -166,7 +166,7 @@ def refused(address: Address) -> str | None:
     return None if address.is_global and not special else "reserved"
 
 
-def _whole(address: IPv6Address) -> tuple[IPv4Address, ...]:
+def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...]:
     """The IPv4 addresses that an IPv6 one stands for: of Teredo the server's and the client's."""
     one = address.ipv4_mapped or address.sixtofour
     if one is None and address in _NAT64:
@@ -191,16 +191,16 @@ async def resolved(host: str, port: int, *, allow_private: bool) -> list[str]:
     public = [one for one, reason in reasons.items() if reason is None]
     if not public:
         one, reason = next(iter(reasons.items()))
-        named = one == host
-        raise Refused(
-            f"{host} is {'' if named else f'{one}, '}a {reason} address; nothing is sent there unless"
-            " allow_private is true"
-        )
+        raise Refused(f"{host}{'' if one == host else f': {one}'} is {reason}")
     return public
 
 
 class Refused(PostledgerError):
-    """A host has no address to which may be sent."""
+    """A host has no address to which may be sent; ``reason`` is the message without what permits it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; nothing is sent there unless allow_private is true")
+        self.reason = reason
 
 
 class _Checked(httpcore2.AsyncNetworkBackend):
@@ -250,7 +250,7 @@ class Answer:
     gone: bool = False
 
 
-class Sender:
+class Client:
     """Sends to one target over a bounded number of connections; redirects are not followed."""
 
     def __init__(self, target: Target, *, allow_private: bool, connections: int) -> None:
@@ -318,7 +318,7 @@ async def _drained(stream: Any) -> None:
 def _headers(content_type: str | None, encoding: str | None) -> dict[str, str]:
     headers = {"user-agent": "postledger", "accept": "*/*"}
     if content_type is not None:
-        # What a file said of a body may be no header.
+        # What a file said of a body may not be a valid header.
         fits = _PLAIN.fullmatch(content_type.strip())
         headers["content-type"] = content_type.strip() if fits else "application/octet-stream"
     if encoding is not None and _PLAIN.fullmatch(encoding.strip()):
