@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger
+from postledger.store import sqlite
 from postledger.store.sqlite import Turn
 from tests.faults import traffic
 from tests.samples import sent
@@ -103,6 +106,47 @@ def test_waiting_for_the_turn_has_an_end(tmp_path: Path) -> None:
     assert other.take(5) == 5
     other.leave()
     mine.close()
+    other.close()
+
+
+@linux
+def test_whoever_is_stopped_in_line_is_passed(tmp_path: Path) -> None:
+    """It holds nothing but its place; those behind it keep their order, and it has its turn later."""
+    path = str(tmp_path / "turn")
+    mine, other, last = Turn(path), Turn(path), Turn(path)
+    mine.take(5)
+    program = (
+        "import sys; from postledger.store.sqlite import Turn; turn = Turn(sys.argv[1]);"
+        " print(turn.take(600) > 0, flush=True)"
+    )
+    stopped = subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE)
+    try:
+        assert last._opened()
+        _until(lambda: _waits(last))
+        stopped.send_signal(signal.SIGSTOP)
+        mine.leave()
+        for turn in (other, last, mine, other):
+            assert turn.take(20) > 0
+            turn.leave()
+        stopped.send_signal(signal.SIGCONT)
+        assert stopped.communicate(timeout=60)[0] == b"True\n"
+    finally:
+        stopped.kill()
+        stopped.wait()
+        for turn in (mine, other, last):
+            turn.close()
+
+
+@linux
+def test_a_turn_that_never_ends_costs_fairness_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who holds it, and writes nothing, can't keep others from the database."""
+    monkeypatch.setattr(sqlite, "_LONGEST_TURN", 50_000_000)
+    other = Turn(str(tmp_path / "l.db-turn"))
+    with Ledger(tmp_path / "l.db", timeout=600) as ledger:
+        other.take(5)
+        assert ledger.record(sent("SMS_1")).event.position == 1
     other.close()
 
 

@@ -336,15 +336,46 @@ class Turn:
                 # Somebody who came later was quicker.
                 ticket = time.monotonic_ns()
             end = came + int(timeout * 1e9)
-            if not (
-                self._wait(1, ticket, end, _SLOW)
-                # Now it is the next one.
-                and self._wait(0, 1, end, _QUICK)
-            ):
-                return 0.0
+            self._wait_in_line(ticket, end)
+            # Now it is the next one. A turn that never ends costs fairness, and no more than that.
+            end_of_turn = min(end, time.monotonic_ns() + _LONGEST_TURN)
+            while not self._lock(0, 1) and time.monotonic_ns() < end_of_turn:
+                time.sleep(_QUICK)
             timeout = max(0.0, (end - time.monotonic_ns()) / 1e9)
         self._unlock(1, ticket)
         return timeout
+
+    def _wait_in_line(self, ticket: int, end: int) -> None:
+        """Wait until nobody is in front, but for those who let the turn lie: they were stopped."""
+        taken = time.monotonic_ns()
+        passed = self._passed(ticket)
+        while not self._lock(passed + 1, ticket - passed):
+            now = time.monotonic_ns()
+            if now >= end:
+                return
+            if self._held_in(0, 1) is not None:
+                taken = now
+            # guard: whoever lets the turn lie is passed
+            elif now - taken > _LONGEST_LIE:
+                self._pass(passed, ticket)
+            time.sleep(_SLOW)
+            passed = self._passed(ticket)
+
+    def _passed(self, ticket: int) -> int:
+        """The last ticket that was passed, as the file has it for all who wait; 0 for none."""
+        assert self._file is not None
+        said = os.pread(self._file, 8, 0)
+        passed = int.from_bytes(said, "little")
+        return passed if passed < ticket else 0
+
+    def _pass(self, passed: int, ticket: int) -> None:
+        """Pass the first one in line."""
+        assert self._file is not None
+        first = None
+        while found := self._held_in(passed + 1, (first[0] if first else ticket) - passed - 1):
+            first = found
+        if first is not None:
+            os.pwrite(self._file, first[1].to_bytes(8, "little"), 0)
 
     def leave(self) -> None:
         """Give the turn, or the place, to the next one."""
@@ -368,13 +399,6 @@ class Turn:
             self._failed = True
         return not self._failed
 
-    def _wait(self, first: int, count: int, end: int, pause: float) -> bool:
-        while not self._lock(first, count):
-            if time.monotonic_ns() >= end:
-                return False
-            time.sleep(pause)
-        return True
-
     def _lock(self, first: int, count: int) -> bool:
         try:
             self._set(fcntl.F_WRLCK, first, count)
@@ -385,16 +409,28 @@ class Turn:
     def _unlock(self, first: int, count: int) -> None:
         self._set(fcntl.F_UNLCK, first, count)
 
+    def _held_in(self, first: int, count: int) -> tuple[int, int] | None:
+        """The first and last byte of a lock of somebody else on some of these; ``None`` for none."""
+        assert self._file is not None
+        if not count:
+            # To the end of the file, the kernel would say.
+            return None
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, first, count, 0)
+        kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else (start, start + length - 1)
+
     def _set(self, kind: int, first: int, count: int) -> None:
         assert self._file is not None
         # Locks of the open file, not of the process: threads wait for each other too.
-        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK(kind, os.SEEK_SET, first, count, 0))
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, first, count, 0))
 
 
 # struct flock of Linux: type, whence, start, length, process.
-_FLOCK = struct.Struct("hhqqi4x").pack
+_FLOCK = struct.Struct("hhqqi4x")
 _QUICK, _SLOW = 0.0002, 0.001
 """Seconds between two looks of the next one in turn, and of the others."""
+_LONGEST_LIE, _LONGEST_TURN = 250_000_000, 5_000_000_000
+"""How many nanoseconds the turn may lie before somebody is passed, and how many one is waited for."""
 
 _turns: WeakSet[Turn] = WeakSet()
 
