@@ -707,7 +707,7 @@ PROTECTIONS = (
         f"{_SERVING} -k 10_gb",
     ),
     Without(
-        "a look by a browser is no event",
+        "a look by a browser is not an event",
         'if exchange.method == "GET" and not exchange.posted.query:',
         "if False:",
         f"{_RECEIVER} -k names_nothing",
@@ -726,7 +726,7 @@ PROTECTIONS = (
     ),
     Without(
         "unverified events up to a quota",
-        "if self._charged[source] + size > quota:",
+        "if charged[source] + size > quota:",
         "if False:",
         f"{_RECEIVER} -k quota",
     ),

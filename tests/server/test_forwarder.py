@@ -661,8 +661,8 @@ def test_an_invalid_secret_is_refused_and_not_shown(ledger: Ledger, secret: str)
         Forwarder(ledger, "https://example.org/", secrets=[secret])
     assert re.fullmatch(
         r"the secret: expected whsec_ and base64 of 24 to 64 bytes; another text was given"
-        r"|the environment variable NOT_THERE is missing: no secret"
-        r"|/no: the secret can't be read: No such file or directory",
+        r"|env:NOT_THERE: the variable is missing; set it"
+        r"|file:/no: can't be read: No such file or directory; check the path",
         str(raised.value),
     )
 

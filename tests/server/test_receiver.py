@@ -263,6 +263,37 @@ def test_bytes_in_flight_are_bounded(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_body_above_the_limit_holds_no_bytes(path: Path) -> None:
+    """From where it is cut off, though more of it is on its way."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            app = receiver(ledger, limit=1000, in_flight=1000, patience=60)
+            large = [part(b"x" * 1000), part(b"x")]
+            waiting = asyncio.create_task(answer_of(app, large))
+            while large:
+                await asyncio.sleep(0)
+            answer = await answer_of(app, [part(b"x" * 1000, more=False)])
+            assert answer["status"] == 200
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            # What was freed is not freed again.
+            waiting = asyncio.create_task(answer_of(app, [part(b"x" * 1000)]))
+            await asyncio.sleep(0)
+            assert (await answer_of(app, [part(b"x", more=False)]))["status"] == 503
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(main())
+
+
+def test_one_body_as_large_as_the_limit_fits(path: Path) -> None:
+    """However large the limit is."""
+    app = receiver(path, sources=["a"], limit=65 << 20)
+    with client_of(app) as client:
+        assert client.post("/a", content=b"x" * (65 << 20)).status_code == 200
+
+
 def test_busy_ledger_is_said_and_recovers(path: Path) -> None:
     """503 with Retry-After, not ready for a while, and 200 as soon as it can be written."""
     Ledger(path).close()
@@ -396,6 +427,42 @@ def test_a_query_is_bounded_as_a_body_is(path: Path) -> None:
         assert client.get(f"/a?{'x' * 100}").status_code == 200
         assert client.get(f"/a?{'x' * 101}").status_code == 413
     assert len(events(path)) == 1
+
+
+def test_what_is_not_recorded_is_not_counted_as_unverified(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in the log, and it takes nothing of the quota: the provider posts it again."""
+    Ledger(path).close()
+
+    async def main() -> None:
+        async with AsyncLedger(path, timeout=0.05) as ledger:
+            app = receiver(ledger, senders=Senders({"skycore": Rules((BY_PATH,), quota=1500)}))
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                for _ in range(3):
+                    answer = await answer_of(app, [part(b"x" * 1000, more=False)])
+                    assert answer["status"] == 503
+            assert app.unverified.total() == 0
+            assert "unverified for" not in caplog.text
+            assert (await answer_of(app, [part(b"x" * 1000, more=False)]))["status"] == 200
+            assert app.unverified == {"skycore": 1}
+            assert caplog.text.count("unverified for") == 1
+
+    asyncio.run(main())
+
+
+def test_quota_holds_for_requests_at_the_same_time(path: Path) -> None:
+    """What is being recorded counts already."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            app = receiver(ledger, senders=Senders({"skycore": Rules((BY_PATH,), quota=3000)}))
+            requests = [answer_of(app, [part(b"x" * 1000, more=False)]) for _ in range(9)]
+            answers = await asyncio.gather(*requests)
+            assert sorted(answer["status"] for answer in answers) == [200] * 2 + [429] * 7
+
+    asyncio.run(main())
 
 
 def test_quota_is_new_each_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,7 +629,9 @@ def test_metrics_have_the_counts_of_requests(path: Path) -> None:
     [
         ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"limit": 10, "in_flight": 9}, "in_flight must be at least 10, got 9"),
-        ({"patience": -1}, "patience must be at least 0, got -1"),
+        ({"limit": 100 << 20, "in_flight": 64 << 20}, "in_flight must be at least 104857600, got"),
+        ({"patience": 0}, "patience must be above 0, at most 86400, got 0"),
+        ({"patience": float("inf")}, "patience must be above 0, at most 86400, got inf"),
         ({"sources": ["a/b"]}, "a source must be"),
         ({"sources": "skycore"}, "sources must be an iterable of str, got 'skycore'"),
         ({"senders": {}}, "senders must be"),

@@ -1,9 +1,9 @@
 """Metrics for Prometheus: a collector that reads tallies and health when it is asked, and keeps nothing.
 
-So the figures of a ledger are the same for every process that serves them, and after a restart; those of
-what was written together are of one process since it began. Names and units
-are those of https://prometheus.io/docs/practices/naming/. No id is a label: their number would grow
-with the traffic.
+So the figures of a ledger are the same for every process that serves them, and after a restart; those
+of what was written together are of one process since it began. Names and units are those of
+https://prometheus.io/docs/practices/naming/. No id is a label: their number would grow with the
+traffic.
 """
 
 from __future__ import annotations
@@ -45,7 +45,18 @@ COMMITS = tuple((1 << power) / 1e3 for power in range(14))
 
 
 class LedgerCollector(Collector):
-    """The metrics of one ledger; made by ``collector``."""
+    """What a registry of prometheus-client collects the metrics of a ledger from.
+
+    >>> from prometheus_client import CollectorRegistry, generate_latest
+    >>> from postledger.server import metrics
+    >>> registry = CollectorRegistry()
+    >>> registry.register(metrics.collector(ledger))
+    >>> print(generate_latest(registry).decode())
+    # HELP postledger_log_events Events in the log.
+    # TYPE postledger_log_events gauge
+    postledger_log_events 12.0
+    ...
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -59,7 +70,7 @@ class LedgerCollector(Collector):
         health = self._ledger.health()
         yield from _of_log(health)
         yield from _of_pressure(health.pressure)
-        if health.problems and not health.open:
+        if not health.open:
             # There is nothing to read tallies from.
             return
         yield from self._of_tallies()
@@ -204,19 +215,5 @@ def _open(health: Health) -> Metric:
     return family
 
 
-def collector(ledger: Ledger) -> LedgerCollector:
-    """What a registry of prometheus-client collects the metrics of a ledger from.
-
-    Raises ``ModuleNotFoundError`` without prometheus-client (extra ``server``).
-
-    >>> from prometheus_client import CollectorRegistry, generate_latest
-    >>> from postledger.server import metrics
-    >>> registry = CollectorRegistry()
-    >>> registry.register(metrics.collector(ledger))
-    >>> print(generate_latest(registry).decode())
-    # HELP postledger_log_events Events in the log.
-    # TYPE postledger_log_events gauge
-    postledger_log_events 12.0
-    ...
-    """
-    return LedgerCollector(ledger)
+collector = LedgerCollector
+"""The collector as it is named where it is registered."""

@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ import attrs
 from postledger.arguments import FilePath, checked, require_least
 from postledger.definitions.definitions import Definitions
 from postledger.definitions.vocabulary import Reads
-from postledger.errors import LedgerError, PostledgerError, requires
+from postledger.errors import LedgerError, requires
 from postledger.ledger.aio import AsyncLedger
 from postledger.model import UNVERIFIED
 from postledger.server import PACKAGES
@@ -38,7 +38,6 @@ from postledger.server.senders import (
 
 try:
     from starlette.datastructures import Headers
-    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Router
@@ -53,7 +52,7 @@ LIMIT = 10 << 20
 """Bytes of the largest body that is taken, unless another limit is given."""
 
 IN_FLIGHT = 64 << 20
-"""Bytes of bodies that are held at once while they are read and recorded."""
+"""Bytes of bodies that are held at once while they are read and recorded, or the limit if it is more."""
 
 PATIENCE = 30.0
 """Seconds in which a client must have sent its body."""
@@ -66,7 +65,7 @@ _LONGEST_HEADER = 1024
 
 _LINGER = 1 << 20
 _EVENT = 300
-_HOUR = 3600
+_HOUR, _DAY = 3_600, 86_400
 _RECENT = 10.0
 _SHORT = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _METHODS = {"GET", "POST"}
@@ -74,46 +73,6 @@ _KNOWN_METHODS = _METHODS | {"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNE
 
 _log = logging.getLogger("postledger.server")
 _access = logging.getLogger("postledger.server.access")
-
-
-def receiver(
-    ledger: AsyncLedger | FilePath,
-    *,
-    sources: Iterable[str] | None = None,
-    senders: Senders | None = None,
-    limit: int = LIMIT,
-    in_flight: int = IN_FLIGHT,
-    patience: float = PATIENCE,
-    metrics: bool = False,
-) -> Receiver:
-    """An ASGI app that records what is posted to ``/SOURCE``, for each of the ``sources``.
-
-    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open yet is opened and closed by the
-    app's lifespan. ``sources`` are by default those that ``senders`` names, or else the vocabularies
-    in force. ``senders`` says who may post (see ``load_senders``); a source that it doesn't name
-    takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
-    all bodies at once, ``patience`` the seconds in which a body must be there. ``/livez`` and
-    ``/readyz`` answer for whoever watches the server, and with ``metrics`` also ``/metrics``. Raises
-    ``TypeError`` or ``ValueError`` for invalid arguments, ``PostledgerError`` for ``metrics`` without
-    prometheus-client.
-
-    >>> from starlette.testclient import TestClient
-    >>> with TestClient(receiver("received.db")) as client:
-    ...     client.post("/skycore", content=body).status_code
-    200
-    >>> with Ledger("received.db") as received:
-    ...     received.delivery("TU1TXzU5Nzg3OQ==").state
-    'delivered'
-    """
-    return Receiver(
-        ledger,
-        sources=sources,
-        senders=senders,
-        limit=limit,
-        in_flight=in_flight,
-        patience=patience,
-        metrics=metrics,
-    )
 
 
 @attrs.define
@@ -139,15 +98,42 @@ class _Exchange:
         self.scope.update(path=shown, raw_path=shown.encode(), query_string=b"")
 
 
+@attrs.define
+class Refusal(Exception):
+    """An answer that is not 200: a status, a text, headers; and what the log says instead of the text."""
+
+    status: int
+    answer: str
+    log: str = ""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
 class Receiver:
-    """The app; made by ``receiver``. ``counts`` has the answers by source and status.
+    """An ASGI app that records what is posted to ``/SOURCE``, for each of the ``sources``.
 
-    Each source has its counts of ``200``, ``413`` and so on; what names no source has those of an empty
-    one. ``unverified`` has the requests by source that were recorded though no check passed.
-    ``patience`` is the seconds that a request may take to come.
+    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open yet is opened and closed by the
+    app's lifespan. ``sources`` are by default those that ``senders`` names, or else the vocabularies
+    in force. ``senders`` says who may post (see ``load_senders``); a source that it doesn't name
+    takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
+    all bodies at once (64 MiB, or ``limit`` where that is more), ``patience`` the seconds in which a
+    body must be there. ``/livez`` and ``/readyz`` answer for whoever watches the server, and with
+    ``metrics`` also ``/metrics``. Raises ``TypeError`` or ``ValueError`` for invalid arguments,
+    ``PostledgerError`` for ``metrics`` without prometheus-client.
 
-    >>> Receiver("received.db", sources=["skycore"]).counts.total()
-    0
+    ``counts`` has the answers by source and status (``200``, ``413``); what names no source has those
+    of an empty one. ``unverified`` has the requests by source that were recorded though no check
+    passed.
+
+    >>> from starlette.testclient import TestClient
+    >>> app = receiver("received.db")
+    >>> with TestClient(app) as client:
+    ...     client.post("/skycore", content=body).status_code
+    200
+    >>> app.counts
+    Counter({('skycore', '200'): 1})
+    >>> with Ledger("received.db") as received:
+    ...     received.delivery("TU1TXzU5Nzg3OQ==").state
+    'delivered'
     """
 
     @checked
@@ -158,13 +144,17 @@ class Receiver:
         sources: Iterable[str] | None = None,
         senders: Senders | None = None,
         limit: int = LIMIT,
-        in_flight: int = IN_FLIGHT,
+        in_flight: int | None = None,
         patience: float = PATIENCE,
         metrics: bool = False,
     ) -> None:
         require_least("limit", limit, 1)
-        require_least("in_flight", in_flight, limit)
-        require_least("patience", patience, 0)
+        self._limit, self._in_flight = limit, max(limit, IN_FLIGHT)
+        if in_flight is not None:
+            require_least("in_flight", in_flight, limit)
+            self._in_flight = in_flight
+        if not 0 < patience <= _DAY:
+            raise ValueError(f"patience must be above 0, at most {_DAY}, got {patience}")
         if metrics:
             require_metrics()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -175,7 +165,6 @@ class Receiver:
         self._senders = senders or Senders({})
         self._sources = _named(sources, self._senders)
         self.patience = patience
-        self._limit, self._in_flight = limit, in_flight
         self._metrics = metrics
         self._held = 0
         self._hour, self._charged = -1, Counter[str]()
@@ -199,7 +188,7 @@ class Receiver:
         response: Response | None = None
         try:
             response = await self._answer(exchange, receive)
-        except HTTPException as refusal:
+        except Refusal as refusal:
             response = self._refused(exchange, refusal)
         except ClientDisconnect:
             _log.info("a client went away before its request was read")
@@ -208,7 +197,7 @@ class Receiver:
             self._note(exchange, "500", began)
             raise
         finally:
-            self._held -= exchange.held
+            self._release(exchange)
         self._note(exchange, str(response.status_code) if response else "disconnected", began)
         if response:
             await response(scope, receive, send)
@@ -232,42 +221,54 @@ class Receiver:
         if exchange.place in RESERVED:
             return await self._own(exchange)
         rules = self._admitted(exchange)
-        kept = _kept_of(exchange.posted.headers)
+        size = _kept_of(exchange.posted.headers) + _EVENT
         body = await self._body(exchange, receive)
-        if exchange.rest == RESPONSE:
-            sender = RESPONSE if rules else ""
-        else:
-            sender = self._sender(exchange, rules, body, len(body) + kept + _EVENT)
-        await self._record(exchange, body, sender)
+        if rules is None or exchange.rest == RESPONSE:
+            await self._record(exchange, body, RESPONSE if rules else "")
+            return _RECORDED
+        posted, at = attrs.evolve(exchange.posted, body=body), time.time()
+        sender = rules.sender(posted, at)
+        if sender != UNVERIFIED:
+            await self._record(exchange, body, sender)
+            return _RECORDED
+        failed = f"the sender is not known: {', '.join(rules.failed(posted, at))} failed"
+        if rules.refuse:
+            challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
+            raise Refusal(401, "the sender is not known", failed, challenge)
+        with self._charged_for(exchange.source, rules.quota, size + len(body)):
+            await self._record(exchange, body, sender)
+        self.unverified[exchange.source] += 1
+        _log.warning("unverified for %s from %s: %s", exchange.source, posted.address, failed)
         return _RECORDED
 
     def _admitted(self, exchange: _Exchange) -> Rules | None:
         """The rules of the source, if any; raises where there is nothing at that path."""
         if exchange.place not in self._names():
-            raise _refusal(404, "this path names no source") from self._meant(exchange.place)
+            raise Refusal(404, "this path names no source", self._meant(exchange.place))
         exchange.source, is_response = exchange.place, exchange.rest == RESPONSE
         exchange.shows(f"{exchange.source}/{RESPONSE}" if is_response else exchange.source)
         rules = self._senders.sources.get(exchange.source)
         takes_rest = not rules or rules.response if is_response else rules and rules.in_path
         if exchange.rest and not takes_rest:
-            raise _refusal(404, "nothing is taken below this source")
+            raise Refusal(404, "nothing is taken below this source")
         allowed = {"POST"} if is_response else _METHODS
         if exchange.method not in allowed:
             names = ", ".join(sorted(allowed))
-            raise _refusal(405, f"this takes {names}", Allow=names)
-        # guard: a look by a browser is no event
+            raise Refusal(405, f"this takes {names}", headers={"Allow": names})
+        # guard: a look by a browser is not an event
         if exchange.method == "GET" and not exchange.posted.query:
-            raise _refusal(400, "this takes POST, or GET with a query")
+            raise Refusal(400, "this takes POST, or GET with a query")
         if is_response and rules and not rules.may_respond(exchange.posted):
-            raise _refusal(401, "the token is not right", **{"WWW-Authenticate": "Bearer"})
+            challenge = {"WWW-Authenticate": "Bearer"}
+            raise Refusal(401, "the token is not right", headers=challenge)
         return rules
 
-    def _meant(self, place: str) -> PostledgerError | None:
+    def _meant(self, place: str) -> str:
         """What the log says of a path that differs from a source by case alone: others may be secrets."""
         meant = next((name for name in self._names() if name.lower() == place.lower()), None)
         if meant is None or not _SHORT.fullmatch(place):
-            return None
-        return PostledgerError(f"/{place} names no source, /{meant} does")
+            return ""
+        return f"/{place} names no source, /{meant} does"
 
     def _names(self) -> frozenset[str]:
         """The sources; read once where they are those of the vocabularies in force."""
@@ -297,54 +298,50 @@ class Receiver:
                     # guard: a body is cut off at the limit
                     if exchange.size > self._limit:
                         body.clear()
+                        self._release(exchange)
                         # Who sends a little more reads the answer; who goes on is cut off.
                         more = more and exchange.size <= self._limit + _LINGER
                     else:
                         self._hold(exchange, len(chunk))
                         body += chunk
         except TimeoutError:
-            raise _refusal(408, f"the body was not there in {self.patience:g} seconds") from None
+            raise Refusal(408, f"the body was not there in {self.patience:g} seconds") from None
         if exchange.size > self._limit:
             raise self._too_large()
         return bytes(body)
 
-    def _too_large(self) -> HTTPException:
-        return _refusal(413, f"at most {self._limit} bytes are taken")
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"at most {self._limit} bytes are taken")
 
     def _hold(self, exchange: _Exchange, size: int) -> None:
         # guard: bytes in flight bounded
         if self._held + size > self._in_flight:
-            raise _refusal(503, "too many bytes are being recorded", **_soon(1))
+            raise Refusal(503, "too many bytes are being recorded", headers=_soon(1))
         self._held += size
         exchange.held += size
 
-    def _sender(self, exchange: _Exchange, rules: Rules | None, body: bytes, size: int) -> str:
-        """Which check passed; ``size`` is counted towards the quota where none did."""
-        if rules is None:
-            return ""
-        posted, at = attrs.evolve(exchange.posted, body=body), time.time()
-        sender = rules.sender(posted, at)
-        if sender == UNVERIFIED:
-            failed = f"the sender is not known: {', '.join(rules.failed(posted, at))} failed"
-            if rules.refuse:
-                challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
-                refusal = _refusal(401, "the sender is not known", **challenge)
-                raise refusal from PostledgerError(failed)
-            self._charge(exchange.source, rules.quota, size)
-            self.unverified[exchange.source] += 1
-            _log.warning("unverified for %s from %s: %s", exchange.source, posted.address, failed)
-        return sender
+    def _release(self, exchange: _Exchange) -> None:
+        self._held -= exchange.held
+        exchange.held = 0
 
-    def _charge(self, source: str, quota: int, size: int) -> None:
-        """Count what is unverified towards the quota of this hour."""
+    @contextmanager
+    def _charged_for(self, source: str, quota: int, size: int) -> Iterator[None]:
+        """Count what is unverified towards the quota of this hour, unless it can't be recorded."""
         hour, seconds = divmod(int(time.monotonic()), _HOUR)
         if hour != self._hour:
             self._hour, self._charged = hour, Counter()
+        charged = self._charged
         # guard: unverified events up to a quota
-        if self._charged[source] + size > quota:
+        if charged[source] + size > quota:
             reason = f"{quota} bytes of unknown senders were recorded in this hour"
-            raise _refusal(429, reason, **_soon(_HOUR - seconds))
-        self._charged[source] += size
+            raise Refusal(429, reason, headers=_soon(_HOUR - seconds))
+        # Before it is recorded: many are at the same time.
+        charged[source] += size
+        try:
+            yield
+        except Refusal:
+            charged[source] -= size
+            raise
 
     async def _record(self, exchange: _Exchange, body: bytes, sender: str) -> None:
         headers = exchange.posted.headers
@@ -362,18 +359,18 @@ class Receiver:
             raise self._failed(error) from error
         self._failure = None
 
-    def _failed(self, error: LedgerError) -> HTTPException:
+    def _failed(self, error: LedgerError) -> Refusal:
         self._failure = (time.monotonic(), error)
-        return _refusal(503, "the ledger can't record now", **_soon(5))
+        return Refusal(503, "the ledger can't record now", str(error), _soon(5))
 
     # --- for whoever watches the server ---
 
     async def _own(self, exchange: _Exchange) -> Response:
         exchange.shows(exchange.place)
         if exchange.rest or (exchange.place == "metrics" and not self._metrics):
-            raise _refusal(404, "this path names no source")
+            raise Refusal(404, "this path names no source")
         if exchange.method not in ("GET", "HEAD"):
-            raise _refusal(405, "this takes GET", Allow="GET, HEAD")
+            raise Refusal(405, "this takes GET", headers={"Allow": "GET, HEAD"})
         if exchange.place == "readyz":
             return await self._ready()
         return _OK if exchange.place == "livez" else await self._measured()
@@ -406,7 +403,7 @@ class Receiver:
             registry.register(collector(self._ledger._opened))
             text = await asyncio.to_thread(generate_latest, registry)
         except LedgerError as error:
-            raise _refusal(503, "the ledger can't be read now", **_soon(5)) from error
+            raise Refusal(503, "the ledger can't be read now", str(error), _soon(5)) from error
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     def collect(self) -> Iterator[Metric]:
@@ -427,12 +424,12 @@ class Receiver:
             unverified.add_metric((source, worker), count)
         yield unverified
 
-    def _refused(self, exchange: _Exchange, refusal: HTTPException) -> Response:
-        why, where = refusal.__cause__ or refusal.detail, exchange.source or "-"
-        _log.warning(
-            "%d for %s from %s: %s", refusal.status_code, where, exchange.posted.address, why
-        )
-        return PlainTextResponse(refusal.detail, refusal.status_code, headers=refusal.headers)
+    def _refused(self, exchange: _Exchange, refusal: Refusal) -> Response:
+        why, where = refusal.log or refusal.answer, exchange.source or "-"
+        _log.warning("%d for %s from %s: %s", refusal.status, where, exchange.posted.address, why)
+        # The body may not have been read, so that nothing else can follow on this connection.
+        headers = {"Connection": "close", **refusal.headers}
+        return PlainTextResponse(refusal.answer, refusal.status, headers)
 
     def _note(self, exchange: _Exchange, outcome: str, began: float) -> None:
         if exchange.place not in RESERVED:
@@ -447,6 +444,10 @@ class Receiver:
                 (time.perf_counter() - began) * 1000,
                 exchange.posted.address,
             )
+
+
+receiver = Receiver
+"""The app as it is named where it is mounted."""
 
 
 def require_metrics() -> None:
@@ -494,7 +495,7 @@ def _kept_of(headers: Mapping[str, str]) -> int:
     for name, size in sizes.items():
         # guard: headers that are kept are short
         if size > _LONGEST_HEADER:
-            raise _refusal(431, f"{name} has more than {_LONGEST_HEADER} bytes")
+            raise Refusal(431, f"{name} has more than {_LONGEST_HEADER} bytes")
     return sum(sizes.values())
 
 
@@ -504,11 +505,6 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)
-
-
-def _refusal(status: int, reason: str, **headers: str) -> HTTPException:
-    # The body may not have been read, so that nothing else can follow on this connection.
-    return HTTPException(status, reason, {"Connection": "close", **headers})
 
 
 def _soon(seconds: int) -> dict[str, str]:

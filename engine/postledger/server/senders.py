@@ -18,6 +18,7 @@ import attrs
 
 from postledger.model import UNVERIFIED
 from postledger.server.addresses import Address, Network, Proxies, is_within
+from postledger.server.signing import signature
 
 TOLERANCE = 5 * 60
 """Seconds that the time of a signature may be off: what Standard Webhooks recommends."""
@@ -29,7 +30,7 @@ RESERVED = {"livez", "readyz", "metrics"}
 """The paths of the server's own, which no source can have."""
 
 RESPONSE = "response"
-"""What a path ends with to which a program posts the provider's answers, and the sender of these."""
+"""The last part of the path to which a program posts the provider's answers; also their sender."""
 
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
 _FORM = "application/x-www-form-urlencoded"
@@ -156,8 +157,7 @@ class StandardWebhooks:
         # guard: replayed signatures refused
         if not re.fullmatch(r"[0-9]{1,15}", time) or abs(at - int(time)) > TOLERANCE:
             return False
-        signed = f"{id_}.{time}.".encode("latin-1") + posted.body
-        made = tuple(hmac.digest(one, signed, "sha256") for one in self.secrets)
+        made = tuple(signature(one, id_, time, posted.body) for one in self.secrets)
         given = (one.partition(",") for one in signatures.split(" "))
         found = [
             version == "v1" and equals(_decoded(text, "base64"), made) for version, _, text in given
@@ -271,12 +271,13 @@ def require_source(name: str) -> None:
     >>> require_source("livez")
     Traceback (most recent call last):
         ...
-    ValueError: a source must be letters, digits, dots, hyphens and underscores, and not livez, ...
+    ValueError: a source must be letters, digits and . _ ~ -, 100 at most, and not livez, ...
     """
     if not _SOURCE.fullmatch(name) or name in RESERVED:
+        *first, last = sorted(RESERVED)
         raise ValueError(
-            "a source must be letters, digits, dots, hyphens and underscores, and not"
-            f" {', '.join(sorted(RESERVED))}, got {name!r}"
+            "a source must be letters, digits and . _ ~ -, 100 at most, and not"
+            f" {', '.join(first)} or {last}, got {name!r}"
         )
 
 

@@ -6,8 +6,6 @@ take: a secret may have slipped into any of them.
 
 from __future__ import annotations
 
-import base64
-import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +18,7 @@ import attrs
 
 from postledger.arguments import FilePath, shown
 from postledger.definitions.diagnostics import Faults, Table, read_toml
-from postledger.errors import DefinitionError
+from postledger.errors import DefinitionError, PostledgerError
 from postledger.model import ACCEPTED, UNVERIFIED
 from postledger.server.addresses import Network, Proxies, networks_of
 from postledger.server.senders import (
@@ -40,6 +38,7 @@ from postledger.server.senders import (
     StandardWebhooks,
     require_source,
 )
+from postledger.server.signing import read_secret, webhook_key
 
 _ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
@@ -107,7 +106,7 @@ def _public(top: Table) -> str:
         url = urlsplit(value) if isinstance(value, str) else None
         return bool(url and url.scheme in ("http", "https") and url.netloc and not url.query)
 
-    url: str = _taken(top, "public_url", fits, fix, takes=r"[\w.:/-]*(?![^?#]*@)")
+    url: str = _value(top, "public_url", fits, fix, takes=r"[\w.:/-]*(?![^?#]*@)")
     return url.rstrip("/")
 
 
@@ -126,7 +125,7 @@ def _networks(table: Table, key: str, other: str = "") -> tuple[Network, ...]:
             isinstance(value, list) and all(isinstance(one, str) for one in value) and value != []
         )
 
-    listed: list[str] = _taken(table, key, fits, fix)
+    listed: list[str] = _value(table, key, fits, fix)
     return tuple(_network(table, key, one, fix) for one in listed)
 
 
@@ -158,7 +157,7 @@ def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
         raise table.fault("checks are missing", f"write [[sources.{name}.checks]] tables")
     table.only({"checks", "refuse", "quota", "response"})
     fix = "write the number of bytes an hour, such as quota = 1048576"
-    quota: int = _taken(table, "quota", _is_count, fix, default=QUOTA)
+    quota: int = _value(table, "quota", _is_count, fix, default=QUOTA)
     tokens = _secrets(table, "response", file) if "response" in row else ()
     rules: dict[str, Rule] = {}
     for number, one in enumerate(row["checks"], 1):
@@ -178,7 +177,7 @@ def _rule(table: Table, file: _File) -> Rule:
     keys, make = _KINDS[kind]
     table.only({"kind", "name", "addresses", *keys})
     fix = f"write lower-case letters, digits and hyphens, and not {', '.join(sorted(_TAKEN))}"
-    name: str = _taken(table, "name", _is_name, fix, default=kind)
+    name: str = _value(table, "name", _is_name, fix, default=kind)
     checks: list[Check] = []
     if "addresses" in table.row or kind == "addresses":
         checks.append(Addresses(_networks(table, "addresses")))
@@ -195,7 +194,7 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _taken(
+def _value(
     table: Table,
     key: str,
     fits: Callable[[Any], object],
@@ -233,26 +232,15 @@ def _secrets(table: Table, key: str, file: _File) -> Secrets:
     if not isinstance(listed, list) or not listed or not all(isinstance(s, str) for s in listed):
         fault = f"{key} is {'invalid' if key in table.row else 'missing'}"
         raise table.fault(fault, f"write {key} = {_HOW}")
-    return tuple(_secret(table, key, one, file).encode() for one in listed)
+    return tuple(_secret(table, key, one, file.folder) for one in listed)
 
 
-def _secret(table: Table, key: str, text: str, file: _File) -> str:
-    kind, colon, name = text.partition(":")
-    if kind in ("env", "file") and colon and not name:
-        raise table.fault(f"{key}: {text} names nothing", f"write {key} = {_HOW}")
-    if kind == "env":
-        text = os.environ.get(name, "")
-        if not text:
-            raise table.fault(f"{key}: the environment has no {name}", "set it where serve runs")
-    elif kind == "file":
-        try:
-            text = (file.folder / name).read_text("utf-8").rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise table.fault(f"{key}: {name} can't be read: {reason}", "check the path") from None
-    if not text:
-        raise table.fault(f"{key} is empty", f"write {key} = {_HOW}")
-    return text
+def _secret(table: Table, key: str, given: str, folder: Path) -> bytes:
+    try:
+        return read_secret(given, folder)
+    except PostledgerError as error:
+        fault, _, fix = str(error).rpartition("; ")
+        raise table.fault(f"{key}: {fault}", fix) from None
 
 
 # --- the kinds of checks ---
@@ -262,14 +250,14 @@ def _in_path(table: Table, file: _File) -> Check:
     secrets = _secrets(table, "secret", file)
     for one in secrets:
         if not re.fullmatch(rb"[A-Za-z0-9._~-]+", one) or one == RESPONSE.encode():
-            fix = "use letters, digits, dots, hyphens and underscores alone, and not 'response'"
+            fix = "use letters, digits and . _ ~ - alone, and not 'response'"
             raise table.fault("secret can't stand in a path", fix)
     return InPath(secrets)
 
 
 def _basic(table: Table, file: _File) -> Check:
     fix = 'write user = "…", without a colon'
-    user: str = _taken(
+    user: str = _value(
         table, "user", lambda value: isinstance(value, str) and ":" not in value, fix
     )
     return Basic(tuple(f"{user}:".encode() + one for one in _secrets(table, "password", file)))
@@ -287,20 +275,11 @@ def _signed_body(table: Table, file: _File) -> Check:
 
 
 def _standard_webhooks(table: Table, file: _File) -> Check:
-    keys = tuple(map(_webhook_key, _secrets(table, "secret", file)))
+    keys = tuple(map(webhook_key, _secrets(table, "secret", file)))
     if not all(keys):
         fix = "write it as the sender shows it, whsec_ and base64"
         raise table.fault("secret is not base64", fix)
     return StandardWebhooks(keys)
-
-
-def _webhook_key(secret: bytes) -> bytes:
-    """The key of a secret that the sender shows; empty where it isn't base64."""
-    text = secret.removeprefix(b"whsec_").rstrip(b"=")
-    try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        return b""
 
 
 def _signed_url(table: Table, file: _File) -> Check:
@@ -312,7 +291,7 @@ def _signed_url(table: Table, file: _File) -> Check:
 
 def _header(table: Table) -> str:
     fix = 'write header = "X-Signature"'
-    header: str = _taken(table, "header", _is_header, fix)
+    header: str = _value(table, "header", _is_header, fix)
     return header.lower()
 
 
@@ -322,13 +301,13 @@ def _is_header(value: object) -> bool:
 
 def _prefix(table: Table) -> str:
     fix = 'write prefix = "sha256="'
-    prefix: str = _taken(table, "prefix", lambda value: isinstance(value, str), fix, default="")
+    prefix: str = _value(table, "prefix", lambda value: isinstance(value, str), fix, default="")
     return prefix
 
 
 def _one_of(table: Table, key: str, words: tuple[str, ...], default: str | None = None) -> str:
     fix = f"write one of {', '.join(words)}"
-    word: str = _taken(table, key, words.__contains__, fix, default=default)
+    word: str = _value(table, key, words.__contains__, fix, default=default)
     return word
 
 

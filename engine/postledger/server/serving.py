@@ -30,7 +30,6 @@ from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
 from postledger.server import PACKAGES
 from postledger.server.receiver import (
-    IN_FLIGHT,
     LIMIT,
     PATIENCE,
     Receiver,
@@ -175,7 +174,6 @@ def _app(serving: Serving) -> Receiver:
         sources=serving.sources,
         senders=load_senders(serving.senders) if serving.senders else None,
         limit=serving.limit,
-        in_flight=max(serving.limit, IN_FLIGHT),
         patience=serving.patience,
         metrics=serving.metrics,
     )
@@ -268,7 +266,7 @@ class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self._look(None, 0)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what came, in pieces, as long as something comes of it."""
+        """Hand on the data piece by piece until the connection is closing or the head is too long."""
         for at in range(0, len(data), _PIECE):
             piece = data[at : at + _PIECE]
             self._since += len(piece)
@@ -301,7 +299,7 @@ class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or what h11 finds too long."""
+        """Answer what is not HTTP, or what h11 finds too long."""
         # guard: what h11 finds too long is answered as such
         if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431:
             self._refuse()
