@@ -342,7 +342,9 @@ def _members(owner: str, cls: type) -> Lines:
         yield ""
         if inspect.isfunction(plain):
             yield from _fenced(_signature(name, plain) + _returns(plain))
-        yield from _described(_doc(plain))
+        doc = _doc(plain)
+        # The examples of `Ledger` await nothing.
+        yield from _described(doc.partition(">>>")[0] if owner == "AsyncLedger" else doc)
 
 
 def _fenced(text: str) -> Lines:

@@ -289,8 +289,9 @@ def test_a_body_may_be_any_bytes(ledger: Ledger, body: Any) -> None:
         (lambda ledger: ledger.project(SimpleNamespace(**{**MINE, "name": 7})), "name must be text"),
         (
             lambda ledger: ledger.tallies(by="hour"),
-            'by must be an iterable of "hour" or "source" or .*, got \'hour\'$',
+            "by must be some of hour, source, .*, seconds, got 'hour'; write by=\\['hour'\\]$",
         ),
+        (lambda ledger: ledger.tallies(by=5), "by must be some of hour, source, .*, seconds, got 5$"),
         (lambda ledger: simulate(-1), "count must be at least 0, got -1"),
         (lambda ledger: simulate(1, rate=0), "rate must be a number above 0, got 0"),
     ],

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,23 @@ def test_check_names_stale_pages(tmp_path: Path) -> None:
     assert "docs/reference/cli.md is stale" in run("--check").stdout
     assert run().returncode == 0
     assert run("--check").stdout == ""
+
+
+def test_examples_of_async_methods_are_awaited() -> None:
+    """None is one of the ledger for threads."""
+    text = page("reference/api.md")
+    of_async = re.findall(r"^### AsyncLedger\..*?(?=^##|\Z)", text, re.M | re.S)
+    assert len(of_async) > 20
+    assert not [one for one in of_async if ">>>" in one]
+    assert ">>>" in text.partition("### Ledger.record\n")[2].partition("###")[0]
+
+
+def test_files_of_a_ledger_are_not_committed() -> None:
+    """Git ignores each file that can stand next to one."""
+    own = ("", "-wal", "-shm", "-turn")
+    names = (*own, *(f"-outbox{name}" for name in (*own, "-1.lock")))
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    assert not [n for n in names if not any(fnmatch(f"try.db{n}", one) for one in ignored)]
 
 
 # --- the README ---

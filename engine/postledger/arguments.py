@@ -39,6 +39,7 @@ _WORDS: Mapping[Any, str] = {
 _TEXTS = (str, bytes, bytearray, memoryview)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HINTS = {"Anchor": "; Anchor.parse reads a text", "Senders": "; load_senders reads a file"}
+_SOME = "some of "
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -153,6 +154,8 @@ def shown(value: object) -> str:
 def _require(name: str, value: Any, expected: _Expected) -> None:
     if not expected.fits(value):
         hint = next((text for kind, text in _HINTS.items() if kind in expected.words), "")
+        if expected.words.startswith(_SOME) and isinstance(value, str):
+            hint = f"; write {name}=[{shown(value)}]"
         raise expected.error(f"{name} must be {expected.words}, got {shown(value)}{hint}")
     if isinstance(value, datetime):
         aware(value, name)
@@ -227,10 +230,9 @@ def _words(kind: Any, inner: tuple[Any, ...]) -> str:
     words = f"{article}{name.lower() if kind.__module__ == 'collections.abc' else name}"
     if kind is not abc.Iterable:
         return words
-    named = (
-        _expected(one).words if get_origin(one) is Literal else str(getattr(one, "__name__", one))
-        for one in _flat(inner)
-    )
+    if get_origin(inner[0]) is Literal:
+        return f"{_SOME}{', '.join(get_args(inner[0]))}"
+    named = (str(getattr(one, "__name__", one)) for one in _flat(inner))
     return f"an iterable of {' or '.join(named)}"
 
 

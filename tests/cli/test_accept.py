@@ -57,6 +57,9 @@ def test_accepted_event_is_listed_as_accepted(run: Run, doubted: Path) -> None:
         ((1, 2, "--source", "x"), 1, "no unverified event of the source 'x' from position 1 to 2"),
         ((1, 9), 1, "the log ends at position 3, before 9"),
         ((2, 1), 2, "LAST must be at least 2, got 1."),
+        ((-1, 4), 2, "FIRST and LAST must be whole numbers of at least 0."),
+        ((1, -4), 2, "FIRST and LAST must be whole numbers of at least 0."),
+        ((1, 2, "-x"), 2, "No such option '-x'"),
         ((1, "x"), 2, "LAST must be a whole number of at least 0, got 'x'"),
         ((1, 2**63), 1, f"the log ends at position 3, before {2**63}"),
     ],
@@ -70,6 +73,16 @@ def test_what_can_not_be_accepted_is_one_line(
     assert said in done.stderr
     with Ledger(doubted) as ledger:
         assert ledger.head().size == 4
+
+
+def test_errors_name_the_ledger_in_one_way(
+    run: Run, doubted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its absolute path, whether the command or the ledger finds what is wrong."""
+    monkeypatch.chdir(doubted.parent)
+    for last in (0, 9):
+        done = run("accept", doubted.name, 0, last)
+        assert done.stderr.startswith(f"Error: {doubted}: ")
 
 
 def test_a_mistyped_ledger_is_not_made(run: Run, tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_wrong_usage_ends_with_2(run: Run, samples: Path, words: list[str]) -> N
     assert done.stderr.startswith("Usage: ")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("serv", "serve"), ("event", "events"), ("fordward", "forward")]
+)
+def test_a_mistyped_command_gets_a_suggestion(run: Run, typed: str, meant: str) -> None:
+    """The nearest one there is; for what is like none of them there is no guess."""
+    assert f"No such command '{typed}'. Did you mean '{meant}'?" in run(typed).stderr
+    stderr = run("nonsense").stderr
+    assert "No such command 'nonsense'" in stderr
+    assert "mean" not in stderr
+
+
 @pytest.mark.parametrize("command", [None, *NAMES])
 def test_help_of_each_command_shows_an_example(run: Run, command: str | None) -> None:
     """``--help`` of everything has an example that names the command."""

@@ -32,6 +32,16 @@ def test_verify_with_an_anchor_that_does_not_fit_ends_with_1(run: Run, samples: 
     assert "anchor" in beyond.stdout.splitlines()[0]
 
 
+def test_what_can_not_be_verified_says_what_to_do(run: Run, samples: Path) -> None:
+    """Of a file that is damaged where it begins verify can't say what is left of it."""
+    page = samples.read_bytes()
+    samples.write_bytes(page[:100] + b"\xff" * 600 + page[700:])
+    done = run("verify", samples)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {samples}: the file is damaged: ")
+    assert done.stderr.endswith("; restore a backup, and ingest what came since\n")
+
+
 @pytest.mark.parametrize("wrong", ["12", "12:abc", f"-1:{'0' * 64}", f"x:{'0' * 64}"])
 def test_an_anchor_that_is_not_one_is_wrong_usage(run: Run, samples: Path, wrong: str) -> None:
     """It is named with what is expected."""

@@ -282,6 +282,12 @@ PROTECTIONS = (
         "tests/ledger/test_senders.py -k fill_no_table",
     ),
     Without(
+        "no sender but one that a check can have",
+        "if sender and (sender",
+        "if False and (sender",
+        "tests/ledger/test_senders.py -k no_check_can_have",
+    ),
+    Without(
         "no line claims a sender check",
         'UNVERIFIED if sender == UNVERIFIED else ""',
         'sender or ""',

@@ -385,7 +385,7 @@ def test_an_async_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert (done.stderr, done.returncode) == ("", 0)
     refusal = f"{path}: opened before a fork; open it again in each process"
-    assert done.stdout.splitlines() == [refusal] * 7 + ["the ledger is closed", "0"]
+    assert done.stdout.splitlines() == [refusal] * 7 + [f"{path}: the ledger is closed", "0"]
 
 
 class Held:
@@ -534,11 +534,11 @@ def test_it_is_open_within_async_with_only(tmp_path: Path) -> None:
 
     async def main() -> None:
         ledger = AsyncLedger(tmp_path / "l.db")
-        with pytest.raises(LedgerError, match="async with"):
+        with pytest.raises(LedgerError, match=r"l\.db: the ledger is not open yet; .*async with"):
             await ledger.head()
         async with ledger:
             assert (await ledger.head()).size == 1
-        with pytest.raises(LedgerError, match="closed"):
+        with pytest.raises(LedgerError, match=r"l\.db: the ledger is closed"):
             await ledger.head()
         await ledger.close()
         with pytest.raises(LedgerError, match="can't be opened"):

@@ -40,6 +40,22 @@ def test_a_sender_whose_check_passed_is_kept_with_the_event(ledger: Ledger) -> N
     assert ledger.record(sent("a"), sender="basic").verdict == "repeated"
 
 
+@pytest.mark.parametrize(
+    "sender", ["UNVERIFIED", "Unverified", "unverified ", "accepted", "ÿ", "a b", "-", "a" * 65]
+)
+def test_a_sender_that_no_check_can_have_is_refused(ledger: Ledger, sender: str) -> None:
+    """A mistyped one is not taken for a check that passed, and nobody but the ledger accepts."""
+    said = "sender must be UNVERIFIED, or lower-case letters, .* and not accepted, got "
+    with pytest.raises(ValueError, match=said):
+        ledger.record(sent("a"), sender=sender)
+    assert ledger.head().size == 1
+
+
+def test_receipts_of_another_ledger_keep_their_senders(ledger: Ledger) -> None:
+    """Many receipts at once may be those of a log, with what was accepted there."""
+    assert ledger.record_many([Receipt(sent("a"), sender="accepted")]).recorded == 1
+
+
 def test_a_forged_copy_never_takes_the_place_of_the_real_one(ledger: Ledger) -> None:
     """Received before or after it; another forged copy repeats the first one of these."""
     forged = ledger.record(sent("a"), sender=UNVERIFIED)
@@ -47,6 +63,7 @@ def test_a_forged_copy_never_takes_the_place_of_the_real_one(ledger: Ledger) -> 
     again = ledger.record(sent("a"), sender=UNVERIFIED)
     assert (real.verdict, real.event.repeats) == ("applied", None)
     assert (again.verdict, again.event.repeats) == ("repeated", forged.event.position)
+    assert (again.event.reading, again.event.sender) == ("unverified", "unverified")
     delivery = ledger.delivery("a")
     assert (delivery.events, delivery.repeats, delivery.findings) == (1, 0, ("no_creation",))
     for body in (b"", b"\xff"):

@@ -14,12 +14,26 @@ from postledger.ledger.ledger import Ledger
 _POSITION = WholeRange(min=0)
 
 
+class _OfPositions(click.Command):
+    """A command whose arguments are positions: -1 is a wrong one, and not an unknown option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments; a usage error that says what a position must be."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name[1:].isdigit():
+                ctx.fail("FIRST and LAST must be whole numbers of at least 0.")
+            raise
+
+
 @click.command(
+    cls=_OfPositions,
     epilog="""\b
 Examples:
   postledger events deliveries.db --reading unverified
   postledger accept deliveries.db 120 180
-  postledger accept deliveries.db 120 180 --source skycore"""
+  postledger accept deliveries.db 120 180 --source skycore""",
 )
 @ledger_argument()
 @click.argument("first", type=_POSITION)

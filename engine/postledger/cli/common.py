@@ -34,6 +34,7 @@ NAMES = (
 """The commands, each in the module of its name."""
 
 _MOST_FOR_PEOPLE = 100
+_RARE = ("space", "sender")
 # Control characters, and those that are not seen but move or hide others.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -60,6 +61,18 @@ class Commands(click.Group):
         module = import_module(f"postledger.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; for a mistyped one the error suggests the nearest."""
+        if args[0] not in NAMES:
+            # Of no use where nothing is mistyped.
+            from difflib import get_close_matches
+
+            for near in get_close_matches(args[0], NAMES, 1):
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what Postledger raises becomes a line on stderr and exit 1."""
@@ -219,15 +232,15 @@ def write_records(
 ) -> int:
     """Write records as they come, in the form asked for; returns their number.
 
-    ``columns`` are those of the table for people: the key of the record and the heading; that of the
-    spaces is shown where there are any. ``fields`` are the keys of a record, for the header of a CSV.
+    ``columns`` are those of the table for people: the key of the record and the heading; spaces and
+    senders are shown where there are any. ``fields`` are the keys of a record, for the header of a CSV.
     """
     if form == "csv":
         return _as_csv(records, fields)
     if form is not None:
         return {"json": _as_json, "nl": _as_lines}[form](records)
     listed = list(records)
-    shown = [key for key in columns if key != "space" or any(one["space"] for one in listed)]
+    shown = [key for key in columns if key not in _RARE or any(one[key] for one in listed)]
     rows = [[cell(record[key]) for key in shown] for record in listed]
     click.echo(table(rows, [columns[key] for key in shown]))
     return len(rows)

@@ -42,6 +42,7 @@ _COLUMNS = {
     "kind": "kind",
     "reading": "reading",
     "source": "source",
+    "sender": "sender",
     "stream": "stream",
     "repeats": "repeats",
     "problem": "problem",
@@ -52,6 +53,7 @@ _COLUMNS = {
     epilog="""\b
 Examples:
   postledger events deliveries.db --reading unreadable
+  postledger events deliveries.db --reading unverified --source skycore
   postledger events deliveries.db --after 120 --limit 1 --json"""
 )
 @ledger_argument()
@@ -64,6 +66,10 @@ Examples:
     type=click.Choice(["recognised", "unrecognised", "unreadable", "unverified"]),
     help="Only events with that reading.",
 )
+@click.option("--source", metavar="NAME", help="Only events that this endpoint received.")
+@click.option(
+    "--sender", metavar="NAME", help="Only events of this sender check, unverified or accepted."
+)
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")
 @after_option
 @limit_option
@@ -72,6 +78,8 @@ def events(
     ledger: Path,
     kind: str | None,
     read_as: str | None,
+    source: str | None,
+    sender: str | None,
     repeats: bool,  # noqa: FBT001
     after: int,
     limit: int | None,
@@ -89,6 +97,8 @@ def events(
             for event in opened.events(after)
             if kind in (None, event.kind)
             and read_as in (None, event.reading)
+            and source in (None, event.source)
+            and sender in (None, event.sender)
             and (event.repeats is not None or not repeats)
         )
         record = _record if form else _row

@@ -28,12 +28,13 @@ class LedgerPath(click.Path):
         super().__init__(exists=exists, dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; a usage error where no file is named."""
+        """The path, absolute as in all messages; a usage error where no file is named."""
         try:
-            require_openable(value)
+            path = require_openable(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return super().convert(value, param, ctx)
+        super().convert(value, param, ctx)
+        return path
 
 
 class Time(click.ParamType):  # type: ignore[type-arg]

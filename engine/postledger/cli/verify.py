@@ -15,6 +15,7 @@ from postledger.cli.common import (
     write_json,
 )
 from postledger.cli.params import AnchorText
+from postledger.errors import IntegrityError
 from postledger.ledger.ledger import Ledger
 from postledger.model import Anchor
 
@@ -37,11 +38,16 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
 
     Exit 1 where anything is wrong; each problem is a line with its position.
     """
-    with (
-        Ledger(ledger, readonly=True, guarded=False) as opened,
-        progress("verify", opened.head().size) as advance,
-    ):
-        found = opened.verify(anchor, progress=advance)
+    try:
+        with (
+            Ledger(ledger, readonly=True, guarded=False) as opened,
+            progress("verify", opened.head().size) as advance,
+        ):
+            found = opened.verify(anchor, progress=advance)
+    except IntegrityError as error:
+        # So damaged that nothing can be checked.
+        said = str(error).removesuffix("; run verify")
+        raise IntegrityError(f"{said}; restore a backup, and ingest what came since") from error
     if as_json:
         write_json(found.to_dict())
     else:

@@ -92,7 +92,8 @@ class Reading:
     stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
     ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
     of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
-    ``ignored_by`` wants it; empty where none does.
+    ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
+    whose type is known.
     """
 
     recognised: bool
@@ -115,6 +116,7 @@ class Reading:
     findings: Finding = attrs.field(default=Finding(0))
     ignored: tuple[int, ...] = ()
     ignored_by: str = ""
+    problem: str = ""
 
     @property
     def kind(self) -> str:
@@ -214,7 +216,9 @@ class Vocabulary:
         said = next((r for r in entry.means if _all_hold(r.conditions, texts)), None)
         keyless = entry.key is not None and entry.key not in at
         if keyless or (said is None and entry.means):
-            return self._unrecognised(at, entry)
+            lacks = f"it lacks {entry.key}" if keyless else "no row of its means does"
+            problem = f"{entry.section!r} of the vocabulary {self.name} fits, but {lacks}"
+            return attrs.evolve(self._unrecognised(at, entry), problem=problem)
         missing = tuple(name for name in entry.requires if name not in at)
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
@@ -328,6 +332,9 @@ class Lexicon:
         if len(recognised) == 1:
             return recognised[0]
         placed = [r for r in recognised or readings if r.chart is not None]
+        known = [reading.vocabulary or "" for reading in recognised]
+        problem = f"several vocabularies recognise it: {', '.join(known)}" if known else ""
+        problem = problem or "; ".join(r.problem for r in readings if r.problem)
         best = (placed or readings or [_NOTHING])[0]
         best = attrs.evolve(
             best,
@@ -338,6 +345,7 @@ class Lexicon:
             # What a field of an unknown postback says nobody knows.
             ignored=(),
             ignored_by="",
+            problem=problem,
         )
         if len({(r.space, r.space_at, r.chart, r.key_at) for r in placed}) > 1:
             # Vocabularies that don't know it would list it with different streams.

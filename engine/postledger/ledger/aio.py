@@ -134,8 +134,6 @@ def _opening(
 class AsyncLedger:
     """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
 
-    The examples of its methods are those of ``Ledger``, without the ``await``.
-
     It is opened by ``async with`` and closed with it. Cancelling an ``await`` is safe: a call that
     has not begun never will, and one that has is finished before the cancellation goes on, so that
     whatever was being written is durable or was never begun. Recording the same again is a repeat,
@@ -154,7 +152,7 @@ class AsyncLedger:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         given = inspect.signature(Ledger).bind(*args, **kwargs).arguments
         check(Ledger.__init__, (), given)
-        require_openable(**given)
+        self._path = require_openable(**given)
         for name in given.keys() & {"charts", "vocabulary"}:
             given[name] = paths_of(name, given[name])
         self._open: Callable[[], Ledger] = partial(Ledger, **given)
@@ -384,9 +382,11 @@ class AsyncLedger:
     @property
     def _opened(self) -> Ledger:
         if self._closed:
-            raise LedgerError("the ledger is closed")
+            raise LedgerError(f"{self._path}: the ledger is closed")
         if self._ledger is None:
-            raise LedgerError("the ledger is not open yet; write `async with AsyncLedger(...)`")
+            raise LedgerError(
+                f"{self._path}: the ledger is not open yet; write `async with AsyncLedger(...)`"
+            )
         self._require_process()
         return self._ledger
 

@@ -219,9 +219,12 @@ class Ledger:
         type are events too, which change no state. ``received_at`` is the time of reception,
         aware, by default now; ``source`` the name that the program gives the endpoint; ``sender`` the
         name of the sender check that passed, or ``UNVERIFIED``: such an event is kept unread, and
-        moves no state until ``accept``. With ``query`` the bytes are the query string of a GET.
+        moves no state until ``accept``; its ``event.reading`` is ``unverified``, and so is the verdict
+        unless it repeats another (``repeated``). With ``query`` the bytes are the query string of a GET.
         Without ``answer`` only position and leaf are returned, which is quicker. Calls of several
-        threads are written together. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written.
+        threads are written together. Raises ``LedgerBusy`` or ``LedgerError`` where nothing was written,
+        ``ValueError`` for a ``sender`` that is not the name of a check: lower-case letters, digits,
+        ``-`` and ``_``, and not ``accepted``.
 
         >>> recorded = ledger.record(body, content_type="text/xml")
         >>> recorded.verdict.value, recorded.delivery.state
@@ -557,7 +560,8 @@ class Ledger:
 
         Of durations ``seconds`` is the least power of two that they don't exceed, 0 where there is
         none, or one of more than ten years, which is not added up either. Only the hours are counted
-        that begin at ``since`` or later, and before ``until``. Raises ``ValueError`` for other names.
+        that begin at ``since`` or later, and before ``until``, so that periods can be added up: for the
+        last minutes give the beginning of the hour. Raises ``ValueError`` for other names.
 
         >>> [(tally.value, tally.count) for tally in ledger.tallies(by=["value"])]
         [...('delivered', 3)...]

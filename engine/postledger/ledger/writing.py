@@ -17,12 +17,21 @@ from typing import NamedTuple
 
 import attrs
 
-from postledger.arguments import checked, require, require_name
+from postledger.arguments import checked, require, require_name, shown
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
 from postledger.log.event import READ, Clock, Entry, Envelope, Kind, Part, Stored
-from postledger.model import ACCEPTED, DELIVERY, Anchor, Body, Kept, Receipt, Recorded
+from postledger.model import (
+    ACCEPTED,
+    DELIVERY,
+    SENDER,
+    Anchor,
+    Body,
+    Kept,
+    Receipt,
+    Recorded,
+)
 from postledger.projections import generations
 from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID, Placed
@@ -504,7 +513,7 @@ def receipt_of(
     query: bool = False,
     answer: bool = True,
 ) -> Asked:
-    """A receipt; see ``Ledger.record``."""
+    """A receipt; see ``Ledger.record``. Raises ``ValueError`` for a sender that no check can have."""
     receipt = Receipt(
         body,
         content_type,
@@ -514,6 +523,12 @@ def receipt_of(
         sender=sender,
         query=query,
     )
+    # guard: no sender but one that a check can have
+    if sender and (sender == ACCEPTED or not SENDER.fullmatch(sender)):
+        raise ValueError(
+            "sender must be UNVERIFIED, or lower-case letters, digits, - and _,"
+            f" and not {ACCEPTED}, got {shown(sender)}"
+        )
     if answer is not True and answer is not False:
         require("answer", answer, bool)
     return (receipt, Kind.RECEIPT), answer

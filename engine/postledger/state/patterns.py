@@ -115,6 +115,11 @@ class Statement(NamedTuple):
         return self.pattern.kind
 
     @property
+    def reason(self) -> str:
+        """Why it is unreadable, or unrecognised though its type is known; else empty."""
+        return self.problem or ("" if self.pattern is None else self.pattern.reading.problem)
+
+    @property
     def postback(self) -> Postback | None:
         """The postback itself; ``None`` where it can't be read."""
         return None if self.pattern is None else self.pattern.layout.postback(self.texts)

@@ -176,7 +176,7 @@ def event_of(
         query=envelope.part is Part.QUERY,
         body=stored.body,
         postback=None if statement is None else statement.postback,
-        problem=(statement.problem or None) if statement is not None else None,
+        problem=None if statement is None else statement.reason or None,
         repeats=repeats,
         identity=b"" if statement is None else statement.identity,
         leaf=stored.leaf,
