@@ -14,6 +14,9 @@ from collections.abc import Callable
 from postledger.errors import PostledgerError
 from postledger.store.sqlite import Store, translated
 
+_MOST_ROWS = 2_000
+"""So many changed rows, and some for each commit, are backfilled together."""
+
 _log = logging.getLogger("postledger")
 
 
@@ -24,7 +27,7 @@ class Backfill:
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
-        self.rows = 0
+        self._rows = 0
         self._open_store = open_store
         self._asked = threading.Event()
         self._lock = threading.Lock()
@@ -32,8 +35,14 @@ class Backfill:
         self._closed = False
         self._process = os.getpid()
 
-    def ask(self) -> None:
-        """Have it done soon."""
+    def changed(self, rows: int) -> None:
+        """Count rows that a commit has changed; once there are many, have it done soon."""
+        self._rows += rows
+        if self._rows > _MOST_ROWS:
+            self._rows = 0
+            self._ask()
+
+    def _ask(self) -> None:
         self._asked.set()
         with self._lock:
             if self._thread is None and not self._closed and os.getpid() == self._process:
@@ -56,6 +65,9 @@ class Backfill:
             store = self._open_store()
         except PostledgerError as error:
             _log.info("%s", error)
+            with self._lock:
+                # Whoever asks next tries again.
+                self._thread = None
             return
         try:
             while not self._closed:
