@@ -93,13 +93,13 @@ PROTECTIONS = (
     Without("waiting for the lock", "timeout=timeout", "timeout=0", f"{_PROCESSES} -k overlapping"),
     Without(
         "the file is the one that was opened",
-        "require_identity(self.path, self._file)",
+        "require_identity(self.path, self._file, self.kind, writing=True)",
         "pass",
         f"{_CLOSING} -k no_longer_there",
     ),
     Without(
         "an open ledger is never made again",
-        "require_identity(path, file)",
+        "require_identity(path, file, kind)",
         "file = None",
         f"{_CLOSING} -k never_made_again",
     ),
@@ -168,6 +168,12 @@ PROTECTIONS = (
         "return code is not None and code & 0xFF in _OF_MEDIUM",
         "return False",
         f"{_WRITING} -k failing_disk",
+    ),
+    Without(
+        "a failing disk stops no projection",
+        "if is_of_medium(error) or not store.in_transaction:",
+        "if not store.in_transaction:",
+        f"{_CUSTOM} -k disk",
     ),
     Without(
         "what another replay left is checked",
