@@ -141,7 +141,7 @@ PROTECTIONS = (
     ),
     Without(
         "errors of SQLite in one line",
-        "raise _meaning(path, error) from error",
+        "raise _meaning(path, kind, error) from error",
         "raise",
         f"{_DAMAGE} -m 'not long'",
     ),
@@ -388,7 +388,7 @@ PROTECTIONS = (
     ),
     Without(
         "events of another chart refused",
-        "if effect.chart is not tally.chart and effect.chart != tally.chart:",
+        "if effect.chart is not folded.chart and effect.chart != folded.chart:",
         "if False:",
         f"{_DAMAGE} -k 'value_of_no and index_1'",
     ),
@@ -501,8 +501,8 @@ PROTECTIONS = (
     ),
     Without(
         "threads wait no longer than the timeout",
-        "within=caller.patience",
-        "within=LONGEST",
+        "timeout=caller.patience",
+        "timeout=LONGEST",
         "tests/ledger/test_group.py -k slow_group",
     ),
     Without(

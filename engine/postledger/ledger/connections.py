@@ -359,7 +359,7 @@ class Connections:
 
     def _open(self) -> Store:
         store = self._opened_store()
-        store.changed = self._backfill.changed
+        store.backlog = self._backfill.backlog
         try:
             # guard: guards required at open
             if self._guarded:

@@ -12,10 +12,7 @@ import threading
 from collections.abc import Callable
 
 from postledger.errors import PostledgerError
-from postledger.store.sqlite import Store, translated
-
-_MOST_ROWS = 2_000
-"""So many changed rows, and some for each commit, are backfilled together."""
+from postledger.store.sqlite import Backlog, Store, translated
 
 _log = logging.getLogger("postledger")
 
@@ -23,24 +20,17 @@ _log = logging.getLogger("postledger")
 class Backfill:
     """A thread of its own that backfills a file when writers ask for it; it starts with the first time.
 
-    ``open_store`` opens the connection that it uses.
+    ``open_store`` opens the connection that it uses. Those who write count in its ``backlog``.
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
-        self._rows = 0
+        self.backlog = Backlog(self._ask)
         self._open_store = open_store
         self._asked = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._process = os.getpid()
-
-    def changed(self, rows: int) -> None:
-        """Count rows that a commit has changed; once there are many, have it done soon."""
-        self._rows += rows
-        if self._rows > _MOST_ROWS:
-            self._rows = 0
-            self._ask()
 
     def _ask(self) -> None:
         self._asked.set()

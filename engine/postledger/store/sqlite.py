@@ -77,6 +77,9 @@ _SETTINGS = (
     # However SQLite was built: to drop a table would else write all of it once more, as zeros.
     "PRAGMA secure_delete=FAST",
 )
+_MOST_ROWS = 2_000
+"""So many changed rows, and some for each commit, are backfilled together."""
+
 STILL_READING = "this thread is still reading; end that first, or write in another"
 """What is said to a thread that writes in its own read transaction."""
 
@@ -85,14 +88,33 @@ Identity = tuple[int, int]
 """What tells a file from another at the same path: its device and its number there."""
 
 
+class Backlog:
+    """The rows that all connections to a file changed since it was last backfilled.
+
+    ``ask`` is called once there are many. It is counted here, since each commit comes by.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self.rows = 0
+        self._ask = ask
+
+    def changed(self, rows: int) -> None:
+        """Count the rows of one commit."""
+        # Each commit writes some pages whatever it changes.
+        self.rows += rows + 4
+        if self.rows > _MOST_ROWS:
+            self.rows = 0
+            self._ask()
+
+
 class Store:
     """One connection to a ledger's file, for one thread at a time.
 
     ``path`` is absolute, so that a later change of the working directory opens no other file.
     ``committed`` says whether the last write is durable, though it may have been interrupted.
     ``execute`` and ``executemany`` are those of the connection. A cursor is read to its end, or
-    closed, before another statement runs that could change its rows. ``changed``, where it is set, is
-    called after each commit with the number of rows that it changed, and some for the commit.
+    closed, before another statement runs that could change its rows. ``backlog``, where it is set,
+    counts what each commit changed.
     """
 
     def __init__(
@@ -105,7 +127,7 @@ class Store:
         self.path = path
         self.timeout = timeout
         self.kind = kind
-        self.changed: Callable[[int], None] | None = None
+        self.backlog: Backlog | None = None
         self.db = Database(conn)
         self.conn = conn
         # Bound once: they are called for every event.
@@ -165,10 +187,9 @@ class Store:
             raise
         finally:
             self._turn.leave()
-        if self.changed is not None:
-            # Each commit writes some pages whatever it changes.
+        if self.backlog is not None:
             rows, self._rows = self._rows, self.conn.total_changes
-            self.changed(self._rows - rows + 4)
+            self.backlog.changed(self._rows - rows)
 
     def backfill(self) -> None:
         """Move what is in the write-ahead log to the database, as far as no reader is in the way."""
