@@ -32,7 +32,7 @@ from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID, Index, StreamRows
 from postledger.projections.reader import Reader
-from postledger.projections.tallies import Whole
+from postledger.projections.tallies import Digest
 from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
 from postledger.state.streams import EventRow, require_rows
@@ -599,7 +599,7 @@ def _of_tallies(
             still()
             size = min(generations.size_of(store, generation), log.size())
             generations.copy_counted(store, generation, copy)
-            kept = counted.beside(generation.tallies_of(store).rows())
+            kept = counted.of_others(generation.tallies_of(store).rows())
             live = generations.live(store)
         counted.add(generations.deliveries_counted(store, copy))
     # What came since the index was read, as the index has it by now.
@@ -653,10 +653,10 @@ class _Checker:
         # The members of a bundle are read together.
         self._read = lru_cache(16)(self._read_again)
         self._tallied = Tallied()
-        self._counted = Whole()
+        self._counted = Digest()
 
     @property
-    def counted(self) -> Whole:
+    def counted(self) -> Digest:
         """The tallies of the events whose rows were read, of the first ``size`` of the log."""
         self._counted.add(self._tallied.taken())
         return self._counted

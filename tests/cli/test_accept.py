@@ -55,13 +55,13 @@ def test_accepted_event_is_listed_as_accepted(run: Run, doubted: Path) -> None:
     [
         ((0, 0), 1, "no unverified event from position 0 to 0"),
         ((1, 2, "--source", "x"), 1, "no unverified event of the source 'x' from position 1 to 2"),
-        ((1, 9), 1, "the log ends at position 3, before 9"),
+        ((1, 9), 1, "last must be at most 3, got 9"),
         ((2, 1), 2, "LAST must be at least 2, got 1."),
         ((-1, 4), 2, "FIRST and LAST must be whole numbers of at least 0."),
         ((1, -4), 2, "FIRST and LAST must be whole numbers of at least 0."),
         ((1, 2, "-x"), 2, "No such option '-x'"),
         ((1, "x"), 2, "LAST must be a whole number of at least 0, got 'x'"),
-        ((1, 2**63), 1, f"the log ends at position 3, before {2**63}"),
+        ((1, 2**63), 1, f"last must be at most 3, got {2**63}"),
     ],
 )
 def test_what_can_not_be_accepted_is_one_line(

@@ -93,13 +93,13 @@ PROTECTIONS = (
     Without("waiting for the lock", "timeout=timeout", "timeout=0", f"{_PROCESSES} -k overlapping"),
     Without(
         "the file is the one that was opened",
-        "require_identity(self.path, self._file)",
+        "require_identity(self.path, self._file, self.kind, writing=True)",
         "pass",
         f"{_CLOSING} -k no_longer_there",
     ),
     Without(
         "an open ledger is never made again",
-        "require_identity(path, file)",
+        "require_identity(path, file, kind)",
         "file = None",
         f"{_CLOSING} -k never_made_again",
     ),
@@ -141,7 +141,7 @@ PROTECTIONS = (
     ),
     Without(
         "errors of SQLite in one line",
-        "raise _meaning(path, error) from error",
+        "raise _meaning(path, kind, error) from error",
         "raise",
         f"{_DAMAGE} -m 'not long'",
     ),
@@ -168,6 +168,12 @@ PROTECTIONS = (
         "return code is not None and code & 0xFF in _OF_MEDIUM",
         "return False",
         f"{_WRITING} -k failing_disk",
+    ),
+    Without(
+        "a failing disk stops no projection",
+        "if is_of_medium(error) or not store.in_transaction:",
+        "if not store.in_transaction:",
+        f"{_CUSTOM} -k disk",
     ),
     Without(
         "what another replay left is checked",
@@ -382,7 +388,7 @@ PROTECTIONS = (
     ),
     Without(
         "events of another chart refused",
-        "if effect.chart is not tally.chart and effect.chart != tally.chart:",
+        "if effect.chart is not folded.chart and effect.chart != folded.chart:",
         "if False:",
         f"{_DAMAGE} -k 'value_of_no and index_1'",
     ),
@@ -495,8 +501,8 @@ PROTECTIONS = (
     ),
     Without(
         "threads wait no longer than the timeout",
-        "within=caller.patience",
-        "within=LONGEST",
+        "timeout=caller.patience",
+        "timeout=LONGEST",
         "tests/ledger/test_group.py -k slow_group",
     ),
     Without(

@@ -161,7 +161,7 @@ def test_a_stream_that_can_not_be_folded_says_so(
         ("ORIGIN", "SMS_MT"), ("CODE", "N201"), ("STATUS", "Message Sent"), ("TRACKINGID", "b")
     )
     with monkeypatch.context() as patch:
-        patch.setattr(readers, "folded", broken)
+        patch.setattr(readers, "folded_row", broken)
         patch.setattr(readers, "verdict_on", broken)
         patch.setattr(readers.Plans, "of", broken)
         recorded = ledger.record(told)
@@ -188,7 +188,7 @@ def test_memory_that_runs_out_leaves_nothing_unfolded(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        for name in ("folded", "verdict_on"):
+        for name in ("folded_row", "verdict_on"):
             patch.setattr(readers, name, full)
         patch.setattr(readers.Plans, "of", full)
         recorded = ledger.record(sent("b"))

@@ -432,6 +432,70 @@ def test_a_projection_may_use_all_of_sqlite_utils(ledger: Ledger) -> None:
     assert ledger.query("SELECT kind FROM seen ORDER BY 1") == [{"kind": f"{n}!"} for n in range(3)]
 
 
+def _failing_with(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("said")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (sqlite3.SQLITE_FULL, "the disk is full; nothing was written"),
+        (sqlite3.SQLITE_IOERR_WRITE, "the disk failed"),
+    ],
+)
+def test_a_failing_disk_stops_no_projection(ledger: Ledger, code: int, meaning: str) -> None:
+    """The recording fails, and can be done again; the projection goes on with it."""
+    fails = True
+
+    def apply(change: Change, db: Database) -> None:
+        if fails and change.position == 2:
+            raise _failing_with(code)
+
+    ledger.project(Seen(apply))
+    ledger.record(sent("SMS_1"))
+    with pytest.raises(LedgerError, match=meaning):
+        ledger.record(sent("SMS_2"))
+    assert ledger.head().size == 2
+    fails = False
+    assert ledger.record(sent("SMS_2")).event.position == 2
+    assert [(one.position, one.problem) for one in ledger.checkpoints()] == [(2, None)]
+    assert ledger.query("SELECT position FROM seen ORDER BY 1") == [
+        {"position": n} for n in range(3)
+    ]
+
+
+def test_a_disk_that_fails_at_the_checkpoint_stops_no_projection(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever statement meets it, the recording fails."""
+    ledger.project(Seen())
+
+    def fail(*_: object) -> None:
+        raise _failing_with(sqlite3.SQLITE_FULL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(custom, "changes_of", fail)
+        with pytest.raises(LedgerError, match="the disk is full"):
+            ledger.record(sent("SMS_1"))
+    assert ledger.record(sent("SMS_1")).event.position == 1
+    assert [(one.position, one.problem) for one in ledger.checkpoints()] == [(1, None)]
+
+
+def test_another_database_that_is_busy_stops_the_projection_alone(ledger: Ledger) -> None:
+    """To record never fails for a database of the projection's own."""
+
+    def apply(change: Change, db: Database) -> None:
+        if change.position == 1:
+            raise _failing_with(sqlite3.SQLITE_BUSY)
+
+    ledger.project(Seen(apply))
+    assert ledger.record(sent("SMS_1")).event.position == 1
+    (checkpoint,) = ledger.checkpoints()
+    assert "can't apply the event at 1" in str(checkpoint.problem)
+
+
 @pytest.mark.parametrize("swallows", [True, False])
 def test_a_rolled_back_transaction_is_never_taken_for_a_recorded_one(
     ledger: Ledger, swallows: bool

@@ -386,7 +386,7 @@ def test_a_stream_that_can_not_be_folded_stops_no_replay(
         raise ZeroDivisionError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(readers, "folded", broken)
+        patch.setattr(readers, "folded_row", broken)
         patch.setattr(readers.Plans, "of", broken)
         ledger.replay(index=index)
         assert {d.state for d in ledger.deliveries()} == {"unfolded"}

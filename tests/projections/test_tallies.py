@@ -117,8 +117,11 @@ def test_a_period_takes_whole_hours(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("by", "problem"),
     [
-        (["state"], "by must be of hour, source, carrier, route, value, seconds, got 'state'"),
-        (["hour", "hour"], "by must name each once, got hour, hour"),
+        (
+            ["state"],
+            "by must name some of hour, source, carrier, route, value, seconds, got 'state'",
+        ),
+        (["hour", "hour"], "by must be distinct names, got hour, hour"),
     ],
 )
 def test_what_can_not_be_counted_apart_is_refused(

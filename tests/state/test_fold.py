@@ -15,7 +15,7 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.effects import Effect, compiled
 from postledger.definitions.vocabulary import Reading
 from postledger.findings import Finding, Verdict, names
-from postledger.state.fold import UNHEARD, Fact, Tally, advance, findings_of, fold, in_order
+from postledger.state.fold import UNHEARD, Fact, Folded, advance, findings_of, fold, in_order
 from postledger.state.timeline import as_late, late_ones
 from postledger.times import UNDATED
 from tests import strategies
@@ -87,17 +87,17 @@ def test_recorded_one_by_one_equals_a_fold_from_zero(bodies: list[bytes]) -> Non
 def test_a_fold_step_by_step_equals_the_fold(triggers: list[tuple[str, int]]) -> None:
     """To advance by the facts in fold order is to fold them."""
     facts = facts_of(triggers)
-    tally = Tally(DELIVERY)
+    folded = Folded(DELIVERY)
     for fact in in_order(facts):
-        advance(tally, fact)
-    assert tally == fold(DELIVERY, facts)
+        advance(folded, fact)
+    assert folded == fold(DELIVERY, facts)
 
 
 @given(said, st.randoms())
 def test_the_fold_of_facts_takes_no_account_of_their_order(
     triggers: list[tuple[str, int]], rng: random.Random
 ) -> None:
-    """Facts in any order fold to the same tally."""
+    """Facts in any order fold to the same."""
     facts = facts_of(triggers)
     shuffled = list(facts)
     rng.shuffle(shuffled)
@@ -141,8 +141,8 @@ def one(
 
 def verdicts(*facts: Fact) -> list[str]:
     """The verdicts on facts, in fold order."""
-    tally = Tally(DELIVERY)
-    return [advance(tally, fact).verdict for fact in sorted(facts)]
+    folded = Folded(DELIVERY)
+    return [advance(folded, fact).verdict for fact in sorted(facts)]
 
 
 def test_the_time_of_the_outcome_is_that_of_the_outcome_which_stands() -> None:
@@ -246,8 +246,8 @@ def test_several_findings_of_one_event_are_all_noted() -> None:
     failed = one("failed", time=2, position=3, to="1651")
     noted = names(findings_of(fold(DELIVERY, [sent, delivered, failed])))
     assert set(noted) == {"contradiction", "recipient_differs", "clock_disorder", "no_creation"}
-    tally = Tally(DELIVERY)
-    of_each = [names(advance(tally, fact).findings) for fact in (sent, delivered, failed)]
+    folded = Folded(DELIVERY)
+    of_each = [names(advance(folded, fact).findings) for fact in (sent, delivered, failed)]
     assert of_each == [
         (),
         ("recipient_differs", "clock_disorder"),
@@ -257,10 +257,10 @@ def test_several_findings_of_one_event_are_all_noted() -> None:
 
 def test_a_sending_without_a_time_is_disordered_with_nothing() -> None:
     """Where the sending has no time, no receipt is before it; nor is one of the same moment."""
-    tally = fold(DELIVERY, [one("sent_sms"), one("delivered", time=1, position=2)])
-    assert names(findings_of(tally)) == ("no_creation",)
-    tally = fold(DELIVERY, [one("sent_sms", time=1), one("delivered", time=1, position=2)])
-    assert names(findings_of(tally)) == ("no_creation",)
+    folded = fold(DELIVERY, [one("sent_sms"), one("delivered", time=1, position=2)])
+    assert names(findings_of(folded)) == ("no_creation",)
+    folded = fold(DELIVERY, [one("sent_sms", time=1), one("delivered", time=1, position=2)])
+    assert names(findings_of(folded)) == ("no_creation",)
 
 
 def test_the_first_reception_is_the_earliest_of_all_events() -> None:
@@ -277,9 +277,9 @@ def test_what_says_nothing_to_the_chart_is_counted_and_no_more() -> None:
     naive = silent._replace(findings=int(Finding.TIMESTAMP_NAIVE), position=8)
     assert verdicts(unknown) == ["unrecognised"]
     assert verdicts(silent) == verdicts(naive) == ["no_effect"]
-    tally = fold(DELIVERY, [unknown, one("delivered")])
-    assert (tally.events, tally.heard, tally.states[0]) == (2, 1, "delivered")
-    assert "late" not in names(tally.findings)
+    folded = fold(DELIVERY, [unknown, one("delivered")])
+    assert (folded.events, folded.heard, folded.states[0]) == (2, 1, "delivered")
+    assert "late" not in names(folded.findings)
     assert fold(DELIVERY, [unknown]).findings == int(Finding.UNRECOGNISED)
     assert sorted([unknown, one("failed")])[-1] == unknown
 
@@ -301,8 +301,8 @@ def test_a_finding_that_is_there_for_two_reasons_is_there_once() -> None:
     disorder = int(Finding.CLOCK_DISORDER)
     changes = tuple(attrs.evolve(change, findings=disorder) for change in effect.changes)
     failed = failed._replace(effect=attrs.evolve(effect, changes=changes))
-    tally = Tally(DELIVERY)
-    assert [names(advance(tally, fact).findings) for fact in (sent, failed)] == [
+    folded = Folded(DELIVERY)
+    assert [names(advance(folded, fact).findings) for fact in (sent, failed)] == [
         (),
         ("clock_disorder",),
     ]
@@ -324,9 +324,9 @@ def test_a_first_event_that_is_refused_contradicts() -> None:
 
 def test_a_contradiction_outweighs_that_it_came_late() -> None:
     """The verdict says the weightier, the findings both."""
-    tally = Tally(DELIVERY)
+    folded = Folded(DELIVERY)
     first, second = one("delivered", time=1), one("failed", time=2, position=2)
-    noted = [advance(tally, fact) for fact in (first, second)]
+    noted = [advance(folded, fact) for fact in (first, second)]
     assert [as_late(note).verdict for note in noted] == ["late", "contradicts"]
     assert all(as_late(note).findings & Finding.LATE for note in noted)
 

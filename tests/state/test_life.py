@@ -21,7 +21,7 @@ from postledger.ledger import writing
 from postledger.projections import generations
 from postledger.projections.index import Index
 from postledger.state import life
-from postledger.state.fold import UNHEARD, Fact, Tally, fold
+from postledger.state.fold import UNHEARD, Fact, Folded, fold
 from postledger.state.life import Answer, Life, copy_of
 from postledger.state.timeline import verdict_on
 from postledger.times import UNDATED
@@ -102,7 +102,7 @@ def _events(most: int) -> st.SearchStrategy[list[Event]]:
 
 
 def lives_are_folds(events: list[Event], asked: list[bool], block: int) -> None:
-    """Whatever comes, and whenever it is asked, the tally and each answer are those of a fold."""
+    """Whatever comes, and whenever it is asked, the state and each answer are those of a fold."""
     facts: Any = Facts()
     with patch.object(life, "BLOCK", block):
         one = Life(DELIVERY)
@@ -120,8 +120,8 @@ def _is_a_fold(one: Life, facts: Any, rows: list[Any]) -> None:
         equal.setdefault(row[1:3], []).append(row)
     firsts = {same: facts.ranked(told)[0] for same, told in equal.items()}
     folding = [facts.fact(row) for row in firsts.values()]
-    tally = one.tally()
-    assert _shown(tally) == _shown(fold(DELIVERY, folding))
+    folded = one.folded()
+    assert _shown(folded) == _shown(fold(DELIVERY, folding))
     assert one.repeats == len(rows) - len(firsts)
     assert one.source == min((row[5], facts.source(row)) for row in rows)[1] if rows else True
     for row in rows:
@@ -133,9 +133,9 @@ def _is_a_fold(one: Life, facts: Any, rows: list[Any]) -> None:
             assert one.answer(row) == Answer(verdict_on(folding, row[2]), None)
 
 
-def _shown(tally: Tally) -> Tally:
+def _shown(folded: Folded) -> Folded:
     """What a row is made of: not what the fold alone remembers of receptions."""
-    kept = copy_of(tally)
+    kept = copy_of(folded)
     kept.arrived = kept.arrived_before = 0
     kept.group = (-1, 0)
     return kept

@@ -17,7 +17,7 @@ from postledger.projections.reader import Reader
 from postledger.state import patterns
 from postledger.state import plans as module
 from postledger.state.plans import Plans
-from postledger.state.row import Row, folded
+from postledger.state.row import Row, folded_row
 from postledger.state.timeline import verdict_on
 from tests import strategies
 from tests.conftest import ledger_of
@@ -37,7 +37,7 @@ def rows_both_ways(ledger: Ledger) -> list[Both]:
             for stream, chart, rows in reader.index.streams():
                 distinct, repeats = reader.facts.distinct(rows)
                 again = sum(map(len, repeats.values()))
-                row = folded(
+                row = folded_row(
                     stream, reader.facts.facts(distinct), again, reader.facts.source_of(distinct)
                 )
                 found.append((reader.plans.row_of(stream, chart, distinct, again), row))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from postledger import Ledger
+from postledger import Ledger, LedgerBusy
 from postledger.store.sqlite import Store
 from tests.samples import sent
 
@@ -59,3 +59,30 @@ def test_what_goes_wrong_with_it_is_logged(
         assert ledger.head().size == 2_001
     with Ledger(tmp_path / "l.db") as ledger:
         assert ledger.verify().problems == ()
+
+
+def test_an_opening_that_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ledger that was busy once is backfilled all the same."""
+    caplog.set_level("INFO", "postledger")
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        backfill, end = ledger._connections._backfill, time.monotonic() + 30
+
+        def busy() -> Store:
+            raise LedgerBusy("busy once")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(backfill, "_open_store", busy)
+            ledger.record_many(sent(f"SMS_{n}") for n in range(1_000))
+            while "busy once" not in caplog.text or _threads():
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        before = _backfilled(path)
+        ledger.record_many(sent(f"SMT_{n}") for n in range(1_000))
+        assert _threads() == 1
+        while _backfilled(path) == before:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert not _threads()

@@ -12,7 +12,16 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.store.sqlite import APPLICATION_ID, FORMAT, Store, _patiently, translated
+from postledger.store.sqlite import (
+    APPLICATION_ID,
+    FORMAT,
+    OUTBOX,
+    Store,
+    _patiently,
+    open_store,
+    require_identity,
+    translated,
+)
 from tests.samples import sent
 
 _BUSY = "another process holds the write lock; nothing was written"
@@ -52,6 +61,48 @@ def test_what_an_error_of_sqlite_means(code: str) -> None:
         raise error
     assert type(caught.value) is kind
     assert str(caught.value) == f"a.db: {message}"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("SQLITE_NOTADB", "not an outbox"),
+        ("SQLITE_IOERR", "the disk failed (said); try again"),
+        ("SQLITE_CORRUPT", "the file is damaged: said"),
+    ],
+)
+def test_an_error_names_the_kind_of_the_file(code: str, message: str) -> None:
+    """An outbox is not a ledger, and has no events to record again."""
+    error = sqlite3.OperationalError("said")
+    error.sqlite_errorcode = getattr(sqlite3, code)
+    with pytest.raises(LedgerError) as caught, translated(Path("a.db-outbox"), OUTBOX):
+        raise error
+    assert str(caught.value) == f"a.db-outbox: {message}"
+
+
+def test_a_file_that_is_no_outbox_is_called_that(tmp_path: Path) -> None:
+    """Whether it is a database of something else or no database at all."""
+    ledger, garbage = tmp_path / "l.db", tmp_path / "garbage"
+    Ledger(ledger).close()
+    garbage.write_bytes(b"?" * 5_000)
+    for path in (ledger, garbage):
+        with pytest.raises(NotALedger, match=r"(l\.db|garbage): not an outbox"):
+            open_store(path, lambda _: None, timeout=1, kind=OUTBOX)
+
+
+def test_a_moved_outbox_is_called_one(tmp_path: Path) -> None:
+    """What was being written is undone; to look alone undoes nothing."""
+    path = tmp_path / "l.db-outbox"
+    store = open_store(path, lambda _: None, timeout=1, kind=OUTBOX)
+    path.rename(tmp_path / "elsewhere")
+    moved = "the file was moved, replaced or deleted while it was open;"
+    with pytest.raises(LedgerError) as caught, store.write():
+        pass
+    assert str(caught.value) == f"{path}: {moved} nothing was written; open the outbox again"
+    with pytest.raises(LedgerError) as caught:
+        require_identity(path, store.file)
+    assert str(caught.value) == f"{path}: {moved} open the ledger again"
+    store.close()
 
 
 def test_an_error_without_a_code_is_told_as_it_is() -> None:

@@ -38,7 +38,6 @@ T = TypeVar("T")
 
 _READERS = 4
 _TURN = 0.25
-_SOON = 0.001
 _AHEAD = 100
 
 
@@ -264,10 +263,13 @@ class AsyncLedger:
             # guard: cancelled calls are skipped
             if groups.withdraw(caller):
                 raise
-            while not caller.settled:
-                # It is being written, and takes no longer than that.
+            while True:
+                # It is being written. In this order: whoever settles it from now on wakes this one.
+                settled = loop.create_future()
+                if caller.settled:
+                    break
                 with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(_SOON)
+                    await settled
             raise cancelled from caller.error
         return caller.outcome()
 
@@ -435,10 +437,13 @@ class AsyncSubscription:
         Raises as ``Subscription.wait`` does.
         """
         until = await asyncio.to_thread(self._subscription.head)
-        async with asyncio.timeout(timeout):
-            # In short turns, so that no thread goes on waiting for what nobody wants any more.
-            while not await asyncio.to_thread(self._subscription.reached, until, _TURN):
-                pass
+        try:
+            async with asyncio.timeout(timeout):
+                # In short turns, so that no thread goes on waiting for what nobody wants any more.
+                while not await asyncio.to_thread(self._subscription.reached, until, _TURN):
+                    pass
+        except TimeoutError:
+            raise self._subscription._late(until) from None
 
     async def stop(self) -> None:
         """Stop after the change in hand, with the checkpoint after it.

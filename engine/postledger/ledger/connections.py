@@ -28,6 +28,7 @@ from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, Work
 from postledger.store.backfill import Backfill
 from postledger.store.sqlite import (
+    STILL_READING,
     Identity,
     Store,
     is_of_disk,
@@ -140,7 +141,7 @@ class Connections:
 
     @contextmanager
     def read_log(self) -> Iterator[Own]:
-        """The same for what is asked of the log alone: it takes no definitions."""
+        """A read transaction for the log alone: it takes no definitions."""
         with self.call(), translated(self.path):
             own = self._own()
             with own.store.read():
@@ -171,8 +172,8 @@ class Connections:
                 self._acknowledged = own.last
 
     def require_writable(self) -> Own:
-        """What this thread writes with; raises ``LedgerError`` where it is for reading only now."""
-        self.require_free()
+        """What this thread writes with; raises ``LedgerError`` where the ledger is for reading only."""
+        self._require_not_readonly()
         return self._own()
 
     def advance(self, own: Own, size: int, count: int) -> Generation | None:
@@ -207,10 +208,14 @@ class Connections:
         except Exception as error:
             if is_of_medium(error) or not own.store.in_transaction:
                 raise
-            own.reader.index.forget()
-            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
+            self.left_behind(own, error)
             return False
         return True
+
+    def left_behind(self, own: Own, error: Exception) -> None:
+        """What an error means that index and states could not be brought up to the log for."""
+        own.reader.index.forget()
+        _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
 
     def replay(self, adopted: Definitions | None, progress: Progress, *, index: bool) -> None:
         """Build index and states again, by what is adopted or else is in force, and switch to them.
@@ -222,7 +227,7 @@ class Connections:
             definitions = adopted or self.in_force(own.log)
             work = Work(own.store, definitions, self.limits, progress)
             built = self._built(work, index=index)
-            with replay.alone(own.store, built):
+            with replay.undisturbed(own.store, built):
                 generation = replay.finish(work, built, adopt=adopted is not None)
             self._renew(own, generation, definitions)
             self.definitions = definitions
@@ -294,14 +299,15 @@ class Connections:
     def require_free(self) -> None:
         """Raise ``LedgerError`` where this thread can't write: in a fork, or while it still reads."""
         # Before any lock: in a forked child another thread may hold it for ever.
+        self._require_not_readonly()
+        own: Own | None = getattr(self._local, "own", None)
+        if own is not None and own.store.in_transaction:
+            raise LedgerError(f"{self.path}: {STILL_READING}")
+
+    def _require_not_readonly(self) -> None:
         self.require_process()
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
-        own: Own | None = getattr(self._local, "own", None)
-        if own is not None and own.store.in_transaction:
-            raise LedgerError(
-                f"{self.path}: this thread is still reading; end that first, or write in another"
-            )
 
     def require_process(self) -> None:
         """Raise ``LedgerError`` in a forked child."""
@@ -353,7 +359,7 @@ class Connections:
 
     def _open(self) -> Store:
         store = self._opened_store()
-        store.paced = self._backfill
+        store.backlog = self._backfill.backlog
         try:
             # guard: guards required at open
             if self._guarded:
@@ -467,7 +473,7 @@ class Connections:
                 # What is there of it is no use without the rest.
                 generations.discard(store, also_live=True)
         built = self._built(work)
-        with replay.alone(store, built):
+        with replay.undisturbed(store, built):
             return replay.finish(work, built, adopt=False)
 
     def _begun(self, store: Store, definitions: Definitions) -> bool:
@@ -482,7 +488,7 @@ class Connections:
     def _built(self, work: Work, *, index: bool = False) -> Generation:
         """A generation that waits to be the live one: begun here, or by a replay that was killed."""
         generation, found = replay.begin(work, index=index)
-        with replay.alone(work.store, generation):
+        with replay.undisturbed(work.store, generation):
             # guard: what another replay left is checked
             damaged = found and not follows(work.reader(generation), generation)
         if damaged:
@@ -494,7 +500,7 @@ class Connections:
                 generations.discard(work.store)
             _log.warning("%s: an unfinished replay is damaged; starting again", self.path)
             generation, _ = replay.begin(work, index=index)
-        with replay.alone(work.store, generation):
+        with replay.undisturbed(work.store, generation):
             return replay.build(work, generation)
 
     def _catch_up(self, own: Own) -> None:
@@ -509,8 +515,7 @@ class Connections:
         except Exception as error:
             if is_of_medium(error):
                 raise
-            own.reader.index.forget()
-            _log.error("%s: the states are behind the log; run replay: %r", self.path, error)
+            self.left_behind(own, error)
 
 
 def _difference(ours: str, theirs: str) -> str:

@@ -31,7 +31,7 @@ MOST, MOST_BYTES = 256, 8 << 20
 
 
 Ring = Callable[[], None]
-"""Says to somebody that callers are settled."""
+"""Tells a loop that some of its callers are settled."""
 
 
 class Write(Protocol):
@@ -269,7 +269,7 @@ class Groups:
     def _follow(self, caller: Caller, signal: SimpleQueue[None]) -> None:
         """Wait until a caller is settled, or is to lead, and then lead."""
         # guard: threads wait no longer than the timeout
-        if not _said(signal, within=caller.patience):
+        if not _signalled(signal, timeout=caller.patience):
             if self.withdraw(caller):
                 # Its leader may have been stopped: those who still wait have another one.
                 self._hand_over()
@@ -280,7 +280,7 @@ class Groups:
             # It is being written: how that ends must be known.
             ends = time.monotonic() + LONGEST
             # Whoever writes it may be interrupted when it is settled, before it is told so.
-            while not caller.settled and not _said(signal, within=1.0):
+            while not caller.settled and not _signalled(signal, timeout=1.0):
                 if time.monotonic() > ends:
                     raise LedgerError(
                         f"{self._connections.path}: it is not known whether this was recorded: the"
@@ -322,9 +322,9 @@ class Groups:
                 ring()
 
 
-def _said(signal: SimpleQueue[None], within: float) -> bool:
+def _signalled(signal: SimpleQueue[None], timeout: float) -> bool:
     try:
-        signal.get(timeout=within)
+        signal.get(timeout=timeout)
     except Empty:
         return False
     return True

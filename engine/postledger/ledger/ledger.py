@@ -88,9 +88,9 @@ from postledger.projections.queries import (
     require_known,
 )
 from postledger.projections.reader import Equal, Reader
-from postledger.projections.replay import Disturbed, alone
+from postledger.projections.replay import Disturbed, undisturbed
 from postledger.projections.snapshots import snapshot
-from postledger.projections.tallies import TallyBy, TallyOf, require_by, tallies_of
+from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, require_by
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
@@ -346,7 +346,7 @@ class Ledger:
         require_least("last", last, first)
         end = self.head().size - 1
         if last > end:
-            raise LedgerError(f"{self.path}: the log ends at position {end}, before {last}")
+            raise LedgerError(f"{self.path}: last must be at most {end}, got {last}")
         given = self._unverified(first, last, source)
         count = sum(len(batch) for batch in self._batches(given))
         if count:
@@ -569,7 +569,7 @@ class Ledger:
         require_order(since, until)
         columns = require_by(by)
         with self._connections.read() as own:
-            return tallies_of(own.generation.tallies_of(own.store), what, columns, since, until)
+            return public_tallies(own.generation.tallies_of(own.store), what, columns, since, until)
 
     @checked
     def health(self) -> Health:
@@ -725,7 +725,7 @@ class Ledger:
         with (
             foreign(progress) as told,
             self._connections.pages() as own,
-            alone(own.store, own.generation),
+            undisturbed(own.store, own.generation),
         ):
             yield from differences(own.reader, definitions, limits, told)
 
@@ -748,7 +748,7 @@ class Ledger:
             with (
                 suppress(Disturbed),
                 self._connections.pages() as own,
-                alone(own.store, own.generation),
+                undisturbed(own.store, own.generation),
             ):
                 return work(own)
         # It happens again and again: this is read as of one time.

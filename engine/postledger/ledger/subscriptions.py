@@ -120,7 +120,10 @@ class Subscription:
         """
         until = self.head()
         if not self.reached(until, timeout):
-            raise TimeoutError(f"subscription {self.name!r} is at {self._kept.position} of {until}")
+            raise self._late(until)
+
+    def _late(self, until: int) -> TimeoutError:
+        return TimeoutError(f"subscription {self.name!r} is at {self._kept.position} of {until}")
 
     def head(self) -> int:
         """The last position of the ledger: what ``wait`` waits for."""
@@ -242,7 +245,7 @@ class Subscription:
                 if not waits:
                     raise SubscriptionFailed(
                         f"subscription {self.name!r} stopped at position {change.position}: its"
-                        f" handler raised {error!r} at try {self._retry.times + 1}; fix it, then"
+                        f" handler raised {error!r} on attempt {self._retry.times + 1}; fix it, then"
                         " subscribe again",
                         position=change.position,
                     ) from error

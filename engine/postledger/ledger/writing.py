@@ -191,9 +191,8 @@ def write(
             if several or is_of_medium(error) or not own.store.in_transaction:
                 # Of a medium that failed the events themselves may not be there.
                 raise
-            own.reader.index.forget()
             generations.move(own.store, moved, size=head.size)
-            _log.error("%s: the states are behind the log; run replay: %r", connections.path, error)
+            connections.left_behind(own, error)
     behind = Written(own, behind=True)
     return [
         (
@@ -393,7 +392,7 @@ def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:
             life.add(reader.facts, row)
         if is_kept and done.answers is not None:
             done.answers.update({(row[3], row[4]): life.answer(row) for row in events})
-        return row_of(number, life.tally(), life.repeats, life.source)
+        return row_of(number, life.folded(), life.repeats, life.source)
     except Exception as error:
         if is_of_medium(error) or isinstance(error, MemoryError):
             raise

@@ -25,7 +25,7 @@ from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
 from postledger.projections.generations import Lives
 from postledger.projections.reader import Reader
-from postledger.store.sqlite import LARGEST, Store, insert
+from postledger.store.sqlite import LARGEST, Store, insert, is_of_medium
 
 _log = logging.getLogger("postledger")
 
@@ -144,7 +144,8 @@ def keep_up(reader: Reader, projections: Iterable[Projection], appended: int) ->
                 while at.position < until:
                     at = _advance(reader, projection, at, kept)
         except Exception as error:
-            if not store.in_transaction:
+            # guard: a failing disk stops no projection
+            if is_of_medium(error) or not store.in_transaction:
                 raise
             _log.error(
                 "projection %r is left at %s: %s", projection.name, checkpoint.position, error
@@ -213,18 +214,33 @@ def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> N
             try:
                 projection.apply(change, store.db)
             except Exception as error:
+                if _is_of_disk(error):
+                    raise
+                _require_open(store, projection)
                 raise ProjectionFailed(
                     f"projection {projection.name!r} can't apply the event at"
                     f" {change.position}: {error!r}; fix it and count up its version",
                     position=change.position,
                 ) from error
-            finally:
-                # `INSERT OR ROLLBACK` ends it whole, and what was recorded in it is gone.
-                if not store.in_transaction:
-                    raise LedgerError(
-                        f"projection {projection.name!r} rolled the transaction back;"
-                        " nothing was written"
-                    )
+            _require_open(store, projection)
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Whether the disk fails: of other errors it may be a database of its own that is busy or missing."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+    )
+
+
+def _require_open(store: Store, projection: Projection) -> None:
+    # `INSERT OR ROLLBACK` ends it whole, and what was recorded in it is gone.
+    if not store.in_transaction:
+        raise LedgerError(
+            f"projection {projection.name!r} rolled the transaction back; nothing was written"
+        )
 
 
 # --- build again, next to the live tables ---

@@ -17,7 +17,7 @@ from postledger.log.log import Log
 from postledger.projections.index import NOWHERE_ID, Index
 from postledger.state.patterns import Patterns, Statement, Stream
 from postledger.state.plans import Plans
-from postledger.state.row import Row, folded, unfolded
+from postledger.state.row import Row, folded_row, unfolded_row
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
 from postledger.store.sqlite import LARGEST, is_of_medium
@@ -88,7 +88,9 @@ class Reader:
             planned = self.plans.row_of(stream, chart, distinct, again)
             if planned is not None:
                 return planned
-            return folded(stream, self.facts.facts(distinct), again, self.facts.source_of(distinct))
+            return folded_row(
+                stream, self.facts.facts(distinct), again, self.facts.source_of(distinct)
+            )
         except MemoryError:
             # It says nothing of the events: what is undone now is made up for at the next write.
             raise
@@ -96,14 +98,14 @@ class Reader:
             if is_of_medium(error):
                 raise
             _log.error("stream %s can't be folded: %s; run verify", stream, error)
-            return unfolded(stream, _earliest(rows), len(rows))
+            return unfolded_row(stream, _earliest(rows), len(rows))
 
     def plain_row(self, stream: int, rows: Sequence[EventRow]) -> Row | None:
         """The same by a fold alone; raises ``IntegrityError`` where the stream can't be folded."""
         try:
             distinct, repeats = self.facts.distinct(rows)
             again, source = sum(map(len, repeats.values())), self.facts.source_of(distinct)
-            return folded(stream, self.facts.facts(distinct), again, source)
+            return folded_row(stream, self.facts.facts(distinct), again, source)
         except (IntegrityError, MemoryError):
             raise
         except Exception as error:

@@ -72,9 +72,13 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
         live = generations.live(work.store)
         size = Log(work.store).size()
         # What says that it has read more than there is says nothing; what has read less lacks rows.
-        same = live is not None and live.vocabularies == vocabularies and live.size == size
-        # The events that an older version counted are counted again.
-        same = same and live is not None and generations.counts_alike(live)
+        same = (
+            live is not None
+            and live.vocabularies == vocabularies
+            and live.size == size
+            # The events that an older version counted are counted again.
+            and generations.counts_alike(live)
+        )
         if begun is not None and begun.vocabularies == vocabularies and begun.size <= size:
             own = live is None or begun.indexed != live.indexed
             if own or (same and not index and begun.stage != INDEXING):
@@ -88,8 +92,8 @@ def begin(work: Work, *, index: bool = False) -> tuple[Generation, bool]:
 
 
 @contextmanager
-def alone(store: Store, generation: Generation) -> Iterator[None]:
-    """Raise ``Disturbed`` for whatever comes of it that another process dropped a generation."""
+def undisturbed(store: Store, generation: Generation) -> Iterator[None]:
+    """Raise ``Disturbed`` where another process dropped the generation meanwhile."""
     try:
         yield
     except Disturbed:
@@ -197,8 +201,9 @@ def _fold_chunk(work: Work, reader: Reader, generation: Generation, newest: int)
 def _sharing(reader: Reader, generation: Generation) -> Generation | None:
     """The live generation, where another shares its index."""
     live = generations.live(reader.log.store)
-    shared = live is not None and live.indexed == generation.indexed
-    return live if shared and live is not None and live.number != generation.number else None
+    if live is None or live.indexed != generation.indexed or live.number == generation.number:
+        return None
+    return live
 
 
 def _ready(reader: Reader, generation: Generation) -> int:
@@ -220,7 +225,7 @@ def _catch_up_chunk(work: Work, reader: Reader, generation: Generation, size: in
 def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until: int) -> Generation:
     """Put events into the index, unless it has them of another, and fold the streams that they touch.
 
-    They are all of those that the live generation has taken in, where it shares its index, or none.
+    The events are either all known to the live generation whose index is shared, or all unknown to it.
     """
     store = reader.log.store
     # First, since it fails where another process was here.

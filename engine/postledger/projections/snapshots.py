@@ -30,8 +30,8 @@ _STREAMS = """CREATE TABLE {} (
 def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listing]:
     """The states as of bounds, which name a position, and their streams.
 
-    ``live`` is the table of the live states, where these are by the reader's definitions: of streams of
-    which the bounds leave nothing out they are copied, all others are folded.
+    ``live`` is the table of the live states, where these are by the reader's definitions. Streams that
+    lie whole within the bounds are copied from ``live``; the others are folded.
     """
     store, index = reader.log.store, reader.index
     with store.scratch("states") as states, store.scratch("streams") as streams:

@@ -88,7 +88,7 @@ class Tallies:
         return (row for row in found if row[len(by)])
 
     def without(self, states: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """How many deliveries are in none of the states, of which there is one, by hour."""
+        """The deliveries by hour that are in none of ``states``; at least one state is required."""
         rows: Iterator[Any] = self.store.stream(
             f"SELECT hour, sum(n) FROM {self.name} WHERE what = ?"
             f" AND value NOT IN ({', '.join('?' * len(states))}) GROUP BY hour HAVING sum(n) <> 0",
@@ -106,7 +106,7 @@ class Tallies:
         return self.store.stream(f"SELECT * FROM {self.name}")
 
 
-def tallies_of(
+def public_tallies(
     tallies: Tallies,
     what: TallyOf,
     by: Sequence[TallyBy],
@@ -143,9 +143,9 @@ def require_by(by: Iterable[TallyBy]) -> tuple[TallyBy, ...]:
     found, known = tuple(by), get_args(TallyBy)
     for one in found:
         if one not in known:
-            raise ValueError(f"by must be of {', '.join(known)}, got {shown(one)}")
+            raise ValueError(f"by must name some of {', '.join(known)}, got {shown(one)}")
     if len(set(found)) < len(found):
-        raise ValueError(f"by must name each once, got {', '.join(found)}")
+        raise ValueError(f"by must be distinct names, got {', '.join(found)}")
     return found
 
 
@@ -168,12 +168,12 @@ _MOST = timedelta.max // timedelta(seconds=1)
 # --- whether tallies are what they should be ---
 
 
-class Whole:
+class Digest:
     """The sums of any number of rows in little memory: two are equal where their rows add up alike.
 
     A sum of hashes of the keys, each times what is counted: the order makes no difference, and what
-    was added and subtracted leaves nothing. The hashes have a secret, which only those ``beside`` share:
-    else rows could be made whose sums agree.
+    was added and subtracted leaves nothing. The hashes have a secret, which only a digest ``of_others``
+    shares: else rows could be made whose sums agree.
     """
 
     def __init__(self) -> None:
@@ -182,12 +182,12 @@ class Whole:
         self._sums: dict[str, list[int]] = {}
         self._newest: dict[tuple[Any, ...], int] = {}
 
-    def beside(self, rows: Iterable[Sequence[Any]]) -> Whole:
-        """The sums of other rows of tallies, to be compared with these."""
-        whole = Whole()
-        whole._secret = self._secret
-        whole.add(rows)
-        return whole
+    def of_others(self, rows: Iterable[Sequence[Any]]) -> Digest:
+        """The digest of other rows of tallies, to be compared with this one."""
+        digest = Digest()
+        digest._secret = self._secret
+        digest.add(rows)
+        return digest
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows of tallies; raises ``IntegrityError`` for one that is damaged."""
@@ -205,7 +205,7 @@ class Whole:
             for at, value in enumerate(sums):
                 found[at] = (found[at] + value * hashed) % _MODULUS
 
-    def differing(self, other: Whole) -> list[str]:
+    def differing(self, other: Digest) -> list[str]:
         """What is not counted alike; of events that is the newest time, too."""
         nothing = [0] * len(SUMS)
         found = {

@@ -19,7 +19,10 @@ import attrs
 
 from postledger.errors import LedgerError, UnknownKey
 from postledger.model import plain
-from postledger.store.sqlite import OUTBOX, Store, open_store, translated
+from postledger.store.sqlite import OUTBOX, Store, open_store
+from postledger.store.sqlite import translated as translated_of
+
+translated = partial(translated_of, kind=OUTBOX)
 
 SUFFIX = "-outbox"
 """What the name of the ledger's file is followed by."""

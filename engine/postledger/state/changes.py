@@ -15,7 +15,7 @@ from typing import NamedTuple
 from postledger.errors import IntegrityError
 from postledger.log.event import Stored
 from postledger.model import DELIVERY, Change, Delivery, Event, StateChanged
-from postledger.state.fold import Tally
+from postledger.state.fold import Folded
 from postledger.state.life import Life, copy_of
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
@@ -28,18 +28,18 @@ class Known(NamedTuple):
     """A delivery as it was known at some position."""
 
     stream: Stream
-    tally: Tally
+    folded: Folded
     repeats: int
 
     @property
     def states(self) -> dict[str, str]:
         """The state of each region."""
-        regions = self.tally.chart.regions
-        return {r.name: s for r, s in zip(regions, self.tally.states, strict=True)}
+        regions = self.folded.chart.regions
+        return {r.name: s for r, s in zip(regions, self.folded.states, strict=True)}
 
     def delivery(self) -> Delivery:
         """The public value."""
-        row = row_of(0, self.tally, self.repeats, "")
+        row = row_of(0, self.folded, self.repeats, "")
         assert row is not None
         return delivery_of(self.stream, row)
 
@@ -143,8 +143,8 @@ def _life(facts: Facts, rows: Sequence[EventRow], first: int) -> Life:
 
 def _known(stream: Stream, life: Life) -> Known | None:
     """A stream as known now; ``None`` where nothing says its state."""
-    tally = life.tally()
-    return Known(stream, copy_of(tally), life.repeats) if tally.heard else None
+    folded = life.folded()
+    return Known(stream, copy_of(folded), life.repeats) if folded.heard else None
 
 
 def change_of(passage: Passage) -> Change:

@@ -59,7 +59,7 @@ class Noted(NamedTuple):
 
 
 @attrs.define
-class Tally:
+class Folded:
     """A stream as far as it is folded: the fold's own, changed in place by ``advance``.
 
     ``reasons`` are the details of the events by which each region entered a state that wants a
@@ -93,12 +93,12 @@ class Tally:
         return self.chart.configurations[self.configuration]
 
 
-def fold(chart: Statechart, facts: Iterable[Fact]) -> Tally:
+def fold(chart: Statechart, facts: Iterable[Fact]) -> Folded:
     """Fold the facts of one stream, given in any order."""
-    tally = Tally(chart)
+    folded = Folded(chart)
     for fact in in_order(facts):
-        advance(tally, fact)
-    return tally
+        advance(folded, fact)
+    return folded
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -116,83 +116,83 @@ def fold_key(fact: Fact) -> tuple[Any, ...]:
     return *fact[:2], trigger or "", [text or "" for text in fact.texts], fact.identity
 
 
-def advance(tally: Tally, fact: Fact) -> Noted:
-    """Take the next fact in fold order into the tally."""
+def advance(folded: Folded, fact: Fact) -> Noted:
+    """Take the next fact in fold order into the folded stream."""
     findings = fact.findings
-    tally.events += 1
-    if fact.received_at < tally.first_received_at:
-        tally.first_received_at = fact.received_at
+    folded.events += 1
+    if fact.received_at < folded.first_received_at:
+        folded.first_received_at = fact.received_at
     effect = fact.effect
     if effect is None:
-        tally.findings |= findings
+        folded.findings |= findings
         unrecognised = findings & Finding.UNRECOGNISED
         return Noted(Verdict.UNRECOGNISED if unrecognised else Verdict.NO_EFFECT, findings)
     # guard: events of another chart refused
-    if effect.chart is not tally.chart and effect.chart != tally.chart:
+    if effect.chart is not folded.chart and effect.chart != folded.chart:
         raise IntegrityError(f"position {fact.position}: it is of another chart than its stream")
-    tally.heard += 1
+    folded.heard += 1
     # Of events of one stage and time neither follows the other: the identity only keeps their order.
-    if fact[:2] != tally.group:
-        tally.group, tally.arrived_before = fact[:2], tally.arrived
-    if fact.received_at < tally.arrived_before:
-        tally.findings |= _LATE
-    tally.arrived = max(tally.arrived, fact.received_at)
-    change = effect.changes[tally.configuration]
-    findings |= change.findings | _of_time(tally, fact, effect) | _of_recipient(tally, fact)
-    _keep_texts(tally, fact, took_effect=bool(change.regions))
+    if fact[:2] != folded.group:
+        folded.group, folded.arrived_before = fact[:2], folded.arrived
+    if fact.received_at < folded.arrived_before:
+        folded.findings |= _LATE
+    folded.arrived = max(folded.arrived, fact.received_at)
+    change = effect.changes[folded.configuration]
+    findings |= change.findings | _of_time(folded, fact, effect) | _of_recipient(folded, fact)
+    _keep_texts(folded, fact, took_effect=bool(change.regions))
     for region in change.agreed:
-        tally.reasons[region] = tally.reasons[region] or fact.texts[REASON]
+        folded.reasons[region] = folded.reasons[region] or fact.texts[REASON]
     if change.regions:
-        _enter(tally, fact, change.after, change.regions)
+        _enter(folded, fact, change.after, change.regions)
         if change.outcome is not None:
-            tally.outcome_at = fact.occurred_at if change.outcome else UNDATED
-    tally.findings |= findings
+            folded.outcome_at = fact.occurred_at if change.outcome else UNDATED
+    folded.findings |= findings
     # The first event that a stream is known by took effect even where it says what charts start at.
-    first = tally.heard == 1 and change.verdict is Verdict.NO_EFFECT
+    first = folded.heard == 1 and change.verdict is Verdict.NO_EFFECT
     return Noted(Verdict.APPLIED if first else change.verdict, findings)
 
 
-def findings_of(tally: Tally) -> int:
+def findings_of(folded: Folded) -> int:
     """The findings of a stream, with what shows only when all facts are in: that nothing created it."""
-    stages = tally.chart.stages
-    if tally.heard and "created" in stages and tally.times[stages.index("created")] is None:
-        return tally.findings | _NO_CREATION
-    return tally.findings
+    stages = folded.chart.stages
+    if folded.heard and "created" in stages and folded.times[stages.index("created")] is None:
+        return folded.findings | _NO_CREATION
+    return folded.findings
 
 
-def _of_time(tally: Tally, fact: Fact, effect: Effect) -> int:
+def _of_time(folded: Folded, fact: Fact, effect: Effect) -> int:
     """Note the first time of each stage; what follows a stage must not be stamped before it."""
-    if tally.times[effect.stage] is None:
-        tally.times[effect.stage] = fact.occurred_at
+    if folded.times[effect.stage] is None:
+        folded.times[effect.stage] = fact.occurred_at
     if effect.after is None:
         return 0
-    began = tally.times[effect.after]
+    began = folded.times[effect.after]
     if began is None:
         return _OUTCOME_WITHOUT_SENT
     return _CLOCK_DISORDER if fact.occurred_at < began != UNDATED else 0
 
 
-def _of_recipient(tally: Tally, fact: Fact) -> int:
+def _of_recipient(folded: Folded, fact: Fact) -> int:
     recipient = fact.texts[0]
     if recipient is None:
         return 0
-    if tally.recipient is None:
-        tally.recipient = recipient
-    return 0 if recipient == tally.recipient else _RECIPIENT_DIFFERS
+    if folded.recipient is None:
+        folded.recipient = recipient
+    return 0 if recipient == folded.recipient else _RECIPIENT_DIFFERS
 
 
-def _keep_texts(tally: Tally, fact: Fact, *, took_effect: bool) -> None:
+def _keep_texts(folded: Folded, fact: Fact, *, took_effect: bool) -> None:
     """An event that took effect has the say; others only fill what nobody said before."""
-    texts = tally.texts
+    texts = folded.texts
     for slot in range(REASON):
         text = fact.texts[slot]
         if text is not None and (took_effect or texts[slot] is None):
             texts[slot] = text
 
 
-def _enter(tally: Tally, fact: Fact, after: int, regions: tuple[int, ...]) -> None:
-    tally.configuration = after
-    states = tally.chart.configurations[after]
+def _enter(folded: Folded, fact: Fact, after: int, regions: tuple[int, ...]) -> None:
+    folded.configuration = after
+    states = folded.chart.configurations[after]
     for region in regions:
-        explained = states[region] in tally.chart.regions[region].explained
-        tally.reasons[region] = fact.texts[REASON] if explained else None
+        explained = states[region] in folded.chart.regions[region].explained
+        folded.reasons[region] = fact.texts[REASON] if explained else None

@@ -17,7 +17,7 @@ import attrs
 
 from postledger.definitions.chart import Statechart
 from postledger.findings import Finding, Verdict
-from postledger.state.fold import Fact, Noted, Tally, advance, fold_key
+from postledger.state.fold import Fact, Folded, Noted, advance, fold_key
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import as_late
 from postledger.times import UNDATED
@@ -44,7 +44,7 @@ class _Block:
     """
 
     facts: list[Fact]
-    before: Tally
+    before: Folded
     changed: bool
 
 
@@ -68,8 +68,8 @@ class Life:
         self._heard = 0
         self._received = UNDATED
         self._origin = (UNDATED, "")
-        self._blocks = [_Block([], Tally(chart), changed=False)]
-        self._end = Tally(chart)
+        self._blocks = [_Block([], Folded(chart), changed=False)]
+        self._end = Folded(chart)
         # The number of the first block that is changed.
         self._changed: int | None = None
 
@@ -112,28 +112,28 @@ class Life:
         self._received = min(self._received, fact.received_at)
         return None
 
-    def tally(self) -> Tally:
+    def folded(self) -> Folded:
         """The fold of all facts; the next event changes it."""
         if self._changed is not None:
             self._settle(self._changed)
-        tally = self._end
-        tally.events, tally.heard = len(self._known), self._heard
-        tally.first_received_at = self._received
-        return tally
+        folded = self._end
+        folded.events, folded.heard = len(self._known), self._heard
+        folded.first_received_at = self._received
+        return folded
 
     def answer(self, row: EventRow) -> Answer:
         """What is to be said of an event that was added."""
         first, fact = self._known[row[1], row[2]]
         if first[3:5] != row[3:5]:
             return Answer(Verdict.REPEATED, first[3])
-        self.tally()
+        self.folded()
         number = self._number(fact)
         block = self._blocks[number]
         at = bisect_left(block.facts, fold_key(fact), key=fold_key)
-        tally = copy_of(block.before)
+        folded = copy_of(block.before)
         noted = Noted(Verdict.NO_EFFECT, 0)
         for one in block.facts[: at + 1]:
-            noted = advance(tally, one)
+            noted = advance(folded, one)
         late = any(fact.received_at > one.received_at for one in self._following(number, at))
         return Answer((as_late(noted) if late else noted).verdict, None)
 
@@ -172,7 +172,7 @@ class Life:
     def _replace(self, before: Fact, fact: Fact) -> None:
         """Put a fact in place of its equal that was received later, and fold everything again."""
         facts = [one for block in self._blocks for one in block.facts if one is not before]
-        self._end = Tally(self._end.chart)
+        self._end = Folded(self._end.chart)
         self._blocks, self._changed = [_Block([], copy_of(self._end), changed=False)], None
         for one in (*facts, fact):
             self._take(one)
@@ -204,7 +204,7 @@ class Life:
         self._changed = None
 
 
-def _alike(before: Tally, now: Tally, last: tuple[int, int]) -> bool:
+def _alike(before: Folded, now: Folded, last: tuple[int, int]) -> bool:
     """Whether what follows a fold is folded alike after another, but for findings that come with it.
 
     ``last`` is the stage and time of the last fact of all.
@@ -223,8 +223,12 @@ def _first(block: _Block) -> tuple[Any, ...]:
     return fold_key(block.facts[0])
 
 
-def copy_of(tally: Tally) -> Tally:
+def copy_of(folded: Folded) -> Folded:
     """A copy that later events don't change."""
-    kept = copy(tally)
-    kept.texts, kept.times, kept.reasons = list(tally.texts), list(tally.times), list(tally.reasons)
+    kept = copy(folded)
+    kept.texts, kept.times, kept.reasons = (
+        list(folded.texts),
+        list(folded.times),
+        list(folded.reasons),
+    )
     return kept

@@ -12,7 +12,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import Finding, names
 from postledger.log.event import Clock, Part, Stored
 from postledger.model import Delivery, Event
-from postledger.state.fold import Fact, Tally, findings_of, fold
+from postledger.state.fold import Fact, Folded, findings_of, fold
 from postledger.state.patterns import NOWHERE, Statement
 from postledger.times import UNDATED, is_time, time_of
 
@@ -46,41 +46,41 @@ Row = tuple[Any, ...]
 _TEXTS = slice(1, 10)
 
 
-def row_of(stream: int, tally: Tally, repeats: int, source: str) -> Row | None:
+def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None:
     """The row of a folded stream; ``None`` where no event said anything to its chart.
 
     ``source`` is that of the event which was received first.
     """
-    if not tally.heard:
+    if not folded.heard:
         return None
-    regions = [region.name for region in tally.chart.regions]
+    regions = [region.name for region in folded.chart.regions]
     route = regions.index("route") if "route" in regions[1:] else None
-    findings = findings_of(tally) | (Finding.REPEATED if repeats else 0)
+    findings = findings_of(folded) | (Finding.REPEATED if repeats else 0)
     return (
         stream,
-        tally.states[0],
-        None if route is None else tally.states[route],
-        tally.reasons[0],
-        None if route is None else tally.reasons[route],
-        *tally.texts,
-        _stage_time(tally, "created"),
-        _stage_time(tally, "sent"),
-        _dated(tally.outcome_at),
-        tally.first_received_at,
-        tally.events,
+        folded.states[0],
+        None if route is None else folded.states[route],
+        folded.reasons[0],
+        None if route is None else folded.reasons[route],
+        *folded.texts,
+        _stage_time(folded, "created"),
+        _stage_time(folded, "sent"),
+        _dated(folded.outcome_at),
+        folded.first_received_at,
+        folded.events,
         repeats,
         int(findings),
         source,
     )
 
 
-def folded(stream: int, facts: Sequence[Fact], repeats: int, source: str) -> Row | None:
+def folded_row(stream: int, facts: Sequence[Fact], repeats: int, source: str) -> Row | None:
     """The row of a stream by a fold of its facts."""
     chart = next((fact.effect.chart for fact in facts if fact.effect is not None), None)
     return None if chart is None else row_of(stream, fold(chart, facts), repeats, source)
 
 
-def unfolded(stream: int, first_received_at: int, events: int) -> Row:
+def unfolded_row(stream: int, first_received_at: int, events: int) -> Row:
     """The row of a stream that can't be folded: that it can't, and nothing else."""
     texts = (None,) * (_TEXTS.stop - 2)
     return (
@@ -89,9 +89,9 @@ def unfolded(stream: int, first_received_at: int, events: int) -> Row:
     )  # fmt: skip
 
 
-def _stage_time(tally: Tally, stage: str) -> int | None:
-    stages = tally.chart.stages
-    return _dated(tally.times[stages.index(stage)]) if stage in stages else None
+def _stage_time(folded: Folded, stage: str) -> int | None:
+    stages = folded.chart.stages
+    return _dated(folded.times[stages.index(stage)]) if stage in stages else None
 
 
 def _dated(time: int | None) -> int | None:

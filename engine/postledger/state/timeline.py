@@ -12,7 +12,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict, names
 from postledger.log.event import Stored
 from postledger.model import Content, Delivery, Step
-from postledger.state.fold import Fact, Noted, Tally, advance, in_order
+from postledger.state.fold import Fact, Folded, Noted, advance, in_order
 from postledger.state.patterns import Pattern
 from postledger.state.row import event_of
 from postledger.state.streams import EventRow, Facts, Place
@@ -34,15 +34,15 @@ def _steps(
     by_identity = {row[1:3]: row for row in distinct}
     folding = in_order(facts.facts(distinct))
     late = late_ones(folding)
-    tally = Tally(chart)
+    folded = Folded(chart)
     # The members of a bundle are of one event.
     at = lru_cache(16)(facts.log.at)
     entered: list[int | None] = [None] * len(chart.regions)
     for fact in folding:
         row = by_identity[fact.occurred_at, fact.identity]
-        before = _states(tally)
-        noted = advance(tally, fact)
-        after = _states(tally)
+        before = _states(folded)
+        noted = advance(folded, fact)
+        after = _states(folded)
         if fact.identity in late:
             noted = as_late(noted)
         against = None
@@ -81,11 +81,11 @@ def verdict_on(folding: Iterable[Fact], identity: bytes) -> Verdict:
     """The verdict on the fact of an identity, in a fold of the facts of its stream."""
     facts = in_order(folding)
     late = late_ones(facts)
-    tally: Tally | None = None
+    folded: Folded | None = None
     for fact in facts:
-        if tally is None and fact.effect is not None:
-            tally = Tally(fact.effect.chart)
-        noted = Noted(Verdict.NO_EFFECT, 0) if tally is None else advance(tally, fact)
+        if folded is None and fact.effect is not None:
+            folded = Folded(fact.effect.chart)
+        noted = Noted(Verdict.NO_EFFECT, 0) if folded is None else advance(folded, fact)
         if fact.identity == identity:
             return (as_late(noted) if identity in late else noted).verdict
     raise IntegrityError("an event is not among those of its stream")
@@ -110,8 +110,8 @@ def as_late(noted: Noted) -> Noted:
     return Noted(noted.verdict if contradicts else Verdict.LATE, noted.findings | Finding.LATE)
 
 
-def _states(tally: Tally) -> dict[str, str]:
-    return {r.name: s for r, s in zip(tally.chart.regions, tally.states, strict=True)}
+def _states(folded: Folded) -> dict[str, str]:
+    return {r.name: s for r, s in zip(folded.chart.regions, folded.states, strict=True)}
 
 
 def _step(

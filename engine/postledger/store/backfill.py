@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from postledger.errors import PostledgerError
-from postledger.store.sqlite import Store, translated
+from postledger.store.sqlite import Backlog, Store, translated
 
 _log = logging.getLogger("postledger")
 
@@ -20,11 +20,11 @@ _log = logging.getLogger("postledger")
 class Backfill:
     """A thread of its own that backfills a file when writers ask for it; it starts with the first time.
 
-    ``open_store`` opens the connection that it uses.
+    ``open_store`` opens the connection that it uses. Those who write count in its ``backlog``.
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
-        self.rows = 0
+        self.backlog = Backlog(self._ask)
         self._open_store = open_store
         self._asked = threading.Event()
         self._lock = threading.Lock()
@@ -32,8 +32,7 @@ class Backfill:
         self._closed = False
         self._process = os.getpid()
 
-    def ask(self) -> None:
-        """Have it done soon."""
+    def _ask(self) -> None:
         self._asked.set()
         with self._lock:
             if self._thread is None and not self._closed and os.getpid() == self._process:
@@ -56,6 +55,9 @@ class Backfill:
             store = self._open_store()
         except PostledgerError as error:
             _log.info("%s", error)
+            with self._lock:
+                # Whoever asks next tries again.
+                self._thread = None
             return
         try:
             while not self._closed:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from sqlite_utils import Database
@@ -38,16 +38,33 @@ LARGEST = 2**63 - 1
 
 
 class FileKind(NamedTuple):
-    """A kind of file: its name in messages, and what its header says."""
+    """A kind of file: its name in messages, what its header says, and what to do when it fails.
+
+    ``damaged`` is what to do with a damaged file, ``failed`` what to do after its disk failed.
+    """
 
     name: str
     application_id: int
     format: int
+    damaged: str
+    failed: str
 
 
-LEDGER = FileKind("ledger", APPLICATION_ID, FORMAT)
-# The second id is "PLOB".
-OUTBOX = FileKind("outbox", 0x504C4F42, 1)
+LEDGER = FileKind(
+    "ledger",
+    APPLICATION_ID,
+    FORMAT,
+    damaged="run verify",
+    failed="record again what was not acknowledged",
+)
+OUTBOX = FileKind(
+    "outbox",
+    # "PLOB"
+    0x504C4F42,
+    1,
+    damaged="move it away, and all changes are sent again, with the same keys",
+    failed="try again",
+)
 
 _JOURNAL_BYTES = 64 << 20
 # guard: write lock from the start
@@ -63,18 +80,31 @@ _SETTINGS = (
 _MOST_ROWS = 2_000
 """So many changed rows, and some for each commit, are backfilled together."""
 
+STILL_READING = "this thread is still reading; end that first, or write in another"
+"""What is said to a thread that writes in its own read transaction."""
+
 Row = tuple[Any, ...]
 Identity = tuple[int, int]
 """What tells a file from another at the same path: its device and its number there."""
 
 
-class Paced(Protocol):
-    """Who is asked to ``backfill`` once so many rows were changed."""
+class Backlog:
+    """The rows that all connections to a file changed since it was last backfilled.
 
-    rows: int
+    ``ask`` is called once there are many. It is counted here, since each commit comes by.
+    """
 
-    def ask(self) -> None:
-        """Have it done soon."""
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self.rows = 0
+        self._ask = ask
+
+    def changed(self, rows: int) -> None:
+        """Count the rows of one commit."""
+        # Each commit writes some pages whatever it changes.
+        self.rows += rows + 4
+        if self.rows > _MOST_ROWS:
+            self.rows = 0
+            self._ask()
 
 
 class Store:
@@ -83,13 +113,21 @@ class Store:
     ``path`` is absolute, so that a later change of the working directory opens no other file.
     ``committed`` says whether the last write is durable, though it may have been interrupted.
     ``execute`` and ``executemany`` are those of the connection. A cursor is read to its end, or
-    closed, before another statement runs that could change its rows.
+    closed, before another statement runs that could change its rows. ``backlog``, where it is set,
+    counts what each commit changed.
     """
 
-    def __init__(self, path: Path, conn: sqlite3.Connection, timeout: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        conn: sqlite3.Connection,
+        timeout: float = 0.0,
+        kind: FileKind = LEDGER,
+    ) -> None:
         self.path = path
         self.timeout = timeout
-        self.paced: Paced | None = None
+        self.kind = kind
+        self.backlog: Backlog | None = None
         self.db = Database(conn)
         self.conn = conn
         # Bound once: they are called for every event.
@@ -128,9 +166,7 @@ class Store:
         is no longer the one that was opened.
         """
         if self.in_transaction:
-            raise LedgerError(
-                f"{self.path}: this thread is still reading; end that first, or write in another"
-            )
+            raise LedgerError(f"{self.path}: {STILL_READING}")
         self.committed = committing = False
         try:
             # guard: writers take turns
@@ -151,13 +187,9 @@ class Store:
             raise
         finally:
             self._turn.leave()
-        if self.paced is not None:
-            # Each commit writes some pages whatever it changes.
+        if self.backlog is not None:
             rows, self._rows = self._rows, self.conn.total_changes
-            self.paced.rows += self._rows - rows + 4
-            if self.paced.rows > _MOST_ROWS:
-                self.paced.rows = 0
-                self.paced.ask()
+            self.backlog.changed(self._rows - rows)
 
     def backfill(self) -> None:
         """Move what is in the write-ahead log to the database, as far as no reader is in the way."""
@@ -295,12 +327,12 @@ class Store:
         ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         # guard: the file is the one that was opened
-        require_identity(self.path, self._file)
+        require_identity(self.path, self._file, self.kind, writing=True)
         # guard: its write-ahead log too
         if ahead != self._ahead:
             raise LedgerError(
                 f"{self.path}: its write-ahead log ({self.path.name}-wal) was moved or deleted while"
-                " it was open; nothing was written; close the ledger and run verify"
+                f" it was open; nothing was written; close the {self.kind.name} and {self.kind.damaged}"
             )
 
 
@@ -458,22 +490,21 @@ def open_store(
 
     ``kind`` is given for another file of Postledger's, ``file`` for one that is open already: then no
     other is made or opened. ``timeout`` is how many seconds a write waits for another's write to end.
-    Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or
-    ``LedgerError``.
+    Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
-    with translated(path):
+    with translated(path, kind):
         # guard: an open ledger is never made again
-        require_identity(path, file)
-        _require_file_of_log(path, kind)
+        require_identity(path, file, kind)
+        _require_no_orphaned_wal(path, kind)
         if path.is_dir():
             raise NotALedger(f"{path}: this is a folder; name a file in it")
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such {kind.name}")
         mode = "ro" if readonly else "rwc" if file is None else "rw"
         conn = _connect(path, timeout=timeout, mode=mode)
-        store = Store(path, conn, timeout)
+        store = Store(path, conn, timeout, kind)
         try:
-            require_identity(path, file)
+            require_identity(path, file, kind)
             for setting in _SETTINGS:
                 conn.execute(setting)
             if not readonly and file is None:
@@ -489,17 +520,20 @@ def open_store(
         return store
 
 
-def require_identity(path: Path, file: Identity | None) -> None:
-    """Raise where the file is not the one that was opened before."""
+def require_identity(
+    path: Path, file: Identity | None, kind: FileKind = LEDGER, *, writing: bool = False
+) -> None:
+    """Raise where the file is not the one that was opened before; ``writing`` says what was undone."""
     if file is not None and _identity(path) != file:
+        undone = " nothing was written;" if writing else ""
         raise LedgerError(
-            f"{path}: the file was moved, replaced or deleted while it was open;"
-            " nothing was written; open the ledger again"
+            f"{path}: the file was moved, replaced or deleted while it was open;{undone}"
+            f" open the {kind.name} again"
         )
 
 
-def _require_file_of_log(path: Path, kind: FileKind) -> None:
-    """Raise where a ledger is gone whose write-ahead log is still there: SQLite would delete that."""
+def _require_no_orphaned_wal(path: Path, kind: FileKind) -> None:
+    """Raise where a file is gone whose write-ahead log is still there: SQLite would delete that."""
     ahead = path.with_name(f"{path.name}-wal")
     # In this order: whoever makes a new ledger writes to the file first.
     # guard: no new file beside the events of another
@@ -656,8 +690,8 @@ _OF_MEDIUM = {
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into errors that say what it means for the ledger.
+def translated(path: Path, kind: FileKind = LEDGER) -> Iterator[None]:
+    """Turn what SQLite raises into errors that say what it means for the file.
 
     What is damaged is said with the file.
     """
@@ -669,17 +703,17 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as error:
         # guard: errors of SQLite in one line
-        raise _meaning(path, error) from error
+        raise _meaning(path, kind, error) from error
     except OverflowError as error:
         if "SQLite" not in str(error):
             raise
         # guard: numbers out of reach in one line
-        raise IntegrityError(f"{path}: a number is out of reach; run verify") from error
+        raise IntegrityError(f"{path}: a number is out of reach; {kind.damaged}") from error
     # guard: damaged names in one line
     except UnicodeDecodeError as error:
         # What SQLite says cites a name that is not text any more.
         raise IntegrityError(
-            f"{path}: the file is damaged: a name is not UTF-8; run verify"
+            f"{path}: the file is damaged: a name is not UTF-8; {kind.damaged}"
         ) from error
     except UnicodeEncodeError as error:
         raise LedgerError(
@@ -687,43 +721,39 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _meaning(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
+def _meaning(path: Path, kind: FileKind, error: sqlite3.DatabaseError) -> LedgerError:
     # The primary code is the low byte of the extended one.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     make = _MEANINGS.get(code)
     if make is None and "decode to UTF-8" in str(error):
         # The message of SQLite cites the damaged text.
-        return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; run verify")
+        return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; {kind.damaged}")
     # It may cite statements of several lines.
     said = " ".join(str(error).split())
-    return LedgerError(f"{path}: {said}") if make is None else make(path, said)
+    if make is None:
+        return LedgerError(f"{path}: {said}")
+    raised, meaning = make
+    return raised(f"{path}: {meaning.format(said=said, a_kind=_a(kind), failed=kind.failed)}")
 
 
-_MEANINGS: dict[int, Callable[[Path, str], LedgerError]] = {
-    sqlite3.SQLITE_BUSY: lambda path, _: LedgerBusy(
-        f"{path}: another process holds the write lock; nothing was written"
+_MEANINGS: dict[int, tuple[type[LedgerError], str]] = {
+    sqlite3.SQLITE_BUSY: (
+        LedgerBusy,
+        "another process holds the write lock; nothing was written",
     ),
-    sqlite3.SQLITE_LOCKED: lambda path, _: LedgerBusy(
-        f"{path}: this thread is still reading; end that first, or write in another"
+    sqlite3.SQLITE_LOCKED: (LedgerBusy, STILL_READING),
+    sqlite3.SQLITE_NOTADB: (NotALedger, "not {a_kind}"),
+    sqlite3.SQLITE_CORRUPT: (IntegrityError, "the file is damaged: {said}"),
+    sqlite3.SQLITE_FULL: (LedgerError, "the disk is full; nothing was written"),
+    sqlite3.SQLITE_READONLY: (LedgerError, "the file is read-only; nothing was written"),
+    sqlite3.SQLITE_CANTOPEN: (
+        LedgerError,
+        "can't be opened; does its folder exist, and is it writable?",
     ),
-    sqlite3.SQLITE_NOTADB: lambda path, _: NotALedger(f"{path}: not a ledger"),
-    sqlite3.SQLITE_CORRUPT: lambda path, error: IntegrityError(
-        f"{path}: the file is damaged: {error}"
-    ),
-    sqlite3.SQLITE_FULL: lambda path, _: LedgerError(
-        f"{path}: the disk is full; nothing was written"
-    ),
-    sqlite3.SQLITE_READONLY: lambda path, _: LedgerError(
-        f"{path}: the file is read-only; nothing was written"
-    ),
-    sqlite3.SQLITE_CANTOPEN: lambda path, _: LedgerError(
-        f"{path}: can't be opened; does its folder exist, and is it writable?"
-    ),
-    sqlite3.SQLITE_IOERR: lambda path, error: LedgerError(
-        f"{path}: the disk failed ({error}); record again what was not acknowledged"
-    ),
-    sqlite3.SQLITE_TOOBIG: lambda path, _: LedgerError(
-        f"{path}: a body is larger than SQLite can hold; nothing was written"
+    sqlite3.SQLITE_IOERR: (LedgerError, "the disk failed ({said}); {failed}"),
+    sqlite3.SQLITE_TOOBIG: (
+        LedgerError,
+        "a body is larger than SQLite can hold; nothing was written",
     ),
 }
 
