@@ -536,6 +536,12 @@ PROTECTIONS = (
         f"{_GROUP} -k fails_that_one",
     ),
     Without(
+        "what a failing disk left is closed and forgotten",
+        "one[1] is not store",
+        "True",
+        "tests/ledger/test_group.py -k fails_for_long",
+    ),
+    Without(
         "what is durable is not recorded again",
         "if own is not None and told and own.store.committed:",
         "if False:",

@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -224,3 +226,20 @@ def test_derived_tables_that_were_dropped_come_back(ledger: Ledger, dropped: lis
             assert again.query("SELECT * FROM statements ORDER BY position, member") == statements
             assert again.verify().problems == ()
         assert again.record(delivered("c")).verdict == "applied"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_a_new_thread_appends_where_the_live_states_are_lost(ledger: Ledger) -> None:
+    """It keeps one connection, however often it asks; reading is refused."""
+    with closing(sqlite3.connect(ledger.path)) as conn, conn:
+        conn.execute("DELETE FROM generations")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ledger.record, sent("a")).result().verdict == "unfolded"
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for key in "bcdef":
+            assert pool.submit(ledger.record, sent(key)).result().verdict == "unfolded"
+            with pytest.raises(IntegrityError, match="there are no live states; run replay"):
+                pool.submit(ledger.delivery, key).result()
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    with Ledger(ledger.path) as another:
+        assert sorted(one.tracking_id for one in another.deliveries()) == list("abcdef")

@@ -235,6 +235,18 @@ def test_after_the_disk_failed_the_file_is_opened_again(
             other.submit(ledger.record, sent("SMS_3")).result()
 
 
+def test_a_disk_that_fails_for_long_leaves_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure opens the file again, and what was open before is closed and forgotten."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        monkeypatch.setattr(generations, "put", raising(failing_disk()))
+        for _ in range(5):
+            with pytest.raises(LedgerError, match="the disk failed"):
+                ledger.record(sent("SMS_1"))
+        assert len(ledger._connections._opened) == 1
+
+
 def test_what_was_undone_was_not_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

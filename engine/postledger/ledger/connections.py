@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -279,18 +279,28 @@ class Connections:
         """The file opened for this thread: since the disk failed what was acknowledged must be there."""
         epoch, (position, leaf) = self._epoch, self._acknowledged
         store = self._open()
-        # guard: what was acknowledged is there after the disk failed
-        if epoch and position >= 0 and Log(store).leaf(position) != leaf:
-            store.close()
-            raise IntegrityError(
-                f"{self.path}: the disk failed, and position {position} is not what was acknowledged"
-                " before; close the ledger and run verify"
-            )
+        try:
+            # guard: what was acknowledged is there after the disk failed
+            if epoch and position >= 0 and Log(store).leaf(position) != leaf:
+                raise IntegrityError(
+                    f"{self.path}: the disk failed, and position {position} is not what was"
+                    " acknowledged before; close the ledger and run verify"
+                )
+            own = self._first(store)
+        except BaseException:
+            self._discard(store)
+            raise
         if before is not None:
-            before.store.close()
-        own = self._first(store)
+            self._discard(before.store)
         own.epoch = epoch
         return own
+
+    def _discard(self, store: Store) -> None:
+        """Close a store that its thread works with no more."""
+        store.close()
+        with self._opening:
+            # guard: what a failing disk left is closed and forgotten
+            self._opened = [one for one in self._opened if one[1] is not store]
 
     def require_there(self) -> None:
         """Raise ``LedgerError`` where the file is not the one that was opened: it can still be read."""
@@ -328,16 +338,13 @@ class Connections:
         own.generation = generation
 
     def _first(self, store: Store) -> Own:
-        with store.read():
-            generation = generations.live(store)
-            if generation is None:
-                raise IntegrityError(f"{self.path}: there are no live states; run replay")
-            try:
-                definitions = generations.read_by(Log(store), generation, self.definitions)
-            except LedgerError:
-                # To append takes no definitions; whoever reads finds that it is not the live one.
-                generation = generation._replace(number=-1)
-                definitions = self.definitions
+        # To append takes neither; whoever reads finds that there is none, or another.
+        generation, definitions = generations.NONE, self.definitions
+        with store.read(), suppress(LedgerError):
+            live = generations.live(store)
+            if live is not None:
+                definitions = generations.read_by(Log(store), live, definitions)
+                generation = live
         return self._made(store, generation, definitions)
 
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:

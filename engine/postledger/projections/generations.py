@@ -111,6 +111,10 @@ class Generation(NamedTuple):
         return Index(store, self.index_name)
 
 
+NONE = Generation(-1, -1, "", "", -1, -1, "", -1)
+"""What stands in place of the live generation where there is none that could be read by."""
+
+
 class Lives:
     """The lives of long streams, by their numbers, as writers of one process or a follower keep them.
 
