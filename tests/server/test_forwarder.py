@@ -254,6 +254,7 @@ def test_each_time_that_an_endpoint_is_disabled_is_logged(
     said = [one for one in caplog.messages if "disabled" in one]
     assert said == [
         f"{peer.url}: disabled: it answered HTTP 410; nothing more is sent until it is enabled"
+        " (postledger forward --enable)"
     ] * len(said)
     assert len(said) == 2
 

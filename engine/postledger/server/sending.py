@@ -223,7 +223,8 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         try:
             addresses = await resolved(host, port, allow_private=self._allow_private)
         except OSError as unknown:
-            raise httpcore2.ConnectError(f"{host} has no address: {unknown}") from unknown
+            reason = unknown.strerror or unknown
+            raise httpcore2.ConnectError(f"{host} has no address: {reason}") from unknown
         for address in addresses:
             try:
                 # guard: the address that was checked
@@ -277,7 +278,7 @@ class Client:
         except httpcore2.TimeoutException as error:
             return Answer(f"no answer in time ({type(error).__name__})")
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            return Answer(_one_line(f"no answer: {str(error) or type(error).__name__}"))
+            return Answer(f"no answer: {_reason(error)}")
 
     async def _send(self, body: bytes, headers: dict[str, str], now: float) -> Answer:
         async with self._pool.stream(
@@ -326,5 +327,17 @@ def _headers(content_type: str | None, encoding: str | None) -> dict[str, str]:
     return headers
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_SAID]
+def _reason(error: Exception) -> str:
+    """Why there is no answer, in one line that a sentence may go on after."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split()).rstrip(".")[:_SAID]
+    # What httpcore has no text for.
+    return text or _WITHOUT_TEXT.get(type(error).__name__, type(error).__name__)
+
+
+_WITHOUT_TEXT = {
+    "ConnectError": "no connection",
+    "ReadError": "the connection was lost",
+    "WriteError": "the connection was lost",
+}
