@@ -50,7 +50,7 @@ def test_what_is_due_is_sent_and_counted(run: Run, path: Path, peer: Peer) -> No
     """Once; what comes later is sent by the next run."""
     done = once(run, path, peer)
     assert (done.exit_code, done.stdout) == (0, "sent 3, pending 0, held 0, parked 0\n")
-    assert done.stderr.splitlines()[0] == "not signed: give --secret to sign"
+    assert done.stderr.splitlines()[0] == "messages are not signed; give --secret to sign them"
     assert once(run, path, peer).stdout == "sent 0, pending 0, held 0, parked 0\n"
     assert len(peer.taken) == 3
 
@@ -92,7 +92,7 @@ def test_an_endpoint_that_is_gone_is_enabled_again(run: Run, path: Path, peer: P
         1,
         [
             f"Error: {peer.url}: disabled: it answered HTTP 410;"
-            " nothing more is sent until it is enabled"
+            " nothing more is sent until it is enabled (postledger forward --enable)"
         ],
     )
     assert run("forward", path, "--enable").stdout == f"enabled {peer.url}\n"
@@ -212,7 +212,7 @@ def test_a_signal_ends_it_after_what_is_in_flight(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
         assert p.stderr is not None
         lines = [p.stderr.readline() for _ in range(2)]
-        assert lines[1] == f"{peer.url}: forwarding after position -1\n"
+        assert lines[1] == f"{peer.url}: forwarding from the beginning\n"
         with Ledger(path) as ledger:
             ledger.record(sent("c"))
         for _ in range(500):

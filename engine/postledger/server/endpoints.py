@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +72,18 @@ class Endpoint:
         """Its number in the outbox."""
         return self._number
 
-    def _outbox(self, *, readonly: bool = False) -> closing[Outbox]:
-        return closing(_open(self.ledger, readonly=readonly))
+    @contextmanager
+    def _outbox(self, *, readonly: bool = False) -> Iterator[tuple[Outbox, int]]:
+        # What is not there yet has no file either.
+        number = self.number
+        with closing(_open(self.ledger, readonly=readonly)) as outbox:
+            yield outbox, number
 
     def status(self) -> Status:
         """Where it stands."""
-        with self._outbox(readonly=True) as outbox:
-            place = outbox.endpoint(self.number)
-            pending, held, parked = outbox.counts(self.number)
+        with self._outbox(readonly=True) as (outbox, number):
+            place = outbox.endpoint(number)
+            pending, held, parked = outbox.counts(number)
         behind = max(0, self.ledger.head().size - 1 - place.position)
         return Status(
             place.shown,
@@ -93,34 +98,34 @@ class Endpoint:
 
     def waiting(self, most: int = 100) -> list[Waiting]:
         """The messages that wait, the parked ones first, at most so many."""
-        with self._outbox(readonly=True) as outbox:
-            return outbox.waiting(self.number, most)
+        with self._outbox(readonly=True) as (outbox, number):
+            return outbox.waiting(number, most)
 
     def skip(self, key: str) -> None:
         """Give up a message; what waits behind it goes on. Raises ``UnknownKey``.
 
         If an attempt for it is being made, what waits behind it goes on when that has ended.
         """
-        with self._outbox() as outbox:
-            outbox.skip(self.number, key)
+        with self._outbox() as (outbox, number):
+            outbox.skip(number, key)
 
     def skip_parked(self) -> int:
         """Give up all that is parked; what it held goes on. Returns how many messages that were."""
-        with self._outbox() as outbox:
-            return outbox.skip_parked(self.number)
+        with self._outbox() as (outbox, number):
+            return outbox.skip_parked(number)
 
     def redrive(self, key: str | None = None) -> int:
         """Send what was refused, all of it or one message, by a new schedule; returns how many.
 
         That is what is parked, and what waits for its next attempt. Raises ``UnknownKey``.
         """
-        with self._outbox() as outbox:
-            return outbox.redrive(self.number, key)
+        with self._outbox() as (outbox, number):
+            return outbox.redrive(number, key)
 
     def enable(self) -> bool:
         """Send to the endpoint again, though it answered 410; returns whether it was disabled."""
-        with self._outbox() as outbox:
-            return outbox.enable(self.number)
+        with self._outbox() as (outbox, number):
+            return outbox.enable(number)
 
     def forget(self) -> int:
         """Remove the endpoint with its messages; returns how many waited.
@@ -128,8 +133,7 @@ class Endpoint:
         If it is forwarded to again, it begins as a new one. Raises ``PostledgerError`` while a
         forwarder sends there.
         """
-        number = self.number
-        with self._outbox() as outbox:
+        with self._outbox() as (outbox, number):
             path = lock_of(self.ledger.path, number)
             # guard: an endpoint is not removed while it is served
             with closing(Lock(path, outbox.endpoint(number).shown)):
