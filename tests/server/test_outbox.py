@@ -158,6 +158,40 @@ def test_what_failed_before_leaves_room_for_what_is_new(outbox: Outbox) -> None:
     assert [one.key for one in again] == ["5", "1"]
 
 
+def test_what_follows_an_attempt_under_way_is_not_due(outbox: Outbox) -> None:
+    """Though its message was skipped: its chains are busy until the attempt has ended."""
+    given = [message("a1", "a", "b"), message("a2", "a"), message("b2", "b"), message("c1", "c")]
+    outbox.take_in(1, given, position=4)
+    (flying, _) = outbox.due(1, NOW, fresh=9, again=9)
+    outbox.skip(1, "a1")
+    found = outbox.due(1, NOW, fresh=1, again=9, busy=flying.chains)
+    assert [one.key for one in found] == ["c1"]
+    assert due(outbox) == ["a2", "b2", "c1"]
+
+
+def test_all_that_is_parked_is_skipped_at_once(outbox: Outbox) -> None:
+    """What it held goes on; what is pending stays."""
+    outbox.take_in(1, [message(f"{a}{n}", a) for a in "abc" for n in (1, 2)], position=6)
+    end(outbox, "a1", "HTTP 400")
+    end(outbox, "b1", "HTTP 400")
+    end(outbox, "c1", "HTTP 500", 60.0)
+    assert outbox.skip_parked(1) == 2
+    assert due(outbox) == ["a2", "b2"]
+    assert outbox.counts(1) == (4, 0, 0)
+
+
+def test_a_number_is_never_given_twice(outbox: Outbox) -> None:
+    """Whoever still has that of an endpoint which was forgotten reaches no other."""
+    two = outbox.add("two", "https://two/", "changes", -1)
+    outbox.take_in(two, [message("a1", "a"), message("a2", "a")], position=1)
+    outbox.take_in(1, [message("a1", "a")], position=1)
+    assert outbox.forget(two) == 2
+    assert outbox.add("three", "https://three/", "changes", -1) > two
+    assert due(outbox) == ["a1"]
+    with pytest.raises(LedgerError, match=f"endpoint {two} is gone"):
+        outbox.endpoint(two)
+
+
 @pytest.mark.parametrize("shift", [-1e9, -3600.0, 0.0])
 def test_a_clock_set_back_makes_nothing_wait_longer(outbox: Outbox, shift: float) -> None:
     """No longer than it was to wait at all, from when it is noticed; and not shorter without need."""
