@@ -861,6 +861,28 @@ def test_secrets_stand_in_no_log_and_no_file(
     assert len(endpoints(ledger)) == 1
 
 
+def test_a_url_is_read_from_where_a_secret_is(
+    ledger: Ledger, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable or a file: it may hold one. The endpoint is the same, and no error shows the URL."""
+    (tmp_path / "hook").write_text(f"{peer.url}?token=x\n")
+    monkeypatch.setenv("HOOK", f"{peer.url}?token=x")
+    monkeypatch.setenv("WRONG", "ftp://hush/")
+    ledger.record(sent("a"))
+    for to in ("env:HOOK", f"file:{tmp_path / 'hook'}"):
+        Forwarder(ledger, to, allow_private=True).run(live=False)
+        assert endpoint_of(ledger, to).status().endpoint == f"{peer.url}?***"
+    assert [got.path for got in peer.taken] == ["/hook?token=x"]
+    for to, said in (
+        ("env:NONE", "env:NONE: the variable is missing"),
+        ("file:no", "can't be read"),
+        ("env:WRONG", "got scheme 'ftp'"),
+    ):
+        with pytest.raises(PostledgerError, match=said) as raised:
+            Forwarder(ledger, to)
+        assert "hush" not in str(raised.value)
+
+
 # --- slow and endless answers ---
 
 

@@ -15,6 +15,7 @@ import attrs
 from postledger.errors import PostledgerError, requires
 from postledger.server.addresses import Address, is_within, networks_of
 from postledger.server.schedule import seconds_of
+from postledger.server.signing import read_secret
 
 try:
     import httpcore2
@@ -62,8 +63,9 @@ class InvalidURL(PostledgerError, ValueError):
 
 
 class Target:
-    """A URL to send to; raises ``InvalidURL`` for what can't be sent to.
+    """A URL to send to, or where it stands: ``env:NAME`` or ``file:PATH``.
 
+    Raises ``InvalidURL`` for what can't be sent to, ``PostledgerError`` where it can't be read.
     ``shown`` is without what may be secret in it: credentials, the query, long segments of the path.
     ``identity`` is the same for the same URL, whatever its credentials are; it is a hash.
 
@@ -73,6 +75,8 @@ class Target:
     """
 
     def __init__(self, url: str) -> None:
+        if url.startswith(("env:", "file:")):
+            url = read_secret(url).decode().strip()
         parsed = _parsed(url)
         self.host, self.port = parsed.raw_host.decode("ascii"), parsed.port or _PORTS[parsed.scheme]
         self.core = httpcore2.URL(
