@@ -52,6 +52,8 @@ class _Step(NamedTuple):
 class Forwarder(Endpoint):
     """Sends each change of a delivery's state (or each postback) of a ledger to a URL.
 
+    It is an ``Endpoint``, with ``status``, ``waiting`` and what else that has.
+
     Each is sent at least once, those of one delivery in order: a change waits until the one before it
     was taken, that is answered by a status from 200 to 299. What is refused is sent again as
     ``schedule`` says, then parked; what comes after it of the same delivery waits until it is
