@@ -77,6 +77,8 @@ class Endpoint:
         # What is not there yet has no file either.
         number = self.number
         with closing(_open(self.ledger, readonly=readonly)) as outbox:
+            # It may have been forgotten.
+            outbox.endpoint(number)
             yield outbox, number
 
     def status(self) -> Status:
