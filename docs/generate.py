@@ -6,6 +6,7 @@ python docs/generate.py --check     only name those that are stale; exit 1 where
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import sys
@@ -279,17 +280,54 @@ def api() -> Lines:
     """Every public name."""
     yield "# The Python interface"
     yield "These are the names that `postledger` gives. `postledger.definitions`, `postledger.simulate`"
-    yield "and `postledger.audit` have public names too: those in `__all__`. What"
-    yield "[Run a server](../how-to/serve.md), [Forward](../how-to/forward.md) and"
-    yield "[Keep a ledger in operation](../how-to/operate.md) import is public as well."
-    yield "All others may change."
+    yield "and `postledger.audit` have public names too: those in `__all__`. Those of"
+    yield "`postledger.server` have [a page of their own](server.md). All others may change."
     yield "The package is typed. A fault of a ledger, a file or a body is a `PostledgerError`,"
     yield "and its message is one line that says what to do. A mistake of the program that calls, such as"
     yield "text for a body or a time without a zone, is a `TypeError` or `ValueError` that says so."
     yield "The examples take `ledger` and `body` as given."
-    yield from table(["name", ""], ([f"[`{n}`](#{n.lower()})", _first(n)] for n in _public()))
+    yield from table(
+        ["name", ""],
+        ([f"[`{n}`](#{n.lower()})", _first(getattr(postledger, n))] for n in _public()),
+    )
     for name in _public():
         yield from _name(name, getattr(postledger, name))
+
+
+SERVER = {
+    "receiver": ["receiver"],
+    "senders_toml": ["load_senders"],
+    "senders": ["Senders"],
+    "forwarder": ["Forwarder"],
+    "endpoints": ["Endpoint", "Status", "endpoints", "endpoint_of"],
+    "outbox": ["Waiting"],
+    "schedule": ["Schedule"],
+    "metrics": ["collector"],
+}
+"""The public names of ``postledger.server``, by module."""
+
+
+def server() -> Lines:
+    """Every public name of the service around a ledger."""
+    found = {
+        name: (module, getattr(importlib.import_module(f"postledger.server.{module}"), name))
+        for module, names in SERVER.items()
+        for name in names
+    }
+    yield "# The Python interface of the server"
+    yield "These names of the modules of `postledger.server` are public; all others may change."
+    yield "[Run a server](../how-to/serve.md), [Forward](../how-to/forward.md) and"
+    yield "[Operate a ledger](../how-to/operate.md) show how they are used."
+    yield "The examples take `ledger` and `body` as given."
+    yield from table(
+        ["name", "module", ""],
+        (
+            [f"[`{name}`](#{name.lower()})", f"`postledger.server.{module}`", _first(value)]
+            for name, (module, value) in found.items()
+        ),
+    )
+    for name, (_, value) in found.items():
+        yield from _name(name, value)
 
 
 def _public() -> list[str]:
@@ -297,9 +335,9 @@ def _public() -> list[str]:
     return first + [name for name in postledger.__all__ if name not in first]
 
 
-def _first(name: str) -> str:
+def _first(value: Any) -> str:
     """The first sentence of a name's docstring."""
-    doc = _doc(getattr(postledger, name))
+    doc = _doc(value)
     return " ".join(doc.split("\n\n")[0].split())
 
 
@@ -423,6 +461,7 @@ PAGES: dict[str, Callable[[], Lines]] = {
     "reference/charts.md": charts,
     "reference/cli.md": cli,
     "reference/api.md": api,
+    "reference/server.md": server,
 }
 
 

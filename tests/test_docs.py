@@ -45,6 +45,27 @@ def test_generated_page_is_current(name: str) -> None:
     assert page(name) == made, f"docs/{name} is stale: run `{GENERATE['COMMAND']}`"
 
 
+def test_the_reference_has_what_the_pages_import_of_the_server() -> None:
+    """Each name, by its module: nobody has to read the source for what a page shows."""
+    public = {
+        (f"postledger.server.{module}".rstrip("."), name)
+        for module, names in GENERATE["SERVER"].items()
+        for name in names
+    }
+    imported = {
+        (module, name.strip())
+        for path in PAGES
+        for module, names in re.findall(
+            r"^(?:>>> )?from (postledger\.server\.\w+) import (.+)$",
+            path.read_text("utf-8"),
+            re.MULTILINE,
+        )
+        for name in names.split(",")
+    }
+    assert imported
+    assert imported <= public
+
+
 def test_check_names_stale_pages(tmp_path: Path) -> None:
     """The command tells which pages are stale, and writes them when asked."""
     docs = tmp_path / "docs"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ def test_what_is_due_is_sent_and_counted(run: Run, path: Path, peer: Peer) -> No
     """Once; what comes later is sent by the next run."""
     done = once(run, path, peer)
     assert (done.exit_code, done.stdout) == (0, "sent 3, pending 0, held 0, parked 0\n")
-    assert done.stderr.splitlines()[0] == "not signed: give --secret to sign"
+    assert done.stderr.splitlines()[0] == "messages are not signed; give --secret to sign them"
     assert once(run, path, peer).stdout == "sent 0, pending 0, held 0, parked 0\n"
     assert len(peer.taken) == 3
 
@@ -92,10 +94,11 @@ def test_an_endpoint_that_is_gone_is_enabled_again(run: Run, path: Path, peer: P
         1,
         [
             f"Error: {peer.url}: disabled: it answered HTTP 410;"
-            " nothing more is sent until it is enabled"
+            " nothing more is sent until it is enabled (postledger forward --enable)"
         ],
     )
     assert run("forward", path, "--enable").stdout == f"enabled {peer.url}\n"
+    assert run("forward", path, "--enable").stdout == f"{peer.url} is not disabled\n"
     refuse(peer)
     assert once(run, path, peer).exit_code == 0
     assert len(peer.taken) == 3
@@ -122,6 +125,55 @@ def test_commands_need_the_url_where_there_are_several(run: Run, path: Path, pee
     assert "https://example.org/x: no changes were forwarded there yet" in unknown.stderr
 
 
+def test_the_feeds_of_one_url_are_told_apart(run: Run, path: Path, peer: Peer) -> None:
+    """By --postbacks, or by the number that the list shows; the list of a URL shows both."""
+    once(run, path, peer)
+    peer.answer = lambda _: Reply(500)
+    once(run, path, peer, "--postbacks")
+    both = json.loads(run("forward", path, "--list", "--to", peer.url, "--json").stdout)
+    assert [(one["number"], one["feed"]) for one in both] == [(1, "changes"), (2, "postbacks")]
+    key = both[1]["waiting"][0]["key"]
+    asked = run("forward", path, "--skip", key)
+    assert (asked.exit_code, "--postbacks for the one that is sent postbacks" in asked.stderr) == (
+        2,
+        True,
+    )
+    assert "no message" in run("forward", path, "--skip", key, "--to", peer.url).stderr
+    assert run("forward", path, "--skip", key, "--postbacks").exit_code == 0
+    assert run("forward", path, "--redrive", "all", "--to", "2").stdout == "redriven 1 message\n"
+    (one,) = json.loads(run("forward", path, "--list", "--postbacks", "--json").stdout)
+    assert (one["number"], one["pending"]) == (2, 2)
+    assert "no such endpoint" in run("forward", path, "--list", "--to", "3").stderr
+
+
+def test_what_is_parked_is_skipped_at_once(run: Run, path: Path, peer: Peer) -> None:
+    """What is pending stays."""
+    refuse(peer, "a", "b")
+    once(run, path, peer)
+    assert run("forward", path, "--skip", "all").stdout == "skipped 0 messages\n"
+    with closing(sqlite3.connect(outbox_of(path))) as outbox, outbox:
+        outbox.execute("UPDATE messages SET parked = 1, due = NULL WHERE about = 'a' AND attempts")
+    assert run("forward", path, "--skip", "all").stdout == "skipped 1 message\n"
+    assert run("forward", path, "--redrive", "all").stdout == "redriven 1 message\n"
+
+
+def test_an_endpoint_is_forgotten(run: Run, path: Path, peer: Peer) -> None:
+    """With what waited for it."""
+    refuse(peer, "a")
+    once(run, path, peer)
+    assert run("forward", path, "--forget").stdout == f"forgot {peer.url}; 2 messages waited\n"
+    assert run("forward", path, "--list").stderr == "no endpoint: nothing was forwarded yet\n"
+
+
+def test_what_was_refused_stores_no_endpoint(run: Run, path: Path, peer: Peer) -> None:
+    """A private address, and a name that has none."""
+    for url in (peer.url, "http://nowhere.invalid/"):
+        done = run("forward", path, "--to", url, "--once")
+        assert done.exit_code == 1
+        assert "[Errno" not in done.stderr
+    assert run("forward", path, "--list").stderr == "no endpoint: nothing was forwarded yet\n"
+
+
 def test_adoptions_are_sent_where_asked(run: Run, path: Path, peer: Peer) -> None:
     """One message for each delivery that they change."""
     with Ledger(path) as ledger:
@@ -137,6 +189,10 @@ def test_adoptions_are_sent_where_asked(run: Run, path: Path, peer: Peer) -> Non
     [
         ([], "Missing option '--to'."),
         (["--list", "--enable"], "exclude each other: give one"),
+        (["--forget", "--enable"], "exclude each other: give one"),
+        (["--to", "http://x/", "--to", "http://y/"], "give it once; run one command for each."),
+        (["--list", "--once"], "--once is for sending: leave it out with --list."),
+        (["--skip", "x", "--after", "now"], "--after is for sending: leave it out with --skip."),
         (["--to", "http://x/", "--postbacks", "--with-adoptions"], "exclude each other"),
         (["--to", "http://x/", "--after", "soon"], "invalid position 'soon': expected a number"),
         (["--to", "ftp://x/"], "the URL must be https://HOST/PATH or http://…, got scheme 'ftp'"),
@@ -212,7 +268,7 @@ def test_a_signal_ends_it_after_what_is_in_flight(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
         assert p.stderr is not None
         lines = [p.stderr.readline() for _ in range(2)]
-        assert lines[1] == f"{peer.url}: forwarding after position -1\n"
+        assert lines[1] == f"{peer.url}: forwarding from the beginning\n"
         with Ledger(path) as ledger:
             ledger.record(sent("c"))
         for _ in range(500):

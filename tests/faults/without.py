@@ -564,6 +564,36 @@ PROTECTIONS = (
         f"{_OUTBOX} -k chain",
     ),
     Without(
+        "behind an attempt that is being made",
+        "if one.chains.isdisjoint(busy)",
+        "",
+        f"{_FORWARDER} -k 'attempt_under_way'",
+    ),
+    Without(
+        "redriven while the attempt was made",
+        "AND attempts = ?",
+        "AND ? >= 0",
+        f"{_FORWARDER} -k redriven_while",
+    ),
+    Without(
+        "a 410 from before the endpoint was enabled",
+        "if not (one.gone and one.seq in self._outdated)",
+        "",
+        f"{_FORWARDER} -k 410_from_before",
+    ),
+    Without(
+        "what hinders it is raised",
+        "begun.result()",
+        "pass",
+        f"{_FORWARDER} -k start_raises",
+    ),
+    Without(
+        "an endpoint is not removed while it is served",
+        "closing(Lock(path, outbox.endpoint(number).shown))",
+        "suppress()",
+        f"{_FORWARDER} -k forgotten",
+    ),
+    Without(
         "the place moves with what was taken in",
         "self._set_place(endpoint, place)",
         "pass",

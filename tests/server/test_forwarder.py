@@ -7,6 +7,7 @@ import itertools
 import logging
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from postledger.log.event import Entry, Envelope, Part
 from postledger.server import outbox as outboxes
 from postledger.server import sending
 from postledger.server.addresses import Address
-from postledger.server.endpoints import endpoint_of, endpoints
+from postledger.server.endpoints import Endpoint, endpoint_of, endpoints
 from postledger.server.forwarder import Forwarder
 from postledger.server.outbox import outbox_of
 from postledger.server.schedule import MOST_ASKED, STANDARD, Schedule
@@ -254,8 +255,86 @@ def test_each_time_that_an_endpoint_is_disabled_is_logged(
     said = [one for one in caplog.messages if "disabled" in one]
     assert said == [
         f"{peer.url}: disabled: it answered HTTP 410; nothing more is sent until it is enabled"
+        " (postledger forward --enable)"
     ] * len(said)
     assert len(said) == 2
+
+
+class Held:
+    """Answers of which some wait until they are let go; what began and ended, in order."""
+
+    def __init__(self, peer: Peer, *positions: int) -> None:
+        self.go, self.said = threading.Event(), list[tuple[str, int]]()
+        self.positions, self.reply = positions, Reply()
+        peer.answer = self.answer
+
+    def answer(self, got: Got) -> Reply:
+        """The answer to one attempt."""
+        position = got.event["data"]["position"]
+        self.said.append(("begin", position))
+        held = position in self.positions and not self.go.is_set()
+        if held:
+            self.go.wait(10)
+        self.said.append(("end", position))
+        return self.reply if held else Reply()
+
+
+def test_what_follows_a_skipped_message_waits_for_the_attempt_under_way(
+    ledger: Ledger, peer: Peer
+) -> None:
+    """It was given up while it was sent: the next of the delivery comes after that has ended."""
+    held = Held(peer, 1)
+    ledger.record_many([sent("a"), delivered("a")])
+    with forwarder(ledger, peer) as made:
+        wait_until(lambda: held.said == [("begin", 1)])
+        made.skip(made.waiting()[0].key)
+        ledger.record(sent("b"))
+        # Others don't wait.
+        wait_until(lambda: ("end", 3) in held.said)
+        time.sleep(0.6)
+        held.go.set()
+        wait_until(lambda: ("end", 2) in held.said)
+    of_a = [one for one in held.said if one[1] != 3]
+    assert of_a == [("begin", 1), ("end", 1), ("begin", 2), ("end", 2)]
+
+
+def test_a_message_redriven_while_it_is_sent_is_sent_by_the_new_schedule(
+    ledger: Ledger, peer: Peer
+) -> None:
+    """The attempt under way, the last of the old one, parks nothing."""
+    peer.answer = refusing("a")
+    ledger.record(sent("a"))
+    send(ledger, peer, schedule=Schedule(waits=(3600.0,)))
+    held = Held(peer, 1)
+    held.reply = Reply(500)
+    later = time.time() + 8_000
+    with forwarder(ledger, peer, schedule=Schedule(waits=(3600.0,)), clock=lambda: later) as made:
+        wait_until(lambda: held.said == [("begin", 1)])
+        assert made.redrive(made.waiting()[0].key) == 1
+        held.go.set()
+        wait_until(lambda: len(peer.taken) == 1)
+    assert made.status().parked == 0
+
+
+def test_a_410_from_before_the_endpoint_was_enabled_disables_nothing(
+    ledger: Ledger, peer: Peer
+) -> None:
+    """What it answered is known already; its message is sent again."""
+    held = Held(peer, 1)
+    held.reply = Reply(410)
+    ledger.record(sent("a"))
+    with forwarder(ledger, peer) as made:
+        wait_until(lambda: held.said == [("begin", 1)])
+        peer.answer = lambda _: Reply(410)
+        ledger.record(sent("b"))
+        wait_until(lambda: made.status().disabled is not None)
+        peer.answer = refusing()
+        assert made.enable()
+        wait_until(lambda: len(peer.taken) == 1)
+        held.go.set()
+        wait_until(lambda: len(peer.taken) == 2)
+        assert made.status().disabled is None
+        assert not made.enable()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 429, 500, 503])
@@ -348,6 +427,95 @@ def test_a_retry_that_is_due_is_sent_while_new_ones_never_end(ledger: Ledger, pe
 
 
 # --- one forwarder, its place, its outbox ---
+
+
+def test_start_raises_what_hinders_it(ledger: Ledger, peer: Peer) -> None:
+    """A private address, a name without address, another that sends there; and stores no endpoint."""
+    for to, said in (
+        (peer.url, r"127.0.0.1 is loopback; nothing is sent there unless allow_private is true"),
+        ("http://nowhere.invalid/", r"nowhere.invalid has no address: [A-Z]"),
+    ):
+        made = Forwarder(ledger, to)
+        for begin in (made.start, made.__enter__, made.run):
+            with pytest.raises(PostledgerError, match=said):
+                begin()
+        made.stop()
+        with pytest.raises(UnknownKey, match="no changes were forwarded there yet"):
+            made.status()
+    assert not outbox_of(ledger.path).exists()
+    with forwarder(ledger, peer):
+        with pytest.raises(PostledgerError, match="another forwarder sends there") as raised:
+            (second := forwarder(ledger, peer)).start()
+        assert second.error is raised.value
+    forwarder(ledger, peer).run(live=False)
+
+
+def test_a_known_name_that_is_unknown_now_is_tried_later(
+    ledger: Ledger, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forwarded to before waits for its name."""
+    real, known = socket.getaddrinfo, [True]
+
+    def lookup(host: Any, *args: Any, **options: Any) -> Any:
+        if host in ("later.test", b"later.test"):
+            if not known[0]:
+                raise socket.gaierror(-2, "Name or service not known")
+            host = "127.0.0.1"
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    made = Forwarder(
+        ledger, f"http://later.test:{peer.port}/", allow_private=True, schedule=AT_ONCE
+    )
+    made.run(live=False)
+    ledger.record(sent("a"))
+    known[0] = False
+    with made:
+        wait_until(lambda: made.waiting() != [] and made.waiting()[0].attempts > 0)
+        assert made.waiting()[0].problem == (
+            "no answer: later.test has no address: Name or service not known"
+        )
+        made.redrive()
+        known[0] = True
+        made.redrive()
+        wait_until(lambda: len(peer.taken) == 1)
+    assert (made.sent, made.error) == (1, None)
+
+
+def test_what_ends_the_thread_is_kept(
+    ledger: Ledger, peer: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And logged, since nobody waits for it."""
+    made = forwarder(ledger, peer)
+    with made:
+        assert made.error is None
+        monkeypatch.setattr("postledger.server.outbox.Outbox.due", _damaged)
+        wait_until(lambda: made.error is not None)
+    assert str(made.error) == "the index is damaged"
+    assert "forwarding ended: the index is damaged" in caplog.text
+
+
+def test_an_endpoint_is_forgotten_with_its_messages(ledger: Ledger, peer: Peer) -> None:
+    """Not while it is served; what is forwarded there later begins as new, by another number."""
+    peer.answer = refusing("a")
+    ledger.record_many([sent("a"), delivered("a"), sent("b")])
+    with Peer() as other:
+        send(ledger, other)
+        with forwarder(ledger, peer, schedule=Schedule(waits=(3600.0,))) as made:
+            wait_until(lambda: len(peer.taken) == 1)
+            with pytest.raises(PostledgerError, match="another forwarder sends there"):
+                made.forget()
+        number = made.number
+        assert made.forget() == 2
+        assert [one.status().endpoint for one in endpoints(ledger)] == [other.url]
+        assert not list(ledger.path.parent.glob(f"*-{number}.lock"))
+        with pytest.raises(UnknownKey):
+            made.status()
+        with pytest.raises(LedgerError, match=f"endpoint {number} is gone"):
+            Endpoint(ledger, number).enable()
+        peer.answer = refusing()
+        assert send(ledger, peer).number > number
+    assert [got.about for got in peer.taken].count("b") == 2
 
 
 def test_an_endpoint_is_served_by_one_process(ledger: Ledger, peer: Peer) -> None:
@@ -489,7 +657,7 @@ def test_a_ledger_that_cannot_be_read_stops_no_attempt(
     assert made.error is None
 
 
-def _damaged(*_: object) -> None:
+def _damaged(*_: object, **__: object) -> None:
     raise LedgerError("the index is damaged")
 
 
@@ -695,6 +863,28 @@ def test_secrets_stand_in_no_log_and_no_file(
     assert len(endpoints(ledger)) == 1
 
 
+def test_a_url_is_read_from_where_a_secret_is(
+    ledger: Ledger, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable or a file: it may hold one. The endpoint is the same, and no error shows the URL."""
+    (tmp_path / "hook").write_text(f"{peer.url}?token=x\n")
+    monkeypatch.setenv("HOOK", f"{peer.url}?token=x")
+    monkeypatch.setenv("WRONG", "ftp://hush/")
+    ledger.record(sent("a"))
+    for to in ("env:HOOK", f"file:{tmp_path / 'hook'}"):
+        Forwarder(ledger, to, allow_private=True).run(live=False)
+        assert endpoint_of(ledger, to).status().endpoint == f"{peer.url}?***"
+    assert [got.path for got in peer.taken] == ["/hook?token=x"]
+    for to, said in (
+        ("env:NONE", "env:NONE: the variable is missing"),
+        ("file:no", "can't be read"),
+        ("env:WRONG", "got scheme 'ftp'"),
+    ):
+        with pytest.raises(PostledgerError, match=said) as raised:
+            Forwarder(ledger, to)
+        assert "hush" not in str(raised.value)
+
+
 # --- slow and endless answers ---
 
 
@@ -784,6 +974,34 @@ def test_an_answer_that_is_not_http_is_a_failure(ledger: Ledger, said: bytes) ->
         assert "\n" not in problem
 
 
+def _reset(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _wordless(connection: socket.socket) -> None:
+    connection.recv(100_000)
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        (_reset, "the connection was lost"),
+        (_wordless, "Server disconnected without sending a response"),
+    ],
+)
+def test_why_there_is_no_answer_is_said_in_words(
+    ledger: Ledger, serve: Callable[[socket.socket], None], said: str
+) -> None:
+    """After which the sentence goes on."""
+    url, listening = _raw_server(serve)
+    with listening:
+        ledger.record(sent("a"))
+        made = Forwarder(ledger, url, allow_private=True, schedule=NEVER)
+        made.run(live=False)
+        assert made.waiting()[0].problem == f"no answer: {said}"
+
+
 # --- adoptions ---
 
 
@@ -806,7 +1024,8 @@ def test_what_an_adoption_changes_is_sent_once_where_asked(
     ledger.record(delivered("c"))
     for _ in range(2):
         send(ledger, peer, adoptions=adoptions)
-    new = [got.event for got in peer.got[before:]]
+    # Those of two deliveries are sent at the same time.
+    new = sorted((got.event for got in peer.got[before:]), key=lambda one: str(one["subject"]))
     kinds = [(one["type"].rpartition(".")[2], one["subject"]) for one in new]
     assert kinds == [*([("adopted", "a")] if adoptions else []), ("changed", "c")]
     if adoptions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from postledger import Ledger, StateChanged
 from postledger.server import metrics
+from postledger.server.forwarder import Forwarder
+from postledger.server.outbox import outbox_of
+from postledger.server.schedule import Schedule
 from tests.samples import delivered, failed, sent
+from tests.server.peer import Peer, Reply
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -114,6 +120,29 @@ def test_the_log_and_its_consumers_are_measured(ledger: Ledger) -> None:
     assert found["postledger_consumer_stopped", hooks] == 0
     size = ledger.path.stat().st_size
     assert found["postledger_file_bytes", (("file", "ledger"),)] == size
+
+
+def test_what_is_forwarded_is_measured(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """By endpoint, whoever serves it; without an outbox nothing, and an outbox of another is logged."""
+    ledger.record_many([sent("a"), delivered("a"), sent("b"), sent("c")])
+    assert total(scraped(ledger), "postledger_forward_pending") == 0
+    with Peer(lambda got: Reply({"a": 400, "b": 410}.get(got.about, 500))) as peer:
+        url = f"{peer.url}?token=secret"
+        Forwarder(ledger, url, allow_private=True, schedule=Schedule(waits=())).run(live=False)
+    ledger.record(sent("d"))
+    found = scraped(ledger)
+    labels = (("endpoint", "1"), ("feed", "changes"), ("url", f"{peer.url}?***"))
+    values = {
+        name: found[f"postledger_forward_{name}", labels]
+        for name in ("pending", "parked", "disabled", "behind_events")
+    }
+    assert values == {"pending": 1, "parked": 2, "disabled": 1, "behind_events": 1}
+    with closing(sqlite3.connect(outbox_of(ledger.path))) as outbox, outbox:
+        outbox.execute("UPDATE owner SET ledger = 'another'")
+    found = scraped(ledger)
+    assert found["postledger_log_events", ()] == ledger.head().size
+    assert not any(name.startswith("postledger_forward") for name, _ in found)
+    assert "the outbox of another ledger" in caplog.text
 
 
 def test_no_id_is_a_label(ledger: Ledger) -> None:

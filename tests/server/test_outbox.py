@@ -36,15 +36,13 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 def due(outbox: Outbox, now: float = NOW, endpoint: int = 1) -> list[str]:
     """The keys of what is due."""
-    return [one.key for one in outbox.due(endpoint, now, fresh=100, again=100, but=set())]
+    return [one.key for one in outbox.due(endpoint, now, fresh=100, again=100)]
 
 
 def end(outbox: Outbox, key: str, problem: str | None = None, wait: float | None = None) -> None:
     """End an attempt of a message."""
-    (seq,) = [
-        one.seq for one in outbox.due(1, NOW, fresh=99, again=99, but=set()) if one.key == key
-    ]
-    outbox.end(1, [Ended(seq, problem, wait)], NOW)
+    (one,) = [one for one in outbox.due(1, NOW, fresh=99, again=99) if one.key == key]
+    outbox.end(1, [Ended(one.seq, problem, wait, one.attempts)], NOW)
 
 
 def test_messages_of_a_chain_come_one_after_the_other(outbox: Outbox) -> None:
@@ -122,16 +120,16 @@ def test_the_list_says_why_each_message_waits(outbox: Outbox) -> None:
 
 
 def test_a_parked_message_is_redriven_by_a_new_schedule(outbox: Outbox) -> None:
-    """All that is parked, or one; what waits for its time can be sent now, by its key."""
+    """Also what waits for its time: one, by its key, or all."""
     outbox.take_in(1, [message(one, one) for one in "abc"], position=3)
     end(outbox, "a", "HTTP 400")
     end(outbox, "b", "HTTP 400")
     end(outbox, "c", "HTTP 500", 60.0)
     assert outbox.redrive(1, "b") == 1
-    assert outbox.redrive(1) == 1
-    assert sorted(due(outbox)) == ["a", "b"]
-    assert outbox.redrive(1, "c") == 1
-    found = outbox.due(1, NOW, fresh=9, again=9, but=set())
+    assert due(outbox) == ["b"]
+    assert outbox.redrive(1) == 2
+    assert outbox.redrive(1) == 0
+    found = outbox.due(1, NOW, fresh=9, again=9)
     assert [(one.key, one.attempts) for one in found] == [("a", 0), ("b", 0), ("c", 0)]
     with pytest.raises(UnknownKey, match="no message 'x' waits for this endpoint"):
         outbox.redrive(1, "x")
@@ -154,10 +152,44 @@ def test_what_failed_before_leaves_room_for_what_is_new(outbox: Outbox) -> None:
     outbox.take_in(1, [message(str(n), str(n)) for n in range(6)], position=6)
     for n in range(3):
         end(outbox, str(n), "HTTP 500", 0.0)
-    found = outbox.due(1, NOW, fresh=2, again=1, but=set())
+    found = outbox.due(1, NOW, fresh=2, again=1)
     assert [one.key for one in found] == ["3", "4", "0"]
-    again = outbox.due(1, NOW, fresh=2, again=1, but={one.seq for one in found})
+    again = outbox.due(1, NOW, fresh=2, again=1, busy={"3", "4", "0"})
     assert [one.key for one in again] == ["5", "1"]
+
+
+def test_what_follows_an_attempt_under_way_is_not_due(outbox: Outbox) -> None:
+    """Though its message was skipped: its chains are busy until the attempt has ended."""
+    given = [message("a1", "a", "b"), message("a2", "a"), message("b2", "b"), message("c1", "c")]
+    outbox.take_in(1, given, position=4)
+    (flying, _) = outbox.due(1, NOW, fresh=9, again=9)
+    outbox.skip(1, "a1")
+    found = outbox.due(1, NOW, fresh=1, again=9, busy=flying.chains)
+    assert [one.key for one in found] == ["c1"]
+    assert due(outbox) == ["a2", "b2", "c1"]
+
+
+def test_all_that_is_parked_is_skipped_at_once(outbox: Outbox) -> None:
+    """What it held goes on; what is pending stays."""
+    outbox.take_in(1, [message(f"{a}{n}", a) for a in "abc" for n in (1, 2)], position=6)
+    end(outbox, "a1", "HTTP 400")
+    end(outbox, "b1", "HTTP 400")
+    end(outbox, "c1", "HTTP 500", 60.0)
+    assert outbox.skip_parked(1) == 2
+    assert due(outbox) == ["a2", "b2"]
+    assert outbox.counts(1) == (4, 0, 0)
+
+
+def test_a_number_is_never_given_twice(outbox: Outbox) -> None:
+    """Whoever still has that of an endpoint which was forgotten reaches no other."""
+    two = outbox.add("two", "https://two/", "changes", -1)
+    outbox.take_in(two, [message("a1", "a"), message("a2", "a")], position=1)
+    outbox.take_in(1, [message("a1", "a")], position=1)
+    assert outbox.forget(two) == 2
+    assert outbox.add("three", "https://three/", "changes", -1) > two
+    assert due(outbox) == ["a1"]
+    with pytest.raises(LedgerError, match=f"endpoint {two} is gone"):
+        outbox.endpoint(two)
 
 
 @pytest.mark.parametrize("shift", [-1e9, -3600.0, 0.0])
@@ -246,8 +278,8 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "lock", "https://example.org/hook")
     with pytest.raises(PostledgerError, match="hook: another forwarder sends there"):
         Lock(tmp_path / "lock", "https://example.org/hook")
-    lock.free()
-    Lock(tmp_path / "lock", "https://example.org/hook").free()
+    lock.close()
+    Lock(tmp_path / "lock", "https://example.org/hook").close()
 
 
 def test_a_lock_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:

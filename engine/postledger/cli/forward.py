@@ -6,9 +6,9 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -26,7 +26,7 @@ from postledger.cli.common import (
     write_json,
 )
 from postledger.cli.params import PositionOrNow
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.times import iso
 
@@ -48,6 +48,25 @@ class _How:
     adoptions: bool
     allow_private: bool
     after: int | str | None
+    once: bool
+
+    @property
+    def sending(self) -> dict[str, bool]:
+        """Which options are given that say nothing where nothing is sent."""
+        return {
+            "--secret": bool(self.secrets),
+            "--with-adoptions": self.adoptions,
+            "--allow-private": self.allow_private,
+            "--after": self.after is not None,
+            "--once": self.once,
+        }
+
+
+def _once(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """The one value of an option of which click would take the last."""
+    if len(given) > 1:
+        raise click.BadParameter("give it once; run one command for each.", param=option)
+    return given[0] if given else None
 
 
 @click.command(
@@ -59,7 +78,11 @@ Examples:
   postledger forward deliveries.db --redrive all"""
 )
 @ledger_argument()
-@click.option("--to", metavar="URL", help="Where to: http or https.")
+@click.option(
+    "--to", metavar="URL", multiple=True, callback=_once,
+    help="Where to: http or https; env:NAME or file:PATH where it holds a secret. Where nothing is"
+    " sent, also the number of an endpoint.",
+)  # fmt: skip
 @click.option(
     "--secret", "secrets", multiple=True, metavar="SECRET",
     help="Sign by it: env:NAME, file:PATH or whsec_…; several while one is replaced.",
@@ -75,9 +98,16 @@ Examples:
 )
 @click.option("--once", is_flag=True, help="End when nothing more is due; exit 1 where any waits.")
 @click.option("--list", "listed", is_flag=True, help="Show what is pending and parked.")
-@click.option("--skip", metavar="KEY", help="Give up a message; those behind it go on.")
-@click.option("--redrive", metavar="KEY|all", help="Send what is parked by a new schedule.")
+@click.option(
+    "--skip",
+    metavar="KEY|all",
+    help="Give up a message, or all parked ones; what they held goes on.",
+)
+@click.option(
+    "--redrive", metavar="KEY|all", help="Send what was refused again now, by a new schedule."
+)
 @click.option("--enable", is_flag=True, help="Send again to an endpoint that answered 410.")
+@click.option("--forget", is_flag=True, help="Remove an endpoint with all that waits for it.")
 @json_option
 def forward(
     ledger: Path,
@@ -93,6 +123,7 @@ def forward(
     skip: str | None,
     redrive: str | None,
     enable: bool,
+    forget: bool,
     as_json: bool,
 ) -> None:
     """Send each change of a delivery's state to a URL, signed, at least once, in order.
@@ -100,33 +131,43 @@ def forward(
     A change is a CloudEvent (JSON), its key is the webhook-id. It waits until the one before it of the
     same delivery was answered by 2xx. What is refused is sent again over three days, then parked:
     later changes of that delivery wait until it is skipped or redriven, others go on. What waits
-    stands in LEDGER-outbox, a SQLite file. --list, --skip, --redrive and --enable need --to only where
-    there are several endpoints.
+    stands in LEDGER-outbox, a SQLite file. --list, --skip, --redrive, --enable and --forget need --to
+    only where there are several endpoints, and --postbacks for the one that is sent postbacks.
     """
-    asked = [listed, skip is not None, redrive is not None, enable]
-    if sum(asked) > 1:
-        raise click.UsageError(
-            "--list, --skip, --redrive and --enable exclude each other: give one."
-        )
+    how = _How(secrets, postbacks, adoptions, allow_private, after, once)
+    asked = {"list": listed, "skip": skip, "redrive": redrive, "enable": enable, "forget": forget}
+    action = _action([name for name, value in asked.items() if value not in (False, None)], how)
     with reading(ledger) as opened:
-        if listed:
+        if action == "list":
             _list(_chosen(opened, to, postbacks=postbacks), as_json=as_json)
-        elif any(asked):
-            endpoint = _one(_chosen(opened, to, postbacks=postbacks))
-            _act(endpoint, skip=skip, redrive=redrive)
+        elif action is not None:
+            _act(_one(opened, to, postbacks=postbacks), action, skip or redrive or "")
         else:
             if to is None:
                 raise click.UsageError("Missing option '--to'.")
             if postbacks and adoptions:
                 raise click.UsageError("--postbacks and --with-adoptions exclude each other.")
-            how = _How(secrets, postbacks, adoptions, allow_private, after)
-            _forward(opened, to, how, once=once, as_json=as_json)
+            _forward(opened, to, how, as_json=as_json)
+
+
+def _action(asked: list[str], how: _How) -> str | None:
+    """The one thing that is asked for other than to send."""
+    if len(asked) > 1:
+        raise click.UsageError(
+            "--list, --skip, --redrive, --enable and --forget exclude each other: give one."
+        )
+    for action in asked:
+        for name, given in how.sending.items():
+            if given:
+                raise click.UsageError(f"{name} is for sending: leave it out with --{action}.")
+        return action
+    return None
 
 
 # --- send ---
 
 
-def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -> None:
+def _forward(ledger: Ledger, to: str, how: _How, *, as_json: bool) -> None:
     from postledger.server.forwarder import Forwarder
     from postledger.server.sending import Refused
 
@@ -143,14 +184,17 @@ def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -
         allow_private=how.allow_private,
         after=after,
     )
-    at = forwarder.status().position
-    if how.after is not None and at != min(after, last):
-        remark(f"{forwarder.shown} is known: --after is for a new endpoint; it goes on after {at}")
+    with suppress(UnknownKey):
+        at = forwarder.status().position
+        if how.after is not None and at != min(after, last):
+            remark(
+                f"{forwarder.shown} is known: --after is for a new endpoint; it goes on after {at}"
+            )
     if not how.secrets:
-        remark("not signed: give --secret to sign")
+        remark("messages are not signed; give --secret to sign them")
     with _remarks(), _signals(forwarder), progress("forward") as advance:
         try:
-            forwarder.run(live=not once, progress=advance)
+            forwarder.run(live=not how.once, progress=advance)
         except Refused as error:
             raise PostledgerError(
                 f"{error.reason}; nothing is sent there unless --allow-private is given"
@@ -161,7 +205,7 @@ def _forward(ledger: Ledger, to: str, how: _How, *, once: bool, as_json: bool) -
     else:
         waits = f"pending {status.pending}, held {status.held}, parked {status.parked}"
         click.echo(f"sent {forwarder.sent}, {waits}")
-    if once and (status.pending or status.held or status.parked or status.disabled):
+    if how.once and (status.pending or status.held or status.parked or status.disabled):
         click.get_current_context().exit(1)
 
 
@@ -211,36 +255,68 @@ def _signals(forwarder: Forwarder) -> Iterator[None]:
 
 
 def _chosen(ledger: Ledger, to: str | None, *, postbacks: bool) -> list[Endpoint]:
+    """The endpoints of a URL or a number, or all; with ``postbacks`` those that are sent postbacks."""
     from postledger.server.endpoints import endpoint_of, endpoints
+    from postledger.server.feed import POSTBACKS
 
-    return endpoints(ledger) if to is None else [endpoint_of(ledger, to, postbacks=postbacks)]
+    every = endpoints(ledger)
+    if to is None or to.isdecimal():
+        chosen = [
+            one
+            for one in every
+            if to in (None, str(one.number)) and (not postbacks or one.status().feed == POSTBACKS)
+        ]
+        if every and not chosen:
+            raise PostledgerError("no such endpoint; --list without --to shows all")
+        return chosen
+    found = []
+    for feed in (True,) if postbacks else (True, False):
+        with suppress(UnknownKey):
+            found.append(endpoint_of(ledger, to, postbacks=feed))
+    # Where there is none, it says so.
+    return sorted(found, key=lambda one: one.number) or [
+        endpoint_of(ledger, to, postbacks=postbacks)
+    ]
 
 
-def _one(chosen: list[Endpoint]) -> Endpoint:
+def _one(ledger: Ledger, to: str | None, *, postbacks: bool) -> Endpoint:
+    """The endpoint of which something is asked; of two of one URL that of the changes."""
+    from postledger.server.feed import CHANGES
+
+    chosen = _chosen(ledger, to, postbacks=postbacks)
+    if to is not None and len(chosen) > 1:
+        chosen = [one for one in chosen if one.status().feed == CHANGES]
     if not chosen:
         raise PostledgerError("no endpoint: nothing was forwarded yet")
     if len(chosen) > 1:
-        raise click.UsageError(f"There are {len(chosen)} endpoints: choose one by --to.")
+        raise click.UsageError(
+            f"There are {len(chosen)} endpoints: choose one by --to URL, and --postbacks for the one"
+            " that is sent postbacks, or by --to and its number in --list."
+        )
     return chosen[0]
 
 
-def _act(endpoint: Endpoint, *, skip: str | None, redrive: str | None) -> None:
-    if skip is not None:
-        endpoint.skip(skip)
-        click.echo(f"skipped {skip}")
-    elif redrive is not None:
-        count = endpoint.redrive(None if redrive == "all" else redrive)
+def _act(endpoint: Endpoint, action: str, key: str) -> None:
+    shown = endpoint.status().endpoint
+    if action == "skip" and key == "all":
+        click.echo(f"skipped {counted(endpoint.skip_parked(), 'message')}")
+    elif action == "skip":
+        endpoint.skip(key)
+        click.echo(f"skipped {key}")
+    elif action == "redrive":
+        count = endpoint.redrive(None if key == "all" else key)
         click.echo(f"redriven {counted(count, 'message')}")
+    elif action == "enable":
+        click.echo(f"enabled {shown}" if endpoint.enable() else f"{shown} is not disabled")
     else:
-        endpoint.enable()
-        click.echo(f"enabled {endpoint.status().endpoint}")
+        click.echo(f"forgot {shown}; {counted(endpoint.forget(), 'message')} waited")
 
 
 def _list(chosen: list[Endpoint], *, as_json: bool) -> None:
     if as_json:
         write_json(
             [
-                {**one.status().to_dict(), "waiting": [w.to_dict() for w in one.waiting(_MOST)]}
+                {**_row_of(one), "waiting": [w.to_dict() for w in one.waiting(_MOST)]}
                 for one in chosen
             ]
         )
@@ -248,13 +324,18 @@ def _list(chosen: list[Endpoint], *, as_json: bool) -> None:
     if not chosen:
         remark("no endpoint: nothing was forwarded yet")
     for number, one in enumerate(chosen):
-        status, waiting = one.status().to_dict(), one.waiting(_MOST)
+        status, waiting = _row_of(one), one.waiting(_MOST)
         lines = block((name, cell(value)) for name, value in status.items())
         click.echo(("\n" if number else "") + "\n".join(lines))
         if waiting:
             click.echo(f"\n{table(map(_row, waiting), _COLUMNS)}")
         if len(waiting) == _MOST:
             remark(f"the first {_MOST} are shown")
+
+
+def _row_of(one: Endpoint) -> dict[str, Any]:
+    """Where an endpoint stands; the number tells those that are shown alike."""
+    return {"number": one.number, **one.status().to_dict()}
 
 
 def _row(one: Waiting) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,6 +13,7 @@ from postledger.errors import NotALedger, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.model import plain
 from postledger.server.feed import CHANGES, POSTBACKS, ledger_id_of
+from postledger.server.lock import Lock
 from postledger.server.outbox import Outbox, Waiting, outbox_of
 
 if TYPE_CHECKING:
@@ -52,25 +55,37 @@ class Endpoint:
 
     What is done here is noticed at once by a forwarder that is running.
 
-    >>> from postledger.server.endpoints import Endpoint
+    >>> from postledger.server.endpoints import endpoint_of
     >>> from postledger.server.forwarder import Forwarder
-    >>> endpoint: Endpoint = Forwarder(ledger, "https://example.org/hook")
-    >>> endpoint.waiting()
+    >>> url, last = "http://localhost/hook", ledger.head().size - 1
+    >>> Forwarder(ledger, url, allow_private=True, after=last).run(live=False)
+    >>> endpoint_of(ledger, url).waiting()
     []
     """
 
     def __init__(self, ledger: Ledger, number: int) -> None:
         self.ledger = ledger
-        self.number = number
+        self._number = number
 
-    def _outbox(self, *, readonly: bool = False) -> closing[Outbox]:
-        return closing(_open(self.ledger, readonly=readonly))
+    @property
+    def number(self) -> int:
+        """Its number in the outbox."""
+        return self._number
+
+    @contextmanager
+    def _outbox(self, *, readonly: bool = False) -> Iterator[tuple[Outbox, int]]:
+        # What is not there yet has no file either.
+        number = self.number
+        with closing(_open(self.ledger, readonly=readonly)) as outbox:
+            # It may have been forgotten.
+            outbox.endpoint(number)
+            yield outbox, number
 
     def status(self) -> Status:
         """Where it stands."""
-        with self._outbox(readonly=True) as outbox:
-            place = outbox.endpoint(self.number)
-            pending, held, parked = outbox.counts(self.number)
+        with self._outbox(readonly=True) as (outbox, number):
+            place = outbox.endpoint(number)
+            pending, held, parked = outbox.counts(number)
         behind = max(0, self.ledger.head().size - 1 - place.position)
         return Status(
             place.shown,
@@ -85,26 +100,50 @@ class Endpoint:
 
     def waiting(self, most: int = 100) -> list[Waiting]:
         """The messages that wait, the parked ones first, at most so many."""
-        with self._outbox(readonly=True) as outbox:
-            return outbox.waiting(self.number, most)
+        with self._outbox(readonly=True) as (outbox, number):
+            return outbox.waiting(number, most)
 
     def skip(self, key: str) -> None:
-        """Give up a message; what waits behind it goes on. Raises ``UnknownKey``."""
-        with self._outbox() as outbox:
-            outbox.skip(self.number, key)
+        """Give up a message; what waits behind it goes on. Raises ``UnknownKey``.
+
+        If an attempt for it is being made, what waits behind it goes on when that has ended.
+        """
+        with self._outbox() as (outbox, number):
+            outbox.skip(number, key)
+
+    def skip_parked(self) -> int:
+        """Give up all that is parked; what it held goes on. Returns how many messages that were."""
+        with self._outbox() as (outbox, number):
+            return outbox.skip_parked(number)
 
     def redrive(self, key: str | None = None) -> int:
-        """Send what is parked, all of it or one message, by a new schedule; returns how many.
+        """Send what was refused, all of it or one message, by a new schedule; returns how many.
 
-        With a key, also one that waits for its next attempt. Raises ``UnknownKey``.
+        That is what is parked, and what waits for its next attempt. Raises ``UnknownKey``.
         """
-        with self._outbox() as outbox:
-            return outbox.redrive(self.number, key)
+        with self._outbox() as (outbox, number):
+            return outbox.redrive(number, key)
 
-    def enable(self) -> None:
-        """Send to the endpoint again, though it answered 410."""
-        with self._outbox() as outbox:
-            outbox.set_place(self.number, disabled=None)
+    def enable(self) -> bool:
+        """Send to the endpoint again, though it answered 410; returns whether it was disabled."""
+        with self._outbox() as (outbox, number):
+            return outbox.enable(number)
+
+    def forget(self) -> int:
+        """Remove the endpoint with its messages; returns how many waited.
+
+        If it is forwarded to again, it begins as a new one. Raises ``PostledgerError`` while a
+        forwarder sends there.
+        """
+        with self._outbox() as (outbox, number):
+            path = lock_of(self.ledger.path, number)
+            # guard: an endpoint is not removed while it is served
+            with closing(Lock(path, outbox.endpoint(number).shown)):
+                count = outbox.forget(number)
+                # Windows removes no file that is open.
+                with suppress(OSError):
+                    path.unlink()
+        return count
 
 
 def endpoints(ledger: Ledger) -> list[Endpoint]:
@@ -112,7 +151,7 @@ def endpoints(ledger: Ledger) -> list[Endpoint]:
 
     >>> from postledger.server.endpoints import endpoints
     >>> [one.status().endpoint for one in endpoints(ledger)]
-    ['https://example.org/hook']
+    ['http://localhost/hook']
     """
     outbox = _existing(ledger)
     if outbox is None:
@@ -122,10 +161,18 @@ def endpoints(ledger: Ledger) -> list[Endpoint]:
 
 
 def endpoint_of(ledger: Ledger, to: str, *, postbacks: bool = False) -> Endpoint:
-    """The endpoint of a URL; raises ``UnknownKey`` where nothing was ever forwarded to it."""
+    """The endpoint of a URL; raises ``UnknownKey`` where nothing was ever forwarded to it.
+
+    The URL may be given as ``env:NAME`` or ``file:PATH``.
+    """
     from postledger.server.sending import Target
 
-    target, found = Target(to), None
+    return Endpoint(ledger, number_of(ledger, Target(to), postbacks=postbacks))
+
+
+def number_of(ledger: Ledger, target: Target, *, postbacks: bool) -> int:
+    """The number of an endpoint in the outbox; raises ``UnknownKey`` where it is not there."""
+    found = None
     outbox = _existing(ledger)
     if outbox is not None:
         with closing(outbox):
@@ -133,7 +180,7 @@ def endpoint_of(ledger: Ledger, to: str, *, postbacks: bool = False) -> Endpoint
     if found is None:
         what = POSTBACKS if postbacks else CHANGES
         raise UnknownKey(f"{target.shown}: no {what} were forwarded there yet")
-    return Endpoint(ledger, found)
+    return found
 
 
 def _existing(ledger: Ledger) -> Outbox | None:
@@ -148,6 +195,12 @@ def _existing(ledger: Ledger) -> Outbox | None:
 
 def _open(ledger: Ledger, *, readonly: bool) -> Outbox:
     return Outbox.open(ledger.path, ledger_id_of(ledger), readonly=readonly)
+
+
+def lock_of(ledger: Path, number: int) -> Path:
+    """The file that the process which serves an endpoint locks."""
+    outbox = outbox_of(ledger)
+    return outbox.with_name(f"{outbox.name}-{number}.lock")
 
 
 def identity_of(target: Target, *, postbacks: bool) -> str:

@@ -12,20 +12,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from postledger.arguments import all_of, checked
-from postledger.errors import LedgerError, PostledgerError
+from postledger.errors import LedgerError, PostledgerError, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.progress import Progress, silent
-from postledger.server.endpoints import Endpoint, identity_of
+from postledger.server.endpoints import Endpoint, identity_of, lock_of, number_of
 from postledger.server.feed import CHANGES, POSTBACKS, Feed, ledger_id_of
 from postledger.server.intake import Intake
 from postledger.server.lock import Lock
-from postledger.server.outbox import Due, Ended, Outbox, outbox_of
+from postledger.server.outbox import Due, Ended, Outbox
 from postledger.server.schedule import Schedule
 from postledger.server.signing import headers_of, secret_of
 
@@ -52,20 +52,33 @@ class _Step(NamedTuple):
 class Forwarder(Endpoint):
     """Sends each change of a delivery's state (or each postback) of a ledger to a URL.
 
+    It is an ``Endpoint``, with ``status``, ``waiting`` and what else that has.
+
     Each is sent at least once, those of one delivery in order: a change waits until the one before it
     was taken, that is answered by a status from 200 to 299. What is refused is sent again as
     ``schedule`` says, then parked; what comes after it of the same delivery waits until it is
     skipped or redriven. 410 disables the endpoint. ``webhook-id`` and the id of the CloudEvent are the
-    key of the change, by which a receiver knows what it has. ``secrets`` sign (``whsec_…``, ``env:NAME``
-    or ``file:PATH``); ``adoptions`` sends what an adoption of definitions changes, one message for
-    each delivery. A new endpoint begins after position ``after``. ``clock`` is the time in seconds since
-    1970. Raises ``PostledgerError`` for an invalid URL or secret; that of a URL is a ``ValueError`` too.
+    key of the change, by which a receiver knows what it has.
+
+    ``to`` and each of the ``secrets``, which sign, may be ``env:NAME`` or ``file:PATH``. ``adoptions``
+    sends what an adoption of definitions changes, one message for each delivery. A new endpoint
+    begins after position ``after``. ``clock`` is the time in seconds since 1970. Raises
+    ``PostledgerError`` for an invalid URL or secret; that of a URL is a ``ValueError`` too.
+
+    Nothing is stored before ``start`` or ``run`` found an address to which may be sent; until then
+    the endpoint is unknown (``UnknownKey``). ``sent`` is the number of messages that were taken since
+    this object was made. ``error`` is what ended the thread of ``start``, ``None`` while it runs and
+    after it was stopped.
 
     >>> from postledger.server.forwarder import Forwarder
-    >>> forwarder = Forwarder(ledger, "https://example.org/hook", after=ledger.head().size - 1)
-    >>> forwarder.status().pending
-    0
+    >>> last = ledger.head().size - 1
+    >>> with Forwarder(ledger, "http://localhost/hook", allow_private=True, after=last) as forwarder:
+    ...     forwarder.status().pending, forwarder.sent, forwarder.error
+    (0, 0, None)
     """
+
+    sent: int
+    error: Exception | None
 
     @checked
     def __init__(
@@ -96,12 +109,19 @@ class Forwarder(Endpoint):
         self._wake: Callable[[], object] = lambda: None
         self._thread: threading.Thread | None = None
         self.sent = 0
-        self.error: Exception | None = None
-        with closing(Outbox.open(ledger.path, ledger_id_of(ledger))) as outbox:
-            identity = identity_of(self._target, postbacks=postbacks)
-            after = max(-1, min(after, ledger.head().size - 1))
-            number = outbox.add(identity, self.shown, self._feed, after)
-        super().__init__(ledger, number)
+        self.error = None
+        self.ledger = ledger
+        self._after = max(-1, min(after, ledger.head().size - 1))
+        self._identity = identity_of(self._target, postbacks=postbacks)
+
+    @property
+    def number(self) -> int:
+        """The number of the endpoint in the outbox; raises ``UnknownKey`` until it is stored."""
+        return number_of(self.ledger, self._target, postbacks=self._feed == POSTBACKS)
+
+    def _add(self) -> int:
+        with closing(Outbox.open(self.ledger.path, ledger_id_of(self.ledger))) as outbox:
+            return outbox.add(self._identity, self.shown, self._feed, self._after)
 
     @property
     def shown(self) -> str:
@@ -115,25 +135,26 @@ class Forwarder(Endpoint):
         where another process serves the endpoint, where all its addresses are private, and where the
         outbox can't be written.
         """
-        path = outbox_of(self.ledger.path)
-        lock = Lock(path.with_name(f"{path.name}-{self.number}.lock"), self.shown)
-        try:
-            asyncio.run(_Run(self, progress, live=live).serve())
-        finally:
-            lock.free()
+        asyncio.run(_Run(self, progress, live=live).serve())
 
     def start(self) -> None:
         """Send in a thread of its own until stopped, or the ledger is closed.
 
-        Raises ``PostledgerError`` where it was started already. What ends it is logged, and kept as
+        Returns once it serves the endpoint. What ``run`` raises until then is raised, and
+        ``PostledgerError`` where it was started already. What ends it later is logged, and kept as
         ``error``.
         """
         if self._thread is not None and self._thread.is_alive():
             raise PostledgerError(f"{self.shown}: forwarding already; stop it first")
         self._stopping.clear()
         self.error = None
-        self._thread = threading.Thread(target=self._run, name="postledger forward", daemon=True)
+        begun: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(begun,), name="postledger forward", daemon=True
+        )
         self._thread.start()
+        # guard: what hinders it is raised
+        begun.result()
 
     def stop(self) -> None:
         """Stop after the attempts that are being made; may be called in a handler of a signal."""
@@ -149,26 +170,38 @@ class Forwarder(Endpoint):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self) -> None:
+    def _run(self, begun: Future[None]) -> None:
         try:
-            self.run()
+            asyncio.run(_Run(self, silent, live=True, begun=begun).serve())
         except Exception as error:
             self.error = error
-            _log.error("%s: forwarding ended: %s", self.shown, error)
+            if not begun.done():
+                begun.set_exception(error)
+            else:
+                _log.error("%s: forwarding ended: %s", self.shown, error)
 
 
 class _Run:
     """One run of a forwarder: what its loop and its thread work with."""
 
-    def __init__(self, forwarder: Forwarder, progress: Progress, *, live: bool) -> None:
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        progress: Progress,
+        *,
+        live: bool,
+        begun: Future[None] | None = None,
+    ) -> None:
         self._of = forwarder
         self._progress = progress
         self._live = live
+        self._begun = Future[None]() if begun is None else begun
         # Within a run no jump of the clock is seen: time counts on from here.
         self._began = forwarder._clock() - time.monotonic()
         self._not_before = 0.0
         self._failing = 0
         self._flying: dict[asyncio.Task[Ended], Due] = {}
+        self._outdated: set[int] = set()
         self._waking = asyncio.Event()
 
     def _now(self) -> float:
@@ -195,12 +228,15 @@ class _Run:
         client = Client(
             self._of._target, allow_private=self._of._allow_private, connections=AT_ONCE
         )
+        number = self._of._add()
         with (
+            closing(Lock(lock_of(self._of.ledger.path, number), self._of.shown)),
             ThreadPoolExecutor(1, "postledger outbox") as thread,
             self._of.ledger._bell.heard_by(wake),
         ):
             in_thread = partial(loop.run_in_executor, thread)
-            intake = await in_thread(self._open)
+            intake = await in_thread(self._open, number)
+            self._begun.set_result(None)
             try:
                 await self._go_on(client, partial(in_thread, self._step, intake))
             finally:
@@ -212,9 +248,14 @@ class _Run:
         from postledger.server.sending import resolved
 
         target = self._of._target
-        # A name that can't be looked up now may be known later.
-        with suppress(OSError):
+        try:
             await resolved(target.host, target.port, allow_private=self._of._allow_private)
+        except OSError as error:
+            # A name that was sent to before may be known again later; another may be a mistake.
+            with suppress(UnknownKey):
+                _ = self._of.number
+                return
+            raise PostledgerError(f"{target.host} has no address: {error.strerror}") from None
 
     async def _go_on(
         self, client: Client, step: Callable[[list[Ended]], asyncio.Future[_Step]]
@@ -223,10 +264,10 @@ class _Run:
             self._waking.clear()
             done = [task for task in self._flying if task.done()]
             ended = [task.result() for task in done]
-            stopping = self._stopping
-            found = await step(ended)
             for task in done:
                 del self._flying[task]
+            stopping = self._stopping
+            found = await step(ended)
             if not stopping:
                 for one in found.due:
                     self._send(client, one)
@@ -264,7 +305,7 @@ class _Run:
 
     def _refused(self, one: Due, answer: Answer) -> Ended:
         if answer.gone:
-            return Ended(one.seq, answer.problem, gone=True)
+            return Ended(one.seq, answer.problem, attempts=one.attempts, gone=True)
         return self._failed(one, answer.problem or "", answer.asked)
 
     def _failed(self, one: Due, problem: str, asked: float | None) -> Ended:
@@ -283,19 +324,21 @@ class _Run:
             level = logging.WARNING if self._failing == 1 else logging.DEBUG
             text = "%s: %s: %s; the next attempt is in %.0f s"
             _log.log(level, text, self._of.shown, one.key, problem, wait)
-        return Ended(one.seq, problem, wait)
+        return Ended(one.seq, problem, wait, one.attempts)
 
     # --- in the thread ---
 
-    def _open(self) -> Intake:
+    def _open(self, number: int) -> Intake:
         feed = Feed(self._of.ledger, self._of._feed)
         outbox = Outbox.open(self._of.ledger.path, feed.ledger_id)
-        intake = Intake(outbox, feed, self._of.number, self._of._adoptions)
+        intake = Intake(outbox, feed, number, self._of._adoptions)
         try:
             place = intake.begin()
-            outbox.clamp(self._of.number, self._now())
+            outbox.clamp(number, self._now())
             if place.disabled is None:
-                _log.info("%s: forwarding after position %s", place.shown, place.position)
+                at = place.position
+                where = "from the beginning" if at < 0 else f"after position {at}"
+                _log.info("%s: forwarding %s", place.shown, where)
             elif self._live:
                 _log.warning("%s", self._disabled(place.disabled))
             else:
@@ -307,8 +350,8 @@ class _Run:
 
     def _disabled(self, answer: str) -> str:
         return (
-            f"{self._of.shown}: disabled: it answered {answer};"
-            " nothing more is sent until it is enabled"
+            f"{self._of.shown}: disabled: it answered {answer}; nothing more is sent until it is"
+            " enabled (postledger forward --enable)"
         )
 
     def _close(self, intake: Intake) -> None:
@@ -326,14 +369,14 @@ class _Run:
         more = self._take(intake)
         if outbox.endpoint(number).disabled is not None:
             return _Step([], more=False, wait=_POLL)
-        flying = {one.seq for one in self._flying.values()}
+        busy = frozenset[str]().union(*(one.chains for one in self._flying.values()))
         going = [one for task, one in self._flying.items() if not task.done()]
         free = AT_ONCE - len(going)
         again = min(free, AT_ONCE // 2 - sum(one.attempts > 0 for one in going))
         # Fresh ones may never end.
         # guard: what failed before has its share first
         due = sorted(
-            outbox.due(number, now, fresh=free, again=again, but=flying),
+            outbox.due(number, now, fresh=free, again=again, busy=busy),
             key=lambda one: not one.attempts,
         )[:free]
         following = outbox.next_due(number, now)
@@ -342,10 +385,14 @@ class _Run:
     def _keep(self, intake: Intake, ended: list[Ended], now: float) -> None:
         outbox, number = intake.outbox, intake.endpoint
         before = outbox.endpoint(number).disabled
-        outbox.end(number, ended, now)
+        # guard: a 410 from before the endpoint was enabled
+        said = [one for one in ended if not (one.gone and one.seq in self._outdated)]
+        outbox.end(number, said, now)
+        self._outdated -= {one.seq for one in ended}
         after = outbox.endpoint(number).disabled
         # Of several attempts at once, the first says it.
         if before is None and after is not None:
+            self._outdated |= {one.seq for one in self._flying.values()}
             _log.warning("%s", self._disabled(after))
 
     def _take(self, intake: Intake) -> bool:

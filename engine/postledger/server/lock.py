@@ -32,7 +32,7 @@ class Lock:
                 f"{endpoint}: another forwarder sends there; one at a time keeps the order"
             ) from None
 
-    def free(self) -> None:
+    def close(self) -> None:
         """Let another have it."""
         os.close(self._file)
 

@@ -8,6 +8,7 @@ traffic.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -15,10 +16,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from postledger import errors
+from postledger.errors import LedgerError
 from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health
 from postledger.ledger.ledger import Ledger
 from postledger.model import Tally
+from postledger.server.endpoints import endpoints
 
 try:
     from prometheus_client.core import (
@@ -30,6 +33,8 @@ try:
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise errors.requires("metrics require prometheus-client", "prometheus-client") from error
+
+_log = logging.getLogger("postledger")
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -70,6 +75,7 @@ class LedgerCollector(Collector):
         health = self._ledger.health()
         yield from _of_log(health)
         yield from _of_pressure(health.pressure)
+        yield from _of_endpoints(self._ledger)
         if not health.open:
             # There is nothing to read tallies from.
             return
@@ -193,6 +199,34 @@ def _of_pressure(pressure: Pressure) -> Iterator[Metric]:
         COMMITS,
         pressure.seconds,
     )
+
+
+def _of_endpoints(ledger: Ledger) -> Iterator[Metric]:
+    """What is forwarded, whoever does it; an outbox that can't be read is logged."""
+    labels = ["endpoint", "feed", "url"]
+    families = [
+        GaugeMetricFamily(f"postledger_forward_{name}", said, labels=labels)
+        for name, said in _FORWARD.items()
+    ]
+    try:
+        for one in endpoints(ledger):
+            status = one.status()
+            where = [str(one.number), status.feed, status.endpoint]
+            values = (status.pending, status.parked, status.behind, status.disabled is not None)
+            for family, value in zip(families, values, strict=True):
+                family.add_metric(where, float(value))
+    except LedgerError as error:
+        _log.warning("no metrics of what is forwarded: %s", error)
+        return
+    yield from families
+
+
+_FORWARD = {
+    "pending": "Messages that are to be sent.",
+    "parked": "Messages that were refused until the schedule ended.",
+    "behind_events": "Events that were not yet taken in.",
+    "disabled": "1 where the endpoint answered 410, and nothing more is sent.",
+}
 
 
 def _histogram(

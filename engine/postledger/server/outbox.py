@@ -4,12 +4,14 @@ Attempts write here and never to the ledger. Each endpoint has its place in the 
 transaction with what was taken in up to there. What was sent is deleted: the file holds what is
 pending and what is parked, and no history. A message belongs to one or more chains, one for each
 delivery that it speaks of. It is due when it is the first of all its chains, so that the messages of one
-delivery go out in order, and those of others don't wait for them.
+delivery go out in order, and those of others don't wait for them. Whoever makes the attempts leaves out
+the chains in which one is being made: its message may have been skipped meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,7 +43,7 @@ _TIMEOUT = 60.0
 _TABLES = (
     "CREATE TABLE owner (ledger TEXT NOT NULL) STRICT",
     """CREATE TABLE endpoints (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     identity TEXT NOT NULL UNIQUE,
     shown TEXT NOT NULL,
     feed TEXT NOT NULL,
@@ -96,11 +98,12 @@ class Message:
 
 @attrs.frozen
 class Due:
-    """A message whose time has come."""
+    """A message whose time has come; ``chains`` are the deliveries that it keeps the order of."""
 
     seq: int
     key: str
     attempts: int
+    chains: frozenset[str]
     content_type: str | None
     content_encoding: str | None
     body: bytes = attrs.field(repr=False)
@@ -110,13 +113,14 @@ class Due:
 class Ended:
     """An attempt that ended: ``problem`` is ``None`` where the message was taken.
 
-    ``wait`` are the seconds to the next attempt, ``None`` where there is no further one. ``gone`` says
-    that the endpoint wants no more of anything.
+    ``attempts`` is the number of those before it. ``wait`` are the seconds to the next attempt,
+    ``None`` where there is no further one. ``gone`` says that the endpoint wants no more of anything.
     """
 
     seq: int
     problem: str | None = None
     wait: float | None = None
+    attempts: int = 0
     gone: bool = False
 
 
@@ -308,17 +312,25 @@ class Outbox:
             (seq, seq),
         )
 
-    def due(self, endpoint: int, now: float, *, fresh: int, again: int, but: set[int]) -> list[Due]:
+    def due(
+        self, endpoint: int, now: float, *, fresh: int, again: int, busy: Set[str] = frozenset()
+    ) -> list[Due]:
         """Messages whose time has come: so many that were never tried, and so many that were.
 
-        Without those in ``but``, whose attempts are going on.
+        Without those of the chains in ``busy``, in which attempts are being made.
         """
         found: list[Due] = []
         with translated(self.store.path):
             for sql, most in ((_FRESH, fresh), (_AGAIN, again)):
                 if most > 0:
-                    rows = self.store.execute(sql, (endpoint, now, most + len(but))).fetchall()
-                    found += [Due(*row) for row in rows if row[0] not in but][:most]
+                    # Of each chain only the first is due.
+                    rows = self.store.execute(sql, (endpoint, now, most + len(busy))).fetchall()
+                    due = [
+                        Due(seq, key, attempts, frozenset(json.loads(chains)), *rest)
+                        for seq, key, attempts, chains, *rest in rows
+                    ]
+                    # guard: behind an attempt that is being made
+                    found += [one for one in due if one.chains.isdisjoint(busy)][:most]
         return found
 
     def next_due(self, endpoint: int, now: float) -> float | None:
@@ -341,8 +353,9 @@ class Outbox:
                     due = None if one.wait is None else now + one.wait
                     self.store.execute(
                         "UPDATE messages SET attempts = attempts + 1, problem = ?, wait = ?, due = ?,"
-                        " parked = ? WHERE seq = ? AND parked = 0",
-                        (one.problem, one.wait or 0.0, due, due is None, one.seq),
+                        # guard: redriven while the attempt was made
+                        " parked = ? WHERE seq = ? AND attempts = ?",
+                        (one.problem, one.wait or 0.0, due, due is None, one.seq, one.attempts),
                     )
 
     def _remove(self, seq: int) -> None:
@@ -375,16 +388,42 @@ class Outbox:
         with translated(self.store.path), self.store.write():
             self._remove(self._seq(endpoint, key))
 
+    def skip_parked(self, endpoint: int) -> int:
+        """Give up all that is parked; returns how many."""
+        with translated(self.store.path), self.store.write():
+            parked = self.store.execute(
+                "SELECT seq FROM messages WHERE endpoint = ? AND parked = 1", (endpoint,)
+            ).fetchall()
+            for (seq,) in parked:
+                self._remove(seq)
+        return len(parked)
+
     def redrive(self, endpoint: int, key: str | None = None) -> int:
-        """Send what is parked, all of it or one message, by a new schedule; returns how many."""
+        """Send what was refused, all of it or one message, by a new schedule; returns how many."""
         with translated(self.store.path), self.store.write():
             also = () if key is None else (self._seq(endpoint, key),)
             done = self.store.execute(
                 "UPDATE messages SET parked = 0, attempts = 0, due = 0, wait = 0"
-                f" WHERE endpoint = ? AND (parked = 1{' OR due > 0' if also else ''})"
-                f"{' AND seq = ?' if also else ''}",
+                f" WHERE endpoint = ? AND (parked = 1 OR due > 0){' AND seq = ?' if also else ''}",
                 (endpoint, *also),
             )
+            return done.rowcount
+
+    def enable(self, endpoint: int) -> bool:
+        """Send to an endpoint again; returns whether it was disabled."""
+        with translated(self.store.path), self.store.write():
+            done = self.store.execute(
+                "UPDATE endpoints SET disabled = NULL WHERE id = ? AND disabled IS NOT NULL",
+                (endpoint,),
+            )
+            return bool(done.rowcount)
+
+    def forget(self, endpoint: int) -> int:
+        """Remove an endpoint with its messages; returns how many there were."""
+        with translated(self.store.path), self.store.write():
+            self.store.execute("DELETE FROM chains WHERE endpoint = ?", (endpoint,))
+            done = self.store.execute("DELETE FROM messages WHERE endpoint = ?", (endpoint,))
+            self.store.execute("DELETE FROM endpoints WHERE id = ?", (endpoint,))
             return done.rowcount
 
     def _seq(self, endpoint: int, key: str) -> int:
@@ -440,7 +479,9 @@ _EARLIER = (
     " WHERE c.message = ?"
 )
 _DUE = (
-    "SELECT seq, key, attempts, content_type, content_encoding, body FROM messages"
+    "SELECT seq, key, attempts,"
+    " (SELECT json_group_array(chain) FROM chains WHERE message = seq),"
+    " content_type, content_encoding, body FROM messages"
     " WHERE endpoint = ? AND attempts {} 0 AND due <= ? ORDER BY due, seq LIMIT ?"
 )
 _FRESH, _AGAIN = _DUE.format("="), _DUE.format(">")

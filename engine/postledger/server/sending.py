@@ -15,6 +15,7 @@ import attrs
 from postledger.errors import PostledgerError, requires
 from postledger.server.addresses import Address, is_within, networks_of
 from postledger.server.schedule import seconds_of
+from postledger.server.signing import read_secret
 
 try:
     import httpcore2
@@ -62,8 +63,9 @@ class InvalidURL(PostledgerError, ValueError):
 
 
 class Target:
-    """A URL to send to; raises ``InvalidURL`` for what can't be sent to.
+    """A URL to send to, or where it stands: ``env:NAME`` or ``file:PATH``.
 
+    Raises ``InvalidURL`` for what can't be sent to, ``PostledgerError`` where it can't be read.
     ``shown`` is without what may be secret in it: credentials, the query, long segments of the path.
     ``identity`` is the same for the same URL, whatever its credentials are; it is a hash.
 
@@ -73,6 +75,8 @@ class Target:
     """
 
     def __init__(self, url: str) -> None:
+        if url.startswith(("env:", "file:")):
+            url = read_secret(url).decode().strip()
         parsed = _parsed(url)
         self.host, self.port = parsed.raw_host.decode("ascii"), parsed.port or _PORTS[parsed.scheme]
         self.core = httpcore2.URL(
@@ -223,7 +227,8 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         try:
             addresses = await resolved(host, port, allow_private=self._allow_private)
         except OSError as unknown:
-            raise httpcore2.ConnectError(f"{host} has no address: {unknown}") from unknown
+            reason = unknown.strerror or unknown
+            raise httpcore2.ConnectError(f"{host} has no address: {reason}") from unknown
         for address in addresses:
             try:
                 # guard: the address that was checked
@@ -277,7 +282,7 @@ class Client:
         except httpcore2.TimeoutException as error:
             return Answer(f"no answer in time ({type(error).__name__})")
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            return Answer(_one_line(f"no answer: {str(error) or type(error).__name__}"))
+            return Answer(f"no answer: {_reason(error)}")
 
     async def _send(self, body: bytes, headers: dict[str, str], now: float) -> Answer:
         async with self._pool.stream(
@@ -326,5 +331,17 @@ def _headers(content_type: str | None, encoding: str | None) -> dict[str, str]:
     return headers
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_SAID]
+def _reason(error: Exception) -> str:
+    """Why there is no answer, in one line that a sentence may go on after."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split()).rstrip(".")[:_SAID]
+    # What httpcore has no text for.
+    return text or _WITHOUT_TEXT.get(type(error).__name__, type(error).__name__)
+
+
+_WITHOUT_TEXT = {
+    "ConnectError": "no connection",
+    "ReadError": "the connection was lost",
+    "WriteError": "the connection was lost",
+}
