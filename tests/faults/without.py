@@ -738,9 +738,33 @@ PROTECTIONS = (
     ),
     Without(
         "a body that no signature covers is refused",
-        "return is_one and parameters is not None",
-        "return is_one",
+        "if parameters is None:",
+        "if False:",
         f"{_SENDERS} -k covers",
+    ),
+    Without(
+        "a body is looked through only for something as long as a signature",
+        "if not self.may_pass(posted, at):\n            return False\n        parameters",
+        "parameters",
+        f"{_SENDERS} -k for_a_signature_alone",
+    ),
+    Without(
+        "no header that isn't signed changes what is read",
+        'is_plain = _is_plain(media.charset, posted.headers.get("content-encoding", ""))',
+        "is_plain = True",
+        f"{_SENDERS} -k 'one_reading or says_it_is_compressed'",
+    ),
+    Without(
+        "a form that is read otherwise than it is signed is refused",
+        "if not _CANONICAL.fullmatch(text):",
+        "if False:",
+        f"{_SENDERS} -k one_reading",
+    ),
+    Without(
+        "the end of what is signed is the end of what is read",
+        "if any(is_xml) and",
+        "if False and",
+        f"{_SENDERS} -k one_reading",
     ),
     Without(
         "paths that may hold a secret in no log",
@@ -750,7 +774,7 @@ PROTECTIONS = (
     ),
     Without(
         "a body is cut off at the limit",
-        "if exchange.size > self._limit:",
+        "if exchange.size > limit:",
         "if False:",
         f"{_SERVING} -k 10_gb",
     ),
@@ -771,6 +795,30 @@ PROTECTIONS = (
         "if self._held + size > self._in_flight:",
         "if False:",
         f"{_RECEIVER} -k in_flight",
+    ),
+    Without(
+        "one address holds a part of them",
+        "if self._held_by[exchange.client] + size > self._share:",
+        "if False:",
+        f"{_RECEIVER} -k address",
+    ),
+    Without(
+        "no body is held of a sender that can't pass",
+        "if rules.refuse and",
+        "if False and",
+        f"{_RECEIVER} -k cannot_pass",
+    ),
+    Without(
+        "a large body is looked through in a thread",
+        "if len(posted.body) <= _LARGE:",
+        "if True:",
+        f"{_RECEIVER} -k large_body",
+    ),
+    Without(
+        "no source without rules next to those that have some",
+        "if without := sorted({*serving.sources} - senders.sources.keys()):",
+        "if without := []:",
+        "tests/cli/test_serve.py -k wrong_is_one_line",
     ),
     Without(
         "unverified events up to a quota",

@@ -251,6 +251,7 @@ def _parameters(posted: Posted) -> str | None:
     media = media_type(posted.headers.get("content-type"))
     try:
         if media.name == _FORM:
+            # guard: no header that isn't signed changes what is read
             is_plain = _is_plain(media.charset, posted.headers.get("content-encoding", ""))
             return _signed_form(posted.body.decode("ascii")) if is_plain else None
         query = parse_qsl(posted.query.decode("ascii"), max_num_fields=_FIELDS)
