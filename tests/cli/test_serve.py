@@ -117,7 +117,7 @@ def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:
             "--host 192.0.2.1: it is not an address of this machine; write one, or 127.0.0.1",
         ),
         (
-            ("--source", "a", "--source", "other", "--senders", "ok.toml"),
+            ("--source", "other", "--senders", "ok.toml", "--host", "300.1.1.1"),
             "--source other: ok.toml has no rules for it; write [[sources.other.checks]] there, or",
         ),
     ],

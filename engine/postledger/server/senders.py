@@ -228,7 +228,6 @@ class SignedUrl:
         if not self.may_pass(posted, at):
             return False
         parameters = _parameters(posted)
-        # guard: a body that no signature covers is refused
         if parameters is None:
             return False
         signed = f"{self.public}{posted.url}{parameters}".encode()
@@ -258,6 +257,7 @@ def _parameters(posted: Posted) -> str | None:
     except ValueError:
         return None
     stated = _decoded(dict(query).get("bodySHA256", ""), "hex")
+    # guard: a body that no signature covers is refused
     return "" if equals(stated, (sha256(posted.body).digest(),)) else None
 
 
