@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -295,6 +296,28 @@ def test_captured_signature_passes_for_one_reading(
         signed = quote_plus(POSTBACK).encode()
         as_signed = (reading(b"xml=" + signed), reading(b"a=1", FORM["content-type"]))
         assert found in as_signed
+
+
+@given(st.text(max_size=3), st.integers(4080, 4100), st.text(max_size=3))
+def test_long_form_is_decoded_as_a_whole(first: str, length: int, last: str) -> None:
+    """Though it is taken apart, no character is: each is as it was encoded."""
+    check, value = SignedUrl("x-sig", PUBLIC, (KEY,)), f"{first}{'a' * length}é{last}"
+    headers = FORM | signed_url(f"{PUBLIC}/sa{value}")
+    for encode in (quote, quote_plus):
+        assert check.passes(Posted("/s", b"", headers, f"a={encode(value)}".encode()), NOW)
+
+
+def test_large_form_takes_little_memory() -> None:
+    """A few times its size, however much of it is encoded."""
+    check, body = SignedUrl("x-sig", PUBLIC, (KEY,)), b"a=" + b"%41" * 300_000
+    tracemalloc.start()
+    try:
+        assert check.passes(
+            Posted("/s", b"", FORM | signed_url(f"{PUBLIC}/sa{'A' * 300_000}"), body), NOW
+        )
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 def test_forms_of_usual_encoders_pass() -> None:

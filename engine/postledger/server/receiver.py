@@ -127,13 +127,14 @@ class Refusal(Exception):
 class Receiver:
     """An ASGI app that records what is posted to ``/SOURCE``, for each of the ``sources``.
 
-    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open is opened and closed by the app's
-    lifespan, and opened again by the next. ``sources`` are by default those that ``senders`` names, or
-    else the vocabularies in force. ``senders`` says who may post (see ``load_senders``); a source that
-    it doesn't name takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
-    all bodies at once (64 MiB, or ``limit`` where that is more), of which one address may hold a
-    quarter, or ``limit``; ``patience`` is the seconds in which a body must be there. ``/livez`` and
-    ``/readyz`` answer for whoever watches the server, and with ``metrics`` also ``/metrics``.
+    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open is opened and closed by the
+    app's lifespan, and opened again by the next. ``sources`` are by default those that ``senders``
+    names, or else the vocabularies in force. ``senders`` says who may post (see ``load_senders``);
+    a source that it doesn't name takes from everybody. ``limit`` is the size in bytes of the
+    largest body, ``in_flight`` that of all bodies at once (64 MiB, or ``limit`` where that is
+    more), of which one address may hold a quarter, or ``limit``; ``patience`` is the seconds in
+    which a body must be there. ``/livez`` and ``/readyz`` answer for whoever watches the server,
+    and with ``metrics`` also ``/metrics``.
     Raises ``TypeError`` or ``ValueError`` for invalid arguments, ``PostledgerError`` for ``metrics``
     without prometheus-client.
 
