@@ -834,7 +834,7 @@ PROTECTIONS = (
     ),
     Without(
         "nobody but this machine posts without rules",
-        "if without and not _is_loopback(host):",
+        "if not _is_loopback(serving.host):",
         "if False:",
         f"{_SERVING} -k without_rules",
     ),

@@ -106,8 +106,9 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     senders = load_senders(serving.senders) if serving.senders else None
     if senders:
         _require_named(serving, senders)
+    else:
+        _require_loopback(serving)
     named = {*serving.sources, *(senders.sources if senders else ())}
-    _require_rules(serving.host, named, senders)
     with _bound(serving) as sock:
         # They are named here, so that all processes have the same.
         sources = _sources(serving.ledger, named)
@@ -218,12 +219,12 @@ def _require_named(serving: Serving, senders: Senders) -> None:
         )
 
 
-def _require_rules(host: str, named: Set[str], senders: Senders | None) -> None:
-    without = sorted(named - senders.sources.keys() if senders else named or {"it"})
+def _require_loopback(serving: Serving) -> None:
     # guard: nobody but this machine posts without rules
-    if without and not _is_loopback(host):
+    if not _is_loopback(serving.host):
+        named = ", ".join(sorted(set(serving.sources))) or "it"
         raise PostledgerError(
-            f"--host {host}: anybody could post to {', '.join(without)}; write rules in a file for"
+            f"--host {serving.host}: anybody could post to {named}; write rules in a file for"
             " --senders, or leave --host out"
         )
 
