@@ -5,7 +5,8 @@ Of a Markdown page the fenced blocks run from top to bottom, in a new folder wit
 - `python`: executed, or a doctest where it begins with `>>>`; the blocks of a page share their names.
 - `console`: lines with `$ ` go to the shell (`> ` continues one), and what stands below must be what
   they print. `...` stands for anything on its line, a line of nothing else for any lines. One that
-  ends with ` &` runs until the page ends, and prints a line at once; port 8000 stands for a free one.
+  ends with ` &` runs until the page ends or `kill %1`, and prints a line at once; port 8000 stands for a
+  free one.
 - any block whose info line ends with `file=NAME` is written to that file.
 
 A comment `<!-- skip: next -->` leaves the next block out; blocks of other languages are text.
@@ -22,6 +23,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from unittest import SkipTest
 
@@ -70,13 +72,18 @@ def enter_module(namespace: dict[str, Any]) -> None:
 def leave(namespace: dict[str, Any]) -> None:
     """End a page or a module."""
     for server in namespace.get("_servers", ()):
-        server.terminate()
-        server.communicate(timeout=60)
+        end(server)
     if "ledger" in namespace:
         namespace["ledger"].close()
     folder = Path.cwd()
     os.chdir(namespace["_back"])
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def end(server: Popen[str]) -> None:
+    """End a server, and wait for it."""
+    server.terminate()
+    server.communicate(timeout=60)
 
 
 def run_console(example: Example) -> str | None:
@@ -93,6 +100,10 @@ def ran(example: Example, command: str) -> str:
     if command.startswith("curl ") and shutil.which("curl") is None:
         raise SkipTest("curl is not installed")
     namespace = example.namespace
+    if command == "kill %1":
+        # A shell that has no other job gives the next one this number again.
+        end(namespace["_servers"].pop())
+        return ""
     if command.endswith(" &"):
         namespace["_port"] = free_port()
         server = started(f"{command.removesuffix(' &')} --port {namespace['_port']}")

@@ -108,6 +108,18 @@ def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:
             ("--host", "nowhere.invalid", "--senders", "ok.toml"),
             "--host nowhere.invalid: the name can't be resolved",
         ),
+        (
+            ("--host", "300.1.1.1", "--senders", "ok.toml"),
+            "--host 300.1.1.1: it is not an address of this machine; write one, or 127.0.0.1",
+        ),
+        (
+            ("--host", "192.0.2.1", "--senders", "ok.toml"),
+            "--host 192.0.2.1: it is not an address of this machine; write one, or 127.0.0.1",
+        ),
+        (
+            ("--source", "other", "--senders", "ok.toml", "--host", "300.1.1.1"),
+            "--source other: ok.toml has no rules for it; write [[sources.other.checks]] there, or",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(

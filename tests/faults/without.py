@@ -738,9 +738,39 @@ PROTECTIONS = (
     ),
     Without(
         "a body that no signature covers is refused",
-        "return is_one and parameters is not None",
-        "return is_one",
+        "if equals(stated, (sha256(posted.body).digest(),)) else None",
+        "",
         f"{_SENDERS} -k covers",
+    ),
+    Without(
+        "a body is looked through only for something as long as a signature",
+        "if not self.may_pass(posted, at):\n            return False\n        parameters",
+        "parameters",
+        f"{_SENDERS} -k for_a_signature_alone",
+    ),
+    Without(
+        "no header that isn't signed changes what is read",
+        'is_plain = _is_plain(media.charset, posted.headers.get("content-encoding", ""))',
+        "is_plain = True",
+        f"{_SENDERS} -k 'one_reading or says_it_is_compressed'",
+    ),
+    Without(
+        "a form that is read otherwise than it is signed is refused",
+        "if not _CANONICAL.fullmatch(text):",
+        "if False:",
+        f"{_SENDERS} -k one_reading",
+    ),
+    Without(
+        "a form has no more fields than are read",
+        'if text.count("&") >= _FIELDS:',
+        "if False:",
+        f"{_SENDERS} -k as_many_fields",
+    ),
+    Without(
+        "the end of what is signed is the end of what is read",
+        "if any(is_xml) and",
+        "if False and",
+        f"{_SENDERS} -k one_reading",
     ),
     Without(
         "paths that may hold a secret in no log",
@@ -750,7 +780,7 @@ PROTECTIONS = (
     ),
     Without(
         "a body is cut off at the limit",
-        "if exchange.size > self._limit:",
+        "if exchange.size > limit:",
         "if False:",
         f"{_SERVING} -k 10_gb",
     ),
@@ -773,6 +803,30 @@ PROTECTIONS = (
         f"{_RECEIVER} -k in_flight",
     ),
     Without(
+        "one address holds a part of them",
+        "if self._held_by[exchange.client] + size > self._share:",
+        "if False:",
+        f"{_RECEIVER} -k address",
+    ),
+    Without(
+        "no body is held of a sender that can't pass",
+        "if rules.refuse and",
+        "if False and",
+        f"{_RECEIVER} -k cannot_pass",
+    ),
+    Without(
+        "a large body is looked through in a thread",
+        "if len(posted.body) <= _LARGE:",
+        "if True:",
+        f"{_RECEIVER} -k large_body",
+    ),
+    Without(
+        "no source without rules next to those that have some",
+        "if without := sorted({*serving.sources} - senders.sources.keys()):",
+        "if without := []:",
+        "tests/cli/test_serve.py -k wrong_is_one_line",
+    ),
+    Without(
         "unverified events up to a quota",
         "if charged[source] + size > quota:",
         "if False:",
@@ -780,7 +834,7 @@ PROTECTIONS = (
     ),
     Without(
         "nobody but this machine posts without rules",
-        "if without and not _is_loopback(host):",
+        "if not _is_loopback(serving.host):",
         "if False:",
         f"{_SERVING} -k without_rules",
     ),

@@ -512,6 +512,53 @@ def test_closing_is_not_cancelled(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_it_can_be_opened_again(tmp_path: Path) -> None:
+    """Also by another event loop, and after it could not be opened; not while it is open."""
+    folder = tmp_path / "later"
+    ledger = AsyncLedger(folder / "l.db")
+
+    async def main() -> None:
+        async with ledger:
+            await ledger.record(sent("SMS_1"))
+            with pytest.raises(LedgerError, match=r"l\.db: the ledger is open already"):
+                await ledger.__aenter__()
+            assert (await ledger.delivery("SMS_1")).state == "sent"
+        with pytest.raises(LedgerError, match="closed"):
+            await ledger.head()
+
+    async def refused() -> None:
+        with pytest.raises(LedgerError, match="can't be opened"):
+            await ledger.__aenter__()
+
+    asyncio.run(refused())
+    folder.mkdir()
+    before = set(threading.enumerate())
+    asyncio.run(main())
+    asyncio.run(main())
+    # The last one ends by itself, a little later.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive(), thread.name
+
+
+def test_what_followed_ends_though_it_is_opened_again(tmp_path: Path) -> None:
+    """Whoever follows hears of what it followed, and a subscription ends with it."""
+
+    async def main() -> None:
+        ledger = AsyncLedger(tmp_path / "l.db")
+        async with ledger:
+            await ledger.record(sent("SMS_1"))
+            changes = ledger.follow()
+            await anext(changes)
+            waiting = asyncio.ensure_future(anext(changes, None))
+            await asyncio.sleep(0)
+        async with ledger:
+            assert await waiting is None
+            await ledger.record(delivered("SMS_1"))
+
+    asyncio.run(main())
+
+
 def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
     """A writer that is kept waiting holds up no reader."""
 

@@ -8,12 +8,14 @@ import gzip
 import hmac
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -22,10 +24,12 @@ from starlette.testclient import TestClient
 
 from postledger import UNVERIFIED, AsyncLedger, Event, Ledger
 from postledger.log.event import Part
+from postledger.server.addresses import networks_of
 from postledger.server.receiver import Receiver, receiver
 from postledger.server.senders import (
     Basic,
     InPath,
+    Posted,
     Rule,
     Rules,
     Senders,
@@ -248,7 +252,8 @@ def test_bytes_in_flight_are_bounded(path: Path) -> None:
     async def main() -> None:
         async with AsyncLedger(path) as ledger:
             app = receiver(ledger, limit=1000, in_flight=1500, patience=60)
-            waiting = asyncio.create_task(answer_of(app, [part(b"x" * 1000)]))
+            first = {"client": ("192.0.2.1", 1)}
+            waiting = asyncio.create_task(answer_of(app, [part(b"x" * 1000)], **first))
             await asyncio.sleep(0)
             answer = await answer_of(app, [part(b"x" * 1000, more=False)])
             assert answer["status"] == 503
@@ -259,6 +264,128 @@ def test_bytes_in_flight_are_bounded(path: Path) -> None:
             await asyncio.wait([waiting])
             again = await answer_of(app, [part(b"x" * 1000, more=False)])
             assert again["status"] == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8:0:1::1"), ("testclient", "192.0.2.2")],
+)
+def test_one_address_holds_a_quarter_of_the_bytes(path: Path, mine: str, other: str) -> None:
+    """Or one body of the largest size; others are served meanwhile, and it is free again afterwards."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            app = receiver(ledger, limit=1000, in_flight=8000, patience=60)
+
+            async def post(address: str, *, more: bool = False) -> int:
+                body = [part(b"x" * 1000, more=more)]
+                return int((await answer_of(app, body, client=(address, 1)))["status"])
+
+            waiting = [asyncio.create_task(post(mine, more=True)) for _ in range(2)]
+            await asyncio.sleep(0)
+            assert await post(mine) == 503
+            assert await post(mine.replace("db8::1", "db8::2")) == 503
+            assert await post(other) == 200
+            for one in waiting:
+                one.cancel()
+            await asyncio.wait(waiting)
+            assert await post(mine) == 200
+
+    asyncio.run(main())
+
+
+def test_address_that_holds_bytes_is_that_of_the_client(path: Path) -> None:
+    """As trusted proxies give it, so that not all share what the proxy's address may hold."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            senders = Senders({"skycore": Rules((BY_PATH,))}, networks_of(["127.0.0.1"]))
+            app = receiver(ledger, senders=senders, limit=1000, in_flight=4000, patience=60)
+
+            async def post(address: str, *, more: bool = False) -> int:
+                headers = [(b"x-forwarded-for", address.encode())]
+                body, client = [part(b"x" * 1000, more=more)], ("127.0.0.1", 1)
+                answer = await answer_of(app, body, client=client, headers=headers)
+                return int(answer["status"])
+
+            waiting = asyncio.create_task(post("192.0.2.1", more=True))
+            await asyncio.sleep(0)
+            assert await post("192.0.2.1") == 503
+            assert await post("192.0.2.2") == 200
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(main())
+
+
+UNSIGNED = Rule("hmac", (SignedBody("x-sig", "sha256", "hex", "", (b"signing-k3y",)),))
+
+
+def test_sender_that_cannot_pass_holds_no_bytes(path: Path) -> None:
+    """Where the source refuses: what needs no body is looked at before it is read."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            rules = Rules((BY_PATH, UNSIGNED), refuse=True)
+            senders = Senders({"skycore": rules})
+            app = receiver(ledger, senders=senders, limit=1000, in_flight=1000, patience=60)
+            guessing = {"path": "/skycore/guessed"}
+            waiting = asyncio.create_task(answer_of(app, [part(b"x" * 1000)], **guessing))
+            await asyncio.sleep(0)
+            right = {"path": f"/skycore/{SECRET}"}
+            assert (await answer_of(app, [part(b"x" * 1000, more=False)], **right))["status"] == 200
+            # One that may be right is read.
+            signed = {"headers": [(b"x-sig", b"0" * 64)]}
+            reading = asyncio.create_task(answer_of(app, [part(b"x" * 1000)], **signed))
+            await asyncio.sleep(0)
+            assert (await answer_of(app, [part(b"x", more=False)], **right))["status"] == 503
+            for one in (waiting, reading):
+                one.cancel()
+            await asyncio.wait([waiting, reading])
+            large = [part(b"x" * 1000)] * 2000
+            assert (await answer_of(app, large, **guessing))["status"] == 401
+            assert len(large) > 900
+            large, length = [part(b"x")], {"headers": [(b"content-length", b"2000000")]}
+            assert (await answer_of(app, large, **guessing, **length))["status"] == 401
+            assert len(large) == 1
+            app.patience = 0.05
+            assert (await answer_of(app, [part(b"x")], **guessing))["status"] == 401
+
+    asyncio.run(main())
+
+
+@attrs.frozen
+class Noted:
+    """A check that fails, and notes the threads in which it looked at a body."""
+
+    threads: list[int]
+    kind = "noted"
+
+    def passes(self, posted: Posted, at: float) -> bool:
+        self.threads.append(threading.get_ident())
+        return False
+
+    def may_pass(self, posted: Posted, at: float) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("size", "here"), [(64 << 10, True), ((64 << 10) + 1, False)])
+@pytest.mark.parametrize("refuse", [False, True])
+def test_large_body_is_checked_while_others_are_answered(
+    path: Path, size: int, *, here: bool, refuse: bool
+) -> None:
+    """Not in the event loop's thread; and each check looks at a body once."""
+
+    async def main() -> None:
+        async with AsyncLedger(path) as ledger:
+            threads: list[int] = []
+            rules = Rules((Rule("noted", (Noted(threads),)),), refuse=refuse)
+            app = receiver(ledger, senders=Senders({"skycore": rules}))
+            answer = await answer_of(app, [part(b"x" * size, more=False)])
+            assert answer["status"] == (401 if refuse else 200)
+            assert [one == threading.get_ident() for one in threads] == [here]
 
     asyncio.run(main())
 
@@ -498,16 +625,35 @@ def test_signature_of_a_get_covers_its_query(path: Path) -> None:
 
 def test_refusing_is_a_choice(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """401, counted, and nothing is recorded; the log says what failed, the answer doesn't."""
-    rule = Rule("hmac", (SignedBody("x-sig", "sha256", "hex", "", (b"signing-k3y",)),))
-    app = receiver(path, senders=Senders({"skycore": Rules((rule,), refuse=True)}))
+    app = receiver(path, senders=Senders({"skycore": Rules((UNSIGNED,), refuse=True)}))
     with client_of(app) as client:
-        answer = client.post("/skycore", content=sent(SMS), headers={"x-sig": "00"})
-        assert answer.status_code == 401
-        assert "www-authenticate" in answer.headers
-        assert answer.text == "the sender is not known"
+        for text in ("00", "00" * 32):
+            answer = client.post("/skycore", content=sent(SMS), headers={"x-sig": text})
+            assert answer.status_code == 401
+            assert answer.text == "the sender is not known"
+            # Nobody is asked for a password where none lets in.
+            assert "www-authenticate" not in answer.headers
     assert "401 for skycore from None: the sender is not known: hmac failed" in caplog.text
     assert events(path) == []
-    assert app.counts == {("skycore", "401"): 1}
+    assert app.counts == {("skycore", "401"): 2}
+
+
+def test_password_is_asked_for_where_one_lets_in(path: Path) -> None:
+    """Some providers send it only then (RFC 7617)."""
+    rules = Rules((BY_PATH, Rule("basic", (Basic((b"a:b",)),))), refuse=True)
+    with client_of(receiver(path, senders=Senders({"skycore": rules}))) as client:
+        answer = client.post("/skycore", content=sent(SMS))
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == 'Basic realm="skycore"'
+
+
+def test_app_is_opened_again(path: Path) -> None:
+    """By another lifespan, as test clients do: it takes what is posted again."""
+    app = receiver(path)
+    for count in (1, 2):
+        with client_of(app) as client:
+            assert client.post("/skycore", content=sent(SMS)).status_code == 200
+        assert len(events(path)) == count
 
 
 # --- what is shown of it ---

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import hmac
+import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from postledger import UNVERIFIED
+from postledger.errors import ReadError
 from postledger.server.addresses import networks_of
 from postledger.server.senders import (
     TOLERANCE,
@@ -32,6 +35,8 @@ from postledger.server.senders import (
     StandardWebhooks,
     require_source,
 )
+from postledger.wire import read
+from tests.samples import SMS, sent
 
 KEY, OTHER = b"signing-k3y", b"another"
 NOW = 1_700_000_000.0
@@ -219,15 +224,151 @@ def test_body_that_no_signature_covers_is_refused() -> None:
         assert not check.passes(Posted("/s", b"", {**bare, **FORM}, odd), NOW)
 
 
+class Unread(bytes):
+    """A body that nobody may look at."""
+
+    def decode(self, *_: object, **__: object) -> str:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("text", [None, "", "AAAA", "?", base64.b64encode(b"x" * 21).decode()])
+def test_body_is_looked_through_for_a_signature_alone(text: str | None) -> None:
+    """Of the right length: whoever has none can't have a large form taken apart."""
+    check = SignedUrl("x-sig", PUBLIC, (KEY,))
+    headers = FORM if text is None else {**FORM, "x-sig": text}
+    assert not check.passes(Posted("/s", b"", headers, Unread(b"a=1")), NOW)
+
+
+def test_form_has_as_many_fields_as_the_reader_takes() -> None:
+    """A thousand; one with more is unverified, however it is signed."""
+    check = SignedUrl("x-sig", PUBLIC, (KEY,))
+    for count, passes in ((1000, True), (1001, False)):
+        headers = FORM | signed_url(f"{PUBLIC}/sa")
+        body = b"&".join([b"a"] * count)
+        assert check.passes(Posted("/s", b"", headers, body), NOW) == passes
+
+
+POSTBACK = sent(SMS).decode()
+VALUES = [POSTBACK, quote_plus(POSTBACK), quote(POSTBACK), POSTBACK.replace("S", "%53")]
+CUTS = [f"xml={quote_plus(POSTBACK[:n])}&{quote_plus(POSTBACK[n:])}=" for n in range(len(POSTBACK))]
+forms = st.one_of(
+    st.builds(
+        "".join,
+        st.lists(
+            st.sampled_from(
+                ["xml=", "XML=", "+xml+=", "&", ";", "a=1", "=", "--", "\n", "%zz", "{", *VALUES]
+            ),
+            max_size=6,
+        ),
+    ),
+    st.sampled_from(CUTS),
+)
+types = st.sampled_from(
+    [
+        *("", "; charset=utf-8", "; charset=utf-16", "; charset=utf-8; charset=utf-16"),
+        *("; charset*=utf-16''utf-16", "; boundary=x"),
+    ]
+).map(FORM["content-type"].partition(";")[0].__add__)
+codings = st.sampled_from(["", "identity", "gzip", "deflate", "gzip, deflate"])
+
+
+def reading(*given: object, **more: object) -> object:
+    """What the wire reads, or why it reads nothing."""
+    try:
+        return read(*given, **more)  # type: ignore[arg-type]
+    except ReadError as error:
+        return str(error)
+
+
+@given(forms, types | st.sampled_from(["text/xml", "multipart/form-data; boundary=x"]), codings)
+@example(f"xml={VALUES[3]}", FORM["content-type"], "")
+@example(f"xml={quote_plus(POSTBACK)}&xml={quote_plus(POSTBACK)}", FORM["content-type"], "")
+@example(f"xml={quote_plus(POSTBACK)}", FORM["content-type"] + "; charset=utf-16", "")
+def test_captured_signature_passes_for_one_reading(
+    form: str, content_type: str, coding: str
+) -> None:
+    """What was signed is what is read, however the form is written."""
+    check = SignedUrl("x-sig", PUBLIC, (KEY,))
+    headers = signed_url(f"{PUBLIC}/sxml{POSTBACK}")
+    headers |= {"content-type": content_type, "content-encoding": coding}
+    if check.passes(Posted("/s", b"", headers, form.encode()), NOW):
+        found = reading(form.encode(), content_type, content_encoding=coding)
+        signed = quote_plus(POSTBACK).encode()
+        as_signed = (reading(b"xml=" + signed), reading(b"a=1", FORM["content-type"]))
+        assert found in as_signed
+
+
+@given(st.text(max_size=3), st.integers(4080, 4100), st.text(max_size=3))
+def test_long_form_is_decoded_as_a_whole(first: str, length: int, last: str) -> None:
+    """Though it is taken apart, no character is: each is as it was encoded."""
+    check, value = SignedUrl("x-sig", PUBLIC, (KEY,)), f"{first}{'a' * length}é{last}"
+    headers = FORM | signed_url(f"{PUBLIC}/sa{value}")
+    for encode in (quote, quote_plus):
+        assert check.passes(Posted("/s", b"", headers, f"a={encode(value)}".encode()), NOW)
+
+
+def test_large_form_takes_little_memory() -> None:
+    """A few times its size, however much of it is encoded."""
+    check, body = SignedUrl("x-sig", PUBLIC, (KEY,)), b"a=" + b"%41" * 300_000
+    tracemalloc.start()
+    try:
+        assert check.passes(
+            Posted("/s", b"", FORM | signed_url(f"{PUBLIC}/sa{'A' * 300_000}"), body), NOW
+        )
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_forms_of_usual_encoders_pass() -> None:
+    """With other fields before the XML, and spaces as a plus sign or not."""
+    check = SignedUrl("x-sig", PUBLIC, (KEY,))
+    headers = FORM | signed_url(f"{PUBLIC}/sa1 é/xml{POSTBACK}")
+    for encode in (quote, quote_plus, partial(quote, safe="!'()*~")):
+        body = f"xml={encode(POSTBACK)}&a={encode('1 é/')}".encode()
+        assert check.passes(Posted("/s", b"", headers, body), NOW)
+
+
+@pytest.mark.parametrize("coding", ["deflate", "gzip", "x, deflate"])
+def test_form_that_says_it_is_compressed_is_refused(coding: str) -> None:
+    """No signature covers that header, and some compressed bytes are those of a form."""
+    check = SignedUrl("x-sig", PUBLIC, (KEY,))
+    headers = FORM | signed_url(f"{PUBLIC}/sxml<P>") | {"content-encoding": coding}
+    assert not check.passes(Posted("/s", b"", headers, b"xml=%3CP%3E"), NOW)
+
+
+def test_what_needs_no_body_is_known_before_it_is_read() -> None:
+    """So is a signature that is missing, too short or too old; one that may be right is not."""
+    rules = Rules(
+        (
+            Rule(
+                "hmac",
+                (
+                    Addresses(networks_of(["192.0.2.1"])),
+                    SignedBody("x", "sha256", "hex", "", (KEY,)),
+                ),
+            ),
+            Rule("webhook", (StandardWebhooks((KEY,)),)),
+        )
+    )
+    known = networks_of(["192.0.2.1"])[0][0]
+    early = partial(rules.judge, at=NOW, is_read=False)
+    assert early(posted()).failed == ("addresses", "hmac", "standard-webhooks")
+    assert early(posted(address=known)).failed == ("hmac", "standard-webhooks")
+    assert early(posted(address=known, headers={"x": "0" * 64})).failed == ()
+    assert early(webhook(KEY, "a", NOW)).failed == ()
+    assert early(webhook(KEY, "a", NOW - 2 * TOLERANCE)).sender == UNVERIFIED
+
+
 def test_rule_requires_each_of_its_checks() -> None:
     """Of several rules one is enough, and the first that passes gives its name."""
     here = networks_of(["192.0.2.1"])
     both = Rule("both", (Addresses(here), InPath((b"a",))))
     rules = Rules((both, Rule("token", (InPath((b"b",)),))))
     known = here[0][0]
-    assert rules.sender(posted(rest="a", address=known), NOW) == "both"
-    assert rules.sender(posted(rest="a"), NOW) == UNVERIFIED
-    assert rules.sender(posted(rest="b"), NOW) == "token"
+    assert rules.judge(posted(rest="a", address=known), NOW).sender == "both"
+    assert rules.judge(posted(rest="a"), NOW).sender == UNVERIFIED
+    assert rules.judge(posted(rest="b"), NOW).sender == "token"
 
 
 def test_secrets_are_not_shown() -> None:

@@ -134,7 +134,7 @@ CHECK = '[[sources.a.checks]]\nkind = "{}"\n'
         ),
         (CHECK.format("basic") + 'user = "a"', "password is missing"),
         (CHECK.format("header") + 'secret = "a"', "header is missing"),
-        (CHECK.format("header") + 'secret = "a"\nheader = "a b"', "header is 'a…'"),
+        (CHECK.format("header") + 'secret = "a"\nheader = "a b"', "header is 'a b'; write"),
         (CHECK.format("header") + 'secret = "a"\nheader = "a"\nprefix = 1', "prefix is 1"),
         (
             CHECK.format("hmac") + 'secret = "a"\nheader = "a"\nalgorithm = "md5"',
@@ -187,7 +187,7 @@ CHECK = '[[sources.a.checks]]\nkind = "{}"\n'
         ("proxies = -1\n" + CHECK.format("path") + 'secret = "a"', "proxies is -1; write"),
         (
             'proxies = ["?"]\n' + CHECK.format("path") + 'secret = "a"',
-            "proxies: '…' is not an address or network",
+            "proxies: '?' is not an address or network",
         ),
     ],
 )
@@ -203,6 +203,40 @@ def test_fault_says_where_it_is_and_what_to_write(tmp_path: Path, text: str, sai
     assert message.startswith(f"{path}: ")
     assert said in message
     assert not any(secret in message for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("source = 1", ["unknown key 'source'", "sources are missing"]),
+        ("[sources.a]\ncheck = 1", ["unknown key 'check'", "checks are missing"]),
+        ('[[sources.a.checks]]\nknd = "path"', ["unknown key 'knd'", "kind is missing"]),
+        (CHECK.format("path") + 'secrets = "a"', ["unknown key 'secrets'", "secret is missing"]),
+        (
+            '[sources.a]\nresponse = "env:NO_1"\n'
+            + CHECK.format("path")
+            + 'secret = ["env:NO_2", "env:NO_3"]\n'
+            + CHECK.format("basic")
+            + 'user = "a"\npassword = "env:NO_4"',
+            ["response: env:NO_1", "secret: env:NO_2", "secret: env:NO_3", "password: env:NO_4"],
+        ),
+        (
+            CHECK.format("addresses") + 'addresses = ["192.0.2.0/24", "hooks.example.org"]',
+            ["addresses: 'hooks.example.org' is not an address or network"],
+        ),
+    ],
+)
+def test_mistyped_key_is_said_before_what_is_missing(
+    tmp_path: Path, text: str, faults: list[str]
+) -> None:
+    """And all that is missing at once, variables too."""
+    path = tmp_path / "senders.toml"
+    path.write_text(text)
+    with pytest.raises(DefinitionError) as raised:
+        load_senders(path)
+    said = raised.value.faults
+    assert len(said) == len(faults)
+    assert all(fault in line for fault, line in zip(faults, said, strict=True)), said
 
 
 def test_faults_are_reported_together(tmp_path: Path) -> None:

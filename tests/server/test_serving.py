@@ -401,9 +401,13 @@ def test_nobody_else_may_post_without_rules(ledger: Path, senders: Path) -> None
     for given in (
         Serving(ledger, host="0.0.0.0", port=NO_PORT),
         Serving(ledger, host="::", port=NO_PORT),
-        Serving(ledger, host="0.0.0.0", port=NO_PORT, senders=senders, sources=("skycore",)),
+        Serving(ledger, host="0.0.0.0", port=NO_PORT, sources=("skycore",)),
     ):
         with pytest.raises(PostledgerError, match=r"anybody could post to (it|skycore); write"):
+            serve(given, print)
+    for host in ("0.0.0.0", "127.0.0.1"):
+        given = Serving(ledger, host=host, port=NO_PORT, senders=senders, sources=("skycore",))
+        with pytest.raises(PostledgerError, match=r"senders\.toml has no rules for it; write"):
             serve(given, print)
     assert not ledger.exists()
 

@@ -133,10 +133,10 @@ def _opening(
 class AsyncLedger:
     """A ``Ledger`` for async programs: the same names, awaited; iterations are ``async for``.
 
-    It is opened by ``async with`` and closed with it. Cancelling an ``await`` is safe: a call that
-    has not begun never will, and one that has is finished before the cancellation goes on, so that
-    whatever was being written is durable or was never begun. Recording the same again is a repeat,
-    so a program that can't know may simply record it again.
+    It is opened by ``async with`` and closed with it; then it may be opened again. Cancelling an
+    ``await`` is safe: a call that has not begun never will, and one that has is finished before the
+    cancellation goes on, so that whatever was being written is durable or was never begun.
+    Recording the same again is a repeat, so a program that can't know may simply record it again.
 
     >>> import asyncio
     >>> async def main():
@@ -155,6 +155,9 @@ class AsyncLedger:
         for name in given.keys() & {"charts", "vocabulary"}:
             given[name] = paths_of(name, given[name])
         self._open: Callable[[], Ledger] = partial(Ledger, **given)
+        self._renew()
+
+    def _renew(self) -> None:
         self._recorder: Executor = ThreadPoolExecutor(1, "postledger recorder")
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
@@ -295,7 +298,7 @@ class AsyncLedger:
                 try:
                     page = await _settled(self._readers.submit(page_of, after))
                 except (LedgerError, RuntimeError):
-                    if self._closed:
+                    if self._closed or ledger._bell.closed:
                         return
                     raise
                 for change in page.changes:
@@ -336,7 +339,7 @@ class AsyncLedger:
                 raise
 
     async def close(self) -> None:
-        """Stop the subscriptions and close the file; the ledger can't be used afterwards.
+        """Stop the subscriptions and close the file; the ledger can't be used until it is opened again.
 
         In a handler it only asks for that: the file is closed once the handler has returned, and
         whoever closes it elsewhere, as the end of ``async with`` does, waits for it.
@@ -371,6 +374,12 @@ class AsyncLedger:
             self._ledger = self._open()
 
         self._require_process()
+        if self._closed:
+            # A handler may have asked for its end, which is not waited for there.
+            await self.close()
+            self._renew()
+        elif self._ledger is not None:
+            raise LedgerError(f"{self._ledger.path}: the ledger is open already")
         try:
             await _settled(self._writer.submit(open_it))
         except BaseException:

@@ -13,7 +13,8 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,11 @@ from postledger.errors import LedgerError, requires
 from postledger.ledger.aio import AsyncLedger
 from postledger.model import UNVERIFIED
 from postledger.server import PACKAGES
-from postledger.server.addresses import address_of
+from postledger.server.addresses import Address, Network, address_of
 from postledger.server.senders import (
     RESERVED,
     RESPONSE,
+    Judgement,
     Posted,
     Rules,
     Senders,
@@ -64,6 +66,12 @@ _LONGEST_HEADER = 1024
 """Bytes of a Content-Type or Content-Encoding, at most: these are kept next to the body."""
 
 _LINGER = 1 << 20
+_LARGE = 64 << 10
+"""Bytes of a body that the event loop itself looks through: a larger one takes up to a second."""
+
+_NETWORK = 64
+"""Bits of the network that one client of IPv6 usually has for itself (RFC 6177)."""
+
 _EVENT = 300
 _HOUR, _DAY = 3_600, 86_400
 _RECENT = 10.0
@@ -92,6 +100,14 @@ class _Exchange:
     size: int = 0
     held: int = 0
 
+    @property
+    def client(self) -> Address | Network | None:
+        """Whose bytes they are: the address, or the network that one client has of IPv6."""
+        address = self.posted.address
+        if isinstance(address, IPv6Address):
+            return ip_network((address, _NETWORK), strict=False)
+        return address
+
     def shows(self, path: str) -> None:
         """Have whatever logs the request show that path, and no query."""
         shown = f"{self.scope.get('root_path', '')}/{path}"
@@ -111,14 +127,16 @@ class Refusal(Exception):
 class Receiver:
     """An ASGI app that records what is posted to ``/SOURCE``, for each of the ``sources``.
 
-    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open yet is opened and closed by the
-    app's lifespan. ``sources`` are by default those that ``senders`` names, or else the vocabularies
-    in force. ``senders`` says who may post (see ``load_senders``); a source that it doesn't name
-    takes from everybody. ``limit`` is the size in bytes of the largest body, ``in_flight`` that of
-    all bodies at once (64 MiB, or ``limit`` where that is more), ``patience`` the seconds in which a
-    body must be there. ``/livez`` and ``/readyz`` answer for whoever watches the server, and with
-    ``metrics`` also ``/metrics``. Raises ``TypeError`` or ``ValueError`` for invalid arguments,
-    ``PostledgerError`` for ``metrics`` without prometheus-client.
+    ``ledger`` is a path, or an ``AsyncLedger``: one that isn't open is opened and closed by the
+    app's lifespan, and opened again by the next. ``sources`` are by default those that ``senders``
+    names, or else the vocabularies in force. ``senders`` says who may post (see ``load_senders``);
+    a source that it doesn't name takes from everybody. ``limit`` is the size in bytes of the
+    largest body, ``in_flight`` that of all bodies at once (64 MiB, or ``limit`` where that is
+    more), of which one address may hold a quarter, or ``limit``; ``patience`` is the seconds in
+    which a body must be there. ``/livez`` and ``/readyz`` answer for whoever watches the server,
+    and with ``metrics`` also ``/metrics``.
+    Raises ``TypeError`` or ``ValueError`` for invalid arguments, ``PostledgerError`` for ``metrics``
+    without prometheus-client.
 
     ``counts`` has the answers by source and status (``200``, ``413``); what names no source has those
     of an empty one. ``unverified`` has the requests by source that were recorded though no check
@@ -166,7 +184,8 @@ class Receiver:
         self._sources = _named(sources, self._senders)
         self.patience = patience
         self._metrics = metrics
-        self._held = 0
+        self._share = max(limit, self._in_flight // 4)
+        self._held, self._held_by = 0, Counter[Address | Network | None]()
         self._hour, self._charged = -1, Counter[str]()
         self._failure: tuple[float, LedgerError] | None = None
         # For what is not a request: lifespan and web sockets.
@@ -222,23 +241,30 @@ class Receiver:
             return await self._own(exchange)
         rules = self._admitted(exchange)
         size = _kept_of(exchange.posted.headers) + _EVENT
-        body = await self._body(exchange, receive)
         if rules is None or exchange.rest == RESPONSE:
+            body = await self._body(exchange, receive, self._limit)
             await self._record(exchange, body, RESPONSE if rules else "")
             return _RECORDED
-        posted, at = attrs.evolve(exchange.posted, body=body), time.time()
-        sender = rules.sender(posted, at)
-        if sender != UNVERIFIED:
-            await self._record(exchange, body, sender)
+        # guard: no body is held of a sender that can't pass
+        if rules.refuse and (
+            failed := rules.judge(exchange.posted, time.time(), is_read=False).failed
+        ):
+            with suppress(Refusal):
+                await self._body(exchange, receive, 0)
+            raise _unknown(exchange.source, rules, failed)
+        body = await self._body(exchange, receive, self._limit)
+        judged = await _judged(rules, attrs.evolve(exchange.posted, body=body))
+        if judged.sender != UNVERIFIED:
+            await self._record(exchange, body, judged.sender)
             return _RECORDED
-        failed = f"the sender is not known: {', '.join(rules.failed(posted, at))} failed"
+        refusal = _unknown(exchange.source, rules, judged.failed)
         if rules.refuse:
-            challenge = {"WWW-Authenticate": f'Basic realm="{exchange.source}"'}
-            raise Refusal(401, "the sender is not known", failed, challenge)
+            raise refusal
         with self._charged_for(exchange.source, rules.quota, size + len(body)):
-            await self._record(exchange, body, sender)
+            await self._record(exchange, body, judged.sender)
         self.unverified[exchange.source] += 1
-        _log.warning("unverified for %s from %s: %s", exchange.source, posted.address, failed)
+        address = exchange.posted.address
+        _log.warning("unverified for %s from %s: %s", exchange.source, address, refusal.log)
         return _RECORDED
 
     def _admitted(self, exchange: _Exchange) -> Rules | None:
@@ -280,14 +306,14 @@ class Receiver:
             self._sources = sources_of(definitions)
         return self._sources
 
-    async def _body(self, exchange: _Exchange, receive: Receive) -> bytes:
+    async def _body(self, exchange: _Exchange, receive: Receive, limit: int) -> bytes:
         """The body as received, or the query; of one that is too large nothing stays in memory."""
         if exchange.posted.is_query:
-            if len(exchange.posted.query) > self._limit:
+            if len(exchange.posted.query) > limit:
                 raise self._too_large()
             return exchange.posted.query
         stated = exchange.posted.headers.get("content-length", "")
-        if stated.isdecimal() and (len(stated) > 18 or int(stated) > self._limit + _LINGER):
+        if stated.isdecimal() and (len(stated) > 18 or int(stated) > limit + _LINGER):
             raise self._too_large()
         body, more = bytearray(), True
         try:
@@ -296,17 +322,17 @@ class Receiver:
                     chunk, more = await _chunk(receive)
                     exchange.size += len(chunk)
                     # guard: a body is cut off at the limit
-                    if exchange.size > self._limit:
+                    if exchange.size > limit:
                         body.clear()
                         self._release(exchange)
                         # Who sends a little more reads the answer; who goes on is cut off.
-                        more = more and exchange.size <= self._limit + _LINGER
+                        more = more and exchange.size <= limit + _LINGER
                     else:
                         self._hold(exchange, len(chunk))
                         body += chunk
         except TimeoutError:
             raise Refusal(408, f"the body was not there in {self.patience:g} seconds") from None
-        if exchange.size > self._limit:
+        if exchange.size > limit:
             raise self._too_large()
         return bytes(body)
 
@@ -317,11 +343,18 @@ class Receiver:
         # guard: bytes in flight bounded
         if self._held + size > self._in_flight:
             raise Refusal(503, "too many bytes are being recorded", headers=_soon(1))
+        # guard: one address holds a part of them
+        if self._held_by[exchange.client] + size > self._share:
+            raise Refusal(503, "too many bytes of this address are recorded", headers=_soon(1))
         self._held += size
+        self._held_by[exchange.client] += size
         exchange.held += size
 
     def _release(self, exchange: _Exchange) -> None:
         self._held -= exchange.held
+        self._held_by[exchange.client] -= exchange.held
+        if not self._held_by[exchange.client]:
+            del self._held_by[exchange.client]
         exchange.held = 0
 
     @contextmanager
@@ -505,6 +538,21 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)
+
+
+async def _judged(rules: Rules, posted: Posted) -> Judgement:
+    """Who posted; a large body is looked through while others are answered."""
+    # guard: a large body is looked through in a thread
+    if len(posted.body) <= _LARGE:
+        return rules.judge(posted, time.time())
+    return await asyncio.to_thread(rules.judge, posted, time.time())
+
+
+def _unknown(source: str, rules: Rules, failed: Iterable[str]) -> Refusal:
+    """The answer to a sender that is not known; browsers and some providers wait to be asked."""
+    challenge = {"WWW-Authenticate": f'Basic realm="{source}"'} if rules.by_basic else {}
+    said = "the sender is not known"
+    return Refusal(401, said, f"{said}: {', '.join(failed)} failed", challenge)
 
 
 def _soon(seconds: int) -> dict[str, str]:

@@ -7,18 +7,22 @@ replaced while the other is still in use. What a check says of a request is yes 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import ClassVar, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import attrs
 
 from postledger.model import UNVERIFIED
 from postledger.server.addresses import Address, Network, Proxies, is_within
 from postledger.server.signing import signature
+from postledger.wire.media import media_type
+
+_TIME = "webhook-timestamp"
 
 TOLERANCE = 5 * 60
 """Seconds that the time of a signature may be off: what Standard Webhooks recommends."""
@@ -33,7 +37,18 @@ RESPONSE = "response"
 """The last part of the path to which a program posts the provider's answers; also their sender."""
 
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
+_SHA1 = 20
+"""Bytes of an HMAC-SHA1."""
+
 _FORM = "application/x-www-form-urlencoded"
+_FIELDS = 1000
+"""Fields of a form, at most: as many as the wire reads."""
+
+_CANONICAL = re.compile(r"(?!--)(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]++|%[0-9A-Fa-f]{2})*+", re.ASCII)
+"""A form as an encoder writes it (RFC 3986, query): the reader takes it for a form, and decodes it."""
+
+_PIECE = re.compile(r".{1,4096}(?<!%)(?<!%.)", re.DOTALL)
+"""Some of an encoded text, which ends where no escape goes on."""
 
 
 @attrs.frozen
@@ -64,12 +79,28 @@ class Check(Protocol):
         """Whether a request shows it; ``at`` is the time in seconds since 1970."""
         ...
 
+    def may_pass(self, posted: Posted, at: float) -> bool:
+        """Whether it may pass with some body: what is known before the body is read."""
+        ...
+
+
+class _Bodiless:
+    """A check that needs no body."""
+
+    def passes(self, posted: Posted, at: float) -> bool:
+        """Whether a request shows it."""
+        raise NotImplementedError
+
+    def may_pass(self, posted: Posted, at: float) -> bool:
+        """Whether it passes."""
+        return self.passes(posted, at)
+
 
 Secrets = tuple[bytes, ...]
 
 
 @attrs.frozen
-class Addresses:
+class Addresses(_Bodiless):
     """The request comes from one of some networks."""
 
     kind: ClassVar[str] = "addresses"
@@ -81,7 +112,7 @@ class Addresses:
 
 
 @attrs.frozen
-class InPath:
+class InPath(_Bodiless):
     """A secret follows the source in the path: ``/skycore/SECRET``."""
 
     kind: ClassVar[str] = "path"
@@ -93,7 +124,7 @@ class InPath:
 
 
 @attrs.frozen
-class Basic:
+class Basic(_Bodiless):
     """A user and a password (RFC 7617); ``secrets`` are ``user:password``."""
 
     kind: ClassVar[str] = "basic"
@@ -106,7 +137,7 @@ class Basic:
 
 
 @attrs.frozen
-class InHeader:
+class InHeader(_Bodiless):
     """A header has the secret, after a prefix such as ``Bearer `` (RFC 6750)."""
 
     kind: ClassVar[str] = "header"
@@ -132,12 +163,19 @@ class SignedBody:
     prefix: str
     secrets: Secrets = attrs.field(repr=False)
 
-    def passes(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
+    def passes(self, posted: Posted, at: float) -> bool:
         """Whether it was made with one of the secrets."""
-        value = posted.headers.get(self.header, "")
-        signature = _decoded(value.removeprefix(self.prefix), self.encoding)
         made = (hmac.digest(one, posted.body, self.algorithm) for one in self.secrets)
-        return equals(signature, tuple(made)) and value.startswith(self.prefix)
+        return self.may_pass(posted, at) and equals(self._given(posted), tuple(made))
+
+    def may_pass(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
+        """Whether the header has something as long as a signature."""
+        return len(self._given(posted)) == hashlib.new(self.algorithm).digest_size
+
+    def _given(self, posted: Posted) -> bytes:
+        value = posted.headers.get(self.header, "")
+        text = value.removeprefix(self.prefix) if value.startswith(self.prefix) else ""
+        return _decoded(text, self.encoding)
 
 
 @attrs.frozen
@@ -152,17 +190,25 @@ class StandardWebhooks:
 
     def passes(self, posted: Posted, at: float) -> bool:
         """Whether one of the signatures was made with one of the secrets, not long ago."""
-        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-        id_, time, signatures = (posted.headers.get(name, "") for name in names)
+        id_, time = posted.headers.get("webhook-id", ""), posted.headers.get(_TIME, "")
+        if not self.may_pass(posted, at):
+            return False
+        made = tuple(signature(one, id_, time, posted.body) for one in self.secrets)
+        found = [equals(one, made) for one in self._given(posted)]
+        return any(found)
+
+    def may_pass(self, posted: Posted, at: float) -> bool:
+        """Whether it has an id, a time that is not long ago, and something as long as a signature."""
+        time = posted.headers.get(_TIME, "")
         # guard: replayed signatures refused
         if not re.fullmatch(r"[0-9]{1,15}", time) or abs(at - int(time)) > TOLERANCE:
             return False
-        made = tuple(signature(one, id_, time, posted.body) for one in self.secrets)
-        given = (one.partition(",") for one in signatures.split(" "))
-        found = [
-            version == "v1" and equals(_decoded(text, "base64"), made) for version, _, text in given
-        ]
-        return bool(id_) and any(found)
+        return bool(posted.headers.get("webhook-id")) and bool(self._given(posted))
+
+    def _given(self, posted: Posted) -> list[bytes]:
+        signatures = posted.headers.get("webhook-signature", "").split(" ")
+        found = (_decoded(one[3:], "base64") for one in signatures if one.startswith("v1,"))
+        return [one for one in found if len(one) == sha256().digest_size]
 
 
 @attrs.frozen
@@ -170,7 +216,8 @@ class SignedUrl:
     """A header has the HMAC-SHA1, in base64, of the URL and the sorted parameters of a form.
 
     ``public`` is the URL by which the sender knows this server, without a path. A body that isn't a
-    form is covered by its SHA-256 in the query, ``bodySHA256``.
+    form is covered by its SHA-256 in the query, ``bodySHA256``. What is signed is no more than names
+    and values one after the other, so a form passes only where nothing else can be read in it.
     """
 
     kind: ClassVar[str] = "url-and-parameters"
@@ -178,14 +225,24 @@ class SignedUrl:
     public: str
     secrets: Secrets = attrs.field(repr=False)
 
-    def passes(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
+    def passes(self, posted: Posted, at: float) -> bool:
         """Whether it was made with one of the secrets."""
+        # guard: a body is looked through only for something as long as a signature
+        if not self.may_pass(posted, at):
+            return False
         parameters = _parameters(posted)
-        signed = f"{self.public}{posted.url}{parameters or ''}".encode()
+        if parameters is None:
+            return False
+        signed = f"{self.public}{posted.url}{parameters}".encode()
         made = tuple(hmac.digest(one, signed, "sha1") for one in self.secrets)
-        is_one = equals(_decoded(posted.headers.get(self.header, ""), "base64"), made)
-        # guard: a body that no signature covers is refused
-        return is_one and parameters is not None
+        return equals(self._given(posted), made)
+
+    def may_pass(self, posted: Posted, at: float) -> bool:  # noqa: ARG002
+        """Whether the header has something as long as a signature."""
+        return len(self._given(posted)) == _SHA1
+
+    def _given(self, posted: Posted) -> bytes:
+        return _decoded(posted.headers.get(self.header, ""), "base64")
 
 
 def _parameters(posted: Posted) -> str | None:
@@ -193,15 +250,49 @@ def _parameters(posted: Posted) -> str | None:
     # The query is part of the URL.
     if not posted.body or posted.is_query:
         return ""
-    content_type = posted.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = media_type(posted.headers.get("content-type"))
     try:
-        if content_type == _FORM:
-            pairs = parse_qsl(posted.body.decode("ascii"), keep_blank_values=True, errors="strict")
-            return "".join(f"{name}{value}" for name, value in sorted(set(pairs)))
-        stated = dict(parse_qsl(posted.query.decode("ascii"))).get("bodySHA256", "")
+        if media.name == _FORM:
+            # guard: no header that isn't signed changes what is read
+            is_plain = _is_plain(media.charset, posted.headers.get("content-encoding", ""))
+            return _signed_form(posted.body.decode("ascii")) if is_plain else None
+        query = parse_qsl(posted.query.decode("ascii"), max_num_fields=_FIELDS)
     except ValueError:
         return None
-    return "" if equals(_decoded(stated, "hex"), (sha256(posted.body).digest(),)) else None
+    stated = _decoded(dict(query).get("bodySHA256", ""), "hex")
+    # guard: a body that no signature covers is refused
+    return "" if equals(stated, (sha256(posted.body).digest(),)) else None
+
+
+def _is_plain(charset: str | None, content_encoding: str) -> bool:
+    """Whether the text of a form is what is read: no signature covers these headers."""
+    codings = content_encoding.strip().lower(), (charset or "utf-8").lower()
+    return codings[0] in ("", "identity") and codings[1] in ("utf-8", "us-ascii")
+
+
+def _signed_form(text: str) -> str | None:
+    """Names and values in order; ``None`` where the reader could find another XML in it."""
+    # guard: a form that is read otherwise than it is signed is refused
+    if not _CANONICAL.fullmatch(text):
+        return None
+    # guard: a form has no more fields than are read
+    if text.count("&") >= _FIELDS:
+        return None
+    fields = (field.partition("=") for field in text.split("&") if field)
+    pairs = [(_text(name), _text(value)) for name, _, value in fields]
+    ordered = sorted(set(pairs))
+    is_xml = [name.strip().lower() == "xml" for name, _ in pairs]
+    # Twice, or before another, its end could be moved into the name of the next.
+    # guard: the end of what is signed is the end of what is read
+    if any(is_xml) and (sum(is_xml) > 1 or ordered[-1] != pairs[is_xml.index(True)]):
+        return None
+    return "".join(f"{name}{value}" for name, value in ordered)
+
+
+def _text(encoded: str) -> str:
+    """A name or a value of a form, decoded in pieces: whole it would take ninety times its size."""
+    pieces = _PIECE.finditer(encoded.replace("+", " "))
+    return b"".join(unquote_to_bytes(piece[0]) for piece in pieces).decode()
 
 
 @attrs.frozen
@@ -211,9 +302,20 @@ class Rule:
     name: str
     checks: tuple[Check, ...]
 
-    def passes(self, posted: Posted, at: float) -> bool:
-        """Whether a request passes all of them."""
-        return all(check.passes(posted, at) for check in self.checks)
+    def failed(self, posted: Posted, at: float, *, is_read: bool) -> list[str]:
+        """The kinds of the checks that fail; what needs the body is not tried where others failed."""
+        failed = [one.kind for one in self.checks if not one.may_pass(posted, at)]
+        if failed or not is_read:
+            return failed
+        return [one.kind for one in self.checks if not one.passes(posted, at)]
+
+
+@attrs.frozen
+class Judgement:
+    """Who posted, or ``UNVERIFIED`` and the kinds of the checks that failed, each once."""
+
+    sender: str
+    failed: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -225,8 +327,10 @@ class Rules:
 
     >>> rules = Rules((Rule("path", (InPath((b"s3cret",)),)),))
     >>> posted = Posted("/skycore/s3cret", b"", {}, b"", rest="s3cret")
-    >>> rules.sender(posted, at=0), rules.sender(attrs.evolve(posted, rest="guessed"), at=0)
-    ('path', 'unverified')
+    >>> rules.judge(posted, at=0)
+    Judgement(sender='path', failed=())
+    >>> rules.judge(attrs.evolve(posted, rest="guessed"), at=0)
+    Judgement(sender='unverified', failed=('path',))
     """
 
     rules: tuple[Rule, ...]
@@ -237,16 +341,25 @@ class Rules:
     @property
     def in_path(self) -> bool:
         """Whether a secret may follow the source in the path."""
-        return any(isinstance(check, InPath) for rule in self.rules for check in rule.checks)
+        return self._have(InPath)
 
-    def sender(self, posted: Posted, at: float) -> str:
-        """The name of the first rule that a request passes, or ``UNVERIFIED``."""
-        return next((rule.name for rule in self.rules if rule.passes(posted, at)), UNVERIFIED)
+    @property
+    def by_basic(self) -> bool:
+        """Whether a user and a password may be asked for."""
+        return self._have(Basic)
 
-    def failed(self, posted: Posted, at: float) -> list[str]:
-        """The kinds of the checks that a request does not pass, each once."""
-        checks = (check for rule in self.rules for check in rule.checks)
-        return list(dict.fromkeys(one.kind for one in checks if not one.passes(posted, at)))
+    def _have(self, kind: type) -> bool:
+        return any(isinstance(check, kind) for rule in self.rules for check in rule.checks)
+
+    def judge(self, posted: Posted, at: float, *, is_read: bool = True) -> Judgement:
+        """The first rule that a request passes; where its body isn't read, the first that it may pass."""
+        failed: list[str] = []
+        for rule in self.rules:
+            missed = rule.failed(posted, at, is_read=is_read)
+            if not missed:
+                return Judgement(rule.name)
+            failed += missed
+        return Judgement(UNVERIFIED, tuple(dict.fromkeys(failed)))
 
     def may_respond(self, posted: Posted) -> bool:
         """Whether a request may give the provider's answer to the program."""

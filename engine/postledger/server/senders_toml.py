@@ -1,7 +1,7 @@
 """The senders file: TOML to the rules of each source.
 
-No message shows what stands where a secret belongs. Of another value no more shows than what its key can
-take: a secret may have slipped into any of them.
+No message shows what stands where a secret belongs. Addresses and headers show as they are written; of
+another value no more shows than what its key can take: a secret may have slipped into it.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class _File:
 
 
 def _senders(top: Table, folder: Path) -> Senders:
-    top.only({"public_url", "proxies", "sources"})
     faults = top.faults
+    faults.attempt(top.only, {"public_url", "proxies", "sources"})
     proxies = faults.attempt(_proxies, top)
     file = _File(folder, faults.attempt(_public, top) or "")
     listed = top.row.get("sources")
@@ -140,8 +140,7 @@ def _network(table: Table, key: str, text: str, fix: str) -> Network:
         whole = ip_network(text, strict=False)
         address = text.partition("/")[0]
         raise table.fault(f"{key}: {text} has host bits set", f"write {whole} or {address}")
-    seen = _seen(text, r"[0-9A-Fa-f.:/]*")
-    raise table.fault(f"{key}: {seen} is not an address or network", fix)
+    raise table.fault(f"{key}: {shown(text)} is not an address or network", fix)
 
 
 def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
@@ -153,12 +152,14 @@ def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
     if isinstance(row, dict) and not isinstance(row.get("checks", []), list):
         fix = f"write [[sources.{name}.checks]], or checks = [{{ … }}]"
         raise table.fault("checks must be an array of tables", fix)
+    if isinstance(row, dict):
+        faults.attempt(table.only, {"checks", "refuse", "quota", "response"})
     if not isinstance(row, dict) or not row.get("checks"):
         raise table.fault("checks are missing", f"write [[sources.{name}.checks]] tables")
-    table.only({"checks", "refuse", "quota", "response"})
     fix = "write the number of bytes an hour, such as quota = 1048576"
-    quota: int = _value(table, "quota", _is_count, fix, default=QUOTA)
-    tokens = _secrets(table, "response", file) if "response" in row else ()
+    quota = faults.attempt(_value, table, "quota", _is_count, fix, default=QUOTA)
+    tokens = faults.attempt(_secrets, table, "response", file) if "response" in row else None
+    refuse = faults.attempt(table.flag, "refuse")
     rules: dict[str, Rule] = {}
     for number, one in enumerate(row["checks"], 1):
         rule = faults.attempt(_rule, Table(faults, one, f"{table.place}.checks[{number}]"), file)
@@ -167,15 +168,18 @@ def _rules(name: str, row: Any, file: _File, faults: Faults) -> Rules:
             faults.note(table.place, f"two checks have the name {rule.name!r}", fix)
         elif rule:
             rules[rule.name] = rule
-    return Rules(tuple(rules.values()), table.flag("refuse"), quota, tokens)
+    # What is missing here was noted, and is raised with the rest.
+    return Rules(tuple(rules.values()), bool(refuse), quota or 0, tokens or ())
 
 
 def _rule(table: Table, file: _File) -> Rule:
     if not isinstance(table.row, dict):
         raise table.fault("not a table", 'write { kind = "…" }')
+    kind = table.row.get("kind")
+    keys = _KINDS[kind][0] if isinstance(kind, str) and kind in _KINDS else _EVERY
+    table.faults.attempt(table.only, {"kind", "name", "addresses", *keys})
     kind = _one_of(table, "kind", tuple(_KINDS))
-    keys, make = _KINDS[kind]
-    table.only({"kind", "name", "addresses", *keys})
+    make = _KINDS[kind][1]
     fix = f"write lower-case letters, digits and hyphens, and not {', '.join(sorted(_TAKEN))}"
     name: str = _value(table, "name", _is_name, fix, default=kind)
     checks: list[Check] = []
@@ -232,7 +236,9 @@ def _secrets(table: Table, key: str, file: _File) -> Secrets:
     if not isinstance(listed, list) or not listed or not all(isinstance(s, str) for s in listed):
         fault = f"{key} is {'invalid' if key in table.row else 'missing'}"
         raise table.fault(fault, f"write {key} = {_HOW}")
-    return tuple(_secret(table, key, one, file.folder) for one in listed)
+    read = [table.faults.attempt(_secret, table, key, one, file.folder) for one in listed]
+    # What can't be read was noted, and is raised with the rest.
+    return tuple(one for one in read if one)
 
 
 def _secret(table: Table, key: str, given: str, folder: Path) -> bytes:
@@ -290,9 +296,11 @@ def _signed_url(table: Table, file: _File) -> Check:
 
 
 def _header(table: Table) -> str:
-    fix = 'write header = "X-Signature"'
-    header: str = _value(table, "header", _is_header, fix)
-    return header.lower()
+    fix, header = 'write header = "X-Signature"', table.row.get("header", "")
+    if isinstance(header, str) and header and not _is_header(header):
+        raise table.fault(f"header is {shown(header)}", fix)
+    _value(table, "header", _is_header, fix)
+    return str(header).lower()
 
 
 def _is_header(value: object) -> bool:
@@ -320,3 +328,4 @@ _KINDS: Mapping[str, tuple[set[str], Callable[[Table, _File], Check] | None]] = 
     "url-and-parameters": ({"header", "secret"}, _signed_url),
     "addresses": (set(), None),
 }
+_EVERY = {key for keys, _ in _KINDS.values() for key in keys}

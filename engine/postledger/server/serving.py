@@ -1,17 +1,19 @@
 """Serving: the receiver on uvicorn, in one process or several, until it is told to stop.
 
 The socket is bound before any process is made, and each process opens the ledger for itself: SQLite's
-connections must not be carried through a fork. On SIGTERM and SIGINT nobody is accepted any more,
+connections must not be carried through a fork. On SIGTERM and SIGINT no new connection is accepted,
 what is in flight is finished, and the ledger is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sys
@@ -96,14 +98,17 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; ``listening`` is called with a line of where and what.
 
     Raises ``PostledgerError`` where it can't begin: the ledger can't be opened, the senders file is
-    wrong, the address is taken, a package is missing, or others than this machine could post without any
-    rule.
+    wrong or lacks one of the sources, the address is taken or another machine's, a package is missing,
+    or others than this machine could post without any rule.
     """
     if serving.metrics:
         require_metrics()
     senders = load_senders(serving.senders) if serving.senders else None
+    if senders:
+        _require_named(serving, senders)
+    else:
+        _require_loopback(serving)
     named = {*serving.sources, *(senders.sources if senders else ())}
-    _require_rules(serving.host, named, senders)
     with _bound(serving) as sock:
         # They are named here, so that all processes have the same.
         sources = _sources(serving.ledger, named)
@@ -205,12 +210,21 @@ def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
         return tuple(sorted(named or sources_of(ledger.definitions)))
 
 
-def _require_rules(host: str, named: Set[str], senders: Senders | None) -> None:
-    without = sorted(named - senders.sources.keys() if senders else named or {"it"})
-    # guard: nobody but this machine posts without rules
-    if without and not _is_loopback(host):
+def _require_named(serving: Serving, senders: Senders) -> None:
+    # guard: no source without rules next to those that have some
+    if without := sorted({*serving.sources} - senders.sources.keys()):
         raise PostledgerError(
-            f"--host {host}: anybody could post to {', '.join(without)}; write rules in a file for"
+            f"--source {without[0]}: {serving.senders} has no rules for it; write"
+            f" [[sources.{without[0]}.checks]] there, or leave --source out"
+        )
+
+
+def _require_loopback(serving: Serving) -> None:
+    # guard: nobody but this machine posts without rules
+    if not _is_loopback(serving.host):
+        named = ", ".join(sorted(set(serving.sources))) or "it"
+        raise PostledgerError(
+            f"--host {serving.host}: anybody could post to {named}; write rules in a file for"
             " --senders, or leave --host out"
         )
 
@@ -224,13 +238,20 @@ def _is_loopback(host: str) -> bool:
 
 def _bound(serving: Serving) -> socket.socket:
     family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    foreign = (
+        f"--host {serving.host}: it is not an address of this machine; write one, or 127.0.0.1"
+    )
     try:
         socket.getaddrinfo(serving.host, None, family)
     except (OSError, UnicodeError):
-        raise PostledgerError(f"--host {serving.host}: the name can't be resolved") from None
+        is_name = re.search("[^0-9.:]", serving.host)
+        unknown = f"--host {serving.host}: the name can't be resolved"
+        raise PostledgerError(unknown if is_name else foreign) from None
     try:
         sock = socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
+        if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            raise PostledgerError(foreign) from None
         # socket.create_server adds the address as Python writes it.
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (while ")[0]
         raise PostledgerError(f"can't listen on {serving.host}:{serving.port}: {reason}") from None
