@@ -195,3 +195,12 @@ def test_a_terminal_that_can_not_spell_a_text_is_told(samples: Path) -> None:
     assert done.returncode == 1
     assert b"set PYTHONIOENCODING=utf-8" in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+def test_nothing_is_said_to_a_shell_that_completes_a_mistyped_command() -> None:
+    """Completion has no answer, and no traceback."""
+    words = {"COMP_WORDS": "postledger verfy x", "COMP_CWORD": "2"}
+    asked = {**os.environ, **words, "_POSTLEDGER_COMPLETE": "bash_complete"}
+    command = [Path(sys.executable).with_name("postledger")]
+    done = subprocess.run(command, env=asked, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("", "")

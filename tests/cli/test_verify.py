@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,15 @@ def test_what_can_not_be_verified_says_what_to_do(run: Run, samples: Path) -> No
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: {samples}: the file is damaged: ")
     assert done.stderr.endswith("; restore a backup, and ingest what came since\n")
+
+
+def test_no_backup_is_asked_for_where_a_replay_is_enough(run: Run, samples: Path) -> None:
+    """What is derived can be made again from the log."""
+    with closing(sqlite3.connect(samples)) as conn, conn:
+        conn.execute("DROP TABLE checkpoints")
+    done = run("verify", samples)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"Error: {samples}: derived tables are missing; run replay\n"
 
 
 @pytest.mark.parametrize("wrong", ["12", "12:abc", f"-1:{'0' * 64}", f"x:{'0' * 64}"])

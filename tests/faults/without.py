@@ -506,8 +506,8 @@ PROTECTIONS = (
         "tests/ledger/test_group.py -k slow_group",
     ),
     Without(
-        "whoever lets the turn lie is passed",
-        "elif now - taken > _LONGEST_LIE:",
+        "whoever leaves the turn unused is passed",
+        "elif now - taken > _LONGEST_UNUSED:",
         "elif False:",
         "tests/store/test_turn.py -k stopped_in_line",
     ),

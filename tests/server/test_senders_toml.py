@@ -178,6 +178,14 @@ CHECK = '[[sources.a.checks]]\nkind = "{}"\n'
             'public_url = "https://a/path?signing-k3y"\n' + CHECK.format("path") + 'secret = "a"',
             "public_url is 'https://a/path…'; write",
         ),
+        (
+            'public_url = "https://["\n' + CHECK.format("path") + 'secret = "a"',
+            "public_url is 'https://…'; write",
+        ),
+        (
+            'public_url = "https://a/#b"\n' + CHECK.format("path") + 'secret = "a"',
+            "public_url is 'https://a/…'; write",
+        ),
         (CHECK.format("path") + 'secret = "env:"', "secret: env: names nothing; write env:NAME"),
         (CHECK.format("path") + 'secret = "file:"', "secret: file: names nothing; write env:NAME"),
         (

@@ -25,7 +25,7 @@ from standardwebhooks import Webhook
 
 from postledger import UNVERIFIED, Ledger, PostledgerError
 from postledger.server.receiver import LIMIT
-from postledger.server.serving import Serving, serve
+from postledger.server.serving import Serving, _app, serve
 from tests.conftest import FIXTURES
 from tests.samples import SMS, sent
 from tests.server import H11, SECRETS, Server, serving, status_of
@@ -410,6 +410,15 @@ def test_nobody_else_may_post_without_rules(ledger: Path, senders: Path) -> None
         with pytest.raises(PostledgerError, match=r"senders\.toml has no rules for it; write"):
             serve(given, print)
     assert not ledger.exists()
+
+
+def test_a_process_that_starts_later_serves_no_source_without_rules(
+    ledger: Path, senders: Path
+) -> None:
+    """The file of the senders may have been written anew meanwhile."""
+    given = Serving(ledger, senders=senders, sources=("skycore",))
+    with pytest.raises(PostledgerError, match=r"senders\.toml has no rules for it; write"):
+        _app(given)
 
 
 def test_address_that_is_taken_is_one_line(ledger: Path) -> None:

@@ -138,6 +138,31 @@ def test_whoever_is_stopped_in_line_is_passed(tmp_path: Path) -> None:
 
 
 @linux
+def test_nobody_starves_behind_one_that_was_stopped(tmp_path: Path) -> None:
+    """Those who were passed themselves meanwhile have their turn as well."""
+    path, left = str(tmp_path / "turn"), list[float]()
+    stopped = Turn(path)
+    assert stopped._opened()
+
+    def write() -> None:
+        turn = Turn(path)
+        for _ in range(60):
+            left.append(turn.take(5))
+            time.sleep(0.003)
+            turn.leave()
+        turn.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write) for _ in range(4)]
+        _until(lambda: len(left) > 20)
+        assert stopped._lock(time.monotonic_ns(), 1)
+        for writer in writers:
+            writer.result()
+    assert min(left) > 0
+    stopped.close()
+
+
+@linux
 def test_a_turn_that_never_ends_costs_fairness_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is called; for a mistyped one the error suggests the nearest."""
-        if args[0] not in NAMES:
+        if args[0] not in NAMES and not ctx.resilient_parsing:
             # Of no use where nothing is mistyped.
             from difflib import get_close_matches
 

@@ -63,7 +63,7 @@ class _How:
 
 
 def _once(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
-    """The one value of an option of which click would take the last."""
+    """The one value of an option; click alone would take the last one."""
     if len(given) > 1:
         raise click.BadParameter("give it once; run one command for each.", param=option)
     return given[0] if given else None

@@ -47,6 +47,8 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
     except IntegrityError as error:
         # So damaged that nothing can be checked.
         said = str(error).removesuffix("; run verify")
+        if "; run replay" in said:
+            raise
         raise IntegrityError(f"{said}; restore a backup, and ingest what came since") from error
     if as_json:
         write_json(found.to_dict())

@@ -163,7 +163,7 @@ class AsyncLedger:
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
         self._ledger: Ledger | None = None
-        self._closed = False
+        self._begun = self._closed = False
         self._ending: Future[None] | None = None
 
     @property
@@ -378,8 +378,9 @@ class AsyncLedger:
             # A handler may have asked for its end, which is not waited for there.
             await self.close()
             self._renew()
-        elif self._ledger is not None:
-            raise LedgerError(f"{self._ledger.path}: the ledger is open already")
+        elif self._begun:
+            raise LedgerError(f"{self._path}: the ledger is open already")
+        self._begun = True
         try:
             await _settled(self._writer.submit(open_it))
         except BaseException:

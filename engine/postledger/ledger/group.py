@@ -208,7 +208,7 @@ class Groups:
     def _commit(self, group: list[Caller], patience: float | None) -> None:
         """Write a group in one transaction, and settle it once that is durable.
 
-        It is those who are in it, or else those who wait when it begins.
+        The group is those who are in it, or else those who wait when it begins.
         """
         own, told = None, list[Told]()
         try:
@@ -232,8 +232,10 @@ class Groups:
             # guard: what is durable is not recorded again
             if own is not None and told and own.store.committed:
                 # The next group is written while this one is answered.
-                self._hand_over()
-                _settle(group, told)
+                try:
+                    self._hand_over()
+                finally:
+                    _settle(group, told)
                 self._written()
 
     def _gather(self, group: list[Caller]) -> None:
@@ -251,6 +253,8 @@ class Groups:
         with self._lock:
             known = {id(one) for one in self._waiting}
             back = [one for one in group if not one.settled and one is not leader]
+            for one in back:
+                one.leads = False
             self._waiting.extendleft(one for one in reversed(back) if id(one) not in known)
             group[:] = [one for one in group if one.settled and one is not leader]
             leader.leads = False
@@ -304,7 +308,8 @@ class Groups:
             try:
                 self._commit([caller], caller.patience)
             except Exception as another:
-                caller.error = error = another
+                error = another
+                caller.error = None if caller.settled else error
         for caller in rest:
             # Each has one of its own to raise.
             caller.error = copy.copy(error)

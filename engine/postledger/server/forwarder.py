@@ -52,7 +52,7 @@ class _Step(NamedTuple):
 class Forwarder(Endpoint):
     """Sends each change of a delivery's state (or each postback) of a ledger to a URL.
 
-    It is an ``Endpoint``, with ``status``, ``waiting`` and what else that has.
+    It is an ``Endpoint``, with ``status``, ``waiting`` and the rest of it.
 
     Each is sent at least once, those of one delivery in order: a change waits until the one before it
     was taken, that is answered by a status from 200 to 299. What is refused is sent again as
@@ -135,7 +135,11 @@ class Forwarder(Endpoint):
         where another process serves the endpoint, where all its addresses are private, and where the
         outbox can't be written.
         """
-        asyncio.run(_Run(self, progress, live=live).serve())
+        try:
+            asyncio.run(_Run(self, progress, live=live).serve())
+        finally:
+            # At its end, not at its beginning: somebody may have asked for the end before.
+            self._stopping.clear()
 
     def start(self) -> None:
         """Send in a thread of its own until stopped, or the ledger is closed.
@@ -153,8 +157,12 @@ class Forwarder(Endpoint):
             target=self._run, args=(begun,), name="postledger forward", daemon=True
         )
         self._thread.start()
-        # guard: what hinders it is raised
-        begun.result()
+        try:
+            # guard: what hinders it is raised
+            begun.result()
+        except BaseException:
+            self._thread.join()
+            raise
 
     def stop(self) -> None:
         """Stop after the attempts that are being made; may be called in a handler of a signal."""

@@ -224,7 +224,7 @@ def _of_endpoints(ledger: Ledger) -> Iterator[Metric]:
 _FORWARD = {
     "pending": "Messages that are to be sent.",
     "parked": "Messages that were refused until the schedule ended.",
-    "behind_events": "Events that were not yet taken in.",
+    "behind_events": "Events that are not yet taken in.",
     "disabled": "1 where the endpoint answered 410, and nothing more is sent.",
 }
 

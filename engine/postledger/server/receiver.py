@@ -88,7 +88,8 @@ class _Exchange:
     """A request as far as it was read, and what is noted of it.
 
     ``place`` and ``rest`` are the parts of its path, ``source`` is the place where it names one.
-    ``size`` is how many bytes of its body came, ``held`` how many of them are in memory.
+    ``size`` is how many bytes of its body came, ``held`` how many of them are in memory. ``client`` is
+    whose bytes they are: the address, or the network that one client has of IPv6.
     """
 
     scope: Scope
@@ -99,10 +100,10 @@ class _Exchange:
     source: str = ""
     size: int = 0
     held: int = 0
+    client: Address | Network | None = attrs.field(init=False)
 
-    @property
-    def client(self) -> Address | Network | None:
-        """Whose bytes they are: the address, or the network that one client has of IPv6."""
+    @client.default
+    def _client_of_address(self) -> Address | Network | None:
         address = self.posted.address
         if isinstance(address, IPv6Address):
             return ip_network((address, _NETWORK), strict=False)

@@ -103,8 +103,12 @@ def _public(top: Table) -> str:
     fix = 'write public_url = "https://hooks.example.org", by which senders know this server'
 
     def fits(value: object) -> bool:
-        url = urlsplit(value) if isinstance(value, str) else None
-        return bool(url and url.scheme in ("http", "https") and url.netloc and not url.query)
+        try:
+            url = urlsplit(value) if isinstance(value, str) else None
+        except ValueError:
+            return False
+        is_http = url is not None and url.scheme in ("http", "https")
+        return bool(url and is_http and url.netloc and not url.query and not url.fragment)
 
     url: str = _value(top, "public_url", fits, fix, takes=r"[\w.:/-]*(?![^?#]*@)")
     return url.rstrip("/")

@@ -174,10 +174,14 @@ def _app(serving: Serving) -> Receiver:
     if first := multiprocessing.parent_process():
         threading.Thread(target=_end_after, args=(first,), daemon=True).start()
     _log_to_stderr(serving)
+    senders = load_senders(serving.senders) if serving.senders else None
+    if senders is not None:
+        # The file may have been written anew since the first process read it.
+        _require_named(serving, senders)
     app = Receiver(
         serving.ledger,
         sources=serving.sources,
-        senders=load_senders(serving.senders) if serving.senders else None,
+        senders=senders,
         limit=serving.limit,
         patience=serving.patience,
         metrics=serving.metrics,

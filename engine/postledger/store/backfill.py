@@ -36,10 +36,14 @@ class Backfill:
         self._asked.set()
         with self._lock:
             if self._thread is None and not self._closed and os.getpid() == self._process:
-                self._thread = threading.Thread(
-                    target=self._run, name="postledger backfill", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="postledger backfill", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # There are too many threads; what was written is durable all the same.
+                    _log.warning("backfilling: %s", error)
+                else:
+                    self._thread = thread
 
     def close(self) -> None:
         """End it, once it is done with what is in hand."""

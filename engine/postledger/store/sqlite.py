@@ -340,8 +340,9 @@ class Turn:
     """The turn to write to a file: whoever came first has it first, of whatever process or thread.
 
     Each who waits has a byte of a lock file next to the ledger, at the number of nanoseconds when it
-    came; whoever has the turn has byte 0. The kernel frees the locks of a process that dies. It gives
-    fairness alone: the lock of the database keeps writers apart, also where there is no lock file.
+    came; whoever has the turn has byte 0. The first 8 bytes of the file say the last number that was
+    passed, since whoever had it left the turn unused. The kernel frees the locks of a process that dies.
+    It gives fairness alone: the lock of the database keeps writers apart, also without a lock file.
     """
 
     def __init__(self, path: str) -> None:
@@ -378,27 +379,29 @@ class Turn:
         return timeout
 
     def _wait_in_line(self, ticket: int, end: int) -> None:
-        """Wait until nobody is in front, but for those who let the turn lie: they were stopped."""
-        taken = time.monotonic_ns()
-        passed = self._passed(ticket)
-        while not self._lock(passed + 1, ticket - passed):
-            now = time.monotonic_ns()
-            if now >= end:
+        """Wait until nobody is in front, but for those who leave the turn unused: they were stopped."""
+        taken, before = time.monotonic_ns(), 0
+        while True:
+            passed, now = self._passed(), time.monotonic_ns()
+            if ticket <= passed <= now:
+                # It was passed itself, since it was slow: it takes the turn when it can.
                 return
-            if self._held_in(0, 1) is not None:
-                taken = now
-            # guard: whoever lets the turn lie is passed
-            elif now - taken > _LONGEST_LIE:
+            if passed > now:
+                # It is of before the machine was started.
+                passed = 0
+            if now >= end or self._lock(passed + 1, ticket - passed):
+                return
+            if passed != before or self._held_in(0, 1) is not None:
+                taken, before = now, passed
+            # guard: whoever leaves the turn unused is passed
+            elif now - taken > _LONGEST_UNUSED:
                 self._pass(passed, ticket)
             time.sleep(_SLOW)
-            passed = self._passed(ticket)
 
-    def _passed(self, ticket: int) -> int:
+    def _passed(self) -> int:
         """The last ticket that was passed, as the file has it for all who wait; 0 for none."""
         assert self._file is not None
-        said = os.pread(self._file, 8, 0)
-        passed = int.from_bytes(said, "little")
-        return passed if passed < ticket else 0
+        return int.from_bytes(os.pread(self._file, 8, 0), "little")
 
     def _pass(self, passed: int, ticket: int) -> None:
         """Pass the first one in line."""
@@ -407,7 +410,9 @@ class Turn:
         while found := self._held_in(passed + 1, (first[0] if first else ticket) - passed - 1):
             first = found
         if first is not None:
-            os.pwrite(self._file, first[1].to_bytes(8, "little"), 0)
+            # On a full disk nobody is passed.
+            with suppress(OSError):
+                os.pwrite(self._file, first[1].to_bytes(8, "little"), 0)
 
     def leave(self) -> None:
         """Give the turn, or the place, to the next one."""
@@ -444,8 +449,8 @@ class Turn:
     def _held_in(self, first: int, count: int) -> tuple[int, int] | None:
         """The first and last byte of a lock of somebody else on some of these; ``None`` for none."""
         assert self._file is not None
-        if not count:
-            # To the end of the file, the kernel would say.
+        if count <= 0:
+            # Something else for the kernel.
             return None
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, first, count, 0)
         kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, asked))
@@ -461,8 +466,8 @@ class Turn:
 _FLOCK = struct.Struct("hhqqi4x")
 _QUICK, _SLOW = 0.0002, 0.001
 """Seconds between two looks of the next one in turn, and of the others."""
-_LONGEST_LIE, _LONGEST_TURN = 250_000_000, 5_000_000_000
-"""How many nanoseconds the turn may lie before somebody is passed, and how many one is waited for."""
+_LONGEST_UNUSED, _LONGEST_TURN = 250_000_000, 5_000_000_000
+"""How many nanoseconds the turn may be unused before somebody is passed; how long one is waited for."""
 
 _turns: WeakSet[Turn] = WeakSet()
 
