@@ -91,6 +91,13 @@ def transactions(path: Path) -> Callable[[], int]:
     return count
 
 
+class AtOnce:
+    """Runs what is submitted at once, so that nothing is left to do when all is durable."""
+
+    submit = staticmethod(lambda function, *args: function(*args))
+    shutdown = staticmethod(lambda **_: None)
+
+
 STORIES = st.lists(
     st.tuples(st.sampled_from((sent, delivered, failed)), st.sampled_from("abc")),
     min_size=2,
@@ -98,18 +105,28 @@ STORIES = st.lists(
 )
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @given(story=STORIES, junk=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_each_is_answered_as_if_it_were_alone(
     tmp_path_factory: pytest.TempPathFactory,
+    ahead: bool,
     story: list[tuple[Callable[[str], bytes], str]],
     junk: bool,
 ) -> None:
-    """Also where several are of one delivery, or say the same."""
+    """Also where several are of one delivery, or say the same, and where answers are made ahead."""
     folder = tmp_path_factory.mktemp("group")
     bodies = [make(key) for make, key in story]
     bodies = [bodies[0], b"?", *bodies, b"?"] if junk else bodies
-    with Ledger(folder / "group.db") as ledger, Ledger(folder / "alone.db") as other:
+    with (
+        Ledger(folder / "group.db") as ledger,
+        Ledger(folder / "alone.db") as other,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        if ahead:
+            patch.setattr(group, "FEW", 1)
+            patch.setattr(group, "SLOW", -1)
+            patch.setattr(ledger._groups, "_answerer", AtOnce())
         done = [future.result() for future in together(ledger, bodies)]
         for body, recorded in zip(bodies, done, strict=True):
             alone = other.record(body)

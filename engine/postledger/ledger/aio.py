@@ -19,7 +19,6 @@ from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from postledger.arguments import check, checked, paths_of
 from postledger.definitions.definitions import Definitions
@@ -101,6 +100,7 @@ class _Inbox:
     """Futures of a loop that another thread is done with; those of a group come together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.done: deque[asyncio.Future[None]] = deque()
         self._wake = partial(loop.call_soon_threadsafe, self._empty)
 
@@ -161,7 +161,7 @@ class AsyncLedger:
         self._recorder: Executor = ThreadPoolExecutor(1, "postledger recorder")
         self._writer: Executor = ThreadPoolExecutor(1, "postledger writer")
         self._readers: Executor = ThreadPoolExecutor(_READERS, "postledger reader")
-        self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
+        self._inbox: _Inbox | None = None
         self._ledger: Ledger | None = None
         self._begun = self._closed = False
         self._ending: Future[None] | None = None
@@ -245,8 +245,9 @@ class AsyncLedger:
         """Have something written, together with what others give."""
         groups, loop = self._opened._groups, asyncio.get_running_loop()
         settled = loop.create_future()
-        if (inbox := self._inboxes.get(loop)) is None:
-            inbox = self._inboxes[loop] = _Inbox(loop)
+        inbox = self._inbox
+        if inbox is None or inbox.loop is not loop:
+            inbox = self._inbox = _Inbox(loop)
 
         def wake(caller: Caller) -> Ring | None:
             if caller.settled:

@@ -12,6 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -19,9 +21,12 @@ import attrs
 
 from postledger.errors import LedgerBusy, LedgerError
 from postledger.ledger.connections import Connections, Own
-from postledger.ledger.writing import Given, Told, answer
+from postledger.ledger.writing import Given, Told, answer, answer_ahead
 from postledger.model import Kept, Recorded
 from postledger.store.sqlite import is_of_medium
+
+FEW, SLOW = 8, 0.001
+"""How many callers, and seconds of a sync, make it worth the while to make answers meanwhile."""
 
 LONGEST = 600.0
 """How many seconds a transaction may take that has begun."""
@@ -66,10 +71,10 @@ class Caller:
 
     ``wake`` is called when it is settled, and before that if it is to lead; what it returns is called
     once for all that are settled together. ``deadline`` is when it waits no longer for its turn, by the
-    monotonic clock.
+    monotonic clock. ``ahead`` is what it will be answered, made while that becomes durable.
     """
 
-    __slots__ = ("answered", "deadline", "error", "given", "leads", "recorded", "wake")
+    __slots__ = ("ahead", "answered", "deadline", "error", "given", "leads", "recorded", "wake")
 
     def __init__(
         self, given: Given, *, answered: bool, wake: Callable[[Caller], Ring | None]
@@ -80,6 +85,7 @@ class Caller:
         self.deadline = 0.0
         self.leads = False
         self.recorded: Recorded | Kept | None = None
+        self.ahead: Recorded | None = None
         self.error: BaseException | None = None
 
     @property
@@ -115,7 +121,8 @@ class Groups:
         self._lock = threading.Lock()
         self._waiting: deque[Caller] = deque()
         self._led = self._closed = False
-        self._calls, self._seconds = 0, 0.0
+        self._answerer = ThreadPoolExecutor(1, "postledger answers")
+        self._calls, self._seconds, self._synced = 0, 0.0, 0.0
         self._sizes, self._commits = Counter[int](), Counter[int]()
 
     def pressure(self) -> Pressure:
@@ -204,6 +211,7 @@ class Groups:
             self._closed = True
         while waiting := tuple(self._waiting):
             self.lead(waiting[0], waiting[0].patience)
+        self._answerer.shutdown()
 
     def _commit(self, group: list[Caller], patience: float | None) -> None:
         """Write a group in one transaction, and settle it once that is durable.
@@ -222,6 +230,9 @@ class Groups:
                     self._hand_over()
                     return
                 told = self._write(own, given, answered=any(one.answered for one in group))
+                self._answer_ahead(group, told)
+                written = time.perf_counter()
+            self._synced = time.perf_counter() - written
             seconds = time.perf_counter() - began
             self._calls += len(group)
             self._seconds += seconds
@@ -237,6 +248,13 @@ class Groups:
                 finally:
                     _settle(group, told)
                 self._written()
+
+    def _answer_ahead(self, group: list[Caller], told: list[Told]) -> None:
+        """Have another thread make the answers while the disk syncs, where that takes long enough."""
+        if len(group) >= FEW and self._synced > SLOW:
+            # At the end of the program there are no new threads.
+            with suppress(RuntimeError):
+                self._answerer.submit(_answer_ahead, list(group), told)
 
     def _gather(self, group: list[Caller]) -> None:
         """Take those who wait and are written together."""
@@ -335,10 +353,18 @@ def _signalled(signal: SimpleQueue[None], timeout: float) -> bool:
     return True
 
 
+def _answer_ahead(group: Sequence[Caller], told: Iterable[Told]) -> None:
+    for caller, one in zip(group, told, strict=True):
+        # What is wrong shows when it is settled.
+        with suppress(Exception):
+            if caller.answered and not caller.settled:
+                caller.ahead = answer_ahead(one)
+
+
 def _settle(group: Sequence[Caller], told: Iterable[Told]) -> None:
     """Give each caller what is said of its own event."""
     for caller, one in zip(group, told, strict=True):
         try:
-            caller.recorded = answer(one, whole=caller.answered)
+            caller.recorded = caller.ahead or answer(one, whole=caller.answered)
         except Exception as error:
             caller.error = error

@@ -440,11 +440,21 @@ def answer(told: Told, *, whole: bool) -> Recorded | Kept:
     return attrs.evolve(first, others=tuple(others)) if others else first
 
 
+def answer_ahead(told: Told) -> Recorded | None:
+    """The same before it is durable, in any thread; ``None`` where something has to be read for it."""
+    done, (one, *others) = told
+    verdict = None if others or one.repeated else _known_verdict(done, one)
+    return None if verdict is None else _answered(done, one, verdict, None)
+
+
 def _answer(done: Written, one: Appended) -> Recorded:
-    number = one.stream
     repeats = _first(done, one) if one.repeated else None
+    return _answered(done, one, _verdict(done, one), repeats)
+
+
+def _answered(done: Written, one: Appended, verdict: Verdict, repeats: int | None) -> Recorded:
+    number = one.stream
     event = event_of(one._stored, one.member, one.statement, repeats)
-    verdict = _verdict(done, one)
     row = None if number is None else done.rows.get(number)
     if row is None or one.statement.stream[1] != DELIVERY:
         return Recorded(event, verdict, None)
@@ -457,6 +467,15 @@ def _answer(done: Written, one: Appended) -> Recorded:
 
 
 def _verdict(done: Written, one: Appended) -> Verdict:
+    known = _known_verdict(done, one)
+    if known is not None:
+        return known
+    assert one.stream is not None
+    chart, rows = done.streams[one.stream]
+    return done.own.reader.verdict(chart, rows, (one.position, one.member))
+
+
+def _known_verdict(done: Written, one: Appended) -> Verdict | None:
     if one.stream is None:
         return Verdict.UNFOLDED
     if one.repeated:
@@ -465,13 +484,12 @@ def _verdict(done: Written, one: Appended) -> Verdict:
         return Verdict(one.statement.kind)
     if one.stream == NOWHERE_ID:
         return Verdict.NO_EFFECT
-    place, reader = (one.position, one.member), done.own.reader
+    place = (one.position, one.member)
     if done.answers and place in done.answers:
         return done.answers[place].verdict
-    chart, rows = done.streams[one.stream]
     planned = done.planned.get(one.stream)
-    known = planned and planned.verdict([row[3:5] for row in rows].index(place))
-    return known or reader.verdict(chart, rows, place)
+    rows = done.streams[one.stream][1]
+    return planned and planned.verdict([row[3:5] for row in rows].index(place))
 
 
 def _first(done: Written, one: Appended) -> int | None:
