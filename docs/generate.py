@@ -295,7 +295,7 @@ def api() -> Lines:
 
 
 SERVER = {
-    "receiver": ["receiver"],
+    "": ["receiver"],
     "senders_toml": ["load_senders"],
     "senders": ["Senders"],
     "forwarder": ["Forwarder"],
@@ -310,8 +310,10 @@ SERVER = {
 def server() -> Lines:
     """Every public name of the service around a ledger."""
     found = {
-        name: (module, getattr(importlib.import_module(f"postledger.server.{module}"), name))
-        for module, names in SERVER.items()
+        name: (module, getattr(importlib.import_module(module), name))
+        for module, names in (
+            (f"postledger.server.{inner}".rstrip("."), names) for inner, names in SERVER.items()
+        )
         for name in names
     }
     yield "# The Python interface of the server"
@@ -322,7 +324,7 @@ def server() -> Lines:
     yield from table(
         ["name", "module", ""],
         (
-            [f"[`{name}`](#{name.lower()})", f"`postledger.server.{module}`", _first(value)]
+            [f"[`{name}`](#{name.lower()})", f"`{module}`", _first(value)]
             for name, (module, value) in found.items()
         ),
     )

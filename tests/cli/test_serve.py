@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from postledger.errors import PostledgerError
-from postledger.server import PACKAGES
+from postledger.server.app import PACKAGES
 from tests.cli import Run
 
 ROOT = Path(__file__).parents[2]
@@ -39,12 +39,12 @@ def test_packages_are_those_of_the_extra() -> None:
     assert PACKAGES.split() == [one for one in names if one != "uvloop" or sys.platform != "win32"]
 
 
-@pytest.mark.parametrize("name", ["receiver", "serving"])
+@pytest.mark.parametrize("name", ["app", "serving"])
 def test_module_says_what_it_requires(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not Python's own words, also where a program imports it."""
     for one in ("starlette", "starlette.datastructures", "uvicorn"):
         monkeypatch.setitem(sys.modules, one, None)
-    for one in ("serving", "receiver"):
+    for one in ("serving", "app"):
         monkeypatch.delitem(sys.modules, f"postledger.server.{one}", raising=False)
     with pytest.raises(PostledgerError, match=r" requires [a-z.]+: .* -m pip install .*starlette"):
         import_module(f"postledger.server.{name}")
@@ -62,7 +62,7 @@ def test_metrics_without_their_package_are_refused_at_the_start(
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: metrics require prometheus-client: ")
     assert done.stdout == ""
-    receiver = import_module("postledger.server.receiver").receiver
+    receiver = import_module("postledger.server").receiver
     with pytest.raises(PostledgerError, match="metrics require prometheus-client"):
         receiver(tmp_path / "new.db", metrics=True)
     assert not (tmp_path / "new.db").exists()

@@ -24,8 +24,9 @@ from starlette.testclient import TestClient
 
 from postledger import UNVERIFIED, AsyncLedger, Event, Ledger
 from postledger.log.event import Part
+from postledger.server import receiver
 from postledger.server.addresses import networks_of
-from postledger.server.receiver import Receiver, receiver
+from postledger.server.app import Receiver
 from postledger.server.senders import (
     Basic,
     InPath,
@@ -600,7 +601,7 @@ def test_quota_is_new_each_hour(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert client.post("/a", content=b"x" * 1000).status_code == 200
         assert client.post("/a", content=b"x" * 1000).status_code == 429
         with monkeypatch.context() as patch:
-            patch.setattr("postledger.server.receiver.time.monotonic", lambda: began + 3600)
+            patch.setattr("postledger.server.app.time.monotonic", lambda: began + 3600)
             assert client.post("/a", content=b"x" * 1000).status_code == 200
 
 

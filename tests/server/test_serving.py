@@ -24,7 +24,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from postledger import UNVERIFIED, Ledger, PostledgerError
-from postledger.server.receiver import LIMIT
+from postledger.server.app import LIMIT
 from postledger.server.serving import Serving, _app, serve
 from tests.conftest import FIXTURES
 from tests.samples import SMS, sent
@@ -471,7 +471,7 @@ def test_secrets_show_nowhere_in_what_is_written(ledger: Path, senders: Path) ->
 def test_access_log_of_uvicorn_shows_no_secret(ledger: Path, tmp_path: Path, senders: Path) -> None:
     """Where a program runs the app by uvicorn itself, as it comes."""
     (tmp_path / "app.py").write_text(
-        "from postledger.server.receiver import receiver\n"
+        "from postledger.server import receiver\n"
         "from postledger.server.senders_toml import load_senders\n"
         f"app = receiver({str(ledger)!r}, senders=load_senders({str(senders)!r}))\n"
     )

@@ -30,9 +30,9 @@ import attrs
 
 from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
-from postledger.server import PACKAGES
-from postledger.server.receiver import (
+from postledger.server.app import (
     LIMIT,
+    PACKAGES,
     PATIENCE,
     Receiver,
     require_metrics,

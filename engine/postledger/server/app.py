@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ from postledger.definitions.vocabulary import Reads
 from postledger.errors import LedgerError, requires
 from postledger.ledger.aio import AsyncLedger
 from postledger.model import UNVERIFIED
-from postledger.server import PACKAGES
 from postledger.server.addresses import Address, Network, address_of
 from postledger.server.senders import (
     RESERVED,
@@ -37,6 +37,17 @@ from postledger.server.senders import (
     Senders,
     require_source,
 )
+
+PACKAGES = " ".join(
+    (
+        "httptools",
+        "prometheus-client",
+        "starlette",
+        "uvicorn",
+        *("uvloop",) * (sys.platform != "win32"),
+    )
+)
+"""The packages of the extra ``server``, as pip takes them."""
 
 try:
     from starlette.datastructures import Headers
@@ -478,10 +489,6 @@ class Receiver:
                 (time.perf_counter() - began) * 1000,
                 exchange.posted.address,
             )
-
-
-receiver = Receiver
-"""The app as it is named where it is mounted."""
 
 
 def require_metrics() -> None:
