@@ -154,6 +154,7 @@ class Receiver:
     of an empty one. ``unverified`` has the requests by source that were recorded though no check
     passed.
 
+    >>> from postledger.server import receiver
     >>> from starlette.testclient import TestClient
     >>> app = receiver("received.db")
     >>> with TestClient(app) as client:
