@@ -273,7 +273,7 @@ def _chosen(ledger: Ledger, to: str | None, *, postbacks: bool) -> list[Endpoint
     for feed in (True,) if postbacks else (True, False):
         with suppress(UnknownKey):
             found.append(endpoint_of(ledger, to, postbacks=feed))
-    # Where there is none, it says so.
+    # The last call raises for an unknown URL.
     return sorted(found, key=lambda one: one.number) or [
         endpoint_of(ledger, to, postbacks=postbacks)
     ]

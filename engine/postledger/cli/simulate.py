@@ -164,7 +164,7 @@ def _check_generations(generations: dict[str, float] | None, story: Story) -> No
 
 
 def _noted(truth: Path | None, out: Path) -> Path | None:
-    """The file that the truth goes to, ``None`` where there is none."""
+    """The file that the truth is written to, or ``None``."""
     noted = truth or (None if str(out) == "-" else _beside(out))
     if noted is not None and noted.absolute() == out.absolute():
         raise click.UsageError("--truth and OUT must be two files.")

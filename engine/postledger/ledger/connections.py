@@ -338,7 +338,7 @@ class Connections:
         own.generation = generation
 
     def _first(self, store: Store) -> Own:
-        # To append takes neither; whoever reads finds that there is none, or another.
+        # Appending requires neither; a reader reports that the generation is missing or another.
         generation, definitions = generations.NONE, self.definitions
         with store.read(), suppress(LedgerError):
             live = generations.live(store)

@@ -301,7 +301,7 @@ class Groups:
                 )
             # It is being written: how that ends must be known.
             ends = time.monotonic() + LONGEST
-            # Whoever writes it may be interrupted when it is settled, before it is told so.
+            # The leader may be interrupted between settling it and waking it.
             while not caller.settled and not _signalled(signal, timeout=1.0):
                 if time.monotonic() > ends:
                     raise LedgerError(

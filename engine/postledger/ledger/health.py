@@ -19,8 +19,7 @@ from postledger.projections.checkpoints import Checkpoint
 from postledger.state.row import HOUR
 from postledger.times import is_time, micros, now, time_of
 
-_HOUR, _DAY = 3_600, 86_400
-AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
+AGES = tuple(3_600 * hours for hours in (0, 1, 6, 24, 72, 168))
 """The bounds between the ages of deliveries without outcome, in seconds."""
 
 

@@ -558,10 +558,10 @@ class Ledger:
         - ``findings``: of the deliveries; ``value`` is the finding;
         - ``sendings``: deliveries that were created and sent; ``seconds`` is the time between.
 
-        Of durations ``seconds`` is the least power of two that they don't exceed, 0 where there is
-        none, or one of more than ten years, which is not added up either. Only the hours are counted
-        that begin at ``since`` or later, and before ``until``, so that periods can be added up: for the
-        last minutes give the beginning of the hour. Raises ``ValueError`` for other names.
+        ``seconds`` is the least power of two that a duration doesn't exceed. It is 0 for a missing
+        duration, and for one of more than ten years, which is not added up either. Only hours that
+        begin at ``since`` or later, and before ``until``, are counted, so that periods can be added up:
+        for the last minutes give the beginning of the hour. Raises ``ValueError`` for other names.
 
         >>> [(tally.value, tally.count) for tally in ledger.tallies(by=["value"])]
         [...('delivered', 3)...]

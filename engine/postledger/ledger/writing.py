@@ -380,7 +380,7 @@ def _is_long(rows: Sequence[EventRow]) -> bool:
 
 
 def _of_life(done: Written, lives: dict[int, Life], number: int) -> Row | None:
-    """The row of a long stream, by its life; ``None`` where there is none, or an event is damaged."""
+    """The row of a long stream, by its life; ``None`` without a life, or if an event is damaged."""
     (chart, events), reader = done.streams[number], done.own.reader
     if chart not in reader.definitions.charts:
         return None

@@ -24,7 +24,7 @@ class Acceptance:
         return self.first <= position <= self.last and self.source in (None, source)
 
     def body(self, receipts: int) -> bytes:
-        """The body of the import from the log itself; so many events were recorded again."""
+        """The body of the import event; ``receipts`` is the number of events that were recorded again."""
         said = {"accepted": [self.first, self.last], "source": self.source, "receipts": receipts}
         return json.dumps(said, ensure_ascii=False).encode()
 

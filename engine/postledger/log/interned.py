@@ -36,7 +36,7 @@ class Interned:
         self._seen: set[int] = set()
 
     def template(self, number: int) -> Template:
-        """A template by its number; raises ``IntegrityError`` where there is none."""
+        """A template by its number; raises ``IntegrityError`` if it is missing."""
         known = self._templates.get(number)
         if known is None:
             row = self._store.one("SELECT pieces, digest FROM templates WHERE id = ?", (number,))
@@ -46,7 +46,7 @@ class Interned:
         return known
 
     def envelope(self, number: int) -> Envelope:
-        """An envelope by its number; raises ``IntegrityError`` where there is none."""
+        """An envelope by its number; raises ``IntegrityError`` if it is missing."""
         known = self._envelopes.get(number)
         if known is None:
             row = self._store.one("SELECT envelope FROM envelopes WHERE id = ?", (number,))

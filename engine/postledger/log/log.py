@@ -173,7 +173,7 @@ class Log:
         return found
 
     def last(self) -> int:
-        """The position of the last event; -1 where there is none."""
+        """The position of the last event, or -1 for an empty log."""
         row = self.store.one("SELECT coalesce(max(position), -1) FROM events")
         assert row is not None
         return int(row[0])
@@ -196,7 +196,7 @@ class Log:
         return rows
 
     def at(self, position: int) -> Stored:
-        """The event at a position; raises ``IntegrityError`` where there is none."""
+        """The event at a position; raises ``IntegrityError`` if it is missing."""
         row = self.store.one(f"{_SELECT} WHERE e.position = ?", (position,))
         if row is None:
             raise IntegrityError(f"position {position} is missing")
@@ -290,7 +290,7 @@ class Log:
         return (one for one in map(self.stored, rows) if one.kind == kind)
 
     def received_up_to(self, position: int) -> int | None:
-        """The time of reception of the last event up to a position; ``None`` where there is none."""
+        """The time of reception of the last event up to a position, or ``None``."""
         row = self.store.one(
             "SELECT received_at FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1",
             (min(position, LARGEST),),
@@ -298,7 +298,7 @@ class Log:
         return None if row is None else int(row[0])
 
     def last_received(self) -> int | None:
-        """When the last event was received that vocabularies read; ``None`` where there is none."""
+        """The time of reception of the last event that vocabularies read, or ``None``."""
         rows = self.store.execute(f"{_SELECT} ORDER BY e.position DESC")
         try:
             return next((row[1] for row in rows if self._envelope(row).kind in READ), None)

@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def load(store: Store, last: int, kind: str, name: str) -> Checkpoint | None:
-    """The checkpoint of that name, ``None`` where there is none; ``last`` is the log's last position."""
+    """The checkpoint of that name, or ``None``; ``last`` is the log's last position."""
     row = store.one(f"{_SELECT} WHERE kind = ? AND name = ?", (last, kind, name))
     return None if row is None else _checkpoint(row)
 

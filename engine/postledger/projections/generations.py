@@ -112,7 +112,7 @@ class Generation(NamedTuple):
 
 
 NONE = Generation(-1, -1, "", "", -1, -1, "", -1)
-"""What stands in place of the live generation where there is none that could be read by."""
+"""Stands in for the live generation if that is missing or can't be read."""
 
 
 class Lives:
@@ -215,7 +215,7 @@ def ledger_id(log: Log) -> bytes:
 
 
 def live(store: Store) -> Generation | None:
-    """The live generation; ``None`` where there is none."""
+    """The live generation, or ``None``."""
     row = store.one(f"SELECT {_FIELDS} FROM generations WHERE stage = 'live'")
     if row is None:
         return None

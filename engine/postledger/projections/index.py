@@ -166,7 +166,7 @@ class Index:
         return None if row is None else int(row[0])
 
     def stream_of(self, number: int) -> Stream:
-        """The stream of a number; raises ``IntegrityError`` where there is none."""
+        """The stream of a number; raises ``IntegrityError`` if it is missing."""
         row = self.store.one(
             f"SELECT space, chart, key FROM {self.name}_streams WHERE id = ?", (number,)
         )

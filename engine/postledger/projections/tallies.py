@@ -97,7 +97,7 @@ class Tallies:
         return rows
 
     def newest(self) -> int | None:
-        """The newest time at which an event was received; ``None`` where there is none."""
+        """The newest time of reception, or ``None`` for an empty log."""
         row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (NEWEST,))
         return None if row is None else int(row[0])
 

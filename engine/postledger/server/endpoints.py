@@ -99,7 +99,7 @@ class Endpoint:
         )
 
     def waiting(self, most: int = 100) -> list[Waiting]:
-        """The messages that wait, the parked ones first, at most so many."""
+        """At most ``most`` of the messages that wait, the parked ones first."""
         with self._outbox(readonly=True) as (outbox, number):
             return outbox.waiting(number, most)
 
@@ -184,7 +184,7 @@ def number_of(ledger: Ledger, target: Target, *, postbacks: bool) -> int:
 
 
 def _existing(ledger: Ledger) -> Outbox | None:
-    """The outbox of a ledger, for reading; ``None`` where there is none."""
+    """The outbox of a ledger, for reading, or ``None`` if it is missing."""
     try:
         return _open(ledger, readonly=True)
     except NotALedger:

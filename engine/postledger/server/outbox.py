@@ -193,7 +193,7 @@ class Outbox:
 
     @classmethod
     def open(cls, ledger: Path, ledger_id: str, *, readonly: bool = False) -> Outbox:
-        """The outbox next to a ledger's file, made where there is none (unless ``readonly``).
+        """The outbox next to a ledger's file, created if it is missing (unless ``readonly``).
 
         ``ledger_id`` is that of the ledger, in hexadecimal. Raises ``LedgerError`` for the outbox of
         another ledger, or a damaged one. An outbox that is lost, or deleted, is served from the
@@ -460,7 +460,7 @@ class Outbox:
         return Counts(pending=every - blocked, held=blocked - parked, parked=parked)
 
     def waiting(self, endpoint: int, most: int) -> list[Waiting]:
-        """The messages that wait, the parked ones first, at most so many."""
+        """At most ``most`` of the messages that wait, the parked ones first."""
         with translated(self.store.path):
             rows = self.store.execute(
                 f"{_BLOCKED} SELECT key, about, position, attempts, {_STATUS}, due, problem"

@@ -40,7 +40,7 @@ class Schedule:
     jitter: float = 0.2
 
     def wait(self, attempts: int, asked: float | None = None) -> float | None:
-        """The seconds until the next attempt after so many that failed; ``None`` where there is none.
+        """The seconds to wait after ``attempts`` failed, or ``None`` after the last.
 
         ``asked`` are those that the receiver asks for; they lengthen the wait, within a bound.
         """

@@ -238,7 +238,7 @@ def bound_of(micros: int) -> int:
 
 
 def lasted(since: int | None, until: int | None) -> tuple[int, int]:
-    """The bucket of the time between, and its whole seconds; 0 and 0 where there is none that counts.
+    """The bucket of the time between, and its whole seconds; 0 and 0 if it doesn't count.
 
     >>> lasted(0, 3_400_000), lasted(0, None), lasted(1, 0), lasted(0, LONGEST + 1)
     ((4, 3), (0, 0), (0, 0), (0, 0))

@@ -231,7 +231,7 @@ class Store:
         return rows
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
-        """The first row of a SELECT; ``None`` where there is none."""
+        """The first row of a SELECT, or ``None``."""
         row: Row | None = self.execute(sql, parameters).fetchone()
         return row
 
@@ -491,7 +491,7 @@ def open_store(
     kind: FileKind = LEDGER,
     file: Identity | None = None,
 ) -> Store:
-    """Open a ledger's file, creating it by ``make`` where there is none (unless ``readonly``).
+    """Open a ledger's file, created by ``make`` if it is missing (unless ``readonly``).
 
     ``kind`` is given for another file of Postledger's, ``file`` for one that is open already: then no
     other is made or opened. ``timeout`` is how many seconds a write waits for another's write to end.
