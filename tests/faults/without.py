@@ -294,6 +294,12 @@ PROTECTIONS = (
         "tests/ledger/test_senders.py -k no_check_can_have",
     ),
     Without(
+        "a rule has a name that can be recorded",
+        "if not is_rule_name(name):",
+        "if False:",
+        "tests/server/test_senders.py -k can_be_recorded",
+    ),
+    Without(
         "no line claims a sender check",
         'UNVERIFIED if sender == UNVERIFIED else ""',
         'sender or ""',

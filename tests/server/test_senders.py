@@ -360,6 +360,13 @@ def test_what_needs_no_body_is_known_before_it_is_read() -> None:
     assert early(webhook(KEY, "a", NOW - 2 * TOLERANCE)).sender == UNVERIFIED
 
 
+@pytest.mark.parametrize("name", ["My Rule", "", "unverified", "accepted", "response", "a" * 65])
+def test_rule_has_a_name_that_can_be_recorded(name: str) -> None:
+    """It is the sender of each event that passes: one that is refused there would refuse them all."""
+    with pytest.raises(ValueError, match=r"name must be lower-case letters, digits, - and _"):
+        Rule(name, (InPath((b"a",)),))
+
+
 def test_rule_requires_each_of_its_checks() -> None:
     """Of several rules one is enough, and the first that passes gives its name."""
     here = networks_of(["192.0.2.1"])

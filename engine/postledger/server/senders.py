@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import attrs
 
-from postledger.model import UNVERIFIED
+from postledger.model import ACCEPTED, SENDER, UNVERIFIED
 from postledger.server.addresses import Address, Network, Proxies, is_within
 from postledger.server.signing import signature
 from postledger.wire.media import media_type
@@ -35,6 +35,12 @@ RESERVED = {"livez", "readyz", "metrics"}
 
 RESPONSE = "response"
 """The last part of the path to which a program posts the provider's answers; also their sender."""
+
+TAKEN = (ACCEPTED, RESPONSE, UNVERIFIED)
+"""The senders that are of no rule, so that no rule can have their names."""
+
+RULE_NAME = f"lower-case letters, digits, - and _, 64 at most, and not {', '.join(TAKEN)}"
+"""What the name of a rule must be, in words."""
 
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
 _SHA1 = 20
@@ -295,12 +301,30 @@ def _text(encoded: str) -> str:
     return b"".join(unquote_to_bytes(piece[0]) for piece in pieces).decode()
 
 
+def is_rule_name(value: object) -> bool:
+    """Whether a rule can have that name: it is the sender of what passes.
+
+    >>> is_rule_name("hmac"), is_rule_name("Hmac"), is_rule_name("unverified")
+    (True, False, False)
+    """
+    return isinstance(value, str) and bool(SENDER.fullmatch(value)) and value not in TAKEN
+
+
 @attrs.frozen
 class Rule:
-    """A check by its name, or several of which each must pass."""
+    """A check by its name, or several of which each must pass.
 
-    name: str
+    Raises ``ValueError`` for a name that no sender can have.
+    """
+
+    name: str = attrs.field()
     checks: tuple[Check, ...]
+
+    @name.validator
+    def _require_name(self, _: object, name: object) -> None:
+        # guard: a rule has a name that can be recorded
+        if not is_rule_name(name):
+            raise ValueError(f"name must be {RULE_NAME}, got {name!r}")
 
     def failed(self, posted: Posted, at: float, *, is_read: bool) -> list[str]:
         """The kinds of the checks that fail; what needs the body is not tried where others failed."""

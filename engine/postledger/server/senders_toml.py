@@ -19,11 +19,11 @@ import attrs
 from postledger.arguments import FilePath, shown
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.errors import DefinitionError, PostledgerError
-from postledger.model import ACCEPTED, UNVERIFIED
 from postledger.server.addresses import Network, Proxies, networks_of
 from postledger.server.senders import (
     QUOTA,
     RESPONSE,
+    RULE_NAME,
     Addresses,
     Basic,
     Check,
@@ -36,14 +36,13 @@ from postledger.server.senders import (
     SignedBody,
     SignedUrl,
     StandardWebhooks,
+    is_rule_name,
     require_source,
 )
 from postledger.server.signing import read_secret, webhook_key
 
 _ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
-_TAKEN = {UNVERIFIED, ACCEPTED, RESPONSE}
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _LONGEST = 40
 _HOW = '"env:NAME", "file:PATH", the secret itself, or a list of these'
@@ -184,18 +183,13 @@ def _rule(table: Table, file: _File) -> Rule:
     table.faults.attempt(table.only, {"kind", "name", "addresses", *keys})
     kind = _one_of(table, "kind", tuple(_KINDS))
     make = _KINDS[kind][1]
-    fix = f"write lower-case letters, digits and hyphens, and not {', '.join(sorted(_TAKEN))}"
-    name: str = _value(table, "name", _is_name, fix, default=kind)
+    name: str = _value(table, "name", is_rule_name, f"write {RULE_NAME}", default=kind)
     checks: list[Check] = []
     if "addresses" in table.row or kind == "addresses":
         checks.append(Addresses(_networks(table, "addresses")))
     if make is not None:
         checks.append(make(table, file))
     return Rule(name, tuple(checks))
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None and value not in _TAKEN
 
 
 def _is_count(value: object) -> bool:
