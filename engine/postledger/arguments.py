@@ -137,6 +137,11 @@ def paths_of(name: str, given: object) -> list[Any]:
     return found
 
 
+def names_of(name: str, given: str | Iterable[str]) -> tuple[str, ...]:
+    """The names that are given, one or several; raises ``TypeError`` for what is not a text."""
+    return (given,) if isinstance(given, str) else all_of(str, name, given)
+
+
 def all_of(kind: type[T], name: str, given: Iterable[T]) -> tuple[T, ...]:
     """Several values of one kind; raises ``TypeError`` for another among them."""
     found = tuple(given)

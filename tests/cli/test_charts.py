@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,12 @@ def test_charts_prints_what_the_library_draws(run: Run, samples: Path) -> None:
     assert 'state "degraded"' in drawn
     assert "delivered wins over any other outcome" in run("charts").stdout
     assert run("charts", "--ledger", samples).stdout == run("charts").stdout
+
+
+def test_providers_are_listed(run: Run) -> None:
+    """With their titles; those that are read unasked are marked."""
+    listed = run("charts", "providers").stdout
+    assert re.search(r"^skycore \*\s+Skycore SMS/MMS MT postbacks", listed, re.M)
 
 
 def test_a_chart_can_be_had_as_a_picture(run: Run) -> None:

@@ -185,3 +185,19 @@ def test_links_that_lead_in_circles_are_followed_once(run: Run, tmp_path: Path) 
     (folder / "deeper" / "up").symlink_to(folder)
     done = run("ingest", tmp_path / "l.db", folder)
     assert done.stdout.splitlines()[0] == "recorded 2, repeated 0, unrecognised 0, unreadable 0"
+
+
+def test_providers_of_a_new_ledger(run: Run, tmp_path: Path, samples: Path) -> None:
+    """--provider names what is read; an unknown name is refused, and an old ledger by others."""
+    body, path = tmp_path / "one.xml", tmp_path / "new.db"
+    body.write_bytes(sent("a"))
+    assert run("ingest", path, body, "--provider", "skycore").exit_code == 0
+    with Ledger(path) as ledger:
+        assert [one.name for one in ledger.definitions.vocabularies] == ["postledger", "skycore"]
+    refused = run("ingest", samples, body, "--provider", "skycore")
+    assert refused.exit_code == 1
+    assert "lacks sinch 1" in refused.stderr
+    unknown = run("ingest", path, body, "--provider", "nobody")
+    assert unknown.exit_code == 2
+    assert "unknown provider 'nobody': expected sinch, skycore" in unknown.stderr
+    assert run("ingest", path, body, "--provider", "skycore", "--only").exit_code == 2

@@ -78,6 +78,16 @@ def test_a_new_word_shows_what_had_no_state_before(run: Run, tmp_path: Path) -> 
     assert "after: position 1 (gone out) applied, sent" in shown.stdout
 
 
+def test_replay_adopts_the_providers_that_are_chosen(run: Run, samples: Path) -> None:
+    """--provider compares with them, or adopts them; it stands in place of --builtin."""
+    compared = run("replay", samples, "--provider", "sinch", "--json")
+    assert {row["why"] for row in json.loads(compared.stdout)} != set()
+    assert "sinch 1" not in run("replay", samples, "--provider", "skycore", "--adopt").stdout
+    with Ledger(samples) as ledger:
+        assert [v.name for v in ledger.definitions.vocabularies] == ["postledger", "skycore"]
+    assert run("replay", samples, "--provider", "skycore", "--builtin").exit_code == 2
+
+
 def test_of_many_changes_the_first_are_listed_and_all_are_counted(run: Run, tmp_path: Path) -> None:
     """By what the state was and would be; programs get each."""
     path, chart = tmp_path / "l.db", tmp_path / "delivery.toml"

@@ -18,11 +18,13 @@ from postledger.definitions import (
     load,
     load_chart,
     load_vocabulary,
+    providers,
+    shipped,
     sources,
 )
 from postledger.definitions.chart import Statechart
 from postledger.definitions.vocabulary import Vocabulary
-from postledger.errors import DefinitionError
+from postledger.errors import DefinitionError, UnknownWord
 from tests.definitions.samples import CHART, WORDS
 
 SHIPPED = Path(__file__).parents[2] / "statecharts"
@@ -61,11 +63,32 @@ def test_sources() -> None:
     assert again.label == known.label
 
 
+def test_providers_are_chosen_by_name() -> None:
+    """Those that are chosen are read, whatever their order, and what the program states."""
+    assert [one.name for one in builtin("skycore").vocabularies] == ["postledger", "skycore"]
+    both = builtin(["sinch", "skycore"])
+    assert both.hash == builtin(["skycore", "sinch", "skycore"]).hash == builtin().hash
+    assert builtin([]).hash == builtin().hash
+
+
+@pytest.mark.parametrize("name", ["nobody", "postledger", "", "../delivery", "Skycore", "__init__"])
+def test_an_unknown_provider(name: str) -> None:
+    """What no provider's name is, is refused with the names that there are."""
+    with pytest.raises(UnknownWord, match=r"unknown provider '.*': expected .*skycore"):
+        builtin([name])
+
+
+def test_a_provider_has_the_name_of_its_file() -> None:
+    """Each of those that ship is found by its name, and reads what is received."""
+    assert {"sinch", "skycore"} <= set(providers())
+    assert [shipped(name).name for name in providers()] == list(providers())
+
+
 def test_builtin_is_right() -> None:
     """What ships has no fault, taken file by file or together."""
     assert check([SHIPPED, SHIPPED / "vocabulary"]) == []
-    shipped = [*SHIPPED.glob("*.toml"), *SHIPPED.glob("vocabulary/*.toml")]
-    assert all(check([path]) == [] for path in shipped)
+    there = [*SHIPPED.glob("*.toml"), *SHIPPED.glob("vocabulary/*.toml")]
+    assert all(check([path]) == [] for path in there)
 
 
 def test_replace() -> None:

@@ -357,6 +357,19 @@ def test_a_ledger_keeps_the_definitions_that_it_was_made_with(tmp_path: Path) ->
         assert ledger.verify().ok
 
 
+def test_a_new_ledger_reads_the_providers_that_are_chosen(tmp_path: Path) -> None:
+    """By their names, next to files; what definitions are given has its providers."""
+    path = tmp_path / "l.db"
+    with Ledger(path, providers="skycore") as ledger:
+        assert [v.name for v in ledger.definitions.vocabularies] == ["postledger", "skycore"]
+    with Ledger(path, providers=["skycore"]):
+        pass
+    with pytest.raises(DefinitionsDiffer, match="does not read by sinch 1"):
+        Ledger(path, providers=["skycore", "sinch"])
+    with pytest.raises(TypeError, match="got both"):
+        Ledger(path, providers=["skycore"], definitions=builtin())
+
+
 def test_a_ledger_for_reading_writes_nothing(tmp_path: Path) -> None:
     """Opened for reading, a ledger answers, refuses to record, and needs a file."""
     path = tmp_path / "l.db"

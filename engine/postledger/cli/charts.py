@@ -9,7 +9,7 @@ import click
 from postledger.audit.render import picture
 from postledger.cli.common import cell, one_form, paragraph, reading, remark, table
 from postledger.definitions.chart import Statechart
-from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import Definitions, builtin, providers, shipped
 from postledger.definitions.definitions import check as check_files
 
 _PATH = click.Path(exists=True, path_type=Path)
@@ -35,14 +35,15 @@ class _Charts(click.Group):
 @click.group(
     cls=_Charts,
     invoke_without_command=True,
-    subcommand_metavar="| check PATH…",
+    subcommand_metavar="| check PATH… | providers",
     epilog="""\b
 Examples:
   postledger charts
   postledger charts --mermaid delivery > delivery.mmd
   postledger charts --svg delivery > delivery.svg
   postledger charts --toml delivery > my-delivery.toml
-  postledger charts --ledger deliveries.db""",
+  postledger charts --ledger deliveries.db
+  postledger charts providers""",
 )
 @click.argument("name", required=False, cls=_Name)
 @one_form(
@@ -96,6 +97,25 @@ def check(paths: tuple[Path, ...]) -> None:
     remark(f"{len(faults)} faults" if len(faults) != 1 else "1 fault")
     if faults:
         click.get_current_context().exit(1)
+
+
+@charts.command(
+    "providers",
+    epilog="""\b
+Examples:
+  postledger charts providers""",
+)
+def list_providers() -> None:
+    """List the vocabularies that ship, by the names that --provider takes.
+
+    Those marked * are read where none is chosen.
+    """
+    unasked = {one.name for one in builtin().vocabularies}
+    rows = [
+        [name + (" *" if name in unasked else ""), one.title]
+        for name, one in ((name, shipped(name)) for name in providers())
+    ]
+    click.echo(table(rows, ["name", "what it reads"]))
 
 
 def _definitions(ledger: Path | None) -> Definitions:

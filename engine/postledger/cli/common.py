@@ -21,6 +21,7 @@ import click
 from tabulate import tabulate
 
 from postledger.cli.params import LedgerPath, Time, TimeOrPosition, WholeRange
+from postledger.definitions.definitions import providers
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
 
@@ -131,6 +132,28 @@ def check_period(since: datetime | None, until: datetime | None) -> None:
     """A usage error for a period that ends before it begins."""
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until.")
+
+
+def provider_option(command: Command) -> Command:
+    """``--provider``: vocabularies that ship, by their names."""
+    return click.option(
+        "--provider",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        callback=_known_providers,
+        help="A provider to read, of those that charts providers lists.",
+    )(command)
+
+
+def _known_providers(
+    _: click.Context, __: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    known = providers()
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"unknown provider {name!r}: expected {', '.join(known)}")
+    return names
 
 
 def definition_options(verb: str) -> Callable[[Command], Command]:

@@ -17,6 +17,7 @@ from postledger.cli.common import (
     json_option,
     ledger_argument,
     progress,
+    provider_option,
     remark,
     write_json,
 )
@@ -59,12 +60,14 @@ class _Said:
 Examples:
   postledger ingest deliveries.db postbacks/ --source skycore
   postledger ingest deliveries.db monday.jsonl.gz tuesday.jsonl
+  postledger ingest calls.db callbacks/ --provider skycore --provider sinch
   curl -s https://example.org/one.xml | postledger ingest deliveries.db -
   postledger ingest copy.db export.jsonl --sources --statements"""
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @definition_options("A chart for a new ledger")
+@provider_option
 @click.option("--only", is_flag=True, help="Use only the given charts and vocabularies.")
 @click.option("--source", default="", metavar="NAME", help="The endpoint that received them.")
 @click.option("--sources", is_flag=True, help="Trust the sources that lines name.")
@@ -82,6 +85,7 @@ def ingest(
     paths: tuple[str, ...],
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
+    names: tuple[str, ...],
     only: bool,  # noqa: FBT001
     source: str,
     sources: bool,  # noqa: FBT001
@@ -98,7 +102,7 @@ def ingest(
     others later. Exit 1 where anything was not recorded.
     """
     counts: Counter[str] = Counter()
-    definitions = _definitions(charts, words, only=only)
+    definitions = _definitions(charts, words, names, only=only)
     said = _Said(source, sources, statements, origin)
     with ExitStack() as stack:
         advance = stack.enter_context(progress("ingest"))
@@ -113,14 +117,16 @@ def ingest(
 
 
 def _definitions(
-    charts: tuple[Path, ...], words: tuple[Path, ...], *, only: bool
+    charts: tuple[Path, ...], words: tuple[Path, ...], names: tuple[str, ...], *, only: bool
 ) -> Definitions | None:
     """What a new ledger is to be read by; ``None`` for what ships, or what the ledger has."""
     if only and not (charts or words):
         raise click.UsageError("--only requires --chart or --vocabulary.")
+    if only and names:
+        raise click.UsageError("--only and --provider can't both be given.")
     if only:
         return load([*charts, *words])
-    return builtin().with_files(charts, words) if charts or words else None
+    return builtin(names).with_files(charts, words) if charts or words or names else None
 
 
 def _record(

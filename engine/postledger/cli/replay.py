@@ -20,6 +20,7 @@ from postledger.cli.common import (
     output_options,
     paragraph,
     progress,
+    provider_option,
     reading,
     remark,
     shown,
@@ -51,10 +52,12 @@ Examples:
   postledger replay deliveries.db
   postledger replay deliveries.db --index
   postledger replay deliveries.db --chart my-delivery.toml
+  postledger replay deliveries.db --provider skycore --adopt
   postledger replay deliveries.db --builtin --adopt"""
 )
 @ledger_argument()
 @definition_options("Compare with this chart")
+@provider_option
 @click.option("--builtin", "shipped", is_flag=True, help="Compare with those that ship.")
 @click.option("--adopt", is_flag=True, help="Don't compare: read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
@@ -63,6 +66,7 @@ def replay(
     ledger: Path,
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
+    names: tuple[str, ...],
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
     index: bool,  # noqa: FBT001
@@ -71,20 +75,22 @@ def replay(
     """Fold the states again, next to the live ones, and switch to them.
 
     Other processes may go on recording. Interrupted, it leaves the live states untouched and goes on
-    where it was when it is called again. With --chart, --vocabulary or --builtin it only shows which
-    deliveries would change by those, from what to what, and why, and writes nothing.
+    where it was when it is called again. With --chart, --vocabulary, --provider or --builtin it only
+    shows which deliveries would change by those, from what to what, and why, and writes nothing.
     """
-    others = bool(charts or words or shipped)
+    if shipped and names:
+        raise click.UsageError("--builtin and --provider can't both be given.")
+    others = bool(charts or words or shipped or names)
     if adopt and not others:
-        raise click.UsageError("--adopt requires --chart, --vocabulary or --builtin.")
+        raise click.UsageError("--adopt requires --chart, --vocabulary, --provider or --builtin.")
     if index and others and not adopt:
         raise click.UsageError("--index requires --adopt when comparing.")
     if others and not adopt:
         with reading(ledger) as opened:
-            _compare(opened, _wanted(opened, charts, words, shipped=shipped), form)
+            _compare(opened, _wanted(opened, charts, words, names, shipped=shipped), form)
         return
     with Ledger(ledger) as opened:
-        definitions = _wanted(opened, charts, words, shipped=shipped) if adopt else None
+        definitions = _wanted(opened, charts, words, names, shipped=shipped) if adopt else None
         with progress("replay", opened.head().size) as advance:
             opened.replay(definitions, index=index, progress=advance)
         last, label = opened.head().size - 1, opened.definitions.label
@@ -95,9 +101,15 @@ def replay(
 
 
 def _wanted(
-    ledger: Ledger, charts: tuple[Path, ...], words: tuple[Path, ...], *, shipped: bool
+    ledger: Ledger,
+    charts: tuple[Path, ...],
+    words: tuple[Path, ...],
+    names: tuple[str, ...],
+    *,
+    shipped: bool,
 ) -> Definitions:
-    return (builtin() if shipped else ledger.definitions).with_files(charts, words)
+    ours = builtin(names) if shipped or names else ledger.definitions
+    return ours.with_files(charts, words)
 
 
 def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import ledger_argument
+from postledger.cli.common import ledger_argument, provider_option
 from postledger.cli.params import NumberRange, WholeRange
 from postledger.server.senders import require_source
 
@@ -27,9 +27,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     epilog="""\b
 Examples:
   postledger serve deliveries.db
+  postledger serve deliveries.db --provider skycore
   postledger serve deliveries.db --host 0.0.0.0 --senders senders.toml --workers 2"""
 )
 @ledger_argument(exists=False)
+@provider_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -62,7 +64,14 @@ Examples:
 @click.option("--workers", type=WholeRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
 @click.option("--access-log/--no-access-log", default=True, help="Log each request (default).")
-def serve(ledger: Path, *, limit: int | None, patience: float | None, **options: object) -> None:
+def serve(
+    ledger: Path,
+    *,
+    names: tuple[str, ...],
+    limit: int | None,
+    patience: float | None,
+    **options: object,
+) -> None:
     """Record what is posted to /SOURCE, such as /skycore, and answer 200 once it is durable.
 
     A new LEDGER is created. Without --senders it listens on this machine alone: nobody else may
@@ -72,6 +81,7 @@ def serve(ledger: Path, *, limit: int | None, patience: float | None, **options:
     from postledger.server.serving import Serving
     from postledger.server.serving import serve as serve_it
 
+    options["providers"] = names
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}
     serve_it(Serving(ledger, **options), click.echo)  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ from postledger.definitions.definitions import (
     define,
     from_sources,
     load,
+    providers,
+    shipped,
     sources,
 )
 from postledger.definitions.vocabulary_toml import load_vocabulary
@@ -21,5 +23,7 @@ __all__ = [
     "load",
     "load_chart",
     "load_vocabulary",
+    "providers",
+    "shipped",
     "sources",
 ]

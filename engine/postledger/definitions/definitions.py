@@ -16,12 +16,12 @@ from pathlib import Path
 
 import attrs
 
-from postledger.arguments import FilePath, all_of, checked, paths_of, shown
+from postledger.arguments import FilePath, all_of, checked, names_of, paths_of, shown
 from postledger.definitions.chart import Statechart
 from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.diagnostics import Faults, read_toml
 from postledger.definitions.effects import Compiled, Effect, compiled
-from postledger.definitions.vocabulary import Lexicon, Reading, Vocabulary
+from postledger.definitions.vocabulary import Lexicon, Reading, Reads, Vocabulary
 from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
 from postledger.errors import DefinitionError, UnknownWord
 
@@ -149,10 +149,57 @@ def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> 
     return Definitions(by_name, lexicon)
 
 
-def builtin() -> Definitions:
-    """The definitions that ship with Postledger."""
-    shipped = files("postledger.statecharts")
-    return load([shipped, shipped / "vocabulary"])
+@checked
+def builtin(providers: str | Iterable[str] = ()) -> Definitions:
+    """The definitions that ship with Postledger.
+
+    ``providers`` are those of ``shipped`` to read by, one or several, in place of those that are read
+    without being asked for. Statements of the program are always read. Raises ``UnknownWord``.
+
+    >>> [one.name for one in builtin(["skycore"]).vocabularies]
+    ['postledger', 'skycore']
+    """
+    top = files("postledger.statecharts")
+    # One that is empty is no choice of nothing: a program may have it from a list of options.
+    if not (names := names_of("providers", providers)):
+        return load([top, top / "vocabulary"])
+    own = [one for one in _unasked() if one.reads is Reads.STATEMENTS]
+    chosen = [shipped(name) for name in dict.fromkeys(names)]
+    return load(top)._with((), [*own, *chosen])
+
+
+@checked
+def shipped(name: str) -> Vocabulary:
+    """A vocabulary that ships, for what a provider sends; raises ``UnknownWord``.
+
+    >>> shipped("skycore").title
+    'Skycore SMS/MMS MT postbacks (specification 1.3, and the wire of 2011)'
+    """
+    if name not in (known := providers()):
+        raise UnknownWord(f"unknown provider {shown(name)}: expected {', '.join(known)}")
+    return load_vocabulary(_text(_providers()[name]), where=f"{name}.toml")
+
+
+def providers() -> tuple[str, ...]:
+    """The names of the vocabularies that ship, for what providers send.
+
+    >>> "skycore" in providers()
+    True
+    """
+    statements = {one.name for one in _unasked() if one.reads is Reads.STATEMENTS}
+    return tuple(sorted(_providers().keys() - statements))
+
+
+def _unasked() -> tuple[Vocabulary, ...]:
+    """The vocabularies that are read where nobody chooses."""
+    return builtin().vocabularies
+
+
+def _providers() -> dict[str, Traversable]:
+    """The files of the vocabularies that ship, each of which has the name of what it holds."""
+    top = files("postledger.statecharts")
+    found = [path for name in ("vocabulary", "providers") for path in (top / name).iterdir()]
+    return {path.name[: -len(".toml")]: path for path in found if path.name.endswith(".toml")}
 
 
 def load(paths: FilePath | Traversable | Iterable[FilePath | Traversable]) -> Definitions:

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
-from postledger.arguments import check, checked, paths_of
+from postledger.arguments import check, checked, names_of, paths_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
 from postledger.ledger.following import patience
@@ -154,6 +154,8 @@ class AsyncLedger:
         self._path = require_openable(**given)
         for name in given.keys() & {"charts", "vocabulary"}:
             given[name] = paths_of(name, given[name])
+        if "providers" in given:
+            given["providers"] = names_of("providers", given["providers"])
         self._open: Callable[[], Ledger] = partial(Ledger, **given)
         self._renew()
 

@@ -15,6 +15,7 @@ import attrs
 from postledger.arguments import (
     FilePath,
     checked,
+    names_of,
     paths_of,
     require_least,
     require_name,
@@ -117,9 +118,10 @@ class Ledger:
 
     Opens the file, or creates it if it does not exist. One ledger may be used from several threads, and
     one file by several processes. ``timeout`` is how many seconds a write waits for another's write to
-    end, and opening for another process that makes the states again. ``charts`` and ``vocabulary`` are
-    TOML files (one, or several) to read by, next to those that ship with Postledger or in place of
-    those of the same names; ``definitions`` are all of them as a value. A new ledger adopts them and
+    end, and opening for another process that makes the states again. ``providers`` are the names of the
+    vocabularies that ship to read by, ``charts`` and ``vocabulary`` TOML files (one, or several) to
+    read by next to those, or in place of those of the same names; ``definitions`` are all of them as a
+    value. A new ledger adopts them and
     keeps their text; an existing one must have been read by the same, or ``DefinitionsDiffer`` is
     raised; ``replay`` adopts others. ``limits`` bound what is read of a body. A file whose guards
     against alteration are missing is refused with ``IntegrityError``, unless ``guarded`` is false: so
@@ -136,6 +138,7 @@ class Ledger:
         self,
         path: FilePath,
         *,
+        providers: str | Iterable[str] = (),
         charts: FilePath | Iterable[FilePath] = (),
         vocabulary: FilePath | Iterable[FilePath] = (),
         definitions: Definitions | None = None,
@@ -150,8 +153,13 @@ class Ledger:
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
         files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
-        if any(files):
-            definitions = (definitions or builtin()).with_files(*files)
+        chosen = names_of("providers", providers)
+        if chosen and definitions is not None:
+            raise TypeError(
+                "providers or definitions must be given, got both: builtin(providers) has both"
+            )
+        if chosen or any(files):
+            definitions = (definitions or builtin(chosen)).with_files(*files)
         self._connections = Connections(
             self.path,
             definitions,

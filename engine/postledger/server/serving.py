@@ -92,6 +92,7 @@ class Serving:
     workers: int = 1
     access_log: bool = True
     metrics: bool = False
+    providers: tuple[str, ...] = ()
 
 
 def serve(serving: Serving, listening: Callable[[str], None]) -> None:
@@ -111,7 +112,7 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     named = {*serving.sources, *(senders.sources if senders else ())}
     with _bound(serving) as sock:
         # They are named here, so that all processes have the same.
-        sources = _sources(serving.ledger, named)
+        sources = _sources(serving, named)
         app = partial(_app, attrs.evolve(serving, sources=sources))
         config = Config(
             app,
@@ -208,9 +209,9 @@ def _end_after(first: BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _sources(path: Path, named: Set[str]) -> tuple[str, ...]:
+def _sources(serving: Serving, named: Set[str]) -> tuple[str, ...]:
     """The sources: those that are named, or else the vocabularies in force. Makes a new ledger."""
-    with Ledger(path) as ledger:
+    with Ledger(serving.ledger, providers=serving.providers) as ledger:
         return tuple(sorted(named or sources_of(ledger.definitions)))
 
 
