@@ -120,12 +120,26 @@ def test_abyss(opening: str) -> None:
     assert "nested" in reason(opening * 100_000 + "1" + closing * 100_000)
 
 
-def test_not_text() -> None:
-    """Bytes that are no text are refused, unless the charset explains them."""
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=ascii"])
+def test_undeclared_latin_1(charset: str) -> None:
+    """Bytes that aren't valid are read as Latin-1, and the member that has them is repaired."""
+    body = '[{"a": "é"}, {"é": {"a": [1]}}, {"a": 1}]'.encode("latin-1")
+    assert read(body, "application/json" + charset) == (
+        Postback("", (("a", "é"),), repaired=True),
+        Postback("é", (("a", "1"),), repaired=True),
+        Postback("", (("a", "1"),)),
+    )
+
+
+def test_charset() -> None:
+    """The charset explains what is not Unicode: nothing is repaired then."""
     body = '{"a": "é"}'.encode("latin-1")
-    assert reason(body).startswith("the body is not text: ")
-    assert reason(body, "application/json; charset=utf-8").startswith("the body is not text: ")
-    assert fields(body, "application/json; charset=iso-8859-1") == (("a", "é"),)
+    assert read(body, "application/json; charset=iso-8859-1") == (Postback("", (("a", "é"),)),)
+
+
+def test_not_text() -> None:
+    """Half a character of two bytes is refused."""
+    assert reason("[]".encode("utf-16") + b"[").startswith("the body is not text: ")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

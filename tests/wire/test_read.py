@@ -44,8 +44,8 @@ def test_read_by_what_it_is(content_type: str | None, body: bytes, before: bytes
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "x/y+json"])
 def test_content_type_decides_in_doubt(content_type: str) -> None:
     """Where the first byte says nothing, the content type decides."""
-    assert reason(b"a=1", content_type) in {
-        "the form has no field named xml",
+    assert reason(b"a", content_type) in {
+        "the form has no field",
         "malformed JSON: Expecting value: line 1 column 1 (char 0)",
     }
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from postledger.postback import Postback
 from postledger.wire import read
-from postledger.wire.write import write_json, write_xml
+from postledger.wire.write import write_form, write_json, write_xml
 
 NAMES = st.sampled_from(("CODE", "STATUS", "TRACKINGID", "tracking-id", "sent_as", "x.y"))
 TEXTS = st.text(
@@ -57,6 +57,44 @@ def test_json(said: list[tuple[str, str]]) -> None:
     assert read(write_json(flat)) == (flat,)
     assert read(write_json(rooted)) == (rooted,)
     assert read(write_json(flat, rooted)) == (flat, rooted)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=("Cs",)), max_size=6).filter(
+                lambda name: name.strip().lower() != "xml"
+            ),
+            st.text(st.characters(exclude_categories=("Cs",)), max_size=12).map(str.strip),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_form(said: list[tuple[str, str]]) -> None:
+    """A postback written as a form is read back equal, whatever its names and texts."""
+    postback = Postback("", tuple(said))
+    assert read(write_form(postback), "application/x-www-form-urlencoded") == (postback,)
+    assert read(write_form(postback), query=True) == (postback,)
+
+
+@pytest.mark.parametrize(
+    "postback",
+    [
+        Postback("P", (("a", "x"),)),
+        Postback("", ()),
+        Postback("", (("a", "x"),), (("id", "1"),)),
+        Postback("", (("a", "x"),), repaired=True),
+        Postback("", (("Xml", "x"),)),
+        Postback("", (("a", " x"),)),
+        Postback("", (("a", "\ud800"),)),
+        Postback("", (("a", "x"),) * 1001),
+    ],
+)
+def test_no_form(postback: Postback) -> None:
+    """A postback that a form would turn into another is refused."""
+    with pytest.raises(ValueError, match=r"postback must|fields must|surrogates"):
+        write_form(postback)
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,21 @@ from typing import TypeAlias
 from postledger.errors import ReadError
 from postledger.postback import Postback
 from postledger.wire.compression import decompressed
+from postledger.wire.cut import Cut
+from postledger.wire.embedded import embedded
 from postledger.wire.form import read_form, read_multipart
 from postledger.wire.json import read_json
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType, media_type
 from postledger.wire.reading import Reading
+from postledger.wire.receipt import read_receipt
+from postledger.wire.shape import Shape
+from postledger.wire.tree import Document
 from postledger.wire.xml import read_xml
 
-__all__ = ["READERS", "Limits", "Reading", "read"]
+__all__ = ["READERS", "Limits", "Reading", "Shape", "read"]
 
-Reader: TypeAlias = Callable[[bytes, MediaType, Limits], Reading]
+Reader: TypeAlias = Callable[[bytes, MediaType, Limits], Document]
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -41,12 +46,23 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 """The reader of each media type, or of its suffix after the last plus sign."""
 
 _STARTS: Mapping[bytes, Reader] = MappingProxyType(
-    {b"<": read_xml, b"{": read_json, b"[": read_json, b"xml=": read_form, b"--": read_multipart}
+    {
+        b"<": read_xml,
+        b"{": read_json,
+        b"[": read_json,
+        b"xml=": read_form,
+        b"--": read_multipart,
+        b"id:": read_receipt,
+    }
 )
+
+# The first field of a form may have a name that begins so; a form has no line.
+_OF_NAMES = (b"--", b"id:")
 
 # Byte order marks, white space, and the zeros of two-byte encodings.
 _INSIGNIFICANT = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
 _DEFAULTS = Limits()
+_PLAIN = Shape()
 
 
 def read(
@@ -56,11 +72,13 @@ def read(
     *,
     content_encoding: str | None = None,
     query: bool = False,
+    shape: Shape = _PLAIN,
 ) -> tuple[Postback | ReadError, ...]:
     """The postbacks of a body: one, or the members of a bundle in their order.
 
     A compressed body is decompressed first. With ``query`` it is the query string of a GET, and read
-    as a form whatever it looks like. A member of a bundle that can't be read stands as a
+    as a form whatever it looks like. The shape says which lists hold postbacks, and which texts are
+    bodies themselves. A member of a bundle that can't be read stands as a
     ``ReadError`` at its place. Raises ``ReadError``, with one line of reason, when the whole body
     can't be read.
     """
@@ -69,16 +87,20 @@ def read(
             f"the body has {len(body)} bytes, more than the limit of {limits.body_bytes}"
         )
     if query:
-        return read_form(body, media_type(_FORM), limits)
-    body = decompressed(body, content_encoding, limits)
-    media = media_type(content_type)
-    return _reader(body, media)(body, media, limits)
+        document = read_form(body, media_type(_FORM), limits)
+    else:
+        body = decompressed(body, content_encoding, limits)
+        media = media_type(content_type)
+        document = _reader(body, media)(body, media, limits)
+    return Cut(shape, limits, len(body), embedded).postbacks(document)
 
 
 def _reader(body: bytes, media: MediaType) -> Reader:
     start = body.lstrip(_INSIGNIFICANT)[:4].lower()
     if not start:
         raise ReadError("the body is empty")
+    if media.name == _FORM and start.startswith(_OF_NAMES) and b"\n" not in body.strip():
+        return read_form
     by_start = next((reader for mark, reader in _STARTS.items() if start.startswith(mark)), None)
     reader = by_start or READERS.get(media.name) or READERS.get("+" + media.name.rpartition("+")[2])
     if reader is None:

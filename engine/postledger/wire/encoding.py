@@ -1,4 +1,4 @@
-"""The encoding of an XML body: its byte order mark, its own declaration, or the sender's word.
+"""The encoding of a body: its byte order mark, its own declaration, or the sender's word.
 
 A document's own word goes before the ``charset`` of the Content-Type, since web servers add a
 default charset that knows nothing of the document.
@@ -11,6 +11,13 @@ import re
 
 from postledger.errors import ReadError
 from postledger.wire.reading import unreadable
+from postledger.wire.tree import Repaired
+
+MARK = "\ufdd0"
+"""Stands after what was repaired, until the texts are taken out: Unicode keeps it out of texts."""
+
+_MARKED = re.compile(r"\ufdd0|&#0*64976;|&#x0*fdd0;|\\ufdd0", re.IGNORECASE)
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([\w.:-]{1,40})["']""")
 
@@ -45,7 +52,11 @@ def encoded(body: bytes, charset: str | None) -> tuple[bytes, str | None]:
         return body, "utf-8"
     if name in _EXPAT_KNOWS:
         return body, _EXPAT_KNOWS[name]
-    return _transcoded(body, name), "utf-8"
+    try:
+        return _transcoded(body, name), "utf-8"
+    except ReadError:
+        # What isn't valid in the declared encoding is repaired from UTF-8.
+        return body, "utf-8"
 
 
 def character_set(name: str | None) -> str | None:
@@ -60,6 +71,40 @@ def character_set(name: str | None) -> str | None:
         return codecs.lookup(name).name
     except LookupError:
         return None
+
+
+def text_of(data: bytes, charset: str | None) -> str:
+    """The text of bytes in the charset, or else in UTF-8; ``Repaired`` where they aren't valid.
+
+    >>> text_of("é".encode(), None), text_of("é".encode("latin-1"), "utf-8")
+    ('é', 'é')
+    >>> type(text_of("é".encode("latin-1"), "utf-8")).__name__
+    'Repaired'
+    """
+    name = character_set(charset) or "utf-8"
+    # Bytes that stand for ASCII were taken apart already.
+    name = "utf-8" if name.startswith(("utf-16", "utf-32", "utf-7")) else name
+    try:
+        return data.decode(name)
+    except UnicodeError:
+        return Repaired(_as_latin_1(data, "utf-8", ""))
+
+
+def marked(data: bytes, encoding: str) -> str | None:
+    """The text, bytes that aren't valid in its encoding as Latin-1, each with a ``MARK`` after it.
+
+    ``None`` where that can't be: of encodings without single bytes, or where marks are in it already.
+    """
+    try:
+        text = _as_latin_1(data, encoding, MARK)
+    except UnicodeError:
+        return None
+    return None if _MARKED.search(data.decode(encoding, "replace")) else text
+
+
+def _as_latin_1(data: bytes, encoding: str, mark: str) -> str:
+    text = data.decode(encoding, "surrogateescape")
+    return _ESCAPED.sub(lambda found: chr(ord(found[0]) & 0xFF) + mark, text)
 
 
 def _transcoded(body: bytes, name: str) -> bytes:

@@ -6,51 +6,34 @@ Numbers keep the text that was written, since an id or a carrier's code must nev
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import NoReturn, TypeAlias
+from contextlib import suppress
+from typing import NoReturn
 
 from postledger.errors import ReadError
-from postledger.postback import Postback
-from postledger.wire.encoding import character_set
+from postledger.wire.encoding import MARK, character_set, marked
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
-from postledger.wire.reading import Paths, Reading, bundle, unreadable
-
-_Pairs: TypeAlias = "tuple[tuple[str, _Value], ...]"
-_Value: TypeAlias = "str | bool | list[_Value] | _Pairs | None"
+from postledger.wire.reading import unreadable
+from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 
 
-def read_json(body: bytes, media: MediaType, limits: Limits) -> Reading:
+def read_json(body: bytes, media: MediaType, limits: Limits) -> Document:
     """Read a JSON body; ``ReadError`` when it is malformed or holds no object."""
-    value = _parsed(_text(body, media.charset))
-    if _deeper(value, limits.depth):
-        raise ReadError(f"the JSON is nested deeper than the limit of {limits.depth}")
-    paths = Paths(len(body))
+    text, is_marked = _text(body, media.charset)
+    value = parsed_json(text, limits)
+    if is_marked:
+        value = _unmarked(value, marked=False)
     if isinstance(value, list):
-        return bundle((_member(one, paths) for one in value), limits)
-    return (_message(value, paths),)
+        return map(_member, value)
+    return _message(value)
 
 
-def _text(body: bytes, charset: str | None) -> str:
-    """The body as text: JSON is Unicode, and only where it isn't valid the charset is asked."""
+def parsed_json(text: str, limits: Limits) -> Node:
+    """The node of a JSON text; ``ReadError`` when it is malformed or too deep."""
     try:
-        return body.decode(json.detect_encoding(body))
-    except UnicodeError as error:
-        other = character_set(charset)
-        problem = unreadable("the body is not text", error)
-    try:
-        if other is not None:
-            return body.decode(other)
-    except UnicodeError:
-        pass
-    raise problem
-
-
-def _parsed(text: str) -> _Value:
-    try:
-        value: _Value = json.loads(
+        value: Node = json.loads(
             text,
-            object_pairs_hook=tuple,
+            object_pairs_hook=_branch,
             parse_int=str,
             parse_float=str,
             parse_constant=_refuse_constant,
@@ -59,14 +42,40 @@ def _parsed(text: str) -> _Value:
         raise ReadError("the JSON is nested far too deep") from None
     except ValueError as error:
         raise unreadable("malformed JSON", error) from None
+    if _deeper(value, limits.depth):
+        raise ReadError(f"the JSON is nested deeper than the limit of {limits.depth}")
     return value
+
+
+def _branch(pairs: list[tuple[str, Node]]) -> Branch:
+    return tuple([("/" + name, held) for name, held in pairs])
+
+
+def _text(body: bytes, charset: str | None) -> tuple[str, bool]:
+    """The body as text, and whether what was repaired is marked in it.
+
+    JSON is Unicode, and only where it isn't valid the charset is asked.
+    """
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding), False
+    except UnicodeError as error:
+        problem = unreadable("the body is not text", error)
+    other = character_set(charset)
+    with suppress(UnicodeError):
+        if other is not None:
+            return body.decode(other), False
+    text = marked(body, encoding) if encoding.startswith("utf-8") else None
+    if text is None:
+        raise problem
+    return text, True
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ReadError(f"malformed JSON: {name} is not a JSON value")
 
 
-def _deeper(value: _Value, depth: int) -> bool:
+def _deeper(value: Node, depth: int) -> bool:
     """Whether the value is nested deeper than so many containers."""
     if not isinstance(value, list | tuple):
         return False
@@ -74,41 +83,28 @@ def _deeper(value: _Value, depth: int) -> bool:
     return depth == 0 or any(_deeper(held, depth - 1) for held in inner)
 
 
-def _member(value: _Value, paths: Paths) -> Postback | ReadError:
+def _unmarked(value: Node, *, marked: bool) -> Node:
+    """Without marks: texts that have one, or stand under a name that does, are repaired."""
+    if isinstance(value, list):
+        return [_unmarked(held, marked=marked) for held in value]
+    if isinstance(value, tuple):
+        return tuple(
+            (name.replace(MARK, ""), _unmarked(held, marked=marked or MARK in name))
+            for name, held in value
+        )
+    if marked or (isinstance(value, str) and MARK in value):
+        return Repaired(leaf(value).replace(MARK, ""))  # type: ignore[arg-type]
+    return value
+
+
+def _member(value: Node) -> Message | ReadError:
     try:
-        return _message(value, paths)
+        return _message(value)
     except ReadError as error:
         return error
 
 
-def _message(value: _Value, paths: Paths) -> Postback:
+def _message(value: Node) -> Message:
     if not isinstance(value, tuple) or not value:
         raise ReadError("there is no postback in it: expected a JSON object with fields")
-    root, fields = _unwrapped(value)
-    said = (pair for name, held in fields for pair in _fields(name, held))
-    return Postback(root, tuple(paths.within(said)))
-
-
-def _unwrapped(value: _Pairs) -> tuple[str, _Pairs]:
-    """The message and its root: an object that only holds an object gives it its name."""
-    name, held = value[0]
-    if len(value) == 1 and isinstance(held, tuple) and held:
-        return name, held
-    return "", value
-
-
-def _fields(path: str, value: _Value) -> Iterator[tuple[str, str]]:
-    if isinstance(value, list):
-        for held in value:
-            yield from _fields(path, held)
-    elif isinstance(value, tuple) and value:
-        for name, held in value:
-            yield from _fields(f"{path}/{name}", held)
-    else:
-        yield path, _leaf(value)
-
-
-def _leaf(value: _Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.strip() if isinstance(value, str) else ""
+    return Message("", value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from postledger.errors import ReadError
@@ -27,13 +27,16 @@ class Paths:
     def __init__(self, body_bytes: int) -> None:
         self._left = 8 * body_bytes + 1024
 
-    def within(self, fields: Iterable[Field]) -> Iterator[Field]:
-        """The fields, as long as their paths together are not many times as long as the body."""
-        for field in fields:
-            self._left -= len(field[0])
-            if self._left < 0:
-                raise ReadError("the names of nested fields are far longer than the body")
-            yield field
+    def take(self, path: str) -> None:
+        """Count a path; ``ReadError`` where all together are many times as long as the body."""
+        self._left -= len(path)
+        if self._left < 0:
+            raise ReadError("the names of nested fields are far longer than the body")
+
+
+def too_many(limits: Limits) -> ReadError:
+    """The error for a bundle with too many members."""
+    return ReadError(f"the bundle has more than the limit of {limits.members} members")
 
 
 def bundle(members: Iterable[Postback | ReadError], limits: Limits) -> Reading:
@@ -41,7 +44,7 @@ def bundle(members: Iterable[Postback | ReadError], limits: Limits) -> Reading:
     found: list[Postback | ReadError] = []
     for member in members:
         if len(found) == limits.members:
-            raise ReadError(f"the bundle has more than the limit of {limits.members} members")
+            raise too_many(limits)
         found.append(member)
     if not found:
         raise ReadError("there is no postback in an empty bundle")

@@ -1,18 +1,23 @@
-"""The one repair: a leaf directly inside a message that nobody closed.
+"""Repairs of XML: what is read though it isn't well-formed, and is marked as repaired.
 
-The provider's own specification prints such a body (STATUSDETAILS without its end tag), and an
-older edition of it "closes" the leaf by a second opening tag. Both are repaired here by writing the
-end tag where the text ends: before the next tag, or in place of the second opening tag. Nothing
-else is repaired: what is cut off, crossed or nested stays unreadable.
+- A leaf directly inside a message that nobody closed. The provider's own specification prints such a
+  body (STATUSDETAILS without its end tag), and an older edition of it "closes" the leaf by a second
+  opening tag. The end tag is written where the text ends: before the next tag, or in place of the
+  second opening tag.
+- An ``&`` that begins no entity.
+- Text and comments before the XML declaration, text after the root.
 
-The repair works on bytes, in encodings that agree with ASCII about the tags; the repaired bytes go
-through the same reader as any other body.
+Nothing else is repaired: what is cut off, crossed or nested stays unreadable. The repair works on
+bytes, in encodings that agree with ASCII about the tags; the repaired bytes go through the same reader
+as any other body. A mark stands after each place, so that the reader knows which member it is in.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+from postledger.wire.encoding import MARK
 
 MEMBER = "NOTIFICATION"
 """The element that holds one message of a bundle, in upper case."""
@@ -31,31 +36,56 @@ _TOKEN = re.compile(
 _Tag: TypeAlias = "re.Match[bytes]"
 
 
-class Repaired(NamedTuple):
-    """A body that was repaired.
+# Where it stands in a comment or in CDATA it begins nothing. One that nobody ends goes to the end of the
+# body: otherwise each beginning would be looked through to there, in quadratic time.
+AMPERSAND = re.compile(
+    # guard: what nobody ends is looked through once
+    rb"(?:<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z))"
+    rb"|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)",
+    re.DOTALL,
+)
+"""An ``&`` that begins no entity, or what may hold one."""
 
-    ``children`` are the numbers, from 0, of the elements directly inside the root that were touched.
+_REFERENCE = b"&#%d;" % ord(MARK)
+_BEFORE = re.compile(rb"\A(?:[^<]++|<!--.*?-->)*+(?=<)", re.DOTALL)
+
+
+def trimmed(body: bytes) -> bytes:
+    """The body without what stands around the root: text, and comments before the declaration.
+
+    >>> trimmed(b"OK <!-- x --> <P>1</P> OK")
+    b'<P>1</P>'
     """
+    before = _BEFORE.match(body)
+    return body[before.end() if before else 0 : body.rfind(b">") + 1]
 
-    body: bytes
-    children: frozenset[int]
+
+def with_entities(body: bytes) -> bytes:
+    """The body with each ``&`` that begins no entity written as one, and marked.
+
+    >>> with_entities(b"<A>a=1&b &lt; <!-- & --></A>")
+    b'<A>a=1&amp;&#64976;b &lt; <!-- & --></A>'
+    """
+    return AMPERSAND.sub(
+        lambda found: b"&amp;" + _REFERENCE if found[0] == b"&" else found[0], body
+    )
 
 
-def repaired(body: bytes) -> Repaired | None:
-    """The body with the unclosed leaves of its messages closed; ``None`` if it has other faults.
+def closed(body: bytes) -> bytes:
+    """The body with the unclosed leaves of its messages closed, and marked; itself if it can't be.
 
-    >>> repaired(b"<P><A>1</A><B>2</P>")
-    Repaired(body=b'<P><A>1</A><B>2</B></P>', children=frozenset({1}))
-    >>> repaired(b"<P><B>2<B></P>").body
-    b'<P><B>2</B></P>'
-    >>> repaired(b"<P><A>1</A><B>2")
+    >>> closed(b"<P><A>1</A><B>2</P>")
+    b'<P><A>1</A><B>2&#64976;</B></P>'
+    >>> closed(b"<P><B>2<B></P>")
+    b'<P><B>2&#64976;</B></P>'
+    >>> closed(b"<P><A>1</A><B>2")
+    b'<P><A>1</A><B>2'
     """
     tags = _tags(body)
     unclosed = _unclosed(tags) if tags else None
     if not tags or not unclosed:
-        return None
-    seconds = _second_openings(body, tags, unclosed)
-    return Repaired(_closed(body, tags, unclosed, seconds), _children(tags, unclosed, seconds))
+        return body
+    return _closed(body, tags, unclosed, _second_openings(body, tags, unclosed))
 
 
 def local(name: str) -> str:
@@ -120,7 +150,7 @@ def _closed(body: bytes, tags: list[_Tag], unclosed: list[int], seconds: frozens
         if index + 1 in seconds:
             continue
         until, resume = tags[index].span() if index in seconds else (tags[index + 1].start(),) * 2
-        pieces += [body[done:until], b"</%b>" % tags[index]["name"]]
+        pieces += [body[done:until], _REFERENCE, b"</%b>" % tags[index]["name"]]
         done = resume
     return b"".join([*pieces, body[done:]])
 
@@ -135,21 +165,3 @@ def _second_openings(body: bytes, tags: list[_Tag], unclosed: list[int]) -> froz
         if follows and same and not body[tags[index].end() : tags[index + 1].start()].strip():
             seconds.add(index)
     return frozenset(seconds)
-
-
-def _children(tags: list[_Tag], unclosed: list[int], seconds: frozenset[int]) -> frozenset[int]:
-    """The numbers of the elements directly inside the root that were closed, or hold what was."""
-    leaves = set(unclosed)
-    found: set[int] = set()
-    depth, child = 0, -1
-    for index, tag in enumerate(tags):
-        if tag["end"]:
-            depth -= 1
-            continue
-        if depth == 1 and index not in seconds:
-            child += 1
-        if index in leaves:
-            found.add(child)
-        elif not tag["empty"]:
-            depth += 1
-    return frozenset(found)

@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import xmltodict
 
 from postledger.postback import Postback
+from postledger.wire.form import FIELDS
 from postledger.wire.repair import MEMBER
 
 # XML forbids control characters and half characters; \r would come back as \n.
@@ -54,6 +56,29 @@ def write_json(*postbacks: Postback) -> bytes:
     objects = [_object(postback) for postback in postbacks]
     written = objects[0] if len(objects) == 1 else objects
     return json.dumps(written, ensure_ascii=False).encode()
+
+
+def write_form(postback: Postback) -> bytes:
+    """One postback as an urlencoded form, with ``+`` for a space and ``%2B`` for a plus sign.
+
+    Raises ``ValueError`` for a postback that has no such form: with a root, an attribute or a repair,
+    without a field, with one that is named ``xml``, or with blanks around a text.
+
+    >>> write_form(Postback("", (("To", "+16501112222"), ("Status", "not sent"))))
+    b'To=%2B16501112222&Status=not+sent'
+    """
+    if postback.root or postback.attributes or postback.repaired or not postback.fields:
+        raise ValueError(
+            f"postback must have fields, no root, no attributes and no repair, got {postback}"
+        )
+    if len(postback.fields) > FIELDS:
+        raise ValueError(f"fields must be at most {FIELDS}, got {len(postback.fields)}")
+    for name, text in postback.fields:
+        if name.strip().lower() == "xml" or text != text.strip():
+            raise ValueError(
+                f"fields must not be named xml, nor have blanks around them, got {name!r}: {text!r}"
+            )
+    return urlencode(postback.fields).encode()
 
 
 class _Pairs(dict[str, Any]):

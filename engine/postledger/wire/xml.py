@@ -14,62 +14,52 @@ from xml.parsers import expat
 import xmltodict
 
 from postledger.errors import ReadError
-from postledger.postback import Postback
-from postledger.wire.encoding import encoded
+from postledger.wire.encoding import MARK, encoded, marked
 from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
-from postledger.wire.reading import Paths, Reading, bundle, unreadable
-from postledger.wire.repair import MEMBER, local, repaired
+from postledger.wire.reading import unreadable
+from postledger.wire.repair import MEMBER, closed, local, trimmed, with_entities
+from postledger.wire.tree import Document, Message, Node, Repaired
 
-_MISMATCHED_TAG = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 _INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-# Where it stands in a comment or in CDATA it begins nothing. One that nobody ends goes to the end of the
-# body: otherwise each beginning would be looked through to there, in quadratic time.
-_AMPERSAND = re.compile(
-    # guard: what nobody ends is looked through once
-    rb"(?:<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z))"
-    rb"|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)",
-    re.DOTALL,
-)
 
 
-def read_xml(body: bytes, media: MediaType, limits: Limits) -> Reading:
+def read_xml(body: bytes, media: MediaType, limits: Limits) -> Document:
     """Read an XML body; ``ReadError`` when it isn't well-formed or holds no postback."""
-    data, encoding = encoded(body, media.charset)
+    return _messages(*parsed_xml(*encoded(body, media.charset), limits))
+
+
+def parsed_xml(data: bytes, encoding: str | None, limits: Limits) -> tuple[Element, bool]:
+    """The root of an XML document, and whether something around it was left out to read it.
+
+    Texts that were repaired are ``Repaired``. Raises ``ReadError`` for what can't be read.
+    """
     try:
-        return _messages(_parsed(data, encoding, limits), limits, Paths(len(body)))
+        return _parsed(data, encoding, limits, _Pairs), False
     except (expat.ExpatError, ValueError) as error:
         # A ValueError is of an encoding that expat finds in the document and can't take.
-        mismatched = getattr(error, "code", None) == _MISMATCHED_TAG
-        repair = repaired(data) if mismatched else None
-        if repair is None:
-            raise _malformed(data, encoding, error) from None
+        problem = _malformed(data, encoding, error)
+        text = None if encoding is None else marked(data, encoding)
+    if text is None:
+        raise problem
+    whole = text.encode()
+    inner = trimmed(whole)
+    fixed = closed(with_entities(inner))
     try:
-        root = _parsed(repair.body, encoding, limits)
-        return _messages(root, limits, Paths(len(body)), repair.children)
+        return _parsed(fixed, "utf-8", limits, _Marked), inner != whole.strip()
     except expat.ExpatError as error:
-        raise _malformed(repair.body, encoding, error) from None
+        raise problem if fixed in data else _malformed(fixed, "utf-8", error) from None
 
 
 def _malformed(data: bytes, encoding: str | None, error: Exception) -> ReadError:
     """What is wrong with a document: where expat only says that a token is invalid, which one."""
     invalid = getattr(error, "code", None) == _INVALID_TOKEN and encoding is not None
-    return unreadable("malformed XML", (_invalid(data, encoding) if invalid else None) or error)
-
-
-def _invalid(data: bytes, encoding: str | None) -> str | None:
-    if encoding == "utf-8":
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            byte, at = data[error.start], error.start
-            return f"byte 0x{byte:02x} at {at} is not UTF-8, and no other encoding is declared"
-    control = _CONTROL.search(data)
-    if control:
-        return f"control character 0x{control[0][0]:02x} at byte {control.start()}"
-    ampersand = next((found for found in _AMPERSAND.finditer(data) if found[0] == b"&"), None)
-    return f"an & that begins no entity, at byte {ampersand.start()}" if ampersand else None
+    control = _CONTROL.search(data) if invalid else None
+    if control is None:
+        return unreadable("malformed XML", error)
+    where = f"control character 0x{control[0][0]:02x} at byte {control.start()}"
+    return unreadable("malformed XML", where)
 
 
 class _Pairs:
@@ -95,21 +85,51 @@ class _Pairs:
     def items(self) -> list[tuple[str, _Node]]:
         return self.pairs
 
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        """Its own text, its attributes, and the elements inside by their local names."""
+        text, children = self.text(), self.children()
+        if text or not children:
+            yield "", text
+        for name, value in self.attributes():
+            # A namespace declaration tells about the document, not about the message.
+            if name != "xmlns" and not name.startswith("xmlns:"):
+                yield "@" + name, value
+        yield from children
+
     def text(self) -> str:
         """The element's own text, without that of its children."""
-        return next((str(value) for name, value in self.pairs if name == "#text"), "")
+        return next((self.read(str(value)) for name, value in self.pairs if name == "#text"), "")
 
     def attributes(self) -> list[tuple[str, str]]:
         """The attributes by their names as written."""
-        return [(name[1:], str(value)) for name, value in self.pairs if name[0] == "@"]
+        return [(name[1:], self.read(str(value))) for name, value in self.pairs if name[0] == "@"]
 
-    def children(self) -> list[tuple[str, _Node]]:
+    def children(self) -> list[tuple[str, Node]]:
         """The elements inside by their local names."""
-        return [(local(name), value) for name, value in self.pairs if name[0] not in "@#"]
+        return [
+            ("/" + local(name), self.read(value) if isinstance(value, str) else value)
+            for name, value in self.pairs
+            if name[0] not in "@#"
+        ]
+
+    @staticmethod
+    def read(text: str) -> str:
+        """A text of the document as it is meant."""
+        return text
+
+
+class _Marked(_Pairs):
+    """The same of a document in which marks stand after what was repaired."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def read(text: str) -> str:
+        return Repaired(text.replace(MARK, "")) if MARK in text else text
 
 
 _Node: TypeAlias = "_Pairs | str | None"
-_Element: TypeAlias = tuple[str, _Node]
+Element: TypeAlias = tuple[str, Node]
 
 
 class _BoundedParser:
@@ -156,59 +176,37 @@ def _refuse_document_type(*_: object) -> NoReturn:
     raise ReadError("document type declarations are refused")
 
 
-def _parsed(data: bytes, encoding: str | None, limits: Limits) -> _Element:
+def _parsed(data: bytes, encoding: str | None, limits: Limits, pairs: type[_Pairs]) -> Element:
     parser = _BoundedParser(limits)
-    tree = xmltodict.parse(data, encoding=encoding, expat=parser, dict_constructor=_Pairs)
-    name, node = next(iter(tree.items()))
-    return local(name), node
+    tree = xmltodict.parse(data, encoding=encoding, expat=parser, dict_constructor=pairs)
+    step, node = tree.children()[0]
+    return step[1:], node
 
 
-def _messages(
-    root: _Element, limits: Limits, paths: Paths, repaired: frozenset[int] = frozenset()
-) -> Reading:
-    """The messages of a document; ``repaired`` are the numbers of the root's children that were."""
-    name, node = root
+def _messages(root: Element, repaired: bool) -> Document:  # noqa: FBT001
+    _, node = root
     children = node.children() if isinstance(node, _Pairs) else []
-    if any(child.upper() == MEMBER for child, _ in children):
-        members = (
-            _member(child, paths, repaired=number in repaired)
-            for number, child in enumerate(children)
-        )
-        return bundle(members, limits)
-    return (_message(name, node, paths, repaired=bool(repaired)),)
+    if any(_is_member(step) for step, _ in children):
+        return (_member(step, held, repaired=repaired) for step, held in children)
+    return _message(*root, repaired=repaired)
 
 
-def _member(child: _Element, paths: Paths, *, repaired: bool) -> Postback | ReadError:
-    name, node = child
-    if name.upper() != MEMBER:
-        return ReadError(f"the bundle holds an element that is not a message: {name[:40]}")
+def _is_member(step: str) -> bool:
+    return step[1:].upper() == MEMBER
+
+
+def _member(step: str, node: Node, *, repaired: bool) -> Message | ReadError:
+    if not _is_member(step):
+        return ReadError(f"the bundle holds an element that is not a message: {step[1:41]}")
     try:
-        return _message(name, node, paths, repaired=repaired)
+        return _message(step[1:], node, repaired=repaired)
     except ReadError as error:
         return error
 
 
-def _message(name: str, node: _Node, paths: Paths, *, repaired: bool) -> Postback:
+def _message(name: str, node: Node, *, repaired: bool) -> Message:
     children = node.children() if isinstance(node, _Pairs) else []
     if not isinstance(node, _Pairs) or not children:
         raise ReadError(f"there is no postback in it, no element with fields: {name[:40]}")
-    fields = [("", node.text())] if node.text() else []
-    for child, value in children:
-        fields += paths.within(_fields(child, value))
-    return Postback(name, tuple(fields), tuple(node.attributes()), repaired)
-
-
-def _fields(path: str, node: _Node) -> Iterable[tuple[str, str]]:
-    return _inner(path, node) if isinstance(node, _Pairs) else ((path, node or ""),)
-
-
-def _inner(path: str, node: _Pairs) -> Iterator[tuple[str, str]]:
-    children = node.children()
-    if node.text() or not children:
-        yield path, node.text()
-    for name, value in node.attributes():
-        # A namespace declaration tells about the document, not about the message.
-        if name != "xmlns" and not name.startswith("xmlns:"):
-            yield f"{path}@{name}", value.strip()
-    for name, child in children:
-        yield from _fields(f"{path}/{name}", child)
+    own = [("", node.text())] if node.text() else []
+    return Message(name, [*own, *children], tuple(node.attributes()), repaired)

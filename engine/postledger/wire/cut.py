@@ -1,0 +1,142 @@
+"""The cut: a message becomes postbacks, as the shape says.
+
+Each list at an ``each`` path gives as many postbacks as it has members. Each of them has its own
+fields and inherits those that stand outside of all lists; no field is lost or read twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import itemgetter
+from typing import TypeAlias
+
+from postledger.errors import ReadError
+from postledger.postback import Postback, plain
+from postledger.wire.limits import Limits
+from postledger.wire.reading import Field, Paths, Reading, bundle, too_many
+from postledger.wire.shape import Shape
+from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
+
+Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
+"""Reads a text that is itself a body: its node, and whether that was repaired."""
+
+_INHERITED = 16
+
+
+class Cut:
+    """How the messages of one body are cut."""
+
+    def __init__(self, shape: Shape, limits: Limits, body_bytes: int, embedded: Embedded) -> None:
+        self.each = frozenset(map(plain, shape.each))
+        self.embedded = frozenset(map(plain, shape.embedded))
+        self.read = embedded
+        self.limits = limits
+        self.paths = Paths(body_bytes)
+        # guard: what is inherited is bounded
+        self.inherited = _INHERITED * body_bytes + (1 << 16)
+
+    def postbacks(self, document: Document) -> Reading:
+        """The postbacks of a document; ``ReadError`` where it has none."""
+        if isinstance(document, Message):
+            return tuple(_Members(self, document).postbacks())
+        return bundle(chain.from_iterable(map(self._attempt, document)), self.limits)
+
+    def _attempt(self, member: Message | ReadError) -> Reading:
+        if isinstance(member, ReadError):
+            return (member,)
+        try:
+            return tuple(_Members(self, member).postbacks())
+        except ReadError as error:
+            return (error,)
+
+
+class _Members:
+    """The members of one message, by numbers: 0 is the message itself, others stand in another."""
+
+    def __init__(self, cut: Cut, message: Message) -> None:
+        self.cut = cut
+        self.message = message
+        self.outer = [-1]
+        self.repaired = {0} if message.repaired else set()
+        self.fields: list[list[tuple[int, str, str]]] = [[]]
+        self.count = 0
+        self.root, fields = self._unwrapped()
+        for step, node in fields:
+            self._add(step[1:], node, 0, cut.limits.depth - 1)
+
+    def _unwrapped(self) -> tuple[str, Branch]:
+        """A message that only holds a branch is that branch, under its name."""
+        root, fields = self.message.root, self.message.fields
+        if not root and isinstance(fields, tuple) and len(fields) == 1:
+            step, held = fields[0]
+            if isinstance(held, tuple) and held and plain(step[1:]) not in self.cut.each:
+                return step[1:], held
+        return root, fields
+
+    def _add(self, path: str, node: Node, member: int, depth: int) -> None:
+        if isinstance(node, list):
+            for one in node:
+                self._add(path, one, member, depth - 1)
+            return
+        if self.cut.each and plain(path) in self.cut.each:
+            self.outer.append(member)
+            self.fields.append([])
+            member = len(self.outer) - 1
+        self._add_inner(path, node, member, depth)
+
+    def _add_inner(self, path: str, node: Node, member: int, depth: int) -> None:
+        if isinstance(node, str | bool | None):
+            self._add_leaf(path, node, member, depth)
+            return
+        empty = True
+        for step, held in node:
+            empty = False
+            if step.startswith("/"):
+                self._add(path + step, held, member, depth - 1)
+            else:
+                self._add_inner(path + step, held, member, depth - 1)
+        if empty:
+            self._add_leaf(path, None, member, depth)
+
+    def _add_leaf(self, path: str, node: str | bool | None, member: int, depth: int) -> None:  # noqa: FBT001
+        if isinstance(node, Repaired):
+            self.repaired.add(member)
+        text = leaf(node)
+        if text and depth > 0 and self.cut.embedded and plain(path) in self.cut.embedded:
+            found = self.cut.read(text, Limits(depth=depth))
+            if found is not None:
+                if found[1]:
+                    self.repaired.add(member)
+                self._add(path, found[0], member, depth)
+                return
+        self.cut.paths.take(path)
+        self.fields[member].append((self.count, path, text))
+        self.count += 1
+
+    def postbacks(self) -> Iterator[Postback]:
+        """A postback for each member that has no others inside."""
+        innermost = sorted(set(range(len(self.outer))) - set(self.outer))
+        if len(innermost) > self.cut.limits.members:
+            raise too_many(self.cut.limits)
+        chains = [self._chain(member) for member in innermost]
+        sizes = [sum(len(path) + len(text) + 1 for _, path, text in held) for held in self.fields]
+        self.cut.inherited -= sum(sizes[member] for found in chains for member in found[1:])
+        if self.cut.inherited < 0:
+            raise ReadError("what the members of a list inherit is far longer than the body")
+        for found in chains:
+            fields = sorted(chain.from_iterable(self.fields[one] for one in found), key=_order)
+            said: tuple[Field, ...] = tuple([(path, text) for _, path, text in fields])
+            repaired = not self.repaired.isdisjoint(found)
+            yield Postback(self.root, said, self.message.attributes, repaired)
+
+    def _chain(self, member: int) -> list[int]:
+        """A member, and those that it stands in."""
+        found = []
+        while member >= 0:
+            found.append(member)
+            member = self.outer[member]
+        return found
+
+
+_order = itemgetter(0)
