@@ -20,8 +20,9 @@ import click
 import postledger
 from postledger.cli import main
 from postledger.definitions.chart import Region, Statechart
+from postledger.definitions.conditions import Condition
 from postledger.definitions.definitions import builtin
-from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
+from postledger.definitions.vocabulary import Entry, Vocabulary
 from postledger.findings import names
 
 HERE = Path(__file__).parent
