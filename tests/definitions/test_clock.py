@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger.definitions import load_vocabulary
-from postledger.definitions.clock import FORMATS, parse_time, problem_of
+from postledger.definitions.clock import parse_time, problem_of
+from postledger.definitions.language import FORMATS
 from postledger.definitions.vocabulary import Lexicon
 from postledger.errors import DefinitionError
 from postledger.postback import Postback

@@ -13,12 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import attrs
 
 from postledger.definitions.diagnostics import Table, listed
+from postledger.definitions.language import CLOCK, FORMATS
 from postledger.times import is_time, micros, parse_timestamp
-
-FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us", "smpp")
-"""The formats that have a name; any other is a pattern with ``%``."""
-
-CLOCK_KEYS = frozenset({"field", "format", "naive"})
 
 FORMAT_FIX = (
     'write "iso", "epoch_s", "epoch_ms", "epoch_us", "smpp", a pattern such as "%Y-%m-%d %H:%M:%S",'
@@ -258,7 +254,7 @@ def load_clock(table: Table, fields: Mapping[str, object], base: Clock) -> Clock
     """
     if not isinstance(table.row, dict):
         raise table.fault(f"is {table.row!r}", f'write {table.place} with field = "…"')
-    table.only(CLOCK_KEYS)
+    table.only(CLOCK.keys())
     field = table.row.get("field", base.field)
     if "field" in table.row and field not in list(fields):
         raise table.fault(f"field {field!r} is unknown", "name it in [fields]")

@@ -60,6 +60,22 @@ class Condition:
         """Whether the text is as wanted."""
         return self._lists(text) is not self.other
 
+    def described(self, mark: Callable[[str], str]) -> str:
+        """What it wants, in words; ``mark`` sets a text apart from them.
+
+        >>> Condition(("F",), frozenset({"a", ""}), other=True).described(repr)
+        "neither empty nor 'a'"
+        """
+        if self.texts == {""}:
+            return "there" if self.other else "missing"
+        told = [mark(text) if text else "empty" for text in sorted(self.texts)]
+        told += [f"{mark(fold)} in any case" if fold else "empty" for fold in sorted(self.folds)]
+        told += [f"{mark(prefix)} at the start" for prefix in self.prefixes]
+        told += [f"{low} to {high}" for low, high in self.ranges]
+        if not self.other:
+            return " or ".join(told)
+        return f"not {told[0]}" if len(told) == 1 else f"neither {' nor '.join(told)}"
+
     def _lists(self, text: str) -> bool:
         return (
             text in self.texts

@@ -341,7 +341,9 @@ def _clashes(one: Vocabulary, other: Vocabulary) -> tuple[str, ...]:
 
 
 def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator[str]:
-    """Where a vocabulary names a chart or a trigger that doesn't exist."""
+    """Where a vocabulary names a chart or a trigger that doesn't exist, or one delivery in two ways."""
+    if (mixed := mixed_keys(vocabulary, vocabulary)) is not None:
+        yield mixed
     for entry in vocabulary.entries:
         place = f"{vocabulary.where}: {entry.place}"
         if entry.chart is None:

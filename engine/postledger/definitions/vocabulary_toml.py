@@ -77,12 +77,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         space_field=space_field,
         ignore=ignore,
         numbers=frozenset(numbers),
-        provider=attempt(top.take, "provider", is_name, f"{NAME_FIX}, or leave it out", name)
-        or name,
-        page=attempt(_page, top),
-        read_on=attempt(_date, top),
-        unconfirmed=attempt(top.flag, "unconfirmed") or False,
-        shape=(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
+        **_about(top, name),
         hash=content_hash(top.row),
         where=where,
         source=source,
@@ -92,6 +87,19 @@ def _loaded(source: str, where: str) -> Vocabulary:
     )
     faults.settle()
     return vocabulary
+
+
+def _about(top: Table, name: str) -> dict[str, Any]:
+    """Whose words they are, where they are documented, and how bodies are cut."""
+    attempt = top.faults.attempt
+    fix = f"{NAME_FIX}, or leave it out"
+    return {
+        "provider": attempt(top.take, "provider", is_name, fix, name) or name,
+        "page": attempt(_page, top),
+        "read_on": attempt(_date, top),
+        "unconfirmed": attempt(top.flag, "unconfirmed") or False,
+        "shape": (attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
+    }
 
 
 def _texts(table: Table, key: str, default: object = None) -> tuple[str, ...]:
