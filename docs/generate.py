@@ -20,11 +20,14 @@ import click
 import postledger
 from postledger.cli import main
 from postledger.definitions.chart import Region, Statechart
+from postledger.definitions.conditions import Condition
 from postledger.definitions.definitions import builtin
-from postledger.definitions.vocabulary import Condition, Entry, Vocabulary
+from postledger.definitions.language import schema_text
+from postledger.definitions.vocabulary import Entry, Vocabulary
 from postledger.findings import names
 
 HERE = Path(__file__).parent
+SCHEMA = "reference/vocabulary.schema.json"
 COMMAND = "python docs/generate.py"
 MARK = f"<!-- Generated: change what it is made from, then run `{COMMAND}`. -->"
 
@@ -33,7 +36,12 @@ Lines = Iterator[str]
 
 def stale() -> list[str]:
     """The generated pages that are not what would be written now."""
-    return [name for name, make in PAGES.items() if _there(name) != page(make)]
+    return [name for name in (*PAGES, SCHEMA) if _there(name) != written(name)]
+
+
+def written(name: str) -> str:
+    """The text of a generated page, or of the schema."""
+    return schema_text() + "\n" if name == SCHEMA else page(PAGES[name])
 
 
 def page(make: Callable[[], Lines]) -> str:
@@ -185,12 +193,8 @@ def _conditions(conditions: Mapping[str, Condition]) -> str:
 
 
 def _told(condition: Condition) -> str:
-    if condition.texts == {""}:
-        return "is there" if condition.other else "is missing"
-    texts = [f"`{text}`" if text else "empty" for text in sorted(condition.texts)]
-    if condition.other:
-        return f"not {texts[0]}" if len(texts) == 1 else f"neither {' nor '.join(texts)}"
-    return " or ".join(texts)
+    told = condition.described(lambda text: f"`{text}`")
+    return f"is {told}" if told in ("there", "missing") else told
 
 
 # --- the command line ---
@@ -474,7 +478,7 @@ def run(arguments: list[str]) -> int:
         if "--check" in arguments:
             print(f"docs/{name} is stale: run `{COMMAND}`")
         else:
-            (HERE / name).write_text(page(PAGES[name]), "utf-8")
+            (HERE / name).write_text(written(name), "utf-8")
             print(f"docs/{name}")
     return 1 if found and "--check" in arguments else 0
 

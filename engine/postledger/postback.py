@@ -46,6 +46,23 @@ def canonical_end(vocabulary: str) -> str:
     return f"\n{vocabulary}" if vocabulary else ""
 
 
+@attrs.frozen(cache_hash=True)
+class Origin:
+    """How a postback came, where what it means depends on that; it takes no part in its identity.
+
+    ``source`` is its endpoint, and empty where no vocabulary asks for it. ``shapes`` are the numbers of
+    the shapes by which its body is cut in this way; empty: by all that there are. ``rivals`` are the
+    vocabularies that recognise the body, each cut in another way: the postback is unrecognised then.
+    """
+
+    source: str = ""
+    shapes: tuple[int, ...] = ()
+    rivals: tuple[str, ...] = ()
+
+
+ANYWHERE = Origin()
+
+
 @attrs.frozen
 class Postback:
     """One postback as read from the wire, not yet understood.
@@ -56,7 +73,7 @@ class Postback:
     ``STATUS@provider``. ``attributes`` are those of the message's element: they describe the
     sending (``created``), not the message, and take no part in its identity.
     ``repaired`` is true where the body was repaired before it could be read. ``statement`` is true
-    where the embedding program stated it, and never for what a provider sent.
+    where the embedding program stated it, and never for what a provider sent. ``origin`` is how it came.
 
     >>> postback = Postback("", (("code", "1"), ("status", "Sent")))
     >>> postback.digest() == Postback("", (("STATUS", "Sent"), ("CODE", "1"))).digest()
@@ -68,6 +85,7 @@ class Postback:
     attributes: tuple[tuple[str, str], ...] = ()
     repaired: bool = False
     statement: bool = False
+    origin: Origin = ANYWHERE
 
     def digest(self, without: Collection[int] = (), by: str = "") -> bytes:
         """The identity of the postback: 16 bytes over its canonical form.

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from postledger import Ledger
 from postledger.definitions import builtin, load_vocabulary
-from postledger.definitions.vocabulary import Condition, Lexicon
+from postledger.definitions.conditions import Condition
+from postledger.definitions.vocabulary import Lexicon
 from postledger.findings import Finding
 from postledger.postback import Postback
 from tests.conftest import FIXTURES
@@ -204,7 +205,7 @@ def test_one_digest_one_meaning(pair: tuple[Postback, Postback]) -> None:
     for postback in pair:
         reading = BUILTIN.lexicon.read(postback)
         texts = [postback.fields[at][1] for _, at in reading.picks]
-        key = None if reading.key_at is None else postback.fields[reading.key_at][1]
+        key = reading.key_of(postback) if reading.key_at else None
         said = (reading.trigger, reading.evidence, reading.missing, reading.findings)
         meanings.append((reading.recognised, reading.chart, key, *said, texts))
     if one.digest() == other.digest():

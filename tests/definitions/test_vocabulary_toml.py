@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from postledger.definitions import load_vocabulary
+from postledger.definitions.clashes import clashes
 from postledger.definitions.vocabulary import Vocabulary
-from postledger.definitions.vocabulary_toml import clashes
 from postledger.errors import DefinitionError
 from tests.definitions.samples import WORDS
 
@@ -19,7 +19,7 @@ FAULTS = {
     "unknown field in a condition": (
         ('{ word = "posted"', '{ wort = "posted"'),
         "postbacks[1] (Posted).means[1]: a condition names the unknown field 'wort';"
-        " the fields are code, word, number, when, why, fast",
+        " the fields are code, word, number, when, why, fast, source",
     ),
     "unknown required field": (
         ('requires = ["when"]', 'requires = ["then"]'),
@@ -84,7 +84,8 @@ FAULTS = {
     ),
     "odd condition": (
         ('{ not = "P1" }', '{ like = "P%" }'),
-        "postbacks[2] (Lost).match: a condition is {'like': 'P%'}; write { not = \"text\" }",
+        "postbacks[2] (Lost).match: a condition is {'like': 'P%'}; write \"text\", a list of texts, true,"
+        ' false, { fold = "text" }, { prefix = "text" }, { range = [400, 499] } or { not = … }',
     ),
     "empty condition": (
         ('{ word = "posted"', "{ word = []"),
@@ -97,7 +98,7 @@ FAULTS = {
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),
         "postbacks[1] (Posted): unknown key 'if'; the keys are chart, evidence, key, match,"
-        " means, reason, requires, root, section, undated",
+        " means, reason, requires, root, section, timestamp, undated",
     ),
     "undated": (
         ('section = "Posted"', 'section = "Posted"\nundated = "yes"'),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from postledger.definitions import Definitions
-from postledger.definitions.vocabulary import Condition, Entry, Reading, Reads, Row, Vocabulary
+from postledger.definitions.conditions import Condition
+from postledger.definitions.vocabulary import Entry, Reading, Reads, Row, Vocabulary
 from postledger.postback import Postback
 
 SOME = "some other words"
@@ -15,7 +16,9 @@ def text_for(condition: Condition) -> str:
     """A text that satisfies a condition; empty for a field that must not be there."""
     if condition.other:
         return SOME
-    return max(condition.texts)
+    if condition.ranges:
+        return str(condition.ranges[0][0])
+    return max(*condition.texts, *condition.folds, *condition.prefixes, "")
 
 
 def said(
@@ -27,10 +30,10 @@ def said(
         **(evidence.conditions if evidence else {}),
         **(row.conditions if row else {}),
     }
-    texts = dict.fromkeys((*entry.requires, *((entry.key,) if entry.key else ())), "x")
+    texts = dict.fromkeys((*entry.requires, *entry.key), "x")
     texts |= {name: text_for(condition) for name, condition in conditions.items()}
-    if vocabulary.timestamp in texts:
-        texts[vocabulary.timestamp] = "2013-11-05T05:41:08-05:00"
+    if entry.clock.field in texts:
+        texts[entry.clock.field] = "2013-11-05T05:41:08-05:00"
     fields = tuple((vocabulary.fields[name][0], text) for name, text in texts.items() if text)
     statement = vocabulary.reads is Reads.STATEMENTS
     return Postback(min(entry.roots), fields, statement=statement)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import strategies as st
 
 from postledger import UNVERIFIED, Ledger, Receipt
 from postledger.errors import ReadError
 from postledger.log.event import Envelope, Kind, Part
-from postledger.postback import Postback
 from postledger.state import patterns
 from postledger.state.patterns import Patterns, Statement, of_times
 from postledger.templates import Template, split
@@ -50,7 +50,7 @@ def plainly(patterns_: Patterns, body: bytes, envelope: Envelope) -> list[tuple[
         identity = patterns.unread_identity(body, 0, envelope)
         return [said(Statement(patterns.NOWHERE, 2**63 - 1, identity, 0, None, ()))]
     found = []
-    for index, member in enumerate(patterns.read(body, envelope, patterns_.limits)):
+    for index, member in enumerate(patterns_.members(body, envelope)):
         if isinstance(member, ReadError):
             identity = patterns.unread_identity(body, index, envelope)
             found.append(
@@ -58,7 +58,7 @@ def plainly(patterns_: Patterns, body: bytes, envelope: Envelope) -> list[tuple[
             )
         else:
             read = said(patterns_.plainly(member))
-            bare = Postback(member.root, member.fields, (), member.repaired, member.statement)
+            bare = attrs.evolve(member, attributes=())
             assert read[5] == bare
             found.append(read)
     return found

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from postledger.audit.render import picture
 from postledger.cli.common import cell, one_form, paragraph, reading, remark, table
+from postledger.cli.trying import tried
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin, providers, shipped
 from postledger.definitions.definitions import check as check_files
+from postledger.definitions.language import schema_text
+from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.errors import DefinitionError
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -35,7 +40,7 @@ class _Charts(click.Group):
 @click.group(
     cls=_Charts,
     invoke_without_command=True,
-    subcommand_metavar="| check PATH… | providers",
+    subcommand_metavar="| check PATH… | providers | schema | try FILE BODY",
     epilog="""\b
 Examples:
   postledger charts
@@ -43,7 +48,8 @@ Examples:
   postledger charts --svg delivery > delivery.svg
   postledger charts --toml delivery > my-delivery.toml
   postledger charts --ledger deliveries.db
-  postledger charts providers""",
+  postledger charts providers
+  postledger charts try my-words.toml body.json""",
 )
 @click.argument("name", required=False, cls=_Name)
 @one_form(
@@ -116,6 +122,54 @@ def list_providers() -> None:
         for name, one in ((name, shipped(name)) for name in providers())
     ]
     click.echo(table(rows, ["name", "what it reads"]))
+
+
+@charts.command(
+    "schema",
+    epilog="""\b
+Examples:
+  postledger charts schema > vocabulary.schema.json""",
+)
+def print_schema() -> None:
+    """Print the JSON Schema of vocabularies, by which editors complete and check them as you write."""
+    click.echo(schema_text())
+
+
+@charts.command(
+    "try",
+    epilog="""\b
+Examples:
+  postledger charts try my-words.toml body.json
+  postledger charts try my-words.toml query.txt --query --source carrier""",
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("body", type=click.File("rb"))
+@click.option("--content-type", metavar="TYPE", help="The content type with which it is posted.")
+@click.option("--query", is_flag=True, help="BODY is the query string of a GET.")
+@click.option("--source", default="", help="The source that the event has.")
+def try_vocabulary(
+    file: Path,
+    body: BinaryIO,
+    content_type: str | None,
+    query: bool,  # noqa: FBT001
+    source: str,
+) -> None:
+    """Show how a vocabulary reads a body, or why it doesn't.
+
+    Nothing is recorded. Of each postback: its fields, the entry that fits, the delivery that it names,
+    what it says and when; where none fits, what each entry lacks, the nearest first. BODY is a file, or -
+    for stdin. Exit 1 where a postback isn't recognised.
+    """
+    vocabulary = load_vocabulary(_text_of(file), where=str(file))
+    if not tried(vocabulary, body.read(), content_type, source, query=query):
+        click.get_current_context().exit(1)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeError as error:
+        raise DefinitionError(f"{file}: can't be read: {error}; name a TOML file") from None
 
 
 def _definitions(ledger: Path | None) -> Definitions:

@@ -19,10 +19,11 @@ import attrs
 from postledger.arguments import FilePath, all_of, checked, names_of, paths_of, shown
 from postledger.definitions.chart import Statechart
 from postledger.definitions.chart_toml import load_chart
+from postledger.definitions.clashes import clashes, mixed_keys
 from postledger.definitions.diagnostics import Faults, read_toml
 from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Reads, Vocabulary
-from postledger.definitions.vocabulary_toml import clashes, load_vocabulary
+from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.errors import DefinitionError, UnknownWord
 
 
@@ -335,11 +336,14 @@ def _clashing(vocabularies: Iterable[Vocabulary]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _clashes(one: Vocabulary, other: Vocabulary) -> tuple[str, ...]:
-    return tuple(clashes(one, other))
+    mixed = mixed_keys(one, other)
+    return (*clashes(one, other), *([mixed] if mixed else []))
 
 
 def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator[str]:
-    """Where a vocabulary names a chart or a trigger that doesn't exist."""
+    """Where a vocabulary names a chart or a trigger that doesn't exist, or one delivery in two ways."""
+    if (mixed := mixed_keys(vocabulary, vocabulary)) is not None:
+        yield mixed
     for entry in vocabulary.entries:
         place = f"{vocabulary.where}: {entry.place}"
         if entry.chart is None:

@@ -111,6 +111,14 @@ class Table:
         return version
 
 
+def listed(table: Table, what: str, value: object) -> tuple[str, ...]:
+    """A text or a list of texts as a tuple; raises ``DefinitionError`` for anything else."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+        raise table.fault(f"{what} is {value!r}", "write a text or a list of texts")
+    return tuple(texts)
+
+
 def read_toml(source: str, where: str) -> dict[str, Any]:
     """TOML text to a dict; raises ``DefinitionError`` with the line and column."""
     try:

@@ -8,11 +8,13 @@ are missing. The reading is looked up once per wording and kept.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, tzinfo
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, tzinfo
 
 import attrs
 
+from postledger.definitions.clock import Clock
+from postledger.definitions.conditions import SOURCE, Classes, Condition, Word
 from postledger.findings import Finding
 from postledger.postback import Postback, plain
 
@@ -23,38 +25,17 @@ FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 _MOST_HELD = 200_000
 """How many fields all readings that are kept have."""
 
+Shape = tuple[tuple[str, ...], tuple[str, ...]]
+"""How bodies are cut: the paths of their lists of postbacks, and those of embedded bodies; both plain."""
+
+PLAIN: Shape = ((), ())
+
 
 class Reads(enum.StrEnum):
     """What a vocabulary reads: what a provider sends, or what the embedding program states."""
 
     RECEIPTS = "receipts"
     STATEMENTS = "statements"
-
-
-@attrs.frozen
-class Condition:
-    """What the text of one field must be: one of ``texts``, or (``other``) none of them.
-
-    A field that is missing has the empty text, so that "is there" is "none of: the empty one".
-    ``names`` are its names on the wire, plain.
-    """
-
-    names: tuple[str, ...]
-    texts: frozenset[str]
-    other: bool = False
-
-    def holds(self, text: str) -> bool:
-        """Whether the text is as wanted."""
-        return (text in self.texts) is not self.other
-
-    def excludes(self, other: Condition) -> bool:
-        """Whether no text satisfies both."""
-        if self.other and other.other:
-            return False
-        if self.other or other.other:
-            wanted, unwanted = (other, self) if self.other else (self, other)
-            return wanted.texts <= unwanted.texts
-        return not self.texts & other.texts
 
 
 @attrs.frozen
@@ -67,19 +48,39 @@ class Row:
 
 @attrs.frozen
 class Entry:
-    """One type of postback, as a section of the provider's specification describes it."""
+    """One type of postback, as a section of the provider's specification describes it.
+
+    ``key`` are the fields that name the delivery together, none where it belongs to none.
+    """
 
     place: str
     section: str
     roots: frozenset[str]
     match: Mapping[str, Condition]
     chart: str | None
-    key: str | None
+    key: tuple[str, ...]
+    clock: Clock
     requires: tuple[str, ...]
     undated: bool
     reason: tuple[str, ...]
     means: tuple[Row, ...]
     evidence: tuple[Row, ...]
+
+
+KeyPart = tuple[int, bool]
+"""A part of a key: the index of a field, and whether it is a phone number."""
+
+
+def key_of(parts: Sequence[tuple[str, bool]]) -> str:
+    """The key that texts name together; of a phone number a leading ``+`` doesn't count.
+
+    >>> key_of([("a/b", False)]), key_of([("a/b", False), ("+1650", True)])
+    ('a/b', 'a%2Fb/1650')
+    """
+    texts = [text.removeprefix("+") if is_number else text for text, is_number in parts]
+    if len(texts) == 1:
+        return texts[0]
+    return "/".join([text.replace("%", "%25").replace("/", "%2F") for text in texts])
 
 
 @attrs.frozen
@@ -90,10 +91,11 @@ class Reading:
     ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
     says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
     stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
-    ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
-    of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
-    ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
-    whose type is known.
+    ``FIELDS`` and one into the fields. ``key_at`` is empty where there is no key. ``missing`` are the
+    required nodes that it lacks, by our name of the field. ``ignored`` are the fields that take no part
+    in the identity, as the vocabulary ``ignored_by`` wants it; empty where none does. Where vocabularies
+    ask for the source of events, ``ignored_by`` also has what the postback says, so that none repeats one
+    that says something else. ``problem`` says why a postback is unrecognised whose type is known.
     """
 
     recognised: bool
@@ -102,7 +104,7 @@ class Reading:
     space: str = ""
     space_at: int | None = None
     chart: str | None = None
-    key_at: int | None = None
+    key_at: tuple[KeyPart, ...] = ()
     trigger: str | None = None
     evidence: str | None = None
     picks: tuple[tuple[int, int], ...] = ()
@@ -111,6 +113,7 @@ class Reading:
     reason_at: tuple[int, ...] = ()
     timestamp_at: int | None = None
     naive: tzinfo = UTC
+    formats: tuple[str, ...] = ("iso",)
     undated: bool = False
     missing: tuple[str, ...] = ()
     findings: Finding = attrs.field(default=Finding(0))
@@ -127,6 +130,10 @@ class Reading:
         """The space of a postback of this wording."""
         return self.space if self.space_at is None else postback.fields[self.space_at][1]
 
+    def key_of(self, postback: Postback) -> str:
+        """The key of a postback of this wording that has one."""
+        return key_of([(postback.fields[at][1], number) for at, number in self.key_at])
+
 
 _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
 
@@ -135,9 +142,12 @@ _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED
 class Vocabulary:
     """The words of one provider, checked; two that say the same have the same ``hash``.
 
+    ``provider`` is whose words they are, ``page`` where they are documented, ``read_on`` when that was
+    read; ``unconfirmed`` where no public source confirms them. ``shape`` is how bodies are cut.
     ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
     field that names another space, in the postbacks that have it. ``ignore`` are the plain names of the
-    fields that say nothing of what a postback means, such as the number of an attempt.
+    fields that say nothing of what a postback means, such as the number of an attempt. ``numbers`` are
+    our names of those that are phone numbers.
 
     >>> ledger.definitions.vocabularies[0].label
     'postledger 1 (...)'
@@ -150,12 +160,17 @@ class Vocabulary:
     space: str
     space_field: str | None
     ignore: frozenset[str]
+    numbers: frozenset[str]
+    provider: str
+    page: str | None
+    read_on: date | None
+    unconfirmed: bool
+    shape: Shape
     hash: str
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
     fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
-    timestamp: str
-    naive: tzinfo
+    clock: Clock
     entries: tuple[Entry, ...] = attrs.field(repr=False)
 
     @property
@@ -178,6 +193,7 @@ class Vocabulary:
         at, twice = self._find(postback)
         texts: dict[str, str | None] = {n: postback.fields[index][1] for n, index in at.items()}
         texts |= dict.fromkeys(twice)
+        texts[SOURCE] = postback.origin.source
         root = plain(postback.root)
         reading = self._unrecognised(at)
         for entry in self.entries:
@@ -214,9 +230,9 @@ class Vocabulary:
         postback: Postback,
     ) -> Reading:
         said = next((r for r in entry.means if _all_hold(r.conditions, texts)), None)
-        keyless = entry.key is not None and entry.key not in at
-        if keyless or (said is None and entry.means):
-            lacks = f"it lacks {entry.key}" if keyless else "no row of its means does"
+        lacking = [name for name in entry.key if name not in at]
+        if lacking or (said is None and entry.means):
+            lacks = f"it lacks {', '.join(lacking)}" if lacking else "no row of its means does"
             problem = f"{entry.section!r} of the vocabulary {self.name} fits, but {lacks}"
             return attrs.evolve(self._unrecognised(at, entry), problem=problem)
         missing = tuple(name for name in entry.requires if name not in at)
@@ -225,7 +241,10 @@ class Vocabulary:
             findings |= Finding.REPAIRED
         evidence = next((r.trigger for r in entry.evidence if _all_hold(r.conditions, texts)), None)
         if evidence is None:
-            asked = {name for row in entry.evidence for name in row.conditions} - entry.match.keys()
+            asked = {name for row in entry.evidence for name in row.conditions} - {
+                *entry.match,
+                SOURCE,
+            }
             known = said.conditions.keys() if said else set()
             if any(texts.get(name) for name in asked - known):
                 findings |= Finding.WORD_UNKNOWN
@@ -249,6 +268,7 @@ class Vocabulary:
     def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
         """A reading that says no trigger, but where the postback would belong and what it has."""
         chart, key = self._home(at, entry)
+        clock = entry.clock if entry else self.clock
         return Reading(
             recognised=False,
             vocabulary=self.name,
@@ -256,25 +276,28 @@ class Vocabulary:
             space=self.space if chart else "",
             space_at=at.get(self.space_field) if chart and self.space_field else None,
             chart=chart,
-            key_at=at[key] if key else None,
+            key_at=tuple((at[name], name in self.numbers) for name in key),
             picks=tuple((FIELDS.index(name), at[name]) for name in FIELDS if name in at),
             code_at=at.get("code"),
             status_at=at.get("status"),
             reason_at=tuple(at[name] for name in ("status_details",) if name in at),
-            timestamp_at=at.get(self.timestamp),
-            naive=self.naive,
+            timestamp_at=at.get(clock.field),
+            naive=clock.naive,
+            formats=clock.formats,
             undated=True,
             findings=Finding.UNRECOGNISED,
         )
 
-    def _home(self, at: Mapping[str, int], entry: Entry | None) -> tuple[str | None, str | None]:
-        """The chart and the key field of the stream that a postback belongs to, if any.
+    def _home(
+        self, at: Mapping[str, int], entry: Entry | None
+    ) -> tuple[str | None, tuple[str, ...]]:
+        """The chart and the key fields of the stream that a postback belongs to, if any.
 
         One of an unknown type is listed with the first stream whose key it names.
         """
         entries = (entry,) if entry else self.entries
-        homes = ((e.chart, e.key) for e in entries if e.chart and e.key in at)
-        return next(homes, (None, None))
+        homes = ((e.chart, e.key) for e in entries if e.chart and at.keys() >= set(e.key))
+        return next(homes, (None, ()))
 
 
 def _by_name(vocabularies: Iterable[Vocabulary]) -> tuple[Vocabulary, ...]:
@@ -288,24 +311,41 @@ class Lexicon:
 
     A postback that two vocabularies recognise is unrecognised: to choose would be a guess. One that
     none recognises is listed where the first of them, by name, places it. Statements are read by
-    vocabularies of statements alone, and what a provider sends never is. ``words`` are the texts
-    that any of them asks for, by the plain name of the field.
+    vocabularies of statements alone, and what a provider sends never is. ``shapes`` are those by which
+    its vocabularies cut bodies, the plain one first. ``classes`` say by the plain name of a field which
+    of its texts are told apart, ``words`` which texts any condition lists. ``by_source`` is whether any
+    asks for the source.
     """
 
     vocabularies: tuple[Vocabulary, ...] = attrs.field(converter=_by_name)
+    shapes: tuple[Shape, ...] = attrs.field(init=False)
+    classes: dict[str, Callable[[str], Word]] = attrs.field(init=False, factory=dict, repr=False)
     words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
+    by_source: bool = attrs.field(init=False, default=False)
     _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
     _held: int = attrs.field(init=False, default=0, repr=False)
 
+    @shapes.default
+    def _shapes_of_all(self) -> tuple[Shape, ...]:
+        return (PLAIN, *sorted({one.shape for one in self.vocabularies} - {PLAIN}))
+
     def __attrs_post_init__(self) -> None:
+        asked: dict[str, list[Condition]] = {}
         for condition in (c for v in self.vocabularies for c in v.conditions()):
-            for name in condition.names if condition.texts - {""} else ():
-                self.words[name] = self.words.get(name, frozenset()) | condition.texts - {""}
+            for name in condition.names:
+                asked.setdefault(name, []).append(condition)
+        self.by_source = asked.pop(SOURCE, None) is not None
+        for name, classes in ((name, Classes(asked[name])) for name in asked):
+            if classes.tells:
+                self.classes[name] = classes.of
+            if classes.texts:
+                self.words[name] = classes.texts
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means."""
         fields = self.wording(postback.fields)
-        wording = (postback.root, postback.repaired, postback.statement, *fields)
+        marks = (postback.root, postback.repaired, postback.statement, postback.origin)
+        wording = (*marks, *fields)
         reading = self._known.get(wording)
         if reading is None:
             # The wordings of real traffic are a few dozen; nonsense must not fill the memory.
@@ -316,23 +356,38 @@ class Lexicon:
             reading = self._known[wording] = self._read(postback)
         return reading
 
-    def wording(self, fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str | bool], ...]:
-        """What the reading depends on: of each field the word it is, or else whether it is empty."""
-        words = self.words
-        return tuple(
-            [
-                (path, text if text in words.get(plain(path), ()) else bool(text))
-                for path, text in fields
-            ]
-        )
+    def wording(self, fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, Word | bool], ...]:
+        """What the reading depends on: of each field the class of its text, or whether it is empty."""
+        classes = self.classes
+        told: list[tuple[str, Word | bool]] = []
+        for path, text in fields:
+            of = classes.get(plain(path))
+            told.append((path, bool(text) if of is None or not text else of(text) or True))
+        return tuple(told)
+
+    def readers(self, postback: Postback) -> list[Vocabulary]:
+        """The vocabularies that read such a postback."""
+        shapes = {self.shapes[at] for at in postback.origin.shapes}
+        return [
+            v for v in self.vocabularies if v.fits(postback) and (not shapes or v.shape in shapes)
+        ]
 
     def _read(self, postback: Postback) -> Reading:
-        readings = [v.read(postback) for v in self.vocabularies if v.fits(postback)]
+        reading = self._of(
+            [v.read(postback) for v in self.readers(postback)], postback.origin.rivals
+        )
+        if not self.by_source:
+            return reading
+        # Of two sources, equal postbacks may say different things: neither repeats the other then.
+        said = (reading.recognised, reading.vocabulary, reading.section, reading.trigger)
+        return attrs.evolve(reading, ignored_by=repr((reading.ignored_by, *said, reading.evidence)))
+
+    def _of(self, readings: list[Reading], rivals: tuple[str, ...]) -> Reading:
         recognised = [reading for reading in readings if reading.recognised]
-        if len(recognised) == 1:
+        if len(recognised) == 1 and not rivals:
             return recognised[0]
         placed = [r for r in recognised or readings if r.chart is not None]
-        known = [reading.vocabulary or "" for reading in recognised]
+        known = sorted({*(reading.vocabulary or "" for reading in recognised), *rivals})
         problem = f"several vocabularies recognise it: {', '.join(known)}" if known else ""
         problem = problem or "; ".join(r.problem for r in readings if r.problem)
         best = (placed or readings or [_NOTHING])[0]
@@ -349,7 +404,7 @@ class Lexicon:
         )
         if len({(r.space, r.space_at, r.chart, r.key_at) for r in placed}) > 1:
             # Vocabularies that don't know it would list it with different streams.
-            return attrs.evolve(best, space="", space_at=None, chart=None, key_at=None)
+            return attrs.evolve(best, space="", space_at=None, chart=None, key_at=())
         return best
 
 

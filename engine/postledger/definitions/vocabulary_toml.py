@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, tzinfo
+from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from postledger.arguments import checked
+from postledger.definitions.clashes import exclude
+from postledger.definitions.clock import Clock, load_clock
+from postledger.definitions.conditions import SOURCE, Condition, load_condition
 from postledger.definitions.diagnostics import (
     NAME_FIX,
     Faults,
     Table,
     content_hash,
     is_name,
+    listed,
     read_toml,
 )
-from postledger.definitions.vocabulary import Condition, Entry, Reads, Row, Vocabulary
+from postledger.definitions.language import ENTRY, TOP
+from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
 from postledger.postback import plain
-
-_KEYS = {
-    *("section", "root", "match", "chart", "key", "requires", "undated", "reason"),
-    *("means", "evidence"),
-}
-_VOCABULARY_KEYS = {
-    *("name", "version", "title", "reads", "space", "space_field", "ignore"),
-    *("roots", "inside", "marks", "match", "fields", "timestamps", "postbacks"),
-}
 
 Fields = Mapping[str, tuple[str, ...]]
 """Our names of the fields, and the plain names that each has on the wire."""
@@ -57,7 +52,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         raise DefinitionError(f"{where}: this is a chart, not a vocabulary; give it as one")
     top = Table(faults, read)
     attempt = faults.attempt
-    attempt(top.only, _VOCABULARY_KEYS)
+    attempt(top.only, TOP.keys())
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""
     fix = 'write reads = "receipts" or reads = "statements"'
     version = attempt(top.version) or 0
@@ -68,8 +63,10 @@ def _loaded(source: str, where: str) -> Vocabulary:
     marks = _marks(top, fields)
     space_field = attempt(_field, top, "space_field", fields, None)
     ignore = attempt(_ignore, top, {**fields, **marks}) or frozenset()
-    timestamp, naive = attempt(_timestamps, top, fields) or ("", UTC)
-    entries = _Entries(faults, fields, marks, roots)
+    numbers = attempt(_texts, top, "numbers", []) or ()
+    attempt(_known, top, "numbers", numbers, fields)
+    clock = attempt(_timestamps, top, fields) or Clock()
+    entries = _Entries(faults, fields, marks, roots, clock)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
     vocabulary = Vocabulary(
         name=name,
@@ -79,27 +76,34 @@ def _loaded(source: str, where: str) -> Vocabulary:
         space=space,
         space_field=space_field,
         ignore=ignore,
+        numbers=frozenset(numbers),
+        **_about(top, name),
         hash=content_hash(top.row),
         where=where,
         source=source,
         fields={**fields, **marks},
-        timestamp=timestamp,
-        naive=naive,
+        clock=clock,
         entries=attrs.evolve(entries, common=common).load(top),
     )
     faults.settle()
     return vocabulary
 
 
+def _about(top: Table, name: str) -> dict[str, Any]:
+    """Whose words they are, where they are documented, and how bodies are cut."""
+    attempt = top.faults.attempt
+    fix = f"{NAME_FIX}, or leave it out"
+    return {
+        "provider": attempt(top.take, "provider", is_name, fix, name) or name,
+        "page": attempt(_page, top),
+        "read_on": attempt(_date, top),
+        "unconfirmed": attempt(top.flag, "unconfirmed") or False,
+        "shape": (attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
+    }
+
+
 def _texts(table: Table, key: str, default: object = None) -> tuple[str, ...]:
-    return _listed(table, key, table.row.get(key, default))
-
-
-def _listed(table: Table, what: str, value: object) -> tuple[str, ...]:
-    listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-        raise table.fault(f"{what} is {value!r}", "write a text or a list of texts")
-    return tuple(listed)
+    return listed(table, key, table.row.get(key, default))
 
 
 def _field(table: Table, key: str, fields: Fields, default: str | None) -> Any:
@@ -116,21 +120,36 @@ def _ignore(top: Table, names: Fields) -> frozenset[str]:
     """
     ignored = _wire_names(top, Table(top.faults, {"ignore": top.row.get("ignore", [])}))["ignore"]
     for ours, wire in names.items():
-        for name in wire:
-            if name in ignored:
+        for name in ignored:
+            if name in wire:
                 fix = "ignore only names that stand neither in fields nor in marks"
-                raise top.fault(f"ignore has {name!r}, which stands for {ours!r}", fix)
+                stands = "is a key" if ours in _keys(top) else f"stands for {ours!r}"
+                raise top.fault(f"ignore has {name!r}, which {stands}", fix)
+            if name == plain(ours):
+                fix = "ignore names on the wire, and none that has a meaning"
+                raise top.fault(f"ignore has {name!r}, which is our name of a field", fix)
     return frozenset(ignored)
+
+
+def _keys(top: Table) -> set[str]:
+    """Our names of the fields that are keys, as far as they can be told."""
+    rows = top.row.get("postbacks")
+    keys = (
+        [row.get("key") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    )
+    parts = [part for key in keys for part in (key if isinstance(key, list) else [key])]
+    return {part for part in parts if isinstance(part, str)}
 
 
 def _fields(top: Table) -> dict[str, tuple[str, ...]]:
     """The names on the wire of each field; each of them has one meaning."""
-    listed = top.row.get("fields")
-    if not isinstance(listed, dict) or not listed:
+    named = top.row.get("fields")
+    if not isinstance(named, dict) or not named:
         fix = 'write [fields] with our_name = "NAME ON THE WIRE"'
         top.faults.note("fields", "missing", fix)
         return {}
-    fields = _wire_names(top, Table(top.faults, listed, "fields"))
+    fields = _wire_names(top, Table(top.faults, named, "fields"))
+    _not_source(top, "fields", fields)
     taken: dict[str, str] = {}
     for ours, wire in fields.items():
         for name in wire:
@@ -144,37 +163,63 @@ def _fields(top: Table) -> dict[str, tuple[str, ...]]:
 
 def _marks(top: Table, fields: Fields) -> dict[str, tuple[str, ...]]:
     """The marks: names whose presence counts, whatever they mean as a field."""
-    listed = top.row.get("marks", {})
-    if not isinstance(listed, dict) or listed.keys() & fields.keys():
+    named = top.row.get("marks", {})
+    if not isinstance(named, dict) or named.keys() & fields.keys():
         fix = 'write marks = { our_name = "NAME ON THE WIRE" }, and no name of a field'
-        top.faults.note("marks", f"is {listed!r}", fix)
+        top.faults.note("marks", f"is {named!r}", fix)
         return {}
-    return _wire_names(top, Table(top.faults, listed, "marks"))
+    marks = _wire_names(top, Table(top.faults, named, "marks"))
+    _not_source(top, "marks", marks)
+    return marks
 
 
-def _wire_names(top: Table, listed: Table) -> dict[str, tuple[str, ...]]:
+def _not_source(top: Table, place: str, names: Fields) -> None:
+    if SOURCE in names:
+        fix = "give it another name"
+        top.faults.note(place, f"{SOURCE!r} is the condition on the source of an event", fix)
+
+
+def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
     """The plain names on the wire; one that may stand inside an element has its path too."""
     inside = top.faults.attempt(_texts, top, "inside", []) or ()
     prefixes = ("", *(f"{plain(container)}/" for container in inside))
-    names = {ours: top.faults.attempt(_texts, listed, ours) or () for ours in listed.row}
+    names = {ours: top.faults.attempt(_texts, given, ours) or () for ours in given.row}
     return {
         ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
         for ours, wire in names.items()
     }
 
 
-def _timestamps(top: Table, fields: Fields) -> tuple[str, tzinfo]:
+def _timestamps(top: Table, fields: Fields) -> Clock:
     table = Table(top.faults, top.row.get("timestamps", {}), "timestamps")
     if not isinstance(table.row, dict):
         raise table.fault(f"is {table.row!r}", 'write [timestamps] and field = "…"')
-    table.only({"field", "naive"})
-    field = _field(table, "field", fields, "timestamp")
-    zone = table.row.get("naive", "UTC")
-    try:
-        return field, UTC if zone == "UTC" else ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        fix = 'write a zone such as "UTC" or "America/New_York"'
-        raise table.fault(f"naive zone {zone!r} is unknown", fix) from None
+    return load_clock(table, fields, Clock())
+
+
+def _date(top: Table) -> date | None:
+    fix = "write the date on which the page was read, such as read = 2026-11-27"
+    read_on: date | None = top.take("read", lambda value: type(value) is date, fix, None)
+    return read_on
+
+
+def _page(top: Table) -> str | None:
+    def fits(value: object) -> bool:
+        return isinstance(value, str) and value.startswith(("https://", "http://"))
+
+    fix = 'write the address of the documentation, page = "https://…", or leave it out'
+    page: str | None = top.take("page", fits, fix, None)
+    return page
+
+
+def _paths(top: Table, key: str) -> tuple[str, ...]:
+    """The plain paths of lists of postbacks, or of embedded bodies."""
+    paths = _texts(top, key, [])
+    for path in paths:
+        if not path or path != path.strip("/ ") or "//" in path:
+            fix = 'write names on the wire, joined by "/", such as "results" or "entry/changes"'
+            raise top.fault(f"{key} has {path!r}", fix)
+    return tuple(dict.fromkeys(map(plain, paths)))
 
 
 @attrs.frozen
@@ -189,6 +234,7 @@ class _Entries:
     fields: Fields
     marks: Fields
     roots: Sequence[str]
+    clock: Clock
     common: Mapping[str, Condition] = attrs.field(factory=dict)
 
     def load(self, top: Table) -> tuple[Entry, ...]:
@@ -203,7 +249,7 @@ class _Entries:
         entries = [entry for entry in loaded if entry is not None]
         for one, other in combinations(entries, 2):
             apart = one.roots and other.roots and not one.roots & other.roots
-            if not apart and not _exclude(one.match, other.match):
+            if not apart and not exclude(one.match, other.match):
                 fix = "add a condition to match in which they differ"
                 self.faults.note(one.place, f"matches the same postbacks as {other.place}", fix)
         return tuple(entries)
@@ -214,7 +260,7 @@ class _Entries:
         table = Table(self.faults, row, place)
         if not isinstance(row, dict):
             raise table.fault(f"is not a table: {row!r}", "write [[postbacks]] tables")
-        table.only(_KEYS)
+        table.only(ENTRY.keys())
         if "match" not in row and "root" not in row:
             raise table.fault("matches everything", "write match = { … } or root = …")
         chart, key = self.home(table)
@@ -231,6 +277,7 @@ class _Entries:
             match=match,
             chart=chart,
             key=key,
+            clock=self.timestamp(table),
             requires=_known(table, "requires", _texts(table, "requires", []), self.fields),
             undated=table.flag("undated"),
             reason=_known(table, "reason", _texts(table, "reason", reason), self.fields),
@@ -247,34 +294,43 @@ class _Entries:
             raise self.faults(place, f"{name!r} is in the shared match too", fix)
         return {**self.common, **match}
 
-    def home(self, table: Table) -> tuple[str | None, str | None]:
-        """The chart and the key field, both or neither."""
-        chart, key = table.row.get("chart"), table.row.get("key")
-        if chart is None and key is None:
-            return None, None
-        if not isinstance(chart, str) or not isinstance(key, str):
+    def timestamp(self, table: Table) -> Clock:
+        """The clock of an entry: what it leaves out, all entries share."""
+        row = table.row.get("timestamp", {})
+        return load_clock(
+            Table(self.faults, row, f"{table.place}.timestamp"), self.fields, self.clock
+        )
+
+    def home(self, table: Table) -> tuple[str | None, tuple[str, ...]]:
+        """The chart and the key fields, both or neither."""
+        chart, given = table.row.get("chart"), table.row.get("key")
+        if chart is None and given is None:
+            return None, ()
+        key = () if given is None else listed(table, "key", given)
+        if not isinstance(chart, str) or not key:
             fix = 'write both, chart = "…" and key = "…", or neither'
             raise table.fault("chart or key is missing", fix)
-        _known(table, "key", (key,), self.fields)
-        return chart, key
+        if len(set(key)) < len(key):
+            raise table.fault("key has a field twice", "name each once")
+        return chart, _known(table, "key", key, self.fields)
 
     def conditions(self, row: Any, place: str) -> dict[str, Condition]:
         table = Table(self.faults, row, place)
         if not isinstance(row, dict):
             fix = 'write { field = "text" } or { field = true }'
             raise table.fault(f"is {row!r}", fix)
-        names = {**self.fields, **self.marks}
+        names = {**self.fields, **self.marks, SOURCE: (SOURCE,)}
         _known(table, "a condition", tuple(row), names)
-        return {name: _condition(table, value, names[name]) for name, value in row.items()}
+        return {name: load_condition(table, value, names[name]) for name, value in row.items()}
 
     def rows(self, entry: Table, what: str, match: Mapping[str, Condition]) -> tuple[Row, ...]:
-        listed = entry.row.get(what, [])
-        if not isinstance(listed, list) or (what == "means" and "means" not in entry.row):
+        given = entry.row.get(what, [])
+        if not isinstance(given, list) or (what == "means" and "means" not in entry.row):
             raise entry.fault(f"{what} is missing or not a list", f"write {what} = [ … ]")
         place = f"{entry.place}.{what}"
-        rows = [self.row(row, f"{place}[{n}]", match) for n, row in enumerate(listed, 1)]
+        rows = [self.row(row, f"{place}[{n}]", match) for n, row in enumerate(given, 1)]
         for (n, one), (m, other) in combinations(enumerate(rows, 1), 2):
-            if not _exclude(one.conditions, other.conditions):
+            if not exclude(one.conditions, other.conditions):
                 fault = f"rows {n} and {m} match the same postback"
                 raise self.faults(place, fault, "add a condition in which they differ")
         return tuple(rows)
@@ -284,7 +340,7 @@ class _Entries:
             raise self.faults(place, "no trigger", 'write { status = "…", trigger = "…" }')
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place)
-        if _exclude(conditions, match):
+        if exclude(conditions, match):
             fix = "change its conditions or leave the row out"
             raise self.faults(place, "no postback can match both this row and its entry", fix)
         return Row(conditions, row["trigger"])
@@ -296,66 +352,3 @@ def _known(table: Table, what: str, names: tuple[str, ...], fields: Fields) -> t
             fix = f"the fields are {', '.join(fields)}"
             raise table.fault(f"{what} names the unknown field {name!r}", fix)
     return names
-
-
-def _condition(table: Table, value: Any, names: tuple[str, ...]) -> Condition:
-    if isinstance(value, bool):
-        return Condition(names, frozenset({""}), other=value)
-    other = isinstance(value, dict)
-    if other and value.keys() != {"not"}:
-        raise table.fault(f"a condition is {value!r}", 'write { not = "text" }')
-    texts = _listed(table, "a condition", value["not"] if other else value)
-    if not texts:
-        raise table.fault("a condition lists no text", "list one, or leave it out")
-    return Condition(names, frozenset(texts), other)
-
-
-def _exclude(one: Mapping[str, Condition], other: Mapping[str, Condition]) -> bool:
-    """Whether no postback satisfies both sets of conditions."""
-    return any(one[name].excludes(other[name]) for name in one.keys() & other.keys())
-
-
-# --- next to other vocabularies ---
-
-
-def clashes(one: Vocabulary, other: Vocabulary) -> Iterator[str]:
-    """Where two vocabularies know the same postbacks, so that neither could read them: a line each.
-
-    Reported are the entries of which one asks for no field that the other doesn't ask for. Entries
-    that ask for different fields could meet in one postback too, but no provider sends such a postback.
-    One vocabulary of statements and one of receipts never read the same.
-    """
-    if one.reads is not other.reads:
-        return
-    for first, second in product(one.entries, other.entries):
-        if not (first.roots and second.roots) or first.roots & second.roots:
-            pairs = product(_ways(one, first), _ways(other, second))
-            if any(_meet(this, that) for this, that in pairs):
-                place = f"{one.where}: {first.place}"
-                yield (
-                    f"{place}: matches the same postbacks as {other.where}: {second.place}; add a"
-                    " condition in which they differ, or give the vocabulary the name of the other"
-                    " to take its place"
-                )
-
-
-def _ways(vocabulary: Vocabulary, entry: Entry) -> list[list[Condition]]:
-    """The ways in which a postback is known to an entry: all conditions of each, and its key."""
-    match = list(entry.match.values())
-    if entry.key is not None:
-        match.append(Condition(vocabulary.fields[entry.key], frozenset({""}), other=True))
-    return [[*match, *row.conditions.values()] for row in entry.means] or [match]
-
-
-def _meet(this: list[Condition], that: list[Condition]) -> bool:
-    """Whether one postback may be known in both ways, with no more fields than one requires."""
-    for one, other in product(this, that):
-        if not set(one.names).isdisjoint(other.names) and one.excludes(other):
-            return False
-    return _requires(this, that) or _requires(that, this)
-
-
-def _requires(this: list[Condition], that: list[Condition]) -> bool:
-    """Whether each field that one way requires is required by the other too."""
-    required = {name for condition in that if not condition.holds("") for name in condition.names}
-    return all(not required.isdisjoint(c.names) for c in this if not c.holds(""))

@@ -17,22 +17,34 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, count
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
 from postledger import wire
+from postledger.definitions.clock import parse_time
+from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
-from postledger.definitions.vocabulary import Reading
+from postledger.definitions.vocabulary import PLAIN, Lexicon, Reading, key_of
+from postledger.definitions.vocabulary import Shape as Cut
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED
-from postledger.postback import Postback, canonical_end, canonical_head, canonical_pair, plain
+from postledger.postback import (
+    ANYWHERE,
+    Origin,
+    Postback,
+    canonical_end,
+    canonical_head,
+    canonical_pair,
+    plain,
+)
 from postledger.state.fold import REASON, UNHEARD, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
-from postledger.times import UNDATED, parse_timestamp
+from postledger.times import UNDATED
+from postledger.wire.shape import Shape
 
 NOWHERE = ("", "", "")
 """The stream of what belongs to no stream."""
@@ -82,9 +94,9 @@ _LENGTHS = tuple(f"{length}:" for length in range(512))
 
 
 @lru_cache(maxsize=10_000)
-def occurrence_at(timestamp: str, naive: tzinfo) -> Occurrence:
+def occurrence_at(timestamp: str, formats: tuple[str, ...], naive: tzinfo) -> Occurrence:
     """The occurrence that a TIMESTAMP states; many events share a second."""
-    parsed = parse_timestamp(timestamp, naive)
+    parsed = parse_time(timestamp, formats, naive)
     if parsed is None:
         return UNTIMED
     occurred_at, lacks_zone = parsed
@@ -173,13 +185,14 @@ class Layout(NamedTuple):
     statement: bool
     fields: tuple[tuple[str, str | int], ...]
     holes: int
+    origin: Origin
 
     def postback(self, texts: Texts) -> Postback:
         """The postback with these texts."""
         fields = tuple(
             [(path, text if isinstance(text, str) else texts[text]) for path, text in self.fields]
         )
-        return Postback(self.root, fields, (), self.repaired, self.statement)
+        return Postback(self.root, fields, (), self.repaired, self.statement, self.origin)
 
 
 def layout_of(postback: Postback) -> tuple[Layout, list[str]]:
@@ -187,12 +200,16 @@ def layout_of(postback: Postback) -> tuple[Layout, list[str]]:
     texts = [text for _, text in postback.fields if text]
     at = iter(range(len(texts)))
     fields = tuple((path, next(at) if text else "") for path, text in postback.fields)
-    return Layout(postback.root, postback.repaired, postback.statement, fields, len(texts)), texts
+    marks = (postback.root, postback.repaired, postback.statement)
+    return Layout(*marks, fields, len(texts), postback.origin), texts
 
 
 def said_of(postback: Postback) -> str:
     """A postback as the index keeps it where the texts of the log don't give it: JSON."""
-    said = [postback.root, int(postback.repaired), int(postback.statement), *postback.fields]
+    statement: object = int(postback.statement)
+    if postback.origin != ANYWHERE:
+        statement = [statement, *attrs.astuple(postback.origin)]
+    said = [postback.root, int(postback.repaired), statement, *postback.fields]
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -201,7 +218,11 @@ def postback_of(said: object) -> Postback:
     try:
         root, repaired, statement, *fields = json.loads(str(said))
         pairs = tuple((path, text) for path, text in fields)
-        postback = Postback(root, pairs, (), bool(repaired), bool(statement))
+        origin = ANYWHERE
+        if isinstance(statement, list):
+            statement, source, shapes, rivals = statement
+            origin = Origin(source, tuple(shapes), tuple(rivals))
+        postback = Postback(root, pairs, (), bool(repaired), bool(statement), origin)
         if said_of(postback) != said or not all(isinstance(one, str) for p in pairs for one in p):
             raise ValueError("it is not written as postbacks are")
         plain(root)
@@ -210,11 +231,20 @@ def postback_of(said: object) -> Postback:
     return postback
 
 
+Key = str | int | tuple[tuple[str | int, bool], ...]
+"""A key: its text, the index of its text, or its parts, each a text or index and whether a number."""
+
+
+def _key(parts: tuple[tuple[str | int, bool], ...], texts: Texts) -> str:
+    return key_of([(p if isinstance(p, str) else texts[p], is_number) for p, is_number in parts])
+
+
 @attrs.frozen(eq=False)
 class Pattern:
     """What the postbacks of one layout and the same deciding words say.
 
-    ``key``, ``space`` and ``timestamp`` are texts, or the indexes of texts. ``canonical`` are pairs of
+    ``key``, ``space`` and ``timestamp`` are texts, or the indexes of texts; ``key`` is a tuple where it
+    takes more than one text as it is. ``canonical`` are pairs of
     a fixed text and the index of the text after it, in the order of the identity, its length first;
     ``end`` stands after the last; ``None`` where the order depends on the texts. ``stage`` and all
     below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
@@ -226,8 +256,9 @@ class Pattern:
     reading: Reading = attrs.field(repr=False)
     space: str | int
     chart: str
-    key: str | int
+    key: Key
     naive: tzinfo
+    formats: tuple[str, ...]
     timestamp: str | int | None
     canonical: tuple[tuple[str, int], ...] | None
     end: str
@@ -271,10 +302,16 @@ class Pattern:
         stream = (
             space if isinstance(space, str) else texts[space],
             self.chart,
-            key if isinstance(key, str) else texts[key],
+            texts[key]
+            if isinstance(key, int)
+            else key
+            if isinstance(key, str)
+            else _key(key, texts),
         )
         stamp = texts[at] if isinstance(at, int) else at
-        occurred_at, findings = UNTIMED if stamp is None else occurrence_at(stamp, self.naive)
+        occurred_at, findings = (
+            UNTIMED if stamp is None else occurrence_at(stamp, self.formats, self.naive)
+        )
         return stream, occurred_at, self.identity(texts), findings
 
     def identity(self, texts: Texts) -> bytes:
@@ -327,16 +364,16 @@ class Family:
         self.number = next(self._numbers)
         self.layout = layout
         self.holes = layout.holes
-        self.deciding = tuple(deciding(layout, definitions.lexicon.words))
+        self.deciding = tuple(deciding(layout, definitions.lexicon.classes))
         self._definitions = definitions
         self._most = _most_of(self.holes)
-        self._patterns: dict[tuple[str | None, ...], Pattern] = {}
+        self._patterns: dict[tuple[Word, ...], Pattern] = {}
 
-    def words(self, texts: Texts) -> tuple[str | None, ...]:
-        """For each text that may decide the meaning, the word that it is, or ``None``."""
+    def words(self, texts: Texts) -> tuple[Word, ...]:
+        """For each text that may decide the meaning, the class that it is of."""
         if not self.deciding:
             return ()
-        return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
+        return tuple([class_of(texts[at]) for at, class_of in self.deciding])
 
     def of(self, texts: Texts) -> Pattern:
         """The pattern of a postback with these texts; raises ``IntegrityError`` for a wrong number."""
@@ -345,7 +382,7 @@ class Family:
         words = self.words(texts) if self.deciding else ()
         return self._patterns.get(words) or self.by_words(words, texts)
 
-    def by_words(self, words: tuple[str | None, ...], texts: Texts) -> Pattern:
+    def by_words(self, words: tuple[Word, ...], texts: Texts) -> Pattern:
         """The pattern of those words; ``texts`` are any that have them."""
         pattern = self._patterns.get(words)
         if pattern is None:
@@ -361,12 +398,12 @@ def _most_of(holes: int) -> int:
 
 
 def deciding(
-    layout: Layout, words: Mapping[str, frozenset[str]]
-) -> Iterator[tuple[int, frozenset[str]]]:
-    """The indexes of the texts that may decide the meaning, and the words that do."""
+    layout: Layout, classes: Mapping[str, Callable[[str], Word]]
+) -> Iterator[tuple[int, Callable[[str], Word]]]:
+    """The indexes of the texts that may decide the meaning, and what gives the class of each."""
     for path, text in layout.fields:
-        if isinstance(text, int) and plain(path) in words:
-            yield text, words[plain(path)]
+        if isinstance(text, int) and plain(path) in classes:
+            yield text, classes[plain(path)]
 
 
 def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Pattern:
@@ -384,14 +421,15 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
             fixed[slot] = text
     reasons, fixed[REASON] = _reasons([at[index] for index in reading.reason_at])
     canonical, end = _canonical(layout, reading)
-    placed = reading.chart is not None and reading.key_at is not None
+    placed = reading.chart is not None and bool(reading.key_at)
     return Pattern(
         layout=layout,
         reading=reading,
         space=_space(reading, at) if placed else NOWHERE[0],
         chart=reading.chart or NOWHERE[1] if placed else NOWHERE[1],
-        key=at[reading.key_at or 0] if placed else NOWHERE[2],
+        key=_key_of(reading, at) if placed else NOWHERE[2],
         naive=reading.naive,
+        formats=reading.formats,
         timestamp=None if reading.timestamp_at is None else at[reading.timestamp_at],
         canonical=canonical,
         end=end,
@@ -407,6 +445,13 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
 
 def _space(reading: Reading, at: list[str | int]) -> str | int:
     return reading.space if reading.space_at is None else at[reading.space_at]
+
+
+def _key_of(reading: Reading, at: list[str | int]) -> Key:
+    parts = tuple([(at[index], is_number) for index, is_number in reading.key_at])
+    if any(isinstance(part, int) for part, _ in parts):
+        return parts[0][0] if len(parts) == 1 and not parts[0][1] else parts
+    return _key(parts, ())
 
 
 def _reasons(at: list[str | int]) -> tuple[tuple[str | int, ...], str | None]:
@@ -467,7 +512,7 @@ class _Skeleton:
     def __init__(self, template: Template, family: Family) -> None:
         self.template = template
         self.family = family
-        self.variants: dict[tuple[str | None, ...], _Variant] = {}
+        self.variants: dict[tuple[Word, ...], _Variant] = {}
 
     def variant(self, texts: Texts) -> _Variant:
         family = self.family
@@ -479,11 +524,12 @@ class _Skeleton:
             known = self.variants[words] = self._made(words, texts)
         return known
 
-    def _made(self, words: tuple[str | None, ...], texts: Texts) -> _Variant:
+    def _made(self, words: tuple[Word, ...], texts: Texts) -> _Variant:
+        # A class of other texts than one stands for more than a template could fix.
         fixed = [
             at
             for (at, _), word in zip(self.family.deciding, words, strict=True)
-            if word is not None
+            if isinstance(word, str)
         ]
         template = self.template.fixing(texts, fixed) if fixed else self.template
         if template is None:
@@ -521,8 +567,23 @@ class Patterns:
             _unread(body, envelope, index, str(member))
             if isinstance(member, ReadError)
             else self.statement(member)
-            for index, member in enumerate(read(body, envelope, self.limits))
+            for index, member in enumerate(self.members(body, envelope))
         ]
+
+    def members(self, body: bytes, envelope: Envelope) -> Sequence[Postback | ReadError]:
+        """The postbacks of an event's bytes, cut as the vocabularies do that recognise one of them.
+
+        Where several ways to cut them do, none counts; where none does, the plain one stands.
+        """
+        lexicon = self.definitions.lexicon
+        ways = _ways(body, envelope, self.limits, lexicon)
+        if len(ways) == 1:
+            return ways[0]
+        known = [_recognising(lexicon, members) for members in ways]
+        recognised = [members for members, names in zip(ways, known, strict=True) if names]
+        if len(recognised) > 1:
+            return _contested(ways[0], set().union(*known))
+        return (recognised or ways)[0]
 
     def statement(self, postback: Postback) -> Statement:
         """What a postback says."""
@@ -539,12 +600,12 @@ class Patterns:
         """Where a postback belongs, without any pattern: what the vocabularies say of it."""
         reading = self.definitions.lexicon.read(postback)
         stream = NOWHERE
-        if reading.chart is not None and reading.key_at is not None:
-            key = postback.fields[reading.key_at][1]
-            stream = (reading.space_of(postback), reading.chart, key)
+        if reading.chart is not None and reading.key_at:
+            stream = (reading.space_of(postback), reading.chart, reading.key_of(postback))
         when = UNTIMED
         if reading.timestamp_at is not None:
-            when = occurrence_at(postback.fields[reading.timestamp_at][1], reading.naive)
+            stamp = postback.fields[reading.timestamp_at][1]
+            when = occurrence_at(stamp, reading.formats, reading.naive)
         identity = postback.digest(reading.ignored, reading.ignored_by)
         return (stream, when.occurred_at, identity, when.findings), reading
 
@@ -566,15 +627,27 @@ class Patterns:
 
     def family_of(self, template: Template, envelope: Envelope) -> Family | None:
         """The patterns of events of a template; ``None`` where it proves nothing."""
-        layout = probed(template.pieces, envelope, self.limits)
+        layout = self._probed(template.pieces, envelope)
         return None if layout is None else self.family(layout)
+
+    def _probed(self, pieces: Pieces, envelope: Envelope) -> Layout | None:
+        """How bodies of a template are read, where that is the same in all shapes."""
+        lexicon = self.definitions.lexicon
+        layouts = {probed(pieces, envelope, self.limits, one) for one in lexicon.shapes}
+        layout = layouts.pop()
+        if layouts or layout is None:
+            return None
+        return layout._replace(origin=_origin(envelope, lexicon))
+
+    def _source(self, envelope: Envelope) -> str:
+        return envelope.source if self.definitions.lexicon.by_source else ""
 
     def _skeleton(self, body: bytes, envelope: Envelope) -> tuple[_Skeleton, Texts] | None:
         """What is known of bodies like this one, and its texts; ``None`` where it is read plainly."""
         parts = None if envelope.is_whole or not self.quick else leaves(body)
         if parts is None:
             return None
-        mark = (envelope.kind, envelope.content_type)
+        mark = (envelope.kind, envelope.content_type, self._source(envelope))
         key = (*mark, True, *parts[::2])
         try:
             known = self._skeletons[key]
@@ -600,7 +673,7 @@ class Patterns:
             if len(self._skeletons) >= MOST_PATTERNS or self._skeletons_held > MOST_HELD:
                 self._skeletons.clear()
                 self._skeletons_held = len(pieces)
-            layout = probed(pieces, envelope, self.limits)
+            layout = self._probed(pieces, envelope)
             self._skeletons[key] = (
                 None if layout is None else _Skeleton(Template(pieces), self.family(layout))
             )
@@ -608,13 +681,64 @@ class Patterns:
         return None if known is None else (known, texts)
 
 
-def read(body: bytes, envelope: Envelope, limits: wire.Limits) -> Sequence[Postback | ReadError]:
+Members = Sequence[Postback | ReadError]
+
+
+def _origin(envelope: Envelope, lexicon: Lexicon, shapes: tuple[int, ...] = ()) -> Origin:
+    source = envelope.source if lexicon.by_source else ""
+    return Origin(source, shapes) if source or shapes else ANYWHERE
+
+
+def _ways(body: bytes, envelope: Envelope, limits: wire.Limits, lexicon: Lexicon) -> list[Members]:
+    """What a body is, cut by each shape of the vocabularies, the plain one first.
+
+    Shapes that give the same are one way.
+    """
+    ways: dict[tuple[object, ...], tuple[Members, list[int]]] = {}
+    for number, shape in enumerate(lexicon.shapes):
+        members = read(body, envelope, limits, shape)
+        same = tuple([str(one) if isinstance(one, ReadError) else one for one in members])
+        ways.setdefault(same, (members, []))[1].append(number)
+    alike = len(ways) == 1
+    return [
+        _evolved(members, _origin(envelope, lexicon, () if alike else tuple(shapes)))
+        for members, shapes in ways.values()
+    ]
+
+
+def _evolved(members: Members, origin: Origin) -> Members:
+    if origin == ANYWHERE:
+        return members
+    return [m if isinstance(m, ReadError) else attrs.evolve(m, origin=origin) for m in members]
+
+
+def _recognising(lexicon: Lexicon, members: Members) -> set[str]:
+    """The vocabularies that recognise one of the members."""
+    readings = [lexicon.read(one) for one in members if isinstance(one, Postback)]
+    return {reading.vocabulary or "" for reading in readings if reading.recognised}
+
+
+def _contested(members: Members, rivals: Iterable[str]) -> Members:
+    """The members as postbacks that vocabularies of several shapes recognise, so that none counts."""
+    told = tuple(sorted(rivals))
+    return [
+        m
+        if isinstance(m, ReadError)
+        else attrs.evolve(m, origin=attrs.evolve(m.origin, rivals=told))
+        for m in members
+    ]
+
+
+def read(
+    body: bytes, envelope: Envelope, limits: wire.Limits, shape: Cut = PLAIN
+) -> Sequence[Postback | ReadError]:
     """The postbacks of an event's bytes, by the readers of record; never raises."""
     encoding, query = envelope.content_encoding, envelope.part is Part.QUERY
     members: Sequence[Postback | ReadError]
+    shaped: dict[str, Any] = {} if shape == PLAIN else {"shape": Shape(*shape)}
     try:
         members = wire.read(
-            body, envelope.content_type, limits, content_encoding=encoding, query=query
+            body, envelope.content_type, limits, content_encoding=encoding, query=query, **shaped
         )
     except ReadError as error:
         # Without its traceback, in which this very frame would keep the body alive.
@@ -657,7 +781,9 @@ def unread_identity(body: bytes, index: int, envelope: Envelope) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | None:
+def probed(
+    pieces: Pieces, envelope: Envelope, limits: wire.Limits, shape: Cut = PLAIN
+) -> Layout | None:
     """How bodies of a template are read: the readers of record read it with a probe for each text.
 
     Where every probe comes back as the whole text of one field, other plain texts in its place will
@@ -669,7 +795,7 @@ def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | 
     probes = [_probe(number, piece[-1:], xml=xml) for number, piece in enumerate(pieces[:-1])]
     body = Template(pieces).fill(probes)
     # The probes make it longer than the bodies that it stands for.
-    members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20))
+    members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shape)
     if len(members) != 1 or isinstance(members[0], ReadError):
         return None
     message = members[0]
@@ -679,7 +805,10 @@ def probed(pieces: Pieces, envelope: Envelope, limits: wire.Limits) -> Layout | 
     # Attributes of the message's element say nothing about the message, and stand in no field.
     if any(probe not in of_sending for probe in at) or message.repaired:
         return None
-    return Layout(message.root, message.repaired, message.statement, fields, len(probes))
+    # A text that is no probe may itself be a body there.
+    if any(isinstance(text, int) and plain(path) in shape[1] for path, text in fields):
+        return None
+    return Layout(message.root, message.repaired, message.statement, fields, len(probes), ANYWHERE)
 
 
 def _probe(number: int, before: str, *, xml: bool) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from postledger.definitions.conditions import Word
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
 from postledger.state.fold import Fact, fold
@@ -137,10 +138,10 @@ class _Open:
     """Plans that depend on words too: ``deciding`` gives them of so many texts as ``texts`` says."""
 
     texts: int
-    deciding: tuple[tuple[int, frozenset[str]], ...]
+    deciding: tuple[tuple[int, Callable[[str], Word]], ...]
 
-    def words(self, texts: Sequence[str]) -> tuple[str | None, ...]:
-        return tuple([texts[at] if texts[at] in known else None for at, known in self.deciding])
+    def words(self, texts: Sequence[str]) -> tuple[Word, ...]:
+        return tuple([class_of(texts[at]) for at, class_of in self.deciding])
 
 
 class Plans:
@@ -279,7 +280,7 @@ class Plans:
 
     def _opened(self, rows: Sequence[EventRow]) -> _Open | None:
         """The texts that decide the meaning of a stream's events; ``None`` where none does."""
-        deciding: list[tuple[int, frozenset[str]]] = []
+        deciding: list[tuple[int, Callable[[str], Word]]] = []
         before = 0
         for row in rows:
             pattern, texts = self._facts.pattern(row)

@@ -1,0 +1,146 @@
+"""The language of vocabularies: its keys, for the check and for the JSON Schema of editors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from postledger.definitions.conditions import MOST_DIGITS, SOURCE
+from postledger.definitions.diagnostics import NAME
+
+Schema = Mapping[str, Any]
+
+FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us", "smpp")
+"""The formats of times that have a name; any other is a pattern with ``%``."""
+
+_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_FIELD: Schema = {"type": "string", "minLength": 1}
+_TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+_SOME_TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_FIELDS: Schema = {
+    "type": "object",
+    "additionalProperties": {"$ref": "#/$defs/texts"},
+    "propertyNames": {"not": {"const": SOURCE}},
+}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _only(properties: Mapping[str, Schema], *required: str) -> Schema:
+    """A table with these keys and no other."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+CLOCK: Mapping[str, Schema] = {
+    "field": _FIELD,
+    "format": {
+        "oneOf": [
+            _ref("format"),
+            {"type": "array", "items": _ref("format"), "minItems": 1},
+        ]
+    },
+    "naive": _TEXT,
+}
+"""The keys of ``[timestamps]``, and of the ``timestamp`` of an entry."""
+
+TOP: Mapping[str, Schema] = {
+    "name": _NAME,
+    "version": {"type": "integer", "minimum": 1},
+    "title": _TEXT,
+    "provider": _NAME,
+    "page": {"type": "string", "pattern": "^https?://"},
+    "read": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
+    "unconfirmed": _FLAG,
+    "reads": {"enum": ["receipts", "statements"]},
+    "space": _NAME,
+    "space_field": _FIELD,
+    "each": _ref("texts"),
+    "embedded": _ref("texts"),
+    "ignore": _ref("texts"),
+    "numbers": _ref("texts"),
+    "roots": _ref("texts"),
+    "inside": _ref("texts"),
+    "marks": _FIELDS,
+    "match": _ref("conditions"),
+    "fields": {**_FIELDS, "minProperties": 1},
+    "timestamps": _only(CLOCK),
+    "postbacks": {"type": "array", "items": _ref("postback"), "minItems": 1},
+}
+"""The keys of a vocabulary."""
+
+ENTRY: Mapping[str, Schema] = {
+    "section": _TEXT,
+    "root": _ref("texts"),
+    "match": _ref("conditions"),
+    "chart": _TEXT,
+    "key": _ref("some_texts"),
+    "timestamp": _only(CLOCK),
+    "requires": _ref("texts"),
+    "undated": _FLAG,
+    "reason": _ref("texts"),
+    "means": {"type": "array", "items": _ref("row")},
+    "evidence": {"type": "array", "items": _ref("row")},
+}
+"""The keys of a ``[[postbacks]]`` table."""
+
+
+# --- the JSON Schema ---
+
+_SHORT: Schema = {"type": "integer", "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}
+_TESTS: tuple[Schema, ...] = (
+    _ref("some_texts"),
+    _only({"fold": _ref("some_texts")}, "fold"),
+    _only({"prefix": _ref("prefixes")}, "prefix"),
+    _only({"range": {"type": "array", "items": _SHORT, "minItems": 2, "maxItems": 2}}, "range"),
+)
+
+_DEFINITIONS: Mapping[str, Schema] = {
+    "texts": _TEXTS,
+    "some_texts": _SOME_TEXTS,
+    "prefixes": {
+        "oneOf": [_FIELD, {"type": "array", "items": _FIELD, "minItems": 1}],
+    },
+    "format": {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "%"}]},
+    "condition": {"oneOf": [_FLAG, *_TESTS, _only({"not": {"oneOf": list(_TESTS)}}, "not")]},
+    "conditions": {"type": "object", "additionalProperties": _ref("condition")},
+    "row": {
+        "type": "object",
+        "properties": {"trigger": _TEXT},
+        "required": ["trigger"],
+        "additionalProperties": _ref("condition"),
+    },
+    "postback": {
+        **_only(ENTRY, "means"),
+        "anyOf": [{"required": ["match"]}, {"required": ["root"]}],
+        "dependentRequired": {"chart": ["key"], "key": ["chart"]},
+    },
+}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a vocabulary, in which a date of TOML is its text.
+
+    It knows the keys and the kinds of their values; that names are known and rows don't overlap,
+    ``check`` says.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A vocabulary of Postledger",
+        **_only(TOP, "name", "version", "fields", "postbacks"),
+        "$defs": dict(_DEFINITIONS),
+    }
+
+
+def schema_text() -> str:
+    """The JSON Schema as text."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False)
