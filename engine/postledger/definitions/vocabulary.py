@@ -8,11 +8,12 @@ are missing. The reading is looked up once per wording and kept.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 
 import attrs
 
+from postledger.definitions.said import Counted, Said
 from postledger.findings import Finding
 from postledger.postback import Postback, plain
 
@@ -90,9 +91,10 @@ class Reading:
     ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
     says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
     stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
-    ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
-    of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
-    ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
+    ``FIELDS`` and one into the fields. ``reason_said`` are texts that stand in place of those at
+    ``reason_at``, ``labels`` names with the indexes of their texts. ``missing`` are the
+    required nodes that it lacks, by our name of the field. ``ignored`` are the fields that take no part
+    in the identity, as the vocabulary ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
     whose type is known.
     """
 
@@ -109,6 +111,10 @@ class Reading:
     code_at: int | None = None
     status_at: int | None = None
     reason_at: tuple[int, ...] = ()
+    reason_said: tuple[str | None, ...] = ()
+    reason_class: str | None = None
+    labels: tuple[tuple[str, int], ...] = ()
+    amounts: tuple[Counted, ...] = ()
     timestamp_at: int | None = None
     naive: tzinfo = UTC
     undated: bool = False
@@ -126,6 +132,12 @@ class Reading:
     def space_of(self, postback: Postback) -> str:
         """The space of a postback of this wording."""
         return self.space if self.space_at is None else postback.fields[self.space_at][1]
+
+    def details(self, texts: Sequence[str | int]) -> list[str | int]:
+        """What makes the details of a postback: texts of its fields, or what stands for these."""
+        said = self.reason_said or (None,) * len(self.reason_at)
+        pairs = zip(self.reason_at, said, strict=True)
+        return [texts[at] if one is None else one for at, one in pairs]
 
 
 _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
@@ -157,6 +169,7 @@ class Vocabulary:
     timestamp: str
     naive: tzinfo
     entries: tuple[Entry, ...] = attrs.field(repr=False)
+    said: Said = attrs.field(factory=Said, repr=False)
 
     @property
     def label(self) -> str:
@@ -220,6 +233,7 @@ class Vocabulary:
             problem = f"{entry.section!r} of the vocabulary {self.name} fits, but {lacks}"
             return attrs.evolve(self._unrecognised(at, entry), problem=problem)
         missing = tuple(name for name in entry.requires if name not in at)
+        reason = tuple(name for name in entry.reason if name in at)
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
             findings |= Finding.REPAIRED
@@ -234,7 +248,11 @@ class Vocabulary:
             recognised=True,
             trigger=said.trigger if said else None,
             evidence=evidence,
-            reason_at=tuple(at[name] for name in entry.reason if name in at),
+            reason_at=tuple(at[name] for name in reason),
+            reason_said=tuple(self.said.reason(name, texts[name]) for name in reason),
+            reason_class=self.said.class_of(reason, texts),
+            labels=self.said.labels_at(at),
+            amounts=self.said.amounts_at(at),
             undated=entry.undated,
             missing=missing,
             findings=findings,
@@ -301,6 +319,10 @@ class Lexicon:
         for condition in (c for v in self.vocabularies for c in v.conditions()):
             for name in condition.names if condition.texts - {""} else ():
                 self.words[name] = self.words.get(name, frozenset()) | condition.texts - {""}
+        for vocabulary in self.vocabularies:
+            for names, codes in vocabulary.said.words(vocabulary.fields):
+                for name in names:
+                    self.words[name] = self.words.get(name, frozenset()) | codes
 
     def read(self, postback: Postback) -> Reading:
         """What the postback means."""

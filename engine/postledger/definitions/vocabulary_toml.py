@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations, product
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +20,7 @@ from postledger.definitions.diagnostics import (
     is_name,
     read_toml,
 )
+from postledger.definitions.said_toml import check_reasons, said_of
 from postledger.definitions.vocabulary import Condition, Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
 from postledger.postback import plain
@@ -31,6 +32,7 @@ _KEYS = {
 _VOCABULARY_KEYS = {
     *("name", "version", "title", "reads", "space", "space_field", "ignore"),
     *("roots", "inside", "marks", "match", "fields", "timestamps", "postbacks"),
+    *("reasons", "labels", "amounts"),
 }
 
 Fields = Mapping[str, tuple[str, ...]]
@@ -67,7 +69,8 @@ def _loaded(source: str, where: str) -> Vocabulary:
     fields = _fields(top)
     marks = _marks(top, fields)
     space_field = attempt(_field, top, "space_field", fields, None)
-    ignore = attempt(_ignore, top, {**fields, **marks}) or frozenset()
+    said = said_of(top, fields, partial(_wire_names, top))
+    ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
     timestamp, naive = attempt(_timestamps, top, fields) or ("", UTC)
     entries = _Entries(faults, fields, marks, roots)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
@@ -82,11 +85,13 @@ def _loaded(source: str, where: str) -> Vocabulary:
         hash=content_hash(top.row),
         where=where,
         source=source,
-        fields={**fields, **marks},
+        fields={**fields, **marks, **said.names},
         timestamp=timestamp,
         naive=naive,
         entries=attrs.evolve(entries, common=common).load(top),
+        said=said,
     )
+    check_reasons(top, said, vocabulary.entries)
     faults.settle()
     return vocabulary
 
@@ -118,7 +123,9 @@ def _ignore(top: Table, names: Fields) -> frozenset[str]:
     for ours, wire in names.items():
         for name in wire:
             if name in ignored:
-                fix = "ignore only names that stand neither in fields nor in marks"
+                fix = (
+                    "ignore only names that stand neither in fields nor in marks, labels or amounts"
+                )
                 raise top.fault(f"ignore has {name!r}, which stands for {ours!r}", fix)
     return frozenset(ignored)
 

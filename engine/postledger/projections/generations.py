@@ -31,7 +31,7 @@ from postledger.times import UNDATED, micros, now
 READER_VERSION = 3
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 3
+COLUMNS_VERSION = 4
 """Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (
@@ -463,7 +463,10 @@ def states_tables(table: str) -> dict[str, str]:
     events INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
     findings INTEGER NOT NULL,
-    source TEXT NOT NULL
+    source TEXT NOT NULL,
+    reason_class TEXT,
+    labels TEXT,
+    amounts TEXT
 ) STRICT""",
         f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
     }
@@ -495,6 +498,6 @@ def _view(states: str, index: str, chart: str) -> str:
     return f"""
 SELECT t.key AS {key}, s.state, s.route, coalesce(s.reason, s.route_reason) AS reason,
     s.recipient AS "to", {kept}s.spid, s.handset, s.aggregator_id, {iso},
-    s.events, s.repeats, rtrim({words}) AS findings, t.space
+    s.events, s.repeats, rtrim({words}) AS findings, t.space, s.reason_class, s.labels, s.amounts
 FROM {states} s JOIN {index}_streams t ON t.id = s.stream WHERE t.chart = '{chart}'
 """

@@ -14,6 +14,7 @@ from postledger.log.event import Clock, Part, Stored
 from postledger.model import Delivery, Event
 from postledger.state.fold import Fact, Folded, findings_of, fold
 from postledger.state.patterns import NOWHERE, Statement
+from postledger.state.said import amounts_of, amounts_text, labels_of, labels_text
 from postledger.times import UNDATED, is_time, time_of
 
 COLUMNS = (
@@ -35,6 +36,9 @@ COLUMNS = (
     "repeats",
     "findings",
     "source",
+    "reason_class",
+    "labels",
+    "amounts",
 )
 
 UNFOLDED = "unfolded"
@@ -56,6 +60,7 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
     regions = [region.name for region in folded.chart.regions]
     route = regions.index("route") if "route" in regions[1:] else None
     findings = findings_of(folded) | (Finding.REPEATED if repeats else 0)
+    classes = folded.classes
     return (
         stream,
         folded.states[0],
@@ -71,6 +76,10 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
         repeats,
         int(findings),
         source,
+        # Of the reason that is shown.
+        classes[0] if folded.reasons[0] is not None or route is None else classes[route],
+        labels_text(folded.labels) if folded.labels else None,
+        amounts_text(folded.amounts) if folded.amounts else None,
     )
 
 
@@ -85,7 +94,7 @@ def unfolded_row(stream: int, first_received_at: int, events: int) -> Row:
     texts = (None,) * (_TEXTS.stop - 2)
     return (
         stream, UNFOLDED, *texts, None, None, None, first_received_at, events, 0,
-        int(Finding.UNFOLDED), "",
+        int(Finding.UNFOLDED), "", None, None, None,
     )  # fmt: skip
 
 
@@ -112,6 +121,10 @@ def sound(row: Row) -> Row:
             raise _damaged(row)
     if not _is_time(row[13]) or not isinstance(row[17], str):
         raise _damaged(row)
+    if row[18] is not None and not isinstance(row[18], str):
+        raise _damaged(row)
+    if row[19] is not None or row[20] is not None:
+        _said(row)
     return row
 
 
@@ -147,7 +160,21 @@ def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
         findings=names(row[16]),
         space=space,
         chart=chart,
+        reason_class=row[18],
+        **_said(row),
     )
+
+
+def _said(row: Row) -> dict[str, Any]:
+    """The labels and amounts of a row; raises ``IntegrityError`` where they are not as made."""
+    _, labels, amounts = row[18:]
+    if labels is None and amounts is None:
+        return {}
+    try:
+        said = {"labels": labels_of(labels), "amounts": amounts_of(amounts)}
+    except IntegrityError:
+        raise _damaged(row) from None
+    return said
 
 
 def event_of(
