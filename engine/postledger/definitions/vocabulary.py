@@ -87,15 +87,14 @@ class Entry:
 class Reading:
     """What postbacks of one wording mean.
 
-    The ``*_at`` values are indexes into the fields of the postback (``None``: it has none).
-    ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
-    says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
-    stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
-    ``FIELDS`` and one into the fields. ``reason_said`` are texts that stand in place of those at
-    ``reason_at``, ``labels`` names with the indexes of their texts. ``missing`` are the
-    required nodes that it lacks, by our name of the field. ``ignored`` are the fields that take no part
-    in the identity, as the vocabulary ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
-    whose type is known.
+    The ``*_at`` values are indexes into the fields of the postback (``None``: it has none). ``chart`` is
+    ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it says nothing to
+    the chart. ``space`` is that of the vocabulary that placed the postback in a stream, unless the field
+    at ``space_at`` names another. ``picks`` are pairs of an index into ``FIELDS`` and one into the
+    fields. ``reason_said`` are texts that stand in place of those at ``reason_at``, ``labels`` names
+    with the indexes of their texts. ``missing`` are the required nodes that it lacks, by our name of the
+    field. ``ignored`` are the fields that take no part in the identity, as the vocabulary ``ignored_by``
+    wants it; empty where none does. ``problem`` says why a postback is unrecognised whose type is known.
     """
 
     recognised: bool

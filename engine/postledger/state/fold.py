@@ -65,10 +65,11 @@ class Noted(NamedTuple):
 class Folded:
     """A stream as far as it is folded: the fold's own, changed in place by ``advance``.
 
-    ``reasons`` are the details of the events by which each region entered a state that wants a
-    reason, ``classes`` the classes of these. ``times`` are those of the first fact of each
-    stage, ``UNDATED`` where it has none and ``None`` where there is no fact of that stage. ``group`` is
-    the stage and time of the last fact, ``arrived_before`` the latest reception of the facts before these, ``arrived`` that of all facts.
+    ``reasons`` are the details of the events by which each region entered a state that wants a reason,
+    ``classes`` the classes of these. ``times`` are those of the first fact of each stage, ``UNDATED``
+    where it has none and ``None`` where there is no fact of that stage. ``group`` is the stage and time
+    of the last fact, ``arrived_before`` the latest reception of the facts before these, ``arrived`` that
+    of all facts.
     """
 
     chart: Statechart
