@@ -331,6 +331,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "repeats",
         "findings",
         "source",
+        "reason_class",
+        "labels",
+        "amounts",
     ),
     "tallies_1": (
         "hour",
