@@ -58,7 +58,7 @@ def amounts_of(text: object) -> dict[str, Amount]:
     try:
         found = {name: (value, currency or "") for name, (value, currency) in _object(text).items()}
         if amounts_text(found) != text or not all(is_decimal(value) for value, _ in found.values()):
-            raise ValueError("not as written")
+            raise IntegrityError("amounts are damaged")
         return {name: Amount(Decimal(value), unit or None) for name, (value, unit) in found.items()}
     except (ValueError, TypeError, AttributeError):
         raise IntegrityError("amounts are damaged") from None
