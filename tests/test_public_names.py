@@ -19,7 +19,7 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
 
-    Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
+    Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
     Health IntegrityError Kept Ledger LedgerBusy LedgerError Limits NotALedger OpenDeliveries
     Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt

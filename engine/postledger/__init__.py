@@ -30,6 +30,7 @@ from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Appended
 from postledger.model import (
     UNVERIFIED,
+    Amount,
     Anchor,
     Body,
     Change,
@@ -59,6 +60,7 @@ __version__ = metadata.version("postledger")
 
 __all__ = [
     "UNVERIFIED",
+    "Amount",
     "Anchor",
     "Appended",
     "AsyncLedger",

@@ -34,6 +34,7 @@ class Finding(enum.IntFlag):
     FIELD_TWICE = 16384
     WORD_UNKNOWN = 32768
     TIMESTAMP_IMPLAUSIBLE = 65536
+    AMOUNT_UNREADABLE = 131072
 
 
 MEANINGS: dict[Finding, str] = {
@@ -54,6 +55,7 @@ MEANINGS: dict[Finding, str] = {
     Finding.FIELD_TWICE: "A field stands twice in an event; neither text was taken.",
     Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
     Finding.TIMESTAMP_IMPLAUSIBLE: "A TIMESTAMP is before 1990, or over a day after its reception.",
+    Finding.AMOUNT_UNREADABLE: "An amount is not a decimal number; it is taken as not said.",
 }
 """What each finding means, in a sentence."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -20,6 +21,9 @@ def plain(value: Any) -> Any:
         return iso(value)
     if isinstance(value, Anchor):
         return str(value)
+    if isinstance(value, Decimal):
+        # Never in exponents, which people don't read as money.
+        return format(value, "f")
     if isinstance(value, frozenset):
         return sorted(value)
     if attrs.has(type(value)):
@@ -247,6 +251,36 @@ NOT_SHOWN = {"first_received_at", "chart"}
 """What a delivery has beside what JSON has of it."""
 
 
+_DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
+
+
+def is_decimal(text: str) -> bool:
+    """Whether a text is an exact decimal, as amounts are: ``-0.0075``, ``1``, ``7.5e-3``.
+
+    Exponents have two digits at most: a text of a few letters must not stand for a number that fills
+    the memory.
+    """
+    return _DECIMAL.fullmatch(text) is not None
+
+
+@attrs.frozen
+class Amount:
+    """An amount that a provider states: exact, never a float.
+
+    ``currency`` is the provider's word for it; ``None`` for a plain count, such as that of segments.
+
+    >>> Amount(Decimal("0.0075"), "USD").to_dict()
+    {'value': '0.0075', 'currency': 'USD'}
+    """
+
+    value: Decimal
+    currency: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The amount as JSON has it: the value as a text, so that no reader rounds it."""
+        return dict(plain(self))
+
+
 @attrs.frozen
 class Delivery:
     """The state of one delivery, with where it comes from.
@@ -256,7 +290,10 @@ class Delivery:
     the carrier's or the handset's. ``reason`` is why the state is no plain
     success: the details of the outcome, or else of the degrading. The ``*_at`` are by the provider's
     clock, ``first_received_at`` by ours. ``events`` counts the distinct events, ``repeats`` those
-    received again. ``findings`` are listed in ``postledger.findings``.
+    received again. ``findings`` are listed in ``postledger.findings``. ``reason_class`` is the class
+    of the reason, where the vocabulary has a table of the provider's codes. ``labels`` are texts such
+    as the client's ``reference``, ``amounts`` decimals such as the ``price``, as the vocabulary names
+    them.
 
     >>> delivery = ledger.delivery("TU1TXzU5Nzg3Nw==")
     >>> delivery.state, delivery.route, delivery.reason
@@ -283,6 +320,9 @@ class Delivery:
     first_received_at: datetime = attrs.field(repr=False)
     space: str = ""
     chart: str = DELIVERY
+    reason_class: str | None = None
+    labels: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    amounts: Mapping[str, Amount] = attrs.field(factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The delivery as JSON has it: one row of ``deliveries``, and ``show`` without timeline."""

@@ -17,7 +17,7 @@ def test_show_prints_the_json_of_the_design(run: Run, samples: Path) -> None:
     assert list(shown) == [
         "tracking_id", "state", "route", "read", "grade", "reason", "to", "mms_id", "spid", "handset",
         "aggregator_id", "created_at", "sent_at", "outcome_at", "events", "repeats", "findings",
-        "space",
+        "space", "reason_class", "labels", "amounts",
     ]  # fmt: skip
     assert (shown["state"], shown["route"]) == ("delivered", "degraded")
     assert shown["sent_at"] == "2012-06-07T12:27:34Z"

@@ -28,7 +28,6 @@ ALL = (
         "version = 1",
         """version = 1
 title = "Parcels"
-provider = "carrier"
 page = "https://carrier.example/callbacks"
 read = 2026-11-27
 unconfirmed = true
@@ -79,10 +78,9 @@ def test_every_key_is_accepted() -> None:
     assert all(re.search(rf"^{key}\b|\[+{key}\]+", ALL, re.M) for key in (*TOP, *ENTRY))
     assert accepted(ALL)
     vocabulary = load_vocabulary(ALL)
-    assert (vocabulary.provider, str(vocabulary.read_on)) == ("carrier", "2026-11-27")
+    assert str(vocabulary.read_on) == "2026-11-27"
     assert (vocabulary.page, vocabulary.unconfirmed) == ("https://carrier.example/callbacks", True)
     assert vocabulary.shape == (("RESULTS", "RESULTS/PARCELS"), ("BODY",))
-    assert load_vocabulary(WORDS).provider == "parcels"
 
 
 MEANING = {
@@ -106,7 +104,6 @@ def test_a_fault_of_form_is_rejected(case: str) -> None:
 @pytest.mark.parametrize(
     ("key", "fault"),
     [
-        ('provider = "Carrier Ltd"', "provider is 'Carrier Ltd'; write a name of lower-case"),
         ('page = "carrier"', "page is 'carrier'; write the address of the documentation"),
         ('read = "yesterday"', "read is 'yesterday'; write the date on which the page was read"),
         ("read = 2026-11-27T10:00:00", "write the date on which the page was read"),

@@ -333,6 +333,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "source",
         "read",
         "grade",
+        "reason_class",
+        "labels",
+        "amounts",
     ),
     "tallies_1": (
         "hour",

@@ -6,7 +6,7 @@ The classes are the fields of a report: import them to annotate what reads one.
 from postledger.audit.dossier import Dossier, Exhibit, Proof
 from postledger.audit.durations import Aged, Bin, Durations, Percentiles
 from postledger.audit.events import Events, Kinds, Missing, Unread
-from postledger.audit.figures import Figures, Other
+from postledger.audit.figures import Figures, Other, Sum, Sums
 from postledger.audit.findings import Found, Listed
 from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
@@ -37,5 +37,7 @@ __all__ = [
     "Reason",
     "Reasons",
     "Request",
+    "Sum",
+    "Sums",
     "Unread",
 ]

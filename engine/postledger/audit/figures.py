@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 
 import attrs
 
@@ -14,11 +15,13 @@ from postledger.audit.mask import Mask
 from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
+from postledger.errors import IntegrityError
 from postledger.log.as_of import Bounds
 from postledger.model import DELIVERY
 from postledger.projections.groups import Groups
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
+from postledger.state.said import amounts_of
 
 
 @attrs.frozen
@@ -31,6 +34,36 @@ class Other:
     all: Group
 
 
+MOST_SUMS = 40
+"""How many sums of amounts are listed."""
+
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Adds and multiplies without rounding, however many digits that takes."""
+
+
+@attrs.frozen
+class Sum:
+    """The amounts of one name and currency, added up exactly.
+
+    ``currency`` is ``None`` for plain counts. ``deliveries`` have such an amount. Those of ``hidden``
+    are not in the total: a masked report shows no amount whose digits may tell a number.
+    """
+
+    name: str
+    currency: str | None
+    deliveries: int
+    total: Decimal
+    hidden: int
+
+
+@attrs.frozen
+class Sums:
+    """The sums of amounts, by name and then of the most deliveries first; ``kinds`` are not listed."""
+
+    listed: tuple[Sum, ...]
+    kinds: int
+
+
 @attrs.frozen
 class Figures:
     """All that is counted of the deliveries of a period."""
@@ -40,6 +73,7 @@ class Figures:
     findings: tuple[Found, ...]
     events: Events
     others: tuple[Other, ...]
+    amounts: Sums
 
 
 def figures_of(
@@ -60,7 +94,34 @@ def figures_of(
             if name != DELIVERY
             for other in _other(attrs.evolve(groups, chart=name), chart)
         ),
+        amounts=_sums(groups, mask),
     )
+
+
+def _sums(groups: Groups, mask: Mask) -> Sums:
+    """Add up the amounts of deliveries, by name and currency."""
+    found: dict[tuple[str, str | None], Sum] = {}
+    for text, deliveries in groups.amounts():
+        try:
+            amounts = amounts_of(text)
+        except IntegrityError:
+            # The integrity says so.
+            continue
+        for name, amount in amounts.items():
+            currency = mask.label(amount.currency)
+            before = found.get((name, currency)) or Sum(name, currency, 0, Decimal(), 0)
+            hidden = mask.amount(amount) is None
+            more = Decimal() if hidden else _EXACT.multiply(amount.value, Decimal(deliveries))
+            found[name, currency] = Sum(
+                name,
+                currency,
+                before.deliveries + deliveries,
+                _EXACT.add(before.total, more),
+                before.hidden + hidden * deliveries,
+            )
+    ranked = sorted(found.values(), key=lambda one: (-one.deliveries, one.name, one.currency or ""))
+    listed = sorted(ranked[:MOST_SUMS], key=lambda one: one.name)
+    return Sums(tuple(listed), len(ranked) - len(listed))
 
 
 def _other(groups: Groups, chart: Statechart) -> Iterator[Other]:

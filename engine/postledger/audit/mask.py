@@ -20,7 +20,7 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.findings import Finding, names
-from postledger.model import Delivery
+from postledger.model import Amount, Delivery
 
 DOT = "•"
 HIDDEN = DOT * 3
@@ -81,11 +81,14 @@ class Mask:
         if unmask:
             return cls()
         listed = (v.conditions() for v in definitions.vocabularies)
-        return cls(frozenset(text for found in listed for one in found for text in one.texts))
+        words = {text for found in listed for one in found for text in one.texts}
+        return cls(frozenset(words.union(*(v.said.texts() for v in definitions.vocabularies))))
 
     def text(self, text: str | None) -> str | None:
-        """A text as received, if it is a word of the definitions."""
-        return text if text is None or self.words is None or text in self.words else HIDDEN
+        """A text as received, if it is a word of the definitions, or the details that these make."""
+        if text is None or self.words is None or self.words.issuperset([text]):
+            return text
+        return text if self.words.issuperset(text.split("; ")) else HIDDEN
 
     def recipient(self, text: str | None) -> str | None:
         """A recipient, but for its last four characters."""
@@ -113,6 +116,18 @@ class Mask:
             return shown
         return self._labels.setdefault(text, f"{HIDDEN} {len(self._labels) + 1}")
 
+    def amount(
+        self, amount: Amount, recipient: str | None = None, *, several: bool = False
+    ) -> Amount | None:
+        """An amount, unless its digits tell a number."""
+        # Leading and trailing zeros of an exact price tell nothing.
+        whole, _, part = format(amount.value, "f").lstrip("-").partition(".")
+        digits = whole.lstrip("0") + part.rstrip("0")
+        if self.id(digits.lstrip("0"), recipient, several=several) == HIDDEN:
+            return None
+        currency = self.id(amount.currency, recipient, several=several)
+        return attrs.evolve(amount, currency=currency)
+
     def problem(self, text: str | None) -> str | None:
         """Why a body can't be read, without what it quotes of it."""
         return text if text is None or self.words is None else text.split(":", 1)[0]
@@ -134,6 +149,12 @@ class Mask:
             spid=shown(delivery.spid),
             handset=shown(delivery.handset),
             aggregator_id=shown(delivery.aggregator_id),
+            labels={name: shown(text) or "" for name, text in delivery.labels.items()},
+            amounts={
+                name: found
+                for name, amount in delivery.amounts.items()
+                if (found := self.amount(amount, delivery.to, several=several))
+            },
         )
 
 

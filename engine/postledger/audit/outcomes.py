@@ -69,7 +69,8 @@ class Outcomes:
     """The deliveries of a period by outcome.
 
     ``states`` name the columns of each group. ``succeeded`` are the final states that want no
-    explanation, ``open`` those that are not final. ``events`` counts the distinct events of the
+    explanation, ``open`` those that are not final. ``reason_classes`` are of deliveries whose reason
+    has a class. ``events`` counts the distinct events of the
     deliveries, ``repeats`` those received again.
     """
 
@@ -83,6 +84,7 @@ class Outcomes:
     days: Breakdown
     carriers: Breakdown
     handsets: Breakdown
+    reason_classes: Breakdown
     degraded: Reasons
     failures: Reasons
 
@@ -115,6 +117,14 @@ def outcomes(groups: Groups, chart: Statechart, mask: Mask) -> Outcomes:
         days=_days(groups, states),
         carriers=_by(groups, "spid", states, mask),
         handsets=_by(groups, "handset", states, mask),
+        reason_classes=_breakdown(
+            (
+                Group(label, n, each)
+                for label, n, each in groups.by("reason_class", states)
+                if label is not None
+            ),
+            MOST_GROUPS,
+        ),
         degraded=_reasons(groups, "route", degraded, mask),
         failures=_reasons(groups, "state", region.explained, mask),
     )

@@ -9,10 +9,11 @@ import attrs
 from postledger.audit.dossier import Exhibit
 from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.events import Kinds, Missing
-from postledger.audit.figures import Figures, Other
+from postledger.audit.figures import Figures, Other, Sums
 from postledger.audit.findings import Listed
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.words import NONE, bare, between, count, second, share, span, time
+from postledger.model import Amount, plain
 
 UNKNOWN = "not known"
 
@@ -102,6 +103,30 @@ def reasons(found: Reasons, caption: str) -> Table:
         tuple((reason, state, count(n), share(n, found.total)) for reason, state, n in rows),
         texts=2,
     )
+
+
+def sums(found: Sums) -> Table:
+    """The sums of amounts, by name and currency."""
+    hidden = sum(one.hidden for one in found.listed)
+    notes = [
+        f"{count(hidden)} amounts that may tell a number are left out." if hidden else "",
+        f"{count(found.kinds)} other sums are left out." if found.kinds else "",
+    ]
+    return Table(
+        "Amounts as the provider states them, added up",
+        ("Amount", "Currency", "Deliveries", "Sum"),
+        tuple(
+            (words(s.name), s.currency or NONE, count(s.deliveries), plain(s.total))
+            for s in found.listed
+        ),
+        texts=2,
+        note=" ".join(filter(None, notes)) or None,
+    )
+
+
+def amount(found: Amount) -> str:
+    """An amount with its currency."""
+    return " ".join(filter(None, (plain(found.value), found.currency)))
 
 
 def percentiles(durations: Durations) -> Table:

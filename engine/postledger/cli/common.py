@@ -35,7 +35,7 @@ NAMES = (
 """The commands, each in the module of its name."""
 
 _MOST_FOR_PEOPLE = 100
-_RARE = ("space", "sender")
+_RARE = ("space", "sender", "labels")
 # Control characters, and those that are not seen but move or hide others.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -362,8 +362,16 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        value = [f"{name}: {_member(held)}" for name, held in value.items()]
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return _escaped(text)
+
+
+def _member(held: object) -> str:
+    """What stands under a name: a text, or the parts of an amount."""
+    parts = held.values() if isinstance(held, Mapping) else [held]
+    return " ".join(str(part) for part in parts if part is not None)
 
 
 def _escaped(text: str) -> str:
@@ -414,6 +422,8 @@ def _as_csv(records: Iterable[Record], fields: Sequence[str]) -> int:
 
 
 def _csv_cell(value: object) -> object:
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False) if value else ""
     if not isinstance(value, (list, str)):
         return value
     text = " ".join(map(str, value)) if isinstance(value, list) else value

@@ -22,7 +22,7 @@ from postledger.cli.common import (
     time_travel,
     write_records,
 )
-from postledger.cli.params import Span, Time
+from postledger.cli.params import LabelText, Span, Time
 from postledger.ledger.ledger import Then
 from postledger.model import NOT_SHOWN, Delivery
 from postledger.projections.queries import Query
@@ -37,6 +37,7 @@ _COLUMNS = {
     "spid": "spid",
     "sent_at": "sent at",
     "outcome_at": "outcome at",
+    "labels": "labels",
     "findings": "findings",
 }
 
@@ -46,6 +47,7 @@ _COLUMNS = {
 Examples:
   postledger deliveries deliveries.db --state failed --since 2026-11-01
   postledger deliveries deliveries.db --stuck 24h --csv > stuck.csv
+  postledger deliveries deliveries.db --label reference=A-1 --reason-class unreachable
   postledger deliveries deliveries.db --finding contradiction --nl"""
 )
 @ledger_argument()
@@ -65,12 +67,21 @@ Examples:
 @click.option(
     "--stuck", type=Span(), help="Only those without an outcome for that long: 30m, 24h, 7d."
 )
+@click.option("--reason-class", help="Those whose reason is of that class: unreachable, blocked …")
+@click.option(
+    "--label",
+    "labels",
+    type=LabelText(),
+    multiple=True,
+    help="Only those with that label: reference=A. May be repeated: all of them.",
+)
 @limit_option
 @time_travel
 @output_options
 def deliveries(
     ledger: Path,
     limit: int | None,
+    labels: tuple[tuple[str, str], ...],
     as_of: datetime | int | None,
     occurred_by: datetime | None,
     definitions: Then,
@@ -81,7 +92,7 @@ def deliveries(
     check_period(wanted["since"], wanted["until"])
     with reading(ledger) as opened:
         remark_end(opened, as_of)
-        query = Query(limit=shown(form, limit), **wanted)
+        query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
         found = opened.deliveries(
             query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
         )

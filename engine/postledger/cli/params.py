@@ -94,6 +94,19 @@ class Span(click.ParamType):  # type: ignore[type-arg]
         return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
+class LabelText(click.ParamType):  # type: ignore[type-arg]
+    """A label: its name and its text."""
+
+    name = "name=text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name and the text; a usage error where it has no ``=``."""
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            self.fail(f"invalid label {_shown(value)}: expected NAME=TEXT", param, ctx)
+        return name, text
+
+
 class AnchorText(click.ParamType):  # type: ignore[type-arg]
     """An anchor as ``ingest`` and ``verify`` print it."""
 

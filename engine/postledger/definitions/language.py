@@ -8,6 +8,7 @@ from typing import Any
 
 from postledger.definitions.conditions import MOST_DIGITS, SOURCE
 from postledger.definitions.diagnostics import NAME
+from postledger.definitions.said import CLASSES
 
 Schema = Mapping[str, Any]
 
@@ -57,7 +58,6 @@ TOP: Mapping[str, Schema] = {
     "name": _NAME,
     "version": {"type": "integer", "minimum": 1},
     "title": _TEXT,
-    "provider": _NAME,
     "page": {"type": "string", "pattern": "^https?://"},
     "read": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
     "unconfirmed": _FLAG,
@@ -74,6 +74,9 @@ TOP: Mapping[str, Schema] = {
     "match": _ref("conditions"),
     "fields": {**_FIELDS, "minProperties": 1},
     "timestamps": _only(CLOCK),
+    "reasons": {"type": "object", "additionalProperties": _ref("codes")},
+    "labels": {"type": "object", "additionalProperties": _ref("texts"), "propertyNames": _NAME},
+    "amounts": {"type": "object", "additionalProperties": _ref("amount"), "propertyNames": _NAME},
     "postbacks": {"type": "array", "items": _ref("postback"), "minItems": 1},
 }
 """The keys of a vocabulary."""
@@ -113,9 +116,23 @@ _DEFINITIONS: Mapping[str, Schema] = {
     "format": {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "%"}]},
     "condition": {"oneOf": [_FLAG, *_TESTS, _only({"not": {"oneOf": list(_TESTS)}}, "not")]},
     "conditions": {"type": "object", "additionalProperties": _ref("condition")},
+    "codes": {
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [_FIELD, _only({"text": _FIELD, "class": {"enum": list(CLASSES)}}, "text")]
+        },
+        "minProperties": 1,
+    },
+    "amount": {
+        "oneOf": [
+            _ref("texts"),
+            _only({"value": _ref("texts"), "currency": _ref("texts")}, "value"),
+            _only({"value": _ref("texts"), "unit": _FIELD}, "value", "unit"),
+        ]
+    },
     "row": {
         "type": "object",
-        "properties": {"trigger": _TEXT},
+        "properties": {"trigger": _ref("some_texts")},
         "required": ["trigger"],
         "additionalProperties": _ref("condition"),
     },

@@ -15,6 +15,7 @@ import attrs
 
 from postledger.definitions.clock import Clock
 from postledger.definitions.conditions import SOURCE, Classes, Condition, Word
+from postledger.definitions.said import Counted, Said
 from postledger.findings import Finding
 from postledger.postback import Postback, plain
 
@@ -100,11 +101,12 @@ class Reading:
     says nothing to the chart; ``evidence`` are the triggers taken after it. ``space`` is that of the
     vocabulary that placed the postback in a stream, unless the field at ``space_at`` names another.
     ``picks`` are pairs of an index into ``FIELDS`` and one into the fields. ``key_at`` is empty where
-    there is no key. ``missing`` are the required nodes that it lacks, by our name of the field.
-    ``ignored`` are the fields that take no part in the identity, as the vocabulary ``ignored_by`` wants
-    it; empty where none does. Where vocabularies ask for the source of events, ``ignored_by`` also has
-    what the postback says, so that none repeats one that says something else. ``problem`` says why a
-    postback is unrecognised whose type is known.
+    there is no key. ``reason_said`` are texts that stand in place of those at ``reason_at``, ``labels``
+    names with the indexes of their texts. ``missing`` are the required nodes that it lacks, by our name
+    of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
+    ``ignored_by`` wants it; empty where none does. Where vocabularies ask for the source of events,
+    ``ignored_by`` also has what the postback says, so that none repeats one that says something else.
+    ``problem`` says why a postback is unrecognised whose type is known.
     """
 
     recognised: bool
@@ -120,6 +122,10 @@ class Reading:
     code_at: int | None = None
     status_at: int | None = None
     reason_at: tuple[int, ...] = ()
+    reason_said: tuple[str | None, ...] = ()
+    reason_class: str | None = None
+    labels: tuple[tuple[str, int], ...] = ()
+    amounts: tuple[Counted, ...] = ()
     timestamp_at: int | None = None
     naive: tzinfo = UTC
     formats: tuple[str, ...] = ("iso",)
@@ -143,6 +149,12 @@ class Reading:
         """The key of a postback of this wording that has one."""
         return key_of([(postback.fields[at][1], number) for at, number in self.key_at])
 
+    def details(self, texts: Sequence[str | int]) -> list[str | int]:
+        """What makes the details of a postback: texts of its fields, or what stands for these."""
+        said = self.reason_said or (None,) * len(self.reason_at)
+        pairs = zip(self.reason_at, said, strict=True)
+        return [texts[at] if one is None else one for at, one in pairs]
+
 
 _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED)
 
@@ -151,8 +163,8 @@ _NOTHING = Reading(recognised=False, undated=True, findings=Finding.UNRECOGNISED
 class Vocabulary:
     """The words of one provider, checked; two that say the same have the same ``hash``.
 
-    ``provider`` is whose words they are, ``page`` where they are documented, ``read_on`` when that was
-    read; ``unconfirmed`` where no public source confirms them. ``shape`` is how bodies are cut.
+    ``page`` is where they are documented, ``read_on`` when that was read; ``unconfirmed`` where no
+    public source confirms them. ``shape`` is how bodies are cut.
     ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
     field that names another space, in the postbacks that have it. ``ignore`` are the plain names of the
     fields that say nothing of what a postback means, such as the number of an attempt. ``numbers`` are
@@ -170,7 +182,6 @@ class Vocabulary:
     space_field: str | None
     ignore: frozenset[str]
     numbers: frozenset[str]
-    provider: str
     page: str | None
     read_on: date | None
     unconfirmed: bool
@@ -181,6 +192,7 @@ class Vocabulary:
     fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     clock: Clock
     entries: tuple[Entry, ...] = attrs.field(repr=False)
+    said: Said = attrs.field(factory=Said, repr=False)
 
     @property
     def label(self) -> str:
@@ -245,6 +257,7 @@ class Vocabulary:
             problem = f"{entry.section!r} of the vocabulary {self.name} fits, but {lacks}"
             return attrs.evolve(self._unrecognised(at, entry), problem=problem)
         missing = tuple(name for name in entry.requires if name not in at)
+        reason = tuple(name for name in entry.reason if name in at)
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
             findings |= Finding.REPAIRED
@@ -262,7 +275,11 @@ class Vocabulary:
             recognised=True,
             trigger=said.trigger if said else None,
             evidence=evidence,
-            reason_at=tuple(at[name] for name in entry.reason if name in at),
+            reason_at=tuple(at[name] for name in reason),
+            reason_said=tuple(self.said.reason(name, texts[name]) for name in reason),
+            reason_class=self.said.class_of(reason, texts),
+            labels=self.said.labels_at(at),
+            amounts=self.said.amounts_at(at),
             undated=entry.undated,
             missing=missing,
             findings=findings,
@@ -340,7 +357,10 @@ class Lexicon:
 
     def __attrs_post_init__(self) -> None:
         asked: dict[str, list[Condition]] = {}
-        for condition in (c for v in self.vocabularies for c in v.conditions()):
+        # Codes are told apart like the texts of conditions: they decide what a reason says.
+        codes = (Condition(*c) for v in self.vocabularies for c in v.said.words(v.fields))
+        conditions = (c for v in self.vocabularies for c in v.conditions())
+        for condition in (*conditions, *codes):
             for name in condition.names:
                 asked.setdefault(name, []).append(condition)
         self.by_source = asked.pop(SOURCE, None) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -24,6 +24,7 @@ from postledger.definitions.diagnostics import (
     read_toml,
 )
 from postledger.definitions.language import ENTRY, TOP
+from postledger.definitions.said_toml import check_reasons, said_of
 from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
 from postledger.postback import plain
@@ -62,7 +63,8 @@ def _loaded(source: str, where: str) -> Vocabulary:
     fields = _fields(top)
     marks = _marks(top, fields)
     space_field = attempt(_field, top, "space_field", fields, None)
-    ignore = attempt(_ignore, top, {**fields, **marks}) or frozenset()
+    said = said_of(top, fields, partial(_wire_names, top))
+    ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
     numbers = attempt(_texts, top, "numbers", []) or ()
     attempt(_known, top, "numbers", numbers, fields)
     clock = attempt(_timestamps, top, fields) or Clock()
@@ -77,24 +79,24 @@ def _loaded(source: str, where: str) -> Vocabulary:
         space_field=space_field,
         ignore=ignore,
         numbers=frozenset(numbers),
-        **_about(top, name),
+        **_about(top),
         hash=content_hash(top.row),
         where=where,
         source=source,
-        fields={**fields, **marks},
+        fields={**fields, **marks, **said.names},
         clock=clock,
         entries=attrs.evolve(entries, common=common).load(top),
+        said=said,
     )
+    check_reasons(top, said, vocabulary.entries)
     faults.settle()
     return vocabulary
 
 
-def _about(top: Table, name: str) -> dict[str, Any]:
-    """Whose words they are, where they are documented, and how bodies are cut."""
+def _about(top: Table) -> dict[str, Any]:
+    """Where its words are documented, and how bodies are cut."""
     attempt = top.faults.attempt
-    fix = f"{NAME_FIX}, or leave it out"
     return {
-        "provider": attempt(top.take, "provider", is_name, fix, name) or name,
         "page": attempt(_page, top),
         "read_on": attempt(_date, top),
         "unconfirmed": attempt(top.flag, "unconfirmed") or False,
@@ -122,7 +124,9 @@ def _ignore(top: Table, names: Fields) -> frozenset[str]:
     for ours, wire in names.items():
         for name in ignored:
             if name in wire:
-                fix = "ignore only names that stand neither in fields nor in marks"
+                fix = (
+                    "ignore only names that stand neither in fields nor in marks, labels or amounts"
+                )
                 stands = "is a key" if ours in _keys(top) else f"stands for {ours!r}"
                 raise top.fault(f"ignore has {name!r}, which {stands}", fix)
             if name == plain(ours):

@@ -466,6 +466,9 @@ def states_tables(table: str) -> dict[str, str]:
     source TEXT NOT NULL,
     read TEXT,
     grade TEXT
+    reason_class TEXT,
+    labels TEXT,
+    amounts TEXT
 ) STRICT""",
         f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
     }
@@ -497,6 +500,6 @@ def _view(states: str, index: str, chart: str) -> str:
     return f"""
 SELECT t.key AS {key}, s.state, s.route, {said}coalesce(s.reason, s.route_reason) AS reason,
     s.recipient AS "to", {kept}s.spid, s.handset, s.aggregator_id, {iso},
-    s.events, s.repeats, rtrim({words}) AS findings, t.space
+    s.events, s.repeats, rtrim({words}) AS findings, t.space, s.reason_class, s.labels, s.amounts
 FROM {states} s JOIN {index}_streams t ON t.id = s.stream WHERE t.chart = '{chart}'
 """

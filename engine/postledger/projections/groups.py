@@ -35,7 +35,7 @@ _DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
 _TOOK = "(s.outcome_at - s.sent_at)"
 _TIMED = "s.outcome_at >= s.sent_at"
 
-By = Literal["route", "spid", "handset", "day"]
+By = Literal["route", "spid", "handset", "day", "reason_class"]
 """What streams are grouped by; ``day`` is the number of the day since 1970 on which they began."""
 
 _LABELS: dict[By | None, str] = {
@@ -44,6 +44,7 @@ _LABELS: dict[By | None, str] = {
     "spid": "s.spid",
     "handset": "s.handset",
     "day": _DAY_NUMBER,
+    "reason_class": "s.reason_class",
 }
 
 Group = tuple[Any, int, tuple[int, ...]]
@@ -97,6 +98,10 @@ class Groups:
         reason = "s.reason" if region == "state" else "s.route_reason"
         where = f"s.{region} IN ({_holes(states)})"
         return self._rows(f"s.{region}, {reason}", (), where, states)
+
+    def amounts(self) -> Iterator[Row]:
+        """The texts of amounts that streams have, and how many streams have each."""
+        return self._rows("s.amounts, count(*)", (), "s.amounts <> ''", tail="GROUP BY 1")
 
     # --- durations ---
 

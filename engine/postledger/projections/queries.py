@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import attrs
 
-from postledger.arguments import at_least, require_order, typed
+from postledger.arguments import at_least, require, require_order, typed
 from postledger.definitions.definitions import Definitions
+from postledger.definitions.said import CLASSES
 from postledger.errors import IntegrityError, UnknownWord
 from postledger.findings import Finding, named
 from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
+from postledger.state.said import label_within
 from postledger.store.sqlite import LARGEST, Store
 from postledger.times import micros, now
 
@@ -33,8 +36,9 @@ class Query:
     ``since`` and ``until`` bound the time at which a delivery began: sent, or else created, or
     else first received (also where a TIMESTAMP is implausible); ``until`` is exclusive. ``stuck``
     asks for those without an outcome that began at least so long before ``now``. ``finding`` is a
-    word of ``postledger.findings``. Times are aware; raises ``ValueError`` or ``TypeError`` for what
-    can't be asked for.
+    word of ``postledger.findings``, ``reason_class`` one of those of the vocabularies. Of ``labels``
+    all must be there, each with that text. Times are aware; raises ``ValueError`` or ``TypeError``
+    for what can't be asked for.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
     ['U01TXzgwNjc4']
@@ -52,6 +56,8 @@ class Query:
     until: datetime | None = None
     finding: str | None = None
     stuck: timedelta | None = None
+    reason_class: str | None = None
+    labels: Mapping[str, str] | None = attrs.field(default=None, hash=False)
     limit: int | None = attrs.field(default=None, validator=at_least(0))
     now: datetime = attrs.field(factory=now)
 
@@ -59,6 +65,9 @@ class Query:
         require_order(self.since, self.until)
         if self.stuck is not None and self.stuck < timedelta():
             raise ValueError(f"stuck must not be negative, got {self.stuck}")
+        for name, text in (self.labels or {}).items():
+            require("labels", name, str)
+            require(f"label {name}", text, str)
 
 
 def page_of(
@@ -104,6 +113,9 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         known = next((r.states for r in beside if r.name == name), ())
         if word is not None and word not in known:
             raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
+    if query.reason_class is not None and query.reason_class not in CLASSES:
+        known = ", ".join(CLASSES)
+        raise UnknownWord(f"unknown reason class {query.reason_class!r}: expected {known}")
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
@@ -113,9 +125,13 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         ("s.spid", query.spid),
         ("s.recipient", query.to),
         ("t.space", query.space),
+        ("s.reason_class", query.reason_class),
     ):
         if text is not None:
             wanted.append((f"{column} = ?", text))
+    for name, text in (query.labels or {}).items():
+        # Without what is looked for the text is shorter, if that stands in it.
+        wanted.append(("replace(s.labels, ?, '') <> s.labels", label_within(name, text)))
     if query.since is not None:
         wanted.append((f"{BEGAN} >= ?", micros(query.since)))
     if query.until is not None:

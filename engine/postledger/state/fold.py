@@ -38,7 +38,8 @@ class Fact(NamedTuple):
 
     Times are microseconds since 1970, ``occurred_at`` by the provider's clock (``UNDATED`` without
     one). ``texts`` are those of ``FIELDS`` and then the details (``None``: not said). ``findings``
-    are those that the reading of the event alone gives.
+    are those that the reading of the event alone gives. ``labels`` are names and texts, ``amounts``
+    names, decimals and currencies (empty for a plain count).
     """
 
     stage: int
@@ -49,6 +50,8 @@ class Fact(NamedTuple):
     effect: Effect | None
     findings: int
     texts: Sequence[str | None]
+    labels: tuple[tuple[str, str], ...] = ()
+    amounts: tuple[tuple[str, tuple[str, str]], ...] = ()
 
 
 class Noted(NamedTuple):
@@ -62,10 +65,11 @@ class Noted(NamedTuple):
 class Folded:
     """A stream as far as it is folded: the fold's own, changed in place by ``advance``.
 
-    ``reasons`` are the details of the events by which each region entered a state that wants a
-    reason. ``times`` are those of the first fact of each stage, ``UNDATED`` where it has none and
-    ``None`` where there is no fact of that stage. ``group`` is the stage and time of the last fact,
-    ``arrived_before`` the latest reception of the facts before these, ``arrived`` that of all facts.
+    ``reasons`` are the details of the events by which each region entered a state that wants a reason,
+    ``classes`` the classes of these. ``times`` are those of the first fact of each stage, ``UNDATED``
+    where it has none and ``None`` where there is no fact of that stage. ``group`` is the stage and time
+    of the last fact, ``arrived_before`` the latest reception of the facts before these, ``arrived`` that
+    of all facts.
     """
 
     chart: Statechart
@@ -73,8 +77,11 @@ class Folded:
     events: int = 0
     findings: int = 0
     texts: list[str | None] = attrs.field(factory=lambda: [None] * len(FIELDS))
+    labels: dict[str, str] = attrs.field(factory=dict)
+    amounts: dict[str, tuple[str, str]] = attrs.field(factory=dict)
     recipient: str | None = None
     reasons: list[str | None] = attrs.field(init=False)
+    classes: list[str | None] = attrs.field(init=False)
     times: list[int | None] = attrs.field(init=False)
     outcome_at: int = UNDATED
     heard: int = 0
@@ -85,6 +92,7 @@ class Folded:
 
     def __attrs_post_init__(self) -> None:
         self.reasons = [None] * len(self.chart.regions)
+        self.classes = [None] * len(self.chart.regions)
         self.times = [None] * len(self.chart.stages)
 
     @property
@@ -113,7 +121,8 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
 def fold_key(fact: Fact) -> tuple[Any, ...]:
     """What facts are sorted by in the fold order."""
     trigger = None if fact.effect is None else fact.effect.reading.trigger
-    return *fact[:2], trigger or "", [text or "" for text in fact.texts], fact.identity
+    texts = [text or "" for text in fact.texts]
+    return *fact[:2], trigger or "", texts, fact.labels, fact.amounts, fact.identity
 
 
 def advance(folded: Folded, fact: Fact) -> Noted:
@@ -141,7 +150,8 @@ def advance(folded: Folded, fact: Fact) -> Noted:
     findings |= change.findings | _of_time(folded, fact, effect) | _of_recipient(folded, fact)
     _keep_texts(folded, fact, took_effect=bool(change.regions))
     for region in change.agreed:
-        folded.reasons[region] = folded.reasons[region] or fact.texts[REASON]
+        if not folded.reasons[region]:
+            _explain(folded, region, fact)
     if change.regions:
         _enter(folded, fact, change.after, change.regions)
         if change.outcome is not None:
@@ -188,6 +198,12 @@ def _keep_texts(folded: Folded, fact: Fact, *, took_effect: bool) -> None:
         text = fact.texts[slot]
         if text is not None and (took_effect or texts[slot] is None):
             texts[slot] = text
+    for name, label in fact.labels:
+        if took_effect or name not in folded.labels:
+            folded.labels[name] = label
+    for name, amount in fact.amounts:
+        if took_effect or name not in folded.amounts:
+            folded.amounts[name] = amount
 
 
 def _enter(folded: Folded, fact: Fact, after: int, regions: tuple[int, ...]) -> None:
@@ -195,4 +211,11 @@ def _enter(folded: Folded, fact: Fact, after: int, regions: tuple[int, ...]) -> 
     states = folded.chart.configurations[after]
     for region in regions:
         explained = states[region] in folded.chart.regions[region].explained
-        folded.reasons[region] = fact.texts[REASON] if explained else None
+        _explain(folded, region, fact if explained else None)
+
+
+def _explain(folded: Folded, region: int, fact: Fact | None) -> None:
+    """Take the reason of a region's state from an event, or from none."""
+    effect = None if fact is None else fact.effect
+    folded.reasons[region] = None if fact is None else fact.texts[REASON]
+    folded.classes[region] = None if effect is None else effect.reading.reason_class

@@ -31,7 +31,10 @@ LONG, HEAVY = 32, 100_000
 _EVENT_BYTES = 900
 """What an event takes in memory, apart from its texts (measured)."""
 
-_DECIDING = attrgetter("configuration", "texts", "recipient", "reasons", "times", "outcome_at")
+_DECIDING = attrgetter(
+    *("configuration", "texts", "labels", "amounts", "recipient", "reasons", "classes", "times"),
+    "outcome_at",
+)
 _LATE = int(Finding.LATE)
 
 
@@ -226,9 +229,7 @@ def _first(block: _Block) -> tuple[Any, ...]:
 def copy_of(folded: Folded) -> Folded:
     """A copy that later events don't change."""
     kept = copy(folded)
-    kept.texts, kept.times, kept.reasons = (
-        list(folded.texts),
-        list(folded.times),
-        list(folded.reasons),
-    )
+    kept.texts, kept.times = list(folded.texts), list(folded.times)
+    kept.reasons, kept.classes = list(folded.reasons), list(folded.classes)
+    kept.labels, kept.amounts = dict(folded.labels), dict(folded.amounts)
     return kept

@@ -31,7 +31,7 @@ from postledger.definitions.vocabulary import Shape as Cut
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
-from postledger.model import UNVERIFIED
+from postledger.model import UNVERIFIED, is_decimal
 from postledger.postback import (
     ANYWHERE,
     Origin,
@@ -53,7 +53,8 @@ Stream = tuple[str, str, str]
 """A stream: its space, its chart and its key."""
 
 Where = tuple[Stream, int, bytes, int]
-"""Where a postback belongs: its stream, the provider's time, its identity, findings about the time."""
+"""Where a postback belongs: its stream, the provider's time, its identity, and findings about its texts:
+the time and the amounts."""
 
 Heard = tuple[int, str, str]
 """When an event was received, its source, and its reading."""
@@ -73,6 +74,7 @@ MOST_HELD = 200_000
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
+_AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
 
 _log = logging.getLogger("postledger")
 
@@ -249,7 +251,8 @@ class Pattern:
     ``end`` stands after the last; ``None`` where the order depends on the texts. ``stage`` and all
     below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
     pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` what makes the details where
-    a text has part in them.
+    a text has part in them. ``labels`` are names with a text or its index, ``amounts`` names with the
+    same of the value and of the currency.
     """
 
     layout: Layout
@@ -269,6 +272,8 @@ class Pattern:
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
     reasons: tuple[str | int, ...]
+    labels: tuple[tuple[str, str | int], ...]
+    amounts: tuple[tuple[str, str | int, str | int], ...]
     kind: str = attrs.field(init=False, repr=False)
     _said: tuple[str, ...] = attrs.field(init=False, repr=False)
     _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
@@ -312,6 +317,9 @@ class Pattern:
         occurred_at, findings = (
             UNTIMED if stamp is None else occurrence_at(stamp, self.formats, self.naive)
         )
+        for _, value, _ in self.amounts:
+            if not is_decimal(value if isinstance(value, str) else texts[value]):
+                findings |= _AMOUNT_UNREADABLE
         return stream, occurred_at, self.identity(texts), findings
 
     def identity(self, texts: Texts) -> bytes:
@@ -347,9 +355,43 @@ class Pattern:
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
+        if not self.labels and not self.amounts:
+            return Fact(
+                self.stage,
+                occurred_at,
+                identity,
+                position,
+                received_at,
+                self.effect,
+                findings,
+                told,
+            )
         return Fact(
-            self.stage, occurred_at, identity, position, received_at, self.effect, findings, told
+            *(
+                self.stage,
+                occurred_at,
+                identity,
+                position,
+                received_at,
+                self.effect,
+                findings,
+                told,
+            ),
+            tuple([(name, _text(at, texts)) for name, at in self.labels]),
+            self._amounts(texts, findings),
         )
+
+    def _amounts(self, texts: Texts, findings: int) -> tuple[tuple[str, tuple[str, str]], ...]:
+        """The amounts that are decimals."""
+        said = [(name, (_text(v, texts), _text(c, texts))) for name, v, c in self.amounts]
+        if findings & _AMOUNT_UNREADABLE:
+            # Where there is no such finding all are: plans are learned of marks in place of them.
+            said = [one for one in said if is_decimal(one[1][0])]
+        return tuple(said)
+
+
+def _text(at: str | int, texts: Texts) -> str:
+    return at if isinstance(at, str) else texts[at]
 
 
 class Family:
@@ -419,7 +461,7 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
             picks.append((slot, text))
         else:
             fixed[slot] = text
-    reasons, fixed[REASON] = _reasons([at[index] for index in reading.reason_at])
+    reasons, fixed[REASON] = _reasons(reading.details(at))
     canonical, end = _canonical(layout, reading)
     placed = reading.chart is not None and bool(reading.key_at)
     return Pattern(
@@ -440,6 +482,11 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
         fixed=tuple(fixed),
         picks=tuple(picks),
         reasons=reasons,
+        labels=tuple((name, at[index]) for name, index in reading.labels),
+        amounts=tuple(
+            (one.name, at[one.value], one.unit if one.currency is None else at[one.currency])
+            for one in reading.amounts
+        ),
     )
 
 
@@ -607,7 +654,9 @@ class Patterns:
             stamp = postback.fields[reading.timestamp_at][1]
             when = occurrence_at(stamp, reading.formats, reading.naive)
         identity = postback.digest(reading.ignored, reading.ignored_by)
-        return (stream, when.occurred_at, identity, when.findings), reading
+        amounts = (postback.fields[one.value][1] for one in reading.amounts)
+        unreadable = 0 if all(map(is_decimal, amounts)) else _AMOUNT_UNREADABLE
+        return (stream, when.occurred_at, identity, when.findings | unreadable), reading
 
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""

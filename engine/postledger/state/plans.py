@@ -3,14 +3,16 @@
 Most streams run alike: events of the same patterns, in the same order by the provider's clock. What
 the fold makes of them differs in their texts and times alone. So a plan is learned from one fold of
 marked values, a mark in place of each text and each time, and the row it gives says from which event
-each column comes. No rule of the fold is written here a second time; streams that marks can't stand
-for are folded as they are.
+each column comes, or of which texts it is made. No rule of the fold is written here a second
+time; streams that marks can't stand for are folded as they are.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise, product
+from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -28,17 +30,25 @@ from postledger.templates import texts_of
 from postledger.times import UNDATED
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
+_AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
 _OWN = tuple(map(COLUMNS.index, ("stream", "first_received_at", "repeats", "findings", "source")))
 """The columns that no fold is needed for, in the order in which a row is picked from them."""
 _FINDINGS = COLUMNS.index("findings")
 _TIMES = tuple(map(COLUMNS.index, ("created_at", "sent_at", "outcome_at")))
+_JSON = tuple(map(COLUMNS.index, ("labels", "amounts")))
 
 LONGEST = 12
 """Streams of more events seldom run like others."""
 
 MOST_PLANS = 10_000
-_MARK = "\0"
-"""What no text of a pattern holds: it marks the texts of which a plan is learned."""
+_MARK = "\ufdd0"
+"""What no text of a pattern holds: it begins and ends the marks in place of the texts of which a plan is
+learned. It is not a character of any language, and JSON has it as it is."""
+
+_MARKED = re.compile(f"{_MARK}([0-9]+) ([0-9]+){_MARK}")
+
+Made = tuple[bool, tuple[str | int, ...]]
+"""A column that is made of pieces: whether it is JSON, and its fixed texts and the indexes of others."""
 
 Key = tuple[Any, ...]
 
@@ -54,7 +64,8 @@ class Plan:
 
     A row is ``picked``, column by column, from what differs between streams (the id, the time of the
     first reception, repeats and findings, then the times of all events and then their texts: as
-    many as ``texts`` says) and what does not (``fixed``). ``ordered`` are pairs of events of which
+    many as ``texts`` says), what does not (``fixed``), and what is made of pieces of both (``made``,
+    picked from the end). ``ordered`` are pairs of events of which
     the second follows the first. The texts at ``recipients`` must all be the same. ``verdicts`` are
     those on each event, were it the last of them to arrive.
     """
@@ -66,6 +77,7 @@ class Plan:
     ordered: tuple[tuple[int, int], ...]
     recipients: tuple[int, ...]
     verdicts: tuple[Verdict, ...]
+    made: tuple[Made, ...] = ()
     _pick: Callable[[Sequence[Any]], Row] = attrs.field(init=False, eq=False, repr=False)
 
     @_pick.default
@@ -74,9 +86,9 @@ class Plan:
 
     def gives_as(self, other: Plan) -> bool:
         """Whether the other gives the same row of any stream of both."""
-        mine = (self.picked, self.fixed, self.recipients, self.findings, self.ordered)
-        theirs = (other.picked, other.fixed, other.recipients, other.findings, other.ordered)
-        return mine == theirs
+        mine = (self.picked, self.fixed, self.made, self.recipients, self.findings, self.ordered)
+        theirs = (other.picked, other.fixed, other.made, other.recipients, other.findings)
+        return mine == (*theirs, other.ordered)
 
     def noted(self, received: Sequence[int], findings_of: Sequence[int]) -> int:
         """The findings of a stream of it: its own, its events', and whether any came late."""
@@ -98,15 +110,21 @@ class Plan:
         texts: Sequence[str],
         source: str,
     ) -> Row | None:
-        """The row of a stream of it; ``None`` where its recipients are not the same."""
+        """The row of a stream of it; ``None`` where its recipients are not the same.
+
+        Nor is there one where an amount can't be read: the plan was learned of those that can.
+        """
         recipients = self.recipients
         for at in recipients:
             if texts[at] != texts[recipients[0]]:
                 return None
+        if findings & _AMOUNT_UNREADABLE:
+            return None
         if repeats:
             findings |= _REPEATED
+        made = [_made(one, texts) for one in self.made] if self.made else ()
         return self._pick(
-            (stream, min(received), repeats, findings, source, *times, *texts, *self.fixed)
+            (stream, min(received), repeats, findings, source, *times, *texts, *self.fixed, *made)
         )
 
 
@@ -301,7 +319,7 @@ class Plans:
             pattern, texts = self._facts.pattern(row)
             if not _markable(pattern):
                 return None
-            marks = [f"{_MARK}{index} {number}" for number in range(len(texts))]
+            marks = [f"{_MARK}{index} {number}{_MARK}" for number in range(len(texts))]
             facts.append(pattern.fact(occurred_at, bytes([index]), 0, 0, marks, 0))
             counts.append(len(texts))
         return _plan(facts, counts)
@@ -375,15 +393,28 @@ def ranks_of(times: Sequence[int]) -> tuple[int, ...]:
 
 def _markable(pattern: Pattern) -> bool:
     """Whether its own texts can be told from a mark, and the recipient is the event's own."""
-    return pattern.fixed[0] is None and not any(_MARK in text for text in pattern.fixed if text)
+    own = [*pattern.fixed, *pattern.reasons, *(text for _, text in pattern.labels)]
+    own += [text for _, *pair in pattern.amounts for text in pair]
+    return pattern.fixed[0] is None and not any(isinstance(t, str) and _MARK in t for t in own)
+
+
+def _made(made: Made, texts: Sequence[str]) -> str:
+    """The text of a column that is made of pieces."""
+    as_json, pieces = made
+    found = [one if isinstance(one, str) else _within(texts[one], as_json) for one in pieces]
+    return "".join(found)
+
+
+def _within(text: str, as_json: bool) -> str:  # noqa: FBT001
+    return encode_basestring(text)[1:-1] if as_json else text
 
 
 def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
-    """The plan that gives the fold of the marked facts; ``None`` where a text of it is not one mark.
+    """The plan that gives the fold of the marked facts, if there is one.
 
     ``counts`` are the numbers of texts of their events.
     """
-    recipients = [fact.texts[0] for fact in facts if fact.texts[0] is not None]
+    recipients = [text for fact in facts if (text := fact.texts[0]) is not None]
     # One mark for all of them: they must be the same.
     facts = [
         fact if fact.texts[0] is None else fact._replace(texts=[recipients[0], *fact.texts[1:]])
@@ -393,38 +424,55 @@ def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
     row = None if chart is None or _tied(facts) else row_of(0, fold(chart, facts), 0, "")
     if row is None:
         return None
-    marked = [text for text in row if isinstance(text, str) and _MARK in text]
-    if any(text.count(_MARK) > 1 or text[0] != _MARK for text in marked):
-        return None
+    picked, fixed, made = _columns(row, facts, counts)
+    return Plan(
+        picked=tuple(picked),
+        fixed=tuple(fixed),
+        made=tuple(made),
+        findings=row[_FINDINGS],
+        texts=sum(counts),
+        ordered=tuple(_ordered(facts)),
+        recipients=tuple(
+            one for text in recipients for one in _pieces(text, counts) if isinstance(one, int)
+        ),
+        verdicts=tuple(_newest(facts, index) for index in range(len(facts))),
+    )
+
+
+def _columns(
+    row: Row, facts: Sequence[Fact], counts: Sequence[int]
+) -> tuple[list[int], list[Any], list[Made]]:
+    """Where each column of a marked row is picked from, with what is fixed and what is made."""
     times = {fact.occurred_at: index for index, fact in enumerate(facts)}
-    before = [len(_OWN) + len(facts) + sum(counts[:index]) for index in range(len(facts))]
-
-    def at(text: str) -> int:
-        event, number = text.removeprefix(_MARK).split(" ")
-        return before[int(event)] + int(number)
-
+    first = len(_OWN) + len(facts)
     picked: list[int] = []
     fixed: list[Any] = []
-    beyond = len(_OWN) + len(facts) + sum(counts)
+    made: list[Made] = []
     for column, value in enumerate(row):
+        pieces = _pieces(value, counts) if isinstance(value, str) and _MARK in value else ()
         if column in _OWN:
             picked.append(_OWN.index(column))
         elif column in _TIMES and value is not None:
             picked.append(len(_OWN) + times[value])
-        elif value in marked:
-            picked.append(at(value))
+        elif len(pieces) == 1 and isinstance(pieces[0], int):
+            picked.append(first + pieces[0])
+        elif pieces:
+            # From the end, as how much is fixed is not known yet.
+            made.insert(0, (column in _JSON, pieces))
+            picked.append(-len(made))
         else:
-            picked.append(beyond + len(fixed))
+            picked.append(first + sum(counts) + len(fixed))
             fixed.append(value)
-    return Plan(
-        picked=tuple(picked),
-        fixed=tuple(fixed),
-        findings=row[_FINDINGS],
-        texts=sum(counts),
-        ordered=tuple(_ordered(facts)),
-        recipients=tuple(at(text) - before[0] for text in recipients if text),
-        verdicts=tuple(_newest(facts, index) for index in range(len(facts))),
-    )
+    return picked, fixed, made
+
+
+def _pieces(text: str, counts: Sequence[int]) -> tuple[str | int, ...]:
+    """A marked text in pieces: what is fixed, and the indexes, among all texts, of those marked."""
+    parts = iter(_MARKED.split(text))
+    pieces: list[str | int] = [next(parts)]
+    for event, number, after in zip(parts, parts, parts, strict=True):
+        pieces += [sum(counts[: int(event)]) + int(number), after]
+    return tuple(one for one in pieces if one != "")
 
 
 def _tied(facts: list[Fact]) -> bool:

@@ -14,6 +14,7 @@ from postledger.log.event import Clock, Part, Stored
 from postledger.model import Delivery, Event
 from postledger.state.fold import Fact, Folded, findings_of, fold
 from postledger.state.patterns import NOWHERE, Statement
+from postledger.state.said import amounts_of, amounts_text, labels_of, labels_text
 from postledger.times import UNDATED, is_time, time_of
 
 COLUMNS = (
@@ -37,6 +38,9 @@ COLUMNS = (
     "source",
     "read",
     "grade",
+    "reason_class",
+    "labels",
+    "amounts",
 )
 
 UNFOLDED = "unfolded"
@@ -61,6 +65,7 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
         for name in ("route", "reading", "grade")
     )
     findings = findings_of(folded) | (Finding.REPEATED if repeats else 0)
+    classes = folded.classes
     return (
         stream,
         folded.states[0],
@@ -78,6 +83,10 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
         source,
         None if read is None else folded.states[read],
         None if grade is None else folded.states[grade],
+        # Of the reason that is shown.
+        classes[0] if folded.reasons[0] is not None or route is None else classes[route],
+        labels_text(folded.labels) if folded.labels else None,
+        amounts_text(folded.amounts) if folded.amounts else None,
     )
 
 
@@ -92,7 +101,7 @@ def unfolded_row(stream: int, first_received_at: int, events: int) -> Row:
     texts = (None,) * (_TEXTS.stop - 2)
     return (
         stream, UNFOLDED, *texts, None, None, None, first_received_at, events, 0,
-        int(Finding.UNFOLDED), "", None, None,
+        int(Finding.UNFOLDED), "", None, None, None, None, None,
     )  # fmt: skip
 
 
@@ -119,9 +128,11 @@ def sound(row: Row) -> Row:
             raise _damaged(row)
     if not _is_time(row[13]) or not isinstance(row[17], str):
         raise _damaged(row)
-    for state in row[18:20]:
-        if state is not None and not isinstance(state, str):
+    for text in row[18:21]:
+        if text is not None and not isinstance(text, str):
             raise _damaged(row)
+    if row[21] is not None or row[22] is not None:
+        _said(row)
     return row
 
 
@@ -159,7 +170,21 @@ def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
         findings=names(row[16]),
         space=space,
         chart=chart,
+        reason_class=row[20],
+        **_said(row),
     )
+
+
+def _said(row: Row) -> dict[str, Any]:
+    """The labels and amounts of a row; raises ``IntegrityError`` where they are not as made."""
+    labels, amounts = row[21:]
+    if labels is None and amounts is None:
+        return {}
+    try:
+        said = {"labels": labels_of(labels), "amounts": amounts_of(amounts)}
+    except IntegrityError:
+        raise _damaged(row) from None
+    return said
 
 
 def event_of(

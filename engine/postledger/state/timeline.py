@@ -150,7 +150,7 @@ def _step(
 
 def details_of(pattern: Pattern, fields: Sequence[tuple[str, str]]) -> str | None:
     """The details that an event gives; ``None`` where it gives none."""
-    return "; ".join(fields[at][1] for at in pattern.reading.reason_at) or None
+    return "; ".join(map(str, pattern.reading.details([text for _, text in fields]))) or None
 
 
 def content_of(row: Delivery, steps: Iterable[Step]) -> Content:
