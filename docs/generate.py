@@ -169,7 +169,10 @@ def _entry(entry: Entry) -> Iterator[list[str]]:
     means: list[tuple[Mapping[str, Condition], str]] = [
         (row.conditions, f"`{row.trigger}`") for row in entry.means
     ]
-    beside = [f"`{row.trigger}`{_if(row.conditions)}" for row in entry.evidence]
+    beside = [
+        f"{', '.join(f'`{one}`' for one in row.triggers)}{_if(row.conditions)}"
+        for row in entry.evidence
+    ]
     for conditions, trigger in means or [({}, "nothing")]:
         where = _conditions({**entry.match, **conditions})
         to = f"`{entry.chart}`" if entry.chart else ""

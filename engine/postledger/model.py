@@ -228,6 +228,18 @@ Timeline = tuple[Step, ...]
 """The steps of a stream in fold order, each repeat behind the event that it repeats."""
 
 
+_UNSAID = {("reading", "unread"), ("grade", "none")}
+
+
+def states_line(states: Mapping[str, str]) -> str:
+    """The states of all regions in one line, apart from what goes without saying.
+
+    >>> states_line({"delivery": "sent", "route": "sms", "reading": "unread", "grade": "carrier"})
+    'sent, sms, carrier'
+    """
+    return ", ".join(state for region, state in states.items() if (region, state) not in _UNSAID)
+
+
 DELIVERY = "delivery"
 """The chart whose streams are deliveries."""
 
@@ -239,7 +251,9 @@ NOT_SHOWN = {"first_received_at", "chart"}
 class Delivery:
     """The state of one delivery, with where it comes from.
 
-    ``state`` and ``route`` are those of the chart's regions. ``reason`` is why the state is no plain
+    ``state``, ``route``, ``read`` and ``grade`` are those of the chart's regions (``None``: the chart
+    has no such region): ``read`` says whether it was read, ``grade`` on whose word it has its outcome,
+    the carrier's or the handset's. ``reason`` is why the state is no plain
     success: the details of the outcome, or else of the degrading. The ``*_at`` are by the provider's
     clock, ``first_received_at`` by ours. ``events`` counts the distinct events, ``repeats`` those
     received again. ``findings`` are listed in ``postledger.findings``.
@@ -252,6 +266,8 @@ class Delivery:
     tracking_id: str
     state: str
     route: str | None
+    read: str | None
+    grade: str | None
     reason: str | None
     to: str | None
     mms_id: str | None

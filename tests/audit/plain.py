@@ -12,7 +12,8 @@ import attrs
 from postledger import Event, Ledger, Step
 
 OUTCOMES = ("delivered", "expired", "rejected", "failed")
-STATES = ("created", "sent", *OUTCOMES)
+OPEN = ("created", "accepted", "sent")
+STATES = (*OPEN, *OUTCOMES)
 SENT = ("sent_sms", "sent_binary", "sent_xhtml", "degraded")
 EXPLAINED = ("expired", "rejected", "failed")
 MEANT = {trigger: trigger for trigger in (*SENT, *OUTCOMES)} | {"sending_failed": "failed"}
@@ -155,12 +156,12 @@ def histogram(told: Iterable[Told]) -> list[int]:
 
 
 def ages(told: Iterable[Told], as_of: datetime) -> list[list[int]]:
-    """How many of the created and of the sent are in each age."""
-    bins = [[0, 0] for _ in range(len(AGES) + 1)]
+    """How many of each open state are in each age."""
+    bins = [[0] * len(OPEN) for _ in range(len(AGES) + 1)]
     for one in told:
-        if one.state in ("created", "sent"):
+        if one.state in OPEN:
             age = (as_of - one.began).total_seconds()
-            bins[sum(bound <= age for bound in AGES)][one.state == "sent"] += 1
+            bins[sum(bound <= age for bound in AGES)][OPEN.index(one.state)] += 1
     return bins
 
 

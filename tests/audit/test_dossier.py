@@ -143,7 +143,7 @@ def test_path_is_that_of_the_timeline(samples: Ledger) -> None:
     """The arrows taken, the events that left the state as it was, and the contradiction."""
     found = drawn(samples, DEGRADED)
     taken = {name: [a.steps for a in one.arrows if a.steps] for name, one in found.items()}
-    assert taken == {"delivery": [(1,), (3,)], "route": [(1,)]}
+    assert taken == {"delivery": [(1,), (3,)], "route": [(1,)], "reading": [], "grade": []}
     badges = {name: [(b.text, b.kind) for b in one.badges] for name, one in found.items()}
     assert badges["delivery"] == [("1", "moved"), ("3", "moved"), ("2", "stayed"), ("5", "refused")]
     assert badges["route"] == [("1", "moved"), ("2", "stayed")]

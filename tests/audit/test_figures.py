@@ -93,7 +93,7 @@ def _check_durations(said: dict[str, Any], told: list[plain.Told], as_of: dateti
     assert said["disordered"] == sum(one.took is not None and one.took < 0 for one in told)
     ended = [one for one in told if one.state in plain.OUTCOMES]
     assert said["untimed"] == sum(one.took is None for one in ended)
-    assert said["open_states"] == ["created", "sent"]
+    assert said["open_states"] == list(plain.OPEN)
     assert [age["states"] for age in said["open"]] == plain.ages(told, as_of)
 
 

@@ -16,7 +16,7 @@ def test_deliveries_prints_rows_as_json_lines_and_csv(run: Run, samples: Path) -
     assert rows == [json.loads(line) for line in lines]
     assert "timeline" not in rows[0]
     assert len(table) == len(rows) + 1 == 4
-    assert table[0].startswith("tracking_id,state,route,reason,to,")
+    assert table[0].startswith("tracking_id,state,route,read,grade,reason,to,")
 
 
 def test_deliveries_without_any_is_an_empty_list(run: Run, samples: Path) -> None:

@@ -28,11 +28,10 @@ def test_replay_shows_what_another_chart_would_change(
     """The delivery, from what to what, and why, for people and for programs; nothing is written."""
     other = tmp_path / "delivery.toml"
     text = builtin().charts["delivery"].source.replace("version = 1", "version = 2")
-    row = '["failed", "sending_failed"], source = ["created", "sent", "failed"], dest = "failed" },'
+    sources = '"created", "accepted", "sent", "failed"'
+    row = f'["failed", "sending_failed"], source = [{sources}], dest = "failed" }},'
     assert row in text
-    taken = row.replace('"created", "sent", "failed"', '"delivered"').replace(
-        " },", ", overrides = true },"
-    )
+    taken = row.replace(sources, '"delivered"').replace(" },", ", overrides = true },")
     other.write_text(text.replace(row, f"{row}\n    {{ trigger = {taken}"))
     before = samples.read_bytes()
     shown = run("replay", samples, "--chart", other)

@@ -15,7 +15,7 @@ def test_show_prints_the_json_of_the_design(run: Run, samples: Path) -> None:
     shown = json.loads(run("show", samples, DEGRADED, "--json").stdout)
     timeline = shown.pop("timeline")
     assert list(shown) == [
-        "tracking_id", "state", "route", "reason", "to", "mms_id", "spid", "handset",
+        "tracking_id", "state", "route", "read", "grade", "reason", "to", "mms_id", "spid", "handset",
         "aggregator_id", "created_at", "sent_at", "outcome_at", "events", "repeats", "findings",
         "space",
     ]  # fmt: skip

@@ -331,6 +331,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "repeats",
         "findings",
         "source",
+        "read",
+        "grade",
     ),
     "tallies_1": (
         "hour",

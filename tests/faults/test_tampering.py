@@ -521,7 +521,7 @@ STATEMENTS = [
     "DELETE FROM states_1",
     "INSERT INTO states_1 SELECT 4711, state, route, reason, route_reason, recipient, mms_id, spid,"
     " handset, aggregator_id, created_at, sent_at, outcome_at, first_received_at, events, repeats,"
-    " findings, source FROM states_1 WHERE stream = 1",
+    " findings, source, read, grade FROM states_1 WHERE stream = 1",
     "UPDATE states_1 SET source = 'another' WHERE stream = 1",
     "UPDATE tallies_1 SET n = n + 1 WHERE what = 'events'",
     "UPDATE tallies_1 SET n = n - 1 WHERE what = 'deliveries'",

@@ -24,8 +24,17 @@ Told = tuple[int, tuple[str, str | None] | None, Delivery]
 def told(change: StateChanged) -> Told:
     before = change.before and (change.before["delivery"], change.before["route"])
     after = change.delivery
-    assert change.after == {"delivery": after.state, "route": after.route}
+    assert change.after == states(after)
     return change.position, before, after
+
+
+def states(delivery: Delivery) -> dict[str, str | None]:
+    return {
+        "delivery": delivery.state,
+        "route": delivery.route,
+        "reading": delivery.read,
+        "grade": delivery.grade,
+    }
 
 
 def known(ledger: Ledger, key: str, position: int) -> Delivery | None:
@@ -42,9 +51,8 @@ def expected(ledger: Ledger) -> list[Told]:
         if event.chart != "delivery":
             continue
         before, after = (known(ledger, str(event.key), event.position - n) for n in (1, 0))
-        states = before and (before.state, before.route)
-        if after is not None and states != (after.state, after.route):
-            found.append((event.position, states, after))
+        if after is not None and (before is None or states(before) != states(after)):
+            found.append((event.position, before and (before.state, before.route), after))
     return found
 
 
@@ -135,7 +143,7 @@ def test_streams_go_on_from_page_to_page(ledger: Ledger) -> None:
     assert [change.position for change in changes] == list(range(1, 1401))
     assert [change.before for change in changes[:700]] == [None] * 700
     assert [change.before for change in changes[700:]] == [
-        {"delivery": "sent", "route": "sms"}
+        {"delivery": "sent", "route": "sms", "reading": "unread", "grade": "none"}
     ] * 700
     assert [change.delivery.tracking_id for change in changes] == keys + keys
 
@@ -225,5 +233,5 @@ def test_a_change_as_json(ledger: Ledger) -> None:
         "position": 1,
         "occurred_at": "2013-11-05T05:41:08Z",
         "before": None,
-        "after": {"delivery": "sent", "route": "sms"},
+        "after": {"delivery": "sent", "route": "sms", "reading": "unread", "grade": "none"},
     }

@@ -38,7 +38,7 @@ def facts_of(triggers: Sequence[tuple[str, int]]) -> list[Fact]:
             Effect(
                 Reading(recognised=True, chart="delivery", trigger=trigger),
                 DELIVERY,
-                *compiled(DELIVERY, trigger, None),
+                *compiled(DELIVERY, trigger, ()),
             ),
             0,
             [None] * 6,

@@ -64,7 +64,7 @@ def _effect(trigger: str | None) -> Effect | None:
     if trigger is None:
         return None
     reading = Reading(recognised=True, chart="delivery", trigger=trigger)
-    return Effect(reading, DELIVERY, *compiled(DELIVERY, trigger, None))
+    return Effect(reading, DELIVERY, *compiled(DELIVERY, trigger, ()))
 
 
 def _stage(trigger: str | None) -> int:

@@ -55,6 +55,8 @@ Examples:
 @space_option("Only those of that space of ids.")
 @click.option("--state", help="Only those in that state: created, sent, delivered, failed …")
 @click.option("--route", help="Those that went by that route: sms, binary, xhtml, degraded …")
+@click.option("--read", help="Only those that were read, or not: read, unread.")
+@click.option("--grade", help="Only those with an outcome on that word: carrier, handset, none.")
 @click.option("--spid", help="Only those of that carrier.")
 @click.option("--to", help="Those to that recipient.")
 @click.option("--since", type=Time(), help="Those that began at that time or later.")

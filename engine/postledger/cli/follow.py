@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import click
 from postledger.cli.common import cell, ledger_argument, paragraph, reading
 from postledger.cli.params import WholeRange
 from postledger.ledger.ledger import Ledger
-from postledger.model import StateChanged
+from postledger.model import StateChanged, states_line
 from postledger.times import iso
 
 _LAST = 10
@@ -50,14 +49,9 @@ def follow(ledger: Path, *, after: int | None, live: bool, as_json: bool) -> Non
 def line(change: StateChanged) -> str:
     """A change for people."""
     received = iso(change.event.received_at.replace(microsecond=0)) or ""
-    before = "" if change.before is None else f"{states(change.before)} → "
-    key, after = change.delivery.tracking_id, states(change.after)
+    before = "" if change.before is None else f"{states_line(change.before)} → "
+    key, after = change.delivery.tracking_id, states_line(change.after)
     return cell(f"{change.position}  {received}  {key}  {before}{after}")
-
-
-def states(by_region: Mapping[str, str]) -> str:
-    """The states of all regions."""
-    return ", ".join(by_region.values())
 
 
 def _before_the_last(ledger: Ledger, count: int) -> int:

@@ -21,7 +21,7 @@ from postledger.cli.common import (
     time_travel,
     write_json,
 )
-from postledger.model import Step
+from postledger.model import Step, states_line
 from postledger.times import iso
 
 
@@ -112,5 +112,5 @@ def _verdict(step: Step) -> str:
 
 def _transition(step: Step) -> str:
     """The states after the event, and before it where they differ."""
-    before, after = (", ".join(states.values()) for states in (step.before, step.after))
+    before, after = states_line(step.before), states_line(step.after)
     return after if before == after else f"{before} → {after}"

@@ -209,8 +209,8 @@ def explore(
     configurations = tuple(sorted(reached, key=lambda one: (one != initial, _place(regions, one))))
     index = {configuration: i for i, configuration in enumerate(configurations)}
     return configurations, {
-        name: tuple(_move(regions, name, c, index[reached[c][name]]) for c in configurations)
-        for name in triggers
+        name: tuple(_move(heard, c, index[reached[c][name]]) for c in configurations)
+        for name, heard in ((name, _heard(regions, name)) for name in triggers)
     }
 
 
@@ -237,11 +237,15 @@ def _place(regions: tuple[Region, ...], configuration: Configuration) -> tuple[i
     return tuple(r.states.index(state) for r, state in zip(regions, configuration, strict=True))
 
 
-def _move(regions: tuple[Region, ...], trigger: str, before: Configuration, after: int) -> Move:
-    refused = overrides = False
-    for region, state in zip(regions, before, strict=True):
-        heard = [t for t in region.transitions if t.trigger == trigger]
-        taken = [t for t in heard if t.source == state]
-        refused = refused or bool(heard and not taken)
-        overrides = overrides or any(t.overrides for t in taken)
-    return Move(after, refused, overrides)
+def _heard(regions: tuple[Region, ...], trigger: str) -> list[tuple[int, dict[str, bool]]]:
+    """The regions that know a trigger, and whether it overrides each state that it leads from."""
+    heard = [
+        {t.source: t.overrides for t in region.transitions if t.trigger == trigger}
+        for region in regions
+    ]
+    return [(number, sources) for number, sources in enumerate(heard) if sources]
+
+
+def _move(heard: list[tuple[int, dict[str, bool]]], before: Configuration, after: int) -> Move:
+    taken = [sources.get(before[number]) for number, sources in heard]
+    return Move(after, refused=None in taken, overrides=True in taken)

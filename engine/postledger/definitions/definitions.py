@@ -36,7 +36,7 @@ class Definitions:
 
     charts: Mapping[str, Statechart]
     lexicon: Lexicon = attrs.field(repr=False)
-    _effects: dict[tuple[str, str, str | None], Compiled] = attrs.field(
+    _effects: dict[tuple[str, str, tuple[str, ...]], Compiled] = attrs.field(
         init=False, factory=dict, repr=False
     )
 
@@ -310,7 +310,8 @@ def _lacking(where: str, chart: Statechart, vocabularies: Iterable[Vocabulary]) 
             if entry.chart == chart.name
             for row in (*entry.means, *entry.evidence)
         ]
-        lacks = [row.trigger for row in rows if row.trigger not in chart.triggers]
+        said = [trigger for row in rows for trigger in row.triggers]
+        lacks = [trigger for trigger in said if trigger not in chart.triggers]
         if lacks:
             yield (
                 f"{where}: chart {chart.name!r} lacks triggers of the vocabulary {vocabulary.name!r},"
@@ -349,7 +350,8 @@ def _unfit(vocabulary: Vocabulary, charts: Mapping[str, Statechart]) -> Iterator
             yield f"{place}: chart {entry.chart!r} is unknown; {known}"
             continue
         triggers = charts[entry.chart].triggers
-        for trigger in dict.fromkeys(row.trigger for row in (*entry.means, *entry.evidence)):
+        rows = (*entry.means, *entry.evidence)
+        for trigger in dict.fromkeys(trigger for row in rows for trigger in row.triggers):
             if trigger not in triggers:
                 fault = f"chart {entry.chart!r} has no trigger {trigger!r}"
                 yield f"{place}: {fault}; the triggers are {', '.join(triggers)}"

@@ -42,24 +42,24 @@ Compiled = tuple[int, int | None, tuple[Change, ...]]
 """The part of an effect that depends on the trigger and evidence alone: stage, after, changes."""
 
 
-def compiled(chart: Statechart, trigger: str, evidence: str | None) -> Compiled:
+def compiled(chart: Statechart, trigger: str, evidence: tuple[str, ...]) -> Compiled:
     """What a trigger, with the evidence of the same event, does in every configuration."""
     said = chart.triggers[trigger]
     changes = tuple(_change(chart, i, trigger, evidence) for i in range(len(chart.configurations)))
     return said.stage, said.after, changes
 
 
-def _change(chart: Statechart, before: int, trigger: str, evidence: str | None) -> Change:
-    """The trigger first, then the evidence."""
+def _change(chart: Statechart, before: int, trigger: str, evidence: tuple[str, ...]) -> Change:
+    """The trigger first, then the evidence in its order."""
     move = chart.table[trigger][before]
     contradicts = move.refused or move.overrides
     findings = chart.triggers[trigger].refused if contradicts else Finding(0)
     after = move.after
-    if evidence is not None:
-        second = chart.table[evidence][after]
-        after = second.after
-        if second.refused:
-            findings |= chart.triggers[evidence].refused
+    for more in evidence:
+        move = chart.table[more][after]
+        after = move.after
+        if move.refused:
+            findings |= chart.triggers[more].refused
     one, other = chart.configurations[before], chart.configurations[after]
     regions = tuple(i for i in range(len(one)) if one[i] != other[i])
     outcome = other[0] in chart.regions[0].final if 0 in regions else None

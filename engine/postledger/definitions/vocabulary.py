@@ -59,10 +59,18 @@ class Condition:
 
 @attrs.frozen
 class Row:
-    """One row of ``means`` or ``evidence``: where the conditions hold, the trigger is said."""
+    """One row of ``means`` or ``evidence``: where the conditions hold, the triggers are said.
+
+    A row of ``means`` has one trigger.
+    """
 
     conditions: Mapping[str, Condition]
-    trigger: str
+    triggers: tuple[str, ...]
+
+    @property
+    def trigger(self) -> str:
+        """The first of them."""
+        return self.triggers[0]
 
 
 @attrs.frozen
@@ -88,12 +96,12 @@ class Reading:
 
     The ``*_at`` values are indexes into the fields of the postback (``None``: it has none).
     ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
-    says nothing to the chart. ``space`` is that of the vocabulary that placed the postback in a
-    stream, unless the field at ``space_at`` names another. ``picks`` are pairs of an index into
-    ``FIELDS`` and one into the fields. ``missing`` are the required nodes that it lacks, by our name
-    of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
-    ``ignored_by`` wants it; empty where none does. ``problem`` says why a postback is unrecognised
-    whose type is known.
+    says nothing to the chart; ``evidence`` are the triggers taken after it. ``space`` is that of the
+    vocabulary that placed the postback in a stream, unless the field at ``space_at`` names another.
+    ``picks`` are pairs of an index into ``FIELDS`` and one into the fields. ``missing`` are the
+    required nodes that it lacks, by our name of the field. ``ignored`` are the fields that take no
+    part in the identity, as the vocabulary ``ignored_by`` wants it; empty where none does.
+    ``problem`` says why a postback is unrecognised whose type is known.
     """
 
     recognised: bool
@@ -104,7 +112,7 @@ class Reading:
     chart: str | None = None
     key_at: int | None = None
     trigger: str | None = None
-    evidence: str | None = None
+    evidence: tuple[str, ...] = ()
     picks: tuple[tuple[int, int], ...] = ()
     code_at: int | None = None
     status_at: int | None = None
@@ -223,8 +231,8 @@ class Vocabulary:
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
             findings |= Finding.REPAIRED
-        evidence = next((r.trigger for r in entry.evidence if _all_hold(r.conditions, texts)), None)
-        if evidence is None:
+        evidence = next((r.triggers for r in entry.evidence if _all_hold(r.conditions, texts)), ())
+        if not evidence:
             asked = {name for row in entry.evidence for name in row.conditions} - entry.match.keys()
             known = said.conditions.keys() if said else set()
             if any(texts.get(name) for name in asked - known):
@@ -340,7 +348,7 @@ class Lexicon:
             best,
             recognised=False,
             trigger=None,
-            evidence=None,
+            evidence=(),
             findings=Finding.UNRECOGNISED,
             # What a field of an unknown postback says nobody knows.
             ignored=(),

@@ -272,22 +272,31 @@ class _Entries:
         if not isinstance(listed, list) or (what == "means" and "means" not in entry.row):
             raise entry.fault(f"{what} is missing or not a list", f"write {what} = [ … ]")
         place = f"{entry.place}.{what}"
-        rows = [self.row(row, f"{place}[{n}]", match) for n, row in enumerate(listed, 1)]
+        rows = [
+            self.row(row, f"{place}[{n}]", match, several=what == "evidence")
+            for n, row in enumerate(listed, 1)
+        ]
         for (n, one), (m, other) in combinations(enumerate(rows, 1), 2):
             if not _exclude(one.conditions, other.conditions):
                 fault = f"rows {n} and {m} match the same postback"
                 raise self.faults(place, fault, "add a condition in which they differ")
         return tuple(rows)
 
-    def row(self, row: Any, place: str, match: Mapping[str, Condition]) -> Row:
-        if not isinstance(row, dict) or not isinstance(row.get("trigger"), str):
+    def row(self, row: Any, place: str, match: Mapping[str, Condition], *, several: bool) -> Row:
+        if not isinstance(row, dict) or "trigger" not in row:
             raise self.faults(place, "no trigger", 'write { status = "…", trigger = "…" }')
+        said = row["trigger"]
+        triggers = said if several and isinstance(said, list) else [said]
+        named = all(isinstance(one, str) for one in triggers)
+        if not named or not triggers or len(set(triggers)) < len(triggers):
+            lists = " or a list of different ones" if several else ""
+            raise self.faults(place, f"trigger is {said!r}", f'write trigger = "…"{lists}')
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place)
         if _exclude(conditions, match):
             fix = "change its conditions or leave the row out"
             raise self.faults(place, "no postback can match both this row and its entry", fix)
-        return Row(conditions, row["trigger"])
+        return Row(conditions, tuple(triggers))
 
 
 def _known(table: Table, what: str, names: tuple[str, ...], fields: Fields) -> tuple[str, ...]:

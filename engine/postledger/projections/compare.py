@@ -10,7 +10,7 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.log.as_of import EVERYTHING, Bounds
-from postledger.model import Delivery, Step
+from postledger.model import Delivery, Step, states_line
 from postledger.progress import Progress, silent
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
@@ -204,5 +204,5 @@ def _said(step: Step) -> tuple[object, ...]:
 
 def _shown(step: Step) -> str:
     said = " ".join(filter(None, (step.code, step.status))) or "its event"
-    state = ", ".join(step.after.values())
+    state = states_line(step.after)
     return f"position {step.event.position} ({said}) {step.verdict}, {state}"

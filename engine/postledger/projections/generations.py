@@ -31,7 +31,7 @@ from postledger.times import UNDATED, micros, now
 READER_VERSION = 3
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 3
+COLUMNS_VERSION = 4
 """Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (
@@ -463,7 +463,9 @@ def states_tables(table: str) -> dict[str, str]:
     events INTEGER NOT NULL,
     repeats INTEGER NOT NULL,
     findings INTEGER NOT NULL,
-    source TEXT NOT NULL
+    source TEXT NOT NULL,
+    read TEXT,
+    grade TEXT
 ) STRICT""",
         f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
     }
@@ -491,9 +493,9 @@ def _view(states: str, index: str, chart: str) -> str:
         f"CASE WHEN s.findings & {int(f)} THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
     )
     key = "mms_id" if chart == "content" else "tracking_id"
-    kept = "" if chart == "content" else "s.mms_id, "
+    said, kept = ("", "") if chart == "content" else ("s.read, s.grade, ", "s.mms_id, ")
     return f"""
-SELECT t.key AS {key}, s.state, s.route, coalesce(s.reason, s.route_reason) AS reason,
+SELECT t.key AS {key}, s.state, s.route, {said}coalesce(s.reason, s.route_reason) AS reason,
     s.recipient AS "to", {kept}s.spid, s.handset, s.aggregator_id, {iso},
     s.events, s.repeats, rtrim({words}) AS findings, t.space
 FROM {states} s JOIN {index}_streams t ON t.id = s.stream WHERE t.chart = '{chart}'

@@ -43,6 +43,8 @@ class Query:
     chart: str = "delivery"
     state: str | None = None
     route: str | None = None
+    read: str | None = None
+    grade: str | None = None
     spid: str | None = None
     to: str | None = None
     space: str | None = None
@@ -98,13 +100,16 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
     states = (*region.states, UNFOLDED)
     if query.state is not None and query.state not in states:
         raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
-    routes = next((r.states for r in beside if r.name == "route"), ())
-    if query.route is not None and query.route not in routes:
-        raise UnknownWord(f"unknown route {query.route!r}: expected {', '.join(routes)}")
+    for name, word in (("route", query.route), ("reading", query.read), ("grade", query.grade)):
+        known = next((r.states for r in beside if r.name == name), ())
+        if word is not None and word not in known:
+            raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
         ("s.route", query.route),
+        ("s.read", query.read),
+        ("s.grade", query.grade),
         ("s.spid", query.spid),
         ("s.recipient", query.to),
         ("t.space", query.space),

@@ -35,6 +35,8 @@ COLUMNS = (
     "repeats",
     "findings",
     "source",
+    "read",
+    "grade",
 )
 
 UNFOLDED = "unfolded"
@@ -54,7 +56,10 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
     if not folded.heard:
         return None
     regions = [region.name for region in folded.chart.regions]
-    route = regions.index("route") if "route" in regions[1:] else None
+    route, read, grade = (
+        regions.index(name) if name in regions[1:] else None
+        for name in ("route", "reading", "grade")
+    )
     findings = findings_of(folded) | (Finding.REPEATED if repeats else 0)
     return (
         stream,
@@ -71,6 +76,8 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
         repeats,
         int(findings),
         source,
+        None if read is None else folded.states[read],
+        None if grade is None else folded.states[grade],
     )
 
 
@@ -85,7 +92,7 @@ def unfolded_row(stream: int, first_received_at: int, events: int) -> Row:
     texts = (None,) * (_TEXTS.stop - 2)
     return (
         stream, UNFOLDED, *texts, None, None, None, first_received_at, events, 0,
-        int(Finding.UNFOLDED), "",
+        int(Finding.UNFOLDED), "", None, None,
     )  # fmt: skip
 
 
@@ -112,6 +119,9 @@ def sound(row: Row) -> Row:
             raise _damaged(row)
     if not _is_time(row[13]) or not isinstance(row[17], str):
         raise _damaged(row)
+    for state in row[18:20]:
+        if state is not None and not isinstance(state, str):
+            raise _damaged(row)
     return row
 
 
@@ -131,6 +141,8 @@ def delivery_of(stream: tuple[str, str, str], row: Row) -> Delivery:
         tracking_id=key,
         state=row[1],
         route=row[2],
+        read=row[18],
+        grade=row[19],
         # A failed outcome is the nearer reason; a degraded route stands in its timeline all the same.
         reason=row[3] if row[3] is not None else row[4],
         to=row[5],
