@@ -186,7 +186,7 @@ def test_page_says_what_was_reckoned(busy: Ledger, reports: dict[str, AuditRepor
 
 
 def _check_groups(rows: list[list[str]], groups: dict[str | None, dict[str, Any]]) -> None:
-    assert {row[0]: row[1:9] for row in rows[1:]} == {
+    assert {row[0]: row[1:10] for row in rows[1:]} == {
         label: [
             str(group["total"]),
             _share(group["states"]["delivered"], group["total"]),

@@ -94,6 +94,15 @@ FAULTS = {
         ('{ word = "posted"', "{ word = 1"),
         "postbacks[1] (Posted).means[1]: a condition is 1; write a text or a list of texts",
     ),
+    "several triggers": (
+        ('trigger = "posted"', 'trigger = ["posted", "lost"]'),
+        "postbacks[1] (Posted).means[1]: trigger is ['posted', 'lost']; write trigger = \"…\"",
+    ),
+    "a trigger twice": (
+        ('key = "number"', 'key = "number"\nevidence = [{ trigger = ["lost", "lost"] }]'),
+        "postbacks[1] (Posted).evidence[1]: trigger is ['lost', 'lost'];"
+        ' write trigger = "…" or a list of different ones',
+    ),
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),
         "postbacks[1] (Posted): unknown key 'if'; the keys are chart, evidence, key, match,"
