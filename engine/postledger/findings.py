@@ -34,6 +34,9 @@ class Finding(enum.IntFlag):
     FIELD_TWICE = 16384
     WORD_UNKNOWN = 32768
     TIMESTAMP_IMPLAUSIBLE = 65536
+    PART_UNREADABLE = 131072
+    PARTS_MISSING = 262144
+    PARTS_DIFFER = 524288
 
 
 MEANINGS: dict[Finding, str] = {
@@ -54,6 +57,9 @@ MEANINGS: dict[Finding, str] = {
     Finding.FIELD_TWICE: "A field stands twice in an event; neither text was taken.",
     Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
     Finding.TIMESTAMP_IMPLAUSIBLE: "A TIMESTAMP is before 1990, or over a day after its reception.",
+    Finding.PART_UNREADABLE: "An event names no part that there can be; it changed nothing.",
+    Finding.PARTS_MISSING: "Receipts came of some parts of the message, and not of all yet.",
+    Finding.PARTS_DIFFER: "Events disagree on how many parts the message has; the largest number counts.",
 }
 """What each finding means, in a sentence."""
 

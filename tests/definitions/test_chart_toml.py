@@ -98,7 +98,8 @@ FAULTS = {
         "triggers.lost: refused is 'odd'; unknown finding 'odd': expected contradiction, no_creation,"
         " outcome_without_sent, recipient_differs, wrong_route, timestamp_missing,"
         " timestamp_naive, node_missing, repaired, clock_disorder, unrecognised, late, repeated,"
-        " unfolded, field_twice, word_unknown, timestamp_implausible",
+        " unfolded, field_twice, word_unknown, timestamp_implausible,"
+        " part_unreadable, parts_missing, parts_differ",
     ),
     "unknown key": (
         ("version = 1", "version = 1\nauthor = 1"),

@@ -26,11 +26,12 @@ from postledger.postback import plain
 
 _KEYS = {
     *("section", "root", "match", "chart", "key", "requires", "undated", "reason"),
-    *("means", "evidence"),
+    *("means", "evidence", "parts"),
 }
 _VOCABULARY_KEYS = {
     *("name", "version", "title", "reads", "space", "space_field", "ignore"),
     *("roots", "inside", "marks", "match", "fields", "timestamps", "postbacks"),
+    "parts",
 }
 
 Fields = Mapping[str, tuple[str, ...]]
@@ -71,6 +72,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     timestamp, naive = attempt(_timestamps, top, fields) or ("", UTC)
     entries = _Entries(faults, fields, marks, roots)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
+    parts = attempt(_parts, top, fields) if "parts" in top.row else None
     vocabulary = Vocabulary(
         name=name,
         version=version,
@@ -85,7 +87,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         fields={**fields, **marks},
         timestamp=timestamp,
         naive=naive,
-        entries=attrs.evolve(entries, common=common).load(top),
+        entries=attrs.evolve(entries, common=common, parts=parts).load(top),
     )
     faults.settle()
     return vocabulary
@@ -177,12 +179,24 @@ def _timestamps(top: Table, fields: Fields) -> tuple[str, tzinfo]:
         raise table.fault(f"naive zone {zone!r} is unknown", fix) from None
 
 
+def _parts(table: Table, fields: Fields) -> tuple[str, str]:
+    """The fields of the part that a postback is of, and of how many parts there are."""
+    row = table.row["parts"]
+    if not isinstance(row, dict) or row.keys() != {"part", "total"}:
+        raise table.fault(f"parts is {row!r}", 'write parts = { part = "…", total = "…" }')
+    named = Table(table.faults, row, table.place)
+    part, total = (_field(named, key, fields, None) for key in ("part", "total"))
+    if part == total:
+        raise table.fault(f"part and total are both {part!r}", "name two fields")
+    return part, total
+
+
 @attrs.frozen
 class _Entries:
     """Loads the entries; each method raises, or notes, what is wrong with its part.
 
-    ``marks`` are names that conditions may ask for and that nothing else may use; ``roots`` and
-    ``common`` conditions are those of all entries.
+    ``marks`` are names that conditions may ask for and that nothing else may use; ``roots``,
+    ``common`` conditions and ``parts`` are those of all entries.
     """
 
     faults: Faults
@@ -190,6 +204,7 @@ class _Entries:
     marks: Fields
     roots: Sequence[str]
     common: Mapping[str, Condition] = attrs.field(factory=dict)
+    parts: tuple[str, str] | None = None
 
     def load(self, top: Table) -> tuple[Entry, ...]:
         """The entries; those without a fault are compared with each other."""
@@ -236,6 +251,7 @@ class _Entries:
             reason=_known(table, "reason", _texts(table, "reason", reason), self.fields),
             means=means,
             evidence=self.rows(table, "evidence", match),
+            parts=_parts(table, self.fields) if "parts" in row else self.parts,
         )
 
     def match(self, table: Table) -> dict[str, Condition]:

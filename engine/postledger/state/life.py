@@ -31,7 +31,9 @@ LONG, HEAVY = 32, 100_000
 _EVENT_BYTES = 900
 """What an event takes in memory, apart from its texts (measured)."""
 
-_DECIDING = attrgetter("configuration", "texts", "recipient", "reasons", "times", "outcome_at")
+_DECIDING = attrgetter(
+    *("configuration", "texts", "recipient", "reasons", "times", "outcome_at", "parts", "total")
+)
 _LATE = int(Finding.LATE)
 
 

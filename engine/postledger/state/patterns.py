@@ -30,7 +30,7 @@ from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED
 from postledger.postback import Postback, canonical_end, canonical_head, canonical_pair, plain
-from postledger.state.fold import REASON, UNHEARD, Fact
+from postledger.state.fold import REASON, UNHEARD, UNREADABLE, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
 from postledger.times import UNDATED, parse_timestamp
 
@@ -61,6 +61,7 @@ MOST_HELD = 200_000
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
+_PART_UNREADABLE = int(Finding.PART_UNREADABLE)
 
 _log = logging.getLogger("postledger")
 
@@ -219,7 +220,8 @@ class Pattern:
     ``end`` stands after the last; ``None`` where the order depends on the texts. ``stage`` and all
     below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
     pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` what makes the details where
-    a text has part in them.
+    a text has part in them. ``parts`` are the part and the total, texts or the indexes of texts, where
+    the trigger waits for all parts.
     """
 
     layout: Layout
@@ -238,6 +240,7 @@ class Pattern:
     fixed: tuple[str | None, ...]
     picks: tuple[tuple[int, int], ...]
     reasons: tuple[str | int, ...]
+    parts: tuple[str | int, str | int] | None
     kind: str = attrs.field(init=False, repr=False)
     _said: tuple[str, ...] = attrs.field(init=False, repr=False)
     _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
@@ -310,8 +313,14 @@ class Pattern:
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
+        part = None
+        if self.parts is not None:
+            part = part_of(*[at if isinstance(at, str) else texts[at] for at in self.parts])
+            if part == UNREADABLE:
+                findings |= _PART_UNREADABLE
         return Fact(
-            self.stage, occurred_at, identity, position, received_at, self.effect, findings, told
+            *(self.stage, occurred_at, identity, position, received_at),
+            *(self.effect, findings, told, part),
         )
 
 
@@ -402,7 +411,38 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
         fixed=tuple(fixed),
         picks=tuple(picks),
         reasons=reasons,
+        parts=_parts(reading, effect, at),
     )
+
+
+MOST_PARTS = 255
+"""A long SMS counts its parts in one byte (3GPP TS 23.040, 9.2.3.24.1)."""
+
+
+def part_of(part: str, total: str) -> tuple[int, int] | None:
+    """The part that an event is about and of how many; ``None`` where it is the whole message.
+
+    >>> part_of("1", "2"), part_of("1", "1"), part_of("3", "2"), part_of("1", "")
+    ((1, 2), None, (0, 0), (0, 0))
+    """
+    if not all(text.isascii() and text.isdigit() and len(text) <= 3 for text in (part, total)):
+        return UNREADABLE
+    said = int(part), int(total)
+    if not 1 <= said[0] <= said[1] <= MOST_PARTS:
+        return UNREADABLE
+    return None if said == (1, 1) else said
+
+
+def _parts(
+    reading: Reading, effect: Effect | None, at: list[str | int]
+) -> tuple[str | int, str | int] | None:
+    """Where the part and the total of a postback stand, if its trigger waits for all parts."""
+    if effect is None or reading.parts_at is None:
+        return None
+    if not effect.chart.triggers[reading.trigger or ""].parts:
+        return None
+    part, total = ("" if index is None else at[index] for index in reading.parts_at)
+    return part, total
 
 
 def _space(reading: Reading, at: list[str | int]) -> str | int:

@@ -373,8 +373,13 @@ def ranks_of(times: Sequence[int]) -> tuple[int, ...]:
 
 
 def _markable(pattern: Pattern) -> bool:
-    """Whether its own texts can be told from a mark, and the recipient is the event's own."""
-    return pattern.fixed[0] is None and not any(_MARK in text for text in pattern.fixed if text)
+    """Whether its own texts can be told from a mark, and the recipient is the event's own.
+
+    No mark stands for the number of a part.
+    """
+    if pattern.fixed[0] is not None or pattern.parts is not None:
+        return False
+    return not any(_MARK in text for text in pattern.fixed if text)
 
 
 def _plan(facts: list[Fact], counts: Sequence[int]) -> Plan | None:
