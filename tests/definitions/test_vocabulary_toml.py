@@ -106,7 +106,7 @@ FAULTS = {
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),
         "postbacks[1] (Posted): unknown key 'if'; the keys are chart, evidence, key, match,"
-        " means, reason, requires, root, section, undated",
+        " means, parts, reason, requires, root, section, undated",
     ),
     "undated": (
         ('section = "Posted"', 'section = "Posted"\nundated = "yes"'),
