@@ -243,7 +243,7 @@ def states_line(states: Mapping[str, str]) -> str:
 DELIVERY = "delivery"
 """The chart whose streams are deliveries."""
 
-GOES_WITHOUT_SAYING = {("read", "unread"), ("grade", "none")}
+GOES_WITHOUT_SAYING = (("read", "unread"), ("grade", "none"))
 """Fields of a delivery, with the values that people are not shown."""
 
 NOT_SHOWN = {"first_received_at", "chart"}
