@@ -105,7 +105,9 @@ def _chart(chart: Statechart) -> Lines:
     yield f"### Triggers of {chart.name}"
     yield ""
     yield f"Fold order: {', then '.join(f'`{stage}`' for stage in chart.stages)}."
-    yield from table(["trigger", "stage", "presupposes", "if refused", "means"], _triggers(chart))
+    yield from table(
+        ["trigger", "stage", "presupposes", "if refused", "parts", "means"], _triggers(chart)
+    )
     for region in chart.regions:
         yield f"### Region {region.name} of {chart.name}"
         yield ""
@@ -136,6 +138,7 @@ def _triggers(chart: Statechart) -> Iterator[list[str]]:
             chart.stages[trigger.stage],
             "" if trigger.after is None else chart.stages[trigger.after],
             names(trigger.refused)[0],
+            "all" if trigger.parts else "",
             trigger.means,
         ]
 

@@ -35,6 +35,9 @@ class Finding(enum.IntFlag):
     WORD_UNKNOWN = 32768
     TIMESTAMP_IMPLAUSIBLE = 65536
     AMOUNT_UNREADABLE = 131072
+    PART_UNREADABLE = 262144
+    PARTS_MISSING = 524288
+    PARTS_DIFFER = 1048576
 
 
 MEANINGS: dict[Finding, str] = {
@@ -56,6 +59,9 @@ MEANINGS: dict[Finding, str] = {
     Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
     Finding.TIMESTAMP_IMPLAUSIBLE: "A TIMESTAMP is before 1990, or over a day after its reception.",
     Finding.AMOUNT_UNREADABLE: "An amount is not a decimal number; it is taken as not said.",
+    Finding.PART_UNREADABLE: "An event names no part that there can be; it changed nothing.",
+    Finding.PARTS_MISSING: "Receipts came of some parts of the message, and not of all yet.",
+    Finding.PARTS_DIFFER: "Events disagree on how many parts the message has; the largest number counts.",
 }
 """What each finding means, in a sentence."""
 

@@ -247,6 +247,9 @@ def states_line(states: Mapping[str, str]) -> str:
 DELIVERY = "delivery"
 """The chart whose streams are deliveries."""
 
+GOES_WITHOUT_SAYING = (("read", "unread"), ("grade", "none"))
+"""Fields of a delivery, with the values that people are not shown."""
+
 NOT_SHOWN = {"first_received_at", "chart"}
 """What a delivery has beside what JSON has of it."""
 

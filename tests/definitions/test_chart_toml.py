@@ -99,7 +99,8 @@ FAULTS = {
         " outcome_without_sent, recipient_differs, wrong_route, timestamp_missing,"
         " timestamp_naive, node_missing, repaired, clock_disorder, unrecognised, late, repeated,"
         " unfolded, field_twice, word_unknown, timestamp_implausible,"
-        " amount_unreadable",
+        " amount_unreadable,"
+        " part_unreadable, parts_missing, parts_differ",
     ),
     "unknown key": (
         ("version = 1", "version = 1\nauthor = 1"),

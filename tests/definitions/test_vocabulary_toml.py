@@ -107,7 +107,7 @@ FAULTS = {
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),
         "postbacks[1] (Posted): unknown key 'if'; the keys are chart, evidence, key, match,"
-        " means, reason, requires, root, section, timestamp, undated",
+        " means, parts, reason, requires, root, section, timestamp, undated",
     ),
     "undated": (
         ('section = "Posted"', 'section = "Posted"\nundated = "yes"'),

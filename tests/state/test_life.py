@@ -50,13 +50,23 @@ class Facts:
         trigger, _, other, received_at, recipient, text = row[11]
         findings = int(Finding.TIMESTAMP_MISSING) if other == 0 else 0
         texts = [recipient, *[text] * 6]
-        return Fact(_stage(trigger), *row[1:4], received_at, _effect(trigger), findings, texts)
+        return Fact(
+            *(_stage(trigger), *row[1:4], received_at),
+            *(_effect(trigger), findings, texts, _part(trigger, other)),
+        )
 
     def source(self, row: Any) -> str:
         return "ab"[row[3] % 2]
 
     def ranked(self, equal: list[Any]) -> list[Any]:
         return sorted(equal, key=lambda row: (row[5], row[3]))
+
+
+def _part(trigger: str | None, other: int) -> tuple[int, int] | None:
+    """Part 1 or 2 of 2 or 3 of many deliveries, and of some one that can't be read."""
+    if trigger != "delivered" or other % 2:
+        return None
+    return (0, 0) if other % 10 == 0 else (1 + other // 2 % 2, 2 + (other > 80))
 
 
 @cache

@@ -29,7 +29,7 @@ from postledger.cli.common import (
 )
 from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.ledger.ledger import Ledger
-from postledger.model import Content, Delivery
+from postledger.model import GOES_WITHOUT_SAYING, Content, Delivery
 from postledger.projections.compare import Difference
 
 _VALUES = tuple(
@@ -184,6 +184,8 @@ def _shown(difference: Difference, *, was: bool) -> str:
     parts = [
         cell(shown[name]) if name in ("state", "route") else f"{name} {cell(shown[name])}"
         for name in names
-        if shown[name] not in (None, "") and shown[name] != against.get(name)
+        if shown[name] not in (None, "")
+        and shown[name] != against.get(name)
+        and (name, shown[name]) not in (() if name in against else GOES_WITHOUT_SAYING)
     ]
     return "; ".join(parts) or "the same"

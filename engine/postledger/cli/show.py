@@ -21,7 +21,7 @@ from postledger.cli.common import (
     time_travel,
     write_json,
 )
-from postledger.model import Step, states_line
+from postledger.model import GOES_WITHOUT_SAYING, Step, states_line
 from postledger.times import iso
 
 
@@ -71,7 +71,9 @@ _HEADINGS = ("position", "received at", "occurred at", "said", "verdict", "state
 
 
 def _print(state: Mapping[str, Any], steps: Iterable[Step]) -> None:
-    for line in block((name.replace("_", " "), cell(value)) for name, value in state.items()):
+    said = [(name, cell(value)) for name, value in state.items()]
+    told = [one for one in said if one not in GOES_WITHOUT_SAYING]
+    for line in block((name.replace("_", " "), value) for name, value in told):
         click.echo(line)
     click.echo()
     click.echo(table(map(_row, steps), _HEADINGS))

@@ -33,7 +33,8 @@ class Trigger:
     """One word of a chart: what an event can say to it.
 
     ``stage`` is its place in the fold order, ``after`` the stage that it presupposes (an outcome
-    presupposes a sending), ``refused`` the finding when no transition takes it.
+    presupposes a sending), ``refused`` the finding when no transition takes it. ``parts``: of a
+    message in parts it is said only once events of all parts say it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Trigger:
     after: int | None
     refused: Finding
     means: str
+    parts: bool = False
 
 
 @attrs.frozen

@@ -157,7 +157,7 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
         raise table.fault("a name of the transitions library", "use another")
     if not isinstance(row, dict):
         raise table.fault(f"is {row!r}", 'write { stage = "…", means = "…" }')
-    _only(table, {"stage", "after", "refused", "means"})
+    _only(table, {"stage", "after", "refused", "means", "parts"})
 
     def stage(key: str) -> int:
         if stages is None:
@@ -170,7 +170,9 @@ def _trigger(name: str, row: Any, stages: tuple[str, ...] | None, faults: Faults
     except ValueError as error:
         raise table.fault(f"refused is {row['refused']!r}", str(error)) from None
     after = stage("after") if "after" in row else None
-    return Trigger(name, stage("stage"), after, refused, str(row.get("means", "")))
+    fix = 'write parts = "all", or leave it out'
+    parts = "parts" in row and table.take("parts", "all".__eq__, fix) == "all"
+    return Trigger(name, stage("stage"), after, refused, str(row.get("means", "")), parts)
 
 
 # --- its meaning ---

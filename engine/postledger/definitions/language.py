@@ -77,6 +77,7 @@ TOP: Mapping[str, Schema] = {
     "reasons": {"type": "object", "additionalProperties": _ref("codes")},
     "labels": {"type": "object", "additionalProperties": _ref("texts"), "propertyNames": _NAME},
     "amounts": {"type": "object", "additionalProperties": _ref("amount"), "propertyNames": _NAME},
+    "parts": _ref("parts"),
     "postbacks": {"type": "array", "items": _ref("postback"), "minItems": 1},
 }
 """The keys of a vocabulary."""
@@ -93,6 +94,7 @@ ENTRY: Mapping[str, Schema] = {
     "reason": _ref("texts"),
     "means": {"type": "array", "items": _ref("row")},
     "evidence": {"type": "array", "items": _ref("row")},
+    "parts": _ref("parts"),
 }
 """The keys of a ``[[postbacks]]`` table."""
 
@@ -130,6 +132,7 @@ _DEFINITIONS: Mapping[str, Schema] = {
             _only({"value": _ref("texts"), "unit": _FIELD}, "value", "unit"),
         ]
     },
+    "parts": _only({"part": _FIELD, "total": _FIELD}, "part", "total"),
     "row": {
         "type": "object",
         "properties": {"trigger": _ref("some_texts")},

@@ -74,6 +74,7 @@ class Entry:
     reason: tuple[str, ...]
     means: tuple[Row, ...]
     evidence: tuple[Row, ...]
+    parts: tuple[str, str] | None = None
 
 
 KeyPart = tuple[int, bool]
@@ -106,6 +107,7 @@ class Reading:
     of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
     ``ignored_by`` wants it; empty where none does. Where vocabularies ask for the source of events,
     ``ignored_by`` also has what the postback says, so that none repeats one that says something else.
+    ``parts_at`` are those of the part and of how many there are, ``None`` where neither is said.
     ``problem`` says why a postback is unrecognised whose type is known.
     """
 
@@ -134,6 +136,7 @@ class Reading:
     findings: Finding = attrs.field(default=Finding(0))
     ignored: tuple[int, ...] = ()
     ignored_by: str = ""
+    parts_at: tuple[int | None, int | None] | None = None
     problem: str = ""
 
     @property
@@ -289,6 +292,7 @@ class Vocabulary:
                 if plain(path) in self.ignore
             ),
             ignored_by=self.name if self.ignore else "",
+            parts_at=_parts(entry, at, texts),
         )
 
     def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
@@ -435,6 +439,16 @@ class Lexicon:
             # Vocabularies that don't know it would list it with different streams.
             return attrs.evolve(best, space="", space_at=None, chart=None, key_at=())
         return best
+
+
+def _parts(
+    entry: Entry, at: Mapping[str, int], texts: Mapping[str, str | None]
+) -> tuple[int | None, int | None] | None:
+    """Where the part and the total stand; what stands twice is said, and can't be read."""
+    if entry.parts is None or all(texts.get(name, "") == "" for name in entry.parts):
+        return None
+    part, total = entry.parts
+    return at.get(part), at.get(total)
 
 
 def _all_hold(conditions: Mapping[str, Condition], texts: Mapping[str, str | None]) -> bool:

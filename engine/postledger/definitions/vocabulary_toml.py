@@ -70,6 +70,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     clock = attempt(_timestamps, top, fields) or Clock()
     entries = _Entries(faults, fields, marks, roots, clock)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
+    parts = attempt(_parts, top, fields) if "parts" in top.row else None
     vocabulary = Vocabulary(
         name=name,
         version=version,
@@ -85,7 +86,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         source=source,
         fields={**fields, **marks, **said.names},
         clock=clock,
-        entries=attrs.evolve(entries, common=common).load(top),
+        entries=attrs.evolve(entries, common=common, parts=parts).load(top),
         said=said,
     )
     check_reasons(top, said, vocabulary.entries)
@@ -226,12 +227,24 @@ def _paths(top: Table, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(plain, paths)))
 
 
+def _parts(table: Table, fields: Fields) -> tuple[str, str]:
+    """The fields of the part that a postback is of, and of how many parts there are."""
+    row = table.row["parts"]
+    if not isinstance(row, dict) or row.keys() != {"part", "total"}:
+        raise table.fault(f"parts is {row!r}", 'write parts = { part = "…", total = "…" }')
+    named = Table(table.faults, row, table.place)
+    part, total = (_field(named, key, fields, None) for key in ("part", "total"))
+    if part == total:
+        raise table.fault(f"part and total are both {part!r}", "name two fields")
+    return part, total
+
+
 @attrs.frozen
 class _Entries:
     """Loads the entries; each method raises, or notes, what is wrong with its part.
 
-    ``marks`` are names that conditions may ask for and that nothing else may use; ``roots`` and
-    ``common`` conditions are those of all entries.
+    ``marks`` are names that conditions may ask for and that nothing else may use; ``roots``,
+    ``common`` conditions and ``parts`` are those of all entries.
     """
 
     faults: Faults
@@ -240,6 +253,7 @@ class _Entries:
     roots: Sequence[str]
     clock: Clock
     common: Mapping[str, Condition] = attrs.field(factory=dict)
+    parts: tuple[str, str] | None = None
 
     def load(self, top: Table) -> tuple[Entry, ...]:
         """The entries; those without a fault are compared with each other."""
@@ -287,6 +301,7 @@ class _Entries:
             reason=_known(table, "reason", _texts(table, "reason", reason), self.fields),
             means=means,
             evidence=self.rows(table, "evidence", match),
+            parts=_parts(table, self.fields) if "parts" in row else self.parts,
         )
 
     def match(self, table: Table) -> dict[str, Condition]:

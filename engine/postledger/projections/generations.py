@@ -465,7 +465,7 @@ def states_tables(table: str) -> dict[str, str]:
     findings INTEGER NOT NULL,
     source TEXT NOT NULL,
     read TEXT,
-    grade TEXT
+    grade TEXT,
     reason_class TEXT,
     labels TEXT,
     amounts TEXT

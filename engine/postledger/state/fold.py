@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from postledger.definitions.chart import Configuration, Statechart
-from postledger.definitions.effects import Effect
+from postledger.definitions.effects import Change, Effect
 from postledger.definitions.vocabulary import FIELDS
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
@@ -29,6 +29,8 @@ _NO_CREATION = int(Finding.NO_CREATION)
 _OUTCOME_WITHOUT_SENT = int(Finding.OUTCOME_WITHOUT_SENT)
 _CLOCK_DISORDER = int(Finding.CLOCK_DISORDER)
 _RECIPIENT_DIFFERS = int(Finding.RECIPIENT_DIFFERS)
+_PARTS_MISSING = int(Finding.PARTS_MISSING)
+_PARTS_DIFFER = int(Finding.PARTS_DIFFER)
 _LATE = int(Finding.LATE)
 _LONG_AGO = -(2**63)
 
@@ -39,7 +41,8 @@ class Fact(NamedTuple):
     Times are microseconds since 1970, ``occurred_at`` by the provider's clock (``UNDATED`` without
     one). ``texts`` are those of ``FIELDS`` and then the details (``None``: not said). ``findings``
     are those that the reading of the event alone gives. ``labels`` are names and texts, ``amounts``
-    names, decimals and currencies (empty for a plain count).
+    names, decimals and currencies (empty for a plain count). ``part`` is the number of the part that it
+    is about and of how many, or ``UNREADABLE``; ``None`` where it is about the whole message.
     """
 
     stage: int
@@ -52,6 +55,11 @@ class Fact(NamedTuple):
     texts: Sequence[str | None]
     labels: tuple[tuple[str, str], ...] = ()
     amounts: tuple[tuple[str, tuple[str, str]], ...] = ()
+    part: tuple[int, int] | None = None
+
+
+UNREADABLE = (0, 0)
+"""What stands in place of a part that can't be read."""
 
 
 class Noted(NamedTuple):
@@ -67,9 +75,10 @@ class Folded:
 
     ``reasons`` are the details of the events by which each region entered a state that wants a reason,
     ``classes`` the classes of these. ``times`` are those of the first fact of each stage, ``UNDATED``
-    where it has none and ``None`` where there is no fact of that stage. ``group`` is the stage and time
-    of the last fact, ``arrived_before`` the latest reception of the facts before these, ``arrived`` that
-    of all facts.
+    where it has none and ``None`` where there is no fact of that stage. ``parts`` are the triggers that
+    wait for all parts, with each part that said them, and ``total`` is how many parts there are.
+    ``group`` is the stage and time of the last fact, ``arrived_before`` the latest reception of the
+    facts before these, ``arrived`` that of all facts.
     """
 
     chart: Statechart
@@ -84,6 +93,8 @@ class Folded:
     classes: list[str | None] = attrs.field(init=False)
     times: list[int | None] = attrs.field(init=False)
     outcome_at: int = UNDATED
+    parts: frozenset[tuple[str, int]] = frozenset()
+    total: int = 0
     heard: int = 0
     first_received_at: int = UNDATED
     group: tuple[int, int] = (-1, 0)
@@ -147,6 +158,8 @@ def advance(folded: Folded, fact: Fact) -> Noted:
         folded.findings |= _LATE
     folded.arrived = max(folded.arrived, fact.received_at)
     change = effect.changes[folded.configuration]
+    if fact.part is not None and not _is_whole(folded, fact.part, effect):
+        change = _HELD
     findings |= change.findings | _of_time(folded, fact, effect) | _of_recipient(folded, fact)
     _keep_texts(folded, fact, took_effect=bool(change.regions))
     for region in change.agreed:
@@ -163,11 +176,39 @@ def advance(folded: Folded, fact: Fact) -> Noted:
 
 
 def findings_of(folded: Folded) -> int:
-    """The findings of a stream, with what shows only when all facts are in: that nothing created it."""
-    stages = folded.chart.stages
+    """The findings of a stream, with what shows only when all facts are in.
+
+    That is: that nothing created it, and that parts are missing.
+    """
+    findings, stages = folded.findings, folded.chart.stages
     if folded.heard and "created" in stages and folded.times[stages.index("created")] is None:
-        return folded.findings | _NO_CREATION
-    return folded.findings
+        findings |= _NO_CREATION
+    if not all(_all_said(folded, trigger) for trigger in {one for one, _ in folded.parts}):
+        findings |= _PARTS_MISSING
+    return findings
+
+
+_HELD = Change(0, Verdict.NO_EFFECT, 0, (), (), None)
+"""What an event changes that is about one part, while others are missing: nothing."""
+
+
+def _is_whole(folded: Folded, part: tuple[int, int], effect: Effect) -> bool:
+    """Note the part that an event is about; whether those of all parts are in."""
+    # guard: a part that can't be read completes nothing
+    if part == UNREADABLE:
+        return False
+    number, total = part
+    if folded.total not in (0, total):
+        folded.findings |= _PARTS_DIFFER
+    folded.total = max(folded.total, total)
+    trigger = effect.reading.trigger or ""
+    folded.parts |= {(trigger, number)}
+    return _all_said(folded, trigger)
+
+
+def _all_said(folded: Folded, trigger: str) -> bool:
+    # No part has a number above the total.
+    return sum(one == trigger for one, _ in folded.parts) == folded.total
 
 
 def _of_time(folded: Folded, fact: Fact, effect: Effect) -> int:

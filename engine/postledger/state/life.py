@@ -33,7 +33,7 @@ _EVENT_BYTES = 900
 
 _DECIDING = attrgetter(
     *("configuration", "texts", "labels", "amounts", "recipient", "reasons", "classes", "times"),
-    "outcome_at",
+    *("outcome_at", "parts", "total"),
 )
 _LATE = int(Finding.LATE)
 

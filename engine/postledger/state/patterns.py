@@ -41,7 +41,7 @@ from postledger.postback import (
     canonical_pair,
     plain,
 )
-from postledger.state.fold import REASON, UNHEARD, Fact
+from postledger.state.fold import REASON, UNHEARD, UNREADABLE, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
 from postledger.times import UNDATED
 from postledger.wire.shape import Shape
@@ -75,6 +75,7 @@ MOST_HELD = 200_000
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
 _AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
+_PART_UNREADABLE = int(Finding.PART_UNREADABLE)
 
 _log = logging.getLogger("postledger")
 
@@ -252,7 +253,8 @@ class Pattern:
     below it are what the fold takes: ``fixed`` are the texts that the pattern itself gives, ``picks``
     pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` what makes the details where
     a text has part in them. ``labels`` are names with a text or its index, ``amounts`` names with the
-    same of the value and of the currency.
+    same of the value and of the currency. ``parts`` are the part and the total, texts or the indexes of
+    texts, where the trigger waits for all parts.
     """
 
     layout: Layout
@@ -274,6 +276,7 @@ class Pattern:
     reasons: tuple[str | int, ...]
     labels: tuple[tuple[str, str | int], ...]
     amounts: tuple[tuple[str, str | int, str | int], ...]
+    parts: tuple[str | int, str | int] | None
     kind: str = attrs.field(init=False, repr=False)
     _said: tuple[str, ...] = attrs.field(init=False, repr=False)
     _told: Callable[[Texts], Iterable[str]] = attrs.field(init=False, repr=False)
@@ -355,31 +358,26 @@ class Pattern:
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
-        if not self.labels and not self.amounts:
-            return Fact(
-                self.stage,
-                occurred_at,
-                identity,
-                position,
-                received_at,
-                self.effect,
-                findings,
-                told,
-            )
-        return Fact(
-            *(
-                self.stage,
-                occurred_at,
-                identity,
-                position,
-                received_at,
-                self.effect,
-                findings,
-                told,
-            ),
-            tuple([(name, _text(at, texts)) for name, at in self.labels]),
-            self._amounts(texts, findings),
+        fact = (
+            self.stage,
+            occurred_at,
+            identity,
+            position,
+            received_at,
+            self.effect,
+            findings,
+            told,
         )
+        if not self.labels and not self.amounts and self.parts is None:
+            return Fact(*fact)
+        part = None
+        if self.parts is not None:
+            one, of = self.parts
+            part = part_of(_text(one, texts), _text(of, texts))
+            if part == UNREADABLE:
+                fact = (*fact[:6], findings | _PART_UNREADABLE, told)
+        labels = tuple([(name, _text(at, texts)) for name, at in self.labels])
+        return Fact(*fact, labels, self._amounts(texts, findings), part)
 
     def _amounts(self, texts: Texts, findings: int) -> tuple[tuple[str, tuple[str, str]], ...]:
         """The amounts that are decimals."""
@@ -487,7 +485,38 @@ def pattern_of(layout: Layout, texts: Texts, definitions: Definitions) -> Patter
             (one.name, at[one.value], one.unit if one.currency is None else at[one.currency])
             for one in reading.amounts
         ),
+        parts=_parts(reading, effect, at),
     )
+
+
+MOST_PARTS = 255
+"""A long SMS counts its parts in one byte (3GPP TS 23.040, 9.2.3.24.1)."""
+
+
+def part_of(part: str, total: str) -> tuple[int, int] | None:
+    """The part that an event is about and of how many; ``None`` where it is the whole message.
+
+    >>> part_of("1", "2"), part_of("1", "1"), part_of("3", "2"), part_of("1", "")
+    ((1, 2), None, (0, 0), (0, 0))
+    """
+    if not all(text.isascii() and text.isdigit() and len(text) <= 3 for text in (part, total)):
+        return UNREADABLE
+    said = int(part), int(total)
+    if not 1 <= said[0] <= said[1] <= MOST_PARTS:
+        return UNREADABLE
+    return None if said == (1, 1) else said
+
+
+def _parts(
+    reading: Reading, effect: Effect | None, at: list[str | int]
+) -> tuple[str | int, str | int] | None:
+    """Where the part and the total of a postback stand, if its trigger waits for all parts."""
+    if effect is None or reading.parts_at is None:
+        return None
+    if not effect.chart.triggers[reading.trigger or ""].parts:
+        return None
+    part, total = ("" if index is None else at[index] for index in reading.parts_at)
+    return part, total
 
 
 def _space(reading: Reading, at: list[str | int]) -> str | int:

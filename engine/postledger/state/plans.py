@@ -392,7 +392,12 @@ def ranks_of(times: Sequence[int]) -> tuple[int, ...]:
 
 
 def _markable(pattern: Pattern) -> bool:
-    """Whether its own texts can be told from a mark, and the recipient is the event's own."""
+    """Whether its own texts can be told from a mark, and the recipient is the event's own.
+
+    No mark stands for the number of a part.
+    """
+    if pattern.parts is not None:
+        return False
     own = [*pattern.fixed, *pattern.reasons, *(text for _, text in pattern.labels)]
     own += [text for _, *pair in pattern.amounts for text in pair]
     return pattern.fixed[0] is None and not any(isinstance(t, str) and _MARK in t for t in own)
