@@ -104,6 +104,9 @@ def any_bodies() -> st.SearchStrategy[bytes]:
                 b"\xef\xbb\xbf{}",
                 b"[]" * 3,
                 b'{"created": {"tracking-id": "k1", "to": "1"}}',
+                b"ID=k1&STATE=go&A=1+1%2B1&=&ID=",
+                b"id:k1 sub:001 stat:DELIVRD err:000 text:x",
+                b'"ID=k1&STATE=": 1, "A": 2',
             )
         ),
     )

@@ -174,3 +174,59 @@ def test_nothing_else_is_repaired(body: bytes) -> None:
     """What is cut off, crossed or nested, and more than one root, leaves the body unreadable."""
     with pytest.raises(ReadError, match="malformed XML"):
         read(body)
+
+
+FAULTS = st.sampled_from((b"a & b", b"?x=1&err=2", b"\xe4", b"<A>\xff&", b"<![CDATA[\xe4]]>"))
+
+
+@given(st.lists(FAULTS | st.none(), min_size=1, max_size=5), st.sampled_from(("latin", "none")))
+def test_only_members_with_a_fault_are_repaired(faults: list[bytes | None], around: str) -> None:
+    """Each fault is of the member that it stands in, and leaves the texts of the others alone."""
+    members = b"".join(
+        b"<NOTIFICATION><A>%b</A><B>\xc3\xa4 &amp;</B></NOTIFICATION>"
+        % (b"x" if fault is None else fault.removeprefix(b"<A>"))
+        for fault in faults
+    )
+    comment = b"<!-- \xe4 & -->" if around == "latin" else b""
+    found = read(b"<POSTBACK>" + comment + members + b"</POSTBACK>")
+    assert [one.repaired for one in found if isinstance(one, Postback)] == [
+        fault is not None for fault in faults
+    ]
+    assert all(one.fields[1] == ("B", "ä &") for one in found if isinstance(one, Postback))
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [
+        (b"a & b", "a & b"),
+        (b"?smpp?deliver_sm=4&err=1", "?smpp?deliver_sm=4&err=1"),
+        (b"&amp;&#38;&", "&&&"),
+        (b"<![CDATA[&]]>&", "&&"),
+        (b"<!-- & -->&", "&"),
+        (b"Empf\xe4nger & Co", "Empfänger & Co"),
+    ],
+)
+def test_ampersands(text: bytes, read_as: str) -> None:
+    """An & that begins no entity is itself."""
+    assert one(b"<P><A>" + text + b"</A></P>") == Postback("P", (("A", read_as),), repaired=True)
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n\r\n", b"<!-- x -->\r\n", b"OK\n"])
+@pytest.mark.parametrize("after", [b"", b"\n", b"\nOK", b"\0\0", b" & x", b"\xe4"])
+def test_what_stands_around_the_root(before: bytes, after: bytes) -> None:
+    """Text and comments around it are left out, and the members are repaired."""
+    body = b"%b<?xml version='1.0'?><X><NOTIFICATION><A>1</A></NOTIFICATION></X>%b" % (
+        before,
+        after,
+    )
+    assert one(body) == Postback(
+        "NOTIFICATION", (("A", "1"),), repaired=bool(before.strip() or after.strip())
+    )
+
+
+@pytest.mark.parametrize("mark", ["\ufdd0", "&#64976;", "&#xFDD0;"])
+def test_a_text_with_the_mark_is_not_repaired(mark: str) -> None:
+    """What the reader marks repairs by is never taken out of a text that has it."""
+    assert one(f"<P><A>{mark}</A></P>".encode()) == Postback("P", (("A", "\ufdd0"),))
+    with pytest.raises(ReadError, match="malformed XML"):
+        read(f"<P><A>{mark}&</A></P>".encode())

@@ -25,7 +25,11 @@ LARGEST_BODY = 64 << 20
 A row of an export may be larger: a ledger recorded it.
 """
 
-_CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json"}
+_CONTENT_TYPES = {
+    ".xml": "text/xml",
+    ".json": "application/json",
+    ".form": "application/x-www-form-urlencoded",
+}
 _STDIN = "-"
 _GIVEN_BY_SHELL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _BUFFER = 1 << 20

@@ -55,8 +55,10 @@ def encoded(body: bytes, charset: str | None) -> tuple[bytes, str | None]:
     try:
         return _transcoded(body, name), "utf-8"
     except ReadError:
-        # What isn't valid in the declared encoding is repaired from UTF-8.
-        return body, "utf-8"
+        if name.startswith("utf"):
+            raise
+        # expat will refuse it, and it is repaired.
+        return body, name
 
 
 def character_set(name: str | None) -> str | None:

@@ -38,13 +38,12 @@ _Tag: TypeAlias = "re.Match[bytes]"
 
 # Where it stands in a comment or in CDATA it begins nothing. One that nobody ends goes to the end of the
 # body: otherwise each beginning would be looked through to there, in quadratic time.
-AMPERSAND = re.compile(
+_AMPERSAND = re.compile(
     # guard: what nobody ends is looked through once
     rb"(?:<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z))"
     rb"|&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z_:][\w:.-]*;)",
     re.DOTALL,
 )
-"""An ``&`` that begins no entity, or what may hold one."""
 
 _REFERENCE = b"&#%d;" % ord(MARK)
 _BEFORE = re.compile(rb"\A(?:[^<]++|<!--.*?-->)*+(?=<)", re.DOTALL)
@@ -66,7 +65,7 @@ def with_entities(body: bytes) -> bytes:
     >>> with_entities(b"<A>a=1&b &lt; <!-- & --></A>")
     b'<A>a=1&amp;&#64976;b &lt; <!-- & --></A>'
     """
-    return AMPERSAND.sub(
+    return _AMPERSAND.sub(
         lambda found: b"&amp;" + _REFERENCE if found[0] == b"&" else found[0], body
     )
 

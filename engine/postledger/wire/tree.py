@@ -7,14 +7,15 @@ A node is a text, a list, or a branch: pairs of a step and a node. A step is ``/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
 from postledger.errors import ReadError
 
-Branch: TypeAlias = "Iterable[tuple[str, Node]]"
-Node: TypeAlias = "str | bool | list[Node] | Branch | None"
+# mypy can't follow a type that holds itself: what a list or a branch holds are nodes.
+Branch: TypeAlias = Iterable[tuple[str, Any]]
+Node: TypeAlias = str | bool | list[Any] | Branch | None
 
 
 class Repaired(str):

@@ -178,7 +178,7 @@ def _refuse_document_type(*_: object) -> NoReturn:
 
 def _parsed(data: bytes, encoding: str | None, limits: Limits, pairs: type[_Pairs]) -> Element:
     parser = _BoundedParser(limits)
-    tree = xmltodict.parse(data, encoding=encoding, expat=parser, dict_constructor=pairs)
+    tree: Any = xmltodict.parse(data, encoding=encoding, expat=parser, dict_constructor=pairs)
     step, node = tree.children()[0]
     return step[1:], node
 
