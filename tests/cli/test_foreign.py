@@ -117,7 +117,7 @@ def test_rows_that_cannot_be_taken_are_named_and_the_rest_recorded(
     assert done.exit_code == 1
     assert done.stdout.startswith("recorded 1, repeated 1, unrecognised 0, unreadable 0")
     assert [line.removeprefix(f"{log}:") for line in done.stderr.splitlines()] == [
-        "2: not recorded: at: expected a time, got none",
+        "2: not recorded: at: expected a time, got None",
         "3: not recorded: expected a body in body, got none",
         "4: not recorded: expected a body in body, got none",
         '5: not recorded: body must be the text that was received, got {"code": "N201"}',

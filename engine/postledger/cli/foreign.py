@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import wraps
 from hashlib import file_digest
 from pathlib import Path
@@ -156,10 +155,13 @@ def _mapping(path: Path, foreign: Foreign) -> Callable[[Line], Row | Unfit]:
         values = line.values
         try:
             body = _body(values[0], foreign, errors)
-            received_at = _received_at(values[1], foreign) if timed else None
             content_type = _type(values[-1], foreign) if typed else foreign.content_type
         except ValueError as error:
             return Unfit(f"{path}:{line.number}", str(error))
+        try:
+            received_at = foreign.reception.read(values[1]) if timed else None
+        except ValueError as error:
+            return Unfit(f"{path}:{line.number}", f"{foreign.received_at}: {error}")
         return Row(
             body,
             content_type,
@@ -193,7 +195,9 @@ def _body(value: object, foreign: Foreign, errors: str) -> bytes:
     if foreign.query:
         body = _query(body, foreign)
     if len(body) > LARGEST_BODY:
-        raise ValueError(f"{foreign.body} is larger than {LARGEST_BODY} bytes")
+        raise ValueError(
+            f"expected at most {LARGEST_BODY} bytes in {foreign.body}, got {len(body)}"
+        )
     return body
 
 
@@ -205,15 +209,6 @@ def _query(body: bytes, foreign: Foreign) -> bytes:
     if not query:
         raise ValueError(f"expected a query in {foreign.body}, got an address without one")
     return query
-
-
-def _received_at(value: object, foreign: Foreign) -> datetime:
-    try:
-        if value is None or value == "":
-            raise ValueError("expected a time, got none")
-        return foreign.reception.read(value)
-    except ValueError as error:
-        raise ValueError(f"{foreign.received_at}: {error}") from None
 
 
 def _type(value: object, foreign: Foreign) -> str | None:

@@ -118,8 +118,8 @@ def _of_epoch(text: str, unit: int) -> datetime:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return repr(text if len(text) <= 60 else f"{text[:60]}…")
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 class Zone(click.ParamType):  # type: ignore[type-arg]
