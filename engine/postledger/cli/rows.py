@@ -21,7 +21,7 @@ SUFFIXES = (".csv", *LINES)
 """The suffixes of logs, apart from those of their packing."""
 
 _LOOKED_AT = 100
-"""In so many rows of JSON at the beginning each field must be found once."""
+"""In so many rows of JSON at the beginning, or fewer large ones, each field must be found once."""
 
 _LONGEST = 2 * LARGEST_BODY
 """Characters of the longest line: a body may stand in it in base64, or with escapes."""
@@ -163,7 +163,10 @@ def _of_json(file: IO[bytes], path: Path, fields: Sequence[str]) -> Iterator[Lin
     begun: list[tuple[int, dict[str, Any] | str]] = []
     damage: Exception | None = None
     try:
-        begun.extend(islice(parsed, _LOOKED_AT))
+        for one in islice(parsed, _LOOKED_AT):
+            begun.append(one)
+            if file.tell() > LARGEST_BODY:
+                break
     except Exception as error:
         # What stands before the damage is read first.
         damage = error
