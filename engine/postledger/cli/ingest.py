@@ -21,6 +21,7 @@ from postledger.cli.common import (
     remark,
     write_json,
 )
+from postledger.cli.foreign import Foreign, Log, foreign_options
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import Bodies, Found, Lines, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
@@ -29,6 +30,8 @@ from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import COUNTED, Appended
 from postledger.log.event import Kind
 from postledger.model import UNVERIFIED, Anchor, Receipt, Summary
+
+_Source = Bodies | Lines | Stdin | Log
 
 _MOST_REMARKS = 20
 _WHY = {
@@ -62,7 +65,9 @@ Examples:
   postledger ingest deliveries.db monday.jsonl.gz tuesday.jsonl
   postledger ingest calls.db callbacks/ --provider skycore --provider sinch
   curl -s https://example.org/one.xml | postledger ingest deliveries.db -
-  postledger ingest copy.db export.jsonl --sources --statements"""
+  postledger ingest copy.db export.jsonl --sources --statements
+  postledger ingest deliveries.db dump.csv.gz --source skycore --body payload --received-at created
+  postledger ingest deliveries.db access.jsonl --source skycore --body request/body --received-at ts"""
 )
 @ledger_argument(exists=False)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
@@ -79,6 +84,7 @@ Examples:
     type=AnchorText(),
     help="The anchor of the ledger that the files were exported from.",
 )
+@foreign_options
 @json_option
 def ingest(
     ledger: Path,
@@ -91,6 +97,7 @@ def ingest(
     sources: bool,  # noqa: FBT001
     statements: bool,  # noqa: FBT001
     origin: Anchor | None,
+    foreign: Foreign | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Record bodies from files, folders (recursively) and - (stdin).
@@ -100,6 +107,9 @@ def ingest(
     the same again only adds repeats. A file of lines is noted as an import, with its SHA-256. A new
     LEDGER is created, and keeps the charts and vocabularies that it is given then; replay adopts
     others later. Exit 1 where anything was not recorded.
+
+    With --body, files are logs that another program kept: .csv with a header line, .jsonl or .ndjson
+    (nested fields as a/b or a.b). Each row is one body. Run again, it goes on where it stopped.
     """
     counts: Counter[str] = Counter()
     definitions = _definitions(charts, words, names, only=only)
@@ -112,7 +122,7 @@ def ingest(
             # When there is something to record: a mistyped name makes no file.
             return stack.enter_context(Ledger(ledger, definitions=definitions))
 
-        anchor = _record(ledger, paths, opened, said, counts, advance)
+        anchor = _record(ledger, _found(paths, foreign, ledger), opened, said, counts, advance)
     _sum_up(counts, anchor, as_json=as_json)
 
 
@@ -129,15 +139,19 @@ def _definitions(
     return builtin(names).with_files(charts, words) if charts or words or names else None
 
 
+def _found(paths: tuple[str, ...], foreign: Foreign | None, ledger: Path) -> Iterable[_Source]:
+    return sources(paths) if foreign is None else foreign.logs(paths, ledger)
+
+
 def _record(
     path: Path,
-    paths: tuple[str, ...],
+    found: Iterable[_Source],
     ledger: Callable[[], Ledger],
     said: _Said,
     counts: Counter[str],
     advance: Callable[[int], None],
 ) -> Anchor:
-    for source in sources(paths):
+    for source in found:
         taken = _taken(source, ledger, said, counts, advance)
         if taken and source.sha256 is not None:
             ledger().imported(source.sha256, taken, said.origin)
@@ -149,7 +163,7 @@ def _record(
 
 
 def _taken(
-    source: Bodies | Lines | Stdin,
+    source: _Source,
     ledger: Callable[[], Ledger],
     said: _Said,
     counts: Counter[str],
@@ -161,11 +175,13 @@ def _taken(
     if first is None:
         return 0
     taken = 0
-    for batch in ledger()._batches(chain([first], given)):
+    note = source.note if isinstance(source, Log) else None
+    for batch in ledger()._batches(chain([first], given), note=note):
         for receipt, appended in batch:
             _count(receipt, appended, counts)
-        taken += len(batch)
-        advance(len(batch))
+        recorded = len(batch) - (note is not None)
+        taken += recorded
+        advance(recorded)
     counts["taken"] += taken
     return taken
 

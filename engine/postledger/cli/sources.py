@@ -61,7 +61,7 @@ class Bodies:
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         for path in self._paths:
-            yield from _told(path, _body_of(path))
+            yield from told(path, _body_of(path))
 
 
 class Lines:
@@ -73,7 +73,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         is_parquet = plain_suffix(self._path) == ".parquet"
-        return _told(self._path, self._parquet() if is_parquet else self._lines())
+        return told(self._path, self._parquet() if is_parquet else self._lines())
 
     def _lines(self) -> Iterator[Found | Unfit]:
         with self._path.open("rb", buffering=0) as raw:
@@ -151,7 +151,7 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
                 yield from _below(entry, seen)
 
 
-def _told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
+def told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
     """What is found in a file; where it can't be read, that is the last of it."""
     try:
         # To read a pipe or a device waits, maybe for ever, for what may have no end.
@@ -210,7 +210,7 @@ def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found
     number = 0
     while line := first or file.readline(LARGEST_BODY + 1):
         first, number = b"", number + 1
-        if number == 1 and (encoding := _other_encoding(line)):
+        if number == 1 and (encoding := other_encoding(line)):
             yield Unfit(f"{where}:1", f"expected UTF-8, got {encoding}; convert the file")
             return
         is_long = len(line) > LARGEST_BODY
@@ -225,7 +225,7 @@ def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found
             yield _of_line(line, f"{where}:{number}")
 
 
-def _other_encoding(line: bytes) -> str | None:
+def other_encoding(line: bytes) -> str | None:
     """The encoding of a file by its first line; ``None`` where it can be UTF-8."""
     encoding = json.detect_encoding(line)
     return None if encoding.startswith("utf-8") else encoding.upper()

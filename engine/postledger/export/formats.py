@@ -104,7 +104,7 @@ def row_of(line: str) -> Row | None:
     such a row can't be taken.
     """
     try:
-        row = json.loads(line, parse_int=_number)
+        row = json.loads(line, parse_int=number)
     except (ValueError, RecursionError) as error:
         if _BEGINS.match(line.lstrip()):
             raise ValueError(f"expected a JSON object on one line: {error}") from None
@@ -157,8 +157,8 @@ def _taken(row: Mapping[str, Any]) -> Row:
     return Row(receipt, Kind(kind))
 
 
-def _number(digits: str) -> int | float:
-    # Python refuses to read a whole number of thousands of digits; no column is one.
+def number(digits: str) -> int | float:
+    """A whole number of JSON; Python refuses one of thousands of digits, which no column is."""
     return int(digits) if len(digits) <= 20 else float(digits)
 
 

@@ -301,10 +301,18 @@ class Ledger:
         return Batches(self._batches(given, size))
 
     def _batches(
-        self, given: Iterable[Given], size: int = BATCH
+        self,
+        given: Iterable[Given],
+        size: int = BATCH,
+        note: Callable[[Sequence[Given]], bytes] | None = None,
     ) -> Generator[list[tuple[Receipt, list[Appended]]]]:
-        """Record receipts and statements in batches: the kind is for this program alone to say."""
+        """Record receipts and statements in batches: the kind is for this program alone to say.
+
+        ``note`` gives the body of the import that is stated of each batch, in its transaction.
+        """
         for batch in batches(given, size):
+            if note is not None:
+                batch.append((Receipt(note(batch), JSON), Kind.IMPORT))
             with self._connections.write() as own:
                 done = self._write(own, batch)
             self._ring()
@@ -326,6 +334,11 @@ class Ledger:
             raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
         require_least("receipts", receipts, 0)
         return self._state_import(import_of(sha256, receipts, origin))
+
+    def _imports(self) -> list[bytes]:
+        """The bodies of all imports, in order."""
+        with self._connections.read_log() as own:
+            return [stored.body for stored in own.log.imports()]
 
     def _state_import(self, body: bytes) -> int:
         with self._connections.write() as own:

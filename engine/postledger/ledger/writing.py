@@ -579,10 +579,16 @@ def creation_of(
     return Receipt(body, JSON, received_at, source=source), Kind.STATEMENT
 
 
-def import_of(sha256: str, receipts: int, origin: Anchor | None) -> bytes:
-    """The body of an import: which file it was of, how much was taken, the anchor of its origin."""
+def import_of(
+    sha256: str, receipts: int, origin: Anchor | None, **how: Mapping[str, object] | int
+) -> bytes:
+    """The body of an import: which file it was of, how much was taken, the anchor of its origin.
+
+    ``how`` has what else is to be known of how it was read.
+    """
     stated = None if origin is None else str(origin)
-    return json.dumps({"sha256": sha256, "receipts": receipts, "origin": stated}).encode()
+    said = {"sha256": sha256, "receipts": receipts, "origin": stated, **how}
+    return json.dumps(said, ensure_ascii=False).encode()
 
 
 def accepted(stored: Stored) -> Receipt:
