@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given, settings
@@ -97,6 +99,36 @@ def test_json_is_given_back(value: object, indent: int | None, ascii_only: bool)
     assert_given_back(
         json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     )
+
+
+VALUE = texts | st.text(st.sampled_from("+%&= ~*0123456789aF"), max_size=12)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["To", "price[amount]", "a-b", "x%20y", ""]), VALUE), max_size=5
+    ),
+    st.sampled_from([quote_plus, quote, str]),
+)
+def test_forms_are_given_back(pairs: list[tuple[str, str]], encode: Callable[[str], str]) -> None:
+    """However they are encoded, and if they are not."""
+    body = "&".join(f"{name}={encode(value)}" for name, value in pairs)
+    assert_given_back(body.encode("utf-8", "surrogatepass"))
+
+
+def test_a_form_has_a_template() -> None:
+    """Its values are texts as they are read, and encoded again."""
+    body = b"To=%2B15550100018&Body=a+b%3Dc%26~&Empty=&MessageSid=SM1"
+    found = split(body)
+    assert found == (
+        ("To=", "&Body=", "&Empty=&MessageSid=", ""),
+        ["+15550100018", "a b=c&~", "SM1"],
+    )
+    fixed = Template(found[0]).fixing(found[1], [1])
+    assert fixed is not None
+    assert fixed.pieces == ("To=", "&Body=a+b%3Dc%26~&Empty=&MessageSid=", "")
+    assert fixed.fill(["+15550100018", "SM1"]) == body
 
 
 @settings(deadline=None)

@@ -1,14 +1,17 @@
 """Templates: what many bodies have in common, and the texts in which they differ.
 
-A body is split into the texts of its leaves and attributes (XML) or its strings and numbers (JSON),
-and what stands between them. Filled with its texts again, a template gives the body back byte for
-byte. What stands between the texts is markup and nothing else: a body with anything more (a comment,
-an entity, a section of character data, a text that isn't plain) has no template, and neither has one
-whose fixed part holds seven digits in a row. So no template can hold a recipient's number. Names are
-markup: of 64 characters at most, without white space, so that no sentence passes for one.
+A body is split into the texts of its leaves and attributes (XML), its strings and numbers (JSON) or
+the values of its fields (forms and query strings), and what stands between them. Filled with its texts
+again, a template gives the body back byte for byte. What stands between the texts is markup and nothing
+else: a body with anything more (a comment, an entity, a section of character data, a text that isn't
+plain) has no template, and neither has one whose fixed part holds seven digits in a row. So no template
+can hold a recipient's number. Names are markup: of 64 characters at most, without white space, so that
+no sentence passes for one.
 
 A plain text is printable ASCII without ``&``, ``<``, ``>``, a backslash or a quote where these would
-end or escape it, and without a space at its ends.
+end or escape it, and without a space at its ends. The values of forms are texts as they are read, and
+encoded again where a body is filled: a form that is encoded in another way than ``quote_plus`` does has
+no template.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from json.encoder import encode_basestring
+from urllib.parse import quote_plus, unquote_plus
 
 import attrs
 
@@ -60,8 +64,14 @@ _JSON_MARKUP = re.compile(
     r'(?:[\s{}\[\]:,]|true|false|null|\0|"\0?"|"[!#-\[\]-~]{0,64}"(?=\s*:))*+'
 )
 
+_PLAIN_VALUE = r"[!-~](?:[ -~]*[!-~])?"
+_PLAIN_VALUES = re.compile(rf"(?:{_PLAIN_VALUE}(?:\0|\Z))*+")
+_FORM = re.compile(r"[\w.%\[\]-]{1,64}=[^&=]*+(?:&[\w.%\[\]-]{1,64}=[^&=]*+)*+", re.ASCII)
+_VALUE = re.compile("(?<==)([^&]+)")
+
 _NUMBER = re.compile(r"\d{7}")
 _HOLE = "\0"
+_ZERO = "%00"
 
 Pieces = tuple[str, ...]
 """What stands before, between and after the texts of a body: one more than there are texts."""
@@ -97,15 +107,18 @@ class Template:
         if len(texts) != len(self.pieces) - 1:
             raise ValueError(f"expected {self.holes} texts, got {len(texts)}")
         parts = [""] * (2 * len(texts) + 1)
-        parts[::2], parts[1::2] = self.pieces, texts
+        parts[::2], parts[1::2] = self.pieces, self._written(texts)
         return "".join(parts).encode()
+
+    @cached_property
+    def _is_form(self) -> bool:
+        return kind_of(self.pieces[0]) == "form"
 
     @cached_property
     def _plain(self) -> re.Pattern[str]:
         """What texts that are plain where they stand match, put together with holes between them."""
-        is_xml = self.pieces[0].lstrip().startswith("<")
-        kinds = (_plain_behind(piece, is_xml=is_xml) for piece in self.pieces[:-1])
-        return re.compile(_HOLE.join(kinds))
+        kind = kind_of(self.pieces[0])
+        return re.compile(_HOLE.join(_plain_behind(piece, kind) for piece in self.pieces[:-1]))
 
     def takes(self, texts: Sequence[str]) -> bool:
         """Whether each text is plain where it stands, so that it can say no more than a text."""
@@ -114,7 +127,21 @@ class Template:
     def splits(self, texts: Sequence[str]) -> bool:
         """Whether its body with these texts is split where its holes are, and maybe elsewhere too."""
         found = split(self.fill(texts))
-        return found is not None and _spans(self.pieces, texts) <= _spans(*found)
+        return found is not None and self._spans(texts) <= Template(found[0])._spans(found[1])
+
+    def _spans(self, texts: Sequence[str]) -> set[tuple[int, int]]:
+        """Where each text begins and ends in the body."""
+        found: set[tuple[int, int]] = set()
+        at = 0
+        for piece, text in zip(self.pieces, self._written(texts), strict=False):
+            at += len(piece)
+            found.add((at, at + len(text)))
+            at += len(text)
+        return found
+
+    def _written(self, texts: Sequence[str]) -> Sequence[str]:
+        """The texts as they stand in the body."""
+        return [quote_plus(text) for text in texts] if self._is_form else texts
 
     def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
         """The template in which the texts at some indexes are fixed.
@@ -123,7 +150,7 @@ class Template:
         """
         fixed = frozenset(at)
         pieces = [self.pieces[0]]
-        for index, text in enumerate(texts):
+        for index, text in enumerate(self._written(texts)):
             if index in fixed:
                 pieces[-1] += text + self.pieces[index + 1]
             else:
@@ -131,21 +158,17 @@ class Template:
         return None if _tells_a_number(pieces) else Template(tuple(pieces))
 
 
-def _spans(pieces: Sequence[str], texts: Sequence[str]) -> set[tuple[int, int]]:
-    """Where each text begins and ends in the body."""
-    found: set[tuple[int, int]] = set()
-    at = 0
-    for piece, text in zip(pieces, texts, strict=False):
-        at += len(piece)
-        found.add((at, at + len(text)))
-        at += len(text)
-    return found
+def kind_of(start: str) -> str:
+    """What a body is that begins in that way, if it has a template: ``xml``, ``json`` or ``form``."""
+    return {"<": "xml", "{": "json", "[": "json"}.get(start.lstrip()[:1], "form")
 
 
-def _plain_behind(piece: str, *, is_xml: bool) -> str:
-    """What a plain text behind a piece matches: of a leaf, in quotes of either kind, a number."""
+def _plain_behind(piece: str, kind: str) -> str:
+    """What a plain text behind a piece matches: a value, a leaf, in quotes of either kind, a number."""
     quote = piece[-1:]
-    if not is_xml:
+    if kind == "form":
+        return _PLAIN_VALUE
+    if kind == "json":
         return _PLAIN_JSON if quote == '"' else _PLAIN_NUMBER
     return {'"': _IN_DOUBLE, "'": _IN_SINGLE}.get(quote, _PLAIN_LEAF)
 
@@ -182,24 +205,42 @@ def split(body: bytes) -> Split | None:
     (('<P id="', '"><A>', '</A><B/></P>'), ['7', '1 2'])
     >>> split(b'{"a": "x", "b": 12, "c": ""}')
     (('{"a": "', '", "b": ', ', "c": ""}'), ['x', '12'])
+    >>> split(b"a=x+y&b=%2B12&c=")
+    (('a=', '&b=', '&c='), ['x y', '+12'])
     >>> split(b"<P><A>1</A><!-- 2 --></P>") is None
     True
     """
     if len(body) > LONGEST or not body.isascii() or b"\0" in body:
         return None
     text = body.decode("ascii")
-    start = text.lstrip()[:1]
-    if start == "<":
+    kind = kind_of(text)
+    found: Split | None
+    if kind == "form":
+        found = _split_form(text)
+        fits = True
+    elif kind == "xml":
         found = _split_xml(text)
-        fits = found is not None and _is_xml_markup(_HOLE.join(found[0]))
-    elif start and start in "{[":
-        found = _split_json(text)
-        fits = found is not None and _JSON_MARKUP.fullmatch(_HOLE.join(found[0])) is not None
+        fits = _is_xml_markup(_HOLE.join(found[0]))
     else:
-        return None
+        found = _split_json(text)
+        fits = _JSON_MARKUP.fullmatch(_HOLE.join(found[0])) is not None
     if not fits or found is None or len(found[1]) > MOST_TEXTS or _tells_a_number(found[0]):
         return None
     return found
+
+
+def _split_form(text: str) -> Split | None:
+    """The same of a form; ``None`` where that is encoded in another way than ``quote_plus`` does."""
+    if _FORM.fullmatch(text) is None:
+        return None
+    parts = _VALUE.split(text)
+    # One call for all texts: none of them can hold a zero.
+    encoded = _ZERO.join(parts[1::2])
+    decoded = unquote_plus(encoded)
+    if quote_plus(decoded) != encoded or _PLAIN_VALUES.fullmatch(decoded) is None:
+        return None
+    texts = decoded.split(_HOLE) if decoded else []
+    return None if len(texts) != len(parts) // 2 else (tuple(parts[::2]), texts)
 
 
 def _split_xml(text: str) -> Split:

@@ -99,12 +99,11 @@ class Envelope:
     def is_whole(self) -> bool:
         """Whether its bytes are kept whole, by no template.
 
-        So are query strings and encoded bodies, which have no leaves, and what is unverified: a
-        stranger could fill the table of templates.
+        So are encoded bodies, which have no leaves, and what is unverified: a stranger could fill the
+        table of templates.
         """
         # guard: no stranger fills the table of templates
-        is_body = self.part is Part.BODY and self.content_encoding is None
-        return not (is_body and self.is_verified)
+        return not (self.content_encoding is None and self.is_verified)
 
     @cached_property
     def encoded(self) -> bytes:

@@ -42,7 +42,7 @@ from postledger.postback import (
     plain,
 )
 from postledger.state.fold import REASON, UNHEARD, UNREADABLE, Fact
-from postledger.templates import LONGEST, Pieces, Template, joined, leaves, split
+from postledger.templates import LONGEST, Pieces, Template, joined, kind_of, leaves, split
 from postledger.times import UNDATED
 from postledger.wire.shape import Shape
 
@@ -725,7 +725,7 @@ class Patterns:
         parts = None if envelope.is_whole or not self.quick else leaves(body)
         if parts is None:
             return None
-        mark = (envelope.kind, envelope.content_type, self._source(envelope))
+        mark = (envelope.kind, envelope.part, envelope.content_type, self._source(envelope))
         key = (*mark, True, *parts[::2])
         try:
             known = self._skeletons[key]
@@ -869,8 +869,8 @@ def probed(
     """
     if envelope.is_whole:
         return None
-    xml = pieces[0].lstrip().startswith("<")
-    probes = [_probe(number, piece[-1:], xml=xml) for number, piece in enumerate(pieces[:-1])]
+    kind = kind_of(pieces[0])
+    probes = [_probe(number, piece[-1:], kind) for number, piece in enumerate(pieces[:-1])]
     body = Template(pieces).fill(probes)
     # The probes make it longer than the bodies that it stands for.
     members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shape)
@@ -889,9 +889,9 @@ def probed(
     return Layout(message.root, message.repaired, message.statement, fields, len(probes), ANYWHERE)
 
 
-def _probe(number: int, before: str, *, xml: bool) -> str:
+def _probe(number: int, before: str, kind: str) -> str:
     """A text that no other equals, of all characters that may stand in its place."""
-    if not xml and before != '"':
+    if kind == "json" and before != '"':
         return str(10**15 + number)
-    barred = "&<>" + before if xml else '"\\'
+    barred = {"xml": "&<>" + before, "json": '"\\', "form": ""}[kind]
     return f"{number}{_PRINTABLE.translate(dict.fromkeys(map(ord, barred)))}{number}"
