@@ -74,7 +74,7 @@ def _said(patterns: Patterns, postback: Postback) -> Iterator[str]:
             ("space", space),
             ("key", key),
             ("says", reading.trigger or "nothing"),
-            ("evidence", reading.evidence or ""),
+            ("evidence", ", ".join(reading.evidence)),
             ("occurred at", time or ""),
             ("missing", ", ".join(reading.missing)),
             ("findings", ", ".join(names(reading.findings))),
