@@ -1,0 +1,1 @@
+"""Every vocabulary that ships, held against what its provider documents."""

@@ -1,0 +1,200 @@
+"""What providers document is read as it is meant: each sample says what its rows expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import Event, Ledger
+from postledger.definitions import builtin, define, providers, shipped
+from postledger.model import Amount
+from tests.properties.shown import folder
+from tests.providers.samples import NAMES, Sample, all_samples, samples_of
+
+EXPECTED = {
+    *("key", "to", "says", "word", "reason", "reason_text", "reason_class", "occurred_at"),
+    *("amounts", "labels", "part", "parts", "grade"),
+}
+
+
+def key_of(parts: list[str]) -> str:
+    """The key that several fields are together."""
+    if len(parts) == 1:
+        return parts[0]
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+
+
+def told(ledger: Ledger, event: Event) -> dict[str, Any]:
+    """What one postback says, as its row of samples has it."""
+    key, space = event.key or "", event.space or ""
+    (step,) = [
+        step
+        for step in ledger.timeline(key, chart=event.chart or "", space=space)
+        if (step.event.position, step.event.member) == (event.position, event.member)
+    ]
+    said = {
+        "key": key,
+        "says": step.trigger,
+        "word": step.status,
+        "reason": step.details,
+        "occurred_at": event.occurred_at,
+    }
+    if step.trigger is None:
+        return said
+    delivery = ledger.delivery(key, space=space)
+    return {
+        **said,
+        "to": delivery.to,
+        "reason_class": delivery.reason_class,
+        "labels": dict(delivery.labels),
+        "amounts": dict(delivery.amounts),
+        "grade": delivery.grade,
+    }
+
+
+def wanted(row: dict[str, Any]) -> dict[str, Any]:
+    """The same as a row of samples expects it."""
+    at = row.get("occurred_at")
+    return {
+        **row,
+        "key": key_of(row["key"]),
+        "amounts": {name: amount_of(one) for name, one in row.get("amounts", {}).items()},
+        "occurred_at": None if at is None else datetime.fromisoformat(at),
+    }
+
+
+def amount_of(said: str | dict[str, str]) -> Amount:
+    """An amount as a row of samples has it: a count, or a value with its currency."""
+    if isinstance(said, str):
+        return Amount(Decimal(said))
+    return Amount(Decimal(said["value"]), said["currency"])
+
+
+def test_each_provider_has_samples() -> None:
+    """A vocabulary that no documented sample is held against would be a guess."""
+    unasked = {one.name for one in builtin().vocabularies}
+    assert set(NAMES) == set(providers()) - unasked
+
+
+@pytest.mark.parametrize(
+    "sample", list(all_samples()), ids=lambda sample: f"{sample.provider}-{sample.file}"
+)
+def test_a_sample_says_what_is_documented(sample: Sample, tmp_path: Path) -> None:
+    """Key, word, trigger, time, reason, labels and amounts of each postback of the body."""
+    with Ledger(tmp_path / "l.db", providers=sample.provider) as ledger:
+        ledger.record_many([sample.receipt])
+        events = list(ledger.events(after=0))
+        assert [event.reading for event in events] == ["recognised"] * len(sample.expects), [
+            event.problem for event in events
+        ]
+        for event, row in zip(events, sample.expects, strict=True):
+            assert row.keys() <= EXPECTED
+            if "key" in row:
+                said, meant = told(ledger, event), wanted(row)
+                shown = {name: said[name] for name in meant if name in said}
+                assert shown == {name: meant[name] for name in shown}
+        assert ledger.verify().ok
+
+
+def test_together_they_read_the_same() -> None:
+    """With all vocabularies at once, each sample is read by its own and by no other."""
+    everything = builtin().with_vocabularies([shipped(name) for name in NAMES])
+    assert define(everything.charts.values(), everything.vocabularies).hash == everything.hash
+    with folder() as path, Ledger(path / "l.db", definitions=everything) as ledger:
+        for sample in all_samples():
+            ledger.record_many([sample.receipt])
+            last = ledger.head().size - 2
+            for event in ledger.events(after=last):
+                assert event.reading == "recognised", (sample.provider, sample.file, event.problem)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_and_repeats_decide_nothing(name: str) -> None:
+    """The samples of a provider give the same deliveries in any order, however often they come."""
+    receipts = [sample.receipt for sample in samples_of(name)]
+    with folder() as path, Ledger(path / "l.db", providers=name) as ledger:
+        ledger.record_many(receipts)
+        inorder = states(ledger)
+
+    @settings(deadline=None, max_examples=8)
+    @given(st.permutations(receipts), st.lists(st.sampled_from(receipts), max_size=4))
+    def disordered(order: list[Any], again: list[Any]) -> None:
+        with folder() as path, Ledger(path / "l.db", providers=name) as ledger:
+            ledger.record_many([*order, *again])
+            assert states(ledger) == inorder
+            ledger.replay(index=True)
+            assert states(ledger) == inorder
+            assert ledger.verify().ok
+
+    disordered()
+
+
+def states(ledger: Ledger) -> dict[tuple[str, str], dict[str, Any]]:
+    """What is shown of each delivery, but what counts arrivals."""
+    left_out = {"repeats", "findings"}
+    return {
+        (one.space, one.tracking_id): {
+            **{name: value for name, value in one.to_dict().items() if name not in left_out},
+            "findings": [name for name in one.findings if name not in ("late", "repeated")],
+        }
+        for one in ledger.deliveries()
+    }
+
+
+def recorded(ledger: Ledger, *files: str, provider: str) -> None:
+    """Record samples of a provider, by their files."""
+    known = {sample.file: sample.receipt for sample in samples_of(provider)}
+    ledger.record_many([known[file] for file in files])
+
+
+def test_results_of_one_body_are_deliveries_of_their_own(tmp_path: Path) -> None:
+    """Infobip's bundle of three: each with its reason and its time to the millisecond."""
+    with Ledger(tmp_path / "l.db", providers="infobip") as ledger:
+        recorded(ledger, "bundle.json", provider="infobip")
+        deliveries = list(ledger.deliveries())
+        assert len(deliveries) == 3
+        assert {one.outcome_at.microsecond % 1000 for one in deliveries if one.outcome_at} == {0}
+        assert any(one.outcome_at.microsecond for one in deliveries if one.outcome_at)
+        assert [one.reason_class for one in deliveries if one.state not in ("delivered", "sent")]
+
+
+def test_a_batch_is_a_delivery_for_each_recipient(tmp_path: Path) -> None:
+    """Sinch's report of a batch names its recipients: none stands for another."""
+    (batch,) = [sample for sample in samples_of("sinch_sms") if len([*keys(sample)]) == 3][:1]
+    with Ledger(tmp_path / "l.db", providers="sinch_sms") as ledger:
+        ledger.record_many([batch.receipt])
+        assert {one.tracking_id for one in ledger.deliveries()} == {*keys(batch)}
+
+
+def keys(sample: Sample) -> Iterator[str]:
+    """The keys that a sample's rows expect."""
+    return (key_of(row["key"]) for row in sample.expects if "key" in row)
+
+
+def test_another_attempt_is_a_repeat(tmp_path: Path) -> None:
+    """Telnyx numbers its attempts: the number says nothing of the message."""
+    with Ledger(tmp_path / "l.db", providers="telnyx") as ledger:
+        recorded(ledger, "delivered.json", "delivered-retry.json", provider="telnyx")
+        (delivery,) = ledger.deliveries()
+        assert (delivery.events, delivery.repeats) == (1, 1)
+
+
+@pytest.mark.parametrize("files", [("part-1.json", "part-2.json"), ("part-2.json", "part-1.json")])
+def test_parts_are_delivered_only_together(tmp_path: Path, files: tuple[str, str]) -> None:
+    """Receipts for parts 1 and 2 of 2, in either order."""
+    with Ledger(tmp_path / "l.db", providers="smpp_parts") as ledger:
+        recorded(ledger, files[0], provider="smpp_parts")
+        (delivery,) = ledger.deliveries()
+        assert delivery.state != "delivered"
+        assert "parts_missing" in delivery.findings
+        recorded(ledger, files[1], provider="smpp_parts")
+        (delivery,) = ledger.deliveries()
+        assert delivery.state == "delivered"
+        assert "parts_missing" not in delivery.findings
