@@ -37,7 +37,11 @@ space_field = "why"
 each = ["results", "results/parcels"]
 embedded = "body"
 ignore = "ATTEMPT"
-numbers = ["number"]""",
+numbers = ["number"]
+parts = { part = "code", total = "word" }
+labels = { reference = "REF" }
+amounts = { price = { value = "PRICE", unit = "EUR" }, segments = "COUNT" }
+reasons = { why = { "401" = { text = "nobody home", class = "unreachable" }, "402" = "lost" } }""",
     )
     .replace(
         'field = "when"',

@@ -161,7 +161,7 @@ def test_a_form_is_what_the_standard_library_reads(pairs: list[tuple[str, str]])
     assert list(queried.fields) == expected
 
 
-@given(st.text(st.sampled_from("a1=&+%2Bé \t/[];?"), min_size=1))
+@given(st.text(st.sampled_from("a1=&+%2é \t/[];?"), min_size=1))
 def test_a_query_by_hand_is_what_the_standard_library_reads(text: str) -> None:
     """However it was encoded, or not."""
     expected = parse_qsl(text.strip(), keep_blank_values=True)

@@ -20,7 +20,8 @@ _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _FIELD: Schema = {"type": "string", "minLength": 1}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
-_SOME_TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_SOME: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
+_SOME_TEXTS: Schema = {"oneOf": [_TEXT, _SOME]}
 _FIELDS: Schema = {
     "type": "object",
     "additionalProperties": {"$ref": "#/$defs/texts"},
@@ -93,7 +94,7 @@ ENTRY: Mapping[str, Schema] = {
     "undated": _FLAG,
     "reason": _ref("texts"),
     "means": {"type": "array", "items": _ref("row")},
-    "evidence": {"type": "array", "items": _ref("row")},
+    "evidence": {"type": "array", "items": _ref("evidence_row")},
     "parts": _ref("parts"),
 }
 """The keys of a ``[[postbacks]]`` table."""
@@ -135,7 +136,13 @@ _DEFINITIONS: Mapping[str, Schema] = {
     "parts": _only({"part": _FIELD, "total": _FIELD}, "part", "total"),
     "row": {
         "type": "object",
-        "properties": {"trigger": _ref("some_texts")},
+        "properties": {"trigger": _TEXT},
+        "required": ["trigger"],
+        "additionalProperties": _ref("condition"),
+    },
+    "evidence_row": {
+        "type": "object",
+        "properties": {"trigger": {"oneOf": [_TEXT, {**_SOME, "uniqueItems": True}]}},
         "required": ["trigger"],
         "additionalProperties": _ref("condition"),
     },
