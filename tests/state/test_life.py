@@ -50,9 +50,11 @@ class Facts:
         trigger, _, other, received_at, recipient, text = row[11]
         findings = int(Finding.TIMESTAMP_MISSING) if other == 0 else 0
         texts = [recipient, *[text] * 6]
+        labels = () if text is None else (("reference" if other % 2 else "sender", text),)
+        amounts = () if text is None else (("price", (str(other), text)),)
         return Fact(
-            *(_stage(trigger), *row[1:4], received_at),
-            *(_effect(trigger), findings, texts, _part(trigger, other)),
+            *(_stage(trigger), *row[1:4], received_at, _effect(trigger, other % 3), findings),
+            *(texts, labels, amounts, _part(trigger, other)),
         )
 
     def source(self, row: Any) -> str:
@@ -70,10 +72,11 @@ def _part(trigger: str | None, other: int) -> tuple[int, int] | None:
 
 
 @cache
-def _effect(trigger: str | None) -> Effect | None:
+def _effect(trigger: str | None, number: int) -> Effect | None:
     if trigger is None:
         return None
-    reading = Reading(recognised=True, chart="delivery", trigger=trigger)
+    class_ = (None, "spam", "unknown")[number]
+    reading = Reading(recognised=True, chart="delivery", trigger=trigger, reason_class=class_)
     return Effect(reading, DELIVERY, *compiled(DELIVERY, trigger, ()))
 
 

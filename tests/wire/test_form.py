@@ -161,14 +161,17 @@ def test_a_form_is_what_the_standard_library_reads(pairs: list[tuple[str, str]])
     assert list(queried.fields) == expected
 
 
-@given(st.text(st.sampled_from("a1=&+%2é \t/[];?"), min_size=1))
+@given(st.text(st.sampled_from("a1=&+%2Bé \t/[];?"), min_size=1))
 def test_a_query_by_hand_is_what_the_standard_library_reads(text: str) -> None:
     """However it was encoded, or not."""
     expected = parse_qsl(text.strip(), keep_blank_values=True)
     if "=" in text:
         (found,) = read(text.encode(), query=True)
         assert isinstance(found, Postback)
-        assert found.fields == tuple((name, said.strip()) for name, said in expected)
+        # The standard library has no reading of what isn't UTF-8.
+        assert found.repaired or found.fields == tuple(
+            (name, said.strip()) for name, said in expected
+        )
 
 
 def test_charsets() -> None:
