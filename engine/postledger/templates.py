@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from json.encoder import encode_basestring
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus
 
 import attrs
 
@@ -58,6 +58,12 @@ _VARYING_JSON = re.compile(
     rf"|(?<=[\s:,\[])({_PLAIN_NUMBER})(?=[\s,}}\]])"
 )
 _PLAIN_TEXT = re.compile(_PLAIN_JSON)
+# Values as most writers set them, behind what leads to each: one that begins otherwise is found slowly.
+_VALUE_JSON = re.compile(
+    r'([:,\[] ?"?)'
+    r'((?<=")[!#-\[\]-~][ !#-\[\]-~]*+(?<! )(?="[\s,}\]])'
+    rf'|(?<!"){_PLAIN_NUMBER}(?=[\s,}}\]]))'
+)
 _JSON_MARKUP = re.compile(
     # An empty name is markup twice over: to try both would take twice the time for each.
     # guard: markup is tried in one way
@@ -65,13 +71,17 @@ _JSON_MARKUP = re.compile(
 )
 
 _PLAIN_VALUE = r"[!-~](?:[ -~]*[!-~])?"
-_PLAIN_VALUES = re.compile(rf"(?:{_PLAIN_VALUE}(?:\0|\Z))*+")
-_FORM = re.compile(r"[\w.%\[\]-]{1,64}=[^&=]*+(?:&[\w.%\[\]-]{1,64}=[^&=]*+)*+", re.ASCII)
+# A value as quote_plus writes a plain text: what it leaves, and the others in upper-case hexadecimal.
+_LETTER = r"(?:[\w.~-]|%(?:2[1-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]))"
+_PAIR = rf"[\w.%\[\]-]{{1,64}}=(?:{_LETTER}++(?:\++{_LETTER}++)*+)?"
+_FORM = re.compile(rf"{_PAIR}(?:&{_PAIR})*+", re.ASCII)
 _VALUE = re.compile("(?<==)([^&]+)")
+_ENCODED = {ord(one): quote_plus(one) for one in map(chr, range(0x80))}
+_CHARACTERS = {written[1:]: chr(one) for one, written in _ENCODED.items() if len(written) == 3}
+_AS_IT_IS = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 
 _NUMBER = re.compile(r"\d{7}")
 _HOLE = "\0"
-_ZERO = "%00"
 
 Pieces = tuple[str, ...]
 """What stands before, between and after the texts of a body: one more than there are texts."""
@@ -141,7 +151,9 @@ class Template:
 
     def _written(self, texts: Sequence[str]) -> Sequence[str]:
         """The texts as they stand in the body."""
-        return [quote_plus(text) for text in texts] if self._is_form else texts
+        if not self._is_form:
+            return texts
+        return [text if _AS_IT_IS(text) else text.translate(_ENCODED) for text in texts]
 
     def fixing(self, texts: Sequence[str], at: Iterable[int]) -> Template | None:
         """The template in which the texts at some indexes are fixed.
@@ -179,23 +191,37 @@ def digest_of(pieces: Iterable[str]) -> bytes:
     return blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def leaves(body: bytes) -> list[str] | None:
-    """What stands between the plain texts of an XML body's leaves, and these, in turn.
+def leaves(body: bytes) -> tuple[Sequence[str], Sequence[str]] | None:
+    """What stands between the plain texts of a body, and these: leaves, values, fields.
 
-    This is quick, and enough to recognise a body whose attributes are those of a known one. The
-    brackets around each text are left out. ``None`` for a body that has no template.
+    This is quick, and enough to recognise a body whose attributes are those of a known one, or that is
+    written as JSON mostly is. What stands between is not in its order, and the brackets around leaves
+    are left out: ``joined`` makes pieces of it. ``None`` for a body that has no template.
     """
     if len(body) > LONGEST or not body.isascii():
         return None
-    return _LEAF.split(body.decode("ascii"))
+    text = body.decode("ascii")
+    match kind_of(text):
+        case "json":
+            parts = _VALUE_JSON.split(text)
+            return (*parts[::3], *parts[1::3]), parts[2::3]
+        case "xml":
+            parts = _LEAF.split(text)
+            return parts[::2], parts[1::2]
+    return _split_form(text)
 
 
-def joined(parts: Sequence[str]) -> Pieces:
+def joined(between: Sequence[str]) -> Pieces:
     """What stands between the texts that ``leaves`` gave, as pieces of a template."""
-    first, *rest = parts[::2]
-    if not rest:
-        return (first,)
-    return (first + ">", *(f"</{piece}>" for piece in rest[:-1]), "</" + rest[-1])
+    match kind_of(between[0]):
+        case "json":
+            count = len(between) // 2
+            before = zip(between[:count], between[count + 1 :], strict=True)
+            return (*map("".join, before), between[count])
+        case "xml" if len(between) > 1:
+            first, *rest = between
+            return (first + ">", *(f"</{piece}>" for piece in rest[:-1]), "</" + rest[-1])
+    return tuple(between)
 
 
 def split(body: bytes) -> Split | None:
@@ -234,13 +260,15 @@ def _split_form(text: str) -> Split | None:
     if _FORM.fullmatch(text) is None:
         return None
     parts = _VALUE.split(text)
-    # One call for all texts: none of them can hold a zero.
-    encoded = _ZERO.join(parts[1::2])
-    decoded = unquote_plus(encoded)
-    if quote_plus(decoded) != encoded or _PLAIN_VALUES.fullmatch(decoded) is None:
-        return None
-    texts = decoded.split(_HOLE) if decoded else []
-    return None if len(texts) != len(parts) // 2 else (tuple(parts[::2]), texts)
+    texts = parts[1::2]
+    if "%" in text or "+" in text:
+        texts = [_decoded(one) if "%" in one or "+" in one else one for one in texts]
+    return tuple(parts[::2]), texts
+
+
+def _decoded(value: str) -> str:
+    first, *rest = value.replace("+", " ").split("%")
+    return first + "".join([_CHARACTERS[one[:2]] + one[2:] for one in rest])
 
 
 def _split_xml(text: str) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -181,7 +182,10 @@ class Classes:
         self.tells = bool(self.texts or self._tests)
         """Whether any text is told from any other, but for the empty one."""
         listed: dict[str, Word] = {text: text for text in self.texts}
-        self.of: Callable[[str], Word] = self._tested if self._tests else listed.get
+        # The words of real traffic are a few dozen.
+        self.of: Callable[[str], Word] = (
+            lru_cache(1024)(self._tested) if self._tests else listed.get
+        )
 
     def _tested(self, text: str) -> Word:
         if text in self.texts:

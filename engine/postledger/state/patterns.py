@@ -722,21 +722,22 @@ class Patterns:
 
     def _skeleton(self, body: bytes, envelope: Envelope) -> tuple[_Skeleton, Texts] | None:
         """What is known of bodies like this one, and its texts; ``None`` where it is read plainly."""
-        parts = None if envelope.is_whole or not self.quick else leaves(body)
-        if parts is None:
+        found = None if envelope.is_whole or not self.quick else leaves(body)
+        if found is None:
             return None
+        between, texts = found
         mark = (envelope.kind, envelope.part, envelope.content_type, self._source(envelope))
-        key = (*mark, True, *parts[::2])
+        key = (*mark, True, *between)
         try:
             known = self._skeletons[key]
         except KeyError:
-            return self._other(body, envelope, parts, mark)
-        return None if known is None else (known, parts[1::2])
+            return self._other(body, envelope, between, mark)
+        return None if known is None else (known, texts)
 
     def _other(
-        self, body: bytes, envelope: Envelope, parts: Sequence[str], mark: tuple[object, ...]
+        self, body: bytes, envelope: Envelope, between: Sequence[str], mark: tuple[object, ...]
     ) -> tuple[_Skeleton, Texts] | None:
-        """The same of a body whose attributes, or JSON, vary, or that is the first of its kind."""
+        """The same of a body whose attributes vary, or that is the first of its kind."""
         found = split(body)
         if found is None:
             return None
@@ -744,8 +745,8 @@ class Patterns:
         # Where only leaves vary, they are found the quick way from now on.
         # What stands between leaves is told from what stands between any texts: the pieces of one body
         # may be the markup of another.
-        only_leaves = joined(parts) == pieces
-        key = (*mark, only_leaves, *(parts[::2] if only_leaves else pieces))
+        only_leaves = joined(between) == pieces
+        key = (*mark, only_leaves, *(between if only_leaves else pieces))
         if key not in self._skeletons:
             self._skeletons_held += len(pieces)
             if len(self._skeletons) >= MOST_PATTERNS or self._skeletons_held > MOST_HELD:
