@@ -323,7 +323,7 @@ def test_deliveries_are_listed_by_what_is_asked_for(ledger: Ledger) -> None:
     assert keys(stuck=timedelta(hours=2)) == "bc"
     assert keys(finding="no_creation") == "abcd"
     assert keys(finding="late") == ""
-    with pytest.raises(ValueError, match="unknown state 'eaten': expected created, sent"):
+    with pytest.raises(ValueError, match="unknown state 'eaten': expected created, accepted, sent"):
         keys(state="eaten")
     with pytest.raises(ValueError, match="unknown finding 'odd'"):
         keys(finding="odd")

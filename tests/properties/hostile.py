@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
 
-from tests.properties.worlds import bodies, fixtures, spoken
+from tests.properties.worlds import bodies, fixtures, shaped, spoken
 
 _FRAGMENTS = (
     b"<", b">", b'"', b"'", b"&amp;", b"&#49;", b"<!--", b"-->", b"]]>", b"<![CDATA[go]]>", b"\\",
@@ -23,7 +23,7 @@ _FRAGMENTS = (
 @st.composite
 def near_misses(draw: st.DrawFn) -> bytes:
     """A body with some pieces put in, taken out or doubled."""
-    body = draw(st.one_of(spoken(), bodies(), attributed()))
+    body = draw(st.one_of(spoken(), shaped(), bodies(), attributed()))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(body)))
         gone = draw(st.sampled_from((0, 0, 1, 3)))

@@ -17,12 +17,13 @@ from postledger.templates import Template, split
 from postledger.wire import Limits
 from tests.properties.hostile import any_bodies, near_misses
 from tests.properties.shown import folder, run
-from tests.properties.worlds import Made, arrived, made, receipts
+from tests.properties.worlds import Made, alike, arrived, made, receipts
 
 QUICK, LONG = 120, 10_000
 _ENVELOPES = st.builds(
     Envelope,
     kind=st.sampled_from((Kind.RECEIPT, Kind.RECEIPT, Kind.STATEMENT)),
+    source=st.sampled_from(("", "one", "two")),
     sender=st.sampled_from(("", "", "", "basic", UNVERIFIED)),
     content_type=st.sampled_from((None, "text/xml", "text/xml; charset=utf-7")),
     content_encoding=st.sampled_from((None, None, None, "gzip", "deflate", "gzip, gzip")),
@@ -113,6 +114,23 @@ def test_patterns_read_as_the_plain_way() -> None:
 def test_patterns_read_as_the_plain_way_in_many_runs() -> None:
     """The same on many more examples."""
     run(patterns_are_plain, LONG, made(), _BODIES, _REPEATED)
+
+
+_SOURCES = st.builds(Envelope, source=st.sampled_from(("", "one", "two")))
+_ALIKE = alike().flatmap(
+    lambda bodies: st.tuples(*(st.tuples(st.just(body), _SOURCES) for body in bodies)).map(list)
+)
+
+
+def test_patterns_of_one_kind_of_body_read_as_the_plain_way() -> None:
+    """Bodies that differ in deciding words, in texts that are bodies or in their source alone."""
+    run(patterns_are_plain, QUICK * 2, made(), _ALIKE, _REPEATED)
+
+
+@pytest.mark.long
+def test_patterns_of_one_kind_of_body_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(patterns_are_plain, LONG, made(), _ALIKE, _REPEATED)
 
 
 _ARRIVED = st.one_of(arrived(most=25), st.lists(receipts(near_misses()), max_size=12))

@@ -22,7 +22,22 @@ IDS, WORDS, TIMES = ("ID", "REF"), ("STATE", "KIND", "NOTE"), ("AT", "WHEN")
 TEXTS = ("go", "come", "end", "odd", "because", "12")
 KEYS = ("k1", "go", "7")
 TRIGGERS = ("t0", "t1", "t2")
-STAMPS = ("2020-03-29 02:30:00", "2020-03-29 01:30:00", "2020-03-29T01:30:00Z", "never")
+NEAR = (*TEXTS, *TEXTS, "GO", "goes", "13")
+STAMPS = (
+    "2020-03-29 02:30:00",
+    "2020-03-29 01:30:00",
+    "2020-03-29T01:30:00Z",
+    "1585445400",
+    "never",
+)
+SHAPES = (
+    "",
+    "",
+    'each = "LIST"',
+    'each = ["LIST", "LIST/PARTS"]',
+    'embedded = ["NOTE", "LIST/NOTE"]',
+)
+TESTS = ("", "", "fold", "prefix", "not")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,6 +55,11 @@ class Made:
     ignores: bool
     reasons: tuple[str, ...]
     shipped: str
+    shape: str
+    test: str
+    several: bool
+    source: bool
+    formats: bool
 
     @property
     def definitions(self) -> Definitions:
@@ -66,7 +86,10 @@ def _toml(made: Made) -> str:
     field, words = made.words
     key = made.key if made.key != field else IDS[0]
     note, rest = [name for name in (*WORDS, *IDS) if name not in (field, key)][:2]
-    means = ", ".join(f'{{ state = "{word}", trigger = "{said}" }}' for word, said in words)
+    means = ", ".join(
+        f'{{ state = {_condition(made.test, word, words)}, trigger = "{said}" }}'
+        for word, said in (words[:1] if made.test == "not" else words)
+    )
     return "\n".join(
         [
             'name = "made"',
@@ -74,6 +97,9 @@ def _toml(made: Made) -> str:
             'roots = ["MSG", ""]',
             f'space = "{made.space}"' if made.space else "",
             'ignore = ["SEQ"]' if made.ignores else "",
+            made.shape,
+            'inside = ["LIST", "NOTE", "LIST/PARTS"]' if made.shape else "",
+            'numbers = "to"' if made.several else "",
             "[fields]",
             f'key = "{key}"',
             f'state = "{field}"',
@@ -84,15 +110,24 @@ def _toml(made: Made) -> str:
             "[timestamps]",
             'field = "at"',
             f'naive = "{made.zone}"',
+            'format = ["iso", "epoch_s"]' if made.formats else "",
             "[[postbacks]]",
-            "match = { state = true }",
+            "match = { state = true" + (', source = ["one", ""] }' if made.source else " }"),
             'chart = "thing"',
-            'key = "key"',
+            'key = ["key", "to"]' if made.several else 'key = "key"',
             'requires = ["to", "at"]',
             f"reason = {json.dumps(made.reasons)}",
             f"means = [{means}]",
         ]
     )
+
+
+def _condition(test: str, word: str, words: tuple[tuple[str, str], ...]) -> str:
+    if word.isdigit() and test in ("fold", "prefix"):
+        return "{ range = [0, 99] }"
+    if test == "not":
+        return f"{{ not = {{ fold = {json.dumps([one for one, _ in words])} }} }}"
+    return f'{{ {test} = "{word}" }}' if test else f'"{word}"'
 
 
 @st.composite
@@ -143,6 +178,11 @@ def made() -> st.SearchStrategy[Made]:
             (("status_details",), ("rest", "status_details"), ("rest", "state"))
         ),
         shipped=st.sampled_from(ZONES),
+        shape=st.sampled_from(SHAPES),
+        test=st.sampled_from(TESTS),
+        several=st.sampled_from((False, False, True)),
+        source=st.sampled_from((False, False, True)),
+        formats=st.booleans(),
     )
 
 
@@ -168,7 +208,7 @@ def as_json(leaves: Leaves, indent: str = "") -> bytes:
 @st.composite
 def leaves(draw: st.DrawFn) -> list[tuple[str, str]]:
     """The fields of a postback of the invented provider."""
-    text, key, stamp = map(st.sampled_from, (TEXTS, KEYS, STAMPS))
+    text, key, stamp = map(st.sampled_from, (NEAR, KEYS, STAMPS))
     said = [(name, draw(key)) for name in IDS]
     said += [(name, draw(text)) for name in WORDS]
     said += [(name, draw(stamp)) for name in TIMES]
@@ -193,6 +233,51 @@ def spoken(draw: st.DrawFn) -> bytes:
     return body
 
 
+@st.composite
+def shaped(draw: st.DrawFn) -> bytes:
+    """Postbacks of the invented provider in a list, or in a text of another."""
+    around = draw(st.sampled_from(([], [("TO", "16501112222")], [("SEQ", "1")])))
+    members = draw(st.lists(leaves(), min_size=0, max_size=3))
+    if draw(st.booleans()):
+        return xml([*around, *(("LIST", xml(one)[5:-6].decode()) for one in members)])
+    told: object = [dict(one) for one in members]
+    form = draw(st.sampled_from(("list", "one", "nested", "text", "plain text")))
+    if members and form != "list":
+        one = dict(members[0])
+        told = {
+            "one": one,
+            "nested": [{"ID": "k1", "PARTS": told}, one],
+            "text": [{**one, "NOTE": json.dumps(one)}],
+            "plain text": [{**one, "NOTE": "<MSG><STATE>go</STATE><ID>k1</ID></MSG>"}],
+        }[form]
+    if form == "text" and members:
+        return json.dumps({**dict(around), "NOTE": json.dumps(dict(members[0]))}).encode()
+    return json.dumps({**dict(around), "LIST": told}).encode()
+
+
+_NOTES = ("because", "<MSG><STATE>go</STATE><ID>k1</ID></MSG>", '{"STATE": "go"}', "[1]")
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[bytes]:
+    """Bodies of one kind, which differ in the texts that may decide what they say."""
+    form = draw(st.sampled_from(("xml", "json", "list", "one", "xml list")))
+
+    def body() -> bytes:
+        said = [("ID", draw(st.sampled_from(KEYS))), ("AT", STAMPS[2]), ("TO", "16501112222")]
+        said += [(name, draw(st.sampled_from(NEAR))) for name in ("STATE", "KIND")]
+        note = draw(st.sampled_from(_NOTES)) if form in ("json", "list", "one") else "because"
+        said.append(("NOTE", note))
+        if form.startswith("xml"):
+            return xml([("LIST", xml(said)[5:-6].decode())] if form == "xml list" else said)
+        told = dict(said)
+        return json.dumps(
+            {"list": {"LIST": [told]}, "one": {"LIST": told}}.get(form, told)
+        ).encode()
+
+    return [body() for _ in range(draw(st.integers(2, 8)))]
+
+
 @cache
 def fixtures() -> tuple[bytes, ...]:
     """All bodies of the specification and of the generations."""
@@ -209,6 +294,7 @@ def bodies() -> st.SearchStrategy[bytes]:
         spoken(),
         spoken(),
         spoken(),
+        shaped(),
         strategies.bodies(),
         st.lists(leaves().map(as_json), min_size=1, max_size=3).map(
             lambda members: b"[" + b",".join(members) + b"]"

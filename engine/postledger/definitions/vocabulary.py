@@ -26,10 +26,10 @@ FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 _MOST_HELD = 200_000
 """How many fields all readings that are kept have."""
 
-Shape = tuple[tuple[str, ...], tuple[str, ...]]
+Paths = tuple[tuple[str, ...], tuple[str, ...]]
 """How bodies are cut: the paths of their lists of postbacks, and those of embedded bodies; both plain."""
 
-PLAIN: Shape = ((), ())
+PLAIN: Paths = ((), ())
 
 
 class Reads(enum.StrEnum):
@@ -188,7 +188,7 @@ class Vocabulary:
     page: str | None
     read_on: date | None
     unconfirmed: bool
-    shape: Shape
+    shape: Paths
     hash: str
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
@@ -265,14 +265,8 @@ class Vocabulary:
         if postback.repaired:
             findings |= Finding.REPAIRED
         evidence = next((r.triggers for r in entry.evidence if _all_hold(r.conditions, texts)), ())
-        if not evidence:
-            asked = {name for row in entry.evidence for name in row.conditions} - {
-                *entry.match,
-                SOURCE,
-            }
-            known = said.conditions.keys() if said else set()
-            if any(texts.get(name) for name in asked - known):
-                findings |= Finding.WORD_UNKNOWN
+        if not evidence and _says_more(entry, said, texts):
+            findings |= Finding.WORD_UNKNOWN
         return attrs.evolve(
             self._unrecognised(at, entry),
             recognised=True,
@@ -330,6 +324,13 @@ class Vocabulary:
         return next(homes, (None, ()))
 
 
+def _says_more(entry: Entry, said: Row | None, texts: Mapping[str, str | None]) -> bool:
+    """Whether a field that the evidence asks for, and nothing else, is there."""
+    asked = {name for row in entry.evidence for name in row.conditions}
+    known = {*entry.match, SOURCE, *(said.conditions if said else ())}
+    return any(texts.get(name) for name in asked - known)
+
+
 def _by_name(vocabularies: Iterable[Vocabulary]) -> tuple[Vocabulary, ...]:
     """In the order of their names, so that the order in which they were given decides nothing."""
     return tuple(sorted(vocabularies, key=lambda vocabulary: vocabulary.name))
@@ -348,7 +349,7 @@ class Lexicon:
     """
 
     vocabularies: tuple[Vocabulary, ...] = attrs.field(converter=_by_name)
-    shapes: tuple[Shape, ...] = attrs.field(init=False)
+    shapes: tuple[Paths, ...] = attrs.field(init=False)
     classes: dict[str, Callable[[str], Word]] = attrs.field(init=False, factory=dict, repr=False)
     words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
     by_source: bool = attrs.field(init=False, default=False)
@@ -356,7 +357,7 @@ class Lexicon:
     _held: int = attrs.field(init=False, default=0, repr=False)
 
     @shapes.default
-    def _shapes_of_all(self) -> tuple[Shape, ...]:
+    def _shapes_of_all(self) -> tuple[Paths, ...]:
         return (PLAIN, *sorted({one.shape for one in self.vocabularies} - {PLAIN}))
 
     def __attrs_post_init__(self) -> None:

@@ -26,8 +26,7 @@ from postledger.definitions.clock import parse_time
 from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
-from postledger.definitions.vocabulary import PLAIN, Lexicon, Reading, key_of
-from postledger.definitions.vocabulary import Shape as Cut
+from postledger.definitions.vocabulary import PLAIN, Lexicon, Paths, Reading, key_of
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
@@ -809,15 +808,19 @@ def _contested(members: Members, rivals: Iterable[str]) -> Members:
 
 
 def read(
-    body: bytes, envelope: Envelope, limits: wire.Limits, shape: Cut = PLAIN
+    body: bytes, envelope: Envelope, limits: wire.Limits, shape: Paths = PLAIN
 ) -> Sequence[Postback | ReadError]:
     """The postbacks of an event's bytes, by the readers of record; never raises."""
     encoding, query = envelope.content_encoding, envelope.part is Part.QUERY
     members: Sequence[Postback | ReadError]
-    shaped: dict[str, Any] = {} if shape == PLAIN else {"shape": Shape(*shape)}
     try:
         members = wire.read(
-            body, envelope.content_type, limits, content_encoding=encoding, query=query, **shaped
+            body,
+            envelope.content_type,
+            limits,
+            content_encoding=encoding,
+            query=query,
+            shape=Shape(*shape),
         )
     except ReadError as error:
         # Without its traceback, in which this very frame would keep the body alive.
@@ -861,7 +864,7 @@ def unread_identity(body: bytes, index: int, envelope: Envelope) -> bytes:
 
 @lru_cache(maxsize=1024)
 def probed(
-    pieces: Pieces, envelope: Envelope, limits: wire.Limits, shape: Cut = PLAIN
+    pieces: Pieces, envelope: Envelope, limits: wire.Limits, shape: Paths = PLAIN
 ) -> Layout | None:
     """How bodies of a template are read: the readers of record read it with a probe for each text.
 
