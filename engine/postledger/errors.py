@@ -176,6 +176,8 @@ class UnknownWord(PostledgerError, ValueError):
 class UnknownKey(PostledgerError, KeyError):
     """What a key names is not known: a TRACKINGID or MMSID, a message of an outbox, an endpoint.
 
+    So is an id that several spaces have, where none of these is named.
+
     >>> ledger.content("nobody")
     Traceback (most recent call last):
         ...

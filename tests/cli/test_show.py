@@ -41,7 +41,8 @@ def test_a_stream_of_another_chart_or_space_is_shown(run: Run, tmp_path: Path) -
     with Ledger(path) as ledger:
         ledger.created("X-1", to="1", space="acme")
         ledger.record_many(sample.read_bytes() for sample in SAMPLES)
-    assert run("show", path, "X-1").exit_code == 1
+    assert run("show", path, "X-1", "--space", "other").exit_code == 1
+    assert run("show", path, "X-1").stdout == run("show", path, "X-1", "--space", "acme").stdout
     shown = json.loads(run("show", path, "X-1", "--space", "acme", "--json").stdout)
     assert (shown["state"], shown["space"]) == ("created", "acme")
     content = json.loads(run("show", path, "35674", "--chart", "content", "--json").stdout)

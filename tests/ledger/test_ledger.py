@@ -554,7 +554,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.timeline("a", chart=["a"]), r"chart must be text, got \['a'\]"),
         (lambda ledger: ledger.timeline(7), "key must be text, got 7"),
         (lambda ledger: ledger.delivery(b"a"), "tracking_id must be text, got b'a'"),
-        (lambda ledger: ledger.delivery("a", space=None), "space must be text, got None"),
+        (lambda ledger: ledger.delivery("a", space=1), "space must be text, got 1"),
         (lambda ledger: ledger.content(None), "mms_id must be text, got None"),
         (lambda ledger: ledger.events(after="1"), "after must be a whole number, got '1'"),
         (lambda ledger: list(ledger.record_batches([b"?"])), "receipts must be Receipt, got bytes"),

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Event, Ledger
+from postledger import Event, Ledger, UnknownKey
 from postledger.definitions import builtin, define, providers, shipped
 from postledger.model import Amount
+from tests.cli import Run
 from tests.properties.shown import folder
 from tests.providers.samples import NAMES, Sample, all_samples, samples_of
 
@@ -198,3 +199,33 @@ def test_parts_are_delivered_only_together(tmp_path: Path, files: tuple[str, str
         (delivery,) = ledger.deliveries()
         assert delivery.state == "delivered"
         assert "parts_missing" not in delivery.findings
+
+
+def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
+    """Each has its delivery; where no space is named, both are."""
+    one = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+    other = b"MessageUUID=SM1&Status=rejected&To=15550100019&From=15550100099"
+    form = "application/x-www-form-urlencoded"
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        ledger.record(one, form)
+        assert ledger.delivery("SM1").state == "delivered"
+        ledger.record(other, form)
+        assert ledger.delivery("SM1", space="twilio").state == "delivered"
+        assert ledger.delivery("SM1", space="plivo").state == "rejected"
+        for ask in (ledger.delivery, ledger.timeline, lambda key: ledger.audit(tracking_id=key)):
+            with pytest.raises(UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"):
+                ask("SM1")
+        assert ledger.audit(tracking_id="SM1", space="plivo").integrity.ok
+
+
+def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:
+    """On the command line too."""
+    path = tmp_path / "l.db"
+    with Ledger(path, providers=["twilio", "plivo"]) as ledger:
+        form = "application/x-www-form-urlencoded"
+        ledger.record(b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018", form)
+        ledger.record(b"MessageUUID=SM1&Status=rejected&To=15550100019", form)
+    refused = run("show", path, "SM1")
+    assert refused.exit_code == 1
+    assert "several spaces have a delivery 'SM1': 'plivo', 'twilio'" in refused.stderr
+    assert "rejected" in run("show", path, "SM1", "--space", "plivo").stdout

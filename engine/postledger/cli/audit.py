@@ -46,7 +46,7 @@ Examples:
 @click.option("--since", type=Time(), help="Deliveries that began at that time or later.")
 @click.option("--until", type=Time(), help="Deliveries that began before that time.")
 @click.option("--id", "tracking_id", metavar="TRACKINGID", help="The dossier of one delivery.")
-@space_option("The space of that delivery's id.", "")
+@space_option("The space of that delivery's id, where several have it.")
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
 @time_travel
 def audit(
@@ -100,7 +100,7 @@ def _write(path: Path, text: str) -> None:
 def _check(asked: dict[str, Any]) -> None:
     if asked["tracking_id"] is not None and (asked["since"] or asked["until"]):
         raise click.UsageError("--id asks for one delivery: leave out --since and --until.")
-    if asked["space"] and asked["tracking_id"] is None:
+    if asked["space"] is not None and asked["tracking_id"] is None:
         raise click.UsageError("--space requires --id.")
     check_period(asked["since"], asked["until"])
 

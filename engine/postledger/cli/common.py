@@ -200,9 +200,9 @@ def remark_end(ledger: Ledger, as_of: datetime | int | None) -> None:
         remark(f"the log ends at position {last}: --as-of {as_of} shows all of it")
 
 
-def space_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
+def space_option(help_text: str) -> Callable[[Command], Command]:
     """``--space``: the namespace of keys that a vocabulary gives."""
-    return click.option("--space", default=default, metavar="NAME", help=help_text)
+    return click.option("--space", metavar="NAME", help=help_text)
 
 
 def output_options(command: Command) -> Command:

@@ -36,7 +36,7 @@ Examples:
 @click.argument("tracking_id", required=False, metavar="ID")
 @click.option("--mms", metavar="MMSID", help="Show a saved MMS in place of a delivery.")
 @click.option("--chart", default="delivery", help="The chart of ID; delivery by default.")
-@space_option("The space of the id.", "")
+@space_option("The space of the id, where several have it.")
 @time_travel
 @json_option
 def show(

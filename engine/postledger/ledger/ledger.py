@@ -109,6 +109,9 @@ _STATELESS = " (it has events, but none that states what became of it)"
 
 T = TypeVar("T")
 
+_Named = tuple[str | None, str, str]
+"""The space, the chart and the key of a stream; any space for ``None``."""
+
 Then = Literal["now", "then"]
 """Which definitions read what was known at an earlier time: those in force now, or then."""
 
@@ -432,24 +435,25 @@ class Ledger:
         tracking_id: str,
         *,
         chart: str = "delivery",
-        space: str = "",
+        space: str | None = None,
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
         definitions: Then = "now",
     ) -> Delivery:
         """The state of one delivery; raises ``UnknownKey``.
 
-        ``chart`` and ``space`` are those of its stream. ``as_of`` asks for what was known at a time
-        (aware) or up to a position of the log, ``occurred_by`` for what had happened by a time of the
-        provider's clock; ``definitions="then"`` reads it by those in force then.
+        ``chart`` and ``space`` are those of its stream. Without a ``space`` it is the one that has the
+        id; an id that several have is refused with their names. ``as_of`` asks for what was known at a
+        time (aware) or up to a position of the log, ``occurred_by`` for what had happened by a time of
+        the provider's clock; ``definitions="then"`` reads it by those in force then.
 
         >>> ledger.delivery("U01TXzgwNjc4").state, ledger.delivery("U01TXzgwNjc4", as_of=1).state
         ('delivered', 'sent')
         """
-        stream = (space, chart, tracking_id)
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Delivery:
+            stream = _stream(reader, space, chart, tracking_id)
             return delivery_of(stream, self._row(own, reader, stream, bounds))
 
         return self._read(read, bounds, definitions)
@@ -459,7 +463,7 @@ class Ledger:
         self,
         mms_id: str,
         *,
-        space: str = "",
+        space: str | None = None,
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
         definitions: Then = "now",
@@ -469,10 +473,10 @@ class Ledger:
         >>> ledger.content("35674").failures
         ('sample.mp3',)
         """
-        stream = (space, "content", mms_id)
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Content:
+            stream = _stream(reader, space, "content", mms_id)
             row = self._row(own, reader, stream, bounds)
             return content_of(delivery_of(stream, row), self._proven(own, reader, stream, bounds))
 
@@ -484,7 +488,7 @@ class Ledger:
         key: str,
         *,
         chart: str = "delivery",
-        space: str = "",
+        space: str | None = None,
         as_of: int | datetime | None = None,
         occurred_by: datetime | None = None,
         definitions: Then = "now",
@@ -499,11 +503,10 @@ class Ledger:
         >>> [(str(step.verdict), step.after["delivery"]) for step in ledger.timeline("U01TXzgwNjc4")]
         [('applied', 'sent'), ('applied', 'delivered')]
         """
-        stream = (space, chart, key)
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Timeline:
-            return self._proven(own, reader, stream, bounds)
+            return self._proven(own, reader, _stream(reader, space, chart, key), bounds)
 
         return self._read(read, bounds, definitions)
 
@@ -661,7 +664,7 @@ class Ledger:
         definitions: Then = "now",
         unmask: bool = False,
         tracking_id: str | None = None,
-        space: str = "",
+        space: str | None = None,
         progress: Progress = silent,
     ) -> AuditReport:
         """The audit report: of the deliveries that began in a period, or of one of them.
@@ -675,7 +678,7 @@ class Ledger:
         >>> "U01TXzgwNjc4" in ledger.audit(tracking_id="U01TXzgwNjc4").to_json()
         True
         """
-        if tracking_id is None and space:
+        if tracking_id is None and space is not None:
             raise ValueError(f"space must go with a tracking_id, got {space!r} alone")
         if tracking_id is not None and (since or until):
             raise ValueError(
@@ -686,18 +689,19 @@ class Ledger:
         name = os.fsencode(self.path.name).decode(errors="replace")
         with foreign(progress) as told, self._connections.pages() as own:
             found = verify(own.reader, progress=told)
-        stream = None if tracking_id is None else (space, DELIVERY, tracking_id)
-        return self._again(lambda own: self._report(own, asked, stream, name, found))
+        named = None if tracking_id is None else (space, DELIVERY, tracking_id)
+        return self._again(lambda own: self._report(own, asked, named, name, found))
 
     def _report(
-        self, own: Own, asked: Request, stream: Stream | None, name: str, found: Verification
+        self, own: Own, asked: Request, named: _Named | None, name: str, found: Verification
     ) -> AuditReport:
         """The report on the events that were verified: of one stream, or of a period."""
         by, bounds = _definitions_of(own, asked, found.events), asked.bounds.within(found.events)
-        if stream is None:
+        if named is None:
             with self._snapshot(own, by, bounds) as (reader, listing):
                 return of_period(reader, listing, asked, name, found)
         with self._reading_by(own, by, bounds) as reader, own.store.read():
+            stream = _stream(reader, *named)
             row = self._row(own, reader, stream, bounds, asked.bounds)
             steps = self._steps(reader, stream, bounds)
             return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
@@ -1033,6 +1037,17 @@ def _named(stream: Stream) -> str:
     """A stream in the words of a message."""
     space, chart, key = stream
     return f"{chart} {key!r} of the space {space!r}" if space else f"{chart} {key!r}"
+
+
+def _stream(reader: Reader, space: str | None, chart: str, key: str) -> Stream:
+    """The stream of a key, in the space that is named or in the only one that has it."""
+    if space is not None:
+        return space, chart, key
+    spaces = reader.index.spaces(chart, key)
+    if len(spaces) > 1:
+        told = ", ".join(map(repr, spaces))
+        raise UnknownKey(f"several spaces have a {chart} {key!r}: {told}; say which: space")
+    return spaces[0] if spaces else "", chart, key
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:

@@ -165,6 +165,14 @@ class Index:
         )
         return None if row is None else int(row[0])
 
+    def spaces(self, chart: str, key: str) -> list[str]:
+        """The spaces that have a key."""
+        rows = self.store.execute(
+            f"SELECT space FROM {self.name}_streams WHERE key = ? AND chart = ? ORDER BY space",
+            (key, chart),
+        )
+        return [str(row[0]) for row in rows.fetchall()]
+
     def stream_of(self, number: int) -> Stream:
         """The stream of a number; raises ``IntegrityError`` if it is missing."""
         row = self.store.one(

@@ -115,7 +115,7 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
     if query.reason_class is not None and query.reason_class not in CLASSES:
         expected = ", ".join(CLASSES)
-        raise UnknownWord(f"unknown reason class {query.reason_class!r}: expected {expected}")
+        raise UnknownWord(f"unknown reason_class {query.reason_class!r}: expected {expected}")
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
