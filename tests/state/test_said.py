@@ -231,7 +231,7 @@ def test_deliveries_are_found_by_label_and_class() -> None:
         assert found(labels={"reference": "%"}) == ["d"]
         assert found(labels={}) == ["a", "b", "c", "d"]
         assert found(reason_class="spam") == ["b"]
-        with pytest.raises(UnknownWord, match="unknown reason class 'bad': expected unreachable"):
+        with pytest.raises(UnknownWord, match="unknown reason_class 'bad': expected unreachable"):
             found(reason_class="bad")
 
 

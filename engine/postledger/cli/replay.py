@@ -184,7 +184,7 @@ def _shown(difference: Difference, *, was: bool) -> str:
     parts = [
         cell(shown[name]) if name in ("state", "route") else f"{name} {cell(shown[name])}"
         for name in names
-        if shown[name] not in (None, "")
+        if shown[name] not in (None, "", {})
         and shown[name] != against.get(name)
         and (name, shown[name]) not in (() if name in against else GOES_WITHOUT_SAYING)
     ]
