@@ -143,9 +143,9 @@ def try_all(call: Callable[..., Any], good: dict[str, Any], name: str) -> None:
         else:
             told = str(refused)
             assert len(refused.args) == 1, refused.args
-            assert re.search(rf"\b{name}\b|invalid anchor|unknown chart", told), (
-                f"{name}={value!r}: {told}"
-            )
+            assert re.search(
+                rf"\b{name}\b|invalid anchor|unknown (chart|provider|reason class)", told
+            ), f"{name}={value!r}: {told}"
             assert "\n" not in told, told
 
 
