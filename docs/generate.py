@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -21,12 +22,13 @@ import postledger
 from postledger.cli import main
 from postledger.definitions.chart import Region, Statechart
 from postledger.definitions.conditions import Condition
-from postledger.definitions.definitions import builtin
+from postledger.definitions.definitions import builtin, providers, shipped
 from postledger.definitions.language import schema_text
 from postledger.definitions.vocabulary import Entry, Vocabulary
 from postledger.findings import names
 
 HERE = Path(__file__).parent
+SAMPLES = Path(__file__).parents[1] / "fixtures" / "providers"
 SCHEMA = "reference/vocabulary.schema.json"
 COMMAND = "python docs/generate.py"
 MARK = f"<!-- Generated: change what it is made from, then run `{COMMAND}`. -->"
@@ -201,6 +203,100 @@ def _conditions(conditions: Mapping[str, Condition]) -> str:
 def _told(condition: Condition) -> str:
     told = condition.described(lambda text: f"`{text}`")
     return f"is {told}" if told in ("there", "missing") else told
+
+
+# --- the providers ---
+
+
+def providers_index() -> Lines:
+    """The vocabularies that ship, with a line for each."""
+    yield "# Providers"
+    yield "The vocabularies that ship, by the names that choose them: `Ledger(path, providers=[…])`, or"
+    yield "`--provider NAME` of `ingest`, `serve` and `replay`. Where none is chosen, a ledger reads"
+    unasked = [v.name for v in builtin().vocabularies if v.name in providers()]
+    yield f"{code(unasked)}. [Your own](../how-to/your-own-provider.md) is a TOML file likewise."
+    rows = []
+    for name in providers():
+        one = shipped(name)
+        read_on = str(one.read_on) if one.read_on else ""
+        checked = "unconfirmed" if one.unconfirmed else read_on
+        there = name in unasked
+        link = f"../reference/charts.md#{name}" if there else f"{name}.md"
+        rows.append([f"[`{name}`]({link})", one.title, f"`{one.space}`", checked])
+    yield from table(["name", "what it reads", "space of ids", "documentation read on"], rows)
+    yield "*Unconfirmed*: what it reads could not be held against a public page of the provider."
+
+
+def provider(name: str) -> Callable[[], Lines]:
+    """The page of one vocabulary."""
+    return lambda: _provider(shipped(name))
+
+
+def _provider(one: Vocabulary) -> Lines:
+    yield f"# {one.name}"
+    yield f"{one.title}. Version {one.version}."
+    if one.page:
+        read_on = f", read on {one.read_on}" if one.read_on else ""
+        yield f"Documented at <{one.page}>{read_on}."
+    if one.unconfirmed:
+        yield "**Unconfirmed**: no public page of the provider shows this wire; try it first."
+    yield from _use(one)
+    yield ""
+    yield "## What it reads"
+    rows = [row for entry in one.entries for row in _entry(entry)]
+    yield from table(["section", "where", "says", "to", "beside"], rows)
+    yield f"The words of charts are those of [The statecharts](../reference/charts.md). {_keys(one)}"
+    yield from table(["our name", "on the wire"], _wire_names(one))
+    yield from _of_reasons(one)
+
+
+def _use(one: Vocabulary) -> Lines:
+    samples = tomllib.loads((SAMPLES / one.name / "samples.toml").read_text("utf-8"))["samples"]
+    sample = next((s for s in samples if s["confirmed"]), samples[0])
+    kind = "" if "content_type" not in sample else f', content_type="{sample["content_type"]}"'
+    query = ", query=True" if sample.get("query") else ""
+    yield ""
+    yield "```python"
+    yield "from pathlib import Path"
+    yield ""
+    yield "from postledger import Ledger"
+    yield ""
+    yield f'body = Path("fixtures/providers/{one.name}/{sample["file"]}").read_bytes()'
+    yield f'with Ledger("{one.name}.db", providers="{one.name}") as ledger:'
+    yield f"    recorded = ledger.record(body{kind}{query})"
+    yield '    assert recorded.event.reading == "recognised"'
+    yield "```"
+    yield ""
+    yield f"`postledger serve LEDGER --provider {one.name}` takes what is posted to `/{one.name}`."
+    fixtures = f"../../fixtures/providers/{one.name}"
+    sure = sum(s["confirmed"] for s in samples)
+    yield f"[Samples]({fixtures}/samples.toml): {len(samples)}, of which {sure} are confirmed by a page."
+
+
+def _keys(one: Vocabulary) -> str:
+    keys = dict.fromkeys(entry.key for entry in one.entries if entry.key)
+    said = " or ".join(f"`{' / '.join(key)}`" for key in keys)
+    clocks = dict.fromkeys(
+        (entry.clock.field, entry.clock.formats) for entry in one.entries if entry.chart
+    )
+    times = "; ".join(f"`{field}` as {code(formats)}" for field, formats in clocks if field)
+    ignored = f" Takes no part in the identity: {code(sorted(one.ignore))}." if one.ignore else ""
+    return (
+        f"A delivery is known by {said}, in the space `{one.space}`; its time is {times}.{ignored}"
+    )
+
+
+def _wire_names(one: Vocabulary) -> Iterator[list[str]]:
+    for ours, wire in one.fields.items():
+        yield [f"`{ours}`", code(dict.fromkeys(wire))]
+
+
+def _of_reasons(one: Vocabulary) -> Lines:
+    for field, codes in one.said.reasons.items():
+        yield ""
+        yield f"## Reasons: the codes of {field}"
+        rows = [[f"`{c}`", meaning.text, meaning.reason_class] for c, meaning in codes.items()]
+        yield from table(["code", "means", "class"], rows)
 
 
 # --- the command line ---
@@ -474,6 +570,12 @@ PAGES: dict[str, Callable[[], Lines]] = {
     "reference/cli.md": cli,
     "reference/api.md": api,
     "reference/server.md": server,
+    "providers/index.md": providers_index,
+    **{
+        f"providers/{name}.md": provider(name)
+        for name in providers()
+        if (SAMPLES / name / "samples.toml").exists()
+    },
 }
 
 
@@ -484,6 +586,7 @@ def run(arguments: list[str]) -> int:
         if "--check" in arguments:
             print(f"docs/{name} is stale: run `{COMMAND}`")
         else:
+            (HERE / name).parent.mkdir(exist_ok=True)
             (HERE / name).write_text(written(name), "utf-8")
             print(f"docs/{name}")
     return 1 if found and "--check" in arguments else 0

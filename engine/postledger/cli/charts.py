@@ -55,7 +55,7 @@ Examples:
 @one_form(
     mermaid="Mermaid state diagrams.",
     svg="One SVG picture; name the chart.",
-    toml="The file that defines it, to begin one of your own from; name the chart.",
+    toml="The file that defines it, to begin one of your own from; name the chart or the provider.",
 )
 @click.option(
     "--ledger",
@@ -74,6 +74,9 @@ def charts(
         return
     if form in ("svg", "toml") and name is None:
         raise click.UsageError(f"--{form} requires the NAME of a chart.")
+    if form == "toml" and name in providers():
+        click.echo(shipped(name).source.rstrip("\n"))
+        return
     forms = {
         "mermaid": Statechart.mermaid,
         "svg": picture,
@@ -114,11 +117,15 @@ Examples:
 def list_providers() -> None:
     """List the vocabularies that ship, by the names that --provider takes.
 
-    Those marked * are read where none is chosen.
+    Those marked * are read where none is chosen. What is unconfirmed could not be held against a public
+    page of its provider.
     """
     unasked = {one.name for one in builtin().vocabularies}
     rows = [
-        [name + (" *" if name in unasked else ""), one.title]
+        [
+            name + (" *" if name in unasked else ""),
+            one.title + (" (unconfirmed)" if one.unconfirmed else ""),
+        ]
         for name, one in ((name, shipped(name)) for name in providers())
     ]
     click.echo(table(rows, ["name", "what it reads"]))
