@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FrameType
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from postledger import Ledger
+from postledger.definitions import builtin, providers, shipped
+from postledger.definitions.vocabulary import Vocabulary
 from tests.samples import delivered, sent
 
 ROOT = Path(__file__).parent.parent
@@ -147,6 +150,41 @@ def test_python_names_no_provider_code(path: Path) -> None:
     """What a provider's codes mean stands in statecharts/ alone."""
     text = re.sub(r"# noqa.*", "", path.read_text())
     assert re.findall(r"\b[NE]\d{3}\b", text) == []
+
+
+PLAIN_WORDS = {"", "+", "0", "1", "mms", "sms", "sending", "read", "unknown", "sent"}
+"""Texts of conditions that are words of the field, or of Python: no provider's own."""
+
+A_PROTOCOL = {"smpp"}
+"""A name of a vocabulary that is the name of a standard, of which the engine reads a format."""
+
+
+def words_of(vocabulary: Vocabulary) -> Iterator[str]:
+    """The names, the words and the codes of a provider."""
+    yield vocabulary.name
+    for condition in vocabulary.conditions():
+        yield from (*condition.texts, *condition.folds, *condition.prefixes)
+    for codes in vocabulary.said.reasons.values():
+        yield from codes
+
+
+def test_python_names_no_provider() -> None:
+    """Neither a provider's name, nor its words and codes: all of them are data."""
+    triggers = {trigger for chart in builtin().charts.values() for trigger in chart.triggers}
+    known = {word for name in providers() for word in words_of(shipped(name))}
+    known = {one for one in known if one.lower() not in PLAIN_WORDS | A_PROTOCOL | triggers}
+    assert len(known) > 500
+    for path in MODULES:
+        text = path.read_text()
+        said = {
+            node.value
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not said & known, path
+        # The examples of docstrings are of what is read where nobody chooses.
+        names = set(providers()) - A_PROTOCOL - {v.name for v in builtin().vocabularies}
+        assert not names & set(re.findall(r"\w+", text.lower())), path
 
 
 @pytest.mark.parametrize(
