@@ -12,9 +12,9 @@ from typing import IO
 import attrs
 import click
 
-from postledger.cli.common import Command, progress, remark
+from postledger.cli.common import Command, known_providers, progress, remark
 from postledger.cli.params import NumberRange, WholeRange
-from postledger.definitions import providers, shipped
+from postledger.definitions import shipped
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
@@ -62,10 +62,8 @@ def _generations(
     return shares or None
 
 
-def _known(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    if name is not None and name not in (known := providers()):
-        raise click.BadParameter(f"unknown provider {name!r}: expected {', '.join(known)}")
-    return name
+def _known(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    return name and known_providers(context, option, (name,))[0]
 
 
 @click.command(

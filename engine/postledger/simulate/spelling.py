@@ -39,7 +39,7 @@ class Spelling:
         marks = top.get("marks", {})
         named = {ours: _listed(names) for ours, names in {**top["fields"], **marks}.items()}
         embedded = vocabulary.shape[1]
-        fits = _FITS.get(vocabulary.wire or "", lambda *_: True)
+        fits = _FITS.get(vocabulary.wire or "", _anywhere)
         kept = {o: tuple(n for n in names if fits(n, embedded)) for o, names in named.items()}
         return cls(
             texts=tuple(dict.fromkeys(_texts(top))),
@@ -64,7 +64,11 @@ class Spelling:
         prefixes = [f"{prefix}1" for one in listed for prefix in one.prefixes]
         ranges = [str(low) for one in listed for low, _ in one.ranges]
         last = len(self.texts)
-        return [*sorted([*exact, *folds], key=lambda t: self._places.get(t, last)), *prefixes, *ranges]
+        return [
+            *sorted([*exact, *folds], key=lambda t: self._places.get(t, last)),
+            *prefixes,
+            *ranges,
+        ]
 
     def root(self, roots: frozenset[str], *, wanted: bool) -> str:
         """The name of the message's element, empty where it needs none; ``wanted`` for XML."""
@@ -83,7 +87,9 @@ class Spelling:
         for ours in sorted(fields, key=lambda one: (one in self.marks, len(self.names[one]))):
             free = [name for name in self.names[ours] if not _collides(plain(name), taken)]
             if free:
-                placed[ours] = max(free, key=lambda name: max([_shared(name, o) for o in only] or [0]))
+                placed[ours] = max(
+                    free, key=lambda name: max([_shared(name, o) for o in only] or [0])
+                )
                 taken.add(plain(placed[ours]))
             elif ours not in self.marks:
                 return None
@@ -102,6 +108,10 @@ class Spelling:
             for name in names
             if name in wanted and ours not in placed
         }
+
+
+def _anywhere(_: str, __: Sequence[str]) -> bool:
+    return True
 
 
 def _in_form(name: str, embedded: Sequence[str]) -> bool:
@@ -131,7 +141,9 @@ def _listed(names: str | list[str]) -> list[str]:
 
 def _collides(name: str, taken: Iterable[str]) -> bool:
     """Whether a name is taken, stands inside a taken one or holds one."""
-    return any(name == one or name.startswith(one + "/") or one.startswith(name + "/") for one in taken)
+    return any(
+        name == one or name.startswith(one + "/") or one.startswith(name + "/") for one in taken
+    )
 
 
 def _shared(name: str, other: str) -> int:

@@ -54,7 +54,7 @@ class Form:
     bundle: str | None = None
     attributes: Mapping[str, str] = attrs.field(factory=dict)
     clock: str = "timestamp"
-    shape: Shape = Shape()
+    shape: Shape = attrs.field(factory=Shape)
 
     @property
     def query(self) -> bool:
@@ -85,7 +85,7 @@ class Form:
 
     def body(self, *postbacks: Postback) -> bytes:
         """The bytes of one postback, or of a bundle of several."""
-        if self.query or self.content_type == FORM:
+        if self.content_type is None or self.content_type == FORM:
             return write_form(*postbacks, shape=self.shape)
         if self.content_type == TEXT:
             return write_receipt(*postbacks)

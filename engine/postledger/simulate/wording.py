@@ -99,10 +99,10 @@ class _Teller:
         steps = sorted(rows, key=self.stage)
         for name in self.disputed(trigger):
             rows = self.more(rows, name)
-        told = self.told(rows)
-        assert told is not None  # noqa: S101
-        texts, said = told
-        says = {name: attrs.evolve(say, form=f"{trigger}/{name}") for name, (say, _) in said.items()}
+        texts, said = self.told(rows) or ({}, {})
+        says = {
+            name: attrs.evolve(say, form=f"{trigger}/{name}") for name, (say, _) in said.items()
+        }
         forms = [attrs.evolve(form, name=f"{trigger}/{name}") for name, (_, form) in said.items()]
         path = Path(
             name=trigger,
@@ -185,7 +185,7 @@ class _Teller:
     def say(
         self, trigger: str, entry: Entry, row: Row, texts: Mapping[str, str], words: dict[str, str]
     ) -> tuple[Say, Form] | None:
-        """How a row says a trigger; ``words`` are those that were said of the message, and are added to."""
+        """How a row says a trigger; ``words`` are those already said of the message, and are added to."""
         clock = entry.clock.field
         own: dict[str, str] = {}
         names = (*entry.key, "to", *entry.match, *row.conditions, *entry.requires, clock)
@@ -244,9 +244,7 @@ class _Teller:
     def reading(self, form: Form, postback: Postback) -> Reading | None:
         """How the vocabulary reads a postback in its form; ``None`` where it doesn't."""
         try:
-            found = read(
-                form.body(postback), form.content_type, query=form.query, shape=form.shape
-            )
+            found = read(form.body(postback), form.content_type, query=form.query, shape=form.shape)
         except (ReadError, ValueError):
             return None
         if len(found) != 1 or not isinstance(found[0], Postback):

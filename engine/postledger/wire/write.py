@@ -52,7 +52,8 @@ def write_json(*postbacks: Postback, shape: Shape = _PLAIN) -> bytes:
     """One postback as a JSON object, several as an array of objects.
 
     A root wraps its object. Where the shape has a list, that is one of one member; what stands below
-    the path of an embedded body is written as its text. Raises ``ValueError`` for a postback that has no JSON form.
+    the path of an embedded body is written as its text. Raises ``ValueError`` for a postback that has
+    no JSON form.
 
     >>> write_json(Postback("", (("spid", "0001470"), ("to", "16501112222"))))
     b'{"spid": "0001470", "to": "16501112222"}'
@@ -65,8 +66,9 @@ def write_json(*postbacks: Postback, shape: Shape = _PLAIN) -> bytes:
 def write_form(postback: Postback, *, shape: Shape = _PLAIN) -> bytes:
     """One postback as an urlencoded form, with ``+`` for a space and ``%2B`` for a plus sign.
 
-    Embedded bodies are written as those of JSON. Raises ``ValueError`` for a postback that has no such form: with a root, an attribute or a repair,
-    without a field, with one that is named ``xml``, or with blanks around a text.
+    Embedded bodies are written as those of JSON. Raises ``ValueError`` for a postback that has no such
+    form: with a root, an attribute or a repair, without a field, with one that is named ``xml``, or with
+    blanks around a text.
 
     >>> write_form(Postback("", (("To", "+16501112222"), ("Status", "not sent"))))
     b'To=%2B16501112222&Status=not+sent'
@@ -190,9 +192,7 @@ def _packed(fields: Iterable[tuple[str, str]], shape: Shape) -> list[tuple[str, 
         else:
             inner.setdefault(outer, []).append((path[len(outer) + 1 :], text))
     for outer, held in inner.items():
-        packed[outer] = _receipt(held) or json.dumps(
-            _Pairs(_nested(held, "")), ensure_ascii=False
-        )
+        packed[outer] = _receipt(held) or json.dumps(_Pairs(_nested(held, "")), ensure_ascii=False)
     return [*plainly, *packed.items()]
 
 
