@@ -141,14 +141,15 @@ def provider_option(command: Command) -> Command:
         "names",
         multiple=True,
         metavar="NAME",
-        callback=_known_providers,
+        callback=known_providers,
         help="A provider to read, of those that charts providers lists.",
     )(command)
 
 
-def _known_providers(
+def known_providers(
     _: click.Context, __: click.Parameter, names: tuple[str, ...]
 ) -> tuple[str, ...]:
+    """The names, of vocabularies that ship."""
     known = providers()
     for name in names:
         if name not in known:

@@ -12,14 +12,15 @@ from typing import IO
 import attrs
 import click
 
-from postledger.cli.common import Command, progress, remark
+from postledger.cli.common import Command, known_providers, progress, remark
 from postledger.cli.params import NumberRange, WholeRange
+from postledger.definitions import shipped
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
-from postledger.simulate import ALL, NONE, Message, read_story
+from postledger.simulate import ALL, NONE, Message, read_story, story_of
 from postledger.simulate import simulate as receipts_of
-from postledger.simulate.story import Story, builtin
+from postledger.simulate.story import FORM, TEXT, Story, builtin
 
 _RATE = NumberRange(0, 1)
 _RATES = {
@@ -34,6 +35,10 @@ _RATES = {
     "strangers": "Messages next to which a postback of another family comes.",
     "degraded": "Messages that go out as a link after all; else as the story has it.",
 }
+
+
+_SUFFIXES = {"application/json": ".json", FORM: ".form", None: ".form", TEXT: ".txt"}
+"""By content types; the query string of a GET is written like a form."""
 
 
 def _rates(command: Command) -> Command:
@@ -57,12 +62,17 @@ def _generations(
     return shares or None
 
 
+def _known(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    return name and known_providers(context, option, (name,))[0]
+
+
 @click.command(
     "simulate",
     epilog="""\b
 Examples:
   postledger simulate traffic.jsonl --messages 10000 --all
   postledger simulate bodies/ --messages 20 --generation g1
+  postledger simulate sinch.jsonl --provider sinch --all
   postledger simulate - --lost 0.1 | postledger ingest deliveries.db -""",
 )
 @click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
@@ -104,6 +114,12 @@ Examples:
     help="A story in place of that of the specification.",
 )
 @click.option(
+    "--provider",
+    metavar="NAME",
+    callback=_known,
+    help="A provider in place of that, of those that charts providers lists.",
+)
+@click.option(
     "--truth",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the truth about each message goes; OUT.truth.jsonl next to OUT by default.",
@@ -117,6 +133,7 @@ def simulate(
     generations: dict[str, float] | None,
     rate: float,
     story: Path | None,
+    provider: str | None,
     truth: Path | None,
     **rates: float | None,
 ) -> None:
@@ -130,7 +147,7 @@ def simulate(
         raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
     noted = _noted(truth, out)
     given = {name: rate for name, rate in {**rates, "window": window}.items() if rate is not None}
-    read = read_story(story) if story else builtin()
+    read = _story(story, provider)
     _check_generations(generations, read)
     with ExitStack() as files:
         note = files.enter_context(_created(noted)) if noted else None
@@ -154,6 +171,14 @@ def simulate(
     remark(
         f"{count} receipts of {messages} messages" + (f"; the truth is in {noted}" if noted else "")
     )
+
+
+def _story(file: Path | None, provider: str | None) -> Story:
+    if file is not None and provider is not None:
+        raise click.UsageError("--story and --provider can't go together.")
+    if provider is not None:
+        return story_of(shipped(provider))
+    return builtin() if file is None else read_story(file)
 
 
 def _check_generations(generations: dict[str, float] | None, story: Story) -> None:
@@ -207,7 +232,7 @@ def _files(receipts: Iterable[Receipt], folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for count, receipt in enumerate(receipts, 1):
-        suffix = ".json" if (receipt.content_type or "").endswith("json") else ".xml"
+        suffix = _SUFFIXES.get(receipt.content_type, ".xml")
         with whole(folder / f"{count:08}{suffix}") as partial:
             partial.write_bytes(receipt.body)
     return count

@@ -67,6 +67,22 @@ def parse_time(text: str, formats: tuple[str, ...], naive: tzinfo) -> Parsed:
     return None
 
 
+def write_time(at: datetime, name: str, zone: tzinfo) -> str:
+    """A time in a format: what ``parse_time`` reads, as far as the format tells it.
+
+    >>> from datetime import datetime
+    >>> at = datetime(2013, 11, 5, 10, 41, 8, tzinfo=UTC)
+    >>> [write_time(at, name, UTC) for name in ("iso", "epoch_ms", "smpp", "%d.%m.%Y %H:%M")]
+    ['2013-11-05T10:41:08+00:00', '1383648068000', '131105104108', '05.11.2013 10:41']
+    """
+    local = at.astimezone(zone)
+    if name == "iso":
+        return local.isoformat()
+    if name in _UNITS:
+        return str(micros(at) // _UNITS[name])
+    return local.strftime("%y%m%d%H%M%S" if name == "smpp" else name)
+
+
 def problem_of(name: object) -> str:
     """What is wrong with a format, empty where nothing is."""
     if name in FORMATS:
@@ -131,11 +147,12 @@ def _moment(parts: list[int], micro: int, zone: tzinfo | None, naive: tzinfo) ->
         return None
 
 
+_UNITS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+"""Of the formats that count since 1970, the microseconds of one unit."""
+
 _NAMED: Mapping[str, Callable[[str, tzinfo], Parsed]] = {
     "iso": parse_timestamp,
-    "epoch_s": _epoch(1_000_000),
-    "epoch_ms": _epoch(1_000),
-    "epoch_us": _epoch(1),
+    **{name: _epoch(unit) for name, unit in _UNITS.items()},
     "smpp": _smpp,
 }
 

@@ -15,6 +15,9 @@ Schema = Mapping[str, Any]
 FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us", "smpp")
 """The formats of times that have a name; any other is a pattern with ``%``."""
 
+WIRES = ("form", "query", "json", "xml", "text")
+"""How a provider posts: a form, the query string of a GET, JSON, XML, or a receipt text."""
+
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
@@ -62,6 +65,7 @@ TOP: Mapping[str, Schema] = {
     "page": {"type": "string", "pattern": "^https?://"},
     "read": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
     "unconfirmed": _FLAG,
+    "wire": {"enum": list(WIRES)},
     "reads": {"enum": ["receipts", "statements"]},
     "space": _NAME,
     "space_field": _FIELD,

@@ -167,7 +167,8 @@ class Vocabulary:
     """The words of one provider, checked; two that say the same have the same ``hash``.
 
     ``page`` is where they are documented, ``read_on`` when that was read; ``unconfirmed`` where no
-    public source confirms them. ``shape`` is how bodies are cut.
+    public source confirms them. ``wire`` is how the provider posts, where it is said, ``shape`` how
+    bodies are cut.
     ``space`` is the space of the ids that its postbacks name. ``space_field`` is our name of the
     field that names another space, in the postbacks that have it. ``ignore`` are the plain names of the
     fields that say nothing of what a postback means, such as the number of an attempt. ``numbers`` are
@@ -188,6 +189,7 @@ class Vocabulary:
     page: str | None
     read_on: date | None
     unconfirmed: bool
+    wire: str | None
     shape: Paths
     hash: str
     where: str = attrs.field(repr=False)

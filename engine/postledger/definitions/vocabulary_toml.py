@@ -23,7 +23,7 @@ from postledger.definitions.diagnostics import (
     listed,
     read_toml,
 )
-from postledger.definitions.language import ENTRY, TOP
+from postledger.definitions.language import ENTRY, TOP, WIRES
 from postledger.definitions.said_toml import check_reasons, said_of
 from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
@@ -81,7 +81,8 @@ def _loaded(source: str, where: str) -> Vocabulary:
         ignore=ignore,
         numbers=frozenset(numbers),
         **_about(top),
-        hash=content_hash(top.row),
+        # The wire decides nothing of what is read.
+        hash=content_hash({key: value for key, value in top.row.items() if key != "wire"}),
         where=where,
         source=source,
         fields={**fields, **marks, **said.names},
@@ -101,6 +102,7 @@ def _about(top: Table) -> dict[str, Any]:
         "page": attempt(_page, top),
         "read_on": attempt(_date, top),
         "unconfirmed": attempt(top.flag, "unconfirmed") or False,
+        "wire": attempt(_wire, top),
         "shape": (attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
     }
 
@@ -215,6 +217,12 @@ def _page(top: Table) -> str | None:
     fix = 'write the address of the documentation, page = "https://…", or leave it out'
     page: str | None = top.take("page", fits, fix, None)
     return page
+
+
+def _wire(top: Table) -> str | None:
+    fix = f"write one of {', '.join(WIRES)}, or leave it out"
+    wire: str | None = top.take("wire", WIRES.__contains__, fix, None)
+    return wire
 
 
 def _paths(top: Table, key: str) -> tuple[str, ...]:

@@ -80,7 +80,8 @@ def line_of(event: Event) -> bytes:
 def line_of_receipt(receipt: Receipt) -> bytes:
     """A receipt as a line of JSON, likewise."""
     row = {"received_at": iso(receipt.received_at), "content_type": receipt.content_type}
-    return _line({**row, **_written(receipt.body)})
+    query = {"query": True} if receipt.query else {}
+    return _line({**row, **query, **_written(receipt.body)})
 
 
 def _written(body: bytes) -> dict[str, str]:

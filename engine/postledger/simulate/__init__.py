@@ -25,6 +25,7 @@ from postledger.simulate.messages import (
     messages,
 )
 from postledger.simulate.story import Story, builtin, load_story, read_story
+from postledger.simulate.wording import story_of
 
 __all__ = [
     "ALL",
@@ -40,6 +41,7 @@ __all__ = [
     "messages",
     "read_story",
     "simulate",
+    "story_of",
 ]
 
 
@@ -57,7 +59,8 @@ def simulate(
     """The receipts of ``count`` messages in order of arrival; the same arguments give the same ones.
 
     ``witness`` is shown each message, with the truth about it. ``generations`` are those to tell in
-    and how often (all alike), ``rate`` messages begin each second, by ``story`` (the one that ships).
+    and how often (all alike), ``rate`` messages begin each second, by ``story`` (the one that ships;
+    ``story_of`` makes that of any vocabulary).
     Memory holds only what is on its way.
     """
     told = messages(

@@ -70,4 +70,4 @@ def _bundled(sending: Iterable[Sent], rate: float, rng: random.Random) -> Iterat
 def _receipt(*sent: Sent) -> Receipt:
     last = sent[-1]
     body = last.body() if len(sent) == 1 else last.form.body(*(one.postback for one in sent))
-    return Receipt(body, last.form.content_type, last.arrives)
+    return Receipt(body, last.form.content_type, last.arrives, query=last.form.query)

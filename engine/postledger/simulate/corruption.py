@@ -29,6 +29,6 @@ def spoil(form: Form, postback: Postback, rng: random.Random) -> Spoiled:
     if kind == "unclosed" and tags:
         tag = rng.choice(tags)
         return Spoiled(body[: tag.start()] + body[tag.end() :], readable=True)
-    if kind == "noise":
+    if kind == "noise" or not form.shows_cuts:
         return Spoiled(b"\xff" + rng.randbytes(24), readable=False)
     return Spoiled(body[: rng.randrange(1, len(body) - 1)], readable=False)

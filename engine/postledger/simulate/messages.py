@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -174,14 +174,14 @@ class _Maker:
         if self.story.strangers and self.happens(self.rates.strangers):
             say = self.rng.choice(self.story.strangers)
             sent += self.copies(say, generation, texts, began, began, number)
-        truth = _truth(path, generation, texts[path.key], steps, came)
+        truth = _truth(path, generation, path.key_of(texts), steps, came)
         return Message(began, truth, tuple(sent))
 
     def path(self) -> Path:
         paths = self.story.paths
         if self.rates.degraded is not None:
             degraded = self.happens(self.rates.degraded)
-            paths = tuple(path for path in paths if path.degraded is degraded)
+            paths = tuple(path for path in paths if path.degraded is degraded) or paths
         return self.rng.choices(paths, [path.share for path in paths])[0]
 
     def steps(self, path: Path) -> tuple[Say, ...]:
@@ -200,11 +200,12 @@ class _Maker:
         """The texts of one message; ids are base64 as the provider's are."""
         kind = "SMS" if any(say.route == "sms" for say in path.steps) else "MMS"
         lists = (*self.story.choices.items(), *self.story.details.items())
-        return {name: self.rng.choice(texts) for name, texts in lists} | {
+        texts = {name: self.rng.choice(texts) for name, texts in lists} | {
             "tracking_id": b64encode(f"{kind}_{number}".encode()).decode(),
             "mms_id": str(30_000 + number),
             "to": f"1650{self.rng.randrange(10_000_000):07}",
         }
+        return path.texts_of(texts)
 
     def copies(
         self,
@@ -241,9 +242,14 @@ def _truth(path: Path, generation: str, key: str, steps: tuple[Say, ...], came: 
         key=key,
         path=path.name,
         generation=generation,
-        state=path.steps[-1].state or "",
+        state=_state(path, path.steps),
         route=next((say.route for say in path.steps if say.route), unknown),
-        told_state=told[-1].state if told else None,
+        told_state=_state(path, told) if told else None,
         told_route=next((say.route for say in told if say.route), unknown) if told else None,
         lost=tuple(say.name for say in steps if say.name not in came),
     )
+
+
+def _state(path: Path, told: Sequence[Say]) -> str:
+    """The state that is told last; to have been read, for one, tells none."""
+    return next((say.state for say in reversed(told) if say.state), path.unsaid)

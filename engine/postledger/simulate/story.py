@@ -15,13 +15,20 @@ from typing import Any
 import attrs
 
 from postledger.arguments import FilePath, checked
+from postledger.definitions.clock import write_time
 from postledger.definitions.diagnostics import Faults, Table, read_toml
+from postledger.definitions.vocabulary import key_of
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
-from postledger.wire.write import write_json, write_xml
+from postledger.wire.shape import Shape
+from postledger.wire.write import write_form, write_json, write_receipt, write_xml
 
 Texts = Mapping[str, str]
 """Texts by our name of the field."""
+
+
+FORM = "application/x-www-form-urlencoded"
+TEXT = "text/plain"
 
 
 @attrs.frozen
@@ -29,12 +36,15 @@ class Form:
     """How a generation writes one message.
 
     ``names`` are the names on the wire by ours, in the order of the wire. ``mendable`` says that a
-    body with an unclosed leaf is still read; ``bundle`` is the element that wraps several messages.
-    ``attributes`` are those of the message's element: ``number`` or ``sending``.
+    body with an unclosed leaf is still read; ``bundle`` is the element that wraps several messages,
+    of JSON any text: several are an array.
+    ``attributes`` are those of the message's element: ``number`` or ``sending``. ``timestamp`` is the
+    format of times, ``clock`` our name of the field that has it. A form without a content type is the
+    query string of a GET. ``shape`` is how bodies are cut.
     """
 
     name: str
-    content_type: str
+    content_type: str | None
     root: str
     names: Mapping[str, str]
     timestamp: str
@@ -43,12 +53,24 @@ class Form:
     mendable: bool = False
     bundle: str | None = None
     attributes: Mapping[str, str] = attrs.field(factory=dict)
+    clock: str = "timestamp"
+    shape: Shape = attrs.field(factory=Shape)
+
+    @property
+    def query(self) -> bool:
+        """Whether it is the query string of a GET."""
+        return self.content_type is None
+
+    @property
+    def shows_cuts(self) -> bool:
+        """Whether a body that was cut off can't be taken for a whole one."""
+        return (self.content_type or "").endswith(("json", "xml"))
 
     def postback(self, texts: Texts, at: datetime) -> Postback:
         """What is said, in this form; ``at`` is the moment of the timestamp."""
         told = dict(texts)
-        if "timestamp" in told:
-            told["timestamp"] = at.astimezone(self.zone).strftime(self.timestamp) + self.suffix
+        if self.clock in told:
+            told[self.clock] = write_time(at, self.timestamp, self.zone) + self.suffix
         fields = tuple((wire, told[ours]) for ours, wire in self.names.items() if ours in told)
         return Postback(self.root, fields)
 
@@ -63,8 +85,12 @@ class Form:
 
     def body(self, *postbacks: Postback) -> bytes:
         """The bytes of one postback, or of a bundle of several."""
+        if self.content_type is None or self.content_type == FORM:
+            return write_form(*postbacks, shape=self.shape)
+        if self.content_type == TEXT:
+            return write_receipt(*postbacks)
         if self.content_type.endswith("json"):
-            return write_json(*postbacks)
+            return write_json(*postbacks, shape=self.shape)
         return write_xml(*postbacks, bundle=self.bundle if len(postbacks) > 1 else None)
 
 
@@ -72,11 +98,12 @@ class Form:
 class Say:
     """One thing that can be said: the state and the route that it tells (``None``: it tells none).
 
-    ``has`` are the fields of the message that it bears, ``words`` its own texts by generation.
+    ``form`` is which of a generation's forms it is said in. ``has`` are the fields of the message that
+    it bears, ``words`` its own texts by generation.
     """
 
     name: str
-    answers: bool
+    form: str
     state: str | None
     route: str | None
     has: frozenset[str]
@@ -88,16 +115,32 @@ class Path:
     """One path of a message: what is said of it, in the order in which it happens.
 
     ``disputed`` is what may be said in contradiction to the end, which overrides it. ``share`` is how
-    often the path is taken, in proportion to the others.
+    often the path is taken, in proportion to the others. ``key`` are the texts that name the delivery
+    together, and whether each is a phone number. ``texts`` are texts of the message that others are put
+    into: ``{tracking_id}`` and ``{to}``. ``unsaid`` is the state where nothing said any.
     """
 
     name: str
     chart: str
-    key: str
+    key: tuple[tuple[str, bool], ...]
     share: float
     steps: tuple[Say, ...]
     disputed: tuple[Say, ...]
     degraded: bool
+    texts: Mapping[str, str] = attrs.field(factory=dict)
+    unsaid: str = ""
+
+    def texts_of(self, texts: Texts) -> dict[str, str]:
+        """The texts of a message, with those of this path."""
+        put = {
+            name: text.replace("{tracking_id}", texts["tracking_id"]).replace("{to}", texts["to"])
+            for name, text in self.texts.items()
+        }
+        return {**texts, **put}
+
+    def key_of(self, texts: Texts) -> str:
+        """The key of the delivery of a message with these texts."""
+        return key_of([(texts[name], is_number) for name, is_number in self.key])
 
 
 @attrs.frozen
@@ -114,17 +157,18 @@ class Story:
 
     def form(self, generation: str, say: Say) -> Form:
         """The form in which a generation says something."""
-        return self.forms[self.generations[generation]["answer" if say.answers else "postback"]]
+        return self.forms[self.generations[generation][say.form]]
 
     def postback(self, generation: str, say: Say, texts: Texts, at: datetime) -> Postback:
         """What is said of a message with these texts at a moment, as a generation tells it."""
+        form = self.form(generation, say)
         told = {name: text for name, text in texts.items() if name in say.has}
-        if "timestamp" in say.has:
-            told["timestamp"] = ""
+        if form.clock in say.has:
+            told[form.clock] = ""
         for kind in self.details:
             if kind in say.has:
                 told["status_details"] = texts[kind]
-        return self.form(generation, say).postback({**told, **say.words[generation]}, at)
+        return form.postback({**told, **say.words[generation]}, at)
 
 
 def builtin() -> Story:
@@ -205,7 +249,7 @@ def _say(name: str, row: Table, generations: Iterable[str]) -> Say:
     own = {name: _texts(row, name) if name in row.row else {} for name in generations}
     return Say(
         name=name,
-        answers=row.row.get("form") == "answer",
+        form="answer" if row.row.get("form") == "answer" else "postback",
         state=_text(row, "state") if "state" in row.row else None,
         route=_text(row, "route") if "route" in row.row else None,
         has=frozenset(_listed(row, "has")),
@@ -225,7 +269,7 @@ def _path(table: Table, says: Mapping[str, Say]) -> Path:
     return Path(
         name=str(table.row.get("name", table.place)),
         chart=str(table.row.get("chart", "delivery")),
-        key=str(table.row.get("key", "tracking_id")),
+        key=((str(table.row.get("key", "tracking_id")), False),),
         share=float(share),
         steps=steps,
         disputed=_said(table, "disputed", says),

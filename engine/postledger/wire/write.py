@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import xmltodict
 
-from postledger.postback import Postback
+from postledger.postback import Postback, plain
 from postledger.wire.form import FIELDS
+from postledger.wire.receipt import receipt_of
 from postledger.wire.repair import MEMBER
+from postledger.wire.shape import Shape
 
 # XML forbids control characters and half characters; \r would come back as \n.
 _FORBIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff￾￿]")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_PLAIN = Shape()
 
 
 def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
@@ -45,24 +48,27 @@ def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
     return str(xmltodict.unparse(_Pairs(members))).encode()
 
 
-def write_json(*postbacks: Postback) -> bytes:
+def write_json(*postbacks: Postback, shape: Shape = _PLAIN) -> bytes:
     """One postback as a JSON object, several as an array of objects.
 
-    A root wraps its object. Raises ``ValueError`` for a postback that has no JSON form.
+    A root wraps its object. Where the shape has a list, that is one of one member; what stands below
+    the path of an embedded body is written as its text. Raises ``ValueError`` for a postback that has
+    no JSON form.
 
     >>> write_json(Postback("", (("spid", "0001470"), ("to", "16501112222"))))
     b'{"spid": "0001470", "to": "16501112222"}'
     """
-    objects = [_object(postback) for postback in postbacks]
+    objects = [_object(postback, shape) for postback in postbacks]
     written = objects[0] if len(objects) == 1 else objects
     return json.dumps(written, ensure_ascii=False).encode()
 
 
-def write_form(postback: Postback) -> bytes:
+def write_form(postback: Postback, *, shape: Shape = _PLAIN) -> bytes:
     """One postback as an urlencoded form, with ``+`` for a space and ``%2B`` for a plus sign.
 
-    Raises ``ValueError`` for a postback that has no such form: with a root, an attribute or a repair,
-    without a field, with one that is named ``xml``, or with blanks around a text.
+    Embedded bodies are written as those of JSON. Raises ``ValueError`` for a postback that has no such
+    form: with a root, an attribute or a repair, without a field, with one that is named ``xml``, or with
+    blanks around a text.
 
     >>> write_form(Postback("", (("To", "+16501112222"), ("Status", "not sent"))))
     b'To=%2B16501112222&Status=not+sent'
@@ -78,7 +84,19 @@ def write_form(postback: Postback) -> bytes:
             raise ValueError(
                 f"fields must not be named xml, nor have blanks around them, got {name!r}: {text!r}"
             )
-    return urlencode(postback.fields).encode()
+    return urlencode(_packed(postback.fields, shape)).encode()
+
+
+def write_receipt(postback: Postback) -> bytes:
+    """One postback as a receipt text of SMPP; raises ``ValueError`` for one that isn't read back.
+
+    >>> write_receipt(Postback("", (("id", "7"), ("done_date", "2603011000"), ("stat", "DELIVRD"))))
+    b'id:7 done date:2603011000 stat:DELIVRD'
+    """
+    text = _receipt(postback.fields)
+    if text is None or postback.root or postback.attributes or postback.repaired:
+        raise ValueError(f"postback must have the fields of a receipt text alone, got {postback}")
+    return text.encode()
 
 
 class _Pairs(dict[str, Any]):
@@ -111,10 +129,11 @@ def _element(postback: Postback) -> _Pairs:
     return _Pairs([*attributes, *_nested(fields, "#text")])
 
 
-def _object(postback: Postback) -> _Pairs:
+def _object(postback: Postback, shape: Shape) -> _Pairs:
     if postback.attributes or postback.repaired or not postback.fields:
         raise ValueError(f"postback must have fields, no attributes and no repair, got {postback}")
-    fields = _nested(postback.fields, "")
+    each = frozenset(map(plain, shape.each))
+    fields = list(_listed(_nested(_packed(postback.fields, shape), ""), "", each))
     if not postback.root and len(fields) == 1 and isinstance(fields[0][1], Mapping):
         name = fields[0][0]
         raise ValueError(
@@ -146,3 +165,39 @@ def _nested(fields: Iterable[tuple[str, str]], own: str) -> list[tuple[str, Any]
         (name, _Pairs(_nested(held, own)) if isinstance(held, list) else held)
         for name, held in pairs
     ]
+
+
+def _listed(
+    pairs: Iterable[tuple[str, Any]], path: str, each: Collection[str]
+) -> Iterator[tuple[str, Any]]:
+    """The pairs, with a list where the shape has one."""
+    for name, held in pairs:
+        at = f"{path}/{plain(name)}".removeprefix("/")
+        value = _Pairs(_listed(held.items(), at, each)) if isinstance(held, _Pairs) else held
+        yield name, [value] if at in each else value
+
+
+def _packed(fields: Iterable[tuple[str, str]], shape: Shape) -> list[tuple[str, str]]:
+    """What stands below the path of an embedded body, as the text that it is there."""
+    depths = {plain(path): path.count("/") + 1 for path in shape.embedded}
+    inner: dict[str, list[tuple[str, str]]] = {}
+    packed: dict[str, str] = {}
+    plainly: list[tuple[str, str]] = []
+    for path, text in fields:
+        parts = path.split("/")
+        outers = ("/".join(parts[:depth]) for depth in set(depths.values()) if depth < len(parts))
+        outer = next((one for one in outers if plain(one) in depths), None)
+        if outer is None:
+            plainly.append((path, text))
+        else:
+            inner.setdefault(outer, []).append((path[len(outer) + 1 :], text))
+    for outer, held in inner.items():
+        packed[outer] = _receipt(held) or json.dumps(_Pairs(_nested(held, "")), ensure_ascii=False)
+    return [*plainly, *packed.items()]
+
+
+def _receipt(fields: Iterable[tuple[str, str]]) -> str | None:
+    """The receipt text that says these fields; ``None`` where none does."""
+    said = tuple(fields)
+    text = " ".join(f"{re.sub('_date$', ' date', name)}:{text}" for name, text in said)
+    return text if receipt_of(text) == tuple((f"/{name}", text) for name, text in said) else None

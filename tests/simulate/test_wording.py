@@ -1,0 +1,189 @@
+"""Whatever a vocabulary can say is written as its provider posts it, and read back as it was meant."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postledger import DefinitionError, Ledger, Receipt
+from postledger.definitions import load_vocabulary, providers, shipped
+from postledger.definitions.clock import parse_time
+from postledger.export.formats import exported, line_of, row_of
+from postledger.simulate import ALL, Disturbances, Truth, simulate, story_of
+from postledger.simulate.messages import START
+from postledger.simulate.story import Path as Course
+from postledger.simulate.story import Story
+from tests.properties.shown import folder
+
+NAMES = providers()
+STORIES = {name: story_of(shipped(name)) for name in NAMES}
+TEXTS = {"tracking_id": "TU1TXzE=", "mms_id": "1", "to": "16505550100"}
+DISORDER = Disturbances(
+    repeats=0.3, reordered=0.5, lost=0.1, malformed=0.1, bundled=0.3, contradicted=0.5, skewed=0.3
+)
+
+
+def receipt_of(name: str, path: Course) -> tuple[Receipt, datetime | None]:
+    """The postback that ends a path, and the time that it states, as exactly as it does."""
+    story, say = STORIES[name], path.steps[-1]
+    form = story.form(name, say)
+    postback = story.postback(name, say, path.texts_of(TEXTS), START)
+    receipt = Receipt(form.body(postback), form.content_type, query=form.query)
+    stamp = dict(postback.fields).get(form.names.get(form.clock, ""))
+    parsed = None if stamp is None else parse_time(stamp, (form.timestamp,), form.zone)
+    assert stamp is None or parsed is not None
+    return receipt, None if parsed is None else START
+
+
+CASES = [(name, path) for name, story in STORIES.items() for path in story.paths]
+
+
+def test_everything_is_said() -> None:
+    """No shipped vocabulary has a trigger of deliveries for which no postback can be made."""
+    unsaid = {
+        (name, row.trigger)
+        for name in NAMES
+        for entry in shipped(name).entries
+        if entry.chart == "delivery"
+        for row in entry.means
+    } - {(name, path.name) for name, path in CASES}
+    assert unsaid == set()
+
+
+@pytest.mark.parametrize(("name", "path"), CASES, ids=[f"{n}-{path.name}" for n, path in CASES])
+def test_a_trigger_is_read_as_meant(name: str, path: Course, tmp_path: Path) -> None:
+    """Key, trigger, state, route and time of a postback are those of the story."""
+    receipt, at = receipt_of(name, path)
+    with Ledger(tmp_path / "l.db", providers=name) as ledger:
+        ledger.record_many([receipt])
+        (event,) = ledger.events(after=0)
+        key = path.key_of(path.texts_of(TEXTS))
+        assert (event.reading, event.chart, event.key) == ("recognised", "delivery", key)
+        (step,) = ledger.timeline(key, space=event.space or "")
+        assert step.trigger == path.name
+        assert event.occurred_at == at
+        delivery = ledger.delivery(key, space=event.space or "")
+        assert delivery.state == (path.steps[-1].state or path.unsaid)
+        assert delivery.route == (path.steps[-1].route or "unknown")
+
+
+def traffic(story: Story, count: int, **options: Any) -> tuple[list[Receipt], list[Truth]]:
+    """Simulated receipts and the truths."""
+    truths: list[Truth] = []
+    receipts = list(
+        simulate(count, story=story, witness=lambda m: truths.append(m.truth), **options)
+    )
+    return receipts, truths
+
+
+def rows(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """What is shown of each delivery, but what the order of arrival decides."""
+    left_out = {"repeats", "findings"}
+    return {
+        one.tracking_id: {
+            **{name: value for name, value in one.to_dict().items() if name not in left_out},
+            "findings": [name for name in one.findings if name not in ("late", "repeated")],
+        }
+        for one in ledger.deliveries()
+    }
+
+
+def ledger_of(path: Path, name: str, receipts: Iterable[Receipt]) -> Ledger:
+    """A ledger that reads one provider alone, with some receipts in it."""
+    ledger = Ledger(path, providers=name)
+    ledger.record_many(receipts)
+    return ledger
+
+
+def assert_told(truths: Iterable[Truth], found: dict[str, dict[str, Any]]) -> None:
+    """Each message has the state and the route that was told of it."""
+    for truth in truths:
+        row = found.get(truth.key, {})
+        assert (row.get("state"), row.get("route")) == (truth.told_state, truth.told_route), truth
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_and_repeats_decide_nothing(name: str) -> None:
+    """Disturbed traffic gives the same deliveries in any order, however often it comes: the truth."""
+    receipts, truths = traffic(STORIES[name], 12, seed=3, disturbances=DISORDER)
+    with folder() as path, ledger_of(path / "l.db", name, receipts) as ledger:
+        in_order = rows(ledger)
+    assert_told(truths, in_order)
+
+    @settings(deadline=None, max_examples=6)
+    @given(st.permutations(receipts), st.lists(st.sampled_from(receipts), max_size=4))
+    def disordered(order: list[Receipt], again: list[Receipt]) -> None:
+        with folder() as path, ledger_of(path / "l.db", name, [*order, *again]) as ledger:
+            assert rows(ledger) == in_order
+
+    disordered()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_is_the_same_ledger(name: str, tmp_path: Path) -> None:
+    """On a bad day too: what is exported and ingested again gives the same, read quickly or plainly."""
+    receipts, truths = traffic(STORIES[name], 60, seed=5, disturbances=ALL)
+    random.Random(1).shuffle(receipts)
+    with ledger_of(tmp_path / "a.db", name, receipts) as ledger:
+        found = rows(ledger)
+        assert_told(truths, found)
+        assert {truth.path for truth in truths} == {path.name for path in STORIES[name].paths}
+        assert ledger.verify().ok
+        lines = [line_of(event).decode() for event in exported(ledger.events(after=0))]
+    again = [row.receipt for row in map(row_of, lines) if row is not None]
+    assert len(again) == len(receipts)
+    with ledger_of(tmp_path / "b.db", name, again) as ledger:
+        assert rows(ledger) == found
+        assert ledger.verify().ok
+
+
+def test_undisturbed_traffic_is_clean() -> None:
+    """What is simulated has all that a vocabulary requires, and no word that it doesn't know."""
+    for name in NAMES:
+        receipts, truths = traffic(STORIES[name], 30, seed=2)
+        with folder() as path, ledger_of(path / "l.db", name, receipts) as ledger:
+            found = rows(ledger)
+        assert_told(truths, found)
+        findings = {finding for row in found.values() for finding in row["findings"]}
+        # Most providers say nothing of the creation, and some reports nothing of the sending.
+        known = {"timestamp_naive", "no_creation", "outcome_without_sent"}
+        assert findings <= known, name
+
+
+BARE = """
+name = "bare"
+version = 1
+{wire}
+[fields]
+id = "id"
+word = "word"
+[[postbacks]]
+match = {{ word = "x" }}
+chart = "delivery"
+key = "id"
+means = [{{ trigger = "delivered"{more} }}]
+"""
+
+
+def test_a_vocabulary_says_how_its_provider_posts() -> None:
+    """Without a wire nothing is guessed."""
+    with pytest.raises(
+        DefinitionError, match="wire is missing, so nothing can be simulated; write"
+    ):
+        story_of(load_vocabulary(BARE.format(wire="", more="")))
+    with pytest.raises(DefinitionError, match="wire is 'fax'; write one of form, query, json"):
+        load_vocabulary(BARE.format(wire='wire = "fax"', more=""))
+
+
+def test_what_no_postback_can_say_is_left_out() -> None:
+    """A condition on the source can't be met by any body."""
+    source = BARE.format(wire='wire = "json"', more=', source = "a"')
+    with pytest.raises(DefinitionError, match="no postback can be simulated"):
+        story_of(load_vocabulary(source))
