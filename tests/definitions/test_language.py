@@ -31,6 +31,7 @@ title = "Parcels"
 page = "https://carrier.example/callbacks"
 read = 2026-11-27
 unconfirmed = true
+wire = "json"
 reads = "receipts"
 space = "carrier"
 space_field = "why"

@@ -81,8 +81,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         ignore=ignore,
         numbers=frozenset(numbers),
         **_about(top),
-        # The wire decides nothing of what is read.
-        hash=content_hash({key: value for key, value in top.row.items() if key != "wire"}),
+        hash=content_hash(top.row),
         where=where,
         source=source,
         fields={**fields, **marks, **said.names},
