@@ -1,7 +1,7 @@
 """The wires next to each other: bulk ingest of forms, query strings and JSON beside that of XML.
 
-First one postback in each wire, then bodies as providers document them, which have more fields, labels and
-amounts; each again and again with ids of its own. The runs of all take turns.
+First one postback in each wire, then bodies as providers document them, which have more fields, labels
+and amounts; each again and again with ids of its own. The runs of all take turns.
 """
 
 from __future__ import annotations
