@@ -36,6 +36,36 @@ def test_ingest_what_is_written(name: str, run: Run, tmp_path: Path) -> None:
         assert (row.get("state"), row.get("route")) == (truth["told_state"], truth["told_route"])
 
 
+@pytest.mark.parametrize("out", ["traffic.jsonl", "traffic"])
+@pytest.mark.parametrize("name", ["infobip", "kannel", "mm7", "plivo", "smpp"])
+def test_each_wire_of_a_provider(name: str, out: str, run: Run, tmp_path: Path) -> None:
+    """JSON, queries, XML, forms and receipt texts are ingested to what the truth says."""
+    ledger = tmp_path / "test.db"
+    words = ("--provider", name, "--messages", 40, "--all")
+    assert run("simulate", tmp_path / out, *words).exit_code == 0
+    assert run("ingest", ledger, tmp_path / out, "--provider", name).exit_code == 0
+    with Ledger(ledger) as opened:
+        found = {one.tracking_id: one for one in opened.deliveries()}
+    for truth in truths(tmp_path / "traffic.truth.jsonl"):
+        row = found.get(truth["key"])
+        said = (None, None) if row is None else (row.state, row.route)
+        assert said == (truth["told_state"], truth["told_route"])
+
+
+def test_a_provider_is_one_that_ships(run: Run, tmp_path: Path) -> None:
+    """Another name is refused with those that ship, and a story is given in place of a provider."""
+    out = tmp_path / "out.jsonl"
+    unknown = run("simulate", out, "--provider", "nobody")
+    assert unknown.exit_code == 2
+    assert "unknown provider 'nobody': expected" in unknown.stderr
+    story = tmp_path / "story.toml"
+    story.write_text("")
+    both = run("simulate", out, "--provider", "infobip", "--story", story)
+    assert both.exit_code == 2
+    assert "--story and --provider can't go together" in both.stderr
+    assert not out.exists()
+
+
 def test_same_options_same_bytes(run: Run, tmp_path: Path) -> None:
     """The same options give the same bytes, another seed gives others."""
     written = {}

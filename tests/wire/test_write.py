@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from postledger.postback import Postback
 from postledger.wire import read
-from postledger.wire.write import write_form, write_json, write_xml
+from postledger.wire.shape import Shape
+from postledger.wire.write import write_form, write_json, write_receipt, write_xml
 
 NAMES = st.sampled_from(("CODE", "STATUS", "TRACKINGID", "tracking-id", "sent_as", "x.y"))
 TEXTS = st.text(
@@ -76,6 +77,49 @@ def test_form(said: list[tuple[str, str]]) -> None:
     postback = Postback("", tuple(said))
     assert read(write_form(postback), "application/x-www-form-urlencoded") == (postback,)
     assert read(write_form(postback), query=True) == (postback,)
+
+
+SHAPE = Shape(each=("results", "results/to"), embedded=("inner", "results/dlr"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (
+            (("results/id", "7"), ("results/to/n", "1")),
+            '{"results": [{"id": "7", "to": [{"n": "1"}]}]}',
+        ),
+        ((("a", "1"), ("results/to", "2")), '{"a": "1", "results": [{"to": ["2"]}]}'),
+        ((("a", "1"), ("inner/b/c", "é")), r'{"a": "1", "inner": "{\"b\": {\"c\": \"é\"}}"}'),
+        (
+            (("results/dlr/id", "7"), ("results/dlr/done_date", "1"), ("results/dlr/stat", "X")),
+            '{"results": [{"dlr": "id:7 done date:1 stat:X"}]}',
+        ),
+        ((("a", "1"), ("inner/stat", "X")), r'{"a": "1", "inner": "{\"stat\": \"X\"}"}'),
+    ],
+)
+def test_a_shape(fields: tuple[tuple[str, str], ...], body: str) -> None:
+    """Lists and embedded bodies are written where a shape has them, and read back equal."""
+    postback = Postback("", fields)
+    assert write_json(postback, shape=SHAPE).decode() == body
+    assert read(body.encode(), shape=SHAPE) == (postback,)
+
+
+def test_a_form_with_a_body_inside() -> None:
+    """A receipt text is a field of a form as well."""
+    postback = Postback("", (("a", "1"), ("inner/id", "7"), ("inner/stat", "X")))
+    body = write_form(postback, shape=SHAPE)
+    assert body == b"a=1&inner=id%3A7+stat%3AX"
+    assert read(body, query=True, shape=SHAPE) == (postback,)
+
+
+@pytest.mark.parametrize(
+    "fields", [(("id", "7"),), (("stat", "X"), ("id", "7")), (("id", "7 stat:X"),)]
+)
+def test_no_receipt(fields: tuple[tuple[str, str], ...]) -> None:
+    """What a receipt text would turn into another postback is refused."""
+    with pytest.raises(ValueError, match="postback must have the fields of a receipt text alone"):
+        write_receipt(Postback("", fields))
 
 
 @pytest.mark.parametrize(

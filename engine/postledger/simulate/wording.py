@@ -183,9 +183,12 @@ class _Teller:
         return texts
 
     def say(
-        self, trigger: str, entry: Entry, row: Row, texts: Mapping[str, str], words: dict[str, str]
+        self, trigger: str, entry: Entry, row: Row, texts: dict[str, str], words: dict[str, str]
     ) -> tuple[Say, Form] | None:
-        """How a row says a trigger; ``words`` are those already said of the message, and are added to."""
+        """How a row says a trigger.
+
+        To ``texts``, those of the message, and ``words``, said of it already, it adds its own.
+        """
         clock = entry.clock.field
         own: dict[str, str] = {}
         names = (*entry.key, "to", *entry.match, *row.conditions, *entry.requires, clock)
@@ -200,11 +203,12 @@ class _Teller:
         if placed is None:
             return None
         words |= {name: own[name] for name in there if name not in texts and name != clock}
-        spoken = {name: own.get(name) or _SAMPLE["tracking_id"] for name in placed}
-        own = {name: text for name, text in spoken.items() if name not in texts and name != clock}
+        # An id that a receipt text has next to what is asked for.
+        texts |= {name: "{tracking_id}" for name in placed if name not in own}
+        own = {name: own[name] for name in placed if name not in texts and name != clock}
+        common = {name: _filled(text) for name, text in texts.items() if name in placed}
         form = self.form(entry, placed)
-        at = {**{name: _filled(text) for name, text in spoken.items()}, **own}
-        reading = self.reading(form, form.postback(at, EPOCH))
+        reading = self.reading(form, form.postback({clock: "", **common, **own}, EPOCH))
         if reading is None or reading.trigger != trigger:
             return None
         state, route = self.states(trigger, reading.evidence)
