@@ -283,8 +283,8 @@ PROTECTIONS = (
     ),
     Without(
         "no stranger fills the table of templates",
-        "is_body and self.is_verified",
-        "is_body",
+        "is None and self.is_verified",
+        "is None",
         "tests/ledger/test_senders.py -k fill_no_table",
     ),
     Without(
@@ -310,6 +310,18 @@ PROTECTIONS = (
         "if len(found) > limits.body_bytes:",
         "if False:",
         "tests/wire/test_compression.py -k bomb",
+    ),
+    Without(
+        "what is inherited is bounded",
+        "_INHERITED * body_bytes",
+        "(1 << 40)",
+        "tests/wire/test_shape.py -k inherited_is_bounded",
+    ),
+    Without(
+        "a part that can't be read completes nothing",
+        "if part == UNREADABLE:",
+        "if False:",
+        "tests/state/test_parts.py -k cant_be_read",
     ),
     Without(
         "half characters refused",
