@@ -92,7 +92,8 @@ def _read_differently(one: Made, other: Made, received: list[Receipt]) -> set[st
     ]
     return {
         name
-        for this, that in zip(*both, strict=True)
+        # Of other shapes, a body may have more members.
+        for this, that in zip(*both, strict=False)
         for name, value, others in zip(_READ, this[:3], that[:3], strict=True)
         if value != others
     }
@@ -182,4 +183,4 @@ def test_fixed_text_read_otherwise_is_noticed(
 ) -> None:
     """What takes a fixed text for other than a varying one fails the property."""
     mutant(monkeypatch)
-    assert falsified(same_rows, 300, *worlds(words_and_texts()))
+    assert falsified(same_rows, 3_000, *worlds(words_and_texts()))

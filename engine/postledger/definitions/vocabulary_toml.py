@@ -65,8 +65,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     space_field = attempt(_field, top, "space_field", fields, None)
     said = said_of(top, fields, partial(_wire_names, top))
     ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
-    numbers = attempt(_texts, top, "numbers", []) or ()
-    attempt(_known, top, "numbers", numbers, fields)
+    numbers = attempt(_numbers, top, fields) or frozenset()
     clock = attempt(_timestamps, top, fields) or Clock()
     entries = _Entries(faults, fields, marks, roots, clock)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
@@ -79,7 +78,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
         space=space,
         space_field=space_field,
         ignore=ignore,
-        numbers=frozenset(numbers),
+        numbers=numbers,
         **_about(top),
         hash=content_hash(top.row),
         where=where,
@@ -92,6 +91,11 @@ def _loaded(source: str, where: str) -> Vocabulary:
     check_reasons(top, said, vocabulary.entries)
     faults.settle()
     return vocabulary
+
+
+def _numbers(top: Table, fields: Fields) -> frozenset[str]:
+    """Our fields that are phone numbers."""
+    return frozenset(_known(top, "numbers", _texts(top, "numbers", []), fields))
 
 
 def _about(top: Table) -> dict[str, Any]:
