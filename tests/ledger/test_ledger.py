@@ -28,6 +28,7 @@ from postledger import (
 from postledger.definitions.definitions import builtin, define
 from postledger.log import log
 from postledger.log.log import Log
+from postledger.projections.index import Index
 from tests.conftest import FIXTURES, ledger_of
 from tests.samples import BINARY, DEGRADED, SMS, delivered, sent
 from tests.states import states
@@ -202,6 +203,35 @@ def test_the_same_nonsense_again_is_a_repeat(ledger: Ledger) -> None:
     first = ledger.record(b"\xff\xfe\x00")
     again = ledger.record(b"\xff\xfe\x00")
     assert (again.verdict, again.event.repeats) == ("repeated", first.event.position)
+
+
+def test_nonsense_that_came_at_any_time_refers_to_the_earliest(ledger: Ledger) -> None:
+    """As it was known when it was recorded."""
+    noon = datetime(2026, 11, 5, 12, tzinfo=UTC)
+    told = [
+        ledger.record(b"\xff", received_at=noon + timedelta(seconds=at)).event.repeats
+        for at in (5, 3, 4, 3, 1, 2, 1)
+    ]
+    assert told == [None, None, 2, 2, None, 5, 5]
+
+
+def test_nonsense_that_comes_again_and_again_is_compared_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it repeats is not found by reading all that came before."""
+    looked: list[tuple[int, int]] = []
+    earliest = Index.earliest
+
+    def counted(index: Index, *same: Any) -> Any:
+        looked.append(same[3:])
+        return earliest(index, *same)
+
+    monkeypatch.setattr(Index, "earliest", counted)
+    bundle = b"[" + b",".join([b'{"a":1}'] * 300) + b"]"
+    for _ in range(4):
+        again = ledger.record(bundle)
+    assert {one.event.repeats for one in (again, *again.others)} == {1}
+    assert looked == [(-1, 1), (1, 2), (2, 3), (3, 4)]
 
 
 def test_a_repeat_keeps_its_own_bytes(ledger: Ledger) -> None:

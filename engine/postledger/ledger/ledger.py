@@ -88,7 +88,7 @@ from postledger.projections.queries import (
     page_of,
     require_known,
 )
-from postledger.projections.reader import Equal, Reader
+from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, undisturbed
 from postledger.projections.snapshots import snapshot
 from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, require_by
@@ -1086,11 +1086,8 @@ def _members(
     statements = reader.facts.statements_of(stored)
     if not statements:
         yield event_of(stored, 0, None, None)
-    equal = Equal(reader)
     for member, statement in enumerate(statements):
-        first = next(iter(equal.to(statement)), None)
-        place = (stored.position, member)
-        repeats = None if first is None or (first[3], first[4]) == place else first[3]
+        repeats = reader.repeats(statement, stored.position, member)
         event = event_of(stored, member, statement, repeats)
         if event.reading == UNVERIFIED:
             covered = any(one.covers(event.position, event.source) for one in acceptances)

@@ -498,15 +498,14 @@ def _first(done: Written, one: Appended) -> int | None:
         return None
     if done.answers and (one.position, one.member) in done.answers:
         return done.answers[one.position, one.member].repeats
-    same = (one.statement.occurred_at, one.statement.identity)
+    said, own = one.statement, done.own
     try:
-        if one.stream in done.streams:
-            rows = done.streams[one.stream][1]
-            equal = [row for row in rows if (row[1], row[2]) == same]
-        else:
-            with translated(done.own.store.path), done.own.store.read():
-                equal = done.own.reader.index.equal(one.stream, *same)
-        first = done.own.reader.facts.ranked(equal)[0]
+        if one.stream not in done.streams:
+            with translated(own.store.path), own.store.read():
+                return own.reader.repeats(said, one.position, one.member, until=one.position)
+        rows = done.streams[one.stream][1]
+        same = (said.occurred_at, said.identity)
+        first = own.reader.facts.ranked([row for row in rows if (row[1], row[2]) == same])[0]
     except LedgerError as error:
         # The event is recorded: what is wrong with another one is no reason to say it isn't.
         _log.error("%s; run verify", error)

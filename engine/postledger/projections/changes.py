@@ -10,7 +10,7 @@ from postledger.log.event import Stored
 from postledger.log.log import require_whole
 from postledger.model import Change, StateChanged
 from postledger.projections.generations import Lives
-from postledger.projections.reader import Equal, Reader
+from postledger.projections.reader import Reader
 from postledger.state.changes import Passage, change_of, passages, state_changed
 
 PAGE = 500
@@ -42,8 +42,7 @@ def passages_of(reader: Reader, events: Sequence[Stored], kept: Lives) -> Iterat
 def changes_of(reader: Reader, after: int, until: int, kept: Lives) -> list[Change]:
     """What a projection is given of the events after ``after``, up to ``until`` or a page of them."""
     events = _events(reader, after, until)
-    equal = Equal(reader)
-    return [change_of(_with_repeat(equal, one)) for one in passages_of(reader, events, kept)]
+    return [change_of(_with_repeat(reader, one)) for one in passages_of(reader, events, kept)]
 
 
 def _events(reader: Reader, after: int, until: int) -> list[Stored]:
@@ -55,14 +54,12 @@ def _events(reader: Reader, after: int, until: int) -> list[Stored]:
     return events
 
 
-def _with_repeat(equal: Equal, passage: Passage) -> Passage:
+def _with_repeat(reader: Reader, passage: Passage) -> Passage:
     """An event of no delivery says what it repeats too, as known when it was recorded."""
-    said, place = passage.statement, (passage.stored.position, passage.member)
+    said, position = passage.statement, passage.stored.position
     if said is None or passage.after is not None:
         return passage
-    first = next((row for row in equal.to(said) if (row[3], row[4]) <= place), None)
-    same = first is None or (first[3], first[4]) == place
-    return passage._replace(repeats=None if first is None or same else first[3])
+    return passage._replace(repeats=reader.repeats(said, position, passage.member, until=position))
 
 
 def page_of(reader: Reader, after: int, ledger_id: bytes, kept: Lives) -> Page:

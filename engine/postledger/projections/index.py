@@ -267,13 +267,24 @@ class Index:
             found.update((stream, list(events)) for stream, events in groupby(rows, itemgetter(0)))
         return found
 
-    def equal(self, stream: int, occurred_at: int, identity: bytes) -> list[EventRow]:
-        """The events of a stream that say the same, in the order of their positions."""
+    def earliest(
+        self, stream: int, occurred_at: int, identity: bytes, after: int, until: int
+    ) -> list[EventRow]:
+        """Of the events that say the same, after a position up to another: those received first.
+
+        Of each event its first member that says so, in the order of their positions.
+        """
+        same = (
+            f"FROM {self.name} i {JOINED} WHERE i.stream = ? AND i.occurred_at = ?"
+            " AND i.identity = ? AND i.position > ? AND i.position <= ?"
+        )
+        given = (stream, occurred_at, identity, after, until)
         rows: list[EventRow] = self.store.execute(
-            f"{self._select()} WHERE i.stream = ? AND i.occurred_at = ? AND i.identity = ? {FOLD_ORDER}",
-            (stream, occurred_at, identity),
+            f"SELECT {EVENT_ROW} {same} AND e.received_at = (SELECT min(e.received_at) {same})"
+            f" {FOLD_ORDER}",
+            (*given, *given),
         ).fetchall()
-        return rows
+        return [next(members) for _, members in groupby(rows, itemgetter(3))]
 
     def has(self, stream: int, occurred_at: int, identity: bytes) -> bool:
         """Whether an event of a stream says that."""

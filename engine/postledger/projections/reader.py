@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 
 import attrs
@@ -27,6 +26,9 @@ from postledger.wire import Limits
 _PAGE = 200
 """How many streams are held in memory, to read together what their outlines don't say."""
 
+_MOST_FIRSTS = 10_000
+"""Of how many things that were said twice it is remembered which event said so first."""
+
 _log = logging.getLogger("postledger")
 
 Folded = tuple[int, str, int, Row | None]
@@ -41,12 +43,13 @@ class Reader:
     index: Index
     facts: Facts
     plans: Plans
+    firsts: Firsts
 
     @classmethod
     def of(cls, log: Log, index: Index, definitions: Definitions, limits: Limits) -> Reader:
         """A reader of a log by an index, under definitions."""
         facts = Facts(log, Patterns(definitions, limits))
-        return cls(log, index, facts, Plans(facts))
+        return cls(log, index, facts, Plans(facts), Firsts(index, facts))
 
     @property
     def definitions(self) -> Definitions:
@@ -137,29 +140,51 @@ class Reader:
             _log.error("the event at %s can't be folded: %s; run verify", place[0], error)
             return Verdict.UNFOLDED
 
+    def repeats(
+        self, said: Statement, position: int, member: int, until: int = LARGEST
+    ) -> int | None:
+        """The position of the event that said the same first, up to a position; ``None`` for itself."""
+        number = self.index.find(said.stream)
+        if number is None:
+            return None
+        first = self.firsts.of(number, said.occurred_at, said.identity, until)
+        itself = first is None or (first[3], first[4]) == (position, member)
+        return None if first is None or itself else first[3]
+
     def known(self, stream: Stream, bounds: Bounds = EVERYTHING) -> list[EventRow]:
         """The events of a stream in the order of the index; none where none is known."""
         number = self.index.find(stream)
         return [] if number is None else self.index.rows_of(number, bounds)
 
 
-class Equal:
-    """The events that say the same, ranked; for the members of one event, or of a page of them."""
+class Firsts:
+    """Which of the events that say the same is the first, looked up for each position only once."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        # Of a bundle many members may say the same.
-        self._ranked = lru_cache(64)(self._rank)
+    def __init__(self, index: Index, facts: Facts) -> None:
+        self._index = index
+        self._facts = facts
+        self._known: dict[tuple[int, int, bytes], tuple[EventRow, int]] = {}
 
-    def to(self, statement: Statement) -> Sequence[EventRow]:
-        """Those equal to a statement, the first of them first; none where the index has none."""
-        return self._ranked(statement.stream, statement.occurred_at, statement.identity)
+    def of(
+        self, stream: int, occurred_at: int, identity: bytes, until: int = LARGEST
+    ) -> EventRow | None:
+        """The first of the events of a stream that say the same, up to a position; ``None`` for none.
 
-    def _rank(self, stream: Stream, occurred_at: int, identity: bytes) -> Sequence[EventRow]:
-        number = self._reader.index.find(stream)
-        if number is None:
-            return []
-        return self._reader.facts.ranked(self._reader.index.equal(number, occurred_at, identity))
+        What is asked for is durable. Raises ``IntegrityError`` where a row is damaged.
+        """
+        same = (stream, occurred_at, identity)
+        first, seen = self._known.get(same, (None, -1))
+        if seen > until:
+            first, seen = None, -1
+        # A body that comes again and again must not be compared with all that were before.
+        found = self._index.earliest(*same, seen, until) if seen < until else []
+        if found:
+            first = self._facts.ranked([*found, first] if first else found)[0]
+        if first is not None and until < LARGEST:
+            if len(self._known) >= _MOST_FIRSTS:
+                self._known.clear()
+            self._known[same] = first, until
+        return first
 
 
 def _earliest(rows: Sequence[EventRow]) -> int:
