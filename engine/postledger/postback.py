@@ -46,6 +46,34 @@ def canonical_end(vocabulary: str) -> str:
     return f"\n{vocabulary}" if vocabulary else ""
 
 
+def _plain(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(plain, paths))
+
+
+@attrs.frozen(order=True)
+class Shape:
+    """How bodies are cut into postbacks, by paths in plain names.
+
+    ``each`` are the paths of lists whose members are postbacks and inherit what stands around the
+    list; ``embedded`` those of fields whose text is itself a body.
+
+    >>> Shape(each=["results"])
+    Shape(each=('RESULTS',), embedded=())
+    """
+
+    each: tuple[str, ...] = attrs.field(default=(), converter=_plain)
+    embedded: tuple[str, ...] = attrs.field(default=(), converter=_plain)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All its paths."""
+        return self.each + self.embedded
+
+
+UNCUT = Shape()
+"""The shape of bodies that aren't cut."""
+
+
 @attrs.frozen(cache_hash=True)
 class Origin:
     """How a postback came, where what it means depends on that; it takes no part in its identity.

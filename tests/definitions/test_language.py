@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from postledger.definitions import load_vocabulary
 from postledger.definitions.language import ENTRY, TOP, schema
 from postledger.errors import DefinitionError
+from postledger.postback import Shape
 from tests.definitions.samples import WORDS
 from tests.definitions.test_vocabulary_toml import FAULTS
 
@@ -85,7 +86,7 @@ def test_every_key_is_accepted() -> None:
     vocabulary = load_vocabulary(ALL)
     assert str(vocabulary.read_on) == "2026-11-27"
     assert (vocabulary.page, vocabulary.unconfirmed) == ("https://carrier.example/callbacks", True)
-    assert vocabulary.shape == (("RESULTS", "RESULTS/PARCELS"), ("BODY",))
+    assert vocabulary.shape == Shape(["RESULTS", "RESULTS/PARCELS"], ["BODY"])
 
 
 MEANING = {

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,13 +105,15 @@ def test_a_sample_says_what_is_documented(sample: Sample, tmp_path: Path) -> Non
         assert ledger.verify().ok
 
 
-def test_together_they_read_the_same() -> None:
-    """With all vocabularies at once, each sample is read by its own and by no other."""
+@pytest.mark.parametrize("source", ["", None])
+def test_together_they_read_the_same(source: str | None) -> None:
+    """With all vocabularies at once, each sample is read by its own, from wherever it comes."""
     everything = builtin().with_vocabularies([shipped(name) for name in NAMES])
     assert define(everything.charts.values(), everything.vocabularies).hash == everything.hash
     with folder() as path, Ledger(path / "l.db", definitions=everything) as ledger:
         for sample in all_samples():
-            ledger.record_many([sample.receipt])
+            receipt = sample.receipt
+            ledger.record_many([receipt if source is None else attrs.evolve(receipt, source="")])
             last = ledger.head().size - 2
             for event in ledger.events(after=last):
                 assert event.reading == "recognised", (sample.provider, sample.file, event.problem)
@@ -216,6 +219,25 @@ def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
             with pytest.raises(UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"):
                 ask("SM1")
         assert ledger.audit(tracking_id="SM1", space="plivo").integrity.ok
+
+
+def test_nobody_speaks_for_the_ids_of_another(tmp_path: Path) -> None:
+    """What comes from the source of one provider says nothing of the deliveries of another."""
+    body = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+    form = "application/x-www-form-urlencoded"
+    with Ledger(tmp_path / "l.db", providers=["twilio", "twilio_events", "infobip"]) as ledger:
+        forged = ledger.record(body, form, source="infobip")
+        assert forged.verdict == "unrecognised"
+        assert "source 'infobip'" in (forged.event.problem or "")
+        assert "twilio would recognise it" in (forged.event.problem or "")
+        assert not list(ledger.deliveries(space="twilio"))
+        # It is no repeat of the forged one, whichever came first; of its own it is.
+        for source in ("twilio", "twilio_events", "elsewhere", ""):
+            recorded_ = ledger.record(body, form, source=source)
+            assert recorded_.event.space == "twilio"
+            assert recorded_.event.repeats in (None, 2)
+        assert ledger.delivery("SM1").state == "delivered"
+        assert ledger.created("SM2", to="1", space="twilio", source="infobip").delivery
 
 
 def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:

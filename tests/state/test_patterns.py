@@ -229,7 +229,7 @@ def test_a_body_that_cannot_be_read_is_let_go() -> None:
     gc.disable()
     try:
         before = sys.getrefcount(body)
-        members = read(body, Envelope(Kind.RECEIPT), Limits(body_bytes=1_000))
+        (members,) = read(body, Envelope(Kind.RECEIPT), Limits(body_bytes=1_000))
         assert isinstance(members[0], ReadError)
         del members
         assert sys.getrefcount(body) == before

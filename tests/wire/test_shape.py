@@ -12,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger.errors import ReadError
-from postledger.postback import Postback, plain
-from postledger.wire import Limits, Shape, read
+from postledger.postback import UNCUT, Postback, plain
+from postledger.wire import Limits, Shape, read, readings
+from postledger.wire.cut import Cut
+from postledger.wire.embedded import embedded
+from postledger.wire.json import read_json
+from postledger.wire.media import MediaType
 from postledger.wire.write import write_json
 from tests.wire.test_growth import is_linear
 from tests.wire.test_read import BODIES, CONTENT_TYPES
@@ -150,6 +154,13 @@ class TestEach:
             cut(body, "R")
         assert len(cut(json.dumps({"n": "x" * 100, "r": [0] * 900}), "R")) == 900
 
+    def test_in_a_body_of_one_field(self) -> None:
+        """A path begins where the body does, whatever stands beside it."""
+        assert cut('{"e": {"r": [{"a": 1}, {"a": 2}]}}', "E/R") == [
+            (("e/r/a", "1"),),
+            (("e/r/a", "2"),),
+        ]
+
 
 class TestEmbedded:
     @pytest.mark.parametrize(
@@ -205,6 +216,13 @@ class TestEmbedded:
         body = json.dumps({"m": text})
         assert cut(body, embedded=("M",), limits=Limits(depth=3)) == [(("m/a/b", "1"),)]
         assert cut(body, embedded=("M",), limits=Limits(depth=2)) == [(("m", text),)]
+
+    def test_too_many(self) -> None:
+        """To look for a body in each of many texts would take longer than to read what holds them."""
+        body = json.dumps({"m": ["<a"] * 3})
+        assert cut(body, embedded=("M",), limits=Limits(members=3)) == [(("m", "<a"),) * 3]
+        with pytest.raises(ReadError, match="more than the limit of 2 of its texts may be bodies"):
+            cut(body, embedded=("M",), limits=Limits(members=2))
 
     def test_abyss(self) -> None:
         """A body in a body in a body … comes to an end."""
@@ -308,3 +326,49 @@ def test_a_cut_takes_linear_time(before: str, unit: str, after: str) -> None:
         partial(read, few, None, limits, shape=shape),
         partial(read, many, None, limits, shape=shape),
     )
+
+
+def _alone(body: bytes, content_type: str | None, shape: Shape) -> str:
+    try:
+        return repr(read(body, content_type, Limits(depth=16), shape=shape))
+    except ReadError as error:
+        return repr(error)
+
+
+@given(BODIES, CONTENT_TYPES, st.lists(SHAPES, min_size=1, max_size=4))
+def test_several_shapes_at_once(body: bytes, content_type: str | None, shapes: list[Shape]) -> None:
+    """A body is cut by each of several shapes as by that one alone."""
+    alone = [_alone(body, content_type, shape) for shape in shapes]
+    found: list[object]
+    try:
+        found = [*readings(body, content_type, Limits(depth=16), shapes=shapes)]
+    except ReadError as error:
+        found = [error] * len(shapes)
+    assert [repr(one) for one in found] == alone
+
+
+JSONS = st.recursive(
+    st.sampled_from(("1", '{"A": 2}', "<P><A>3</A></P>", None)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(("a", "B", "p", "")), inner, max_size=3)
+    ),
+)
+
+
+@given(JSONS, SHAPES)
+def test_shapes_whose_paths_a_body_lacks(value: object, shape: Shape) -> None:
+    """Where it is said that a body has none of its paths, a shape cuts it as none does."""
+    body = json.dumps(value).encode()
+    try:
+        plainly, found = readings(body, shapes=(UNCUT, shape))
+    except ReadError:
+        return
+    if plainly is found and not isinstance(found, ReadError):
+        cuts = [
+            Cut(one, Limits(), len(body), embedded).postbacks(
+                read_json(body, MediaType(), Limits())
+            )
+            for one in (UNCUT, shape)
+        ]
+        assert repr(cuts) == repr([found, found])

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postledger.postback import Postback
+from postledger.postback import Postback, Shape
 from postledger.wire import read
-from postledger.wire.shape import Shape
 from postledger.wire.write import write_form, write_json, write_receipt, write_xml
 
 NAMES = st.sampled_from(("CODE", "STATUS", "TRACKINGID", "tracking-id", "sent_as", "x.y"))

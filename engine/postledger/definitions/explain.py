@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from postledger.definitions.conditions import SOURCE, Condition
-from postledger.definitions.vocabulary import Entry, Vocabulary
+from postledger.definitions.vocabulary import Entry, Vocabulary, places_of
 from postledger.postback import Postback, plain
 
 Texts = Mapping[str, str | None]
@@ -39,7 +39,7 @@ def misses(vocabulary: Vocabulary, postback: Postback) -> list[Miss]:
 
     One that fits is alone: no other does.
     """
-    at, twice = vocabulary._find(postback)
+    at, twice = vocabulary._find(places_of(postback))
     texts: dict[str, str | None] = {name: postback.fields[index][1] for name, index in at.items()}
     texts |= {**dict.fromkeys(twice), SOURCE: postback.origin.source}
     missed = [_miss(entry, texts, plain(postback.root)) for entry in vocabulary.entries]

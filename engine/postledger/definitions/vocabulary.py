@@ -16,8 +16,9 @@ import attrs
 from postledger.definitions.clock import Clock
 from postledger.definitions.conditions import SOURCE, Classes, Condition, Word
 from postledger.definitions.said import Counted, Said
+from postledger.errors import IntegrityError
 from postledger.findings import Finding
-from postledger.postback import Postback, plain
+from postledger.postback import ANYWHERE, UNCUT, Postback, Shape, plain
 
 FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 """The fields that a projection carries; a vocabulary says where on the wire they stand."""
@@ -25,11 +26,6 @@ FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
 
 _MOST_HELD = 200_000
 """How many fields all readings that are kept have."""
-
-Paths = tuple[tuple[str, ...], tuple[str, ...]]
-"""How bodies are cut: the paths of their lists of postbacks, and those of embedded bodies; both plain."""
-
-PLAIN: Paths = ((), ())
 
 
 class Reads(enum.StrEnum):
@@ -77,6 +73,9 @@ class Entry:
     parts: tuple[str, str] | None = None
 
 
+Places = Mapping[str, Sequence[int]]
+"""The indexes of the fields of a postback, by their plain names."""
+
 KeyPart = tuple[int, bool]
 """A part of a key: the index of a field, and whether it is a phone number."""
 
@@ -105,8 +104,8 @@ class Reading:
     there is no key. ``reason_said`` are texts that stand in place of those at ``reason_at``, ``labels``
     names with the indexes of their texts. ``missing`` are the required nodes that it lacks, by our name
     of the field. ``ignored`` are the fields that take no part in the identity, as the vocabulary
-    ``ignored_by`` wants it; empty where none does. Where vocabularies ask for the source of events,
-    ``ignored_by`` also has what the postback says, so that none repeats one that says something else.
+    ``ignored_by`` wants it; empty where none does. ``meant`` is what the postback means, where
+    an equal one that came otherwise means something else; else empty.
     ``parts_at`` are those of the part and of how many there are, ``None`` where neither is said.
     ``problem`` says why a postback is unrecognised whose type is known.
     """
@@ -136,6 +135,7 @@ class Reading:
     findings: Finding = attrs.field(default=Finding(0))
     ignored: tuple[int, ...] = ()
     ignored_by: str = ""
+    meant: tuple[str, ...] = ()
     parts_at: tuple[int | None, int | None] | None = None
     problem: str = ""
 
@@ -143,6 +143,13 @@ class Reading:
     def kind(self) -> str:
         """``recognised`` or ``unrecognised``."""
         return "recognised" if self.recognised else "unrecognised"
+
+    @property
+    def identified_by(self) -> str:
+        """What takes part in the identity besides the fields (``Postback.digest``)."""
+        if not self.meant:
+            return self.ignored_by
+        return "\n".join([self.ignored_by, *(f"{len(text)}:{text}" for text in self.meant)])
 
     def space_of(self, postback: Postback) -> str:
         """The space of a postback of this wording."""
@@ -190,7 +197,7 @@ class Vocabulary:
     read_on: date | None
     unconfirmed: bool
     wire: str | None
-    shape: Paths
+    shape: Shape
     hash: str
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
@@ -214,9 +221,12 @@ class Vocabulary:
         """Whether it reads such postbacks: statements, or what a provider sends."""
         return postback.statement == (self.reads is Reads.STATEMENTS)
 
-    def read(self, postback: Postback) -> Reading:
-        """What the postback means in this vocabulary; unrecognised where no row matches."""
-        at, twice = self._find(postback)
+    def read(self, postback: Postback, places: Places | None = None) -> Reading:
+        """What the postback means in this vocabulary; unrecognised where no row matches.
+
+        ``places`` are those of the postback, where they are known.
+        """
+        at, twice = self._find(places_of(postback) if places is None else places)
         texts: dict[str, str | None] = {n: postback.fields[index][1] for n, index in at.items()}
         texts |= dict.fromkeys(twice)
         texts[SOURCE] = postback.origin.source
@@ -229,23 +239,19 @@ class Vocabulary:
         said = Finding.FIELD_TWICE if twice else Finding(0)
         return attrs.evolve(reading, findings=reading.findings | said)
 
-    def _find(self, postback: Postback) -> tuple[dict[str, int], set[str]]:
+    def _find(self, by_name: Places) -> tuple[dict[str, int], set[str]]:
         """Our names of the fields that are there once and not empty, with their indexes.
 
         Then our names of those that are there twice: to choose between the two would be a guess.
         """
-        by_name: dict[str, list[int]] = {}
-        for index, (path, text) in enumerate(postback.fields):
-            if text:
-                by_name.setdefault(plain(path), []).append(index)
         found: dict[str, int] = {}
         twice: set[str] = set()
         for ours, wire in self.fields.items():
-            places = next((by_name[name] for name in wire if name in by_name), [])
-            if len(places) > 1:
+            indexes = next((by_name[name] for name in wire if name in by_name), ())
+            if len(indexes) > 1:
                 twice.add(ours)
-            elif places:
-                (found[ours],) = places
+            elif indexes:
+                (found[ours],) = indexes
         return found, twice
 
     def _reading(
@@ -326,6 +332,23 @@ class Vocabulary:
         return next(homes, (None, ()))
 
 
+def _meaning(reading: Reading) -> tuple[str, ...]:
+    """What equal postbacks must agree in, for one to repeat the other."""
+    if not reading.recognised:
+        return ("unrecognised",)
+    said = (reading.vocabulary, reading.section, reading.trigger, *reading.evidence)
+    return tuple([text or "" for text in said])
+
+
+def places_of(postback: Postback) -> Places:
+    """Where the fields stand that are not empty, by their plain names."""
+    places: dict[str, list[int]] = {}
+    for index, (path, text) in enumerate(postback.fields):
+        if text:
+            places.setdefault(plain(path), []).append(index)
+    return places
+
+
 def _says_more(entry: Entry, said: Row | None, texts: Mapping[str, str | None]) -> bool:
     """Whether a field that the evidence asks for, and nothing else, is there."""
     asked = {name for row in entry.evidence for name in row.conditions}
@@ -344,23 +367,32 @@ class Lexicon:
 
     A postback that two vocabularies recognise is unrecognised: to choose would be a guess. One that
     none recognises is listed where the first of them, by name, places it. Statements are read by
-    vocabularies of statements alone, and what a provider sends never is. ``shapes`` are those by which
-    its vocabularies cut bodies, the plain one first. ``classes`` say by the plain name of a field which
-    of its texts are told apart, ``words`` which texts any condition lists. ``by_source`` is whether any
-    asks for the source.
+    vocabularies of statements alone, and what a provider sends never is.
+
+    What comes from a source that has the name of a vocabulary is read by the vocabularies of its space
+    alone: nobody speaks for the ids of another.
+
+    ``shapes`` are those by which its vocabularies cut bodies, the first of which doesn't. ``classes``
+    say by the plain name of a field which of its texts are told apart, ``words`` which texts any
+    condition lists. ``spaces`` are those of the sources that have the name of a vocabulary.
     """
 
     vocabularies: tuple[Vocabulary, ...] = attrs.field(converter=_by_name)
-    shapes: tuple[Paths, ...] = attrs.field(init=False)
+    shapes: tuple[Shape, ...] = attrs.field(init=False)
     classes: dict[str, Callable[[str], Word]] = attrs.field(init=False, factory=dict, repr=False)
     words: dict[str, frozenset[str]] = attrs.field(init=False, factory=dict)
-    by_source: bool = attrs.field(init=False, default=False)
+    spaces: dict[str, str] = attrs.field(init=False)
+    _by_source: bool = attrs.field(init=False, default=False, repr=False)
     _known: dict[tuple[object, ...], Reading] = attrs.field(init=False, factory=dict, repr=False)
     _held: int = attrs.field(init=False, default=0, repr=False)
 
     @shapes.default
-    def _shapes_of_all(self) -> tuple[Paths, ...]:
-        return (PLAIN, *sorted({one.shape for one in self.vocabularies} - {PLAIN}))
+    def _shapes_of_all(self) -> tuple[Shape, ...]:
+        return (UNCUT, *sorted({one.shape for one in self.vocabularies} - {UNCUT}))
+
+    @spaces.default
+    def _spaces_of_providers(self) -> dict[str, str]:
+        return {v.name: v.space for v in self.vocabularies if v.reads is Reads.RECEIPTS}
 
     def __attrs_post_init__(self) -> None:
         asked: dict[str, list[Condition]] = {}
@@ -370,7 +402,7 @@ class Lexicon:
         for condition in (*conditions, *codes):
             for name in condition.names:
                 asked.setdefault(name, []).append(condition)
-        self.by_source = asked.pop(SOURCE, None) is not None
+        self._by_source = asked.pop(SOURCE, None) is not None
         for name, classes in ((name, Classes(asked[name])) for name in asked):
             if classes.tells:
                 self.classes[name] = classes.of
@@ -401,22 +433,48 @@ class Lexicon:
             told.append((path, bool(text) if of is None or not text else of(text) or True))
         return tuple(told)
 
+    def asked(self, source: str) -> str:
+        """The source, where anything depends on it; else empty."""
+        return source if self._by_source or source in self.spaces else ""
+
     def readers(self, postback: Postback) -> list[Vocabulary]:
         """The vocabularies that read such a postback."""
-        shapes = {self.shapes[at] for at in postback.origin.shapes}
+        origin = postback.origin
+        if origin.shapes and origin.shapes[-1] >= len(self.shapes):
+            raise IntegrityError(f"no vocabulary cuts bodies by shape {origin.shapes[-1]}")
+        shapes = {self.shapes[at] for at in origin.shapes}
+        space = None if postback.statement else self.spaces.get(origin.source)
         return [
-            v for v in self.vocabularies if v.fits(postback) and (not shapes or v.shape in shapes)
+            v
+            for v in self.vocabularies
+            if v.fits(postback)
+            and (not shapes or v.shape in shapes)
+            # guard: nobody speaks for the ids of another
+            and (space is None or v.space == space)
         ]
 
     def _read(self, postback: Postback) -> Reading:
-        reading = self._of(
-            [v.read(postback) for v in self.readers(postback)], postback.origin.rivals
-        )
-        if not self.by_source:
+        reading = self._as_it_came(postback)
+        if postback.origin == ANYWHERE:
             return reading
-        # Of two sources, equal postbacks may say different things: neither repeats the other then.
-        said = (reading.recognised, reading.vocabulary, reading.section, reading.trigger)
-        return attrs.evolve(reading, ignored_by=repr((reading.ignored_by, *said, reading.evidence)))
+        # The origin takes no part in the identity: where it decides what an equal postback means,
+        # neither may repeat the other.
+        elsewhere = self._as_it_came(attrs.evolve(postback, origin=ANYWHERE))
+        if _meaning(reading) == _meaning(elsewhere):
+            return reading
+        source = postback.origin.source
+        if not reading.recognised and elsewhere.recognised and source in self.spaces:
+            problem = (
+                f"it came from the source {source!r}, which is read by the vocabularies of the space"
+                f" {self.spaces[source]!r} alone; {elsewhere.vocabulary} would recognise it"
+            )
+            reading = attrs.evolve(reading, problem=reading.problem or problem)
+        return attrs.evolve(reading, meant=_meaning(reading))
+
+    def _as_it_came(self, postback: Postback) -> Reading:
+        places = places_of(postback)
+        readings = [v.read(postback, places) for v in self.readers(postback)]
+        return self._of(readings, postback.origin.rivals)
 
     def _of(self, readings: list[Reading], rivals: tuple[str, ...]) -> Reading:
         recognised = [reading for reading in readings if reading.recognised]

@@ -27,7 +27,7 @@ from postledger.definitions.language import ENTRY, TOP, WIRES
 from postledger.definitions.said_toml import check_reasons, said_of
 from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
-from postledger.postback import plain
+from postledger.postback import Shape, plain
 
 Fields = Mapping[str, tuple[str, ...]]
 """Our names of the fields, and the plain names that each has on the wire."""
@@ -106,7 +106,7 @@ def _about(top: Table) -> dict[str, Any]:
         "read_on": attempt(_date, top),
         "unconfirmed": attempt(top.flag, "unconfirmed") or False,
         "wire": attempt(_wire, top),
-        "shape": (attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
+        "shape": Shape(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
     }
 
 
@@ -229,13 +229,13 @@ def _wire(top: Table) -> str | None:
 
 
 def _paths(top: Table, key: str) -> tuple[str, ...]:
-    """The plain paths of lists of postbacks, or of embedded bodies."""
+    """The paths of lists of postbacks, or of embedded bodies."""
     paths = _texts(top, key, [])
     for path in paths:
         if not path or path != path.strip("/ ") or "//" in path:
             fix = 'write names on the wire, joined by "/", such as "results" or "entry/changes"'
             raise top.fault(f"{key} has {path!r}", fix)
-    return tuple(dict.fromkeys(map(plain, paths)))
+    return tuple({plain(path): path for path in paths}.values())
 
 
 def _parts(table: Table, fields: Fields) -> tuple[str, str]:

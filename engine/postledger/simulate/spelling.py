@@ -38,7 +38,7 @@ class Spelling:
         top = tomllib.loads(vocabulary.source)
         marks = top.get("marks", {})
         named = {ours: _listed(names) for ours, names in {**top["fields"], **marks}.items()}
-        embedded = vocabulary.shape[1]
+        embedded = vocabulary.shape.embedded
         fits = _FITS.get(vocabulary.wire or "", _anywhere)
         kept = {o: tuple(n for n in names if fits(n, embedded)) for o, names in named.items()}
         return cls(

@@ -19,8 +19,7 @@ from postledger.definitions.clock import write_time
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.definitions.vocabulary import key_of
 from postledger.errors import DefinitionError
-from postledger.postback import Postback
-from postledger.wire.shape import Shape
+from postledger.postback import UNCUT, Postback, Shape
 from postledger.wire.write import write_form, write_json, write_receipt, write_xml
 
 Texts = Mapping[str, str]
@@ -54,7 +53,7 @@ class Form:
     bundle: str | None = None
     attributes: Mapping[str, str] = attrs.field(factory=dict)
     clock: str = "timestamp"
-    shape: Shape = attrs.field(factory=Shape)
+    shape: Shape = UNCUT
 
     @property
     def query(self) -> bool:

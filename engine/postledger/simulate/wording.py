@@ -23,7 +23,6 @@ from postledger.simulate.spelling import Spelling
 from postledger.simulate.story import FORM, TEXT, Form, Path, Say, Story
 from postledger.times import EPOCH
 from postledger.wire import read
-from postledger.wire.shape import Shape
 
 _TYPES = {"form": FORM, "query": None, "json": "application/json", "xml": "text/xml", "text": TEXT}
 _CHART, _ROUTE = "delivery", "route"
@@ -242,7 +241,7 @@ class _Teller:
             suffix="",
             bundle="array" if wire == "json" else None,
             clock=entry.clock.field,
-            shape=Shape(*self.vocabulary.shape),
+            shape=self.vocabulary.shape,
         )
 
     def reading(self, form: Form, postback: Postback) -> Reading | None:

@@ -26,15 +26,17 @@ from postledger.definitions.clock import parse_time
 from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
-from postledger.definitions.vocabulary import PLAIN, Lexicon, Paths, Reading, key_of
+from postledger.definitions.vocabulary import Lexicon, Reading, key_of
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED, is_decimal
 from postledger.postback import (
     ANYWHERE,
+    UNCUT,
     Origin,
     Postback,
+    Shape,
     canonical_end,
     canonical_head,
     canonical_pair,
@@ -43,7 +45,6 @@ from postledger.postback import (
 from postledger.state.fold import REASON, UNHEARD, UNREADABLE, Fact
 from postledger.templates import LONGEST, Pieces, Template, joined, kind_of, leaves, split
 from postledger.times import UNDATED
-from postledger.wire.shape import Shape
 
 NOWHERE = ("", "", "")
 """The stream of what belongs to no stream."""
@@ -223,6 +224,8 @@ def postback_of(said: object) -> Postback:
         origin = ANYWHERE
         if isinstance(statement, list):
             statement, source, shapes, rivals = statement
+            if not all(type(number) is int and number >= 0 for number in shapes):
+                raise ValueError("its shapes are no numbers")
             origin = Origin(source, tuple(shapes), tuple(rivals))
         postback = Postback(root, pairs, (), bool(repaired), bool(statement), origin)
         if said_of(postback) != said or not all(isinstance(one, str) for p in pairs for one in p):
@@ -328,7 +331,7 @@ class Pattern:
         """The identity of a postback with these texts."""
         if self.canonical is None:
             reading = self.reading
-            return self.layout.postback(texts).digest(reading.ignored, reading.ignored_by)
+            return self.layout.postback(texts).digest(reading.ignored, reading.identified_by)
         said, told = list(self._said), self._told(texts)
         try:
             said[1::3] = [_LENGTHS[len(text)] for text in told]
@@ -357,7 +360,12 @@ class Pattern:
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
-        fact = (
+        part = None
+        if self.parts is not None:
+            part = part_of(*(_text(at, texts) for at in self.parts))
+            if part == UNREADABLE:
+                findings |= _PART_UNREADABLE
+        return Fact(
             self.stage,
             occurred_at,
             identity,
@@ -366,17 +374,10 @@ class Pattern:
             self.effect,
             findings,
             told,
+            tuple([(name, _text(at, texts)) for name, at in self.labels]) if self.labels else (),
+            self._amounts(texts, findings) if self.amounts else (),
+            part,
         )
-        if not self.labels and not self.amounts and self.parts is None:
-            return Fact(*fact)
-        part = None
-        if self.parts is not None:
-            one, of = self.parts
-            part = part_of(_text(one, texts), _text(of, texts))
-            if part == UNREADABLE:
-                fact = (*fact[:6], findings | _PART_UNREADABLE, told)
-        labels = tuple([(name, _text(at, texts)) for name, at in self.labels])
-        return Fact(*fact, labels, self._amounts(texts, findings), part)
 
     def _amounts(self, texts: Texts, findings: int) -> tuple[tuple[str, tuple[str, str]], ...]:
         """The amounts that are decimals."""
@@ -493,7 +494,9 @@ MOST_PARTS = 255
 
 
 def part_of(part: str, total: str) -> tuple[int, int] | None:
-    """The part that an event is about and of how many; ``None`` where it is the whole message.
+    """The part that an event is about and of how many.
+
+    ``None`` where it is the whole message, ``UNREADABLE`` where that can't be said.
 
     >>> part_of("1", "2"), part_of("1", "1"), part_of("3", "2"), part_of("1", "")
     ((1, 2), None, (0, 0), (0, 0))
@@ -554,7 +557,7 @@ def _canonical(layout: Layout, reading: Reading) -> tuple[tuple[tuple[str, int],
             fixed = ""
         elif text:
             fixed += canonical_pair(name, text)
-    return tuple(said), fixed + canonical_end(reading.ignored_by)
+    return tuple(said), fixed + canonical_end(reading.identified_by)
 
 
 # --- bodies that come in ---
@@ -622,6 +625,7 @@ class Patterns:
         self._skeletons: dict[tuple[object, ...], _Skeleton | None] = {}
         self._families: dict[Layout, Family] = {}
         self._skeletons_held = self._families_held = 0
+        self._asked = lru_cache(1024)(definitions.lexicon.asked)
 
     def take(self, body: bytes, envelope: Envelope) -> Taken:
         """What a body says, and by which template it may be kept."""
@@ -681,7 +685,7 @@ class Patterns:
         if reading.timestamp_at is not None:
             stamp = postback.fields[reading.timestamp_at][1]
             when = occurrence_at(stamp, reading.formats, reading.naive)
-        identity = postback.digest(reading.ignored, reading.ignored_by)
+        identity = postback.digest(reading.ignored, reading.identified_by)
         amounts = (postback.fields[one.value][1] for one in reading.amounts)
         unreadable = 0 if all(map(is_decimal, amounts)) else _AMOUNT_UNREADABLE
         return (stream, when.occurred_at, identity, when.findings | unreadable), reading
@@ -710,14 +714,11 @@ class Patterns:
     def _probed(self, pieces: Pieces, envelope: Envelope) -> Layout | None:
         """How bodies of a template are read, where that is the same in all shapes."""
         lexicon = self.definitions.lexicon
-        layouts = {probed(pieces, envelope, self.limits, one) for one in lexicon.shapes}
-        layout = layouts.pop()
-        if layouts or layout is None:
-            return None
-        return layout._replace(origin=_origin(envelope, lexicon))
+        layout = probed(pieces, envelope, self.limits, lexicon.shapes)
+        return layout and layout._replace(origin=_origin(envelope, lexicon))
 
     def _source(self, envelope: Envelope) -> str:
-        return envelope.source if self.definitions.lexicon.by_source else ""
+        return self._asked(envelope.source)
 
     def _skeleton(self, body: bytes, envelope: Envelope) -> tuple[_Skeleton, Texts] | None:
         """What is known of bodies like this one, and its texts; ``None`` where it is read plainly."""
@@ -763,7 +764,7 @@ Members = Sequence[Postback | ReadError]
 
 
 def _origin(envelope: Envelope, lexicon: Lexicon, shapes: tuple[int, ...] = ()) -> Origin:
-    source = envelope.source if lexicon.by_source else ""
+    source = lexicon.asked(envelope.source)
     return Origin(source, shapes) if source or shapes else ANYWHERE
 
 
@@ -773,15 +774,20 @@ def _ways(body: bytes, envelope: Envelope, limits: wire.Limits, lexicon: Lexicon
     Shapes that give the same are one way.
     """
     ways: dict[tuple[object, ...], tuple[Members, list[int]]] = {}
-    for number, shape in enumerate(lexicon.shapes):
-        members = read(body, envelope, limits, shape)
-        same = tuple([str(one) if isinstance(one, ReadError) else one for one in members])
-        ways.setdefault(same, (members, []))[1].append(number)
+    same: dict[int, tuple[object, ...]] = {}
+    for number, members in enumerate(read(body, envelope, limits, lexicon.shapes)):
+        if id(members) not in same:
+            same[id(members)] = _told(members)
+        ways.setdefault(same[id(members)], (members, []))[1].append(number)
     alike = len(ways) == 1
     return [
         _evolved(members, _origin(envelope, lexicon, () if alike else tuple(shapes)))
         for members, shapes in ways.values()
     ]
+
+
+def _told(members: Members) -> tuple[object, ...]:
+    return tuple([str(one) if isinstance(one, ReadError) else one for one in members])
 
 
 def _evolved(members: Members, origin: Origin) -> Members:
@@ -808,29 +814,37 @@ def _contested(members: Members, rivals: Iterable[str]) -> Members:
 
 
 def read(
-    body: bytes, envelope: Envelope, limits: wire.Limits, shape: Paths = PLAIN
-) -> Sequence[Postback | ReadError]:
-    """The postbacks of an event's bytes, by the readers of record; never raises."""
+    body: bytes, envelope: Envelope, limits: wire.Limits, shapes: Sequence[Shape] = (UNCUT,)
+) -> list[Members]:
+    """The postbacks of an event's bytes by each shape, by the readers of record; never raises.
+
+    Where shapes give the same because the body has none of their paths, that is one object.
+    """
     encoding, query = envelope.content_encoding, envelope.part is Part.QUERY
-    members: Sequence[Postback | ReadError]
     try:
-        members = wire.read(
+        found = wire.readings(
             body,
             envelope.content_type,
             limits,
             content_encoding=encoding,
             query=query,
-            shape=Shape(*shape),
+            shapes=shapes,
         )
     except ReadError as error:
         # Without its traceback, in which this very frame would keep the body alive.
-        members = [ReadError(str(error))]
+        found = [ReadError(str(error))] * len(shapes)
     except Exception as error:
         # To record must not depend on a reader: the body is kept, and says what went wrong.
         _log.exception("a reader failed")
-        members = [ReadError(f"the reader failed: {type(error).__name__}")]
+        found = [ReadError(f"the reader failed: {type(error).__name__}")] * len(shapes)
     # guard: no body imitates a statement
     statement = envelope.kind == Kind.STATEMENT
+    whole = {id(one): _members(one, statement=statement) for one in found}
+    return [whole[id(one)] for one in found]
+
+
+def _members(found: wire.Reading | ReadError, *, statement: bool) -> Members:
+    members = (found,) if isinstance(found, ReadError) else found
     return [_whole(member, statement=statement) for member in members]
 
 
@@ -864,12 +878,12 @@ def unread_identity(body: bytes, index: int, envelope: Envelope) -> bytes:
 
 @lru_cache(maxsize=1024)
 def probed(
-    pieces: Pieces, envelope: Envelope, limits: wire.Limits, shape: Paths = PLAIN
+    pieces: Pieces, envelope: Envelope, limits: wire.Limits, shapes: tuple[Shape, ...] = (UNCUT,)
 ) -> Layout | None:
     """How bodies of a template are read: the readers of record read it with a probe for each text.
 
     Where every probe comes back as the whole text of one field, other plain texts in its place will
-    come back in the same way. ``None`` where that is not proven.
+    come back in the same way. ``None`` where that is not proven, or not the same in all shapes.
     """
     if envelope.is_whole:
         return None
@@ -877,7 +891,10 @@ def probed(
     probes = [_probe(number, piece[-1:], kind) for number, piece in enumerate(pieces[:-1])]
     body = Template(pieces).fill(probes)
     # The probes make it longer than the bodies that it stands for.
-    members = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shape)
+    ways = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shapes)
+    if len(set(map(_told, {id(one): one for one in ways}.values()))) > 1:
+        return None
+    members = ways[0]
     if len(members) != 1 or isinstance(members[0], ReadError):
         return None
     message = members[0]
@@ -888,7 +905,8 @@ def probed(
     if any(probe not in of_sending for probe in at) or message.repaired:
         return None
     # A text that is no probe may itself be a body there.
-    if any(isinstance(text, int) and plain(path) in shape[1] for path, text in fields):
+    embedded = {path for shape in shapes for path in shape.embedded}
+    if any(isinstance(text, int) and plain(path) in embedded for path, text in fields):
         return None
     return Layout(message.root, message.repaired, message.statement, fields, len(probes), ANYWHERE)
 

@@ -6,12 +6,13 @@ only where the body doesn't, and helps with the encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import TypeAlias
 
 from postledger.errors import ReadError
-from postledger.postback import Postback
+from postledger.postback import UNCUT, Shape
 from postledger.wire.compression import decompressed
 from postledger.wire.cut import Cut
 from postledger.wire.embedded import embedded
@@ -21,11 +22,10 @@ from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType, media_type
 from postledger.wire.reading import Reading
 from postledger.wire.receipt import read_receipt
-from postledger.wire.shape import Shape
-from postledger.wire.tree import Document
+from postledger.wire.tree import Document, Message
 from postledger.wire.xml import read_xml
 
-__all__ = ["READERS", "Limits", "Reading", "Shape", "read"]
+__all__ = ["READERS", "Limits", "Reading", "Shape", "read", "readings"]
 
 Reader: TypeAlias = Callable[[bytes, MediaType, Limits], Document]
 
@@ -62,7 +62,6 @@ _OF_NAMES = (b"--", b"id:")
 # Byte order marks, white space, and the zeros of two-byte encodings.
 _INSIGNIFICANT = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
 _DEFAULTS = Limits()
-_PLAIN = Shape()
 
 
 def read(
@@ -72,8 +71,8 @@ def read(
     *,
     content_encoding: str | None = None,
     query: bool = False,
-    shape: Shape = _PLAIN,
-) -> tuple[Postback | ReadError, ...]:
+    shape: Shape = UNCUT,
+) -> Reading:
     """The postbacks of a body: one, or the members of a bundle in their order.
 
     A compressed body is decompressed first. With ``query`` it is the query string of a GET, and read
@@ -81,6 +80,32 @@ def read(
     bodies themselves. A member of a bundle that can't be read stands as a
     ``ReadError`` at its place. Raises ``ReadError``, with one line of reason, when the whole body
     can't be read.
+    """
+    found = readings(
+        body,
+        content_type,
+        limits,
+        content_encoding=content_encoding,
+        query=query,
+        shapes=(shape,),
+    )[0]
+    if isinstance(found, ReadError):
+        raise found
+    return found
+
+
+def readings(
+    body: bytes,
+    content_type: str | None = None,
+    limits: Limits = _DEFAULTS,
+    *,
+    content_encoding: str | None = None,
+    query: bool = False,
+    shapes: Sequence[Shape],
+) -> list[Reading | ReadError]:
+    """The same by each of several shapes, or why there is none; the body is parsed once.
+
+    Shapes of whose paths the body has none give one object.
     """
     if len(body) > limits.body_bytes:
         raise ReadError(
@@ -92,7 +117,28 @@ def read(
         body = decompressed(body, content_encoding, limits)
         media = media_type(content_type)
         document = _reader(body, media)(body, media, limits)
-    return Cut(shape, limits, len(body), embedded).postbacks(document)
+    if not isinstance(document, Message):
+        # One more than there may be shows that there are too many.
+        document = list(islice(document, limits.members + 1))
+    watched = frozenset().union(*(one.paths for one in shapes))
+    plainly = Cut(UNCUT, limits, len(body), embedded, watched)
+    first = _attempt(plainly, document)
+    # Where the plain cut ended early, it has not met all paths.
+    met = watched if isinstance(first, ReadError) else plainly.met
+    return [
+        first
+        if met.isdisjoint(one.paths)
+        else _attempt(Cut(one, limits, len(body), embedded), document)
+        for one in shapes
+    ]
+
+
+def _attempt(cut: Cut, document: Document) -> Reading | ReadError:
+    try:
+        return cut.postbacks(document)
+    except ReadError as error:
+        # Without its traceback, whose frames would keep the body alive.
+        return ReadError(str(error))
 
 
 def _reader(body: bytes, media: MediaType) -> Reader:

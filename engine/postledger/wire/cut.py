@@ -12,10 +12,9 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from postledger.errors import ReadError
-from postledger.postback import Postback, plain
+from postledger.postback import Postback, Shape, plain
 from postledger.wire.limits import Limits
-from postledger.wire.reading import Field, Paths, Reading, bundle, too_many
-from postledger.wire.shape import Shape
+from postledger.wire.reading import Field, PathBudget, Reading, bundle, too_many
 from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 
 Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
@@ -25,16 +24,52 @@ _INHERITED = 16
 
 
 class Cut:
-    """How the messages of one body are cut."""
+    """How the messages of one body are cut.
 
-    def __init__(self, shape: Shape, limits: Limits, body_bytes: int, embedded: Embedded) -> None:
-        self.each = frozenset(map(plain, shape.each))
-        self.embedded = frozenset(map(plain, shape.embedded))
-        self.read = embedded
+    ``met`` are those of the ``watched`` paths, in plain names, that stand in it.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        limits: Limits,
+        body_bytes: int,
+        embedded: Embedded,
+        watched: frozenset[str] = frozenset(),
+    ) -> None:
+        self.watched = watched
+        self.met: set[str] = set()
+        self.shape = shape
+        self.each = frozenset(shape.each)
+        self.embedded = frozenset(shape.embedded)
+        self._read = embedded
+        self._left = limits.members
         self.limits = limits
-        self.paths = Paths(body_bytes)
+        self.paths = PathBudget(body_bytes)
         # guard: what is inherited is bounded
         self.inherited = _INHERITED * body_bytes + (1 << 16)
+
+    def watch(self, path: str) -> None:
+        """Take down that a path stands in the body."""
+        if self.watched and (name := plain(path)) in self.watched:
+            self.met.add(name)
+
+    def watch_below(self, path: str) -> None:
+        """The same for all watched paths that begin with this one."""
+        name = plain(path)
+        self.met.update(one for one in self.watched if _is_below(one, name))
+
+    def embedded_at(self, path: str, text: str, depth: int) -> tuple[Node, bool] | None:
+        """What the text at a path says as a body; ``None`` where it isn't one."""
+        if not text or depth <= 0 or not self.embedded or plain(path) not in self.embedded:
+            return None
+        # guard: the bodies in texts are counted
+        if self._left == 0:
+            raise ReadError(
+                f"more than the limit of {self.limits.members} of its texts may be bodies"
+            )
+        self._left -= 1
+        return self._read(text, Limits(depth=depth))
 
     def postbacks(self, document: Document) -> Reading:
         """The postbacks of a document; ``ReadError`` where it has none."""
@@ -70,7 +105,10 @@ class _Members:
         root, fields = self.message.root, self.message.fields
         if not root and isinstance(fields, tuple) and len(fields) == 1:
             step, held = fields[0]
-            if isinstance(held, tuple) and held and plain(step[1:]) not in self.cut.each:
+            self.cut.watch_below(step[1:])
+            # The paths of a shape begin outside of it.
+            within = any(_is_below(path, plain(step[1:])) for path in self.cut.shape.paths)
+            if isinstance(held, tuple) and held and not within:
                 return step[1:], held
         return root, fields
 
@@ -79,6 +117,7 @@ class _Members:
             for one in node:
                 self._add(path, one, member, depth - 1)
             return
+        self.cut.watch(path)
         if self.cut.each and plain(path) in self.cut.each:
             self.outer.append(member)
             self.fields.append([])
@@ -95,6 +134,7 @@ class _Members:
             if step.startswith("/"):
                 self._add(path + step, held, member, depth - 1)
             else:
+                self.cut.watch(path + step)
                 self._add_inner(path + step, held, member, depth - 1)
         if empty:
             self._add_leaf(path, None, member, depth)
@@ -103,13 +143,12 @@ class _Members:
         if isinstance(node, Repaired):
             self.repaired.add(member)
         text = leaf(node)
-        if text and depth > 0 and self.cut.embedded and plain(path) in self.cut.embedded:
-            found = self.cut.read(text, Limits(depth=depth))
-            if found is not None:
-                if found[1]:
-                    self.repaired.add(member)
-                self._add(path, found[0], member, depth)
-                return
+        found = self.cut.embedded_at(path, text, depth)
+        if found is not None:
+            if found[1]:
+                self.repaired.add(member)
+            self._add(path, found[0], member, depth)
+            return
         self.cut.paths.take(path)
         self.fields[member].append((self.count, path, text))
         self.count += 1
@@ -137,6 +176,11 @@ class _Members:
             found.append(member)
             member = self.outer[member]
         return found
+
+
+def _is_below(path: str, outer: str) -> bool:
+    """Whether a path is, or begins with, another; both in plain names."""
+    return path == outer or path.startswith(outer + "/")
 
 
 _order = itemgetter(0)

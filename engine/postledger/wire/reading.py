@@ -21,7 +21,7 @@ def unreadable(what: str, error: object) -> ReadError:
     return ReadError(said[:_LONGEST_REASON].encode("utf-8", "replace").decode())
 
 
-class Paths:
+class PathBudget:
     """Counts the paths of a body's fields, so that nested names don't multiply what is kept of it."""
 
     def __init__(self, body_bytes: int) -> None:

@@ -6,7 +6,7 @@ A node is a text, a list, or a branch: pairs of a step and a node. A step is ``/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import attrs
@@ -37,7 +37,7 @@ class Message:
     repaired: bool = False
 
 
-Document: TypeAlias = "Message | Iterator[Message | ReadError]"
+Document: TypeAlias = "Message | Iterable[Message | ReadError]"
 """What a body holds: one message, or the members of a bundle in their order."""
 
 

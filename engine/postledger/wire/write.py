@@ -14,16 +14,14 @@ from urllib.parse import urlencode
 
 import xmltodict
 
-from postledger.postback import Postback, plain
+from postledger.postback import UNCUT, Postback, Shape, plain
 from postledger.wire.form import FIELDS
 from postledger.wire.receipt import receipt_of
 from postledger.wire.repair import MEMBER
-from postledger.wire.shape import Shape
 
 # XML forbids control characters and half characters; \r would come back as \n.
 _FORBIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff￾￿]")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
-_PLAIN = Shape()
 
 
 def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
@@ -48,7 +46,7 @@ def write_xml(*postbacks: Postback, bundle: str | None = None) -> bytes:
     return str(xmltodict.unparse(_Pairs(members))).encode()
 
 
-def write_json(*postbacks: Postback, shape: Shape = _PLAIN) -> bytes:
+def write_json(*postbacks: Postback, shape: Shape = UNCUT) -> bytes:
     """One postback as a JSON object, several as an array of objects.
 
     A root wraps its object. Where the shape has a list, that is one of one member; what stands below
@@ -63,7 +61,7 @@ def write_json(*postbacks: Postback, shape: Shape = _PLAIN) -> bytes:
     return json.dumps(written, ensure_ascii=False).encode()
 
 
-def write_form(postback: Postback, *, shape: Shape = _PLAIN) -> bytes:
+def write_form(postback: Postback, *, shape: Shape = UNCUT) -> bytes:
     """One postback as an urlencoded form, with ``+`` for a space and ``%2B`` for a plus sign.
 
     Embedded bodies are written as those of JSON. Raises ``ValueError`` for a postback that has no such
@@ -132,7 +130,7 @@ def _element(postback: Postback) -> _Pairs:
 def _object(postback: Postback, shape: Shape) -> _Pairs:
     if postback.attributes or postback.repaired or not postback.fields:
         raise ValueError(f"postback must have fields, no attributes and no repair, got {postback}")
-    each = frozenset(map(plain, shape.each))
+    each = frozenset(shape.each)
     fields = list(_listed(_nested(_packed(postback.fields, shape), ""), "", each))
     if not postback.root and len(fields) == 1 and isinstance(fields[0][1], Mapping):
         name = fields[0][0]
@@ -179,7 +177,7 @@ def _listed(
 
 def _packed(fields: Iterable[tuple[str, str]], shape: Shape) -> list[tuple[str, str]]:
     """What stands below the path of an embedded body, as the text that it is there."""
-    depths = {plain(path): path.count("/") + 1 for path in shape.embedded}
+    depths = {path: path.count("/") + 1 for path in shape.embedded}
     inner: dict[str, list[tuple[str, str]]] = {}
     packed: dict[str, str] = {}
     plainly: list[tuple[str, str]] = []
