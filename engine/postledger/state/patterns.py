@@ -225,7 +225,7 @@ def postback_of(said: object) -> Postback:
         if isinstance(statement, list):
             statement, source, shapes, rivals = statement
             if not all(type(number) is int and number >= 0 for number in shapes):
-                raise ValueError("its shapes are no numbers")
+                raise ValueError(f"expected numbers of shapes, got {shapes!r}")
             origin = Origin(source, tuple(shapes), tuple(rivals))
         postback = Postback(root, pairs, (), bool(repaired), bool(statement), origin)
         if said_of(postback) != said or not all(isinstance(one, str) for p in pairs for one in p):
