@@ -169,7 +169,7 @@ def test_options_that_contradict_each_other_are_usage_errors(run: Run, tmp_path:
     log = csv_of(tmp_path / "x.csv", ("b",), ("x",))
     for words in (
         ["--received-at", "at"],
-        ["--query"],
+        ["--content-type", "text/xml", "--query"],
         ["--body", "b", "--sources"],
         ["--body", "b", "--statements"],
         ["--body", "b", "--tz", "UTC"],

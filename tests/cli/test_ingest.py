@@ -202,3 +202,23 @@ def test_providers_of_a_new_ledger(run: Run, tmp_path: Path, samples: Path) -> N
     assert unknown.exit_code == 2
     assert f"unknown provider 'nobody': expected {', '.join(providers())}" in unknown.stderr
     assert run("ingest", path, body, "--provider", "skycore", "--only").exit_code == 2
+
+
+def test_a_remark_says_which_entry_nearly_fits_and_which_member(run: Run, tmp_path: Path) -> None:
+    """What the log says of an event, ingest says: the problem, and of a bundle the member."""
+    new = b'{"id": "1", "to": "15550100001"}'
+    (tmp_path / "a.json").write_bytes(
+        b'[{"MessageUUID": "1", "Status": "sent", "To": "15550100001"}, %s]' % new
+    )
+    (tmp_path / "b.xml").write_bytes(sent("a", TRACKINGID=""))
+    path = tmp_path / "l.db"
+    files = (tmp_path / "a.json", tmp_path / "b.xml")
+    done = run("ingest", path, *files, "--provider", "plivo", "--provider", "skycore")
+    with Ledger(path, readonly=True) as ledger:
+        *_, known, unknown, lacking = ledger.events(0)
+    assert (known.reading, unknown.member) == ("recognised", 1)
+    assert "fits, but it lacks tracking_id" in (lacking.problem or "")
+    assert done.stderr.splitlines() == [
+        f"{tmp_path}/a.json: unrecognised: no vocabulary knows it; kept at position 1, member 1",
+        f"{tmp_path}/b.xml: unrecognised: {lacking.problem}; kept at position 2",
+    ]

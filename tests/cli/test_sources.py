@@ -201,3 +201,99 @@ def test_a_pipe_in_a_folder_is_named_and_not_waited_for(run: Run, tmp_path: Path
         f"{folder}/{name}: not recorded: not a regular file; - reads from a pipe"
         for name in ("a.xml", "b.jsonl")
     ]
+
+
+FORM = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+FORM_TYPE = "application/x-www-form-urlencoded"
+HINT = (
+    f"; if it is a form, say --content-type {FORM_TYPE}, or --query for the query string of a GET"
+)
+
+
+def test_a_form_is_read_as_one_once_it_is_said(run: Run, tmp_path: Path) -> None:
+    """Where nothing says it, the remark says how to; then it is one, in a file, a line and stdin."""
+    (tmp_path / "posted.txt").write_bytes(FORM)
+    (tmp_path / "posted.jsonl").write_bytes(json.dumps({"body": FORM.decode()}).encode())
+    (tmp_path / "bare.jsonl").write_bytes(FORM + b"\n")
+    for number, (source, stdin) in enumerate(
+        [("posted.txt", b""), ("posted.jsonl", b""), ("bare.jsonl", b""), ("-", FORM)]
+    ):
+        name = source if source == "-" else tmp_path / source
+        path = tmp_path / f"{number}.db"
+        done = run("ingest", path, name, "--provider", "twilio", stdin=stdin)
+        assert "unreadable: the body is neither XML nor JSON nor a form" + HINT in done.stderr
+        for options in (["--content-type", FORM_TYPE], ["--query"]):
+            done = run("ingest", path, name, *options, stdin=stdin)
+            assert (done.exit_code, done.stderr) == (0, "")
+        with Ledger(path, readonly=True) as ledger:
+            known = [one for one in ledger.events(0) if one.kind == "receipt"][1:]
+            assert [(one.content_type, one.query) for one in known] == [
+                (FORM_TYPE, False),
+                (None, True),
+            ]
+            assert all((one.body, one.key) == (FORM, "SM1") for one in known)
+
+
+@pytest.mark.parametrize("body", [b"hello", b"a b=c", b"<a href=1", b"=", b"x: y=1\nz"])
+def test_what_is_no_form_is_not_taken_for_one(run: Run, tmp_path: Path, body: bytes) -> None:
+    """The remark on any other text has no advice about forms."""
+    (tmp_path / "a").write_bytes(body)
+    done = run("ingest", tmp_path / "l.db", tmp_path / "a")
+    assert "unreadable" in done.stderr
+    assert "--content-type" not in done.stderr
+
+
+def test_the_suffix_of_a_file_tells_what_its_body_is(run: Run, tmp_path: Path) -> None:
+    """Of a query the string is taken, or that of the address; an option says more than a suffix."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.form").write_bytes(FORM)
+    (folder / "b.query").write_bytes(FORM)
+    (folder / "c.query").write_bytes(b"/twilio?" + FORM)
+    (folder / "d.query").write_bytes(b"/twilio")
+    done = run("ingest", tmp_path / "l.db", folder, "--provider", "twilio")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("recorded 1, repeated 2")
+    assert done.stderr == (
+        f"{folder}/d.query: not recorded: expected a query in the body, got an address without one\n"
+    )
+    with Ledger(tmp_path / "l.db", readonly=True) as ledger:
+        said = [(one.body, one.content_type, one.query) for one in ledger.events(0)]
+    assert said == [(FORM, FORM_TYPE, False), (FORM, None, True), (FORM, None, True)]
+    run("ingest", tmp_path / "m.db", folder / "b.query", "--content-type", FORM_TYPE)
+    with Ledger(tmp_path / "m.db", readonly=True) as ledger:
+        assert next(ledger.events(0)).content_type == FORM_TYPE
+
+
+def test_what_a_row_says_of_its_body_stands(run: Run, tmp_path: Path) -> None:
+    """Options are for rows that say neither a content type nor that it is a query."""
+    rows = [
+        {"body": "a=1", "content_type": "text/plain"},
+        {"body": "a=1", "query": True},
+        {"body": "a=1"},
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = {}
+    for name, options in (("a", ["--content-type", FORM_TYPE]), ("b", ["--query"])):
+        run("ingest", tmp_path / f"{name}.db", tmp_path / "x.jsonl", *options)
+        with Ledger(tmp_path / f"{name}.db", readonly=True) as ledger:
+            events = [one for one in ledger.events(0) if one.kind == "receipt"]
+        said[name] = [(one.content_type, one.query) for one in events]
+    assert said["a"] == [("text/plain", False), (None, True), (FORM_TYPE, False)]
+    assert said["b"] == [("text/plain", False), (None, True), (None, True)]
+
+
+def test_tables_and_definitions_are_no_bodies(run: Run, tmp_path: Path) -> None:
+    """They are named and not recorded, in a folder too, and what stands next to them is."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.xml").write_bytes(sent("a"))
+    (folder / "samples.toml").write_text('name = "x"')
+    (folder / "table.csv").write_text("id,body\n1,x\n")
+    done = run("ingest", tmp_path / "l.db", folder)
+    assert (done.exit_code, done.stdout.splitlines()[0][:10]) == (1, "recorded 1")
+    assert done.stderr.splitlines() == [
+        f"{folder}/samples.toml: not recorded: a TOML file, not a body",
+        f"{folder}/table.csv: not recorded: a table, not a body; --body names the column that holds"
+        " the bodies",
+    ]

@@ -21,7 +21,7 @@ import click
 from postledger.cli.common import Command, remark
 from postledger.cli.reception import Format, Reception, Zone
 from postledger.cli.rows import Line, require_fields, rows
-from postledger.cli.sources import LARGEST_BODY, Found, Unfit, told
+from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, told
 from postledger.export.files import plain_suffix
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import Given, import_of
@@ -193,22 +193,12 @@ def _body(value: object, foreign: Foreign, errors: str) -> bytes:
     except binascii.Error as error:
         raise ValueError(f"{foreign.body} must be base64: {error}") from None
     if foreign.query:
-        body = _query(body, foreign)
+        body = query_of(body, foreign.body)
     if len(body) > LARGEST_BODY:
         raise ValueError(
             f"expected at most {LARGEST_BODY} bytes in {foreign.body}, got {len(body)}"
         )
     return body
-
-
-def _query(body: bytes, foreign: Foreign) -> bytes:
-    """The query string of a field that holds it, or the address that was called."""
-    if not body.startswith((b"?", b"/", b"http://", b"https://")):
-        return body
-    _, _, query = body.partition(b"?")
-    if not query:
-        raise ValueError(f"expected a query in {foreign.body}, got an address without one")
-    return query
 
 
 def _type(value: object, foreign: Foreign) -> str | None:
@@ -236,11 +226,15 @@ _OPTIONS = (
         " '%d/%m/%Y %H:%M:%S'; without it, ISO 8601 or a number that can be no other.",
     ),
     click.option("--tz", type=Zone(), help="The zone of times that name none."),
-    click.option("--content-type", metavar="TYPE", help="The content type of the bodies."),
+    click.option(
+        "--content-type",
+        metavar="TYPE",
+        help="The content type of the bodies, in place of what suffixes tell.",
+    ),
     click.option("--content-type-field", metavar="FIELD", help="The field of the content type."),
     click.option("--base64", is_flag=True, help="Bodies are in base64."),
     click.option(
-        "--query", is_flag=True, help="The field has the query string, or the address, of a GET."
+        "--query", is_flag=True, help="Bodies are the query strings, or the addresses, of GETs."
     ),
     click.option("--delimiter", metavar="CHAR", help="What is between columns: , by default; tab."),
 )
@@ -248,10 +242,14 @@ _NAMES = (
     *("received_at", "received_format", "tz", "content_type", "content_type_field", "base64"),
     *("query", "delimiter"),
 )
+_OF_ALL = ("content_type", "query")
 
 
 def foreign_options(command: Command) -> Command:
-    """``--body`` and what goes with it; the command gets a ``Foreign``, or ``None``."""
+    """``--body`` and what goes with it; the command gets a ``Foreign``, or ``None``.
+
+    ``--content-type`` and ``--query`` go without it too: the command gets them as ``stated``.
+    """
 
     @wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -259,11 +257,14 @@ def foreign_options(command: Command) -> Command:
         options = {name: kwargs.pop(name) for name in _NAMES}
         given = {name: value for name, value in options.items() if value not in (None, False)}
         if body is None:
-            _exclude(given, "requires --body")
-            return command(*args, foreign=None, **kwargs)
+            _exclude([name for name in given if name not in _OF_ALL], "requires --body")
+            if len(given) > 1:
+                raise click.UsageError("--content-type and --query can't go together.")
+            return command(*args, foreign=None, stated=Stated(**given), **kwargs)
         others = {name: kwargs[name] for name in ("sources", "statements", "origin")}
         _exclude([name for name, value in others.items() if value], "excludes --body")
-        return command(*args, foreign=_foreign(body, given, kwargs["source"]), **kwargs)
+        foreign = _foreign(body, given, kwargs["source"])
+        return command(*args, foreign=foreign, stated=Stated(), **kwargs)
 
     for option in reversed(_OPTIONS):
         call = option(call)

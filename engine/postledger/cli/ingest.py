@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from postledger.cli.common import (
 )
 from postledger.cli.foreign import Foreign, Log, foreign_options
 from postledger.cli.params import AnchorText
-from postledger.cli.sources import Bodies, Found, Lines, Stdin, Unfit, sources
+from postledger.cli.sources import Bodies, Found, Lines, Stated, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger
@@ -40,6 +41,10 @@ _WHY = {
     "unverified": "its line says so",
 }
 """Which counts are remarked on, and why where the event itself doesn't say it."""
+
+_FORM = "application/x-www-form-urlencoded"
+# Names and values as a form or an address has them: percent-encoded, without white space between.
+_LIKE_A_FORM = re.compile(rb"\s*[^\s=&<>{}]+=[^\s<>{}]*\s*")
 
 
 @attrs.frozen
@@ -64,6 +69,7 @@ Examples:
   postledger ingest deliveries.db postbacks/ --source skycore
   postledger ingest deliveries.db monday.jsonl.gz tuesday.jsonl
   postledger ingest calls.db callbacks/ --provider skycore --provider sinch
+  postledger ingest calls.db posted.txt --content-type application/x-www-form-urlencoded
   curl -s https://example.org/one.xml | postledger ingest deliveries.db -
   postledger ingest copy.db export.jsonl --sources --statements
   postledger ingest deliveries.db dump.csv.gz --source skycore --body payload --received-at created
@@ -98,15 +104,18 @@ def ingest(
     statements: bool,  # noqa: FBT001
     origin: Anchor | None,
     foreign: Foreign | None,
+    stated: Stated,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Record bodies from files, folders (recursively) and - (stdin).
 
-    A file is one body; a .jsonl file has one {"received_at", "content_type", "body"} a line; .gz is
-    unpacked. Bodies that are unreadable or unrecognised are kept too, counted and named; to ingest
-    the same again only adds repeats. A file of lines is noted as an import, with its SHA-256. A new
-    LEDGER is created, and keeps the charts and vocabularies that it is given then; replay adopts
-    others later. Exit 1 where anything was not recorded.
+    A file is one body; its suffix tells its content type (.xml, .json, .form) or that it is the query
+    string of a GET (.query), unless --content-type or --query does. A .jsonl file has one
+    {"received_at", "content_type", "body"} a line; .gz is unpacked. Bodies that are unreadable or
+    unrecognised are kept too, counted and named; to ingest the same again only adds repeats. A file
+    of lines is noted as an import, with its SHA-256. A new LEDGER is created, and keeps the charts
+    and vocabularies that it is given then; replay adopts others later. Exit 1 where anything was not
+    recorded.
 
     With --body, files are logs that another program kept: .csv with a header line, .jsonl or .ndjson
     (nested fields as a/b or a.b). Each row is one body. Run again, it goes on where it stopped.
@@ -122,7 +131,9 @@ def ingest(
             # When there is something to record: a mistyped name makes no file.
             return stack.enter_context(Ledger(ledger, definitions=definitions))
 
-        anchor = _record(ledger, _found(paths, foreign, ledger), opened, said, counts, advance)
+        anchor = _record(
+            ledger, _found(paths, foreign, stated, ledger), opened, said, counts, advance
+        )
     _sum_up(counts, anchor, as_json=as_json)
 
 
@@ -139,8 +150,10 @@ def _definitions(
     return builtin(names).with_files(charts, words) if charts or words or names else None
 
 
-def _found(paths: tuple[str, ...], foreign: Foreign | None, ledger: Path) -> Iterable[_Source]:
-    return sources(paths) if foreign is None else foreign.logs(paths, ledger)
+def _found(
+    paths: tuple[str, ...], foreign: Foreign | None, stated: Stated, ledger: Path
+) -> Iterable[_Source]:
+    return sources(paths, stated) if foreign is None else foreign.logs(paths, ledger)
 
 
 def _record(
@@ -203,8 +216,21 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
         if one.counted_as in _WHY:
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = one.problem or _WHY[one.counted_as]
-                remark(f"{where}: {one.counted_as}: {why}; kept at position {one.position}")
+                why = (one.problem or _WHY[one.counted_as]) + _hint(receipt, one)
+                place = (
+                    f"{one.position}, member {one.member}" if len(appended) > 1 else one.position
+                )
+                remark(f"{where}: {one.counted_as}: {why}; kept at position {place}")
+
+
+def _hint(receipt: Receipt, one: Appended) -> str:
+    """What to do about a form that nothing says to be one: to read it as one would be a guess."""
+    is_told = receipt.query or receipt.content_type is not None
+    if is_told or one.counted_as != "unreadable" or not _LIKE_A_FORM.fullmatch(receipt.body):
+        return ""
+    return (
+        f"; if it is a form, say --content-type {_FORM}, or --query for the query string of a GET"
+    )
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:

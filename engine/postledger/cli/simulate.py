@@ -37,8 +37,8 @@ _RATES = {
 }
 
 
-_SUFFIXES = {"application/json": ".json", FORM: ".form", None: ".form", TEXT: ".txt"}
-"""By content types; the query string of a GET is written like a form."""
+_SUFFIXES = {"application/json": ".json", FORM: ".form", None: ".query", TEXT: ".txt"}
+"""By content types, as ``ingest`` understands them; without one it is the query string of a GET."""
 
 
 def _rates(command: Command) -> Command:

@@ -30,6 +30,11 @@ _CONTENT_TYPES = {
     ".json": "application/json",
     ".form": "application/x-www-form-urlencoded",
 }
+_QUERY = ".query"
+_NO_BODY = {
+    ".toml": "a TOML file, not a body",
+    ".csv": "a table, not a body; --body names the column that holds the bodies",
+}
 _STDIN = "-"
 _GIVEN_BY_SHELL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _BUFFER = 1 << 20
@@ -51,25 +56,65 @@ class Unfit:
     why: str
 
 
+@attrs.frozen
+class Stated:
+    """What the caller states of bodies: their content type, or that they are query strings."""
+
+    content_type: str | None = None
+    query: bool = False
+
+    def body(self, body: bytes, where: str, suffix: str = "") -> Found | Unfit:
+        """A body with what is stated of it, or else with what the suffix of its file tells."""
+        if self.query or (suffix == _QUERY and self.content_type is None):
+            try:
+                return _fit(query_of(body), where, None, query=True)
+            except ValueError as error:
+                return Unfit(where, str(error))
+        return _fit(body, where, self.content_type or _CONTENT_TYPES.get(suffix))
+
+    def row(self, found: Found) -> Found:
+        """What a row holds, with what is stated where the row says nothing of it."""
+        if found.query or found.content_type is not None or found.kind is not Kind.RECEIPT:
+            return found
+        return attrs.evolve(found, content_type=self.content_type, query=self.query)
+
+
+def query_of(body: bytes, field: str = "the body") -> bytes:
+    """The query string, of one or of the address that was called; raises ``ValueError``.
+
+    >>> query_of(b"id=1"), query_of(b"/path?id=1")
+    (b'id=1', b'id=1')
+    """
+    if not body.startswith((b"?", b"/", b"http://", b"https://")):
+        return body
+    _, _, query = body.partition(b"?")
+    if not query:
+        raise ValueError(f"expected a query in {field}, got an address without one")
+    return query
+
+
+_PLAIN = Stated()
+
+
 class Bodies:
     """Files and folders of which each file is one body."""
 
     sha256 = None
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Iterable[Path], stated: Stated = _PLAIN) -> None:
+        self._paths, self._stated = paths, stated
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         for path in self._paths:
-            yield from told(path, _body_of(path))
+            yield from told(path, _body_of(path, self._stated))
 
 
 class Lines:
     """One file of lines or of Parquet; ``sha256`` is that of the file, once it was read to its end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stated: Stated = _PLAIN) -> None:
         self.sha256: str | None = None
-        self._path = path
+        self._path, self._stated = path, stated
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         is_parquet = plain_suffix(self._path) == ".parquet"
@@ -80,7 +125,7 @@ class Lines:
             hashing = _Hashing(raw)
             try:
                 with unpacked(BufferedReader(hashing, _BUFFER), self._path) as file:
-                    yield from _of_lines(file, str(self._path))
+                    yield from _of_lines(file, str(self._path), self._stated)
             finally:
                 self.sha256 = hashing.to_the_end()
 
@@ -89,29 +134,32 @@ class Lines:
             self.sha256 = file_digest(file, "sha256").hexdigest()
         for number, row in enumerate(read_parquet(self._path), 1):
             where = f"{self._path}:{number}"
-            yield _found(row, where) if isinstance(row, Row) else Unfit(where, str(row))
+            if isinstance(row, Row):
+                yield self._stated.row(_found(row, where))
+            else:
+                yield Unfit(where, str(row))
 
 
 class Stdin:
     """What stands on stdin: one body, or the lines that ``export`` writes, as the first line tells."""
 
-    def __init__(self, stdin: IO[bytes]) -> None:
+    def __init__(self, stdin: IO[bytes], stated: Stated = _PLAIN) -> None:
         self.sha256: str | None = None
-        self._stdin = stdin
+        self._stdin, self._stated = stdin, stated
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         hashing = _Hashing(self._stdin)
         file = BufferedReader(hashing, _BUFFER)
         first = file.readline(LARGEST_BODY + 1)
         if _is_row(first):
-            yield from _of_lines(file, _STDIN, first)
+            yield from _of_lines(file, _STDIN, self._stated, first)
             self.sha256 = hashing.to_the_end()
         else:
             body = first + file.read(max(0, LARGEST_BODY + 1 - len(first)))
-            yield _fit(body, _STDIN, None)
+            yield self._stated.body(body, _STDIN)
 
 
-def sources(paths: Iterable[str]) -> Iterator[Bodies | Lines | Stdin]:
+def sources(paths: Iterable[str], stated: Stated = _PLAIN) -> Iterator[Bodies | Lines | Stdin]:
     """What files, folders and ``-`` hold, in order of their names within a folder.
 
     Bodies that follow each other are one source.
@@ -119,10 +167,10 @@ def sources(paths: Iterable[str]) -> Iterator[Bodies | Lines | Stdin]:
     files = chain.from_iterable(_files(path) for path in paths)
     for is_body, group in groupby(files, key=_is_body):
         if is_body:
-            yield Bodies(filter(None, group))
+            yield Bodies(filter(None, group), stated)
             continue
         for path in group:
-            yield Lines(path) if path else Stdin(sys.stdin.buffer)
+            yield Lines(path, stated) if path else Stdin(sys.stdin.buffer, stated)
 
 
 def _is_body(path: Path | None) -> bool:
@@ -170,13 +218,19 @@ def told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
         yield Unfit(str(path), str(error).removeprefix(f"{path}: "))
 
 
-def _body_of(path: Path) -> Iterator[Found | Unfit]:
+def _body_of(path: Path, stated: Stated) -> Iterator[Found | Unfit]:
+    suffix = plain_suffix(path)
+    if suffix in _NO_BODY:
+        yield Unfit(str(path), _NO_BODY[suffix])
+        return
     with path.open("rb") as raw, unpacked(raw, path) as file:
         body = file.read(LARGEST_BODY + 1)
-    yield _fit(body, str(path), _CONTENT_TYPES.get(plain_suffix(path)))
+    yield stated.body(body, str(path), suffix)
 
 
-def _fit(body: bytes, where: str, content_type: str | None) -> Found | Unfit:
+def _fit(
+    body: bytes, where: str, content_type: str | None, *, query: bool = False
+) -> Found | Unfit:
     if len(body) > LARGEST_BODY:
         return Unfit(where, f"larger than {LARGEST_BODY} bytes")
     if body.lstrip(_BLANKS)[:1] in (b"{", b"[") and is_export(_text_of(body)):
@@ -184,7 +238,7 @@ def _fit(body: bytes, where: str, content_type: str | None) -> Found | Unfit:
             where,
             "rows of an export, not a body; write one a line in a .jsonl file, encoded in UTF-8",
         )
-    return Found(body, content_type, where=where)
+    return Found(body, content_type, query=query, where=where)
 
 
 # White space, and what a text in UTF-16 or UTF-32 has before and between its characters.
@@ -206,7 +260,9 @@ def _is_row(line: bytes) -> bool:
         return True
 
 
-def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found | Unfit]:
+def _of_lines(
+    file: IO[bytes], where: str, stated: Stated, first: bytes = b""
+) -> Iterator[Found | Unfit]:
     number = 0
     while line := first or file.readline(LARGEST_BODY + 1):
         first, number = b"", number + 1
@@ -222,7 +278,7 @@ def _of_lines(file: IO[bytes], where: str, first: bytes = b"") -> Iterator[Found
             while line and not line.endswith(b"\n"):
                 line = file.readline(LARGEST_BODY)
         elif line.strip():
-            yield _of_line(line, f"{where}:{number}")
+            yield _of_line(line, f"{where}:{number}", stated)
 
 
 def other_encoding(line: bytes) -> str | None:
@@ -231,7 +287,7 @@ def other_encoding(line: bytes) -> str | None:
     return None if encoding.startswith("utf-8") else encoding.upper()
 
 
-def _of_line(line: bytes, where: str) -> Found | Unfit:
+def _of_line(line: bytes, where: str, stated: Stated) -> Found | Unfit:
     """What a line describes; a line that is not a row of an export is a body itself."""
     try:
         row = row_of(line.decode().removeprefix("\ufeff"))
@@ -239,7 +295,7 @@ def _of_line(line: bytes, where: str) -> Found | Unfit:
         return Unfit(where, f"expected UTF-8, got byte 0x{line[error.start]:02x} at {error.start}")
     except ValueError as error:
         return Unfit(where, str(error))
-    return _found(row or Row(Receipt(line.strip()), Kind.RECEIPT), where)
+    return stated.row(_found(row, where)) if row else stated.body(line.strip(), where)
 
 
 def _found(row: Row, where: str) -> Found:

@@ -100,8 +100,8 @@ class Appended(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """Why it can't be read; empty where it can, or was received before."""
-        return "" if self.repeated else self.statement.problem
+        """Why it can't be read, or isn't recognised; empty without a reason, and for a repeat."""
+        return "" if self.repeated else self.statement.reason
 
 
 class Batches(Iterator[list[tuple[Receipt, list[Appended]]]]):
