@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ForwardRef
 
@@ -220,9 +221,7 @@ def providers_index() -> Lines:
         one = shipped(name)
         read_on = str(one.read_on) if one.read_on else ""
         checked = "unconfirmed" if one.unconfirmed else read_on
-        there = name in unasked
-        link = f"../reference/charts.md#{name}" if there else f"{name}.md"
-        rows.append([f"[`{name}`]({link})", one.title, f"`{one.space}`", checked])
+        rows.append([_linked(name), one.title, f"`{one.space}`", checked])
     yield from table(["name", "what it reads", "space of ids", "documentation read on"], rows)
     yield "*Unconfirmed*: what it reads could not be held against a public page of the provider."
 
@@ -240,6 +239,7 @@ def _provider(one: Vocabulary) -> Lines:
         yield f"Documented at <{one.page}>{read_on}."
     if one.unconfirmed:
         yield "**Unconfirmed**: no public page of the provider shows this wire; try it first."
+    yield from _about(one)
     yield from _use(one)
     yield ""
     yield "## What it reads"
@@ -248,6 +248,24 @@ def _provider(one: Vocabulary) -> Lines:
     yield f"The words of charts are those of [The statecharts](../reference/charts.md). {_keys(one)}"
     yield from table(["our name", "on the wire"], _wire_names(one))
     yield from _of_reasons(one)
+
+
+def _about(one: Vocabulary) -> Lines:
+    """The comment that its file begins with; what is indented there is code."""
+    yield ""
+    for line in takewhile(lambda line: line.startswith("#"), one.source.splitlines()):
+        text = line[1:].removeprefix(" ")
+        if text.startswith("  "):
+            yield from ("```text", text.strip(), "```")
+        else:
+            yield re.sub(r"(\w+)\.toml", lambda found: _linked(found[1]), text.replace("<", r"\<"))
+
+
+def _linked(name: str) -> str:
+    """A link to the page of a vocabulary; one that is read unasked stands with the charts."""
+    unasked = [one.name for one in builtin().vocabularies]
+    page = f"../reference/charts.md#{name}" if name in unasked else f"{name}.md"
+    return f"[`{name}`]({page})"
 
 
 def _use(one: Vocabulary) -> Lines:
@@ -274,7 +292,7 @@ def _use(one: Vocabulary) -> Lines:
 
 
 def _keys(one: Vocabulary) -> str:
-    keys = dict.fromkeys(entry.key for entry in one.entries if entry.key)
+    keys = dict.fromkeys(entry.key for entry in one.entries if entry.key and entry.means)
     said = " or ".join(f"`{' / '.join(key)}`" for key in keys)
     clocks = dict.fromkeys(
         (entry.clock.field, entry.clock.formats) for entry in one.entries if entry.chart

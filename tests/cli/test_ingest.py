@@ -219,6 +219,6 @@ def test_a_remark_says_which_entry_nearly_fits_and_which_member(run: Run, tmp_pa
     assert (known.reading, unknown.member) == ("recognised", 1)
     assert "fits, but it lacks tracking_id" in (lacking.problem or "")
     assert done.stderr.splitlines() == [
-        f"{tmp_path}/a.json: unrecognised: no vocabulary knows it; kept at position 1, member 1",
+        f"{tmp_path}/a.json: unrecognised: no vocabulary knows it; kept at position 1.1",
         f"{tmp_path}/b.xml: unrecognised: {lacking.problem}; kept at position 2",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -175,6 +176,22 @@ def test_a_batch_is_a_delivery_for_each_recipient(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.db", providers="sinch_sms") as ledger:
         ledger.record_many([batch.receipt])
         assert {one.tracking_id for one in ledger.deliveries()} == {*keys(batch)}
+
+
+@pytest.mark.parametrize(
+    "names", [["aws_sms"], ["aws_sms_sns"], ["aws_sms", "aws_sms_sns"]], ids="+".join
+)
+@pytest.mark.parametrize("kind", ["SubscriptionConfirmation", "UnsubscribeConfirmation"])
+def test_a_subscription_to_confirm_says_so(tmp_path: Path, names: list[str], kind: str) -> None:
+    """SNS's envelope has a MessageId, and is no delivery: the event is kept, and says what to do."""
+    said = {"Type": kind, "MessageId": "165545c9", "Token": "2336", "Message": "You have chosen"}
+    body = json.dumps({**said, "SubscribeURL": "https://sns.example/?Token=2336"}).encode()
+    with Ledger(tmp_path / "l.db", providers=names) as ledger:
+        recorded = ledger.record(body, "text/plain; charset=UTF-8", source=names[0])
+        assert not list(ledger.deliveries())
+        assert (recorded.event.reading, recorded.event.key) == ("unrecognised", None)
+        assert "A subscription to confirm: visit its SubscribeURL" in (recorded.event.problem or "")
+        assert ledger.verify().ok
 
 
 def keys(sample: Sample) -> Iterator[str]:

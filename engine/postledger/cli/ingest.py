@@ -217,9 +217,9 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
                 why = (one.problem or _WHY[one.counted_as]) + _hint(receipt, one)
-                place = (
-                    f"{one.position}, member {one.member}" if len(appended) > 1 else one.position
-                )
+                # As `events` lists it.
+                member = f".{one.member}" if one.member else ""
+                place = f"{one.position}{member}"
                 remark(f"{where}: {one.counted_as}: {why}; kept at position {place}")
 
 
