@@ -183,3 +183,22 @@ def test_a_number_that_is_none_is_refused(
     assert done.exit_code == 2
     assert f"{option} must be a number" in done.stderr
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_several_providers_are_refused(run: Run, tmp_path: Path) -> None:
+    """One simulation is of one provider: none of them is left out in silence."""
+    done = run("simulate", tmp_path / "x.jsonl", "--provider", "twilio", "--provider", "plivo")
+    assert done.exit_code == 2
+    assert "expected one provider, got twilio, plivo" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["twilio", "kannel", "telnyx", "mm7", "smpp"])
+def test_a_folder_of_a_provider_is_read_by_its_suffixes(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    """Forms, queries, JSON, XML and receipt texts: ingest takes each file for what it is."""
+    run("simulate", tmp_path / "out", "--provider", name, "--messages", 5)
+    done = run("ingest", tmp_path / "l.db", tmp_path / "out", "--provider", name)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].endswith("unrecognised 0, unreadable 0")

@@ -74,6 +74,19 @@ def test_a_trigger_is_read_as_meant(name: str, path: Course, tmp_path: Path) -> 
         assert delivery.route == (path.steps[-1].route or "unknown")
 
 
+# A receipt text as a body has no sender.
+UNSAID: dict[str, set[str]] = {"smpp": {"sender"}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_labels_and_amounts_are_said(name: str) -> None:
+    """A vocabulary's labels and amounts stand in the postbacks, and are those of the truth."""
+    _, truths = traffic(STORIES[name], 40, seed=4)
+    said = shipped(name).said
+    told = {one for truth in truths for one in (*truth.labels, *truth.amounts)}
+    assert told == {*said.labels, *said.amounts} - UNSAID.get(name, set())
+
+
 def traffic(story: Story, count: int, **options: Any) -> tuple[list[Receipt], list[Truth]]:
     """Simulated receipts and the truths."""
     truths: list[Truth] = []
@@ -103,10 +116,12 @@ def ledger_of(path: Path, name: str, receipts: Iterable[Receipt]) -> Ledger:
 
 
 def assert_told(truths: Iterable[Truth], found: dict[str, dict[str, Any]]) -> None:
-    """Each message has the state and the route that was told of it."""
+    """Each message has the state, the route, the labels and the amounts that were told of it."""
     for truth in truths:
         row = found.get(truth.key, {})
         assert (row.get("state"), row.get("route")) == (truth.told_state, truth.told_route), truth
+        assert row.get("labels", {}) == truth.labels, truth
+        assert row.get("amounts", {}) == truth.amounts, truth
 
 
 @pytest.mark.parametrize("name", NAMES)

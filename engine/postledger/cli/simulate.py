@@ -62,8 +62,12 @@ def _generations(
     return shares or None
 
 
-def _known(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
-    return name and known_providers(context, option, (name,))[0]
+def _known(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise click.BadParameter(
+            f"expected one provider, got {', '.join(names)}; simulate each into a file of its own"
+        )
+    return next(iter(known_providers(context, option, names)), None)
 
 
 @click.command(
@@ -115,6 +119,7 @@ Examples:
 )
 @click.option(
     "--provider",
+    multiple=True,
     metavar="NAME",
     callback=_known,
     help="A provider in place of that, of those that charts providers lists.",

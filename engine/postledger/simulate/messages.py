@@ -13,6 +13,7 @@ import attrs
 from postledger.arguments import at_least, checked, require_least, typed
 from postledger.postback import Postback
 from postledger.simulate.corruption import Spoiled, spoil
+from postledger.simulate.particulars import amounts_of, labels_of
 from postledger.simulate.story import Form, Path, Say, Story
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +70,7 @@ class Truth:
     ``state`` and ``route`` are what became of it (``route`` is ``None`` where the chart has none).
     ``told_state`` and ``told_route`` are what those postbacks tell that came and can be read: equal
     to the former unless something was ``lost``; ``told_state`` is ``None`` where nothing came.
+    ``labels`` and ``amounts``, as JSON has them, are those that they tell.
     """
 
     chart: str
@@ -80,6 +82,8 @@ class Truth:
     told_state: str | None
     told_route: str | None
     lost: tuple[str, ...]
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    amounts: Mapping[str, Mapping[str, str | None]] = attrs.field(factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The truth as JSON has it."""
@@ -174,7 +178,7 @@ class _Maker:
         if self.story.strangers and self.happens(self.rates.strangers):
             say = self.rng.choice(self.story.strangers)
             sent += self.copies(say, generation, texts, began, began, number)
-        truth = _truth(path, generation, path.key_of(texts), steps, came)
+        truth = _truth(path, generation, texts, steps, came)
         return Message(began, truth, tuple(sent))
 
     def path(self) -> Path:
@@ -233,13 +237,16 @@ class _Maker:
             yield Sent(arrives, form, told, spoiled)
 
 
-def _truth(path: Path, generation: str, key: str, steps: tuple[Say, ...], came: set[str]) -> Truth:
+def _truth(
+    path: Path, generation: str, texts: Mapping[str, str], steps: tuple[Say, ...], came: set[str]
+) -> Truth:
     told = [say for say in steps if say.name in came]
+    borne = {name for say in told for name in say.has}
     has_route = any(say.route for say in steps) or path.chart == "delivery"
     unknown = "unknown" if has_route else None
     return Truth(
         chart=path.chart,
-        key=key,
+        key=path.key_of(texts),
         path=path.name,
         generation=generation,
         state=_state(path, path.steps),
@@ -247,6 +254,8 @@ def _truth(path: Path, generation: str, key: str, steps: tuple[Say, ...], came: 
         told_state=_state(path, told) if told else None,
         told_route=next((say.route for say in told if say.route), unknown) if told else None,
         lost=tuple(say.name for say in steps if say.name not in came),
+        labels=labels_of(texts, borne),
+        amounts=amounts_of(texts, borne),
     )
 
 

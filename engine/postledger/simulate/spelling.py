@@ -16,6 +16,7 @@ import attrs
 from postledger.definitions.conditions import Condition
 from postledger.definitions.vocabulary import Vocabulary
 from postledger.postback import plain
+from postledger.simulate import particulars
 from postledger.wire.receipt import FIELDS
 
 
@@ -23,8 +24,8 @@ from postledger.wire.receipt import FIELDS
 class Spelling:
     """How one vocabulary writes.
 
-    ``names`` are the names on the wire that it can write, by ours; ``marks`` are those of ours that only
-    tell something by being there.
+    ``names`` are the names on the wire that it can write, by ours, those of labels and amounts too;
+    ``marks`` are those of ours that only tell something by being there.
     """
 
     texts: tuple[str, ...]
@@ -37,7 +38,8 @@ class Spelling:
         """The spelling in the file of a vocabulary."""
         top = tomllib.loads(vocabulary.source)
         marks = top.get("marks", {})
-        named = {ours: _listed(names) for ours, names in {**top["fields"], **marks}.items()}
+        given = {**top["fields"], **marks, **particulars.written(top)}
+        named = {ours: _listed(names) for ours, names in given.items()}
         embedded = vocabulary.shape.embedded
         fits = _FITS.get(vocabulary.wire or "", _anywhere)
         kept = {o: tuple(n for n in names if fits(n, embedded)) for o, names in named.items()}
@@ -93,8 +95,21 @@ class Spelling:
                 taken.add(plain(placed[ours]))
             elif ours not in self.marks:
                 return None
-        placed |= self._receipt_ids(placed)
-        # As the file lists them, and what stands in one container together.
+        return self._in_order(placed | self._receipt_ids(placed))
+
+    def joined(self, placed: Mapping[str, str], fields: Iterable[str]) -> dict[str, str] | None:
+        """What is placed with some more fields; ``None`` where there is no room for one of them."""
+        found = dict(placed)
+        for ours in fields:
+            taken = [plain(name) for name in found.values()]
+            free = [n for n in self.names.get(ours, ()) if not _collides(plain(n), taken)]
+            if not free:
+                return None
+            found[ours] = max(free, key=lambda name: max(_shared(name, o) for o in found.values()))
+        return self._in_order(found)
+
+    def _in_order(self, placed: Mapping[str, str]) -> dict[str, str]:
+        """As the file lists them, and what stands in one container together."""
         listed = [(name, placed[name]) for name in self.names if name in placed]
         return dict(sorted(listed, key=lambda pair: pair[1].split("/")[:-1]))
 

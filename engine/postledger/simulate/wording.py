@@ -19,6 +19,7 @@ from postledger.definitions.effects import compiled
 from postledger.definitions.vocabulary import Entry, Reading, Row, Vocabulary
 from postledger.errors import DefinitionError, ReadError
 from postledger.postback import Postback
+from postledger.simulate import particulars
 from postledger.simulate.spelling import Spelling
 from postledger.simulate.story import FORM, TEXT, Form, Path, Say, Story
 from postledger.times import EPOCH
@@ -64,7 +65,7 @@ def story_of(vocabulary: Vocabulary) -> Story:
         generations={vocabulary.name: {name: name for name in forms}},
         paths=tuple(path for path, _ in told),
         strangers=(),
-        choices={},
+        choices=particulars.choices(vocabulary.said),
         details={},
     )
 
@@ -98,7 +99,8 @@ class _Teller:
         steps = sorted(rows, key=self.stage)
         for name in self.disputed(trigger):
             rows = self.more(rows, name)
-        texts, said = self.told(rows) or ({}, {})
+        texts, told = self.told(rows) or ({}, {})
+        said = {name: self.accompanied(*one, texts) for name, one in told.items()}
         says = {
             name: attrs.evolve(say, form=f"{trigger}/{name}") for name, (say, _) in said.items()
         }
@@ -111,7 +113,7 @@ class _Teller:
             steps=tuple(says[name] for name in steps),
             disputed=tuple(say for name, say in says.items() if name not in steps),
             degraded=False,
-            texts=texts,
+            texts={**particulars.texts(self.vocabulary.said), **texts},
             unsaid=self.chart.regions[0].initial,
         )
         return path, forms
@@ -171,7 +173,7 @@ class _Teller:
         for name in sorted({*keys, "to"} & self.spelling.names.keys()):
             asked = [one for entry, row in rows.values() for one in _asked(entry, row, name)]
             is_number = name == "to" or name in self.vocabulary.numbers
-            put = "{to}" if is_number else "{tracking_id}"
+            put = "{to}" if name == "to" else particulars.SENDER if is_number else "{tracking_id}"
             prefixes = sorted({prefix for one in asked for prefix in one.prefixes})
             tried = [put, *(prefix + put for prefix in prefixes), *([] if name in keys else [""])]
             fits = (text for text in tried if all(one.holds(_filled(text)) for one in asked))
@@ -213,6 +215,41 @@ class _Teller:
         state, route = self.states(trigger, reading.evidence)
         has = frozenset(placed.keys() - own.keys())
         return Say(trigger, "", state, route, has, {self.vocabulary.name: own}), form
+
+    def accompanied(self, say: Say, form: Form, texts: dict[str, str]) -> tuple[Say, Form]:
+        """With the labels and amounts that the same postback can have, and means what it meant.
+
+        To ``texts``, those of the message, it adds those that stand in a field of another meaning.
+        """
+        said, words = self.vocabulary.said, {**texts, **say.words[self.vocabulary.name]}
+        samples = {name: one for name, (one, *_) in particulars.choices(said).items()}
+        filled = {**particulars.texts(said), **samples, **words, form.clock: ""}
+        filled = {name: _filled(text) for name, text in filled.items()}
+        meant, borne = self.meaning(form, filled)
+        stated = {name: words[ours] for name, ours in borne.items() if ours in words}
+        texts |= stated
+        has = say.has.union(stated)
+        for group in particulars.groups(said):
+            names = self.spelling.joined(form.names, group)
+            longer = form if names is None else attrs.evolve(form, names=names)
+            again, more = self.meaning(longer, filled)
+            if again == meant and more.keys() - borne.keys() == set(group):
+                form, has, borne = longer, has.union(group), more
+        return attrs.evolve(say, has=has), form
+
+    def meaning(self, form: Form, texts: Mapping[str, str]) -> tuple[object, dict[str, str]]:
+        """What a postback of these texts means; its labels and amounts, with our names of the fields."""
+        postback = form.postback(texts, EPOCH)
+        reading = self.reading(form, postback)
+        if reading is None:
+            return None, {}
+        ours = {wire: name for name, wire in form.names.items()}
+        borne = particulars.borne(reading)
+        said = reading.section, reading.trigger, reading.evidence, reading.missing, reading.findings
+        return (
+            (*said, reading.key_of(postback), reading.space_of(postback)),
+            {name: ours[postback.fields[at][0]] for name, at in borne.items()},
+        )
 
     def text(self, name: str, entry: Entry, row: Row, words: Mapping[str, str]) -> str | None:
         """The text of a field that fulfils all that is asked of it, empty for one that stays out."""
