@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -271,9 +272,16 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_picture_is_of_the_chart_that_ships() -> None:
-    """The picture of the delivery chart says of which version it is: draw it anew for another."""
-    version = builtin().charts["delivery"].version
-    assert f"![The delivery chart, version {version}" in page("explanation/design.md")
+    """The page says of which diagrams of the reference the picture was made: draw it anew for others."""
+    chart = page("reference/charts.md").partition("\n## delivery\n")[2].partition("\n## ")[0]
+    drawn = re.findall(r"```mermaid\n(.*?)```", chart, re.DOTALL)
+    regions = builtin().charts["delivery"].regions
+    assert len(drawn) == len(regions)
+    shown = sha256("".join(drawn).encode()).hexdigest()[:16]
+    design = page("explanation/design.md")
+    assert f"the diagrams of the reference, {shown}" in design
+    alt = design.partition("](../images/delivery.png)")[0].rpartition("![")[2]
+    assert all(region.name in alt for region in regions)
 
 
 RUN = {"python", "console"}
