@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postledger import Ledger
+from postledger.cli.ingest import _LIKE_A_FORM
 from postledger.definitions.definitions import providers
 from tests.cli import SAMPLES, Run
 from tests.samples import delivered, sent
@@ -202,6 +206,12 @@ def test_providers_of_a_new_ledger(run: Run, tmp_path: Path, samples: Path) -> N
     assert unknown.exit_code == 2
     assert f"unknown provider 'nobody': expected {', '.join(providers())}" in unknown.stderr
     assert run("ingest", path, body, "--provider", "skycore", "--only").exit_code == 2
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), min_size=1))
+def test_what_an_encoder_writes_is_like_a_form(pairs: list[tuple[str, str]]) -> None:
+    """So the advice on forms is given for any of them, with any names and texts."""
+    assert _LIKE_A_FORM.fullmatch(urlencode(pairs).encode())
 
 
 def test_a_remark_says_which_entry_nearly_fits_and_which_member(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +20,7 @@ from postledger.definitions import builtin, define, providers, shipped
 from postledger.model import Amount
 from tests.cli import Run
 from tests.properties.shown import folder
-from tests.providers.samples import NAMES, Sample, all_samples, samples_of
+from tests.providers.samples import FOLDER, NAMES, Sample, all_samples, samples_of
 
 EXPECTED = {
     *("key", "to", "says", "word", "reason", "reason_text", "reason_class", "occurred_at"),
@@ -84,6 +85,20 @@ def test_each_provider_has_samples() -> None:
     """A vocabulary that no documented sample is held against would be a guess."""
     unasked = {one.name for one in builtin().vocabularies}
     assert set(NAMES) == set(providers()) - unasked
+
+
+@pytest.mark.parametrize("name", providers())
+def test_addresses_that_are_recommended_are_served(name: str) -> None:
+    """Where a vocabulary says what to have posted to, the path is that of its source."""
+    assert set(re.findall(r"https://HOST/([^?\s]*)", shipped(name).source)) <= {name}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_samples_name_are_there(name: str) -> None:
+    """Comments on samples lead to files of the project."""
+    text = (FOLDER / name / "samples.toml").read_text("utf-8")
+    named = re.findall(r"\b(?:statecharts|fixtures|docs)/[\w/]+\.toml", text)
+    assert all((FOLDER.parents[1] / path).exists() for path in named), named
 
 
 @pytest.mark.parametrize(

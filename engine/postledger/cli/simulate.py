@@ -65,7 +65,7 @@ def _generations(
 def _known(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
     if len(names) > 1:
         raise click.BadParameter(
-            f"expected one provider, got {', '.join(names)}; simulate each into a file of its own"
+            f"expected one provider, got {', '.join(names)}; run it once for each"
         )
     return next(iter(known_providers(context, option, names)), None)
 
