@@ -234,7 +234,9 @@ def test_a_form_is_read_as_one_once_it_is_said(run: Run, tmp_path: Path) -> None
             assert all((one.body, one.key) == (FORM, "SM1") for one in known)
 
 
-@pytest.mark.parametrize("body", [b"hello", b"a b=c", b"<a href=1", b"=", b"x: y=1\nz"])
+@pytest.mark.parametrize(
+    "body", [b"hello", b"a b=c", b"<a href=1", b"=", b"x: y=1\nz", b"a=1&" * 2000]
+)
 def test_what_is_no_form_is_not_taken_for_one(run: Run, tmp_path: Path, body: bytes) -> None:
     """The remark on any other text has no advice about forms."""
     (tmp_path / "a").write_bytes(body)

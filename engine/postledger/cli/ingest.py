@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import click
 
+from postledger import wire
 from postledger.cli.common import (
     definition_options,
     json_option,
@@ -26,7 +27,7 @@ from postledger.cli.foreign import Foreign, Log, foreign_options
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import Bodies, Found, Lines, Stated, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, ReadError
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import COUNTED, Appended
 from postledger.log.event import Kind
@@ -227,6 +228,11 @@ def _hint(receipt: Receipt, one: Appended) -> str:
     """What to do about a form that nothing says to be one: to read it as one would be a guess."""
     is_told = receipt.query or receipt.content_type is not None
     if is_told or one.counted_as != "unreadable" or not _LIKE_A_FORM.fullmatch(receipt.body):
+        return ""
+    try:
+        wire.read(receipt.body, query=True)
+    except ReadError:
+        # It is one, and can't be read for another reason.
         return ""
     return (
         f"; if it is a form, say --content-type {_FORM}, or --query for the query string of a GET"
