@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,32 +21,74 @@ _FIRST, _LAST = (
 # dates), which would be guessing.
 _WEEK = re.compile(r"\d{4}-?W")
 _TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(Z|[+-]\d\d(?::?[0-5]\d)?)?", re.ASCII
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d(?::?[0-5]\d)?)?", re.ASCII
 )
+_OFFSET = re.compile(r"Z|([+-])(\d\d)(?::?([0-5]\d))?", re.ASCII)
 
 
-def parse_timestamp(text: str, naive: tzinfo) -> tuple[int, bool] | None:
-    """A provider's TIMESTAMP as microseconds, and whether it named no zone.
+def parse_timestamp(text: str) -> datetime | None:
+    """A provider's TIMESTAMP, naive where it names no zone; ``None`` where the text isn't one.
 
-    ``naive`` is the zone of those that name none. ``None`` where the text is no timestamp.
-
-    >>> parse_timestamp("2013-11-05T05:41:08-05:00", UTC)
-    (1383648068000000, False)
-    >>> parse_timestamp("2012-06-07 07:27:29", UTC)
-    (1339054049000000, True)
-    >>> parse_timestamp("yesterday", UTC) is None
+    >>> parse_timestamp("2013-11-05T05:41:08-05:00").isoformat()
+    '2013-11-05T05:41:08-05:00'
+    >>> parse_timestamp("2012-06-07 07:27:29")
+    datetime.datetime(2012, 6, 7, 7, 27, 29)
+    >>> parse_timestamp("yesterday") is None
     True
     """
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
+    if not _TIMESTAMP.fullmatch(text):
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if match[1] is None:
-            moment = moment.replace(tzinfo=naive)
-        return micros(moment), match[1] is None
-    except (ValueError, OverflowError):
+        return datetime.fromisoformat(text)
+    except ValueError:
         return None
+
+
+def offset_of(text: str) -> tzinfo:
+    """The zone of an offset from UTC: ``Z``, ``-05``, ``-0500`` or ``-05:00``; else ``ValueError``.
+
+    >>> str(offset_of("-05"))
+    'UTC-05:00'
+    """
+    found = _OFFSET.fullmatch(text)
+    if found is None:
+        raise ValueError(f"expected Z or an offset such as -05:00, got {text!r:.60}")
+    sign, hours, minutes = found.groups("0")
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(-offset if sign == "-" else offset)
+
+
+def zone_of(text: str) -> tzinfo:
+    """A time zone by its IANA name or as an offset from UTC; raises ``ValueError``.
+
+    >>> str(zone_of("America/New_York")), str(zone_of("-05:00"))
+    ('America/New_York', 'UTC-05:00')
+    """
+    try:
+        if text == "UTC" or _OFFSET.fullmatch(text):
+            return UTC if text == "UTC" else offset_of(text)
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"unknown zone {text!r:.60}: expected UTC, America/New_York or -05:00"
+        ) from None
+
+
+def placed(wall: datetime, zone: tzinfo) -> datetime:
+    """The time at which the clocks of a zone showed what a naive ``datetime`` says.
+
+    Raises ``ValueError`` where they showed it twice or never, as summer time ended or began.
+
+    >>> placed(datetime(2013, 11, 5, 5, 41), zone_of("-05:00")).isoformat()
+    '2013-11-05T05:41:00-05:00'
+    """
+    first, second = (wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    before, after = first.utcoffset(), second.utcoffset()
+    if before == after or before is None or after is None:
+        return first
+    # Clocks that go forward skip it; those that go back show it twice.
+    wrong = "never" if before < after else "twice"
+    raise ValueError(f"expected a time that {zone} had once, got {wall}, which it had {wrong}")
 
 
 def aware(time: object, name: str = "the time") -> datetime:

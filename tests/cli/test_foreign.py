@@ -154,6 +154,33 @@ def test_queries_of_get_callbacks_are_recorded(run: Run, tmp_path: Path, prefix:
     assert f"{log}:3: not recorded: expected a query in uri, got an address" in done.stderr
 
 
+def test_request_lines_of_get_callbacks_are_recorded(run: Run, tmp_path: Path) -> None:
+    """What most access logs hold: the query of the address; other methods aren't callbacks by query."""
+    lines = ("GET /dlr?type=8&id=1 HTTP/1.1", "POST /dlr?id=2 HTTP/1.1", "GET /dlr HTTP/2")
+    log = csv_of(tmp_path / "x.csv", ("request",), *((line,) for line in lines))
+    path = tmp_path / "l.db"
+    done = run("ingest", path, log, "--body", "request", "--query")
+    assert [event.body for event in receipts(path)] == [b"type=8&id=1"]
+    assert done.stderr.splitlines()[:2] == [
+        f"{log}:3: not recorded: expected a query string, an address or the request line of a GET"
+        " in request, got 'POST /dlr?id=2 HTTP/1.1'",
+        f"{log}:4: not recorded: expected a query in request, got an address without one",
+    ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["GET /dlr?id=1", "GET  /dlr?id=1 HTTP/1.1", "get /dlr?id=1 HTTP/1.1", "/dlr?id=1 HTTP/1.1",
+     "id=1&text=so it is", "/dlr?id=1#top", "id=1#", "GET id=1 HTTP/1.1"],
+)  # fmt: skip
+def test_what_can_not_stand_in_a_query_is_refused(run: Run, tmp_path: Path, told: str) -> None:
+    """White space and ``#``: nothing is cut off, and no name of a field is made up."""
+    log = csv_of(tmp_path / "x.csv", ("uri",), (told,))
+    done = run("ingest", tmp_path / "l.db", log, "--body", "uri", "--query")
+    assert (done.exit_code, (tmp_path / "l.db").exists()) == (1, False)
+    assert "not recorded: expected a query string, an address or the request line" in done.stderr
+
+
 def test_bodies_in_base64_are_recorded_as_bytes(run: Run, tmp_path: Path) -> None:
     """What is not base64 is refused."""
     body = bytes(range(256))

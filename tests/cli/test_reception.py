@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 import click
@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postledger.cli.reception import EPOCHS, Format, Reception, Zone
-from postledger.times import iso, micros
+from postledger.cli.reception import Format, Reception, Zone
+from postledger.definitions.language import FORMATS
+from postledger.definitions.timestamps import EPOCHS, parse_time, write_time
+from postledger.times import iso, micros, time_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -69,6 +71,32 @@ def test_a_pattern_is_read_as_it_stands() -> None:
         reception.read(1772359205)
 
 
+def test_a_zone_that_the_time_names_is_not_replaced() -> None:
+    """``%Z`` as well as ``%z``: another zone is only that of times that name none."""
+    told = "2026-03-01 10:00:00 UTC"
+    for form in (None, "iso", "%Y-%m-%d %H:%M:%S %Z"):
+        assert iso(Reception(form, NEW_YORK).read(told)) == "2026-03-01T10:00:00Z"
+    with pytest.raises(ValueError, match="expected a time as %Y-%m-%d %H:%M %Z, got"):
+        Reception("%Y-%m-%d %H:%M %Z", NEW_YORK).read("2026-03-01 10:00 EST")
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)),
+    st.sampled_from((*FORMATS, "%d/%b/%Y:%H:%M:%S %z", "%d.%m.%Y %H:%M")),
+    st.sampled_from((UTC, NEW_YORK)),
+)
+def test_a_log_is_read_as_a_postback_is(time: datetime, name: str, zone: tzinfo) -> None:
+    """The same format gives the same time, or none, in a vocabulary and on the command line."""
+    told = write_time(time.replace(tzinfo=UTC), name, UTC)
+    told = told if time.second % 2 else told.removesuffix("+00:00")
+    parsed = parse_time(told, (name,), zone)
+    try:
+        assert parsed is not None
+        assert Reception(name, zone).read(told) == time_of(parsed[0])
+    except ValueError:
+        assert parsed is None
+
+
 def test_a_time_without_a_zone_needs_one() -> None:
     """Summer time counts; what the clocks showed twice or never is refused."""
     with pytest.raises(ValueError, match="with a zone, got '2026-07-01 10:00:05'; --tz says which"):
@@ -96,6 +124,6 @@ def test_zones_and_formats_are_checked_before_anything_is_read() -> None:
             zone.convert(text, None, None)
     assert form.convert("epoch_ms", None, None) == "epoch_ms"
     assert form.convert("%d/%m/%Y %H:%M", None, None) == "%d/%m/%Y %H:%M"
-    for text in ("unix", "%d/%m %H:%M", "%Q", "100%", "%Y%Y"):
-        with pytest.raises(click.BadParameter, match="invalid format"):
+    for text in ("unix", "%d/%m %H:%M", "%Q", "%j %Y", "100%", "%Y%Y"):
+        with pytest.raises(click.BadParameter, match=f"format '{text}' .*; expected iso, epoch_s"):
             form.convert(text, None, None)

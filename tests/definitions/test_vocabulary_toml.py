@@ -116,7 +116,7 @@ FAULTS = {
     "unknown zone": (
         ("America/New_York", "Mars/Olympus"),
         "timestamps: naive zone 'Mars/Olympus' is unknown;"
-        ' write a zone such as "UTC" or "America/New_York"',
+        ' write a zone such as "UTC", "America/New_York" or "-05:00"',
     ),
     "unknown timestamp": (
         ('field = "when"', 'field = "then"'),

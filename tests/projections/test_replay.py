@@ -224,6 +224,25 @@ def test_a_corrected_time_zone_leaves_nothing_behind(ledger: Ledger, tmp_path: P
     assert ledger.verify().problems == ()
 
 
+def test_a_time_that_clocks_showed_twice_or_never_is_missing(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """The postback counts, without a time; an hour later there is no doubt."""
+    times = {"a": "2013-11-03 01:30:00", "b": "2013-03-10 02:30:00", "c": "2013-11-03 02:30:00"}
+    ledger.record_many([sent(key, TIMESTAMP=time) for key, time in times.items()])
+    shipped = next(v for v in builtin().vocabularies if v.name == "skycore")
+    words = tmp_path / "skycore.toml"
+    words.write_text(shipped.source.replace('naive = "UTC"', 'naive = "America/New_York"'))
+    ledger.replay(ledger.definitions.with_files([], [words]))
+    for key in "ab":
+        delivery = ledger.delivery(key)
+        assert (delivery.state, delivery.sent_at) == ("sent", None)
+        assert "timestamp_missing" in delivery.findings
+        assert "timestamp_naive" not in delivery.findings
+    assert str(ledger.delivery("c").sent_at) == "2013-11-03 07:30:00+00:00"
+    assert ledger.verify().problems == ()
+
+
 def test_a_chart_that_was_given_up_is_told_as_new(
     ledger: Ledger, specification: list[bytes]
 ) -> None:

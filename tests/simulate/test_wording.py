@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from postledger import DefinitionError, Ledger, Receipt
 from postledger.definitions import load_vocabulary, providers, shipped
-from postledger.definitions.clock import parse_time
+from postledger.definitions.timestamps import parse_time
 from postledger.export.formats import exported, line_of, row_of
 from postledger.simulate import ALL, Disturbances, Truth, simulate, story_of
 from postledger.simulate.messages import START

@@ -22,6 +22,7 @@ from postledger.cli.common import Command, remark
 from postledger.cli.reception import Format, Reception, Zone
 from postledger.cli.rows import Line, require_fields, rows
 from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, told
+from postledger.definitions.language import FORMATS
 from postledger.export.files import plain_suffix
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import Given, import_of
@@ -222,7 +223,7 @@ _OPTIONS = (
     click.option(
         "--received-format",
         type=Format(),
-        help="How times are written: iso, epoch_s, epoch_ms, epoch_us or a pattern such as"
+        help=f"How times are written: {', '.join(FORMATS)} or a pattern such as"
         " '%d/%m/%Y %H:%M:%S'; without it, ISO 8601 or a number that can be no other.",
     ),
     click.option("--tz", type=Zone(), help="The zone of times that name none."),
@@ -234,7 +235,9 @@ _OPTIONS = (
     click.option("--content-type-field", metavar="FIELD", help="The field of the content type."),
     click.option("--base64", is_flag=True, help="Bodies are in base64."),
     click.option(
-        "--query", is_flag=True, help="Bodies are the query strings, or the addresses, of GETs."
+        "--query",
+        is_flag=True,
+        help="Bodies are the query strings, the addresses or the request lines of GETs.",
     ),
     click.option("--delimiter", metavar="CHAR", help="What is between columns: , by default; tab."),
 )

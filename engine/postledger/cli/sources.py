@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from hashlib import file_digest, sha256
@@ -79,12 +80,25 @@ class Stated:
         return attrs.evolve(found, content_type=self.content_type, query=self.query)
 
 
-def query_of(body: bytes, field: str = "the body") -> bytes:
-    """The query string, of one or of the address that was called; raises ``ValueError``.
+_REQUEST = re.compile(rb"GET ((?:/|https?://)\S*) HTTP/[0-9.]+")
 
-    >>> query_of(b"id=1"), query_of(b"/path?id=1")
-    (b'id=1', b'id=1')
+
+def query_of(body: bytes, field: str = "the body") -> bytes:
+    """The query string, of one, of the address that was called or of its request line.
+
+    Raises ``ValueError``.
+
+    >>> query_of(b"id=1"), query_of(b"/path?id=1"), query_of(b"GET /path?id=1 HTTP/1.1")
+    (b'id=1', b'id=1', b'id=1')
     """
+    request = _REQUEST.fullmatch(body.strip())
+    body = request[1] if request else body
+    # Neither can stand in a query (RFC 3986, section 3.4); a file may end a line.
+    if re.search(rb"[\s#]", body.strip()):
+        raise ValueError(
+            f"expected a query string, an address or the request line of a GET in {field}, got"
+            f" {body.decode('latin-1')!r:.60}"
+        )
     if not body.startswith((b"?", b"/", b"http://", b"https://")):
         return body
     _, _, query = body.partition(b"?")

@@ -46,7 +46,7 @@ def _only(properties: Mapping[str, Schema], *required: str) -> Schema:
     }
 
 
-CLOCK: Mapping[str, Schema] = {
+TIMESTAMPS: Mapping[str, Schema] = {
     "field": _FIELD,
     "format": {
         "oneOf": [
@@ -78,7 +78,7 @@ TOP: Mapping[str, Schema] = {
     "marks": _FIELDS,
     "match": _ref("conditions"),
     "fields": {**_FIELDS, "minProperties": 1},
-    "timestamps": _only(CLOCK),
+    "timestamps": _only(TIMESTAMPS),
     "reasons": {"type": "object", "additionalProperties": _ref("codes")},
     "labels": {"type": "object", "additionalProperties": _ref("texts"), "propertyNames": _NAME},
     "amounts": {"type": "object", "additionalProperties": _ref("amount"), "propertyNames": _NAME},
@@ -93,7 +93,7 @@ ENTRY: Mapping[str, Schema] = {
     "match": _ref("conditions"),
     "chart": _TEXT,
     "key": _ref("some_texts"),
-    "timestamp": _only(CLOCK),
+    "timestamp": _only(TIMESTAMPS),
     "requires": _ref("texts"),
     "undated": _FLAG,
     "reason": _ref("texts"),

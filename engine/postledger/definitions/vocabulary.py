@@ -13,9 +13,9 @@ from datetime import UTC, date, tzinfo
 
 import attrs
 
-from postledger.definitions.clock import Clock
 from postledger.definitions.conditions import SOURCE, Classes, Condition, Word
 from postledger.definitions.said import Counted, Said
+from postledger.definitions.timestamps import Timestamps
 from postledger.errors import IntegrityError
 from postledger.findings import Finding
 from postledger.postback import ANYWHERE, UNCUT, Postback, Shape, plain
@@ -64,7 +64,7 @@ class Entry:
     match: Mapping[str, Condition]
     chart: str | None
     key: tuple[str, ...]
-    clock: Clock
+    clock: Timestamps
     requires: tuple[str, ...]
     undated: bool
     reason: tuple[str, ...]
@@ -202,7 +202,7 @@ class Vocabulary:
     where: str = attrs.field(repr=False)
     source: str = attrs.field(repr=False)
     fields: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
-    clock: Clock
+    clock: Timestamps
     entries: tuple[Entry, ...] = attrs.field(repr=False)
     said: Said = attrs.field(factory=Said, repr=False)
 

@@ -12,7 +12,6 @@ import attrs
 
 from postledger.arguments import checked
 from postledger.definitions.clashes import exclude
-from postledger.definitions.clock import Clock, load_clock
 from postledger.definitions.conditions import SOURCE, Condition, load_condition
 from postledger.definitions.diagnostics import (
     NAME_FIX,
@@ -25,6 +24,7 @@ from postledger.definitions.diagnostics import (
 )
 from postledger.definitions.language import ENTRY, TOP, WIRES
 from postledger.definitions.said_toml import check_reasons, said_of
+from postledger.definitions.timestamps import Timestamps, load_timestamps
 from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
 from postledger.errors import DefinitionError
 from postledger.postback import Shape, plain
@@ -66,7 +66,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     said = said_of(top, fields, partial(_wire_names, top))
     ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
     numbers = attempt(_numbers, top, fields) or frozenset()
-    clock = attempt(_timestamps, top, fields) or Clock()
+    clock = attempt(_timestamps, top, fields) or Timestamps()
     entries = _Entries(faults, fields, marks, roots, clock)
     common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
     parts = attempt(_parts, top, fields) if "parts" in top.row else None
@@ -200,11 +200,11 @@ def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _timestamps(top: Table, fields: Fields) -> Clock:
+def _timestamps(top: Table, fields: Fields) -> Timestamps:
     table = Table(top.faults, top.row.get("timestamps", {}), "timestamps")
     if not isinstance(table.row, dict):
         raise table.fault(f"is {table.row!r}", 'write [timestamps] and field = "…"')
-    return load_clock(table, fields, Clock())
+    return load_timestamps(table, fields, Timestamps())
 
 
 def _date(top: Table) -> date | None:
@@ -262,7 +262,7 @@ class _Entries:
     fields: Fields
     marks: Fields
     roots: Sequence[str]
-    clock: Clock
+    clock: Timestamps
     common: Mapping[str, Condition] = attrs.field(factory=dict)
     parts: tuple[str, str] | None = None
 
@@ -324,10 +324,10 @@ class _Entries:
             raise self.faults(place, f"{name!r} is in the shared match too", fix)
         return {**self.common, **match}
 
-    def timestamp(self, table: Table) -> Clock:
+    def timestamp(self, table: Table) -> Timestamps:
         """The clock of an entry: what it leaves out, all entries share."""
         row = table.row.get("timestamp", {})
-        return load_clock(
+        return load_timestamps(
             Table(self.faults, row, f"{table.place}.timestamp"), self.fields, self.clock
         )
 

@@ -17,7 +17,7 @@ from postledger.definitions.conditions import Condition
 from postledger.definitions.vocabulary import Vocabulary
 from postledger.postback import plain
 from postledger.simulate import particulars
-from postledger.wire.receipt import FIELDS
+from postledger.wire.receipt import KEYS
 
 
 @attrs.frozen
@@ -134,7 +134,7 @@ def _in_form(name: str, embedded: Sequence[str]) -> bool:
 
 
 def _in_receipt(name: str, _: Sequence[str]) -> bool:
-    return name in FIELDS
+    return name in KEYS
 
 
 _FITS = {"form": _in_form, "query": _in_form, "text": _in_receipt}

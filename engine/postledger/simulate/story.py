@@ -15,11 +15,12 @@ from typing import Any
 import attrs
 
 from postledger.arguments import FilePath, checked
-from postledger.definitions.clock import write_time
 from postledger.definitions.diagnostics import Faults, Table, read_toml
+from postledger.definitions.timestamps import write_time
 from postledger.definitions.vocabulary import key_of
 from postledger.errors import DefinitionError
 from postledger.postback import UNCUT, Postback, Shape
+from postledger.times import offset_of
 from postledger.wire.write import write_form, write_json, write_receipt, write_xml
 
 Texts = Mapping[str, str]
@@ -234,13 +235,11 @@ def _form(name: str, row: Table) -> Form:
 
 
 def _zone(row: Table, text: str) -> tzinfo:
+    # It stands behind the time as it is written: a name wouldn't be read back.
     try:
-        zone = datetime.fromisoformat(f"2000-01-01T00:00:00{text}").tzinfo
+        return offset_of(text)
     except ValueError:
-        zone = None
-    if zone is None:
-        raise row.fault(f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"')
-    return zone
+        raise row.fault(f"zone is {text!r}", 'write "Z" or an offset such as "-05:00"') from None
 
 
 def _say(name: str, row: Table, generations: Iterable[str]) -> Say:

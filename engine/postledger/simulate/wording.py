@@ -12,10 +12,10 @@ import attrs
 
 from postledger.arguments import checked
 from postledger.definitions.chart import Statechart
-from postledger.definitions.clock import write_time
 from postledger.definitions.conditions import Condition
 from postledger.definitions.definitions import builtin
 from postledger.definitions.effects import compiled
+from postledger.definitions.timestamps import write_time
 from postledger.definitions.vocabulary import Entry, Reading, Row, Vocabulary
 from postledger.errors import DefinitionError, ReadError
 from postledger.postback import Postback

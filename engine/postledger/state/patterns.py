@@ -22,10 +22,10 @@ from typing import NamedTuple, TypeVar
 import attrs
 
 from postledger import wire
-from postledger.definitions.clock import parse_time
 from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
+from postledger.definitions.timestamps import parse_time
 from postledger.definitions.vocabulary import Lexicon, Reading, key_of
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding

@@ -21,7 +21,7 @@ from postledger.wire.media import MediaType, header_of, media_type, parameter
 from postledger.wire.tree import Document, Message, Repaired
 from postledger.wire.xml import read_xml
 
-FIELDS = 1000
+MOST_FIELDS = 1000
 """The most fields of a form."""
 _LONGEST_DELIMITER = 200
 _UNENCODED = re.compile(rb"(?:\A|&)\s*xml=\s*(?=<)", re.IGNORECASE)
@@ -47,14 +47,14 @@ def read_form(body: bytes, media: MediaType, limits: Limits) -> Document:
     body = body.removeprefix(BOM_UTF8).strip()
     if b"=" not in body:
         raise ReadError("the form has no field")
-    fields = (field.partition(b"=") for field in _bounded(body.split(b"&", FIELDS)) if field)
+    fields = (field.partition(b"=") for field in _bounded(body.split(b"&", MOST_FIELDS)) if field)
     return _document([_pair(name, value, media) for name, _, value in fields], limits)
 
 
 def read_multipart(body: bytes, media: MediaType, limits: Limits) -> Document:
     """Read a multipart form; ``ReadError`` without a boundary or a field, or where it is cut off."""
     lines = re.compile(rb"(?:\A|\r?\n)" + re.escape(_delimiter(body, media)))
-    parts = _bounded(lines.split(body, FIELDS))[1:]
+    parts = _bounded(lines.split(body, MOST_FIELDS))[1:]
     pairs = [found for part in parts if (found := _part(part, media))]
     if not any(part.startswith(b"--") for part in parts) and not any(map(_is_xml, pairs)):
         raise ReadError("the multipart form is cut off: its last boundary is missing")
@@ -115,8 +115,8 @@ def _delimiter(body: bytes, media: MediaType) -> bytes:
 
 
 def _bounded(fields: list[bytes]) -> list[bytes]:
-    if len(fields) > FIELDS:
-        raise ReadError(f"the form has more than {FIELDS} fields")
+    if len(fields) > MOST_FIELDS:
+        raise ReadError(f"the form has more than {MOST_FIELDS} fields")
     return fields
 
 

@@ -14,8 +14,8 @@ from postledger.wire.limits import Limits
 from postledger.wire.media import MediaType
 from postledger.wire.tree import Branch, Message, Repaired
 
-FIELDS = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
-"""The fields that appendix B has."""
+KEYS = ("id", "sub", "dlvrd", "submit_date", "done_date", "stat", "err", "text")
+"""The keys that appendix B has."""
 
 _KEY = re.compile(r"(?:\A|(?<=\s))((?:submit|done)[ _]date|[a-z]\w{0,30}):", re.IGNORECASE)
 _LAST = "text"

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import xmltodict
 
 from postledger.postback import UNCUT, Postback, Shape, plain
-from postledger.wire.form import FIELDS
+from postledger.wire.form import MOST_FIELDS
 from postledger.wire.receipt import receipt_of
 from postledger.wire.repair import MEMBER
 
@@ -75,8 +75,8 @@ def write_form(postback: Postback, *, shape: Shape = UNCUT) -> bytes:
         raise ValueError(
             f"postback must have fields, no root, no attributes and no repair, got {postback}"
         )
-    if len(postback.fields) > FIELDS:
-        raise ValueError(f"fields must be at most {FIELDS}, got {len(postback.fields)}")
+    if len(postback.fields) > MOST_FIELDS:
+        raise ValueError(f"fields must be at most {MOST_FIELDS}, got {len(postback.fields)}")
     for name, text in postback.fields:
         if name.strip().lower() == "xml" or text != text.strip():
             raise ValueError(

@@ -1,20 +1,26 @@
-"""The provider's clock: in which formats its times are written, and in which zone."""
+"""A provider's timestamps: in which formats its times are written, and in which zone."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from postledger.definitions.diagnostics import Table, listed
-from postledger.definitions.language import CLOCK, FORMATS
-from postledger.times import is_time, micros, parse_timestamp
+from postledger.definitions.language import FORMATS, TIMESTAMPS
+from postledger.times import (
+    is_time,
+    micros,
+    offset_of,
+    parse_timestamp,
+    placed,
+    time_of,
+    zone_of,
+)
 
 FORMAT_FIX = (
     'write "iso", "epoch_s", "epoch_ms", "epoch_us", "smpp", a pattern such as "%Y-%m-%d %H:%M:%S",'
@@ -23,6 +29,9 @@ FORMAT_FIX = (
 
 Parsed = tuple[int, bool] | None
 """Microseconds since 1970 and whether the text names no zone; ``None`` for what is no time."""
+
+EPOCHS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+"""Of the formats that count since 1970, the microseconds of one unit."""
 
 _LONGEST = 100
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -33,7 +42,7 @@ _MONTHS = (
 
 
 @attrs.frozen
-class Clock:
+class Timestamps:
     """Where the provider's time stands in a postback, and how it is written.
 
     ``field`` is our name of the field, ``formats`` are tried in turn, ``naive`` is the zone of times
@@ -48,20 +57,39 @@ class Clock:
 def parse_time(text: str, formats: tuple[str, ...], naive: tzinfo) -> Parsed:
     """A provider's time by the first of the formats that it fits.
 
+    ``naive`` is its zone where it names none. What the clocks of that zone showed twice or never, as
+    summer time ended or began, is no time: it would be a guess which one is meant.
+
     >>> parse_time("1383648068500", ("epoch_ms",), UTC)
     (1383648068500000, False)
     >>> parse_time("1311051041", ("smpp",), UTC)
     (1383648060000000, True)
     >>> parse_time("5 Nov 2013 10:41", ("iso", "%d %b %Y %H:%M"), UTC)
     (1383648060000000, True)
-    >>> parse_time("yesterday", ("iso", "epoch_s"), UTC) is None
+    >>> parse_time("2013-11-03 01:30:00", ("iso",), zone_of("America/New_York")) is None
+    True
+    """
+    time = read_time(text, formats)
+    if time is None:
+        return None
+    is_naive = time.tzinfo is None
+    try:
+        return micros(placed(time, naive) if is_naive else time), is_naive
+    except ValueError:
+        return None
+
+
+def read_time(text: str, formats: tuple[str, ...]) -> datetime | None:
+    """What ``parse_time`` reads before it places it: naive where the text names no zone.
+
+    >>> read_time("yesterday", ("iso", "epoch_s")) is None
     True
     """
     if len(text) > _LONGEST:
         return None
     for name in formats:
         parsed = _NAMED.get(name, _by_pattern(name) if "%" in name else None)
-        found = None if parsed is None else parsed(text, naive)
+        found = None if parsed is None else parsed(text)
         if found is not None:
             return found
     return None
@@ -78,8 +106,8 @@ def write_time(at: datetime, name: str, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     if name == "iso":
         return local.isoformat()
-    if name in _UNITS:
-        return str(micros(at) // _UNITS[name])
+    if name in EPOCHS:
+        return str(micros(at) // EPOCHS[name])
     return local.strftime("%y%m%d%H%M%S" if name == "smpp" else name)
 
 
@@ -109,11 +137,11 @@ def problem_of(name: object) -> str:
     return ""
 
 
-def _epoch(unit: int) -> Callable[[str, tzinfo], Parsed]:
+def _epoch(unit: int) -> Callable[[str], datetime | None]:
     """The format of a number of units, of so many microseconds, since 1970."""
-    number = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,12}))?")
+    number = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 
-    def parsed(text: str, _: tzinfo) -> Parsed:
+    def parsed(text: str) -> datetime | None:
         found = number.fullmatch(text)
         if found is None:
             return None
@@ -121,7 +149,7 @@ def _epoch(unit: int) -> Callable[[str, tzinfo], Parsed]:
         fraction = fraction or ""
         at = int(whole) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
         at = -at if minus else at
-        return (at, False) if is_time(at) else None
+        return time_of(at) if is_time(at) else None
 
     return parsed
 
@@ -129,30 +157,21 @@ def _epoch(unit: int) -> Callable[[str, tzinfo], Parsed]:
 _SMPP = re.compile(r"[0-9]{10}(?:[0-9]{2})?")
 
 
-def _smpp(text: str, naive: tzinfo) -> Parsed:
+def _smpp(text: str) -> datetime | None:
     """YYMMDDhhmm, with seconds or without, of this century (SMPP 3.4, appendix B)."""
     if not _SMPP.fullmatch(text):
         return None
     year, *rest = (int(text[at : at + 2]) for at in range(0, len(text), 2))
-    return _moment([2000 + year, *rest], 0, None, naive)
-
-
-def _moment(parts: list[int], micro: int, zone: tzinfo | None, naive: tzinfo) -> Parsed:
-    """The time of year, month, day, hour, minute and maybe second."""
+    month, day, hour, minute, second = (*rest, 0)[:5]
     try:
-        year, month, day, hour, minute, second = (*parts, 0)[:6]
-        at = datetime(year, month, day, hour, minute, second, micro, tzinfo=zone or naive)
-        return micros(at), zone is None
-    except (ValueError, OverflowError):
+        return datetime(2000 + year, month, day, hour, minute, second)
+    except ValueError:
         return None
 
 
-_UNITS: Mapping[str, int] = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
-"""Of the formats that count since 1970, the microseconds of one unit."""
-
-_NAMED: Mapping[str, Callable[[str, tzinfo], Parsed]] = {
+_NAMED: Mapping[str, Callable[[str], datetime | None]] = {
     "iso": parse_timestamp,
-    **{name: _epoch(unit) for name, unit in _UNITS.items()},
+    **{name: _epoch(unit) for name, unit in EPOCHS.items()},
     "smpp": _smpp,
 }
 
@@ -186,7 +205,7 @@ _NUMBERS = frozenset("YymdHIMSf")
 
 
 @lru_cache(maxsize=256)
-def _by_pattern(pattern: str) -> Callable[[str, tzinfo], Parsed]:
+def _by_pattern(pattern: str) -> Callable[[str], datetime | None]:
     """The format of a pattern without a problem."""
     parts = re.findall(r"%.|\s+|[^%\s]+", pattern)
     # Numbers without anything between them have all their digits, or it would be a guess whose they are.
@@ -200,9 +219,9 @@ def _by_pattern(pattern: str) -> Callable[[str, tzinfo], Parsed]:
         "".join(_expression(t, t in tight) for t in parts), re.IGNORECASE | re.ASCII
     )
 
-    def parsed(text: str, naive: tzinfo) -> Parsed:
+    def parsed(text: str) -> datetime | None:
         found = compiled.fullmatch(text)
-        return None if found is None else _of_groups(found.groupdict(), naive)
+        return None if found is None else _of_groups(found.groupdict())
 
     return parsed
 
@@ -218,7 +237,7 @@ def _expression(part: str, tight: bool) -> str:  # noqa: FBT001
     return f"(?P<{part[1]}>{expression})"
 
 
-def _of_groups(said: Mapping[str, str | None], naive: tzinfo) -> Parsed:
+def _of_groups(said: Mapping[str, str | None]) -> datetime | None:
     told = {name: text for name, text in said.items() if text is not None}
     year = int(told.get("Y") or told["y"])
     if "y" in told:
@@ -232,12 +251,12 @@ def _of_groups(said: Mapping[str, str | None], naive: tzinfo) -> Parsed:
     hour = _hour(told)
     if hour is None:
         return None
+    second, micro = int(told.get("S", "0")), int(told.get("f", "0").ljust(6, "0")[:6])
+    day, minute = int(told["d"]), int(told["M"])
     try:
-        zone = _zone(told)
+        return datetime(year, month, day, hour, minute, second, micro, _zone(told))
     except ValueError:
         return None
-    parts = [year, month, int(told["d"]), hour, int(told["M"]), int(told.get("S", "0"))]
-    return _moment(parts, int(told.get("f", "0").ljust(6, "0")[:6]), zone, naive)
 
 
 def _hour(told: Mapping[str, str]) -> int | None:
@@ -251,27 +270,22 @@ def _hour(told: Mapping[str, str]) -> int | None:
 
 def _zone(told: Mapping[str, str]) -> tzinfo | None:
     """The zone that is named; raises ``ValueError`` for one of a day or more."""
-    zone = told.get("z")
-    if zone is None:
-        return UTC if "Z" in told else None
-    if zone in "Zz":
-        return UTC
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if zone[0] == "-" else offset)
+    if "z" in told:
+        return offset_of(told["z"].upper())
+    return UTC if "Z" in told else None
 
 
 # --- from TOML ---
 
 
-def load_clock(table: Table, fields: Mapping[str, object], base: Clock) -> Clock:
-    """The clock of a table of a definition file, which has what it leaves out from another.
+def load_timestamps(table: Table, fields: Mapping[str, object], base: Timestamps) -> Timestamps:
+    """The timestamps of a table of a definition file, which has what it leaves out from another.
 
     Raises ``DefinitionError``.
     """
     if not isinstance(table.row, dict):
         raise table.fault(f"is {table.row!r}", f'write {table.place} with field = "…"')
-    table.only(CLOCK.keys())
+    table.only(TIMESTAMPS.keys())
     field = table.row.get("field", base.field)
     if "field" in table.row and field not in list(fields):
         raise table.fault(f"field {field!r} is unknown", "name it in [fields]")
@@ -283,15 +297,14 @@ def load_clock(table: Table, fields: Mapping[str, object], base: Clock) -> Clock
         for one in formats:
             if problem := problem_of(one):
                 raise table.fault(f"format {one!r} {problem}", FORMAT_FIX)
-    return Clock(field, formats, _naive(table, base.naive))
+    return Timestamps(field, formats, _naive(table, base.naive))
 
 
 def _naive(table: Table, base: tzinfo) -> tzinfo:
-    zone: Any = table.row.get("naive", "")
-    if "naive" not in table.row or zone == "UTC":
-        return UTC if zone == "UTC" else base
+    if "naive" not in table.row:
+        return base
     try:
-        return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        fix = 'write a zone such as "UTC" or "America/New_York"'
-        raise table.fault(f"naive zone {zone!r} is unknown", fix) from None
+        return zone_of(table.row["naive"])
+    except (ValueError, TypeError):
+        fix = 'write a zone such as "UTC", "America/New_York" or "-05:00"'
+        raise table.fault(f"naive zone {table.row['naive']!r} is unknown", fix) from None

@@ -1,4 +1,4 @@
-"""The provider's clock: formats, zones, and what is refused."""
+"""The provider's timestamps: formats, zones, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger.definitions import load_vocabulary
-from postledger.definitions.clock import parse_time, problem_of
 from postledger.definitions.language import FORMATS
+from postledger.definitions.timestamps import parse_time, problem_of, write_time
 from postledger.definitions.vocabulary import Lexicon
 from postledger.errors import DefinitionError
 from postledger.postback import Postback
@@ -84,6 +84,8 @@ def test_what_is_no_time_is_none(text: str, name: str) -> None:
         ("99999999999999", "epoch_s"),
         ("1e9", "epoch_s"),
         ("-", "epoch_s"),
+        ("9999-12-31T23:59:59-05:00", "iso"),
+        ("0001-01-01T00:00:00+05:00", "iso"),
         ("131305104108", "smpp"),
         ("13110510410", "smpp"),
     ],
@@ -93,9 +95,37 @@ def test_impossible_times_are_none(text: str, formats: str) -> None:
     assert parse_time(text, (formats,), UTC) is None
 
 
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize("name", ["iso", "%d/%m/%Y %H:%M", "smpp"])
+def test_a_time_that_the_clocks_had_twice_or_never_is_none(name: str) -> None:
+    """In no format is it guessed which one is meant; an hour later there is no doubt."""
+    for day, hour in ((datetime(2026, 3, 29), 2), (datetime(2026, 10, 25), 2)):
+        doubt, later = (day.replace(hour=hour + more, minute=30) for more in (0, 1))
+        told = write_time(doubt.replace(tzinfo=UTC), name, UTC).removesuffix("+00:00")
+        assert parse_time(told, (name,), BERLIN) is None
+        told = write_time(later.replace(tzinfo=UTC), name, UTC).removesuffix("+00:00")
+        assert parse_time(told, (name,), BERLIN) == (micros(later.replace(tzinfo=BERLIN)), True)
+
+
+def test_a_skipped_time_is_not_read_by_the_next_format() -> None:
+    """29 March, which the first format says, doesn't become the third of another month."""
+    formats = ("%d/%m/%y %H:%M", "%y/%m/%d %H:%M")
+    assert parse_time("29/03/26 02:30", formats, UTC) is not None
+    assert parse_time("29/03/26 02:30", formats, BERLIN) is None
+
+
 CLOCKED = WORDS.replace("naive = ", 'format = ["iso", "epoch_ms"]\nnaive = ').replace(
     'requires = ["when"]', 'requires = ["when"]\ntimestamp = { field = "why", format = "smpp" }'
 )
+
+
+def test_the_zone_of_a_vocabulary_may_be_an_offset() -> None:
+    """As on the command line."""
+    lexicon = Lexicon((load_vocabulary(WORDS.replace("America/New_York", "-05:00")),))
+    own = lexicon.read(Postback("PARCEL", (("CODE", "P1"), ("WORD", "posted"), ("NUMBER", "7"))))
+    assert str(own.naive) == "UTC-05:00"
 
 
 def test_an_entry_may_have_its_own_clock() -> None:
@@ -137,6 +167,7 @@ def test_the_clock_of_an_entry_is_checked() -> None:
     """The place of a fault is that of the entry."""
     for timestamp, fault in (
         ('{ naive = "Mars" }', "timestamp: naive zone 'Mars' is unknown; write a zone such as"),
+        ("{ naive = 5 }", "timestamp: naive zone 5 is unknown; write a zone such as"),
         ('{ field = "x" }', "timestamp: field 'x' is unknown; name it in [fields]"),
         ('"when"', "timestamp: is 'when'; write"),
     ):
