@@ -63,7 +63,7 @@ JUMPS = st.sampled_from(
 def test_a_wall_clock_is_placed_where_it_was_shown_once(
     jump: tuple[str, datetime], minutes: int
 ) -> None:
-    """Refused is what no instant or two of them show, by the offsets two days before and after."""
+    """It is refused where no instant shows it, or two do, by the offsets of two days before and after."""
     zone, wall = zone_of(jump[0]), jump[1] + timedelta(minutes=minutes)
     near = (wall.replace(tzinfo=UTC) + timedelta(days=days) for days in (-2, 2))
     offsets = {at.astimezone(zone).utcoffset() or timedelta() for at in near}

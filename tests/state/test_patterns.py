@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Receipt
+from postledger import Ledger, Receipt
 from postledger.definitions.definitions import builtin
 from postledger.errors import ReadError
 from postledger.log.event import Envelope, Kind, Part
@@ -221,6 +221,22 @@ def test_what_cannot_be_read_is_told_by_its_bytes_alone(monkeypatch: pytest.Monk
         monkeypatch.setattr(json.JSONDecodeError, "__init__", other)
         assert ledger.record(b'{"a": 1,}').verdict == "repeated"
         assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("done", "missing"),
+    [(" done date:2603011000", False), ("", False), (" done date:2613011000", True)],
+)
+def test_a_stated_time_that_cannot_be_read_is_a_finding(
+    tmp_path: Path, done: str, missing: bool
+) -> None:
+    """Where a postback needs no time too: that it has none is no finding."""
+    receipt = Receipt(f"id:7{done} stat:DELIVRD".encode(), "text/plain")
+    with Ledger(tmp_path / "l.db", providers="smpp") as ledger:
+        ledger.record_many([receipt])
+        (delivery,) = ledger.deliveries()
+        assert ("timestamp_missing" in delivery.findings) is missing
+        assert delivery.state == "delivered"
 
 
 def test_a_body_that_cannot_be_read_is_let_go() -> None:

@@ -101,7 +101,8 @@ def occurrence_at(timestamp: str, formats: tuple[str, ...], naive: tzinfo) -> Oc
     """The occurrence that a TIMESTAMP states; many events share a second."""
     parsed = parse_time(timestamp, formats, naive)
     if parsed is None:
-        return UNTIMED
+        # What needs no time may leave it out; one that is stated and can't be read shows.
+        return Occurrence(UNDATED, _TIMESTAMP_MISSING) if timestamp else UNTIMED
     occurred_at, lacks_zone = parsed
     return Occurrence(occurred_at, int(Finding.TIMESTAMP_NAIVE) if lacks_zone else 0)
 
