@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from postledger.definitions import define, load_chart, load_vocabulary
 from postledger.definitions.vocabulary import Lexicon, key_of
 from postledger.errors import DefinitionError
+from postledger.phone import digits_of
 from postledger.postback import Postback
 from tests.definitions.samples import CHART, WORDS
 
@@ -26,9 +27,9 @@ def test_keys_of_several_fields_are_equal_only_where_all_are(
 
 @given(PARTS)
 def test_a_key_of_one_field_is_as_it_is(text: str) -> None:
-    """Only of a phone number a leading plus sign doesn't count."""
+    """Only of a phone number the digits alone count."""
     assert key_of([(text, False)]) == text
-    assert key_of([(text, True)]) == text.removeprefix("+")
+    assert key_of([(text, True)]) == digits_of(text)
 
 
 SEVERAL = WORDS.replace('key = "number"', 'key = ["number", "why"]')

@@ -112,6 +112,19 @@ def test_a_program_says_itself_that_a_message_was_accepted(ledger: Ledger) -> No
     assert (again.verdict, again.event.repeats) == ("repeated", first.event.position)
 
 
+@pytest.mark.parametrize("spelled", ["+16503333058", "0016503333058", "+1 (650) 333-3058"])
+def test_a_recipient_in_another_spelling_is_the_same(ledger: Ledger, spelled: str) -> None:
+    """It is no finding, and the provider's words are kept, live and replayed."""
+    ledger.created("a", to="16503333058")
+    ledger.record_many([sent("a", TO=spelled), delivered("a", TO=spelled)])
+    for _ in range(2):
+        delivery = ledger.delivery("a")
+        assert (delivery.to, delivery.findings) == (spelled, ())
+        assert [d.tracking_id for d in ledger.deliveries(to="16503333058")] == ["a"]
+        ledger.replay(index=True)
+    assert ledger.verify().ok
+
+
 def test_a_late_sent_does_not_overwrite_delivered(ledger: Ledger) -> None:
     """A Sent that arrives after its receipt is late; the state stays and the time is filled in."""
     ledger.record(delivered("a"))

@@ -6,7 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from postledger import Ledger, Receipt
+from postledger.phone import digits_of
+from tests.conftest import ledger_of
 from tests.samples import first_outcome_stands, sent
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,6 +28,22 @@ def test_a_listing_that_meets_a_switch_neither_skips_nor_repeats(tmp_path: Path)
         ledger.replay(index=True)
         found += [delivery.tracking_id for delivery in listed]
         assert found == keys
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text("+0 -(1A.", min_size=1, max_size=6).map(str.strip), max_size=5),
+    st.text("+0 -(1A.", max_size=6),
+)
+def test_a_recipient_is_found_in_every_spelling(given_: list[str], wanted: str) -> None:
+    """What the file is asked for is what ``digits_of`` says, and nothing else."""
+    receipts = [Receipt(sent(f"m{n}", TO=to)) for n, to in enumerate(given_)]
+    with ledger_of(receipts) as ledger:
+        every = [d for d in ledger.deliveries() if d.to is not None]
+        found = [d.tracking_id for d in ledger.deliveries(to=wanted)]
+        assert found == [
+            d.tracking_id for d in every if digits_of(d.to or "") == digits_of(wanted)
+        ]
 
 
 def test_a_listing_is_in_the_order_of_reception(tmp_path: Path) -> None:

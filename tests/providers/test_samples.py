@@ -236,6 +236,21 @@ def test_parts_are_delivered_only_together(tmp_path: Path, files: tuple[str, str
         assert "parts_missing" not in delivery.findings
 
 
+def test_parts_are_one_message_however_its_numbers_are_spelled(tmp_path: Path) -> None:
+    """One receipt writes the recipient with 00 and the other with a plus."""
+    bodies = [
+        f'{{"receipted_message_id": "{part}", "message_state": 2, "source_addr": "{to}",'
+        ' "destination_addr": "ACME", "sar_msg_ref_num": 7, "sar_total_segments": 2,'
+        f' "sar_segment_seqnum": {part}}}'.encode()
+        for part, to in ((1, "0015550100018"), (2, "+1 555 010 0018"))
+    ]
+    with Ledger(tmp_path / "l.db", providers="smpp_parts") as ledger:
+        ledger.record_many(bodies)
+        (delivery,) = ledger.deliveries(to="15550100018")
+        assert (delivery.tracking_id, delivery.state) == ("15550100018/ACME/7", "delivered")
+        assert "recipient_differs" not in delivery.findings
+
+
 def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
     """Each has its delivery; where no space is named, both are."""
     one = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"

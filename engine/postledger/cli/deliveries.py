@@ -60,7 +60,7 @@ Examples:
 @click.option("--read", help="Only those that were read, or not: read, unread.")
 @click.option("--grade", help="Only those with an outcome on that word: carrier, handset, none.")
 @click.option("--spid", help="Only those of that carrier.")
-@click.option("--to", help="Those to that recipient.")
+@click.option("--to", help="Those to that recipient: a number in any spelling.")
 @click.option("--since", type=Time(), help="Those that began at that time or later.")
 @click.option("--until", type=Time(), help="Those that began before that time.")
 @click.option("--finding", help="Only those with that finding: contradiction, late, repaired …")

@@ -18,6 +18,7 @@ from postledger.definitions.said import Counted, Said
 from postledger.definitions.timestamps import Timestamps
 from postledger.errors import IntegrityError
 from postledger.findings import Finding
+from postledger.phone import digits_of
 from postledger.postback import ANYWHERE, UNCUT, Postback, Shape, plain
 
 FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
@@ -81,12 +82,12 @@ KeyPart = tuple[int, bool]
 
 
 def key_of(parts: Sequence[tuple[str, bool]]) -> str:
-    """The key that texts name together; of a phone number a leading ``+`` doesn't count.
+    """The key that texts name together; of a phone number only its digits count.
 
-    >>> key_of([("a/b", False)]), key_of([("a/b", False), ("+1650", True)])
+    >>> key_of([("a/b", False)]), key_of([("a/b", False), ("+1-650", True)])
     ('a/b', 'a%2Fb/1650')
     """
-    texts = [text.removeprefix("+") if is_number else text for text, is_number in parts]
+    texts = [digits_of(text) if is_number else text for text, is_number in parts]
     if len(texts) == 1:
         return texts[0]
     return "/".join([text.replace("%", "%25").replace("/", "%2F") for text in texts])

@@ -31,7 +31,7 @@ from postledger.times import UNDATED, micros, now
 READER_VERSION = 5
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 4
+COLUMNS_VERSION = 5
 """Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (

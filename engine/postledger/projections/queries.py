@@ -12,6 +12,7 @@ from postledger.definitions.definitions import Definitions
 from postledger.definitions.said import CLASSES
 from postledger.errors import IntegrityError, UnknownWord
 from postledger.findings import Finding, named
+from postledger.phone import SEPARATORS, digits_of
 from postledger.projections.generations import FIRST
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
@@ -35,7 +36,8 @@ class Query:
 
     ``since`` and ``until`` bound the time at which a delivery began: sent, or else created, or
     else first received (also where a TIMESTAMP is implausible); ``until`` is exclusive. ``stuck``
-    asks for those without an outcome that began at least so long before ``now``. ``finding`` is a
+    asks for those without an outcome that began at least so long before ``now``. ``to`` is a phone
+    number in any spelling. ``finding`` is a
     word of ``postledger.findings``, ``reason_class`` one of those of the vocabularies. Of ``labels``
     all must be there, each with that text. Times are aware; raises ``ValueError`` or ``TypeError``
     for what can't be asked for.
@@ -123,12 +125,13 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         ("s.read", query.read),
         ("s.grade", query.grade),
         ("s.spid", query.spid),
-        ("s.recipient", query.to),
         ("t.space", query.space),
         ("s.reason_class", query.reason_class),
     ):
         if text is not None:
             wanted.append((f"{column} = ?", text))
+    if query.to is not None:
+        wanted.append(_to(query.to))
     for name, text in (query.labels or {}).items():
         # Without what is looked for the text is shorter, if that stands in it.
         wanted.append(("replace(s.labels, ?, '') <> s.labels", label_within(name, text)))
@@ -150,6 +153,17 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             )
         )
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+
+
+def _to(wanted: str) -> tuple[str, object]:
+    """What holds of recipients that are the same number, in whatever spelling (``digits_of``)."""
+    digits = digits_of(wanted)
+    if not digits.isdecimal():
+        return "s.recipient = ?", wanted
+    bare = "s.recipient"
+    for separator in SEPARATORS:
+        bare = f"replace({bare}, '{separator}', '')"
+    return f"CASE WHEN {bare} GLOB '00?*' THEN substr({bare}, 3) ELSE {bare} END = ?", digits
 
 
 BEGAN = (

@@ -17,6 +17,7 @@ from postledger.definitions.effects import Change, Effect
 from postledger.definitions.vocabulary import FIELDS
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict
+from postledger.phone import digits_of
 from postledger.times import UNDATED
 
 UNHEARD = 2**31
@@ -229,7 +230,9 @@ def _of_recipient(folded: Folded, fact: Fact) -> int:
         return 0
     if folded.recipient is None:
         folded.recipient = recipient
-    return 0 if recipient == folded.recipient else _RECIPIENT_DIFFERS
+    if recipient == folded.recipient or digits_of(recipient) == digits_of(folded.recipient):
+        return 0
+    return _RECIPIENT_DIFFERS
 
 
 def _keep_texts(folded: Folded, fact: Fact, *, took_effect: bool) -> None:
