@@ -4,9 +4,11 @@ A body is split into the texts of its leaves and attributes (XML), its strings a
 the values of its fields (forms and query strings), and what stands between them. Filled with its texts
 again, a template gives the body back byte for byte. What stands between the texts is markup and nothing
 else: a body with anything more (a comment, an entity, a section of character data, a text that isn't
-plain) has no template, and neither has one whose fixed part holds seven digits in a row. So no template
-can hold a recipient's number. Names are markup: of 64 characters at most, without white space, so that
-no sentence passes for one.
+plain) has no template, and neither has one whose fixed part holds seven digits in a row, or in one name
+or word, whatever stands between them. So no template holds the number of a recipient that stands in a
+name. One whose digits are spread over several names, with letters between, would not be noticed: no
+provider spells a number so. Names are markup: of 64 characters at most, without white space, so that no
+sentence passes for one.
 
 A plain text is printable ASCII without ``&``, ``<``, ``>``, a backslash or a quote where these would
 end or escape it, and without a space at its ends. The values of forms are texts as they are read, and
@@ -81,6 +83,7 @@ _CHARACTERS = {written[1:]: chr(one) for one, written in _ENCODED.items() if len
 _AS_IT_IS = re.compile(r"[\w.~-]*", re.ASCII).fullmatch
 
 _NUMBER = re.compile(r"\d{7}")
+_IN_A_NAME = re.compile(r"""(?:\d[^\s\d<>="'/&,{}]*+){7}""")
 _HOLE = "\0"
 
 Pieces = tuple[str, ...]
@@ -319,8 +322,11 @@ def _is_xml_markup(fixed: str) -> bool:
 
 
 def _tells_a_number(pieces: Iterable[str]) -> bool:
-    """Whether the fixed part, letters and digits alone, has seven digits in a row."""
-    return _NUMBER.search("".join(filter(str.isalnum, "".join(pieces)))) is not None
+    """Whether the fixed part has seven digits in one name, or in a row of letters and digits alone."""
+    fixed = "".join(pieces)
+    if _IN_A_NAME.search(fixed):
+        return True
+    return _NUMBER.search("".join(filter(str.isalnum, fixed))) is not None
 
 
 def written(texts: Iterable[str]) -> str:

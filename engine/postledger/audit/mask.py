@@ -21,6 +21,7 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.findings import Finding, names
 from postledger.model import Amount, Delivery
+from postledger.phone import digits_of
 
 DOT = "•"
 HIDDEN = DOT * 3
@@ -173,7 +174,7 @@ def tells(text: str, recipient: str | None = None) -> bool:
 
     Digits of any script count, whatever stands between them, and up to three encodings are undone.
     """
-    wanted = _parts(_digits(recipient or ""))
+    wanted = _parts(_digits(digits_of(recipient or "")))
     for plain in _spellings(text):
         digits = _digits(plain)
         if len(digits) in _NUMBERS or (not recipient and len(digits) >= _LOCAL):

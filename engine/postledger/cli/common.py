@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -41,8 +42,9 @@ _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
-# What a spreadsheet would compute; a signed number is not a formula.
-_FORMULA = re.compile(r"[=@]|[+-](?![\d .()-]*\Z)")
+_SIGNED = re.compile(r"\s*[+-][\d .()-]*")
+# Letters and signs that show nothing; spaces, marks and what is not seen are known by their category.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
 
 class Commands(click.Group):
@@ -430,7 +432,19 @@ def _csv_cell(value: object) -> object:
     text = " ".join(map(str, value)) if isinstance(value, list) else value
     # Lines of a body stay lines, which CSV quotes.
     text = "\n".join(map(_escaped, text.split("\n")))
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet may compute a text: a sign of any width says so, behind what isn't seen.
+
+    A signed number is not a formula.
+    """
+    seen = (one for one in text if one not in _BLANK and unicodedata.category(one)[0] not in "ZCM")
+    sign = unicodedata.normalize("NFKC", next(seen, ""))[:1]
+    if sign in ("+", "-", "\u2212"):
+        return _SIGNED.fullmatch(text) is None
+    return sign in ("=", "@")
 
 
 def _line(record: Record) -> str:
