@@ -224,6 +224,11 @@ def test_fixing_words_gives_the_same_body() -> None:
     assert fixed.digest != Template(pieces).digest
 
 
+def test_an_older_template_with_a_number_is_still_proven() -> None:
+    """A file of before the rule was so strict is as sound as it was."""
+    assert Template(('{"1a2b3c4d5e6f7": "', '"}')).splits(["1"])
+
+
 def test_texts_must_be_as_many_as_there_are_holes() -> None:
     """Else the event was altered."""
     with pytest.raises(ValueError, match="expected 1 texts, got 2"):

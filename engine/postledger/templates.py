@@ -139,7 +139,8 @@ class Template:
 
     def splits(self, texts: Sequence[str]) -> bool:
         """Whether its body with these texts is split where its holes are, and maybe elsewhere too."""
-        found = split(self.fill(texts))
+        # What tells a number is a rule of what is kept from now on: older files may have such templates.
+        found = _split(self.fill(texts))
         return found is not None and self._spans(texts) <= Template(found[0])._spans(found[1])
 
     def _spans(self, texts: Sequence[str]) -> set[tuple[int, int]]:
@@ -239,6 +240,12 @@ def split(body: bytes) -> Split | None:
     >>> split(b"<P><A>1</A><!-- 2 --></P>") is None
     True
     """
+    found = _split(body)
+    return None if found is None or _tells_a_number(found[0]) else found
+
+
+def _split(body: bytes) -> Split | None:
+    """The same, though a number may stand in the pieces."""
     if len(body) > LONGEST or not body.isascii() or b"\0" in body:
         return None
     text = body.decode("ascii")
@@ -253,7 +260,7 @@ def split(body: bytes) -> Split | None:
     else:
         found = _split_json(text)
         fits = _JSON_MARKUP.fullmatch(_HOLE.join(found[0])) is not None
-    if not fits or found is None or len(found[1]) > MOST_TEXTS or _tells_a_number(found[0]):
+    if not fits or found is None or len(found[1]) > MOST_TEXTS:
         return None
     return found
 
