@@ -91,8 +91,8 @@ def charts() -> Lines:
     yield "## Which postbacks say what"
     yield ""
     yield "A postback is looked up by the vocabularies below. One that two of them know, or none, is"
-    yield "`unrecognised`: it is kept and changes no state. What is *said beside* is said by a receipt"
-    yield "in addition to its outcome: the route that it came by."
+    yield "`unrecognised`: it is kept and changes no state. The *evidence* is what a receipt"
+    yield "says in addition to its outcome: the route that it came by."
     for vocabulary in definitions.vocabularies:
         yield from _vocabulary(vocabulary)
 
@@ -175,7 +175,7 @@ def _vocabulary(vocabulary: Vocabulary) -> Lines:
     yield ""
     yield f"{vocabulary.title}. Version {vocabulary.version}."
     rows = [row for entry in vocabulary.entries for row in _entry(entry)]
-    yield from table(["section", "where", "says", "to", "beside"], rows)
+    yield from table(["section", "where", "says", "chart", "evidence"], rows)
 
 
 def _entry(entry: Entry) -> Iterator[list[str]]:
@@ -183,14 +183,14 @@ def _entry(entry: Entry) -> Iterator[list[str]]:
     means: list[tuple[Mapping[str, Condition], str]] = [
         (row.conditions, f"`{row.trigger}`") for row in entry.means
     ]
-    beside = [
+    evidence = [
         f"{', '.join(f'`{one}`' for one in row.triggers)}{_if(row.conditions)}"
         for row in entry.evidence
     ]
     for conditions, trigger in means or [({}, "nothing")]:
         where = _conditions({**entry.match, **conditions})
         to = f"`{entry.chart}`" if entry.chart else ""
-        yield [entry.section, where, trigger, to, "<br>".join(beside)]
+        yield [entry.section, where, trigger, to, "<br>".join(evidence)]
 
 
 def _if(conditions: Mapping[str, Condition]) -> str:
@@ -244,7 +244,7 @@ def _provider(one: Vocabulary) -> Lines:
     yield ""
     yield "## What it reads"
     rows = [row for entry in one.entries for row in _entry(entry)]
-    yield from table(["section", "where", "says", "to", "beside"], rows)
+    yield from table(["section", "where", "says", "chart", "evidence"], rows)
     yield f"The words of charts are those of [The statecharts](../reference/charts.md). {_keys(one)}"
     yield from table(["our name", "on the wire"], _wire_names(one))
     yield from _of_reasons(one)

@@ -371,3 +371,22 @@ def test_times_are_those_of_the_carriers_that_are_listed() -> None:
     listed = [group.label for group in report.figures.outcomes.carriers.groups]
     assert listed[0] == "BIG"
     assert set(listed) <= set(report.figures.durations.by_carrier)
+
+
+def test_deliveries_are_counted_by_space(tmp_path: Path) -> None:
+    """Where there are several: the space is that of a provider's ids."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.created("a", to="1")
+        report = ledger.audit()
+        assert report.figures is not None
+        assert [(g.label, g.total) for g in report.figures.outcomes.spaces.groups] == [("", 1)]
+        assert "by space" not in report.to_markdown() + report.to_html()
+        for key in ("a", "b"):
+            ledger.created(key, to="1", space="carrier")
+        report = ledger.audit()
+        said = json.loads(report.to_json())["outcomes"]["spaces"]["groups"]
+        assert [(one["label"], one["states"]["created"]) for one in said] == [("carrier", 2), ("", 1)]
+        for page in (report.to_markdown(), report.to_html()):
+            assert "Deliveries by space and state" in page
+            assert "common space" in page
+        assert "- Space: carrier" in ledger.audit(tracking_id="b").to_markdown()

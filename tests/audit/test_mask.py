@@ -220,6 +220,17 @@ def test_words_of_the_definitions_are_shown() -> None:
         assert report["delivery"]["to"] == "•••••••3058"
 
 
+def test_of_a_reason_the_half_that_is_listed_is_shown() -> None:
+    """It came from a table; the rest is hidden as one, and all of it where its digits could tell."""
+    made = Mask(frozenset({"expired", "a; b", "165", "033", "x"}))
+    assert made.text("expired; 001; of 16503333058") == f"expired; {HIDDEN}"
+    assert made.text("a; b") == "a; b"
+    assert made.text("expired; x") == "expired; x"
+    assert made.text("x; x") == "x; x"
+    assert made.text("165; 033; 33058") == HIDDEN
+    assert made.text("nothing; listed") == HIDDEN
+
+
 @pytest.fixture(scope="module")
 def recipients() -> dict[str, str]:
     """The recipient of each delivery of the traffic."""

@@ -13,7 +13,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
-from itertools import product
+from itertools import groupby, product
 from urllib.parse import unquote_plus
 
 import attrs
@@ -86,10 +86,17 @@ class Mask:
         return cls(frozenset(words.union(*(v.said.texts() for v in definitions.vocabularies))))
 
     def text(self, text: str | None) -> str | None:
-        """A text as received, if it is a word of the definitions, or the details that these make."""
-        if text is None or self.words is None or self.words.issuperset([text]):
+        """A text as received, if it is a word of the definitions, or the details that these make.
+
+        Of details of which only some are, these are shown, unless their digits could tell a number.
+        """
+        if text is None or self.words is None or text in self.words:
             return text
-        return text if self.words.issuperset(text.split("; ")) else HIDDEN
+        parts = [part if part in self.words else HIDDEN for part in text.split("; ")]
+        if HIDDEN not in parts:
+            return text
+        shown = "; ".join(part for part, _ in groupby(parts))
+        return shown if len(_digits(shown)) < _FEWEST else HIDDEN
 
     def recipient(self, text: str | None) -> str | None:
         """A recipient, but for its last four characters."""

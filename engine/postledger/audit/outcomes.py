@@ -16,7 +16,7 @@ from postledger.projections.groups import By, Groups, counts
 from postledger.state.row import UNFOLDED
 
 MOST_GROUPS = 40
-"""How many carriers, handsets and reasons are listed; the others are counted together."""
+"""How many spaces, carriers, handsets and reasons are listed; the others are counted together."""
 
 MOST_DAYS = 400
 
@@ -69,7 +69,8 @@ class Outcomes:
     """The deliveries of a period by outcome.
 
     ``states`` name the columns of each group. ``succeeded`` are the final states that want no
-    explanation, ``open`` those that are not final. ``reason_classes`` are of deliveries whose reason
+    explanation, ``open`` those that are not final. ``spaces`` are by the space of the ids, which most
+    vocabularies name for their provider; the label of the common one is empty. ``reason_classes`` are of deliveries whose reason
     has a class. ``events`` counts the distinct events of the
     deliveries, ``repeats`` those received again.
     """
@@ -80,6 +81,7 @@ class Outcomes:
     all: Group
     events: int
     repeats: int
+    spaces: Breakdown
     routes: Breakdown
     days: Breakdown
     carriers: Breakdown
@@ -113,6 +115,7 @@ def outcomes(groups: Groups, chart: Statechart, mask: Mask) -> Outcomes:
         all=Group(None, total, tuple(found.get(state, 0) for state in states)),
         events=events,
         repeats=repeats,
+        spaces=_by(groups, "space", states, mask),
         routes=_in_order(chart, _by(groups, "route", states, Mask())),
         days=_days(groups, states),
         carriers=_by(groups, "spid", states, mask),

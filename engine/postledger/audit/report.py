@@ -137,7 +137,7 @@ def of_delivery(
 def _figures(figures: Figures) -> dict[str, Any]:
     named = figures.outcomes.states
     outcomes_ = plain(figures.outcomes)
-    for part in ("routes", "days", "carriers", "handsets", "reason_classes"):
+    for part in ("spaces", "routes", "days", "carriers", "handsets", "reason_classes"):
         outcomes_[part]["groups"] = [_group(g, named) for g in outcomes_[part]["groups"]]
         outcomes_[part]["rest"] = _group(outcomes_[part]["rest"], named)
     outcomes_["all"] = _group(outcomes_["all"], named)

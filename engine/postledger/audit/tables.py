@@ -16,6 +16,7 @@ from postledger.audit.words import NONE, bare, between, count, second, share, sp
 from postledger.model import Amount, plain
 
 UNKNOWN = "not known"
+COMMON = "common space"
 
 
 @attrs.frozen
@@ -58,7 +59,7 @@ def grouped(
 ) -> Table:
     """Deliveries by something and by state, with the times to outcome where they are given."""
     took = () if times is None else ("p50", "p90", "p99")
-    groups = [(UNKNOWN if g.label is None else g.label, g) for g in breakdown.groups]
+    groups = [(UNKNOWN if g.label is None else g.label or COMMON, g) for g in breakdown.groups]
     if breakdown.rest is not None:
         groups.append((f"{rest} ({count(breakdown.kinds)})", breakdown.rest))
     rows = (

@@ -34,7 +34,7 @@ def left_out(untimed: int, disordered: int) -> str:
         )
         if number
     ]
-    return f" Left out: {', and '.join(parts)}." if parts else ""
+    return f"Left out: {', and '.join(parts)}." if parts else ""
 
 
 def share(part: int, whole: int) -> str:

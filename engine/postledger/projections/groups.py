@@ -35,7 +35,7 @@ _DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
 _TOOK = "(s.outcome_at - s.sent_at)"
 _TIMED = "s.outcome_at >= s.sent_at"
 
-By = Literal["route", "spid", "handset", "day", "reason_class"]
+By = Literal["route", "spid", "handset", "day", "reason_class", "space"]
 """What streams are grouped by; ``day`` is the number of the day since 1970 on which they began."""
 
 _LABELS: dict[By | None, str] = {
@@ -45,6 +45,7 @@ _LABELS: dict[By | None, str] = {
     "handset": "s.handset",
     "day": _DAY_NUMBER,
     "reason_class": "s.reason_class",
+    "space": "t.space",
 }
 
 Group = tuple[Any, int, tuple[int, ...]]
