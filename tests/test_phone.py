@@ -17,7 +17,8 @@ def test_every_spelling_of_a_number_is_its_digits(
 ) -> None:
     """With a plus, 00 or neither, and with separators anywhere."""
     spelled = "".join(
-        digit + data.draw(st.text(SEPARATORS, max_size=2), label="after") for digit in prefix + number
+        digit + data.draw(st.text(SEPARATORS, max_size=2), label="after")
+        for digit in prefix + number
     )
     assert digits_of(spelled) == number
 

@@ -23,7 +23,17 @@ ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine"
 MODULES = sorted(ENGINE.rglob("*.py"))
 
-GROUND = {"errors", "model", "times", "findings", "templates", "postback", "progress", "arguments", "phone"}
+GROUND = {
+    "errors",
+    "model",
+    "times",
+    "findings",
+    "templates",
+    "postback",
+    "progress",
+    "arguments",
+    "phone",
+}
 ORDER = (
     "ground", "wire", "definitions", "store", "log", "state", "projections", "verify", "audit",
     "export", "lake", "ledger", "server", "simulate", "cli",

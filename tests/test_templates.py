@@ -72,7 +72,9 @@ def assert_given_back(body: bytes) -> None:
     assert template.holes == len(texts) <= MOST_TEXTS
     fixed = re.sub("[^0-9A-Za-z]", "", "".join(pieces))
     assert re.search("[0-9]{7}", fixed) is None
-    assert all(len(re.findall("[0-9]", one)) < 7 for one in re.findall(r"[\w.:-]+", "".join(pieces)))
+    assert all(
+        len(re.findall("[0-9]", one)) < 7 for one in re.findall(r"[\w.:-]+", "".join(pieces))
+    )
     quick = leaves(body)
     if quick is not None and joined(quick[0]) == pieces:
         assert list(quick[1]) == texts

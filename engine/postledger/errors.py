@@ -176,13 +176,18 @@ class UnknownWord(PostledgerError, ValueError):
 class UnknownKey(PostledgerError, KeyError):
     """What a key names is not known: a TRACKINGID or MMSID, a message of an outbox, an endpoint.
 
-    So is an id that several spaces have, where none of these is named.
+    So is an id that several ``spaces`` have, where none of these is named.
 
     >>> ledger.content("nobody")
     Traceback (most recent call last):
         ...
     postledger.errors.UnknownKey: no content 'nobody' is known
     """
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces that have the id, where there are several."""
+        return tuple(self.args[1]) if len(self.args) > 1 else ()
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -385,7 +385,10 @@ def test_deliveries_are_counted_by_space(tmp_path: Path) -> None:
             ledger.created(key, to="1", space="carrier")
         report = ledger.audit()
         said = json.loads(report.to_json())["outcomes"]["spaces"]["groups"]
-        assert [(one["label"], one["states"]["created"]) for one in said] == [("carrier", 2), ("", 1)]
+        assert [(one["label"], one["states"]["created"]) for one in said] == [
+            ("carrier", 2),
+            ("", 1),
+        ]
         for page in (report.to_markdown(), report.to_html()):
             assert "Deliveries by space and state" in page
             assert "common space" in page

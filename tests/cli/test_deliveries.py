@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
+from postledger import Ledger
 from tests.cli import Run
+from tests.samples import sent
+from tests.state.test_said import ledger_of_own
 
 
 def test_deliveries_prints_rows_as_json_lines_and_csv(run: Run, samples: Path) -> None:
@@ -24,3 +29,51 @@ def test_deliveries_without_any_is_an_empty_list(run: Run, samples: Path) -> Non
     empty = run("deliveries", samples, "--state", "failed", "--json")
     assert (json.loads(empty.stdout), empty.exit_code) == ([], 0)
     assert run("deliveries", samples, "--state", "failed", "--nl").stdout == ""
+
+
+def test_reasons_classes_and_amounts_are_listed_where_there_are_any(run: Run) -> None:
+    """In the table, and in every form for programs."""
+    postbacks = [
+        {"id": "a", "status": "failed", "code": "1", "cost": "-0.0075", "unit": "USD"},
+        {"id": "b", "status": "sent"},
+    ]
+    with ledger_of_own(postbacks) as ledger:
+        table = run("deliveries", ledger.path).stdout
+        row = json.loads(run("deliveries", ledger.path, "--nl").stdout.splitlines()[0])
+        header, first, _ = csv.reader(io.StringIO(run("deliveries", ledger.path, "--csv").stdout))
+    for text in ("reason", "the handset is off", "class", "unreachable", "price: -0.0075 USD"):
+        assert text in table
+    assert (row["reason"], row["reason_class"]) == ("1: the handset is off", "unreachable")
+    assert row["amounts"] == {"price": {"value": "-0.0075", "currency": "USD"}}
+    told = dict(zip(header, first, strict=True))
+    assert (told["reason_class"], json.loads(told["amounts"])) == ("unreachable", row["amounts"])
+
+
+def test_columns_that_no_delivery_fills_are_left_out(run: Run, tmp_path: Path) -> None:
+    """Most deliveries have no reason, and most providers name no price."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(sent("a"))
+    heading, *_ = run("deliveries", tmp_path / "l.db").stdout.splitlines()
+    assert not {"reason", "class", "amounts", "labels", "space"} & set(heading.split())
+
+
+def test_an_unknown_label_is_refused(run: Run) -> None:
+    """With the labels that there are."""
+    with ledger_of_own([{"id": "a", "status": "sent", "ref": "A"}]) as ledger:
+        refused = run("deliveries", ledger.path, "--label", "referenze=A")
+        assert refused.exit_code == 1
+        assert "unknown label 'referenze': expected reference, sender" in refused.stderr
+        assert "a  " in run("deliveries", ledger.path, "--label", "reference=A").stdout
+
+
+def test_a_finding_that_every_row_has_is_said_once(run: Run, tmp_path: Path) -> None:
+    """In a long table; what some have stays in their rows, and programs get all."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(sent(f"m{n}", SPID=None if n else "1") for n in range(11))
+    done = run("deliveries", path)
+    assert "no_creation" not in done.stdout
+    assert done.stdout.count("node_missing") == 10
+    assert done.stderr.count("each of the 11 has no_creation: No answer of the API") == 1
+    assert run("deliveries", path, "--limit", "10").stdout.count("no_creation") == 10
+    assert run("deliveries", path, "--nl").stdout.count("no_creation") == 11

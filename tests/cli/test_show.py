@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from postledger import Ledger
 from tests.cli import SAMPLES, Run
 from tests.samples import DEGRADED, chart
@@ -70,3 +72,73 @@ def test_what_was_known_is_read_by_the_definitions_of_now_or_then(
             for options in ([], ["--definitions", "now"], ["--definitions", "then"])
         ]
         assert states[0] == states[1] != states[2]
+
+
+_FORM = "application/x-www-form-urlencoded"
+_PARTS = (
+    '{"receipted_message_id": "1", "message_state": 2, "source_addr": "+15550100018",'
+    ' "destination_addr": "A/1", "sar_msg_ref_num": 7, "sar_total_segments": 1,'
+    ' "sar_segment_seqnum": 1}'
+)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["15550100018/A%2F1/7", "15550100018/A/1/7", "+15550100018/A/1/7", "0015550100018/A/1/7"],
+)
+def test_an_id_of_several_fields_is_typed_as_the_provider_writes_it(
+    run: Run, tmp_path: Path, typed: str
+) -> None:
+    """Slashes within a field needn't be escaped, nor a number be spelled as in the key."""
+    path = tmp_path / "l.db"
+    with Ledger(path, providers="smpp_parts") as ledger:
+        ledger.record(_PARTS.encode(), "application/json")
+    for words in ([], ["--space", "smpp_parts"]):
+        assert "15550100018/A%2F1/7" in run("show", path, typed, *words).stdout
+    assert run("show", path, f"{typed}8").exit_code == 1
+
+
+def test_an_id_that_may_be_two_is_asked_for(run: Run, tmp_path: Path) -> None:
+    """Nothing is guessed: the error has both keys."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        for key in ("a%2Fb/1", "a/b%2F1"):
+            ledger.created(key, to="1")
+    refused = run("show", path, "a/b/1")
+    assert refused.exit_code == 1
+    assert "'a/b/1' may be each delivery of 'a/b%2F1', 'a%2Fb/1'; give one" in refused.stderr
+
+
+def test_an_id_of_several_spaces_is_answered_with_the_command(run: Run, tmp_path: Path) -> None:
+    """It can be copied, whatever the id has in it."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        for space in ("one", "other"):
+            ledger.created("X 1", to="1", space=space)
+    for words, option in ((["show", path, "X 1"], ""), (["audit", path, "--id", "X 1"], "--id ")):
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert f"postledger {words[0]} {path} {option}'X 1' --space one" in refused.stderr
+
+
+def test_a_bare_number_is_shown_with_what_it_says(run: Run, tmp_path: Path) -> None:
+    """What 8 means only the vocabulary knows."""
+    path = tmp_path / "l.db"
+    with Ledger(path, providers="kannel") as ledger:
+        ledger.record(b"type=8&id=1&to=15550100018&ts=1772359205", query=True)
+    assert "8 (sent_sms)" in run("show", path, "1").stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "{}", "X-1"], ["deliveries", "{}"], ["audit", "{}", "--id", "X-1"]]
+)
+def test_an_unknown_space_is_refused(run: Run, tmp_path: Path, words: list[str]) -> None:
+    """With the spaces that there are: those of the vocabularies, and those of events."""
+    path = tmp_path / "l.db"
+    with Ledger(path, providers="kannel") as ledger:
+        ledger.created("X-1", to="1", space="acme")
+    refused = run(*(word.format(path) for word in words), "--space", "acne")
+    assert refused.exit_code == 1
+    assert "Error: unknown space 'acne': expected acme, kannel" in refused.stderr
+    assert run("deliveries", path, "--space", "kannel").exit_code == 0
+    assert run("deliveries", path, "--space", "").exit_code == 0

@@ -41,9 +41,7 @@ def test_a_recipient_is_found_in_every_spelling(given_: list[str], wanted: str) 
     with ledger_of(receipts) as ledger:
         every = [d for d in ledger.deliveries() if d.to is not None]
         found = [d.tracking_id for d in ledger.deliveries(to=wanted)]
-        assert found == [
-            d.tracking_id for d in every if digits_of(d.to or "") == digits_of(wanted)
-        ]
+        assert found == [d.tracking_id for d in every if digits_of(d.to or "") == digits_of(wanted)]
 
 
 def test_a_listing_is_in_the_order_of_reception(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def test_what_a_postback_says_does_not_depend_on_which_came_first(
         for body in bodies:
             ledger.record(body, "application/json")
         found = {one.tracking_id: one for one in ledger.deliveries()}
-        assert {key: one.state for key, one in found.items()} == {"1": "delivered", "2": "delivered"}
+        assert {key: one.state for key, one in found.items()} == {
+            "1": "delivered",
+            "2": "delivered",
+        }
         assert {one.repeats for one in found.values()} == {0}
         assert "unrecognised" in found["1"].findings
         assert ledger.verify().ok

@@ -70,9 +70,9 @@ class Outcomes:
 
     ``states`` name the columns of each group. ``succeeded`` are the final states that want no
     explanation, ``open`` those that are not final. ``spaces`` are by the space of the ids, which most
-    vocabularies name for their provider; the label of the common one is empty. ``reason_classes`` are of deliveries whose reason
-    has a class. ``events`` counts the distinct events of the
-    deliveries, ``repeats`` those received again.
+    vocabularies name for their provider; the label of the common one is empty. ``reason_classes`` are
+    of deliveries whose reason has a class. ``events`` counts the distinct events of the deliveries,
+    ``repeats`` those received again.
     """
 
     states: tuple[str, ...]

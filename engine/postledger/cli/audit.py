@@ -10,11 +10,13 @@ import click
 
 from postledger.audit import AuditReport
 from postledger.cli.common import (
+    asking_space,
     check_period,
     ledger_argument,
     progress,
     remark,
     remark_end,
+    require_space,
     space_option,
     time_travel,
 )
@@ -79,7 +81,9 @@ def audit(
             # A dropped guard is what a report is to tell: it doesn't stop it.
             Ledger(ledger, readonly=True, guarded=False) as opened,
             progress("audit", opened.head().size) as advance,
+            asking_space("audit", ledger, "--id", asked["tracking_id"] or ""),
         ):
+            require_space(opened, asked["space"])
             remark_end(opened, asked["as_of"])
             report = opened.audit(progress=advance, **asked)
         for path, written in forms:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from tabulate import tabulate
 
 from postledger.cli.params import LedgerPath, Time, TimeOrPosition, WholeRange
 from postledger.definitions.definitions import providers
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,7 +37,7 @@ NAMES = (
 """The commands, each in the module of its name."""
 
 _MOST_FOR_PEOPLE = 100
-_RARE = ("space", "sender", "labels")
+_RARE = ("space", "reason", "reason_class", "sender", "labels", "amounts")
 # Control characters, and those that are not seen but move or hide others.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -208,6 +209,31 @@ def space_option(help_text: str) -> Callable[[Command], Command]:
     return click.option("--space", metavar="NAME", help=help_text)
 
 
+@contextmanager
+def asking_space(*words: str | Path) -> Iterator[None]:
+    """Where several spaces have an id, the error has the command that says which."""
+    try:
+        yield
+    except UnknownKey as error:
+        if not error.spaces:
+            raise
+        said = str(error).removesuffix("space")
+        command = shlex.join(["postledger", *map(str, words), "--space", error.spaces[0]])
+        raise UnknownKey(f"{said}{command}", error.spaces) from None
+
+
+def require_space(ledger: Ledger, space: str | None) -> None:
+    """Raise ``UnknownWord`` for a space that neither a vocabulary nor an event has."""
+    known = {one.space for one in ledger.definitions.vocabularies} | {""}
+    if space is None or space in known:
+        return
+    with ledger._connections.read() as own:
+        known.update(own.reader.index.every_space())
+    if space not in known:
+        there = ", ".join(sorted(known - {""})) or "none, as all ids are in the common space"
+        raise UnknownWord(f"unknown space {space!r}: expected {there}")
+
+
 def output_options(command: Command) -> Command:
     """``--json``, ``--nl`` and ``--csv``: forms for programs; the default is a table for people."""
     return one_form(
@@ -258,8 +284,9 @@ def write_records(
 ) -> int:
     """Write records as they come, in the form asked for; returns their number.
 
-    ``columns`` are those of the table for people: the key of the record and the heading; spaces and
-    senders are shown where there are any. ``fields`` are the keys of a record, for the header of a CSV.
+    ``columns`` are those of the table for people: the key of the record and the heading; what most
+    records lack (spaces, senders, reasons, amounts) is shown where there are any. ``fields`` are the
+    keys of a record, for the header of a CSV.
     """
     if form == "csv":
         return _as_csv(records, fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,25 @@ from postledger.cli.common import (
     limit_option,
     output_options,
     reading,
+    remark,
     remark_end,
     remark_more,
+    require_space,
     shown,
     space_option,
     time_travel,
     write_records,
 )
 from postledger.cli.params import LabelText, Span, Time
+from postledger.findings import MEANINGS, named
 from postledger.ledger.ledger import Then
 from postledger.model import NOT_SHOWN, Delivery
 from postledger.projections.queries import Query
 
 _FIELDS = tuple(one.name for one in attrs.fields(Delivery) if one.name not in NOT_SHOWN)
+_FEW = 10
+"""In longer lists a finding that each delivery has is said once."""
+
 _COLUMNS = {
     "tracking_id": "tracking id",
     "state": "state",
@@ -37,7 +44,10 @@ _COLUMNS = {
     "spid": "spid",
     "sent_at": "sent at",
     "outcome_at": "outcome at",
+    "reason": "reason",
+    "reason_class": "class",
     "labels": "labels",
+    "amounts": "amounts",
     "findings": "findings",
 }
 
@@ -91,10 +101,24 @@ def deliveries(
     """List deliveries, in the order in which they were first received."""
     check_period(wanted["since"], wanted["until"])
     with reading(ledger) as opened:
+        require_space(opened, wanted["space"])
         remark_end(opened, as_of)
         query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
         found = opened.deliveries(
             query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
         )
-        count = write_records((one.to_dict() for one in found), form, _COLUMNS, _FIELDS)
+        records: Iterable[dict[str, Any]] = (one.to_dict() for one in found)
+        if form is None:
+            records = _without_common(list(records))
+        count = write_records(records, form, _COLUMNS, _FIELDS)
     remark_more(count, form, limit)
+
+
+def _without_common(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records without the findings that all of many have: those are said once."""
+    if len(records) <= _FEW:
+        return records
+    common = set.intersection(*(set(one["findings"]) for one in records))
+    for word in (one for one in records[0]["findings"] if one in common):
+        remark(f"each of the {len(records)} has {word}: {MEANINGS[named(word)]}")
+    return [{**one, "findings": [f for f in one["findings"] if f not in common]} for one in records]

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from postledger.cli.common import (
+    asking_space,
     block,
     cell,
     json_option,
@@ -16,6 +17,7 @@ from postledger.cli.common import (
     paragraph,
     reading,
     remark_end,
+    require_space,
     space_option,
     table,
     time_travel,
@@ -47,11 +49,20 @@ def show(
     as_json: bool,  # noqa: FBT001
     **when: Any,
 ) -> None:
-    """Show the state of one TRACKINGID, its findings, and how it came about."""
+    """Show the state of one TRACKINGID, its findings, and how it came about.
+
+    Of a delivery that several fields name, ID has them with / between, as the provider writes them.
+    """
     if (tracking_id is None) is (mms is None):
         raise click.UsageError("Give one ID, or --mms MMSID.")
     # Of one time, so that the timeline shows how the state came about.
-    with reading(ledger) as opened, opened._connections.read():
+    named = ["--mms", mms] if mms is not None else [tracking_id or ""]
+    with (
+        asking_space("show", ledger, *named),
+        reading(ledger) as opened,
+        opened._connections.read(),
+    ):
+        require_space(opened, when["space"])
         remark_end(opened, when["as_of"])
         if mms is None and chart == "content":
             mms = tracking_id
@@ -91,18 +102,25 @@ def _position(step: Step) -> str:
 
 
 def _row(step: Step) -> list[str]:
-    said = " ".join(filter(None, (step.code, step.status))) or step.trigger or ""
     event = step.event
     return [
         _position(step),
         # A person has no use for microseconds.
         cell(iso(event.received_at.replace(microsecond=0))),
         cell(iso(event.occurred_at)),
-        cell(said),
+        cell(_said(step)),
         _verdict(step),
         _transition(step),
         cell(list(step.findings)),
     ]
+
+
+def _said(step: Step) -> str:
+    """The code and the status, and of bare numbers also what the vocabulary takes them for."""
+    said = " ".join(filter(None, (step.code, step.status)))
+    if not step.trigger or any(map(str.isalpha, said)):
+        return said
+    return f"{said} ({step.trigger})" if said else step.trigger
 
 
 def _verdict(step: Step) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, tzinfo
+from itertools import product
 
 import attrs
 
@@ -91,6 +92,33 @@ def key_of(parts: Sequence[tuple[str, bool]]) -> str:
     if len(texts) == 1:
         return texts[0]
     return "/".join([text.replace("%", "%25").replace("/", "%2F") for text in texts])
+
+
+_MOST_PIECES = 5
+"""So many pieces between slashes are tried; each more would take four times as long."""
+
+
+def keys_meant(text: str) -> Iterator[str]:
+    """The keys of several fields that a text may stand for, with the fields as a provider writes them.
+
+    A slash may be part of a field or stand between two, and a phone number be spelled in another way.
+
+    >>> "a%2Fb/1650" in keys_meant("a/b/+1650")
+    True
+    """
+    pieces = text.split("/")
+    if len(pieces) > _MOST_PIECES:
+        return
+    for apart in product((True, False), repeat=len(pieces) - 1):
+        parts = pieces[:1]
+        for piece, begins in zip(pieces[1:], apart, strict=True):
+            if begins:
+                parts.append(piece)
+            else:
+                parts[-1] += f"/{piece}"
+        if len(parts) > 1:
+            spelled = (dict.fromkeys((p, digits_of(p), f"+{digits_of(p)}")) for p in parts)
+            yield from (key_of([(p, False) for p in said]) for said in product(*spelled))
 
 
 @attrs.frozen

@@ -25,6 +25,7 @@ from postledger.audit.report import AuditReport, of_delivery, of_period
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.vocabulary import keys_meant
 from postledger.errors import LedgerError, UnknownKey
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
@@ -1040,14 +1041,25 @@ def _named(stream: Stream) -> str:
 
 
 def _stream(reader: Reader, space: str | None, chart: str, key: str) -> Stream:
-    """The stream of a key, in the space that is named or in the only one that has it."""
-    if space is not None:
-        return space, chart, key
-    spaces = reader.index.spaces(chart, key)
+    """The stream of a key, in the space that is named or in the only one that has it.
+
+    Where none has it, a key of several fields is looked for by the fields as the provider writes them.
+    """
+    found = _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
+    spaces = list(dict.fromkeys(one[0] for one in found))
     if len(spaces) > 1:
         told = ", ".join(map(repr, spaces))
-        raise UnknownKey(f"several spaces have a {chart} {key!r}: {told}; say which: space")
-    return spaces[0] if spaces else "", chart, key
+        raise UnknownKey(f"several spaces have a {chart} {key!r}: {told}; say which: space", spaces)
+    if len(found) > 1:
+        told = ", ".join(repr(one[2]) for one in found)
+        raise UnknownKey(f"{key!r} may be each {chart} of {told}; give one of these")
+    return found[0] if found else (space or "", chart, key)
+
+
+def _streams(reader: Reader, space: str | None, chart: str, keys: Iterable[str]) -> list[Stream]:
+    """The streams of any of the keys, in the space if one is named."""
+    every = ((known, chart, key) for key in keys for known in reader.index.spaces(chart, key))
+    return [stream for stream in every if space in (None, stream[0])]
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:

@@ -173,6 +173,11 @@ class Index:
         )
         return [str(row[0]) for row in rows.fetchall()]
 
+    def every_space(self) -> list[str]:
+        """The spaces of all streams; it reads them all."""
+        rows = self.store.execute(f"SELECT DISTINCT space FROM {self.name}_streams")
+        return [str(row[0]) for row in rows.fetchall()]
+
     def stream_of(self, number: int) -> Stream:
         """The stream of a number; raises ``IntegrityError`` if it is missing."""
         row = self.store.one(

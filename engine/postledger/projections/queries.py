@@ -132,7 +132,11 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             wanted.append((f"{column} = ?", text))
     if query.to is not None:
         wanted.append(_to(query.to))
+    known = {name for vocabulary in definitions.vocabularies for name in vocabulary.said.labels}
     for name, text in (query.labels or {}).items():
+        if name not in known:
+            expected = ", ".join(sorted(known)) or "none, as no vocabulary has labels"
+            raise UnknownWord(f"unknown label {name!r}: expected {expected}")
         # Without what is looked for the text is shorter, if that stands in it.
         wanted.append(("replace(s.labels, ?, '') <> s.labels", label_within(name, text)))
     if query.since is not None:
