@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 import attrs
@@ -132,13 +132,7 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             wanted.append((f"{column} = ?", text))
     if query.to is not None:
         wanted.append(_to(query.to))
-    known = {name for vocabulary in definitions.vocabularies for name in vocabulary.said.labels}
-    for name, text in (query.labels or {}).items():
-        if name not in known:
-            expected = ", ".join(sorted(known)) or "none, as no vocabulary has labels"
-            raise UnknownWord(f"unknown label {name!r}: expected {expected}")
-        # Without what is looked for the text is shorter, if that stands in it.
-        wanted.append(("replace(s.labels, ?, '') <> s.labels", label_within(name, text)))
+    wanted += _with_labels(query.labels or {}, definitions)
     if query.since is not None:
         wanted.append((f"{BEGAN} >= ?", micros(query.since)))
     if query.until is not None:
@@ -157,6 +151,19 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             )
         )
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+
+
+def _with_labels(
+    labels: Mapping[str, str], definitions: Definitions
+) -> Iterator[tuple[str, object]]:
+    """What holds of streams with these labels; raises ``UnknownWord`` for one that none can have."""
+    known = {name for vocabulary in definitions.vocabularies for name in vocabulary.said.labels}
+    for name, text in labels.items():
+        if name not in known:
+            expected = ", ".join(sorted(known)) or "none, as no vocabulary has labels"
+            raise UnknownWord(f"unknown label {name!r}: expected {expected}")
+        # Without what is looked for the text is shorter, if that stands in it.
+        yield "replace(s.labels, ?, '') <> s.labels", label_within(name, text)
 
 
 def _to(wanted: str) -> tuple[str, object]:
