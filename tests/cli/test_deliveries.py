@@ -74,6 +74,6 @@ def test_a_finding_that_every_row_has_is_said_once(run: Run, tmp_path: Path) -> 
     done = run("deliveries", path)
     assert "no_creation" not in done.stdout
     assert done.stdout.count("node_missing") == 10
-    assert done.stderr.count("each of the 11 has no_creation: No answer of the API") == 1
+    assert done.stderr.count("each of the 11 listed has no_creation: No answer of the API") == 1
     assert run("deliveries", path, "--limit", "10").stdout.count("no_creation") == 10
     assert run("deliveries", path, "--nl").stdout.count("no_creation") == 11

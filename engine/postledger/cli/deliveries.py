@@ -120,5 +120,5 @@ def _without_common(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return records
     common = set.intersection(*(set(one["findings"]) for one in records))
     for word in (one for one in records[0]["findings"] if one in common):
-        remark(f"each of the {len(records)} has {word}: {MEANINGS[named(word)]}")
+        remark(f"each of the {len(records)} listed has {word}: {MEANINGS[named(word)]}")
     return [{**one, "findings": [f for f in one["findings"] if f not in common]} for one in records]
