@@ -41,7 +41,7 @@ embedded = "body"
 ignore = "ATTEMPT"
 numbers = ["number"]
 parts = { part = "code", total = "word" }
-labels = { reference = "REF" }
+labels = { reference = "results/parcels/REF" }
 amounts = { price = { value = "PRICE", unit = "EUR" }, segments = "COUNT" }
 reasons = { why = { "401" = { text = "nobody home", class = "unreachable" }, "402" = "lost" } }""",
     )
@@ -131,6 +131,11 @@ def test_a_fault_of_a_key_at_the_top(key: str, fault: str) -> None:
     ("key", "fault"),
     [
         ('each = "/a"', "each has '/a'; write names on the wire, joined by \"/\""),
+        (
+            'each = ["x", "NUMBER"]',
+            "each has 'x', and no field stands in it; write the names of its fields with their whole"
+            ' path, "x/NAME", or leave it out',
+        ),
         ('embedded = ["a//b"]', "embedded has 'a//b'; write names on the wire"),
         ('numbers = "fast"', "numbers names the unknown field 'fast'; the fields are code,"),
         ('ignore = "number"', "ignore has 'NUMBER', which is a key; ignore only names that"),

@@ -82,6 +82,15 @@ FAULTS = {
         ('["ref", "client_ref"]', "1"),
         "labels and amounts: label reference is 1; write a text or a list of texts",
     ),
+    "label without a name on the wire": (
+        ('["ref", "client_ref"]', '""'),
+        "labels and amounts: label reference has the empty name '';"
+        ' write the name that stands in the postback, such as "messageId"',
+    ),
+    "fault in the postback whose reason it is": (
+        ('key = "id"', 'key = "ID"'),
+        "postbacks[1]: key names the unknown field 'ID'; the fields are id, status, code, note",
+    ),
     "amount with two currencies": (
         ('currency = "unit" }', 'currency = "unit", unit = "EUR" }'),
         "amounts: price is {'value': 'cost', 'currency': 'unit', 'unit': 'EUR'}; " + MONEY,

@@ -16,6 +16,11 @@ FAULTS = {
         "fields: 'OLDWORD' stands for 'word' and for 'number';"
         " give each name on the wire one meaning",
     ),
+    "field without a name on the wire": (
+        ('number = "NUMBER"', 'number = ["NUMBER", "-"]'),
+        "fields: number has the empty name '-';"
+        ' write the name that stands in the postback, such as "messageId"',
+    ),
     "unknown field in a condition": (
         ('{ word = "posted"', '{ wort = "posted"'),
         "postbacks[1] (Posted).means[1]: a condition names the unknown field 'wort';"

@@ -23,11 +23,14 @@ _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _FIELD: Schema = {"type": "string", "minLength": 1}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+# Hyphens and underscores don't count: one of these alone is empty.
+_ON_WIRE: Schema = {"type": "string", "pattern": "[^-_]"}
+_NAMES: Schema = {"oneOf": [_ON_WIRE, {"type": "array", "items": _ON_WIRE}]}
 _SOME: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
 _SOME_TEXTS: Schema = {"oneOf": [_TEXT, _SOME]}
 _FIELDS: Schema = {
     "type": "object",
-    "additionalProperties": {"$ref": "#/$defs/texts"},
+    "additionalProperties": {"$ref": "#/$defs/names"},
     "propertyNames": {"not": {"const": SOURCE}},
 }
 
@@ -71,7 +74,7 @@ TOP: Mapping[str, Schema] = {
     "space_field": _FIELD,
     "each": _ref("texts"),
     "embedded": _ref("texts"),
-    "ignore": _ref("texts"),
+    "ignore": _ref("names"),
     "numbers": _ref("texts"),
     "roots": _ref("texts"),
     "inside": _ref("texts"),
@@ -80,7 +83,7 @@ TOP: Mapping[str, Schema] = {
     "fields": {**_FIELDS, "minProperties": 1},
     "timestamps": _only(TIMESTAMPS),
     "reasons": {"type": "object", "additionalProperties": _ref("codes")},
-    "labels": {"type": "object", "additionalProperties": _ref("texts"), "propertyNames": _NAME},
+    "labels": {"type": "object", "additionalProperties": _ref("names"), "propertyNames": _NAME},
     "amounts": {"type": "object", "additionalProperties": _ref("amount"), "propertyNames": _NAME},
     "parts": _ref("parts"),
     "postbacks": {"type": "array", "items": _ref("postback"), "minItems": 1},
@@ -116,6 +119,7 @@ _TESTS: tuple[Schema, ...] = (
 
 _DEFINITIONS: Mapping[str, Schema] = {
     "texts": _TEXTS,
+    "names": _NAMES,
     "some_texts": _SOME_TEXTS,
     "prefixes": {
         "oneOf": [_FIELD, {"type": "array", "items": _FIELD, "minItems": 1}],
@@ -132,9 +136,9 @@ _DEFINITIONS: Mapping[str, Schema] = {
     },
     "amount": {
         "oneOf": [
-            _ref("texts"),
-            _only({"value": _ref("texts"), "currency": _ref("texts")}, "value"),
-            _only({"value": _ref("texts"), "unit": _FIELD}, "value", "unit"),
+            _ref("names"),
+            _only({"value": _ref("names"), "currency": _ref("names")}, "value"),
+            _only({"value": _ref("names"), "unit": _FIELD}, "value", "unit"),
         ]
     },
     "parts": _only({"part": _FIELD, "total": _FIELD}, "part", "total"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache, partial
@@ -88,9 +89,18 @@ def _loaded(source: str, where: str) -> Vocabulary:
         entries=attrs.evolve(entries, common=common, parts=parts).load(top),
         said=said,
     )
-    check_reasons(top, said, vocabulary.entries)
+    _check_together(top, vocabulary)
     faults.settle()
     return vocabulary
+
+
+def _check_together(top: Table, vocabulary: Vocabulary) -> None:
+    """Note what is wrong between the parts of a vocabulary."""
+    rows = top.row.get("postbacks")
+    # Where one can't be loaded, what it takes its reason from isn't known.
+    if isinstance(rows, list) and len(vocabulary.entries) == len(rows):
+        check_reasons(top, vocabulary.said, vocabulary.entries)
+    _check_lists(top, vocabulary)
 
 
 def _numbers(top: Table, fields: Fields) -> frozenset[str]:
@@ -194,6 +204,11 @@ def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
     inside = top.faults.attempt(_texts, top, "inside", []) or ()
     prefixes = ("", *(f"{plain(container)}/" for container in inside))
     names = {ours: top.faults.attempt(_texts, given, ours) or () for ours in given.row}
+    for ours, wire in names.items():
+        for name in wire:
+            if not plain(name):
+                fix = 'write the name that stands in the postback, such as "messageId"'
+                given.faults.note(given.place, f"{ours} has the empty name {name!r}", fix)
     return {
         ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
         for ours, wire in names.items()
@@ -236,6 +251,19 @@ def _paths(top: Table, key: str) -> tuple[str, ...]:
             fix = 'write names on the wire, joined by "/", such as "results" or "entry/changes"'
             raise top.fault(f"{key} has {path!r}", fix)
     return tuple({plain(path): path for path in paths}.values())
+
+
+def _check_lists(top: Table, vocabulary: Vocabulary) -> None:
+    """Note the lists of postbacks in which none of the names on the wire stands."""
+    names = {name for wire in vocabulary.fields.values() for name in wire}
+    paths = vocabulary.shape.each if names else ()
+    written = {plain(path): path for path in (_texts(top, "each", []) if paths else ())}
+    for path in paths:
+        inside = re.compile(rf"{re.escape(path)}(?![^/@])")
+        if not any(map(inside.match, names)):
+            whole = f'"{written[path]}/NAME"'
+            fix = f"write the names of its fields with their whole path, {whole}, or leave it out"
+            top.faults.note("", f"each has {written[path]!r}, and no field stands in it", fix)
 
 
 def _parts(table: Table, fields: Fields) -> tuple[str, str]:
