@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from postledger import Ledger
+from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.definitions import builtin
 from tests.cli import Run
+from tests.conftest import FIXTURES
 from tests.samples import DEGRADED, NEWCOMER, delivered, failed, first_outcome_stands
 
 
@@ -77,14 +81,85 @@ def test_a_new_word_shows_what_had_no_state_before(run: Run, tmp_path: Path) -> 
     assert "after: position 1 (gone out) applied, sent" in shown.stdout
 
 
-def test_replay_adopts_the_providers_that_are_chosen(run: Run, samples: Path) -> None:
-    """--provider compares with them, or adopts them; it stands in place of --builtin."""
-    compared = run("replay", samples, "--provider", "sinch", "--json")
-    assert {row["why"] for row in json.loads(compared.stdout)} != set()
-    assert "sinch 1" not in run("replay", samples, "--provider", "skycore", "--adopt").stdout
+def test_a_provider_is_added_to_those_in_force(run: Run, samples: Path) -> None:
+    """--provider drops no other; what it changes is counted before it happens."""
+    form = FIXTURES / "providers/plivo/delivered.form"
+    assert "unrecognised 1" in run("ingest", samples, form).stdout
+    before = run("deliveries", samples, "--nl").stdout
+    done = run("replay", samples, "--provider", "plivo", "--adopt")
+    assert done.exit_code == 0
+    adding, counts = done.stderr.splitlines()
+    assert adding.startswith("adding plivo 1 (")
+    assert counts == "delivery: 1 new (1 event), 0 gone (0 events), 0 changed (0 events)"
+    assert _vocabularies(samples) == ["plivo", "postledger", "sinch", "skycore"]
+    after = run("deliveries", samples, "--nl").stdout
+    assert set(before.splitlines()) < set(after.splitlines())
+    again = run("replay", samples, "--provider", "plivo", "--adopt", "--json")
+    assert again.stderr == "no delivery is new, gone or changed\n"
+    assert json.loads(again.stdout)[0]["changes"] == {}
+
+
+def test_only_drops_what_is_not_named(run: Run, samples: Path) -> None:
+    """With --only, what is gone is counted; its events stay, and --builtin brings it back."""
+    gone = run("replay", samples, "--provider", "plivo", "--only", "--adopt", "--json")
+    assert "dropping sinch 1 (" in gone.stderr
+    assert "delivery: 0 new (0 events), 3 gone (" in gone.stderr
+    assert "stay in the log" in gone.stderr
+    (told,) = json.loads(gone.stdout)
+    assert told["changes"]["delivery"]["gone"]["states"] == 3
+    assert _vocabularies(samples) == ["plivo", "postledger"]
+    back = run("replay", samples, "--builtin", "--provider", "plivo", "--adopt")
+    assert "delivery: 3 new (" in back.stderr
+    assert _vocabularies(samples) == ["plivo", "postledger", "sinch", "skycore"]
+    assert run("replay", samples, "--builtin", "--only").exit_code == 2
+
+
+def test_only_leaves_the_charts_in_force(run: Run, samples: Path, tmp_path: Path) -> None:
+    """It is about what providers send: a chart of the user's own stays."""
+    chart = tmp_path / "delivery.toml"
+    chart.write_text(first_outcome_stands().charts["delivery"].source)
+    run("replay", samples, "--chart", chart, "--adopt")
+    run("replay", samples, "--provider", "skycore", "--only", "--adopt")
     with Ledger(samples) as ledger:
-        assert [v.name for v in ledger.definitions.vocabularies] == ["postledger", "skycore"]
-    assert run("replay", samples, "--provider", "skycore", "--builtin").exit_code == 2
+        assert ledger.definitions.charts["delivery"].source == chart.read_text()
+
+
+def test_a_provider_that_wants_more_of_a_chart_is_refused_with_the_way(
+    run: Run, tmp_path: Path
+) -> None:
+    """An older chart lacks words that it says; both are adopted at once, and nothing else is lost."""
+    path, chart = tmp_path / "l.db", tmp_path / "delivery.toml"
+    older = load_chart(builtin().charts["delivery"].source.replace("accepted", "taken"))
+    with Ledger(path, definitions=builtin().with_charts([older])):
+        pass
+    refused = run("ingest", path, FIXTURES / "providers/plivo/sent.form", "--provider", "plivo")
+    assert "replay adopts others" in refused.stderr
+    lacking = run("replay", path, "--provider", "plivo", "--adopt")
+    assert lacking.exit_code == 1
+    assert "chart 'delivery' has no trigger 'accepted'" in lacking.stderr
+    assert (
+        "print that (postledger charts --toml delivery) and add it with --chart" in lacking.stderr
+    )
+    chart.write_text(run("charts", "--toml", "delivery").stdout)
+    both = run("replay", path, "--provider", "plivo", "--chart", chart, "--adopt")
+    assert both.exit_code == 0
+    assert _vocabularies(path) == ["plivo", "postledger", "sinch", "skycore"]
+
+
+def test_a_ledger_with_a_damaged_index_can_adopt(run: Run, samples: Path) -> None:
+    """What changes can't be counted then; the replay that mends the index is not held up."""
+    with closing(sqlite3.connect(samples)) as db:
+        db.execute("UPDATE index_1 SET said = 'damaged'")
+        db.commit()
+    done = run("replay", samples, "--provider", "plivo", "--adopt")
+    assert done.exit_code == 0
+    assert "what changes can't be counted: " in done.stderr
+    assert run("verify", samples).exit_code == 0
+
+
+def _vocabularies(path: Path) -> list[str]:
+    with Ledger(path) as ledger:
+        return [one.name for one in ledger.definitions.vocabularies]
 
 
 def test_of_many_changes_the_first_are_listed_and_all_are_counted(run: Run, tmp_path: Path) -> None:

@@ -68,7 +68,34 @@ def test_providers_are_chosen_by_name() -> None:
     assert [one.name for one in builtin("skycore").vocabularies] == ["postledger", "skycore"]
     both = builtin(["sinch", "skycore"])
     assert both.hash == builtin(["skycore", "sinch", "skycore"]).hash == builtin().hash
-    assert builtin([]).hash == builtin().hash
+    assert [one.name for one in builtin([]).vocabularies] == ["postledger"]
+    assert builtin([]).charts == builtin().charts
+
+
+@given(st.lists(st.sampled_from(providers()), max_size=4), st.sampled_from(providers()))
+def test_to_add_a_provider_drops_none(names: list[str], more: str) -> None:
+    """Whatever is in force stays, in any order; where two don't fit, that is said."""
+    try:
+        before = builtin(names)
+        after = before.with_providers(more)
+    except DefinitionError:
+        return
+    assert {*before.vocabularies} <= {*after.vocabularies}
+    assert after.hash == builtin([more, *names]).hash
+    assert after.charts == before.charts
+
+
+def test_definitions_say_which_spaces_they_read_into() -> None:
+    """A ledger without spaces takes any; one that has some takes these."""
+    assert (builtin().spaces, builtin().reads_into("other")) == (("",), True)
+    mixed = builtin().with_providers(["plivo", "infobip"])
+    assert mixed.spaces == ("", "infobip", "plivo")
+    assert mixed.reads_into("")
+    assert not mixed.reads_into("plvio")
+    assert not builtin("plivo").reads_into("")
+    assert builtin([]).reads_into("")
+    free = WORDS.replace("version = 1", 'version = 1\nspace = "own"\nspace_field = "word"')
+    assert KNOWN.with_vocabularies([load_vocabulary(free)]).reads_into("anything")
 
 
 @pytest.mark.parametrize("name", ["nobody", "postledger", "", "../delivery", "Skycore", "__init__"])

@@ -29,6 +29,7 @@ from postledger import (
     Subscription,
     SubscriptionFailed,
     UnknownKey,
+    UnknownWord,
 )
 from tests.samples import delivered, failed, first_outcome_stands, sent
 
@@ -57,6 +58,20 @@ def test_the_names_are_those_of_the_ledger(tmp_path: Path) -> None:
         )
         assert mine == its, name
     assert public(AsyncSubscription) <= public(Subscription) | {"error"}
+
+
+def test_a_creation_needs_a_space_here_too(tmp_path: Path) -> None:
+    """One that postbacks can meet, by the vocabularies in force; an empty list chooses none."""
+
+    async def main() -> None:
+        async with AsyncLedger(tmp_path / "l.db", providers="plivo") as ledger:
+            with pytest.raises(UnknownWord, match="space is missing: expected space='plivo'"):
+                await ledger.created("a", to="1")
+            await ledger.created("a", to="1", space="plivo")
+        async with AsyncLedger(tmp_path / "none.db", providers=[]) as ledger:
+            assert [one.name for one in ledger.definitions.vocabularies] == ["postledger"]
+
+    asyncio.run(main())
 
 
 def test_recording_and_reading(tmp_path: Path, specification: list[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shlex
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from postledger.log import log
 from postledger.log.log import Log
 from postledger.projections.index import Index
 from tests.conftest import FIXTURES, ledger_of
-from tests.samples import BINARY, DEGRADED, SMS, delivered, sent
+from tests.samples import BINARY, DEGRADED, NEWCOMER, SMS, delivered, sent
 from tests.states import states
 
 
@@ -411,6 +412,56 @@ def test_a_new_ledger_reads_the_providers_that_are_chosen(tmp_path: Path) -> Non
         Ledger(path, providers=["skycore", "sinch"])
     with pytest.raises(TypeError, match="got both"):
         Ledger(path, providers=["skycore"], definitions=builtin())
+
+
+def test_a_ledger_may_read_by_a_file_alone(tmp_path: Path) -> None:
+    """With an empty list of providers none that ships is read, next to the program's statements."""
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEWCOMER)
+    with Ledger(tmp_path / "l.db", providers=[], vocabulary=words) as ledger:
+        assert [v.name for v in ledger.definitions.vocabularies] == ["newcomer", "postledger"]
+    with Ledger(tmp_path / "none.db", providers=()) as ledger:
+        assert [v.name for v in ledger.definitions.vocabularies] == ["postledger"]
+        assert ledger.record(sent("a")).event.reading == "unrecognised"
+    with pytest.raises(DefinitionsDiffer), Ledger(tmp_path / "unasked.db"):
+        Ledger(tmp_path / "unasked.db", providers=[])
+
+
+def test_a_refusal_names_the_command_that_adds(tmp_path: Path, run: Callable[..., Any]) -> None:
+    """What a ledger doesn't read by is added by that command, which loses nothing."""
+    path, words = tmp_path / "my ledger.db", tmp_path / "newcomer.toml"
+    words.write_text(NEWCOMER)
+    with Ledger(path) as ledger:
+        ledger.record(sent("a"))
+    with pytest.raises(DefinitionsDiffer) as raised:
+        Ledger(path, providers=["plivo", "infobip"], vocabulary=[words])
+    command = re.search(r"keep what it has: (.*); then open it without naming", str(raised.value))
+    assert command is not None
+    said = shlex.split(command[1])
+    assert said[:3] == ["postledger", "replay", str(path)]
+    assert run(*said[1:]).exit_code == 0
+    with Ledger(path) as ledger:
+        names = [v.name for v in ledger.definitions.vocabularies]
+        assert names == ["infobip", "newcomer", "plivo", "postledger", "sinch", "skycore"]
+        assert ledger.delivery("a").state == "sent"
+    with pytest.raises(DefinitionsDiffer, match=r"what is given lacks .*; name all .* or none"):
+        Ledger(path, providers="plivo")
+
+
+def test_a_creation_needs_a_space_that_postbacks_can_meet(tmp_path: Path) -> None:
+    """Without one, or with another, no callback would ever be of its delivery: that is refused."""
+    with Ledger(tmp_path / "l.db", providers=["plivo", "infobip"]) as ledger:
+        expected = "expected space='infobip' or space='plivo', of the vocabularies in force"
+        with pytest.raises(UnknownWord, match=f"space is missing: {expected}"):
+            ledger.created("a", to="1")
+        with pytest.raises(UnknownWord, match=f"unknown space 'plvio': {expected}"):
+            ledger.created("a", to="1", space="plvio")
+        assert ledger.head().size == 1
+        assert ledger.created("a", to="1", space="plivo").delivery is not None
+        with Ledger(tmp_path / "l.db") as other:
+            other.replay(other.definitions.with_providers("telnyx"))
+        # What another process has adopted counts at once.
+        assert ledger.created("b", to="1", space="telnyx").verdict == "applied"
 
 
 def test_a_ledger_for_reading_writes_nothing(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def _definitions(
         raise click.UsageError("--only and --provider can't both be given.")
     if only:
         return load([*charts, *words])
-    return builtin(names).with_files(charts, words) if charts or words or names else None
+    return builtin(names or None).with_files(charts, words) if charts or words or names else None
 
 
 def _found(

@@ -28,6 +28,7 @@ from postledger.cli.common import (
     write_records,
 )
 from postledger.definitions.definitions import Definitions, apart, builtin
+from postledger.errors import DefinitionError, LedgerError
 from postledger.ledger.ledger import Ledger
 from postledger.model import GOES_WITHOUT_SAYING, Content, Delivery
 from postledger.projections.compare import Difference
@@ -43,6 +44,11 @@ _FLAT = (
     *("space", "chart", "key", "why"),
     *(f"{side}_{name}" for name in _VALUES for side in ("before", "after")),
 )
+_KINDS = ("new", "gone", "changed")
+
+Changes = dict[str, dict[str, tuple[int, int]]]
+"""By chart and kind: how many rows, and how many events these have."""
+
 _COLUMNS = {"chart": "chart", "key": "key", "from": "from", "to": "to", "why": "why"}
 
 
@@ -52,14 +58,23 @@ Examples:
   postledger replay deliveries.db
   postledger replay deliveries.db --index
   postledger replay deliveries.db --chart my-delivery.toml
-  postledger replay deliveries.db --provider skycore --adopt
+  postledger replay deliveries.db --provider smpp --adopt
+  postledger replay deliveries.db --provider smpp --only --adopt
   postledger replay deliveries.db --builtin --adopt"""
 )
 @ledger_argument()
 @definition_options("Compare with this chart")
 @provider_option
-@click.option("--builtin", "shipped", is_flag=True, help="Compare with those that ship.")
-@click.option("--adopt", is_flag=True, help="Don't compare: read by them from now on.")
+@click.option(
+    "--only", is_flag=True, help="Of what providers send, read what is named here and no more."
+)
+@click.option(
+    "--builtin",
+    "shipped",
+    is_flag=True,
+    help="Compare with those that ship, in place of those in force.",
+)
+@click.option("--adopt", is_flag=True, help="Count what changes, then read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
 @output_options
 def replay(
@@ -67,6 +82,7 @@ def replay(
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
     names: tuple[str, ...],
+    only: bool,  # noqa: FBT001
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
     index: bool,  # noqa: FBT001
@@ -76,40 +92,103 @@ def replay(
 
     Other processes may go on recording. Interrupted, it leaves the live states untouched and goes on
     where it was when it is called again. With --chart, --vocabulary, --provider or --builtin it only
-    shows which deliveries would change by those, from what to what, and why, and writes nothing.
+    shows which deliveries would change by those, from what to what, and why, and writes nothing. What
+    is named is added to the definitions in force, and takes the place of what has the same name.
     """
-    if shipped and names:
-        raise click.UsageError("--builtin and --provider can't both be given.")
     others = bool(charts or words or shipped or names)
     if adopt and not others:
         raise click.UsageError("--adopt requires --chart, --vocabulary, --provider or --builtin.")
+    if only and not (words or names):
+        raise click.UsageError("--only requires --provider or --vocabulary.")
     if index and others and not adopt:
         raise click.UsageError("--index requires --adopt when comparing.")
+
+    def wanted(opened: Ledger) -> Definitions:
+        base = builtin() if shipped else opened.definitions
+        base = base.without_providers() if only else base
+        return _with(base, charts, words, names)
+
     if others and not adopt:
         with reading(ledger) as opened:
-            _compare(opened, _wanted(opened, charts, words, names, shipped=shipped), form)
+            _compare(opened, wanted(opened), form)
         return
     with Ledger(ledger) as opened:
-        definitions = _wanted(opened, charts, words, names, shipped=shipped) if adopt else None
+        definitions = wanted(opened) if adopt else None
+        changes = None if definitions is None else _announced(opened, definitions)
         with progress("replay", opened.head().size) as advance:
             opened.replay(definitions, index=index, progress=advance)
         last, label = opened.head().size - 1, opened.definitions.label
     if form is None:
         click.echo(paragraph(f"replayed to position {last} by {label}"))
     else:
-        write_records([{"position": last, "definitions": label}], form, {})
+        said = {} if changes is None else {"changes": _plain(changes)}
+        write_records([{"position": last, "definitions": label, **said}], form, {})
 
 
-def _wanted(
-    ledger: Ledger,
-    charts: tuple[Path, ...],
-    words: tuple[Path, ...],
-    names: tuple[str, ...],
-    *,
-    shipped: bool,
+def _with(
+    base: Definitions, charts: tuple[Path, ...], words: tuple[Path, ...], names: tuple[str, ...]
 ) -> Definitions:
-    ours = builtin(names) if shipped or names else ledger.definitions
-    return ours.with_files(charts, words)
+    try:
+        return base.with_files(charts, words, providers=names)
+    except DefinitionError as error:
+        raise DefinitionError(f"{error}{_advice(str(error), base)}") from None
+
+
+def _advice(fault: str, base: Definitions) -> str:
+    """What to do where a vocabulary that ships wants more of a chart than the one in force has."""
+    ships = builtin().charts
+    for chart in base.charts.values():
+        other = chart.name in ships and ships[chart.name].hash != chart.hash
+        if other and f"chart {chart.name!r} has no trigger" in fault:
+            print_it = f"postledger charts --toml {chart.name}"
+            return (
+                f"; if the chart that ships has it, print that ({print_it}) and add it with --chart"
+            )
+    return ""
+
+
+def _announced(ledger: Ledger, definitions: Definitions) -> Changes:
+    """Say what other definitions change, before they are adopted."""
+    dropped, added = apart(ledger.definitions, definitions)
+    for verb, labels in (("adding", added), ("dropping", dropped)):
+        if labels:
+            remark(f"{verb} {labels}")
+    try:
+        changes = _changes(ledger, definitions)
+    except LedgerError as error:
+        # A replay is what mends a damaged index: that it can't be counted must not hold it up.
+        remark(f"what changes can't be counted: {error}")
+        return {}
+    for chart, counts in sorted(changes.items()):
+        told = (f"{n} {kind} ({counted(m, 'event')})" for kind, (n, m) in counts.items())
+        remark(f"{chart}: {', '.join(told)}")
+    if not changes:
+        remark("no delivery is new, gone or changed")
+    if any(counts["gone"][0] for counts in changes.values()):
+        remark("the events of what is gone stay in the log: another --adopt brings it back")
+    return changes
+
+
+def _changes(ledger: Ledger, definitions: Definitions) -> Changes:
+    changes: Changes = {}
+    with progress("compare", ledger.head().size) as advance:
+        for one in ledger.differences(definitions, progress=advance):
+            kind = "new" if one.before is None else "gone" if one.after is None else "changed"
+            counts = changes.setdefault(one.chart, dict.fromkeys(_KINDS, (0, 0)))
+            states, events = counts[kind]
+            counts[kind] = states + 1, events + max(map(_events, (one.before, one.after)))
+    return changes
+
+
+def _plain(changes: Changes) -> Record:
+    return {
+        chart: {kind: {"states": n, "events": m} for kind, (n, m) in counts.items()}
+        for chart, counts in changes.items()
+    }
+
+
+def _events(row: Delivery | None) -> int:
+    return 0 if row is None else row.events + row.repeats
 
 
 def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:

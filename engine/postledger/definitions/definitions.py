@@ -13,6 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -63,6 +64,27 @@ class Definitions:
         charts, vocabularies = self.charts.values(), self.vocabularies
         return (*(one.label for one in charts), *(one.label for one in vocabularies))
 
+    @cached_property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces of ids that vocabularies of what providers send read into; ``""`` is one of them.
+
+        >>> ledger.definitions.spaces
+        ('',)
+        """
+        return tuple(sorted({one.space for one in self._received}))
+
+    def reads_into(self, space: str) -> bool:
+        """Whether postbacks may name deliveries of that space.
+
+        Of any, where a vocabulary takes the space from a field, or where none has one.
+        """
+        named = any(one.space_field for one in self._received)
+        return named or space in self.spaces or not any(self.spaces)
+
+    @property
+    def _received(self) -> list[Vocabulary]:
+        return [one for one in self.vocabularies if one.reads is not Reads.STATEMENTS]
+
     @checked
     def chart(self, name: str) -> Statechart:
         """The chart of that name; raises ``UnknownWord``."""
@@ -81,15 +103,43 @@ class Definitions:
         return self._with((), vocabularies)
 
     @checked
+    def with_providers(self, providers: str | Iterable[str]) -> Definitions:
+        """These definitions with vocabularies that ship, next to those that are here.
+
+        One of the same name takes the place of what is here. Raises ``UnknownWord`` for an unknown
+        name, ``DefinitionError`` where a vocabulary doesn't fit the charts or another vocabulary.
+
+        >>> added = ledger.definitions.without_providers().with_providers("skycore")
+        >>> [one.name for one in added.vocabularies]
+        ['postledger', 'skycore']
+        """
+        return self.with_files(providers=providers)
+
+    def without_providers(self) -> Definitions:
+        """These definitions without what providers send: with the charts, and the program's statements.
+
+        >>> [one.name for one in ledger.definitions.without_providers().vocabularies]
+        ['postledger']
+        """
+        stated = [one for one in self.vocabularies if one.reads is Reads.STATEMENTS]
+        return define(self.charts.values(), stated)
+
+    @checked
     def with_files(
         self,
         charts: FilePath | Iterable[FilePath] = (),
         vocabulary: FilePath | Iterable[FilePath] = (),
+        *,
+        providers: str | Iterable[str] = (),
     ) -> Definitions:
-        """These definitions with those of the given TOML files; raises ``DefinitionError``."""
+        """These definitions with those of the given TOML files, and with ``providers``, all at once.
+
+        Raises ``DefinitionError``; for ``providers`` see ``with_providers``.
+        """
         files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
         loaded = {str(path): load_chart(_text(path), where=str(path)) for path in files[0]}
-        words = [load_vocabulary(_text(path), where=str(path)) for path in files[1]]
+        named = dict.fromkeys(names_of("providers", providers))
+        words = [read_vocabulary(path) for path in files[1]] + [shipped(name) for name in named]
         replaced = {vocabulary.name for vocabulary in words}
         kept = [one for one in self.vocabularies if one.name not in replaced]
         faults = [fault for where in loaded for fault in _lacking(where, loaded[where], kept)]
@@ -116,6 +166,38 @@ def apart(definitions: Definitions, others: Definitions) -> tuple[str, str]:
         ", ".join(label for label in ours if label not in theirs),
         ", ".join(label for label in theirs if label not in ours),
     )
+
+
+def adding(kept: Definitions, wanted: Definitions) -> list[str] | None:
+    """The options of ``replay`` that add what only ``wanted`` has; ``None`` where none would do.
+
+    Charts that ship are no reason to give up those in force.
+    """
+    options: list[str] = []
+    ships = {one.hash for one in builtin().charts.values()}
+    if any(one.hash not in ships for one in _more(kept.charts.values(), wanted.charts.values())):
+        return None
+    more = _more(kept.vocabularies, wanted.vocabularies)
+    try:
+        kept.with_vocabularies(more)
+    except DefinitionError:
+        return None
+    for one in more:
+        if one.name in providers() and shipped(one.name).hash == one.hash:
+            options += ["--provider", one.name]
+        elif Path(one.where).is_file():
+            options += ["--vocabulary", one.where]
+        else:
+            return None
+    return options
+
+
+Defined = TypeVar("Defined", Statechart, Vocabulary)
+
+
+def _more(kept: Iterable[Defined], wanted: Iterable[Defined]) -> list[Defined]:
+    known = {one.hash for one in kept}
+    return [one for one in wanted if one.hash not in known]
 
 
 def effect_of(definitions: Definitions, reading: Reading) -> Effect | None:
@@ -151,22 +233,22 @@ def define(charts: Iterable[Statechart], vocabularies: Iterable[Vocabulary]) -> 
 
 
 @checked
-def builtin(providers: str | Iterable[str] = ()) -> Definitions:
+def builtin(providers: str | Iterable[str] | None = None) -> Definitions:
     """The definitions that ship with Postledger.
 
     ``providers`` are those of ``shipped`` to read by, one or several, in place of those that are read
-    without being asked for. Statements of the program are always read. Raises ``UnknownWord``.
+    without being asked for; with an empty list, none of them. Statements of the program are always
+    read. Raises ``UnknownWord``.
 
     >>> [one.name for one in builtin(["skycore"]).vocabularies]
     ['postledger', 'skycore']
+    >>> [one.name for one in builtin([]).vocabularies]
+    ['postledger']
     """
     top = files("postledger.statecharts")
-    # One that is empty is no choice of nothing: a program may have it from a list of options.
-    if not (names := names_of("providers", providers)):
+    if providers is None:
         return load([top, top / "vocabulary"])
-    own = [one for one in _unasked() if one.reads is Reads.STATEMENTS]
-    chosen = [shipped(name) for name in dict.fromkeys(names)]
-    return load(top)._with((), [*own, *chosen])
+    return builtin().without_providers().with_providers(providers)
 
 
 @checked
@@ -237,6 +319,11 @@ def _loaded(where: str, text: str) -> Statechart | Vocabulary:
     if "postbacks" in read_toml(text, where):
         return load_vocabulary(text, where=where)
     return load_chart(text, where=where)
+
+
+def read_vocabulary(path: FilePath) -> Vocabulary:
+    """A vocabulary from its TOML file; raises ``DefinitionError``."""
+    return load_vocabulary(_text(Path(path)), where=str(path))
 
 
 def check(paths: FilePath | Iterable[FilePath]) -> list[str]:

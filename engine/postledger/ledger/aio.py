@@ -154,7 +154,7 @@ class AsyncLedger:
         self._path = require_openable(**given)
         for name in given.keys() & {"charts", "vocabulary"}:
             given[name] = paths_of(name, given[name])
-        if "providers" in given:
+        if given.get("providers") is not None:
             given["providers"] = names_of("providers", given["providers"])
         self._open: Callable[[], Ledger] = partial(Ledger, **given)
         self._renew()
@@ -217,6 +217,7 @@ class AsyncLedger:
     async def created(self, *args: Any, **kwargs: Any) -> Recorded:
         with translated(self.path):
             given = creation_of(*args, **kwargs)
+            self._opened._require_space(kwargs.get("space", ""))
         recorded = await self._record(given, answered=True)
         assert isinstance(recorded, Recorded)
         return recorded

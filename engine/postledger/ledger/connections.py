@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from postledger.definitions.definitions import Definitions, apart, builtin
+from postledger.definitions.definitions import Definitions, adding, apart, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
 from postledger.log.log import Log
@@ -401,10 +402,7 @@ class Connections:
                 # What others record from now on they take in themselves.
                 size = log.size()
             if wanted is not None and wanted.hash != kept.hash:
-                raise DefinitionsDiffer(
-                    f"{self.path}: {_difference(*apart(kept, wanted))};"
-                    " open it without charts and vocabularies; replay adopts others"
-                )
+                raise DefinitionsDiffer(f"{self.path}: {_difference(self.path, kept, wanted)}")
             self.definitions = kept
             if generation is not None and generation.version == generations.version_of(kept):
                 break
@@ -525,11 +523,21 @@ class Connections:
             self.left_behind(own, error)
 
 
-def _difference(ours: str, theirs: str) -> str:
-    """How the definitions of a ledger differ from those that are given."""
-    if ours and theirs:
-        return f"the ledger reads by {ours}, what is given has {theirs}"
-    return f"what is given lacks {ours}" if ours else f"the ledger does not read by {theirs}"
+def _difference(path: Path, kept: Definitions, wanted: Definitions) -> str:
+    """How the definitions of a ledger differ from those that are given, and what to do."""
+    ours, theirs = apart(kept, wanted)
+    options = adding(kept, wanted)
+    if not theirs or options == []:
+        return (
+            f"what is given lacks {ours}; name all that it reads by, or none: it keeps what it has"
+        )
+    said = f"the ledger does not read by {theirs}"
+    if ours and options is None:
+        said = f"the ledger reads by {ours}, what is given has {theirs}"
+    if options is None:
+        return f"{said}; open it without charts and vocabularies; replay adopts others"
+    command = shlex.join(["postledger", "replay", str(path), *options, "--adopt"])
+    return f"{said}; to add it and keep what it has: {command}; then open it without naming any"
 
 
 def _tables_of(store: Store) -> set[str]:

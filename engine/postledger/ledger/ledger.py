@@ -26,7 +26,7 @@ from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
 from postledger.definitions.vocabulary import keys_meant
-from postledger.errors import LedgerError, UnknownKey
+from postledger.errors import LedgerError, UnknownKey, UnknownWord
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
@@ -123,13 +123,13 @@ class Ledger:
     Opens the file, or creates it if it does not exist. One ledger may be used from several threads, and
     one file by several processes. ``timeout`` is how many seconds a write waits for another's write to
     end, and opening for another process that makes the states again. ``providers`` are the names of the
-    vocabularies that ship to read by, ``charts`` and ``vocabulary`` TOML files (one, or several) to
-    read by next to those, or in place of those of the same names; ``definitions`` are all of them as a
-    value. A new ledger adopts them and
-    keeps their text; an existing one must have been read by the same, or ``DefinitionsDiffer`` is
-    raised; ``replay`` adopts others. ``limits`` bound what is read of a body. A file whose guards
-    against alteration are missing is refused with ``IntegrityError``, unless ``guarded`` is false: so
-    ``verify`` can say what else is wrong.
+    vocabularies that ship to read by (an empty list: none of them), ``charts`` and ``vocabulary`` TOML
+    files (one, or several) to read by next to those, or in place of those of the same names;
+    ``definitions`` are all of them as a value. A new ledger adopts them and keeps their text; an
+    existing one must have been read by the same, or ``DefinitionsDiffer`` is raised, which says how to
+    adopt them; where none are given, it is read by those that it has. ``limits`` bound what is read of
+    a body. A file whose guards against alteration are missing is refused with ``IntegrityError``,
+    unless ``guarded`` is false: so ``verify`` can say what else is wrong.
 
     >>> with Ledger("deliveries.db") as opened:
     ...     recorded = opened.record(body, content_type="text/xml")
@@ -142,7 +142,7 @@ class Ledger:
         self,
         path: FilePath,
         *,
-        providers: str | Iterable[str] = (),
+        providers: str | Iterable[str] | None = None,
         charts: FilePath | Iterable[FilePath] = (),
         vocabulary: FilePath | Iterable[FilePath] = (),
         definitions: Definitions | None = None,
@@ -157,12 +157,12 @@ class Ledger:
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
         files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)
-        chosen = names_of("providers", providers)
-        if chosen and definitions is not None:
+        chosen = None if providers is None else names_of("providers", providers)
+        if chosen is not None and definitions is not None:
             raise TypeError(
                 "providers or definitions must be given, got both: builtin(providers) has both"
             )
-        if chosen or any(files):
+        if chosen is not None or any(files):
             definitions = (definitions or builtin(chosen)).with_files(*files)
         self._connections = Connections(
             self.path,
@@ -408,7 +408,8 @@ class Ledger:
         ``at`` is when it did, aware; without it the creation has no time. ``space`` is that of the
         vocabulary by which postbacks of the message are read, where it has one. To state the same
         again is a repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record``
-        instead. Raises ``ValueError`` for an id that is empty, padded or not on one line.
+        instead. Raises ``ValueError`` for an id that is empty, padded or not on one line,
+        ``UnknownWord`` for a space that no vocabulary in force reads into.
 
         >>> recorded = ledger.created("U01TXzE=", to="16503333058")
         >>> recorded.delivery.state
@@ -424,9 +425,20 @@ class Ledger:
                 received_at=received_at,
                 source=source,
             )
+            self._require_space(space)
         recorded = self._groups.record(given, answered=True)
         assert isinstance(recorded, Recorded)
         return recorded
+
+    def _require_space(self, space: str) -> None:
+        """Raise ``UnknownWord`` for a space whose deliveries no postback would ever meet."""
+        # Another process may have adopted more: those in the log are looked up only to refuse.
+        if self._connections.definitions.reads_into(space) or self.definitions.reads_into(space):
+            return
+        *others, last = (f"space={name!r}" for name in self.definitions.spaces)
+        said = f"unknown space {space!r}" if space else "space is missing"
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise UnknownWord(f"{said}: expected {listed}, of the vocabularies in force")
 
     # --- read ---
 
@@ -719,7 +731,9 @@ class Ledger:
 
         Where their vocabularies are others than those in force, or with ``index``, the log itself is
         read again. Other threads and processes may go on recording. The old states stay live until
-        the new ones are whole; a replay that was interrupted goes on where it was.
+        the new ones are whole; a replay that was interrupted goes on where it was. ``definitions`` take
+        the place of all that are in force: ``ledger.definitions.with_providers(…)`` and ``with_files``
+        add to these, and ``differences`` says what would change.
 
         >>> ledger.replay()
         >>> ledger.verify().ok

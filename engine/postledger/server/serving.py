@@ -92,7 +92,8 @@ class Serving:
     workers: int = 1
     access_log: bool = True
     metrics: bool = False
-    providers: tuple[str, ...] = ()
+    providers: tuple[str, ...] | None = None
+    vocabulary: tuple[Path, ...] = ()
 
 
 def serve(serving: Serving, listening: Callable[[str], None]) -> None:
@@ -211,7 +212,8 @@ def _end_after(first: BaseProcess) -> None:
 
 def _sources(serving: Serving, named: Set[str]) -> tuple[str, ...]:
     """The sources: those that are named, or else the vocabularies in force. Makes a new ledger."""
-    with Ledger(serving.ledger, providers=serving.providers) as ledger:
+    path, words = serving.ledger, serving.vocabulary
+    with Ledger(path, providers=serving.providers, vocabulary=words) as ledger:
         return tuple(sorted(named or sources_of(ledger.definitions)))
 
 
