@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from postledger.audit.render import picture
-from postledger.cli.common import cell, one_form, paragraph, reading, remark, table
-from postledger.cli.trying import tried
+from postledger.cli.common import (
+    Record,
+    block,
+    cell,
+    json_option,
+    known_providers,
+    one_form,
+    paragraph,
+    reading,
+    remark,
+    table,
+    write_json,
+)
+from postledger.cli.trying import envelope_of, tried
 from postledger.definitions.chart import Statechart
-from postledger.definitions.definitions import Definitions, builtin, providers, shipped
+from postledger.definitions.definitions import (
+    Definitions,
+    builtin,
+    providers,
+    read_vocabulary,
+    shipped,
+)
 from postledger.definitions.definitions import check as check_files
 from postledger.definitions.language import schema_text
-from postledger.definitions.vocabulary_toml import load_vocabulary
-from postledger.errors import DefinitionError
+from postledger.definitions.vocabulary import Vocabulary
+
+_UNASKED = " *"
+_WIDTH = 78
+"""Of a terminal of 80 columns, without the gap of two in a table."""
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -40,7 +62,7 @@ class _Charts(click.Group):
 @click.group(
     cls=_Charts,
     invoke_without_command=True,
-    subcommand_metavar="| check PATH… | providers | schema | try FILE BODY",
+    subcommand_metavar="| check PATH… | providers [NAME] | schema | try VOCABULARY BODY",
     epilog="""\b
 Examples:
   postledger charts
@@ -60,7 +82,7 @@ Examples:
 @click.option(
     "--ledger",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The charts that this ledger reads by, in place of those that ship.",
+    help="The charts and vocabularies that this ledger reads by, in place of those that ship.",
 )
 @click.pass_context
 def charts(
@@ -69,12 +91,15 @@ def charts(
     form: str | None,
     ledger: Path | None,
 ) -> None:
-    """Show the statecharts: their states, their policy, and what each trigger does."""
+    """Show the statecharts: their states, their policy, and what each trigger does.
+
+    After them the vocabularies by which postbacks are read, those that ship or with --ledger its own.
+    """
     if ctx.invoked_subcommand is not None:
         return
     if form in ("svg", "toml") and name is None:
         raise click.UsageError(f"--{form} requires the NAME of a chart.")
-    if form == "toml" and name in providers():
+    if form == "toml" and name in providers() and ledger is None:
         click.echo(shipped(name).source.rstrip("\n"))
         return
     forms = {
@@ -83,8 +108,14 @@ def charts(
         "toml": _source,
         None: _described,
     }
-    for chart in _named(name, _definitions(ledger)):
+    known = _definitions(ledger)
+    if form == "toml" and name in (words := {v.name: v for v in known.vocabularies}):
+        click.echo(words[name].source.rstrip("\n"))
+        return
+    for chart in _named(name, known):
         click.echo(forms[form](chart))
+    if form is None and name is None:
+        click.echo(_vocabularies(known))
 
 
 @charts.command(
@@ -112,23 +143,53 @@ def check(paths: tuple[Path, ...]) -> None:
     "providers",
     epilog="""\b
 Examples:
-  postledger charts providers""",
+  postledger charts providers
+  postledger charts providers skycore
+  postledger charts providers --json""",
 )
-def list_providers() -> None:
+@click.argument("named", required=False, metavar="[NAME]")
+@json_option
+def list_providers(named: str | None, *, as_json: bool) -> None:
     """List the vocabularies that ship, by the names that --provider takes.
 
+    With NAME it shows one: the space of its ids, how the provider posts, the page that documents it.
     Those marked * are read where none is chosen. What is unconfirmed could not be held against a public
     page of its provider.
     """
+    names = providers() if named is None else known_providers(None, None, (named,))
     unasked = {one.name for one in builtin().vocabularies}
-    rows = [
-        [
-            name + (" *" if name in unasked else ""),
-            one.title + (" (unconfirmed)" if one.unconfirmed else ""),
-        ]
-        for name, one in ((name, shipped(name)) for name in providers())
-    ]
-    click.echo(table(rows, ["name", "what it reads"]))
+    records = [_record(shipped(name), unasked=name in unasked) for name in names]
+    if as_json:
+        write_json(records if named is None else records[0])
+    elif named is not None:
+        click.echo(
+            "\n".join(block((key.replace("_", " "), cell(v)) for key, v in records[0].items()))
+        )
+    else:
+        left = max(map(len, names)) + len(_UNASKED)
+        click.echo(
+            table([_listed(one, _WIDTH - left) for one in records], ["name", "what it reads"])
+        )
+        click.echo(f"\n{_UNASKED.strip()} is read where no provider is chosen")
+
+
+def _listed(record: Record, width: int) -> list[str]:
+    title = record["title"] + (" (unconfirmed)" if record["unconfirmed"] else "")
+    name = record["name"] + (_UNASKED if record["by_default"] else "")
+    return [name, "\n".join(textwrap.wrap(title, width))]
+
+
+def _record(one: Vocabulary, *, unasked: bool) -> Record:
+    return {
+        "name": one.name,
+        "title": one.title,
+        "space": one.space,
+        "wire": one.wire,
+        "page": one.page,
+        "read_on": None if one.read_on is None else str(one.read_on),
+        "unconfirmed": one.unconfirmed,
+        "by_default": unasked,
+    }
 
 
 @charts.command(
@@ -147,36 +208,55 @@ def print_schema() -> None:
     epilog="""\b
 Examples:
   postledger charts try my-words.toml body.json
+  postledger charts try skycore body.xml
   postledger charts try my-words.toml query.txt --query --source carrier""",
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="VOCABULARY")
 @click.argument("body", type=click.File("rb"))
-@click.option("--content-type", metavar="TYPE", help="The content type with which it is posted.")
+@click.option(
+    "--content-type",
+    metavar="TYPE",
+    help="The content type with which it is posted; else told by how it begins, or by wire.",
+)
 @click.option("--query", is_flag=True, help="BODY is the query string of a GET.")
 @click.option("--source", default="", help="The source that the event has.")
+@click.option(
+    "--chart",
+    "own",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A chart that it speaks to, next to those that ship.",
+)
 def try_vocabulary(
-    file: Path,
+    file: str,
     body: BinaryIO,
     content_type: str | None,
     query: bool,  # noqa: FBT001
     source: str,
+    own: tuple[Path, ...],
 ) -> None:
     """Show how a vocabulary reads a body, or why it doesn't.
 
-    Nothing is recorded. Of each postback: its fields, the entry that fits, the delivery that it names,
-    what it says and when; where none fits, what each entry lacks, the nearest first. BODY is a file, or -
-    for stdin. Exit 1 where a postback isn't recognised.
+    VOCABULARY is a TOML file, or the name of one that ships; BODY is a file, or - for stdin. Nothing
+    is recorded. Of each postback: its fields, the entry that fits, the delivery that it names, what it
+    says and when, and what becomes of the delivery by it alone; where no entry fits, what each lacks,
+    the nearest first. Exit 1 where a postback isn't recognised.
     """
-    vocabulary = load_vocabulary(_text_of(file), where=str(file))
-    if not tried(vocabulary, body.read(), content_type, source, query=query):
+    vocabulary = _vocabulary(file)
+    given = envelope_of(vocabulary, content_type, source, query=query)
+    known = builtin([]).with_files(own).charts
+    if not tried(vocabulary, known, body.read(), given):
         click.get_current_context().exit(1)
 
 
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except UnicodeError as error:
-        raise DefinitionError(f"{file}: can't be read: {error}; name a TOML file") from None
+def _vocabulary(named: str) -> Vocabulary:
+    """A vocabulary by its file, or by the name of one that ships."""
+    if named in providers() and not Path(named).is_file():
+        return shipped(named)
+    if not Path(named).is_file():
+        fault = f"unknown {named!r}: expected a TOML file, or of those that ship {', '.join(providers())}"
+        raise click.BadParameter(fault, param_hint="VOCABULARY")
+    return read_vocabulary(named)
 
 
 def _definitions(ledger: Path | None) -> Definitions:
@@ -193,6 +273,15 @@ def _named(name: str | None, known: Definitions) -> list[Statechart]:
         there = ", ".join(known.charts)
         raise click.BadParameter(f"unknown chart {name!r}: expected {there}", param_hint="NAME")
     return [known.charts[name]]
+
+
+def _vocabularies(known: Definitions) -> str:
+    """The vocabularies by which postbacks are read, a row for each."""
+    rows = [
+        [one.label, one.space, "\n".join(textwrap.wrap(one.title, _WIDTH // 2))]
+        for one in known.vocabularies
+    ]
+    return table(rows, ["vocabulary", "space", "what it reads"])
 
 
 def _source(chart: Statechart) -> str:

@@ -73,4 +73,5 @@ def _unmet(conditions: Mapping[str, Condition], texts: Texts) -> Iterator[str]:
             yield f"{name} is there twice"
         elif not condition.holds(text):
             said = repr(text) if text else "missing"
-            yield f"{name} is {said}, expected {condition.described(repr)}"
+            expected = condition.described(repr)
+            yield f"{name} is {said}" + (f", expected {expected}" if expected != "there" else "")
