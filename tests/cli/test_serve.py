@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from postledger import Ledger
 from postledger.errors import PostledgerError
 from postledger.server.app import PACKAGES
+from postledger.server.serving import Serving, _sources
 from tests.cli import Run
+from tests.samples import NEWCOMER
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +91,29 @@ def test_number_out_of_its_bounds_is_a_wrong_usage(
     assert done.exit_code == 2
     assert said in done.stderr
     assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("given", ["--provider", "--vocabulary"])
+def test_what_a_ledger_does_not_read_by_is_refused_with_how_to_add_it(
+    run: Run, tmp_path: Path, given: str
+) -> None:
+    """Before anything is served: to serve a ledger changes nothing of what it means."""
+    path, words = tmp_path / "l.db", tmp_path / "newcomer.toml"
+    words.write_text(NEWCOMER)
+    with Ledger(path):
+        pass
+    named = words if given == "--vocabulary" else "plivo"
+    done = run("serve", path, given, named, "--port", "0")
+    assert done.exit_code == 1
+    assert f"postledger replay {path} {given} {named} --adopt" in done.stderr
+
+
+def test_a_new_ledger_is_served_by_a_vocabulary_of_the_user(tmp_path: Path) -> None:
+    """Its name is a source, next to those that ship."""
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEWCOMER)
+    serving = Serving(tmp_path / "l.db", vocabulary=(words,))
+    assert _sources(serving, set()) == ("newcomer", "sinch", "skycore")
 
 
 def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:

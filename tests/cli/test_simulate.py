@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from postledger import Ledger
+from postledger.definitions import shipped
 from tests.simulate.test_truth import told
 from tests.states import rows
 
@@ -64,6 +65,23 @@ def test_a_provider_is_one_that_ships(run: Run, tmp_path: Path) -> None:
     assert both.exit_code == 2
     assert "--story and --provider can't go together" in both.stderr
     assert not out.exists()
+
+
+def test_a_vocabulary_of_the_user_is_simulated(run: Run, tmp_path: Path) -> None:
+    """As one that ships; one that speaks of other charts is refused with why."""
+    words, out = tmp_path / "mine.toml", tmp_path / "out.jsonl"
+    words.write_text(shipped("plivo").source.replace('name = "plivo"', 'name = "mine"'))
+    given = ("--messages", 30, "--seed", 1)
+    assert run("simulate", out, "--vocabulary", words, *given).exit_code == 0
+    mine = out.read_bytes()
+    assert run("simulate", out, "--provider", "plivo", *given).exit_code == 0
+    assert out.read_bytes() == mine
+    words.write_text(words.read_text().replace('"rejected"', '"refused"'))
+    refused = run("simulate", out, "--vocabulary", words)
+    assert refused.exit_code == 1
+    assert "chart 'delivery' has no trigger 'refused'" in refused.stderr
+    both = run("simulate", out, "--vocabulary", words, "--provider", "plivo")
+    assert "--provider and --vocabulary can't go together" in both.stderr
 
 
 def test_same_options_same_bytes(run: Run, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def provider_option(command: Command) -> Command:
 
 
 def known_providers(
-    _: click.Context, __: click.Parameter, names: tuple[str, ...]
+    _: click.Context | None, __: click.Parameter | None, names: tuple[str, ...]
 ) -> tuple[str, ...]:
     """The names, of vocabularies that ship."""
     known = providers()
@@ -160,17 +160,23 @@ def known_providers(
     return names
 
 
+_TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 def definition_options(verb: str) -> Callable[[Command], Command]:
     """``--chart`` and ``--vocabulary``: TOML files."""
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
     def with_them(command: Command) -> Command:
-        words = f"{verb.replace('chart', 'vocabulary')}."
-        option = click.option("--vocabulary", "words", type=file, multiple=True, help=words)
+        option = vocabulary_option(f"{verb.replace('chart', 'vocabulary')}.")
         names = ("--chart", "--charts", "charts")
-        return click.option(*names, type=file, multiple=True, help=f"{verb}.")(option(command))
+        return click.option(*names, type=_TOML, multiple=True, help=f"{verb}.")(option(command))
 
     return with_them
+
+
+def vocabulary_option(help_text: str) -> Callable[[Command], Command]:
+    """``--vocabulary``: TOML files."""
+    return click.option("--vocabulary", "words", type=_TOML, multiple=True, help=help_text)
 
 
 def limit_option(command: Command) -> Command:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import ledger_argument, provider_option
+from postledger.cli.common import ledger_argument, provider_option, vocabulary_option
 from postledger.cli.params import NumberRange, WholeRange
 from postledger.server.senders import require_source
 
@@ -28,10 +28,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Examples:
   postledger serve deliveries.db
   postledger serve deliveries.db --provider skycore
+  postledger serve deliveries.db --vocabulary my-words.toml
   postledger serve deliveries.db --host 0.0.0.0 --senders senders.toml --workers 2"""
 )
 @ledger_argument(exists=False)
 @provider_option
+@vocabulary_option("A vocabulary for a new ledger, next to those that ship.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -68,20 +70,23 @@ def serve(
     ledger: Path,
     *,
     names: tuple[str, ...],
+    words: tuple[Path, ...],
     limit: int | None,
     patience: float | None,
     **options: object,
 ) -> None:
     """Record what is posted to /SOURCE, such as /skycore, and answer 200 once it is durable.
 
-    A new LEDGER is created. Without --senders it listens on this machine alone: nobody else may
+    A new LEDGER is created, and keeps the vocabularies that it is given then; replay adopts others
+    later. Without --senders it listens on this machine alone: nobody else may
     post without a rule. Stop it with SIGTERM or Ctrl-C: what is in flight is finished first. It takes
     the packages of the extra "server".
     """
     from postledger.server.serving import Serving
     from postledger.server.serving import serve as serve_it
 
-    options["providers"] = names
+    # Where none is chosen, those are read that are read without being asked for.
+    options |= {"providers": names or None, "vocabulary": words}
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}
     serve_it(Serving(ledger, **options), click.echo)  # type: ignore[arg-type]

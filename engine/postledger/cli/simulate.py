@@ -14,7 +14,9 @@ import click
 
 from postledger.cli.common import Command, known_providers, progress, remark
 from postledger.cli.params import NumberRange, WholeRange
-from postledger.definitions import shipped
+from postledger.definitions import builtin as definitions
+from postledger.definitions import define, shipped
+from postledger.definitions.definitions import read_vocabulary
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, line_of_receipt
 from postledger.model import Receipt
@@ -77,6 +79,7 @@ Examples:
   postledger simulate traffic.jsonl --messages 10000 --all
   postledger simulate bodies/ --messages 20 --generation g1
   postledger simulate sinch.jsonl --provider sinch --all
+  postledger simulate mine.jsonl --vocabulary my-words.toml
   postledger simulate - --lost 0.1 | postledger ingest deliveries.db -""",
 )
 @click.argument("out", type=click.Path(allow_dash=True, path_type=Path))
@@ -125,6 +128,11 @@ Examples:
     help="A provider in place of that, of those that charts providers lists.",
 )
 @click.option(
+    "--vocabulary",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your own vocabulary in place of those: a TOML file.",
+)
+@click.option(
     "--truth",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the truth about each message goes; OUT.truth.jsonl next to OUT by default.",
@@ -139,6 +147,7 @@ def simulate(
     rate: float,
     story: Path | None,
     provider: str | None,
+    vocabulary: Path | None,
     truth: Path | None,
     **rates: float | None,
 ) -> None:
@@ -152,7 +161,7 @@ def simulate(
         raise click.BadParameter(f"{out}: expected a .jsonl file or a folder", param_hint="OUT")
     noted = _noted(truth, out)
     given = {name: rate for name, rate in {**rates, "window": window}.items() if rate is not None}
-    read = _story(story, provider)
+    read = _story(story, provider, vocabulary)
     _check_generations(generations, read)
     with ExitStack() as files:
         note = files.enter_context(_created(noted)) if noted else None
@@ -173,16 +182,22 @@ def simulate(
             witness=witness,
         )
         count = _write(receipts, out)
-    remark(
-        f"{count} receipts of {messages} messages" + (f"; the truth is in {noted}" if noted else "")
-    )
+    where = f"; the truth is in {noted}" if noted else ""
+    remark(f"{count} receipts of {messages} messages{where}")
 
 
-def _story(file: Path | None, provider: str | None) -> Story:
-    if file is not None and provider is not None:
-        raise click.UsageError("--story and --provider can't go together.")
+def _story(file: Path | None, provider: str | None, words: Path | None) -> Story:
+    given = {"--story": file, "--provider": provider, "--vocabulary": words}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise click.UsageError(f"{' and '.join(named)} can't go together.")
     if provider is not None:
         return story_of(shipped(provider))
+    if words is not None:
+        vocabulary = read_vocabulary(words)
+        # One that doesn't fit the charts that ship has no words of theirs to tell a story in.
+        define(definitions().charts.values(), [vocabulary])
+        return story_of(vocabulary)
     return builtin() if file is None else read_story(file)
 
 
