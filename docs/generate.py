@@ -213,7 +213,8 @@ def providers_index() -> Lines:
     """The vocabularies that ship, with a line for each."""
     yield "# Providers"
     yield "The vocabularies that ship, by the names that choose them: `Ledger(path, providers=[…])`, or"
-    yield "`--provider NAME` of `ingest`, `serve` and `replay`. Where none is chosen, a ledger reads"
+    yield "`--provider NAME` of `ingest` and `serve` for a new ledger, of `replay` to add one."
+    yield "Where none is chosen, a ledger reads"
     unasked = [v.name for v in builtin().vocabularies if v.name in providers()]
     yield f"{code(unasked)}. [Your own](../how-to/your-own-provider.md) is a TOML file likewise."
     rows = []
@@ -221,9 +222,12 @@ def providers_index() -> Lines:
         one = shipped(name)
         read_on = str(one.read_on) if one.read_on else ""
         checked = "unconfirmed" if one.unconfirmed else read_on
-        rows.append([_linked(name), one.title, f"`{one.space}`", checked])
+        space = f"`{one.space}`" if one.space else "common"
+        rows.append([_linked(name), one.title, space, checked])
     yield from table(["name", "what it reads", "space of ids", "documentation read on"], rows)
     yield "*Unconfirmed*: what it reads could not be held against a public page of the provider."
+    yield "The *common* space is that of vocabularies that name none; of the others"
+    yield "`Ledger.created` needs the `space=`."
 
 
 def provider(name: str) -> Callable[[], Lines]:
@@ -285,10 +289,30 @@ def _use(one: Vocabulary) -> Lines:
     yield '    assert recorded.event.reading == "recognised"'
     yield "```"
     yield ""
-    yield f"`postledger serve LEDGER --provider {one.name}` takes what is posted to `/{one.name}`."
+    adds = "../how-to/providers.md#add-a-provider-to-a-ledger-that-has-others"
+    yield f"`postledger serve LEDGER --provider {one.name}` takes what is posted to `/{one.name}`:"
+    yield f"give the provider `https://YOUR-HOST/{one.name}` as its address"
+    yield f"([run a server](../how-to/serve.md)). A ledger that has others [adds it]({adds})."
+    yield from _stated(one)
+    yield from _samples(one, samples)
+
+
+def _stated(one: Vocabulary) -> Lines:
+    if one.space:
+        yield ""
+        yield "A program that states the creation itself names the space of its ids:"
+        yield f'`ledger.created(…, to=…, space="{one.space}")`.'
+
+
+def _samples(one: Vocabulary, samples: Sequence[Mapping[str, Any]]) -> Lines:
     fixtures = f"../../fixtures/providers/{one.name}"
-    sure = sum(s["confirmed"] for s in samples)
-    yield f"[Samples]({fixtures}/samples.toml): {len(samples)}, of which {sure} are confirmed by a page."
+    unsure = [s["file"] for s in samples if not s["confirmed"]]
+    sure = len(samples) - len(unsure)
+    yield ""
+    yield f"[Samples]({fixtures}/samples.toml): {len(samples)}, {sure} of them confirmed by a page."
+    if unsure:
+        listed = ", ".join(f"[`{file}`]({fixtures}/{file})" for file in unsure)
+        yield f"Unconfirmed, since no page shows them: {listed}."
 
 
 def _keys(one: Vocabulary) -> str:

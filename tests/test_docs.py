@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from contextlib import closing
 from fnmatch import fnmatch
 from hashlib import sha256
@@ -22,6 +23,7 @@ from postledger.definitions.chart_toml import load_chart
 from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.findings import MEANINGS, Finding, names
+from tests.conftest import FIXTURES
 from tests.console import commands, difference
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +46,25 @@ def test_generated_page_is_current(name: str) -> None:
     """A generated page is what its sources give now."""
     made = GENERATE["page"](GENERATE["PAGES"][name])
     assert page(name) == made, f"docs/{name} is stale: run `{GENERATE['COMMAND']}`"
+
+
+@pytest.mark.parametrize(
+    "file", sorted(FIXTURES.glob("providers/*/samples.toml")), ids=lambda file: file.parent.name
+)
+def test_page_of_a_provider_says_where_it_posts_and_what_is_unconfirmed(file: Path) -> None:
+    """The address of the receiver, and each sample that no page of the provider shows."""
+    name, text = file.parent.name, page(f"providers/{file.parent.name}.md")
+    assert f"`https://YOUR-HOST/{name}`" in text
+    told = re.findall(r"\[`([^`]+)`\]\([^)]*/fixtures/", text)
+    samples = tomllib.loads(file.read_text("utf-8"))["samples"]
+    assert told == [one["file"] for one in samples if not one["confirmed"]]
+
+
+def test_index_of_providers_names_each_space() -> None:
+    """Also where it is the common one."""
+    text = page("providers/index.md")
+    assert "``" not in text
+    assert re.search(r"^\| \[`skycore`\].* \| common \|", text, re.M)
 
 
 def test_the_reference_has_what_the_pages_import_of_the_server() -> None:
