@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from postledger import Ledger
 from postledger.definitions import builtin, load_vocabulary
 from postledger.definitions.conditions import Condition
+from postledger.definitions.explain import misses
 from postledger.definitions.vocabulary import Lexicon
 from postledger.findings import Finding
 from postledger.postback import Postback
@@ -235,6 +236,24 @@ def test_space_field() -> None:
         reading = lexicon.read(postback)
         assert reading.recognised
         assert (reading.space_at, reading.space_of(postback)) == (3, space)
+
+
+@pytest.mark.parametrize("spaces", [("third", "third"), ("third", "fourth")])
+def test_space_named_twice(spaces: tuple[str, str]) -> None:
+    """A postback that names its space twice is unrecognised, of no stream, and says why."""
+    vocabulary = load_vocabulary(SPACED)
+    postback = Postback("PARCEL", (*POSTED, *(("why", space) for space in spaces)))
+    reading = Lexicon((vocabulary,)).read(postback)
+    assert (reading.recognised, reading.chart, reading.space, reading.key_at) == (
+        False,
+        None,
+        "",
+        (),
+    )
+    assert reading.problem == "'Posted' of the vocabulary parcels fits, but why is there twice"
+    assert misses(vocabulary, postback)[0].reasons == ("the space why is there twice",)
+    unknown = Lexicon((vocabulary,)).read(Postback("LETTER", postback.fields))
+    assert (unknown.recognised, unknown.chart) == (False, None)
 
 
 def test_statement_names_its_space() -> None:
