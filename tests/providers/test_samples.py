@@ -263,7 +263,9 @@ def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
         assert ledger.delivery("SM1", space="twilio").state == "delivered"
         assert ledger.delivery("SM1", space="plivo").state == "rejected"
         for ask in (ledger.delivery, ledger.timeline, lambda key: ledger.audit(tracking_id=key)):
-            with pytest.raises(UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"):
+            with pytest.raises(
+                UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"
+            ):
                 ask("SM1")
         assert ledger.audit(tracking_id="SM1", space="plivo").integrity.ok
 
@@ -285,6 +287,41 @@ def test_nobody_speaks_for_the_ids_of_another(tmp_path: Path) -> None:
             assert recorded_.event.repeats in (None, 2)
         assert ledger.delivery("SM1").state == "delivered"
         assert ledger.created("SM2", to="1", space="twilio", source="infobip").delivery
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_space_that_has_no_delivery_is_not_asked_for(tmp_path: Path, first: int) -> None:
+    """Neither one that got it later than is asked for, nor one with an unknown postback alone."""
+    form = "application/x-www-form-urlencoded"
+    known = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+    unknown = b"MessageUUID=SM1&Status=eaten&To=15550100019"
+    rejected = unknown.replace(b"eaten", b"rejected")
+    bodies = [known, unknown][:: -1 if first else 1]
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        for body in (*bodies, rejected):
+            ledger.record(body, form)
+        (alone,) = (at + 1 for at, body in enumerate(bodies) if body == known)
+        assert ledger.delivery("SM1", as_of=alone).space == "twilio"
+        assert ledger.delivery("SM1", as_of=2).space == "twilio"
+        assert [s.event.space for s in ledger.timeline("SM1", as_of=2)] == ["twilio"]
+        with pytest.raises(
+            UnknownKey, match="no delivery 'SM1' of the space 'plivo' was known then"
+        ):
+            ledger.delivery("SM1", as_of=0)
+        for as_of in (None, 3):
+            with pytest.raises(UnknownKey, match="several spaces have"):
+                ledger.delivery("SM1", as_of=as_of)
+
+
+def test_unknown_postbacks_of_two_spaces_are_not_mixed(tmp_path: Path) -> None:
+    """Where no space has a delivery, those with any event are named."""
+    form = "application/x-www-form-urlencoded"
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        ledger.record(b"MessageUUID=SM1&Status=eaten&To=1", form)
+        assert [step.verdict for step in ledger.timeline("SM1")] == ["unrecognised"]
+        ledger.record(b"MessageSid=SM1&MessageStatus=eaten&To=1", form)
+        with pytest.raises(UnknownKey, match="'plivo', 'twilio'"):
+            ledger.timeline("SM1")
 
 
 def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:

@@ -156,6 +156,17 @@ class Reader:
         number = self.index.find(stream)
         return [] if number is None else self.index.rows_of(number, bounds)
 
+    def having(self, streams: list[Stream], bounds: Bounds = EVERYTHING) -> list[Stream]:
+        """Which of several streams count: those that have a state within the bounds.
+
+        If none does, those that have any event; else the first.
+        """
+        if len(streams) < 2:
+            return streams
+        rows = {stream: self.known(stream, bounds) for stream in streams}
+        heard = [stream for stream in streams if rows[stream]]
+        return [one for one in heard if self.row(0, chart, rows[one])] or heard or streams[:1]
+
 
 class Firsts:
     """Which of the events that say the same is the first, looked up for each position only once."""
