@@ -74,6 +74,11 @@ class Entry:
     evidence: tuple[Row, ...]
     parts: tuple[str, str] | None = None
 
+    def conditions(self) -> Iterator[tuple[str, Condition]]:
+        """All that it asks for, with our names of the fields."""
+        for row in (self.match, *(row.conditions for row in (*self.means, *self.evidence))):
+            yield from row.items()
+
 
 Places = Mapping[str, Sequence[int]]
 """The indexes of the fields of a postback, by their plain names."""
@@ -243,8 +248,8 @@ class Vocabulary:
     def conditions(self) -> Iterator[Condition]:
         """All that its entries ask for."""
         for entry in self.entries:
-            for row in (entry.match, *(r.conditions for r in (*entry.means, *entry.evidence))):
-                yield from row.values()
+            for _, condition in entry.conditions():
+                yield condition
 
     def fits(self, postback: Postback) -> bool:
         """Whether it reads such postbacks: statements, or what a provider sends."""
@@ -450,7 +455,7 @@ class Lexicon:
     def __attrs_post_init__(self) -> None:
         asked: dict[str, list[Condition]] = {}
         # Codes are told apart like the texts of conditions: they decide what a reason says.
-        codes = (Condition(*c) for v in self.vocabularies for c in v.said.words(v.fields))
+        codes = (c for v in self.vocabularies for c in v.said.words(v.fields))
         conditions = (c for v in self.vocabularies for c in v.conditions())
         for condition in (*conditions, *codes):
             for name in condition.names:

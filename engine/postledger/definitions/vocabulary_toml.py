@@ -55,9 +55,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     attempt = faults.attempt
     attempt(top.only, TOP.keys())
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""
-    fix = 'write reads = "receipts" or reads = "statements"'
     version = attempt(top.version) or 0
-    reads = attempt(top.take, "reads", list(Reads).__contains__, fix, Reads.RECEIPTS)
     space = attempt(top.take, "space", is_name, f"{NAME_FIX}, or leave it out", "") or ""
     roots = attempt(_texts, top, "roots", []) or ()
     fields = _fields(top)
@@ -65,49 +63,45 @@ def _loaded(source: str, where: str) -> Vocabulary:
     space_field = attempt(_field, top, "space_field", fields, None)
     said = said_of(top, fields, partial(_wire_names, top))
     ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
-    numbers = attempt(_numbers, top, fields) or frozenset()
     clock = attempt(_timestamps, top, fields) or Timestamps()
-    entries = _Entries(faults, fields, marks, roots, clock)
-    common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
+    loader = _Entries(faults, fields, marks, roots, clock)
+    common = attempt(loader.conditions, top.row.get("match", {}), "match") or {}
     parts = attempt(_parts, top, fields) if "parts" in top.row else None
+    entries = attrs.evolve(loader, common=common, parts=parts).load(top)
     vocabulary = Vocabulary(
         name=name,
         version=version,
         title=str(top.row.get("title", name)),
-        reads=Reads(reads or Reads.RECEIPTS),
+        reads=attempt(_reads, top) or Reads.RECEIPTS,
         space=space,
         space_field=space_field,
         ignore=ignore,
-        numbers=numbers,
-        **_about(top),
+        numbers=attempt(_numbers, top, fields) or frozenset(),
+        page=attempt(_page, top),
+        read_on=attempt(_date, top),
+        unconfirmed=attempt(top.flag, "unconfirmed") or False,
+        wire=attempt(_wire, top),
+        shape=Shape(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
         hash=content_hash(top.row),
         where=where,
         source=source,
         fields={**fields, **marks, **said.names},
         clock=clock,
-        entries=attrs.evolve(entries, common=common, parts=parts).load(top),
-        said=said,
+        entries=entries,
+        said=attrs.evolve(said, folded=check_reasons(top, said.reasons, entries)),
     )
-    check_reasons(top, said, vocabulary.entries)
     faults.settle()
     return vocabulary
+
+
+def _reads(top: Table) -> Reads:
+    fix = 'write reads = "receipts" or reads = "statements"'
+    return Reads(top.take("reads", list(Reads).__contains__, fix, Reads.RECEIPTS))
 
 
 def _numbers(top: Table, fields: Fields) -> frozenset[str]:
     """Our fields that are phone numbers."""
     return frozenset(_known(top, "numbers", _texts(top, "numbers", []), fields))
-
-
-def _about(top: Table) -> dict[str, Any]:
-    """Where its words are documented, and how bodies are cut."""
-    attempt = top.faults.attempt
-    return {
-        "page": attempt(_page, top),
-        "read_on": attempt(_date, top),
-        "unconfirmed": attempt(top.flag, "unconfirmed") or False,
-        "wire": attempt(_wire, top),
-        "shape": Shape(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
-    }
 
 
 def _texts(table: Table, key: str, default: object = None) -> tuple[str, ...]:
