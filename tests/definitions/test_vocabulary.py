@@ -78,6 +78,22 @@ def test_word_that_no_evidence_lists(ledger: Ledger, said: str, route: str, foun
     assert ("word_unknown" in delivery.findings) is found
 
 
+@pytest.mark.parametrize(
+    ("how", "found"), [("foot", False), ("", False), ("air", False), ("sea", True)]
+)
+def test_a_word_that_is_known_and_says_nothing(how: str, found: bool) -> None:
+    """A row of evidence without a trigger knows its word; other words are still noticed."""
+    words = WORDS.replace('why = "WHY"', 'why = "WHY"\nhow = "HOW"').replace(
+        "means = [\n    { word",
+        'evidence = [{ how = "air", trigger = "posted" }, { how = "foot", trigger = [] }]\n'
+        "means = [\n    { word",
+    )
+    said = (*POSTED, ("HOW", how))
+    reading = Lexicon((load_vocabulary(words),)).read(Postback("PARCEL", said))
+    assert reading.evidence == (("posted",) if how == "air" else ())
+    assert (Finding.WORD_UNKNOWN in reading.findings) is found
+
+
 def test_key_missing() -> None:
     """A postback without its key belongs to no stream and is not recognised."""
     reading = load_vocabulary(WORDS).read(Postback("PARCEL", (("CODE", "P1"), ("WORD", "posted"))))

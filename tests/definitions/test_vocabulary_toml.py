@@ -102,7 +102,7 @@ FAULTS = {
     "a trigger twice": (
         ('key = "number"', 'key = "number"\nevidence = [{ trigger = ["lost", "lost"] }]'),
         "postbacks[1] (Posted).evidence[1]: trigger is ['lost', 'lost'];"
-        ' write trigger = "…" or a list of different ones',
+        ' write trigger = "…" or a list of different ones, [] for none',
     ),
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),

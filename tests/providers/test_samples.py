@@ -251,6 +251,22 @@ def test_parts_are_one_message_however_its_numbers_are_spelled(tmp_path: Path) -
         assert "recipient_differs" not in delivery.findings
 
 
+@pytest.mark.parametrize(
+    ("status", "state"), [("delivered", "delivered"), ("undelivered", "failed")]
+)
+def test_an_outcome_by_a_known_channel_is_no_unknown_word(
+    tmp_path: Path, status: str, state: str
+) -> None:
+    """A channel that is no route of the chart gives no finding; a channel that nobody lists does."""
+    with Ledger(tmp_path / "l.db", providers=["plivo"]) as ledger:
+        for channel in ("whatsapp", "pigeon"):
+            body = f"MessageUUID={channel}&To=1&Type={channel}&Status={status}&ErrorCode=10"
+            ledger.record(body.encode(), "application/x-www-form-urlencoded")
+            delivery = ledger.delivery(channel)
+            unknown = "word_unknown" in delivery.findings
+            assert (delivery.state, unknown) == (state, channel == "pigeon")
+
+
 def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
     """Each has its delivery; where no space is named, both are."""
     one = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"

@@ -24,6 +24,7 @@ _FLAG: Schema = {"type": "boolean"}
 _FIELD: Schema = {"type": "string", "minLength": 1}
 _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _SOME: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
+_SET: Schema = {"type": "array", "items": _TEXT, "uniqueItems": True}
 _SOME_TEXTS: Schema = {"oneOf": [_TEXT, _SOME]}
 _FIELDS: Schema = {
     "type": "object",
@@ -146,7 +147,7 @@ _DEFINITIONS: Mapping[str, Schema] = {
     },
     "evidence_row": {
         "type": "object",
-        "properties": {"trigger": {"oneOf": [_TEXT, {**_SOME, "uniqueItems": True}]}},
+        "properties": {"trigger": {"oneOf": [_TEXT, _SET]}},
         "required": ["trigger"],
         "additionalProperties": _ref("condition"),
     },

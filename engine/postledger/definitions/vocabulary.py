@@ -41,7 +41,8 @@ class Reads(enum.StrEnum):
 class Row:
     """One row of ``means`` or ``evidence``: where the conditions hold, the triggers are said.
 
-    A row of ``means`` has one trigger.
+    A row of ``means`` has one trigger; one of ``evidence`` may have none, for a word that is known and
+    says nothing to the chart.
     """
 
     conditions: Mapping[str, Condition]
@@ -328,14 +329,16 @@ class Vocabulary:
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
             findings |= Finding.REPAIRED
-        evidence = next((r.triggers for r in entry.evidence if _all_hold(r.conditions, texts)), ())
-        if not evidence and _says_more(entry, said, texts):
+        evidence = next(
+            (row.triggers for row in entry.evidence if _all_hold(row.conditions, texts)), None
+        )
+        if evidence is None and _says_more(entry, said, texts):
             findings |= Finding.WORD_UNKNOWN
         return attrs.evolve(
             self._unrecognised(at, texts, entry),
             recognised=True,
             trigger=said.trigger if said else None,
-            evidence=evidence,
+            evidence=evidence or (),
             reason_at=tuple(at[name] for name in reason),
             reason_said=tuple(self.said.reason(name, texts[name]) for name in reason),
             reason_class=self.said.class_of(reason, texts),

@@ -368,8 +368,8 @@ class _Entries:
         said = row["trigger"]
         triggers = said if several and isinstance(said, list) else [said]
         named = all(isinstance(one, str) for one in triggers)
-        if not named or not triggers or len(set(triggers)) < len(triggers):
-            lists = " or a list of different ones" if several else ""
+        if not named or len(set(triggers)) < len(triggers):
+            lists = " or a list of different ones, [] for none" if several else ""
             raise self.faults(place, f"trigger is {said!r}", f'write trigger = "…"{lists}')
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place)
