@@ -101,7 +101,7 @@ FAULTS = {
     ),
     "currency that is ignored": (
         ('ignore = "attempt"', 'ignore = "unit"'),
-        "ignore has 'UNIT', which stands for 'unit price';"
+        "ignore has 'unit', which stands for 'unit price';"
         " ignore only names that stand neither in fields nor in marks, labels or amounts",
     ),
 }

@@ -13,7 +13,7 @@ from tests.definitions.samples import WORDS
 FAULTS = {
     "field with two meanings": (
         ('number = "NUMBER"', 'number = ["NUMBER", "old_word"]'),
-        "fields: 'OLDWORD' stands for 'word' and for 'number';"
+        "fields: 'old_word' stands for 'word' and for 'number';"
         " give each name on the wire one meaning",
     ),
     "unknown field in a condition": (

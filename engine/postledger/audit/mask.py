@@ -123,7 +123,7 @@ class Mask:
         return HIDDEN if tells(text, recipient) or (several and tells(text)) else text
 
     def label(self, text: str | None) -> str | None:
-        """The same of what groups have in common: those that are hidden are numbered."""
+        """What groups have in common, as ``id`` shows it; those that are hidden are numbered."""
         shown = self.id(text)
         if text is None or shown != HIDDEN:
             return shown

@@ -117,8 +117,8 @@ Examples:
 def list_providers() -> None:
     """List the vocabularies that ship, by the names that --provider takes.
 
-    Those marked * are read where none is chosen. What is unconfirmed could not be held against a public
-    page of its provider.
+    Those marked * are read by default. What is unconfirmed could not be checked against a public page of
+    the provider.
     """
     unasked = {one.name for one in builtin().vocabularies}
     rows = [

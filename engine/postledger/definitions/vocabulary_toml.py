@@ -120,29 +120,19 @@ def _ignore(top: Table, names: Fields) -> frozenset[str]:
 
     What has a meaning can't be left out of it: two postbacks of one identity say the same.
     """
-    ignored = _wire_names(top, Table(top.faults, {"ignore": top.row.get("ignore", [])}))["ignore"]
+    given = Table(top.faults, {"ignore": top.row.get("ignore", [])})
+    ignored = _spelled(top, given)["ignore"]
     for ours, wire in names.items():
-        for name in ignored:
+        for name, text in ignored.items():
             if name in wire:
                 fix = (
                     "ignore only names that stand neither in fields nor in marks, labels or amounts"
                 )
-                stands = "is a key" if ours in _keys(top) else f"stands for {ours!r}"
-                raise top.fault(f"ignore has {name!r}, which {stands}", fix)
+                raise top.fault(f"ignore has {text!r}, which stands for {ours!r}", fix)
             if name == plain(ours):
                 fix = "ignore names on the wire, and none that has a meaning"
-                raise top.fault(f"ignore has {name!r}, which is our name of a field", fix)
+                raise top.fault(f"ignore has {text!r}, which is our name of a field", fix)
     return frozenset(ignored)
-
-
-def _keys(top: Table) -> set[str]:
-    """Our names of the fields that are keys, as far as they can be told."""
-    rows = top.row.get("postbacks")
-    keys = (
-        [row.get("key") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    )
-    parts = [part for key in keys for part in (key if isinstance(key, list) else [key])]
-    return {part for part in parts if isinstance(part, str)}
 
 
 def _fields(top: Table) -> dict[str, tuple[str, ...]]:
@@ -152,13 +142,14 @@ def _fields(top: Table) -> dict[str, tuple[str, ...]]:
         fix = 'write [fields] with our_name = "NAME ON THE WIRE"'
         top.faults.note("fields", "missing", fix)
         return {}
-    fields = _wire_names(top, Table(top.faults, named, "fields"))
+    spelled = _spelled(top, Table(top.faults, named, "fields"))
+    fields = {ours: tuple(wire) for ours, wire in spelled.items()}
     _not_source(top, "fields", fields)
     taken: dict[str, str] = {}
-    for ours, wire in fields.items():
-        for name in wire:
+    for ours, wire in spelled.items():
+        for name, text in wire.items():
             if name in taken:
-                fault = f"{name!r} stands for {taken[name]!r} and for {ours!r}"
+                fault = f"{text!r} stands for {taken[name]!r} and for {ours!r}"
                 top.faults.note("fields", fault, "give each name on the wire one meaning")
                 break
             taken[name] = ours
@@ -185,11 +176,16 @@ def _not_source(top: Table, place: str, names: Fields) -> None:
 
 def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
     """The plain names on the wire; one that may stand inside an element has its path too."""
+    return {ours: tuple(wire) for ours, wire in _spelled(top, given).items()}
+
+
+def _spelled(top: Table, given: Table) -> dict[str, dict[str, str]]:
+    """The plain names on the wire, each with its text as written."""
     inside = top.faults.attempt(_texts, top, "inside", []) or ()
     prefixes = ("", *(f"{plain(container)}/" for container in inside))
     names = {ours: top.faults.attempt(_texts, given, ours) or () for ours in given.row}
     return {
-        ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
+        ours: {prefix + plain(name): name for prefix in prefixes for name in wire}
         for ours, wire in names.items()
     }
 

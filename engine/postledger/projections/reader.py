@@ -104,7 +104,7 @@ class Reader:
             return unfolded_row(stream, _earliest(rows), len(rows))
 
     def plain_row(self, stream: int, rows: Sequence[EventRow]) -> Row | None:
-        """The same by a fold alone; raises ``IntegrityError`` where the stream can't be folded."""
+        """The row of a stream by a fold alone; raises ``IntegrityError`` where it can't be folded."""
         try:
             distinct, repeats = self.facts.distinct(rows)
             again, source = sum(map(len, repeats.values())), self.facts.source_of(distinct)

@@ -147,7 +147,7 @@ _TIMESTAMP_IMPLAUSIBLE = int(Finding.TIMESTAMP_IMPLAUSIBLE)
 
 
 def of_times(occurred_at: int, received_at: int) -> int:
-    """The findings about a provider's time that show beside the time of reception.
+    """The findings about a provider's time that show next to the time of reception.
 
     A day is allowed for clocks and zones; no SMS was sent before 1990.
     """
@@ -679,7 +679,7 @@ class Patterns:
         return self.family(layout).of(texts).statement(texts)
 
     def plainly(self, postback: Postback) -> Statement:
-        """The same without what was learned of others."""
+        """What a postback says, without what was learned of others."""
         layout, texts = layout_of(postback)
         pattern = pattern_of(layout, texts, self.definitions)
         return Statement(*self.place(postback)[0], pattern, texts)
@@ -746,7 +746,7 @@ class Patterns:
     def _other(
         self, body: bytes, envelope: Envelope, between: Sequence[str], mark: tuple[object, ...]
     ) -> tuple[_Skeleton, Texts] | None:
-        """The same of a body whose attributes vary, or that is the first of its kind."""
+        """The skeleton and texts of a body whose attributes vary, or that is the first of its kind."""
         found = split(body)
         if found is None:
             return None
