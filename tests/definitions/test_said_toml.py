@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from postledger.definitions import load_vocabulary
 from postledger.definitions.vocabulary import Lexicon
 from postledger.errors import DefinitionError
+from postledger.findings import Finding
 from postledger.postback import Postback
 
 WORDS = """
@@ -124,6 +125,15 @@ def test_what_is_said_is_read_from_toml() -> None:
     assert (said.labels, said.amounts) == (("reference",), ("fee", "price", "segments"))
     assert said.units == {"fee": "EUR"}
     assert said.reasons["code"]["2"].reason_class == "unknown"
+
+
+@pytest.mark.parametrize(("units", "taken"), [((), 1), (("EUR",), 1), (("EUR", "USD"), 0)])
+def test_an_amount_in_two_currencies_is_not_taken(units: tuple[str, ...], taken: int) -> None:
+    """As a plain count it would be another amount."""
+    said = [("id", "7"), ("status", "x"), ("cost", "1.5"), *(("unit", unit) for unit in units)]
+    reading = load_vocabulary(WORDS).read(Postback("", tuple(said)))
+    assert len(reading.amounts) == taken
+    assert (Finding.FIELD_TWICE in reading.findings) is (taken == 0)
 
 
 FOLDED = WORDS.replace(

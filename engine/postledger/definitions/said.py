@@ -99,10 +99,12 @@ class Said:
         found = ((name, at.get(f"label {name}")) for name in self.labels)
         return tuple((name, index) for name, index in found if index is not None)
 
-    def amounts_at(self, at: Mapping[str, int]) -> tuple[Counted, ...]:
-        """The amounts that a postback has."""
+    def amounts_at(
+        self, at: Mapping[str, int], texts: Mapping[str, str | None]
+    ) -> tuple[Counted, ...]:
+        """The amounts that a postback has; one whose currency is there twice is of neither."""
         return tuple(
             Counted(name, at[f"amount {name}"], at.get(f"unit {name}"), self.units.get(name, ""))
             for name in self.amounts
-            if f"amount {name}" in at
+            if f"amount {name}" in at and texts.get(f"unit {name}", "") is not None
         )

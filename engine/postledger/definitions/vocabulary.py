@@ -343,7 +343,7 @@ class Vocabulary:
             reason_said=tuple(self.said.reason(name, texts[name]) for name in reason),
             reason_class=self.said.class_of(reason, texts),
             labels=self.said.labels_at(at),
-            amounts=self.said.amounts_at(at),
+            amounts=self.said.amounts_at(at, texts),
             undated=entry.undated,
             missing=missing,
             findings=findings,
