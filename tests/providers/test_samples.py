@@ -279,9 +279,7 @@ def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
         assert ledger.delivery("SM1", space="twilio").state == "delivered"
         assert ledger.delivery("SM1", space="plivo").state == "rejected"
         for ask in (ledger.delivery, ledger.timeline, lambda key: ledger.audit(tracking_id=key)):
-            with pytest.raises(
-                UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"
-            ):
+            with pytest.raises(UnknownKey, match=r"several spaces have .*: 'plivo', 'twilio'"):
                 ask("SM1")
         assert ledger.audit(tracking_id="SM1", space="plivo").integrity.ok
 

@@ -165,7 +165,7 @@ class Reader:
             return streams
         rows = {stream: self.known(stream, bounds) for stream in streams}
         heard = [stream for stream in streams if rows[stream]]
-        return [one for one in heard if self.row(0, chart, rows[one])] or heard or streams[:1]
+        return [one for one in heard if self.row(0, one[1], rows[one])] or heard or streams[:1]
 
 
 class Firsts:
