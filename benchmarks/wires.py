@@ -1,4 +1,4 @@
-"""The wires next to each other: bulk ingest of forms, query strings and JSON beside that of XML.
+"""The wires next to each other: bulk ingest of forms, query strings and JSON next to that of XML.
 
 First one postback in each wire, then bodies as providers document them, which have more fields, labels
 and amounts; each again and again with ids of its own. The runs of all take turns.
@@ -98,7 +98,7 @@ def seconds(provider: str, receipts: list[Receipt], scratch: Path | None) -> tup
 
 
 def figures(receipts: int, rounds: int, scratch: Path | None) -> Iterator[Figure]:
-    """An event of each body beside one of XML: medians of the ratios of each round."""
+    """An event of each body next to one of XML: medians of the ratios of each round."""
     same, others = one_postback(), documented()
     bodies = {**same, **others}
     known = {name: body.receipts(receipts) for name, body in bodies.items()}
@@ -124,7 +124,7 @@ def figures(receipts: int, rounds: int, scratch: Path | None) -> Iterator[Figure
 @click.option("--rounds", default=5, show_default=True, help="Interleaved runs.")
 @click.option("--scratch", type=click.Path(path_type=Path), help="Folder for the ledgers.")
 def main(receipts: int, rounds: int, scratch: Path | None) -> None:
-    """Bulk ingest of each wire beside that of XML."""
+    """Bulk ingest of each wire next to that of XML."""
     click.echo(table(list(figures(receipts, rounds, scratch))))
 
 

@@ -184,7 +184,7 @@ def _entry(entry: Entry) -> Iterator[list[str]]:
         (row.conditions, f"`{row.trigger}`") for row in entry.means
     ]
     evidence = [
-        f"{', '.join(f'`{one}`' for one in row.triggers)}{_if(row.conditions)}"
+        f"{', '.join(f'`{one}`' for one in row.triggers) or 'nothing'}{_if(row.conditions)}"
         for row in entry.evidence
     ]
     for conditions, trigger in means or [({}, "nothing")]:
@@ -225,7 +225,7 @@ def providers_index() -> Lines:
         space = f"`{one.space}`" if one.space else "common"
         rows.append([_linked(name), one.title, space, checked])
     yield from table(["name", "what it reads", "space of ids", "documentation read on"], rows)
-    yield "*Unconfirmed*: what it reads could not be held against a public page of the provider."
+    yield "*Unconfirmed*: what it reads could not be checked against a public page of the provider."
     yield "The *common* space is that of vocabularies that name none; of the others"
     yield "`Ledger.created` needs the `space=`."
 

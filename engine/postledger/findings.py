@@ -56,11 +56,11 @@ MEANINGS: dict[Finding, str] = {
     Finding.REPEATED: "An event was received more than once.",
     Finding.UNFOLDED: "Its events can't be folded: one is damaged. Run verify.",
     Finding.FIELD_TWICE: "A field stands twice in an event; neither text was taken.",
-    Finding.WORD_UNKNOWN: "A receipt names its route by a word that the vocabulary doesn't list.",
+    Finding.WORD_UNKNOWN: "A receipt has a word, such as a route, that the vocabulary doesn't list.",
     Finding.TIMESTAMP_IMPLAUSIBLE: "A TIMESTAMP is before 1990, or over a day after its reception.",
     Finding.AMOUNT_UNREADABLE: "An amount is not a decimal number; it is taken as not said.",
-    Finding.PART_UNREADABLE: "An event names no part that there can be; it changed nothing.",
-    Finding.PARTS_MISSING: "Receipts came of some parts of the message, and not of all yet.",
+    Finding.PART_UNREADABLE: "The number of a part is missing or impossible; the event changed nothing.",
+    Finding.PARTS_MISSING: "Receipts have arrived for some parts of the message, but not for all.",
     Finding.PARTS_DIFFER: "Events disagree on how many parts the message has; the largest number counts.",
 }
 """What each finding means, in a sentence."""
@@ -86,7 +86,7 @@ class Verdict(enum.StrEnum):
 
 VERDICT_MEANINGS: dict[Verdict, str] = {
     Verdict.APPLIED: "It changed the state or the route, or it is the first event of the delivery.",
-    Verdict.NO_EFFECT: "It agrees with what is known, or says nothing to the chart.",
+    Verdict.NO_EFFECT: "It agrees with what is known, waits for other parts, or says nothing.",
     Verdict.CONTRADICTS: "It can't be true together with what stands; the policy says which stands.",
     Verdict.LATE: "It took part like any other, but arrived after an event that follows it.",
     Verdict.REPEATED: "It was received before. It points to the first and took no part.",

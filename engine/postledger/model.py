@@ -232,7 +232,11 @@ Timeline = tuple[Step, ...]
 """The steps of a stream in fold order, each repeat behind the event that it repeats."""
 
 
-_UNSAID = {("reading", "unread"), ("grade", "none")}
+REGIONS = (("route", "route", None), ("reading", "read", "unread"), ("grade", "grade", "none"))
+"""Regions next to that of the outcome: the name of each, the field of a delivery that has its state, and
+the state that people are not shown, since it goes without saying."""
+
+_UNSAID = {(region, state) for region, _, state in REGIONS}
 
 
 def states_line(states: Mapping[str, str]) -> str:
@@ -247,11 +251,11 @@ def states_line(states: Mapping[str, str]) -> str:
 DELIVERY = "delivery"
 """The chart whose streams are deliveries."""
 
-GOES_WITHOUT_SAYING = (("read", "unread"), ("grade", "none"))
+GOES_WITHOUT_SAYING = tuple((field, state) for _, field, state in REGIONS if state)
 """Fields of a delivery, with the values that people are not shown."""
 
 NOT_SHOWN = {"first_received_at", "chart"}
-"""What a delivery has beside what JSON has of it."""
+"""What a delivery has in addition to what JSON has of it."""
 
 
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")

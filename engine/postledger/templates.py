@@ -266,7 +266,7 @@ def _split(body: bytes) -> Split | None:
 
 
 def _split_form(text: str) -> Split | None:
-    """The same of a form; ``None`` where that is encoded in another way than ``quote_plus`` does."""
+    """Split a form; ``None`` where it is encoded in another way than ``quote_plus`` does."""
     if _FORM.fullmatch(text) is None:
         return None
     parts = _VALUE.split(text)

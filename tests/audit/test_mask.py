@@ -310,3 +310,14 @@ def test_a_source_that_is_a_number_is_hidden() -> None:
         report = json.loads(ledger.audit(tracking_id="ONE").to_json())
     sources = {event["source"] for event in report["delivery"]["timeline"]}
     assert sources == {"•••", "skycore-2"}
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "Expired", "expired"])
+def test_a_word_known_in_any_case_is_shown(tmp_path: Path, status: str) -> None:
+    """A masked report shows it as received, with what its code means; other texts are hidden."""
+    receipt = f"id:K sub:001 dlvrd:000 done date:2611270101 stat:{status} err:"
+    with Ledger(tmp_path / "l.db", providers=["smpp"]) as ledger:
+        ledger.record(receipt.encode(), "text/plain")
+        said = json.loads(ledger.audit(tracking_id="K").to_json())["delivery"]
+    assert said["timeline"][0]["status"] == status
+    assert said["reason"] == "EXPIRED: expired before it could be delivered"

@@ -30,7 +30,7 @@ def test_providers_are_listed(run: Run) -> None:
     assert re.search(r"^skycore \*\s+Skycore SMS/MMS MT postbacks", listed, re.M)
 
     assert max(map(len, listed.splitlines())) <= 80
-    assert "* is read where no provider is chosen" in listed
+    assert "* is read by default" in listed
     (unsure,) = (line for line in listed.splitlines() if line.startswith("bird "))
     assert unsure.endswith("(unconfirmed)")
 

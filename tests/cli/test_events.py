@@ -103,7 +103,7 @@ def test_an_unrecognised_event_of_a_known_type_says_why(run: Run, tmp_path: Path
     section = "'SMS MT Status' of the vocabulary skycore fits, but"
     wordless, keyless, strange = (row["problem"] for row in rows)
     assert f"{section} no row of its means does" in wordless
-    assert f"{section} it lacks tracking_id" in keyless
+    assert f"{section} tracking_id is missing" in keyless
     assert strange is None
 
 

@@ -101,9 +101,7 @@ def test_definitions_say_which_spaces_they_read_into() -> None:
 @pytest.mark.parametrize("name", ["nobody", "postledger", "", "../delivery", "Skycore", "__init__"])
 def test_an_unknown_provider(name: str) -> None:
     """What no provider's name is, is refused with the names that there are."""
-    with pytest.raises(
-        UnknownWord, match=r"unknown provider '.*': expected of the providers .*skycore"
-    ):
+    with pytest.raises(UnknownWord, match=r"unknown provider '.*': expected one of .*skycore"):
         builtin([name])
 
 

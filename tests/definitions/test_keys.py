@@ -46,7 +46,7 @@ def test_a_key_of_several_fields_needs_them_all() -> None:
     assert reading.key_of(postback) == "7%2F8/1650"
     lacking = lexicon.read(Postback("PARCEL", said[:1]))
     assert (lacking.recognised, lacking.chart, lacking.key_at) == (False, None, ())
-    assert lacking.problem == "'Lost' of the vocabulary parcels fits, but it lacks why"
+    assert lacking.problem == "'Lost' of the vocabulary parcels fits, but why is missing"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postledger.definitions import load_vocabulary
+from postledger.definitions.vocabulary import Lexicon
 from postledger.errors import DefinitionError
+from postledger.findings import Finding
+from postledger.postback import Postback
 
 WORDS = """
 name = "own"
@@ -106,7 +111,7 @@ FAULTS = {
     ),
     "currency that is ignored": (
         ('ignore = "attempt"', 'ignore = "unit"'),
-        "ignore has 'UNIT', which stands for 'unit price';"
+        "ignore has 'unit', which stands for 'unit price';"
         " ignore only names that stand neither in fields nor in marks, labels or amounts",
     ),
 }
@@ -129,3 +134,48 @@ def test_what_is_said_is_read_from_toml() -> None:
     assert (said.labels, said.amounts) == (("reference",), ("fee", "price", "segments"))
     assert said.units == {"fee": "EUR"}
     assert said.reasons["code"]["2"].reason_class == "unknown"
+
+
+@pytest.mark.parametrize(("units", "taken"), [((), 1), (("EUR",), 1), (("EUR", "USD"), 0)])
+def test_an_amount_in_two_currencies_is_not_taken(units: tuple[str, ...], taken: int) -> None:
+    """As a plain count it would be another amount."""
+    said = [("id", "7"), ("status", "x"), ("cost", "1.5"), *(("unit", unit) for unit in units)]
+    reading = load_vocabulary(WORDS).read(Postback("", tuple(said)))
+    assert len(reading.amounts) == taken
+    assert (Finding.FIELD_TWICE in reading.findings) is (taken == 0)
+
+
+FOLDED = WORDS.replace(
+    "match = { status = true }", 'match = { code = { fold = ["off", "gone", "ß"] } }'
+)
+FOLDED = FOLDED.replace('"1" =', '"Off" =').replace('"2" = "else"', '"GONE" = "else"')
+CODED = load_vocabulary(FOLDED)
+
+
+@given(st.lists(st.sampled_from(["off", "OFF", "Off", "gone", "Gone", "ß", "SS", ""]), min_size=1))
+def test_codes_of_a_field_matched_in_any_case_are_found_in_any_case(codes: list[str]) -> None:
+    """A reason has the code as the table writes it; what was read before changes no reading."""
+    lexicon = Lexicon((CODED,))
+    for code in codes:
+        postback = Postback("", (("id", "7"), ("status", "x"), ("code", code)))
+        reading = lexicon.read(postback)
+        assert reading == Lexicon((CODED,)).read(postback)
+        told = {"off": ("Off: off", "unreachable"), "gone": ("GONE: else", "unknown")}
+        said, reason_class = told.get(code.lower(), (None, "unknown"))
+        if code:
+            assert (reading.reason_said, reading.reason_class) == ((said,), reason_class)
+
+
+def test_codes_that_differ_in_case_alone_are_refused_where_case_does_not_matter() -> None:
+    """Which of them is meant would be a guess; where case matters, they are two codes."""
+    twice = '"GONE" = "else"\n"gone" = "away"'
+    with pytest.raises(DefinitionError) as raised:
+        load_vocabulary(FOLDED.replace('"GONE" = "else"', twice))
+    (fault,) = raised.value.faults
+    assert fault == (
+        "vocabulary: reasons.code: 'GONE' and 'gone' are one code: a condition asks for the field by"
+        " fold; leave one of them out"
+    )
+    assert load_vocabulary(WORDS.replace('"2" = "else"', twice)).said.reasons["code"].keys() > {
+        "gone"
+    }

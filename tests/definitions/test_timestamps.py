@@ -143,7 +143,7 @@ def test_an_entry_may_have_its_own_clock() -> None:
     ("written", "fault"),
     [
         ('format = "rfc"', "timestamps: format 'rfc' is unknown; write \"iso\","),
-        ("format = []", 'timestamps: format lists none; write "iso",'),
+        ("format = []", 'timestamps: format is an empty list; write "iso",'),
         ("format = [1]", "timestamps: format is [1]; write a text or a list of texts"),
         (
             'format = "%Q"',
@@ -152,7 +152,7 @@ def test_an_entry_may_have_its_own_clock() -> None:
         ('format = "%Y-%m %H:%M"', "must have one day: %d; write"),
         ('format = "%Y%Y-%m-%d %H:%M"', "has %Y twice; write"),
         ('format = "%Y-%m-%d %I:%M"', "must have %I with %p, or %H alone; write"),
-        ('format = "%Y-%m-%d %H:%M %"', "has %, which is unknown"),
+        ('format = "%Y-%m-%d %H:%M %"', " %' ends with a lone %; write"),
         ('zone = "UTC"', "timestamps: unknown key 'zone'; the keys are field, format, naive"),
     ],
 )

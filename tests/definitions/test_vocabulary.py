@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from postledger import Ledger
 from postledger.definitions import builtin, load_vocabulary
 from postledger.definitions.conditions import Condition
+from postledger.definitions.explain import misses
 from postledger.definitions.vocabulary import Lexicon
 from postledger.findings import Finding
 from postledger.postback import Postback
@@ -75,6 +76,22 @@ def test_word_that_no_evidence_lists(ledger: Ledger, said: str, route: str, foun
     assert delivery is not None
     assert (delivery.state, delivery.route) == ("delivered", route)
     assert ("word_unknown" in delivery.findings) is found
+
+
+@pytest.mark.parametrize(
+    ("how", "found"), [("foot", False), ("", False), ("air", False), ("sea", True)]
+)
+def test_a_word_that_is_known_and_says_nothing(how: str, found: bool) -> None:
+    """A row of evidence without a trigger knows its word; other words are still noticed."""
+    words = WORDS.replace('why = "WHY"', 'why = "WHY"\nhow = "HOW"').replace(
+        "means = [\n    { word",
+        'evidence = [{ how = "air", trigger = "posted" }, { how = "foot", trigger = [] }]\n'
+        "means = [\n    { word",
+    )
+    said = (*POSTED, ("HOW", how))
+    reading = Lexicon((load_vocabulary(words),)).read(Postback("PARCEL", said))
+    assert reading.evidence == (("posted",) if how == "air" else ())
+    assert (Finding.WORD_UNKNOWN in reading.findings) is found
 
 
 def test_key_missing() -> None:
@@ -235,6 +252,24 @@ def test_space_field() -> None:
         reading = lexicon.read(postback)
         assert reading.recognised
         assert (reading.space_at, reading.space_of(postback)) == (3, space)
+
+
+@pytest.mark.parametrize("spaces", [("third", "third"), ("third", "fourth")])
+def test_space_named_twice(spaces: tuple[str, str]) -> None:
+    """A postback that names its space twice is unrecognised, of no stream, and says why."""
+    vocabulary = load_vocabulary(SPACED)
+    postback = Postback("PARCEL", (*POSTED, *(("why", space) for space in spaces)))
+    reading = Lexicon((vocabulary,)).read(postback)
+    assert (reading.recognised, reading.chart, reading.space, reading.key_at) == (
+        False,
+        None,
+        "",
+        (),
+    )
+    assert reading.problem == "'Posted' of the vocabulary parcels fits, but why is there twice"
+    assert misses(vocabulary, postback)[0].reasons == ("the space why is there twice",)
+    unknown = Lexicon((vocabulary,)).read(Postback("LETTER", postback.fields))
+    assert (unknown.recognised, unknown.chart) == (False, None)
 
 
 def test_statement_names_its_space() -> None:

@@ -13,7 +13,7 @@ from tests.definitions.samples import WORDS
 FAULTS = {
     "field with two meanings": (
         ('number = "NUMBER"', 'number = ["NUMBER", "old_word"]'),
-        "fields: 'OLDWORD' stands for 'word' and for 'number';"
+        "fields: 'old_word' stands for 'word' and for 'number';"
         " give each name on the wire one meaning",
     ),
     "field without a name on the wire": (
@@ -107,7 +107,7 @@ FAULTS = {
     "a trigger twice": (
         ('key = "number"', 'key = "number"\nevidence = [{ trigger = ["lost", "lost"] }]'),
         "postbacks[1] (Posted).evidence[1]: trigger is ['lost', 'lost'];"
-        ' write trigger = "…" or a list of different ones',
+        ' write trigger = "…" or a list of different ones, [] for none',
     ),
     "unknown key": (
         ('section = "Posted"', 'section = "Posted"\nif = "x"'),

@@ -1,1 +1,1 @@
-"""Every vocabulary that ships, held against what its provider documents."""
+"""Every vocabulary that ships, checked against what its provider documents."""

@@ -82,7 +82,7 @@ def amount_of(said: str | dict[str, str]) -> Amount:
 
 
 def test_each_provider_has_samples() -> None:
-    """A vocabulary that no documented sample is held against would be a guess."""
+    """A vocabulary that is checked against no documented sample would be a guess."""
     unasked = {one.name for one in builtin().vocabularies}
     assert set(NAMES) == set(providers()) - unasked
 
@@ -251,6 +251,22 @@ def test_parts_are_one_message_however_its_numbers_are_spelled(tmp_path: Path) -
         assert "recipient_differs" not in delivery.findings
 
 
+@pytest.mark.parametrize(
+    ("status", "state"), [("delivered", "delivered"), ("undelivered", "failed")]
+)
+def test_an_outcome_by_a_known_channel_is_no_unknown_word(
+    tmp_path: Path, status: str, state: str
+) -> None:
+    """A channel that is no route of the chart gives no finding; a channel that nobody lists does."""
+    with Ledger(tmp_path / "l.db", providers=["plivo"]) as ledger:
+        for channel in ("whatsapp", "pigeon"):
+            body = f"MessageUUID={channel}&To=1&Type={channel}&Status={status}&ErrorCode=10"
+            ledger.record(body.encode(), "application/x-www-form-urlencoded")
+            delivery = ledger.delivery(channel)
+            unknown = "word_unknown" in delivery.findings
+            assert (delivery.state, unknown) == (state, channel == "pigeon")
+
+
 def test_two_providers_with_equal_ids_never_meet(tmp_path: Path) -> None:
     """Each has its delivery; where no space is named, both are."""
     one = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
@@ -285,6 +301,41 @@ def test_nobody_speaks_for_the_ids_of_another(tmp_path: Path) -> None:
             assert recorded_.event.repeats in (None, 2)
         assert ledger.delivery("SM1").state == "delivered"
         assert ledger.created("SM2", to="1", space="twilio", source="infobip").delivery
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_space_that_has_no_delivery_is_not_asked_for(tmp_path: Path, first: int) -> None:
+    """Neither one that got it later than is asked for, nor one with an unknown postback alone."""
+    form = "application/x-www-form-urlencoded"
+    known = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+    unknown = b"MessageUUID=SM1&Status=eaten&To=15550100019"
+    rejected = unknown.replace(b"eaten", b"rejected")
+    bodies = [known, unknown][:: -1 if first else 1]
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        for body in (*bodies, rejected):
+            ledger.record(body, form)
+        (alone,) = (at + 1 for at, body in enumerate(bodies) if body == known)
+        assert ledger.delivery("SM1", as_of=alone).space == "twilio"
+        assert ledger.delivery("SM1", as_of=2).space == "twilio"
+        assert [s.event.space for s in ledger.timeline("SM1", as_of=2)] == ["twilio"]
+        with pytest.raises(
+            UnknownKey, match="no delivery 'SM1' of the space 'plivo' was known then"
+        ):
+            ledger.delivery("SM1", as_of=0)
+        for as_of in (None, 3):
+            with pytest.raises(UnknownKey, match="several spaces have"):
+                ledger.delivery("SM1", as_of=as_of)
+
+
+def test_unknown_postbacks_of_two_spaces_are_not_mixed(tmp_path: Path) -> None:
+    """Where no space has a delivery, those with any event are named."""
+    form = "application/x-www-form-urlencoded"
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        ledger.record(b"MessageUUID=SM1&Status=eaten&To=1", form)
+        assert [step.verdict for step in ledger.timeline("SM1")] == ["unrecognised"]
+        ledger.record(b"MessageSid=SM1&MessageStatus=eaten&To=1", form)
+        with pytest.raises(UnknownKey, match="'plivo', 'twilio'"):
+            ledger.timeline("SM1")
 
 
 def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:

@@ -129,6 +129,37 @@ def test_a_part_that_stands_twice_cant_be_read() -> None:
     assert (delivery.state, "part_unreadable" in delivery.findings) == ("created", True)
 
 
+@pytest.mark.parametrize(("part", "finding"), [(9, "part_unreadable"), (1, "parts_missing")])
+def test_a_first_receipt_that_is_held_is_not_applied(part: int, finding: str) -> None:
+    """It changed nothing, though nothing came before it."""
+    with ledger_of([]) as ledger:
+        assert ledger.record(said("arrived", part, 2)).verdict == "no_effect"
+        (step,) = ledger.timeline("k")
+        assert (step.verdict, step.after["delivery"]) == ("no_effect", "created")
+        assert finding in ledger.delivery("k").findings
+
+
+def test_no_part_is_missing_that_another_outcome_was_reported_of() -> None:
+    """Part 1 arrived and part 2 was lost: the message failed, and nothing is awaited."""
+    parts = said("arrived", 1, 3), said("lost", 2, 3, second=1)
+    assert "parts_missing" in became(*parts).findings
+    for last in ("arrived", "lost"):
+        delivery = became(*parts, said(last, 3, 3, second=2))
+        assert (delivery.state, "parts_missing" in delivery.findings) == ("failed", False)
+
+
+def test_a_sending_of_a_part_is_no_receipt_of_it() -> None:
+    """A part that was sent is missing until its receipt is in."""
+    sendings = [said("gone out", part, 2) for part in (1, 2)]
+    assert "parts_missing" in became(*sendings, said("arrived", 1, 2, second=1)).findings
+
+
+def test_a_loss_of_a_part_without_a_number_acts_all_the_same() -> None:
+    """What waits for no parts is not held up by a number that can't be read."""
+    delivery = became(said("gone out"), said("lost", 9, 2, second=1))
+    assert (delivery.state, "part_unreadable" in delivery.findings) == ("failed", False)
+
+
 @pytest.mark.parametrize("numbers", [(None, None), (1, 1), ("01", "001")])
 def test_the_only_part_is_the_whole_message(numbers: tuple[object, object]) -> None:
     """Part 1 of 1 is delivered at once, as what says no part is."""

@@ -61,7 +61,7 @@ def test_latin_1() -> None:
 @pytest.mark.parametrize("body", [b"id:", b"id:7 sub:1", b"id:7 text:stat:X", b"ID: the card"])
 def test_no_receipt(body: bytes) -> None:
     """Without a state it is no receipt."""
-    with pytest.raises(ReadError, match="begins as a receipt text, but has no id: and stat:"):
+    with pytest.raises(ReadError, match="begins with id: as a receipt text does, but has no stat:"):
         read(body)
 
 

@@ -70,10 +70,11 @@ _DECODERS: tuple[tuple[Callable[[str], bytes], int], ...] = (
 class Mask:
     """What of a report is shown; ``words`` are the texts that definitions list.
 
-    Without words everything is.
+    ``folds`` are those whose case doesn't matter, casefolded. Without words everything is shown.
     """
 
     words: frozenset[str] | None = None
+    folds: frozenset[str] = frozenset()
     _labels: dict[str, str] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     @classmethod
@@ -81,22 +82,26 @@ class Mask:
         """The mask of a report by these definitions."""
         if unmask:
             return cls()
-        listed = (v.conditions() for v in definitions.vocabularies)
-        words = {text for found in listed for one in found for text in one.texts}
-        return cls(frozenset(words.union(*(v.said.texts() for v in definitions.vocabularies))))
+        listed = [one for v in definitions.vocabularies for one in v.conditions()]
+        words = {text for one in listed for text in one.texts}
+        words = words.union(*(v.said.texts() for v in definitions.vocabularies))
+        return cls(frozenset(words), frozenset(fold for one in listed for fold in one.folds))
 
     def text(self, text: str | None) -> str | None:
         """A text as received, if it is a word of the definitions, or the details that these make.
 
         Of details of which only some are, these are shown, unless their digits could tell a number.
         """
-        if text is None or self.words is None or text in self.words:
+        if text is None or self._lists(text):
             return text
-        parts = [part if part in self.words else HIDDEN for part in text.split("; ")]
+        parts = [part if self._lists(part) else HIDDEN for part in text.split("; ")]
         if HIDDEN not in parts:
             return text
         shown = "; ".join(part for part, _ in groupby(parts))
         return shown if len(_digits(shown)) < _FEWEST else HIDDEN
+
+    def _lists(self, text: str) -> bool:
+        return self.words is None or text in self.words or text.casefold() in self.folds
 
     def recipient(self, text: str | None) -> str | None:
         """A recipient, but for its last four characters."""
@@ -118,7 +123,7 @@ class Mask:
         return HIDDEN if tells(text, recipient) or (several and tells(text)) else text
 
     def label(self, text: str | None) -> str | None:
-        """The same of what groups have in common: those that are hidden are numbered."""
+        """What groups have in common, as ``id`` shows it; those that are hidden are numbered."""
         shown = self.id(text)
         if text is None or shown != HIDDEN:
             return shown

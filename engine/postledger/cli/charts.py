@@ -153,8 +153,8 @@ def list_providers(named: str | None, *, as_json: bool) -> None:
     """List the vocabularies that ship, by the names that --provider takes.
 
     With NAME it shows one: the space of its ids, how the provider posts, the page that documents it.
-    Those marked * are read where none is chosen. What is unconfirmed could not be held against a public
-    page of its provider.
+    Those marked * are read by default. What is unconfirmed could not be checked against a public page
+    of its provider.
     """
     names = providers() if named is None else known_providers(None, None, (named,))
     unasked = {one.name for one in builtin().vocabularies}
@@ -170,7 +170,7 @@ def list_providers(named: str | None, *, as_json: bool) -> None:
         click.echo(
             table([_listed(one, _WIDTH - left) for one in records], ["name", "what it reads"])
         )
-        click.echo(f"\n{_UNASKED.strip()} is read where no provider is chosen")
+        click.echo(f"\n{_UNASKED.strip()} is read by default")
 
 
 def _listed(record: Record, width: int) -> list[str]:

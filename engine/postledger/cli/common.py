@@ -145,7 +145,7 @@ def provider_option(command: Command) -> Command:
         multiple=True,
         metavar="NAME",
         callback=known_providers,
-        help="A provider to read, of those that charts providers lists.",
+        help="A provider to read; `charts providers` lists them. May be repeated.",
     )(command)
 
 

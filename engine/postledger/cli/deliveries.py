@@ -68,7 +68,7 @@ Examples:
 @click.option("--state", help="Only those in that state: created, sent, delivered, failed …")
 @click.option("--route", help="Those that went by that route: sms, binary, xhtml, degraded …")
 @click.option("--read", help="Only those that were read, or not: read, unread.")
-@click.option("--grade", help="Only those with an outcome on that word: carrier, handset, none.")
+@click.option("--grade", help="Only those whose outcome was reported by: carrier, handset, none.")
 @click.option("--spid", help="Only those of that carrier.")
 @click.option("--to", help="Those to that recipient: a number in any spelling.")
 @click.option("--since", type=Time(), help="Those that began at that time or later.")

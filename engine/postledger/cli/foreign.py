@@ -21,7 +21,7 @@ import click
 from postledger.cli.common import Command, remark
 from postledger.cli.reception import Format, Reception, Zone
 from postledger.cli.rows import Line, require_fields, rows
-from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, told
+from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, until_unreadable
 from postledger.definitions.language import FORMATS
 from postledger.export.files import plain_suffix
 from postledger.ledger.ledger import Ledger
@@ -86,7 +86,7 @@ class Log:
         self._key = ("", "")
 
     def __iter__(self) -> Iterator[Found | Unfit]:
-        return told(self._path, self._rows())
+        return until_unreadable(self._path, self._rows())
 
     def _rows(self) -> Iterator[Found | Unfit]:
         before = _stamp(self._path)
@@ -224,7 +224,8 @@ _OPTIONS = (
         "--received-format",
         type=Format(),
         help=f"How times are written: {', '.join(FORMATS)} or a pattern such as"
-        " '%d/%m/%Y %H:%M:%S'; without it, ISO 8601 or a number that can be no other.",
+        " '%d/%m/%Y %H:%M:%S'; by default ISO 8601, or a number of seconds, milliseconds or"
+        " microseconds.",
     ),
     click.option("--tz", type=Zone(), help="The zone of times that name none."),
     click.option(
@@ -239,7 +240,11 @@ _OPTIONS = (
         is_flag=True,
         help="Bodies are the query strings, the addresses or the request lines of GETs.",
     ),
-    click.option("--delimiter", metavar="CHAR", help="What is between columns: , by default; tab."),
+    click.option(
+        "--delimiter",
+        metavar="CHAR",
+        help="The character between columns: a comma by default; or tab.",
+    ),
 )
 _NAMES = (
     *("received_at", "received_format", "tz", "content_type", "content_type_field", "base64"),

@@ -116,7 +116,7 @@ def _place(path: Path, field: str, header: Sequence[str]) -> int:
     if found > 1:
         raise PostledgerError(f"{path}: expected one column {field}, got {found}")
     if not found:
-        hint = "; --delimiter says what is between columns" if len(header) == 1 else ""
+        hint = "; --delimiter names the character between columns" if len(header) == 1 else ""
         raise _missing(path, field, header, hint)
     return header.index(field)
 

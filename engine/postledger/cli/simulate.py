@@ -125,7 +125,7 @@ Examples:
     multiple=True,
     metavar="NAME",
     callback=_known,
-    help="A provider in place of that, of those that charts providers lists.",
+    help="Simulate this provider; `charts providers` lists them.",
 )
 @click.option(
     "--vocabulary",

@@ -120,7 +120,7 @@ class Bodies:
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         for path in self._paths:
-            yield from told(path, _body_of(path, self._stated))
+            yield from until_unreadable(path, _body_of(path, self._stated))
 
 
 class Lines:
@@ -132,7 +132,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         is_parquet = plain_suffix(self._path) == ".parquet"
-        return told(self._path, self._parquet() if is_parquet else self._lines())
+        return until_unreadable(self._path, self._parquet() if is_parquet else self._lines())
 
     def _lines(self) -> Iterator[Found | Unfit]:
         with self._path.open("rb", buffering=0) as raw:
@@ -213,7 +213,7 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
                 yield from _below(entry, seen)
 
 
-def told(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
+def until_unreadable(path: Path, found: Iterator[Found | Unfit]) -> Iterator[Found | Unfit]:
     """What is found in a file; where it can't be read, that is the last of it."""
     try:
         # To read a pipe or a device waits, maybe for ever, for what may have no end.

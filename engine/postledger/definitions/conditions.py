@@ -70,8 +70,8 @@ class Condition:
         if self.texts == {""}:
             return "there" if self.other else "missing"
         told = [mark(text) if text else "empty" for text in sorted(self.texts)]
-        told += [f"{mark(fold)} in any case" if fold else "empty" for fold in sorted(self.folds)]
-        told += [f"{mark(prefix)} at the start" for prefix in self.prefixes]
+        told += [f"{mark(fold)} (case ignored)" if fold else "empty" for fold in sorted(self.folds)]
+        told += [f"starting with {mark(prefix)}" for prefix in self.prefixes]
         told += [f"{low} to {high}" for low, high in self.ranges]
         if not self.other:
             return " or ".join(told)

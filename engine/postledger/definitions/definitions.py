@@ -259,9 +259,7 @@ def shipped(name: str) -> Vocabulary:
     'Skycore SMS/MMS MT postbacks (specification 1.3, and the wire of 2011)'
     """
     if name not in (known := providers()):
-        raise UnknownWord(
-            f"unknown provider {shown(name)}: expected of the providers {', '.join(known)}"
-        )
+        raise UnknownWord(f"unknown provider {shown(name)}: expected one of {', '.join(known)}")
     return load_vocabulary(_text(_providers()[name]), where=f"{name}.toml")
 
 

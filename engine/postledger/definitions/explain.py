@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from postledger.definitions.conditions import SOURCE, Condition
-from postledger.definitions.vocabulary import Entry, Vocabulary, places_of
+from postledger.definitions.conditions import Condition
+from postledger.definitions.vocabulary import Entry, Vocabulary
 from postledger.postback import Postback, plain
 
 Texts = Mapping[str, str | None]
@@ -39,15 +39,13 @@ def misses(vocabulary: Vocabulary, postback: Postback) -> list[Miss]:
 
     One that fits is alone: no other does.
     """
-    at, twice = vocabulary._find(places_of(postback))
-    texts: dict[str, str | None] = {name: postback.fields[index][1] for name, index in at.items()}
-    texts |= {**dict.fromkeys(twice), SOURCE: postback.origin.source}
-    missed = [_miss(entry, texts, plain(postback.root)) for entry in vocabulary.entries]
+    texts, root = vocabulary.texts(postback), plain(postback.root)
+    missed = [_miss(vocabulary, entry, texts, root) for entry in vocabulary.entries]
     fitting = [miss for miss in missed if miss.fits]
     return fitting or sorted(missed, key=lambda miss: (len(miss.reasons), -miss.held))
 
 
-def _miss(entry: Entry, texts: Texts, root: str) -> Miss:
+def _miss(vocabulary: Vocabulary, entry: Entry, texts: Texts, root: str) -> Miss:
     reasons = list(_unmet(entry.match, texts))
     held = len(entry.match) - len(reasons)
     if entry.roots and root not in entry.roots:
@@ -56,9 +54,8 @@ def _miss(entry: Entry, texts: Texts, root: str) -> Miss:
     if reasons:
         return Miss(entry.place, fits=False, held=held, reasons=tuple(reasons))
     reasons += [
-        f"the key {name} is {'there twice' if name in texts else 'missing'}"
-        for name in entry.key
-        if texts.get(name) is None
+        f"the {'key' if name in entry.key else 'space'} {name} is {how}"
+        for name, how in vocabulary.lacking(entry, texts).items()
     ]
     rows = [list(_unmet(row.conditions, texts)) for row in entry.means]
     if rows and all(rows):

@@ -27,6 +27,7 @@ _TEXTS: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _ON_WIRE: Schema = {"type": "string", "pattern": "[^-_]"}
 _NAMES: Schema = {"oneOf": [_ON_WIRE, {"type": "array", "items": _ON_WIRE}]}
 _SOME: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
+_SET: Schema = {"type": "array", "items": _TEXT, "uniqueItems": True}
 _SOME_TEXTS: Schema = {"oneOf": [_TEXT, _SOME]}
 _FIELDS: Schema = {
     "type": "object",
@@ -150,7 +151,7 @@ _DEFINITIONS: Mapping[str, Schema] = {
     },
     "evidence_row": {
         "type": "object",
-        "properties": {"trigger": {"oneOf": [_TEXT, {**_SOME, "uniqueItems": True}]}},
+        "properties": {"trigger": {"oneOf": [_TEXT, _SET]}},
         "required": ["trigger"],
         "additionalProperties": _ref("condition"),
     },

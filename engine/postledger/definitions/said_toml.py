@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from postledger.definitions.diagnostics import NAME_FIX, Table, is_name
 from postledger.definitions.said import CLASSES, Meaning, Said
 from postledger.definitions.vocabulary import Entry
+
+Reasons = Mapping[str, Mapping[str, Meaning]]
+"""The codes of each field, with what they mean."""
 
 Names = Callable[[Table], dict[str, tuple[str, ...]]]
 """Turns a table of our names into their plain names on the wire."""
@@ -36,13 +39,29 @@ def said_of(top: Table, fields: Collection[str], names: Names) -> Said:
     )
 
 
-def check_reasons(top: Table, said: Said, entries: Iterable[Entry]) -> None:
-    """Note the tables of reasons that no type of postback takes its reason from."""
+def check_reasons(top: Table, reasons: Reasons, entries: Iterable[Entry]) -> frozenset[str]:
+    """The fields with codes whose case doesn't matter, since a condition asks for them by ``fold``.
+
+    Noted are codes that differ in nothing else, and the tables of reasons that no type of postback takes
+    its reason from.
+    """
+    entries, rows = tuple(entries), top.row.get("postbacks")
+    # Where one can't be loaded, what it takes its reason from isn't known.
+    is_whole = isinstance(rows, list) and len(entries) == len(rows)
     used = {field for entry in entries for field in entry.reason}
-    for field in said.reasons:
-        if field not in used:
+    folded = {name for entry in entries for name, one in entry.conditions() if one.folds}
+    for field, codes in reasons.items():
+        if is_whole and field not in used:
             fix = f'write reason = ["{field}"] in the [[postbacks]] whose reason it is'
             top.faults.note(f"reasons.{field}", "no postback has that field in its reason", fix)
+        first = {code.casefold(): code for code in reversed(list(codes))}
+        for code in codes:
+            if field in folded and (other := first[code.casefold()]) != code:
+                fault = (
+                    f"{other!r} and {code!r} are one code: a condition asks for the field by fold"
+                )
+                top.faults.note(f"reasons.{field}", fault, "leave one of them out")
+    return frozenset(folded & reasons.keys())
 
 
 def _named(top: Table, what: str) -> dict[str, Any]:

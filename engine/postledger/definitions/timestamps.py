@@ -119,6 +119,8 @@ def problem_of(name: object) -> str:
         return "is unknown"
     directives = re.findall(r"%(.?)", name.replace("%%", ""), re.DOTALL)
     for one in directives:
+        if not one:
+            return "ends with a lone %"
         if one not in _DIRECTIVES:
             return f"has %{one}, which is unknown: the directives are %{', %'.join(_DIRECTIVES)}"
         if directives.count(one) > 1:
@@ -293,7 +295,7 @@ def load_timestamps(table: Table, fields: Mapping[str, object], base: Timestamps
     if "format" in table.row:
         formats = listed(table, "format", table.row["format"])
         if not formats:
-            raise table.fault("format lists none", FORMAT_FIX)
+            raise table.fault("format is an empty list", FORMAT_FIX)
         for one in formats:
             if problem := problem_of(one):
                 raise table.fault(f"format {one!r} {problem}", FORMAT_FIX)

@@ -41,7 +41,8 @@ class Reads(enum.StrEnum):
 class Row:
     """One row of ``means`` or ``evidence``: where the conditions hold, the triggers are said.
 
-    A row of ``means`` has one trigger.
+    A row of ``means`` has one trigger; one of ``evidence`` may have none, for a word that is known and
+    says nothing to the chart.
     """
 
     conditions: Mapping[str, Condition]
@@ -73,6 +74,11 @@ class Entry:
     means: tuple[Row, ...]
     evidence: tuple[Row, ...]
     parts: tuple[str, str] | None = None
+
+    def conditions(self) -> Iterator[tuple[str, Condition]]:
+        """All that it asks for, with our names of the fields."""
+        for row in (self.match, *(row.conditions for row in (*self.means, *self.evidence))):
+            yield from row.items()
 
 
 Places = Mapping[str, Sequence[int]]
@@ -243,8 +249,8 @@ class Vocabulary:
     def conditions(self) -> Iterator[Condition]:
         """All that its entries ask for."""
         for entry in self.entries:
-            for row in (entry.match, *(r.conditions for r in (*entry.means, *entry.evidence))):
-                yield from row.values()
+            for _, condition in entry.conditions():
+                yield condition
 
     def fits(self, postback: Postback) -> bool:
         """Whether it reads such postbacks: statements, or what a provider sends."""
@@ -255,33 +261,54 @@ class Vocabulary:
 
         ``places`` are those of the postback, where they are known.
         """
-        at, twice = self._find(places_of(postback) if places is None else places)
-        texts: dict[str, str | None] = {n: postback.fields[index][1] for n, index in at.items()}
-        texts |= dict.fromkeys(twice)
-        texts[SOURCE] = postback.origin.source
+        at, texts = self._find(postback, places_of(postback) if places is None else places)
         root = plain(postback.root)
-        reading = self._unrecognised(at)
+        reading = self._unrecognised(at, texts)
         for entry in self.entries:
             if (not entry.roots or root in entry.roots) and _all_hold(entry.match, texts):
                 reading = self._reading(entry, at, texts, postback)
                 break
-        said = Finding.FIELD_TWICE if twice else Finding(0)
+        said = Finding.FIELD_TWICE if None in texts.values() else Finding(0)
         return attrs.evolve(reading, findings=reading.findings | said)
 
-    def _find(self, by_name: Places) -> tuple[dict[str, int], set[str]]:
+    def texts(self, postback: Postback) -> Mapping[str, str | None]:
+        """The texts of a postback by our names of the fields, and its source.
+
+        Empty fields are left out. ``None`` stands for one that is there twice: to choose would be a
+        guess.
+        """
+        return self._find(postback, places_of(postback))[1]
+
+    def lacking(self, entry: Entry, texts: Mapping[str, str | None]) -> dict[str, str]:
+        """What keeps such a postback out of the stream that an entry names, by our names of the fields.
+
+        Its key must be there. So must its space, once, where the postback names one at all.
+        """
+        spaced = entry.chart and self.space_field and texts.get(self.space_field, "") is None
+        wanted = (*entry.key, self.space_field) if spaced else entry.key
+        return {
+            name: "there twice" if name in texts else "missing"
+            for name in wanted
+            if name is not None and texts.get(name) is None
+        }
+
+    def _find(
+        self, postback: Postback, by_name: Places
+    ) -> tuple[dict[str, int], dict[str, str | None]]:
         """Our names of the fields that are there once and not empty, with their indexes.
 
-        Then our names of those that are there twice: to choose between the two would be a guess.
+        Then the texts, as ``texts`` has them.
         """
         found: dict[str, int] = {}
-        twice: set[str] = set()
+        texts: dict[str, str | None] = {SOURCE: postback.origin.source}
         for ours, wire in self.fields.items():
             indexes = next((by_name[name] for name in wire if name in by_name), ())
             if len(indexes) > 1:
-                twice.add(ours)
+                texts[ours] = None
             elif indexes:
                 (found[ours],) = indexes
-        return found, twice
+                texts[ours] = postback.fields[indexes[0]][1]
+        return found, texts
 
     def _reading(
         self,
@@ -291,29 +318,32 @@ class Vocabulary:
         postback: Postback,
     ) -> Reading:
         said = next((r for r in entry.means if _all_hold(r.conditions, texts)), None)
-        lacking = [name for name in entry.key if name not in at]
+        lacking = self.lacking(entry, texts)
         if lacking or (said is None and entry.means):
-            lacks = f"it lacks {', '.join(lacking)}" if lacking else "no row of its means does"
+            lacks = "; ".join(f"{name} is {how}" for name, how in lacking.items())
+            lacks = lacks or "no row of its means does"
             problem = f"{entry.section!r} of the vocabulary {self.name} fits, but {lacks}"
-            return attrs.evolve(self._unrecognised(at, entry), problem=problem)
+            return attrs.evolve(self._unrecognised(at, texts, entry), problem=problem)
         missing = tuple(name for name in entry.requires if name not in at)
         reason = tuple(name for name in entry.reason if name in at)
         findings = Finding.NODE_MISSING if missing else Finding(0)
         if postback.repaired:
             findings |= Finding.REPAIRED
-        evidence = next((r.triggers for r in entry.evidence if _all_hold(r.conditions, texts)), ())
-        if not evidence and _says_more(entry, said, texts):
+        evidence = next(
+            (row.triggers for row in entry.evidence if _all_hold(row.conditions, texts)), None
+        )
+        if evidence is None and _says_more(entry, said, texts):
             findings |= Finding.WORD_UNKNOWN
         return attrs.evolve(
-            self._unrecognised(at, entry),
+            self._unrecognised(at, texts, entry),
             recognised=True,
             trigger=said.trigger if said else None,
-            evidence=evidence,
+            evidence=evidence or (),
             reason_at=tuple(at[name] for name in reason),
             reason_said=tuple(self.said.reason(name, texts[name]) for name in reason),
             reason_class=self.said.class_of(reason, texts),
             labels=self.said.labels_at(at),
-            amounts=self.said.amounts_at(at),
+            amounts=self.said.amounts_at(at, texts),
             undated=entry.undated,
             missing=missing,
             findings=findings,
@@ -326,9 +356,11 @@ class Vocabulary:
             parts_at=_parts(entry, at, texts),
         )
 
-    def _unrecognised(self, at: Mapping[str, int], entry: Entry | None = None) -> Reading:
+    def _unrecognised(
+        self, at: Mapping[str, int], texts: Mapping[str, str | None], entry: Entry | None = None
+    ) -> Reading:
         """A reading that says no trigger, but where the postback would belong and what it has."""
-        chart, key = self._home(at, entry)
+        chart, key = self._home(texts, entry)
         clock = entry.clock if entry else self.clock
         return Reading(
             recognised=False,
@@ -350,14 +382,14 @@ class Vocabulary:
         )
 
     def _home(
-        self, at: Mapping[str, int], entry: Entry | None
+        self, texts: Mapping[str, str | None], entry: Entry | None
     ) -> tuple[str | None, tuple[str, ...]]:
         """The chart and the key fields of the stream that a postback belongs to, if any.
 
         One of an unknown type is listed with the first stream whose key it names.
         """
         entries = (entry,) if entry else self.entries
-        homes = ((e.chart, e.key) for e in entries if e.chart and at.keys() >= set(e.key))
+        homes = ((e.chart, e.key) for e in entries if e.chart and not self.lacking(e, texts))
         return next(homes, (None, ()))
 
 
@@ -426,7 +458,7 @@ class Lexicon:
     def __attrs_post_init__(self) -> None:
         asked: dict[str, list[Condition]] = {}
         # Codes are told apart like the texts of conditions: they decide what a reason says.
-        codes = (Condition(*c) for v in self.vocabularies for c in v.said.words(v.fields))
+        codes = (c for v in self.vocabularies for c in v.said.words(v.fields))
         conditions = (c for v in self.vocabularies for c in v.conditions())
         for condition in (*conditions, *codes):
             for name in condition.names:

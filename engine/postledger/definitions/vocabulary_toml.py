@@ -56,9 +56,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     attempt = faults.attempt
     attempt(top.only, TOP.keys())
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""
-    fix = 'write reads = "receipts" or reads = "statements"'
     version = attempt(top.version) or 0
-    reads = attempt(top.take, "reads", list(Reads).__contains__, fix, Reads.RECEIPTS)
     space = attempt(top.take, "space", is_name, f"{NAME_FIX}, or leave it out", "") or ""
     roots = attempt(_texts, top, "roots", []) or ()
     fields = _fields(top)
@@ -66,58 +64,46 @@ def _loaded(source: str, where: str) -> Vocabulary:
     space_field = attempt(_field, top, "space_field", fields, None)
     said = said_of(top, fields, partial(_wire_names, top))
     ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
-    numbers = attempt(_numbers, top, fields) or frozenset()
     clock = attempt(_timestamps, top, fields) or Timestamps()
-    entries = _Entries(faults, fields, marks, roots, clock)
-    common = attempt(entries.conditions, top.row.get("match", {}), "match") or {}
+    loader = _Entries(faults, fields, marks, roots, clock)
+    common = attempt(loader.conditions, top.row.get("match", {}), "match") or {}
     parts = attempt(_parts, top, fields) if "parts" in top.row else None
+    entries = attrs.evolve(loader, common=common, parts=parts).load(top)
     vocabulary = Vocabulary(
         name=name,
         version=version,
         title=str(top.row.get("title", name)),
-        reads=Reads(reads or Reads.RECEIPTS),
+        reads=attempt(_reads, top) or Reads.RECEIPTS,
         space=space,
         space_field=space_field,
         ignore=ignore,
-        numbers=numbers,
-        **_about(top),
+        numbers=attempt(_numbers, top, fields) or frozenset(),
+        page=attempt(_page, top),
+        read_on=attempt(_date, top),
+        unconfirmed=attempt(top.flag, "unconfirmed") or False,
+        wire=attempt(_wire, top),
+        shape=Shape(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
         hash=content_hash(top.row),
         where=where,
         source=source,
         fields={**fields, **marks, **said.names},
         clock=clock,
-        entries=attrs.evolve(entries, common=common, parts=parts).load(top),
-        said=said,
+        entries=entries,
+        said=attrs.evolve(said, folded=check_reasons(top, said.reasons, entries)),
     )
-    _check_together(top, vocabulary)
+    _check_lists(top, vocabulary)
     faults.settle()
     return vocabulary
 
 
-def _check_together(top: Table, vocabulary: Vocabulary) -> None:
-    """Note what is wrong between the parts of a vocabulary."""
-    rows = top.row.get("postbacks")
-    # Where one can't be loaded, what it takes its reason from isn't known.
-    if isinstance(rows, list) and len(vocabulary.entries) == len(rows):
-        check_reasons(top, vocabulary.said, vocabulary.entries)
-    _check_lists(top, vocabulary)
+def _reads(top: Table) -> Reads:
+    fix = 'write reads = "receipts" or reads = "statements"'
+    return Reads(top.take("reads", list(Reads).__contains__, fix, Reads.RECEIPTS))
 
 
 def _numbers(top: Table, fields: Fields) -> frozenset[str]:
     """Our fields that are phone numbers."""
     return frozenset(_known(top, "numbers", _texts(top, "numbers", []), fields))
-
-
-def _about(top: Table) -> dict[str, Any]:
-    """Where its words are documented, and how bodies are cut."""
-    attempt = top.faults.attempt
-    return {
-        "page": attempt(_page, top),
-        "read_on": attempt(_date, top),
-        "unconfirmed": attempt(top.flag, "unconfirmed") or False,
-        "wire": attempt(_wire, top),
-        "shape": Shape(attempt(_paths, top, "each") or (), attempt(_paths, top, "embedded") or ()),
-    }
 
 
 def _texts(table: Table, key: str, default: object = None) -> tuple[str, ...]:
@@ -136,29 +122,19 @@ def _ignore(top: Table, names: Fields) -> frozenset[str]:
 
     What has a meaning can't be left out of it: two postbacks of one identity say the same.
     """
-    ignored = _wire_names(top, Table(top.faults, {"ignore": top.row.get("ignore", [])}))["ignore"]
+    given = Table(top.faults, {"ignore": top.row.get("ignore", [])})
+    ignored = _spelled(top, given)["ignore"]
     for ours, wire in names.items():
-        for name in ignored:
+        for name, text in ignored.items():
             if name in wire:
                 fix = (
                     "ignore only names that stand neither in fields nor in marks, labels or amounts"
                 )
-                stands = "is a key" if ours in _keys(top) else f"stands for {ours!r}"
-                raise top.fault(f"ignore has {name!r}, which {stands}", fix)
+                raise top.fault(f"ignore has {text!r}, which stands for {ours!r}", fix)
             if name == plain(ours):
                 fix = "ignore names on the wire, and none that has a meaning"
-                raise top.fault(f"ignore has {name!r}, which is our name of a field", fix)
+                raise top.fault(f"ignore has {text!r}, which is our name of a field", fix)
     return frozenset(ignored)
-
-
-def _keys(top: Table) -> set[str]:
-    """Our names of the fields that are keys, as far as they can be told."""
-    rows = top.row.get("postbacks")
-    keys = (
-        [row.get("key") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    )
-    parts = [part for key in keys for part in (key if isinstance(key, list) else [key])]
-    return {part for part in parts if isinstance(part, str)}
 
 
 def _fields(top: Table) -> dict[str, tuple[str, ...]]:
@@ -168,13 +144,14 @@ def _fields(top: Table) -> dict[str, tuple[str, ...]]:
         fix = 'write [fields] with our_name = "NAME ON THE WIRE"'
         top.faults.note("fields", "missing", fix)
         return {}
-    fields = _wire_names(top, Table(top.faults, named, "fields"))
+    spelled = _spelled(top, Table(top.faults, named, "fields"))
+    fields = {ours: tuple(wire) for ours, wire in spelled.items()}
     _not_source(top, "fields", fields)
     taken: dict[str, str] = {}
-    for ours, wire in fields.items():
-        for name in wire:
+    for ours, wire in spelled.items():
+        for name, text in wire.items():
             if name in taken:
-                fault = f"{name!r} stands for {taken[name]!r} and for {ours!r}"
+                fault = f"{text!r} stands for {taken[name]!r} and for {ours!r}"
                 top.faults.note("fields", fault, "give each name on the wire one meaning")
                 break
             taken[name] = ours
@@ -201,6 +178,11 @@ def _not_source(top: Table, place: str, names: Fields) -> None:
 
 def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
     """The plain names on the wire; one that may stand inside an element has its path too."""
+    return {ours: tuple(wire) for ours, wire in _spelled(top, given).items()}
+
+
+def _spelled(top: Table, given: Table) -> dict[str, dict[str, str]]:
+    """The plain names on the wire, each with its text as written."""
     inside = top.faults.attempt(_texts, top, "inside", []) or ()
     prefixes = ("", *(f"{plain(container)}/" for container in inside))
     names = {ours: top.faults.attempt(_texts, given, ours) or () for ours in given.row}
@@ -210,7 +192,7 @@ def _wire_names(top: Table, given: Table) -> dict[str, tuple[str, ...]]:
                 fix = 'write the name that stands in the postback, such as "messageId"'
                 given.faults.note(given.place, f"{ours} has the empty name {name!r}", fix)
     return {
-        ours: tuple(prefix + plain(name) for prefix in prefixes for name in wire)
+        ours: {prefix + plain(name): name for prefix in prefixes for name in wire}
         for ours, wire in names.items()
     }
 
@@ -402,8 +384,8 @@ class _Entries:
         said = row["trigger"]
         triggers = said if several and isinstance(said, list) else [said]
         named = all(isinstance(one, str) for one in triggers)
-        if not named or not triggers or len(set(triggers)) < len(triggers):
-            lists = " or a list of different ones" if several else ""
+        if not named or len(set(triggers)) < len(triggers):
+            lists = " or a list of different ones, [] for none" if several else ""
             raise self.faults(place, f"trigger is {said!r}", f'write trigger = "…"{lists}')
         rest = {key: value for key, value in row.items() if key != "trigger"}
         conditions = self.conditions(rest, place)

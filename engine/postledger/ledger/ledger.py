@@ -160,7 +160,7 @@ class Ledger:
         chosen = None if providers is None else names_of("providers", providers)
         if chosen is not None and definitions is not None:
             raise TypeError(
-                "providers or definitions must be given, got both: builtin(providers) has both"
+                "providers and definitions can't both be given: pass definitions=builtin(providers)"
             )
         if chosen is not None or any(files):
             definitions = (definitions or builtin(chosen)).with_files(*files)
@@ -466,7 +466,7 @@ class Ledger:
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Delivery:
-            stream = _stream(reader, space, chart, tracking_id)
+            stream = _stream(reader, space, chart, tracking_id, bounds)
             return delivery_of(stream, self._row(own, reader, stream, bounds))
 
         return self._read(read, bounds, definitions)
@@ -489,7 +489,7 @@ class Ledger:
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Content:
-            stream = _stream(reader, space, "content", mms_id)
+            stream = _stream(reader, space, "content", mms_id, bounds)
             row = self._row(own, reader, stream, bounds)
             return content_of(delivery_of(stream, row), self._proven(own, reader, stream, bounds))
 
@@ -519,7 +519,8 @@ class Ledger:
         bounds = bounds_of(as_of, occurred_by)
 
         def read(own: Own, reader: Reader) -> Timeline:
-            return self._proven(own, reader, _stream(reader, space, chart, key), bounds)
+            stream = _stream(reader, space, chart, key, bounds)
+            return self._proven(own, reader, stream, bounds)
 
         return self._read(read, bounds, definitions)
 
@@ -714,7 +715,7 @@ class Ledger:
             with self._snapshot(own, by, bounds) as (reader, listing):
                 return of_period(reader, listing, asked, name, found)
         with self._reading_by(own, by, bounds) as reader, own.store.read():
-            stream = _stream(reader, *named)
+            stream = _stream(reader, *named, bounds)
             row = self._row(own, reader, stream, bounds, asked.bounds)
             steps = self._steps(reader, stream, bounds)
             return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
@@ -1054,12 +1055,15 @@ def _named(stream: Stream) -> str:
     return f"{chart} {key!r} of the space {space!r}" if space else f"{chart} {key!r}"
 
 
-def _stream(reader: Reader, space: str | None, chart: str, key: str) -> Stream:
+def _stream(
+    reader: Reader, space: str | None, chart: str, key: str, bounds: Bounds = EVERYTHING
+) -> Stream:
     """The stream of a key, in the space that is named or in the only one that has it.
 
     Where none has it, a key of several fields is looked for by the fields as the provider writes them.
     """
     found = _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
+    found = reader.having(found, bounds)
     spaces = list(dict.fromkeys(one[0] for one in found))
     if len(spaces) > 1:
         told = ", ".join(map(repr, spaces))

@@ -362,7 +362,7 @@ def clear(store: Store, table: str, streams: Iterable[int]) -> None:
 
 
 def put_again(store: Store, table: str, rows: Iterable[Row]) -> None:
-    """The same of rows whose first reception stays as it was: the index on it is left alone."""
+    """Put rows whose first reception stays as it was: the index on it is left alone."""
     store.executemany(_put(table, _AGAIN), rows)
 
 

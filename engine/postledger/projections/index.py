@@ -73,7 +73,7 @@ StreamRows = tuple[int, str, list[EventRow]]
 """A stream, its chart, and its rows in the order of the index."""
 
 StreamOutlines = tuple[int, str, list[Outline]]
-"""The same with what a plan needs of the rows, and no more."""
+"""A stream, its chart, and what a plan needs of its rows, and no more."""
 
 
 @attrs.define
@@ -216,7 +216,7 @@ class Index:
         until: int = LARGEST,
         bounds: Bounds = EVERYTHING,
     ) -> Iterator[StreamOutlines]:
-        """The same, but of the events no more than a plan needs: each column takes time to read.
+        """The outlines of all streams: no more than a plan needs, since each column takes time to read.
 
         A stream whose events are all left out by the bounds is left out.
         """

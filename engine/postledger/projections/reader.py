@@ -104,7 +104,7 @@ class Reader:
             return unfolded_row(stream, _earliest(rows), len(rows))
 
     def plain_row(self, stream: int, rows: Sequence[EventRow]) -> Row | None:
-        """The same by a fold alone; raises ``IntegrityError`` where the stream can't be folded."""
+        """The row of a stream by a fold alone; raises ``IntegrityError`` where it can't be folded."""
         try:
             distinct, repeats = self.facts.distinct(rows)
             again, source = sum(map(len, repeats.values())), self.facts.source_of(distinct)
@@ -155,6 +155,17 @@ class Reader:
         """The events of a stream in the order of the index; none where none is known."""
         number = self.index.find(stream)
         return [] if number is None else self.index.rows_of(number, bounds)
+
+    def having(self, streams: list[Stream], bounds: Bounds = EVERYTHING) -> list[Stream]:
+        """Which of several streams count: those that have a state within the bounds.
+
+        If none does, those that have any event; else the first.
+        """
+        if len(streams) < 2:
+            return streams
+        rows = {stream: self.known(stream, bounds) for stream in streams}
+        heard = [stream for stream in streams if rows[stream]]
+        return [one for one in heard if self.row(0, one[1], rows[one])] or heard or streams[:1]
 
 
 class Firsts:

@@ -1,4 +1,4 @@
-"""The provider's side, simulated: postbacks of many messages, disturbed, beside the truth about them.
+"""The provider's side, simulated: postbacks of many messages, disturbed, next to the truth about them.
 
 >>> from postledger.simulate import ALL, simulate
 >>> truths = []

@@ -75,7 +75,7 @@ class Form:
         return Postback(self.root, fields)
 
     def sent(self, postback: Postback, at: datetime, number: int) -> Postback:
-        """The postback as it is sent at a moment: with the attributes that tell of the sending."""
+        """The postback as it is sent at a time: with the attributes that tell of the sending."""
         told = {
             "number": str(number),
             "sending": at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S.%f") + self.suffix,
@@ -160,7 +160,7 @@ class Story:
         return self.forms[self.generations[generation][say.form]]
 
     def postback(self, generation: str, say: Say, texts: Texts, at: datetime) -> Postback:
-        """What is said of a message with these texts at a moment, as a generation tells it."""
+        """What is said of a message with these texts at a time, as a generation tells it."""
         form = self.form(generation, say)
         told = {name: text for name, text in texts.items() if name in say.has}
         if form.clock in say.has:

@@ -7,7 +7,7 @@ the state is a function of the set of facts, whatever the order in which they ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -43,7 +43,8 @@ class Fact(NamedTuple):
     one). ``texts`` are those of ``FIELDS`` and then the details (``None``: not said). ``findings``
     are those that the reading of the event alone gives. ``labels`` are names and texts, ``amounts``
     names, decimals and currencies (empty for a plain count). ``part`` is the number of the part that it
-    is about and of how many, or ``UNREADABLE``; ``None`` where it is about the whole message.
+    is about and of how many, or ``UNREADABLE``; ``None`` where it is about the whole message, or at a
+    stage where nothing waits for parts.
     """
 
     stage: int
@@ -77,7 +78,7 @@ class Folded:
     ``reasons`` are the details of the events by which each region entered a state that wants a reason,
     ``classes`` the classes of these. ``times`` are those of the first fact of each stage, ``UNDATED``
     where it has none and ``None`` where there is no fact of that stage. ``parts`` are the triggers that
-    wait for all parts, with each part that said them, and ``total`` is how many parts there are.
+    name a part, each with its number, and ``total`` is how many parts there are.
     ``group`` is the stage and time of the last fact, ``arrived_before`` the latest reception of the
     facts before these, ``arrived`` that of all facts.
     """
@@ -172,7 +173,7 @@ def advance(folded: Folded, fact: Fact) -> Noted:
             folded.outcome_at = fact.occurred_at if change.outcome else UNDATED
     folded.findings |= findings
     # The first event that a stream is known by took effect even where it says what charts start at.
-    first = folded.heard == 1 and change.verdict is Verdict.NO_EFFECT
+    first = folded.heard == 1 and change.verdict is Verdict.NO_EFFECT and change is not _HELD
     return Noted(Verdict.APPLIED if first else change.verdict, findings)
 
 
@@ -184,7 +185,7 @@ def findings_of(folded: Folded) -> int:
     findings, stages = folded.findings, folded.chart.stages
     if folded.heard and "created" in stages and folded.times[stages.index("created")] is None:
         findings |= _NO_CREATION
-    if not all(_all_said(folded, trigger) for trigger in {one for one, _ in folded.parts}):
+    if folded.parts and not all(_all_heard(folded, trigger) for trigger, _ in folded.parts):
         findings |= _PARTS_MISSING
     return findings
 
@@ -194,22 +195,32 @@ _HELD = Change(0, Verdict.NO_EFFECT, 0, (), (), None)
 
 
 def _is_whole(folded: Folded, part: tuple[int, int], effect: Effect) -> bool:
-    """Note the part that an event is about; whether those of all parts are in."""
+    """Note the part that an event is about; whether it acts, which may wait for those of all parts."""
     # guard: a part that can't be read completes nothing
     if part == UNREADABLE:
         return False
     number, total = part
+    trigger = effect.reading.trigger or ""
+    folded.parts |= {(trigger, number)}
+    if not folded.chart.triggers[trigger].parts:
+        return True
     if folded.total not in (0, total):
         folded.findings |= _PARTS_DIFFER
     folded.total = max(folded.total, total)
-    trigger = effect.reading.trigger or ""
-    folded.parts |= {(trigger, number)}
-    return _all_said(folded, trigger)
+    return _has_all(folded, {trigger})
 
 
-def _all_said(folded: Folded, trigger: str) -> bool:
-    # No part has a number above the total.
-    return sum(one == trigger for one, _ in folded.parts) == folded.total
+def _all_heard(folded: Folded, trigger: str) -> bool:
+    """Whether all parts were heard of, where a trigger waits for them: by it or others of its stage."""
+    triggers = folded.chart.triggers
+    said = triggers[trigger]
+    mates = {name for name, one in triggers.items() if one.stage == said.stage}
+    return not said.parts or _has_all(folded, mates)
+
+
+def _has_all(folded: Folded, triggers: Collection[str]) -> bool:
+    numbers = {number for one, number in folded.parts if one in triggers}
+    return numbers.issuperset(range(1, folded.total + 1))
 
 
 def _of_time(folded: Folded, fact: Fact, effect: Effect) -> int:

@@ -147,7 +147,7 @@ _TIMESTAMP_IMPLAUSIBLE = int(Finding.TIMESTAMP_IMPLAUSIBLE)
 
 
 def of_times(occurred_at: int, received_at: int) -> int:
-    """The findings about a provider's time that show beside the time of reception.
+    """The findings about a provider's time that show next to the time of reception.
 
     A day is allowed for clocks and zones; no SMS was sent before 1990.
     """
@@ -257,7 +257,7 @@ class Pattern:
     pairs of an index into ``Fact.texts`` and one of a text, ``reasons`` what makes the details where
     a text has part in them. ``labels`` are names with a text or its index, ``amounts`` names with the
     same of the value and of the currency. ``parts`` are the part and the total, texts or the indexes of
-    texts, where the trigger waits for all parts.
+    texts, where a trigger of its stage waits for all parts.
     """
 
     layout: Layout
@@ -302,6 +302,12 @@ class Pattern:
         if len(at) > 1:
             return itemgetter(*at)
         return lambda texts: [texts[index] for index in at]
+
+    @property
+    def _waits(self) -> bool:
+        """Whether its trigger says nothing before that of all parts is in."""
+        trigger = self.reading.trigger or ""
+        return self.effect is not None and self.effect.chart.triggers[trigger].parts
 
     def statement(self, texts: Texts) -> Statement:
         """What a postback with these texts says."""
@@ -364,7 +370,9 @@ class Pattern:
         part = None
         if self.parts is not None:
             part = part_of(*(_text(at, texts) for at in self.parts))
-            if part == UNREADABLE:
+            if part == UNREADABLE and not self._waits:
+                part = None
+            elif part == UNREADABLE:
                 findings |= _PART_UNREADABLE
         return Fact(
             self.stage,
@@ -513,10 +521,10 @@ def part_of(part: str, total: str) -> tuple[int, int] | None:
 def _parts(
     reading: Reading, effect: Effect | None, at: list[str | int]
 ) -> tuple[str | int, str | int] | None:
-    """Where the part and the total of a postback stand, if its trigger waits for all parts."""
+    """Where the part and the total of a postback stand, if anything of its stage waits for all parts."""
     if effect is None or reading.parts_at is None:
         return None
-    if not effect.chart.triggers[reading.trigger or ""].parts:
+    if not any(one.parts and one.stage == effect.stage for one in effect.chart.triggers.values()):
         return None
     part, total = ("" if index is None else at[index] for index in reading.parts_at)
     return part, total
@@ -671,7 +679,7 @@ class Patterns:
         return self.family(layout).of(texts).statement(texts)
 
     def plainly(self, postback: Postback) -> Statement:
-        """The same without what was learned of others."""
+        """What a postback says, without what was learned of others."""
         layout, texts = layout_of(postback)
         pattern = pattern_of(layout, texts, self.definitions)
         return Statement(*self.place(postback)[0], pattern, texts)
@@ -738,7 +746,7 @@ class Patterns:
     def _other(
         self, body: bytes, envelope: Envelope, between: Sequence[str], mark: tuple[object, ...]
     ) -> tuple[_Skeleton, Texts] | None:
-        """The same of a body whose attributes vary, or that is the first of its kind."""
+        """The skeleton and texts of a body whose attributes vary, or that is the first of its kind."""
         found = split(body)
         if found is None:
             return None

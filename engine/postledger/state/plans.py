@@ -336,7 +336,7 @@ def outlined(chart: str, rows: Sequence[Outline]) -> Outlined | None:
 
 
 def _outlined_of(chart: str, rows: Sequence[EventRow]) -> Outlined | None:
-    """The same of whole rows."""
+    """What the plan of a stream depends on, and what it takes, of whole rows of its events."""
     _, times, _, _, _, received, templates, envelopes, written, findings, said = zip(
         *rows, strict=True
     )

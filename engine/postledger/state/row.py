@@ -11,7 +11,7 @@ from typing import Any
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, names
 from postledger.log.event import Clock, Part, Stored
-from postledger.model import Delivery, Event
+from postledger.model import REGIONS, Delivery, Event
 from postledger.state.fold import Fact, Folded, findings_of, fold
 from postledger.state.patterns import NOWHERE, Statement
 from postledger.state.said import amounts_of, amounts_text, labels_of, labels_text
@@ -61,8 +61,7 @@ def row_of(stream: int, folded: Folded, repeats: int, source: str) -> Row | None
         return None
     regions = [region.name for region in folded.chart.regions]
     route, read, grade = (
-        regions.index(name) if name in regions[1:] else None
-        for name in ("route", "reading", "grade")
+        regions.index(name) if name in regions[1:] else None for name, _, _ in REGIONS
     )
     findings = findings_of(folded) | (Finding.REPEATED if repeats else 0)
     classes = folded.classes

@@ -27,7 +27,7 @@ def read_receipt(body: bytes, media: MediaType, _: Limits) -> Message:
     text = text_of(body, media.charset)
     fields = receipt_of(text)
     if fields is None:
-        raise ReadError("the body begins as a receipt text, but has no id: and stat:")
+        raise ReadError("the body begins with id: as a receipt text does, but has no stat:")
     return Message("", fields, repaired=isinstance(text, Repaired))
 
 

@@ -144,7 +144,7 @@ def _object(postback: Postback, shape: Shape) -> _Pairs:
 def _nested(fields: Iterable[tuple[str, str]], own: str) -> list[tuple[str, Any]]:
     """Paths to nested pairs; what follows in one container stands in it together.
 
-    ``own`` is the name of a text beside the children of its element.
+    ``own`` is the name of a text next to the children of its element.
     """
     pairs: list[tuple[str, Any]] = []
     for path, text in fields:

@@ -119,7 +119,7 @@ class _Pairs:
 
 
 class _Marked(_Pairs):
-    """The same of a document in which marks stand after what was repaired."""
+    """The pairs of a document in which marks stand after what was repaired."""
 
     __slots__ = ()
 
