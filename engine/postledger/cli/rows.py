@@ -77,7 +77,7 @@ def _of_csv(
     file: IO[bytes], path: Path, fields: Sequence[str], delimiter: str
 ) -> Iterator[Line | Unfit]:
     # One limit for the whole process: of several files the largest holds.
-    csv.field_size_limit(_LONGEST)
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     # What is not UTF-8 stays as it is, for a body is bytes.
     with TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
         lines = _Lines(text, path)

@@ -65,10 +65,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
     said = said_of(top, fields, partial(_wire_names, top))
     ignore = attempt(_ignore, top, {**fields, **marks, **said.names}) or frozenset()
     clock = attempt(_timestamps, top, fields) or Timestamps()
-    loader = _Entries(faults, fields, marks, roots, clock)
-    common = attempt(loader.conditions, top.row.get("match", {}), "match") or {}
-    parts = attempt(_parts, top, fields) if "parts" in top.row else None
-    entries = attrs.evolve(loader, common=common, parts=parts).load(top)
+    entries = _Entries(faults, fields, marks, roots, clock).of(top)
     vocabulary = Vocabulary(
         name=name,
         version=version,
@@ -275,6 +272,12 @@ class _Entries:
     clock: Timestamps
     common: Mapping[str, Condition] = attrs.field(factory=dict)
     parts: tuple[str, str] | None = None
+
+    def of(self, top: Table) -> tuple[Entry, ...]:
+        """The entries, with what the vocabulary says for all of them."""
+        common = self.faults.attempt(self.conditions, top.row.get("match", {}), "match") or {}
+        parts = self.faults.attempt(_parts, top, self.fields) if "parts" in top.row else None
+        return attrs.evolve(self, common=common, parts=parts).load(top)
 
     def load(self, top: Table) -> tuple[Entry, ...]:
         """The entries; those without a fault are compared with each other."""
