@@ -11,16 +11,19 @@ from postledger.phone import SEPARATORS, digits_of
 NUMBERS = st.from_regex(r"[1-9][0-9]{2,14}", fullmatch=True)
 
 
-@given(NUMBERS, st.sampled_from(["", "+", "00"]), st.data())
+SCHEMES = st.one_of(st.just(""), st.from_regex(r"[A-Za-z][A-Za-z0-9+.-]{0,9}:", fullmatch=True))
+
+
+@given(NUMBERS, st.sampled_from(["", "+", "00"]), SCHEMES, st.data())
 def test_every_spelling_of_a_number_is_its_digits(
-    number: str, prefix: str, data: st.DataObject
+    number: str, prefix: str, scheme: str, data: st.DataObject
 ) -> None:
-    """With a plus, 00 or neither, and with separators anywhere."""
+    """With a plus, 00 or neither, as an address of any scheme, and with separators anywhere."""
     spelled = "".join(
         digit + data.draw(st.text(SEPARATORS, max_size=2), label="after")
         for digit in prefix + number
     )
-    assert digits_of(spelled) == number
+    assert digits_of(scheme + spelled) == number
 
 
 @given(NUMBERS, NUMBERS)
@@ -30,7 +33,23 @@ def test_two_numbers_stay_two(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "+", "-", "ACME", "A-1", "+1650x", "a@b.example", "\u0661\u0662\u0663", "\u00b2"]
+    "text",
+    [
+        "",
+        "+",
+        "-",
+        "ACME",
+        "A-1",
+        "+1650x",
+        "a@b.example",
+        "tel:ACME",
+        "a:b:1",
+        ":1",
+        "1:1",
+        "tel:",
+        "\u0661\u0662\u0663",
+        "\u00b2",
+    ],
 )
 def test_what_is_no_number_stays_as_it_is(text: str) -> None:
     """Such as the name of a sender, an address, or digits of another script."""

@@ -32,7 +32,9 @@ def test_a_listing_that_meets_a_switch_neither_skips_nor_repeats(tmp_path: Path)
 
 SPELLINGS = st.builds(
     "{}{}".format,
-    st.sampled_from(["", "+", "00", "+00", "0", "000", "(0", "-"]),
+    st.sampled_from(
+        ["", "+", "00", "+00", "0", "000", "(0", "-", "tel:+", "a1+-.:", ":", "1:", "a_:", "a:b:"]
+    ),
     st.sampled_from(["1", "1 1", "11", "(1)1", "0", "A1"]),
 )
 

@@ -171,7 +171,12 @@ def _to(wanted: str) -> tuple[str, object]:
     digits = digits_of(wanted)
     if not digits.isdecimal():
         return "s.recipient = ?", wanted
-    bare = "s.recipient"
+    colon = "instr(s.recipient, ':')"
+    scheme = f"substr(s.recipient, 1, {colon} - 1)"
+    bare = (
+        f"CASE WHEN {scheme} GLOB '[A-Za-z]*' AND {scheme} NOT GLOB '*[^A-Za-z0-9+.-]*'"
+        f" THEN substr(s.recipient, {colon} + 1) ELSE s.recipient END"
+    )
     for separator in SEPARATORS:
         bare = f"replace({bare}, '{separator}', '')"
     return f"CASE WHEN {bare} GLOB '00?*' THEN substr({bare}, 3) ELSE {bare} END = ?", digits
