@@ -22,6 +22,8 @@ from postledger.log.event import Kind
 from tests.cli import Run
 from tests.samples import delivered, failed, sent
 
+KEEP = "--keep-unreadable"
+
 
 def csv_of(path: Path, *rows: tuple[object, ...]) -> Path:
     """A file of CSV; the first row is the header."""
@@ -186,7 +188,7 @@ def test_bodies_in_base64_are_recorded_as_bytes(run: Run, tmp_path: Path) -> Non
     body = bytes(range(256))
     log = csv_of(tmp_path / "x.csv", ("b",), (base64.b64encode(body).decode(),), ("n/a!",))
     path = tmp_path / "l.db"
-    done = run("ingest", path, log, "--body", "b", "--base64")
+    done = run("ingest", path, log, "--body", "b", "--base64", KEEP)
     assert [event.body for event in receipts(path)] == [body]
     assert f"{log}:3: not recorded: b must be base64: " in done.stderr
 
@@ -198,6 +200,7 @@ def test_options_that_contradict_each_other_are_usage_errors(run: Run, tmp_path:
         ["--received-at", "at"],
         ["--content-type", "text/xml", "--query"],
         ["--body", "b", "--sources"],
+        [KEEP],
         ["--body", "b", "--statements"],
         ["--body", "b", "--tz", "UTC"],
         ["--body", "b", "--delimiter", ";;"],
@@ -207,9 +210,8 @@ def test_options_that_contradict_each_other_are_usage_errors(run: Run, tmp_path:
     assert not (tmp_path / "l.db").exists()
     tabs = tmp_path / "y.csv"
     tabs.write_text("a\tb\n1\tx\n")
-    assert (
-        run("ingest", tmp_path / "l.db", tabs, "--body", "b", "--delimiter", "tab").exit_code == 0
-    )
+    said = ("--body", "b", "--delimiter", "tab", KEEP)
+    assert run("ingest", tmp_path / "l.db", tabs, *said).exit_code == 0
 
 
 def test_a_log_is_recorded_once_by_the_same_command(run: Run, tmp_path: Path) -> None:
@@ -235,7 +237,7 @@ def test_a_damaged_end_is_named_and_what_came_before_recorded(run: Run, tmp_path
     whole = gzip.compress(plain.read_bytes())
     log = tmp_path / "x.jsonl.gz"
     log.write_bytes(whole[:-12])
-    done = run("ingest", tmp_path / "l.db", log, "--body", "b")
+    done = run("ingest", tmp_path / "l.db", log, "--body", "b", KEEP)
     assert done.exit_code == 1
     assert f"{log}: not recorded: the packing is damaged" in done.stderr
     assert len(receipts(tmp_path / "l.db")) == 2
@@ -277,3 +279,67 @@ def test_an_interrupted_run_goes_on_where_it_stopped(keys: list[str], stops: lis
             _run(many, foreign, log)
             assert _events(many) == _events(one)
             assert len([1 for kind, *_ in _events(one) if kind == "receipt"]) == len(keys)
+
+
+def forms_of(path: Path, count: int, *, readable: int | None = None) -> Path:
+    """A table of forms that nothing says to be forms; the row ``readable`` is XML."""
+    bodies = [f"MessageSid=SM{number}&MessageStatus=delivered" for number in range(count)]
+    if readable is not None:
+        bodies[readable] = delivered("a").decode()
+    return csv_of(path, ("payload",), *((body,) for body in bodies))
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_table_that_cannot_be_read_is_refused(run: Run, tmp_path: Path, *, exists: bool) -> None:
+    """Before anything is recorded, with what to say: the log would keep the rows for good."""
+    path, log = tmp_path / "l.db", forms_of(tmp_path / "x.csv", 150)
+    if exists:
+        Ledger(path).close()
+    done = run("ingest", path, log, "--body", "payload")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "x.csv:2: none of the first 100 bodies can be read" in done.stderr
+    assert "--content-type application/x-www-form-urlencoded" in done.stderr
+    assert "--keep-unreadable" in done.stderr
+    assert path.exists() is exists
+    assert not exists or not imports(path)
+    said = ("--content-type", "application/x-www-form-urlencoded", "--provider", "twilio")
+    if not exists:
+        done = run("ingest", path, log, "--body", "payload", *said)
+        assert done.stdout.startswith("recorded 150, repeated 0, unrecognised 0, unreadable 0\n")
+
+
+@pytest.mark.parametrize(("readable", "option"), [(99, ()), (None, ("--keep-unreadable",))])
+def test_a_table_of_which_a_body_can_be_read_is_recorded(
+    run: Run, tmp_path: Path, readable: int | None, option: tuple[str, ...]
+) -> None:
+    """Or where the option says so; the option is nothing that the import notes of how it was read."""
+    path, log = tmp_path / "l.db", forms_of(tmp_path / "x.csv", 120, readable=readable)
+    done = run("ingest", path, log, "--body", "payload", *option)
+    assert (done.exit_code, len(receipts(path))) == (0, 120)
+    again = run("ingest", path, log, "--body", "payload")
+    assert again.stdout.startswith("recorded 0, repeated 0, unrecognised 0, unreadable 0\n")
+    assert f"recorded before up to line {imports(path)[-1]['through']}" in again.stderr
+
+
+def test_an_interrupted_run_says_how_far_it_came(run: Run, tmp_path: Path) -> None:
+    """The same command then goes on after that line."""
+    rows = [("payload",), *((delivered(f"k{number}").decode(),) for number in range(12_000))]
+    path, log = tmp_path / "l.db", csv_of(tmp_path / "x.csv", *rows)
+    seen = iter(range(10**6))
+
+    def interrupted(*_: object) -> None:
+        if next(seen) == 9_500:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postledger.cli.ingest._count", interrupted)
+        done = run("ingest", path, log, "--body", "payload")
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stderr.splitlines() if "run the same command" in line]
+    through = int(line.split(":")[-2])
+    assert f"x.csv:{through}: recorded up to this line" in line
+    assert (
+        f"recorded before up to line {imports(path)[-1]['through']}"
+        in run("ingest", path, log, "--body", "payload").stderr
+    )
+    assert len(receipts(path)) == 12_000

@@ -54,6 +54,7 @@ class Foreign:
     query: bool = False
     delimiter: str = ","
     source: str = ""
+    keep_unreadable: bool = False
 
     def fields(self) -> list[str]:
         """The fields that each file must have, the body first."""
@@ -84,6 +85,12 @@ class Log:
     def __init__(self, path: Path, foreign: Foreign, done: _Done) -> None:
         self._path, self._foreign, self._done = path, foreign, done
         self._key = ("", "")
+        self.resumed = False
+
+    @property
+    def checked(self) -> bool:
+        """Whether its first rows must be readable: it was not begun, and nobody says to keep them."""
+        return not (self._foreign.keep_unreadable or self.resumed)
 
     def __iter__(self) -> Iterator[Found | Unfit]:
         return until_unreadable(self._path, self._rows())
@@ -94,6 +101,7 @@ class Log:
             sha256 = file_digest(file, "sha256").hexdigest()
         self._key = (sha256, json.dumps(self._foreign.given, sort_keys=True))
         after = self._done.get(self._key, 0)
+        self.resumed = after > 0
         if after:
             remark(f"{self._path}: recorded before up to line {after}")
         mapped = _mapping(self._path, self._foreign)
@@ -241,6 +249,11 @@ _OPTIONS = (
         help="Bodies are the query strings, the addresses or the request lines of GETs.",
     ),
     click.option(
+        "--keep-unreadable",
+        is_flag=True,
+        help="Record the rows even where none of the first can be read.",
+    ),
+    click.option(
         "--delimiter",
         metavar="CHAR",
         help="The character between columns: a comma by default; or tab.",
@@ -248,7 +261,7 @@ _OPTIONS = (
 )
 _NAMES = (
     *("received_at", "received_format", "tz", "content_type", "content_type_field", "base64"),
-    *("query", "delimiter"),
+    *("query", "keep_unreadable", "delimiter"),
 )
 _OF_ALL = ("content_type", "query")
 
@@ -292,6 +305,8 @@ def _foreign(body: str, given: dict[str, Any], source: str) -> Foreign:
     delimiter = {"tab": "\t", r"\t": "\t"}.get(text := given.get("delimiter", ","), text)
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise click.UsageError(f"--delimiter must be one character or tab, got {delimiter!r}.")
+    # How a row is read doesn't depend on it.
+    keep_unreadable = given.pop("keep_unreadable", False)
     noted = {"body": body, "source": source, **given}
     return Foreign(
         body,
@@ -304,4 +319,5 @@ def _foreign(body: str, given: dict[str, Any], source: str) -> Foreign:
         given.get("query", False),
         delimiter,
         source,
+        keep_unreadable,
     )

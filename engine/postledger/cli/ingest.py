@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import cache
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
 
 import attrs
@@ -23,19 +23,23 @@ from postledger.cli.common import (
     remark,
     write_json,
 )
-from postledger.cli.foreign import Foreign, Log, foreign_options
+from postledger.cli.foreign import Foreign, Log, Row, foreign_options
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import Bodies, Found, Lines, Stated, Stdin, Unfit, sources
 from postledger.definitions.definitions import Definitions, builtin, load
 from postledger.errors import PostledgerError, ReadError
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import COUNTED, Appended
-from postledger.log.event import Kind
+from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED, Anchor, Receipt, Summary
+from postledger.state.patterns import Patterns
 
 _Source = Bodies | Lines | Stdin | Log
 
 _MOST_REMARKS = 20
+_TRIED = 100
+"""So many rows of a log are read before any is recorded: an option that is missing shows in each."""
+
 _WHY = {
     "unreadable": "it can't be read",
     "unrecognised": "no vocabulary knows it",
@@ -50,12 +54,16 @@ _LIKE_A_FORM = re.compile(rb"\s*[^\s=&<>{}]+=[^\s<>{}]*\s*")
 
 @attrs.frozen
 class _Said:
-    """What the caller says of all that is recorded: no line says it for itself."""
+    """What the caller says of all that is recorded: no line says it for itself.
+
+    ``read_by`` gives the definitions that it is to be read by.
+    """
 
     source: str
     sources: bool
     statements: bool
     origin: Anchor | None
+    read_by: Callable[[], Definitions]
 
     def given(self, found: Found) -> tuple[Receipt, Kind]:
         """A receipt with the source and the kind that it is to have."""
@@ -119,11 +127,12 @@ def ingest(
     recorded.
 
     With --body, files are logs that another program kept: .csv with a header line, .jsonl or .ndjson
-    (nested fields as a/b or a.b). Each row is one body. Run again, it goes on where it stopped.
+    (nested fields as a/b or a.b). Each row is one body. Run again, it goes on where it stopped. A log
+    of which none of the first 100 bodies can be read is refused: --content-type may be missing.
     """
     counts: Counter[str] = Counter()
     definitions = _definitions(charts, words, names, only=only)
-    said = _Said(source, sources, statements, origin)
+    said = _Said(source, sources, statements, origin, partial(_read_by, ledger, definitions))
     with ExitStack() as stack:
         advance = stack.enter_context(progress("ingest"))
 
@@ -149,6 +158,14 @@ def _definitions(
     if only:
         return load([*charts, *words])
     return builtin(names or None).with_files(charts, words) if charts or words or names else None
+
+
+def _read_by(path: Path, given: Definitions | None) -> Definitions:
+    """What a ledger is read by, or would be if it were made."""
+    if not path.exists():
+        return builtin() if given is None else given
+    with Ledger(path, readonly=True) as ledger:
+        return ledger.definitions
 
 
 def _found(
@@ -185,19 +202,48 @@ def _taken(
 ) -> int:
     """Record what a source holds; returns how many receipts that was."""
     given = map(said.given, _fit(source, counts))
-    first = next(given, None)
-    if first is None:
+    first = list(islice(given, _TRIED if isinstance(source, Log) else 1))
+    if not first:
         return 0
-    taken = 0
+    if isinstance(source, Log) and source.checked:
+        _require_readable(first, said.read_by())
+    taken, last = 0, None
     note = source.note if isinstance(source, Log) else None
-    for batch in ledger()._batches(chain([first], given), note=note):
-        for receipt, appended in batch:
-            _count(receipt, appended, counts)
-        recorded = len(batch) - (note is not None)
-        taken += recorded
-        advance(recorded)
+    try:
+        for batch in ledger()._batches(chain(first, given), note=note):
+            for receipt, appended in batch:
+                _count(receipt, appended, counts)
+            recorded = len(batch) - (note is not None)
+            taken, last = taken + recorded, batch[recorded - 1][0]
+            advance(recorded)
+    except KeyboardInterrupt:
+        if isinstance(last, Row):
+            remark(f"{last.where}: recorded up to this line; run the same command again to go on")
+        raise
     counts["taken"] += taken
     return taken
+
+
+def _require_readable(given: Sequence[tuple[Receipt, Kind]], definitions: Definitions) -> None:
+    """Refuse rows of which none can be read: the log keeps for good what is recorded."""
+    patterns = Patterns(definitions, wire.Limits())
+    problem = ""
+    for receipt, kind in given:
+        part = Part.QUERY if receipt.query else Part.BODY
+        envelope = Envelope(
+            kind, source=receipt.source, content_type=receipt.content_type, part=part
+        )
+        members = patterns.members(receipt.body, envelope)
+        found = [one for one in members if isinstance(one, ReadError)]
+        if len(found) < len(members):
+            return
+        problem = problem or f"{found[0]}{_form_hint(receipt)}"
+    first = given[0][0]
+    where = first.where if isinstance(first, Found) else "-"
+    raise PostledgerError(
+        f"{where}: none of the first {len(given)} bodies can be read, so nothing of the file is"
+        f" recorded: {problem}; --keep-unreadable records them as they are"
+    )
 
 
 def _fit(source: Iterable[Found | Unfit], counts: Counter[str]) -> Iterator[Found]:
@@ -225,9 +271,13 @@ def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> 
 
 
 def _hint(receipt: Receipt, one: Appended) -> str:
+    return _form_hint(receipt) if one.counted_as == "unreadable" else ""
+
+
+def _form_hint(receipt: Receipt) -> str:
     """What to do about a form that nothing says to be one: to read it as one would be a guess."""
     is_told = receipt.query or receipt.content_type is not None
-    if is_told or one.counted_as != "unreadable" or not _LIKE_A_FORM.fullmatch(receipt.body):
+    if is_told or not _LIKE_A_FORM.fullmatch(receipt.body):
         return ""
     try:
         wire.read(receipt.body, query=True)
