@@ -43,7 +43,7 @@ class Finding(enum.IntFlag):
 MEANINGS: dict[Finding, str] = {
     Finding.CONTRADICTION: "Two events can't both be true; the chart's policy says which stands.",
     Finding.NO_CREATION: "No answer of the API created this delivery, or it was not recorded.",
-    Finding.OUTCOME_WITHOUT_SENT: "A receipt came, but no notification that the message was sent.",
+    Finding.OUTCOME_WITHOUT_SENT: "A receipt of an outcome or a reading came, but none of the sending.",
     Finding.RECIPIENT_DIFFERS: "The events of one TRACKINGID name different recipients, by their digits.",
     Finding.WRONG_ROUTE: "A receipt of one route came for a message sent by another.",
     Finding.TIMESTAMP_MISSING: "An event has no readable TIMESTAMP; it is taken last of its stage.",

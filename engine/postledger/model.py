@@ -202,7 +202,8 @@ class Step:
     it, ``repeated`` (received before) or ``late`` (arrived after an event that follows it).
     ``against`` is the position of the event that this one repeats, or of the one that entered the
     state which it contradicts. ``before`` and ``after`` are the states by region:
-    ``{"delivery": "sent", "route": "xhtml"}``.
+    ``{"delivery": "sent", "route": "xhtml"}``. ``part`` is the part of the message that the event is
+    about and of how many; ``None`` where it is about all of it.
 
     >>> step = ledger.timeline("U01TXzgwNjc4")[-1]
     >>> step.status, str(step.verdict), step.before["delivery"], step.after["delivery"]
@@ -220,12 +221,18 @@ class Step:
     status: str | None
     details: str | None
     missing: tuple[str, ...]
+    part: tuple[int, int] | None = None
+
+    @property
+    def part_line(self) -> str:
+        """The part in words, such as ``part 1 of 2``; empty where there is none."""
+        return "part {} of {}".format(*self.part) if self.part else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
         event = fields_of(self.event, "position", "member", "received_at", "occurred_at")
         said = fields_of(self, "code", "status", "trigger", "verdict", "against", "before", "after")
-        return {**event, **said, **fields_of(self, "details", "findings")}
+        return {**event, **said, **fields_of(self, "details", "findings", "part")}
 
 
 Timeline = tuple[Step, ...]

@@ -9,6 +9,7 @@ import pytest
 
 from postledger import Ledger
 from tests.cli import SAMPLES, Run
+from tests.conftest import FIXTURES
 from tests.samples import DEGRADED, chart
 
 
@@ -142,3 +143,17 @@ def test_an_unknown_space_is_refused(run: Run, tmp_path: Path, words: list[str])
     assert "Error: unknown space 'acne': expected acme, kannel" in refused.stderr
     assert run("deliveries", path, "--space", "kannel").exit_code == 0
     assert run("deliveries", path, "--space", "").exit_code == 0
+
+
+def test_the_part_that_an_event_is_about_is_shown(run: Run, tmp_path: Path) -> None:
+    """In the table for people and in JSON; an event about the whole message names none."""
+    path, samples = tmp_path / "l.db", FIXTURES / "providers" / "smpp_parts"
+    with Ledger(path, providers=["smpp_parts"]) as ledger:
+        for number in (1, 2):
+            ledger.record((samples / f"part-{number}.json").read_bytes())
+        (one,) = ledger.deliveries()
+        ledger.created(one.tracking_id, to=one.to or "", space="smpp_parts")
+    shown = run("show", path, one.tracking_id)
+    assert [f"part {number} of 2" in shown.stdout for number in (1, 2, 3)] == [True, True, False]
+    timeline = json.loads(run("show", path, one.tracking_id, "--json").stdout)["timeline"]
+    assert [step["part"] for step in timeline] == [None, [1, 2], [2, 2]]

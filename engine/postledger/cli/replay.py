@@ -259,7 +259,9 @@ def _shown(difference: Difference, *, was: bool) -> str:
     if here is None:
         return "-"
     shown, against = here.to_dict(), {} if there is None else there.to_dict()
-    names = ("state", "route", *(name for name in shown if name not in ("state", "route")))
+    # Of what is only on one side all would differ: the forms for programs have it.
+    others = () if there is None else shown
+    names = ("state", "route", *(name for name in others if name not in ("state", "route")))
     parts = [
         cell(shown[name]) if name in ("state", "route") else f"{name} {cell(shown[name])}"
         for name in names

@@ -116,11 +116,11 @@ def _row(step: Step) -> list[str]:
 
 
 def _said(step: Step) -> str:
-    """The code and the status, and of bare numbers also what the vocabulary takes them for."""
+    """The code, the status and the part, and of bare numbers also what they are taken for."""
     said = " ".join(filter(None, (step.code, step.status)))
-    if not step.trigger or any(map(str.isalpha, said)):
-        return said
-    return f"{said} ({step.trigger})" if said else step.trigger
+    if step.trigger and not any(map(str.isalpha, said)):
+        said = f"{said} ({step.trigger})" if said else step.trigger
+    return ", ".join(filter(None, (said, step.part_line)))
 
 
 def _verdict(step: Step) -> str:

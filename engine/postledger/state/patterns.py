@@ -367,13 +367,9 @@ class Pattern:
         findings |= self.findings
         if occurred_at == UNDATED and self.wants_time:
             findings |= _TIMESTAMP_MISSING
-        part = None
-        if self.parts is not None:
-            part = part_of(*(_text(at, texts) for at in self.parts))
-            if part == UNREADABLE and not self._waits:
-                part = None
-            elif part == UNREADABLE:
-                findings |= _PART_UNREADABLE
+        part = None if self.parts is None else self.part(texts)
+        if part == UNREADABLE:
+            findings |= _PART_UNREADABLE
         return Fact(
             self.stage,
             occurred_at,
@@ -387,6 +383,13 @@ class Pattern:
             self._amounts(texts, findings) if self.amounts else (),
             part,
         )
+
+    def part(self, texts: Texts) -> tuple[int, int] | None:
+        """The part that an event is about and of how many, as a ``Fact`` has it."""
+        if self.parts is None:
+            return None
+        part = part_of(*(_text(at, texts) for at in self.parts))
+        return None if part == UNREADABLE and not self._waits else part
 
     def _amounts(self, texts: Texts, findings: int) -> tuple[tuple[str, tuple[str, str]], ...]:
         """The amounts that are decimals."""

@@ -12,7 +12,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import Finding, Verdict, names
 from postledger.log.event import Stored
 from postledger.model import Content, Delivery, Step
-from postledger.state.fold import Fact, Folded, Noted, advance, in_order
+from postledger.state.fold import UNREADABLE, Fact, Folded, Noted, advance, in_order
 from postledger.state.patterns import Pattern
 from postledger.state.row import event_of
 from postledger.state.streams import EventRow, Facts, Place
@@ -145,6 +145,7 @@ def _step(
         status=text(reading.status_at),
         details=details_of(pattern, fields),
         missing=reading.missing,
+        part=None if (part := pattern.part(texts)) == UNREADABLE else part,
     )
 
 
