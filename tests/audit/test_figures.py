@@ -220,7 +220,7 @@ def without_positions(said: dict[str, Any]) -> dict[str, Any]:
     for kind in ("unreadable", "unrecognised", "unverified"):
         for one in said[kind]["listed"]:
             del one["first"]
-    for one in said["missing"]:
+    for one in (*said["missing"], *(one for f in said["findings"] for one in f["listed"])):
         del one["first"]
     return said
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_plus
+from uuid import UUID
 
 import pytest
 from hypothesis import assume, given, settings
@@ -141,7 +142,7 @@ def test_an_encoded_number_is_told_from_an_id(text: str) -> None:
         "msg-MTY1MDMzMzMwNTg=", "MT_MTY1MDMzMzMwNTg=", "sms/MTY1MDMzMzMwNTg", "GE3DKMBTGMZTGMBVHA======",
         "id-3136353033333333303538", "MQA2ADUAMAAzADMAMwAzADAANQA4AA==", "/zE2NTAzMzMzMDU4",
         "一六五〇三三三三〇五八", "①⑥⑤⓪③③③③⓪⑤⑧", "=31=36=35=30=33=33=33=33=30=35=38", "%u00316503333058",
-        "\\u{31}6503333058", "\\616503333058", "eyJhIjoxfQ.eyJzdWIiOiIxNjUwMzMzMzA1OCJ9.x",
+        "\\u{31}6503333058", "eyJhIjoxfQ.eyJzdWIiOiIxNjUwMzMzMzA1OCJ9.x",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("recipient", [TO, None, "4915112345678"])
@@ -153,7 +154,8 @@ def test_an_id_tells_a_number_in_part_or_in_an_odd_encoding(
 
 
 @pytest.mark.parametrize(
-    "text", ["UMTY1MDMzMzMwNTg", "0x3d7ace0c2", "F*Y?YGcz+YFf}*", "165033330", "x033330"]
+    "text",
+    ["UMTY1MDMzMzMwNTg", "0x3d7ace0c2", "F*Y?YGcz+YFf}*", "165033330", "x033330", "\\616503333058"],
 )
 def test_an_id_tells_the_recipient_by_six_digits_or_by_a_shifted_encoding(text: str) -> None:
     """Next to the four digits that are shown six are enough; hexadecimal numbers and base85 too."""
@@ -170,14 +172,72 @@ def test_a_short_number_as_carrier_or_handset_is_hidden(to: str) -> None:
             assert to not in report.to_html() + report.to_markdown() + report.to_json()
 
 
-@pytest.mark.parametrize("named", [["47999999", "47123456"], ["47123456", "47999999"], [""]])
+@pytest.mark.parametrize("named", [["47999999", "47123456"], ["47123456", "47999999"]])
 def test_an_id_that_tells_another_recipient_is_hidden(named: list[str]) -> None:
-    """Where events of a delivery name several, or none, an id may be the number of any."""
+    """Where events of a delivery name several, an id may be the number of any."""
     key = "t47123456"
     bodies = [SAID.format("x").replace(TO, to).replace("ONE", key).encode() for to in named]
     with ledger_of(Receipt(body, "text/xml") for body in bodies) as ledger:
         for report in (ledger.audit(), ledger.audit(tracking_id=key)):
             assert "47123456" not in report.to_html() + report.to_markdown() + report.to_json()
+
+
+IDS = [
+    "0A0000000123ABCD5", "9539975a-0001", "ORDER-20261127-0001", "26030210000000000010001",
+    "SM0123456789abcdef0123456789abcdef", "3f1b0c52-7788-4a55-9d31-123456789012", "x16503333058",
+    "20261127/000123", "2026-11-27T10:00:00", "123e4567-e89b-12d3-a456-426614174000", "1a6503333058",
+]  # fmt: skip
+"""As providers make them: with as many digits as a number, and more, yet none that anyone dials."""
+
+
+@pytest.mark.parametrize("text", IDS)
+@pytest.mark.parametrize("recipient", [None, "491577889944", "+12025550105"])
+def test_an_id_with_letters_or_of_another_length_is_shown(text: str, recipient: str | None) -> None:
+    """Letters end a number, and only the whole of an id may be anybody's."""
+    assert Mask(frozenset()).id(text, recipient) == text
+
+
+@given(st.uuids(), st.from_regex(r"\+[1-9][0-9]{9,13}", fullmatch=True))
+@settings(deadline=None)
+def test_a_uuid_is_shown_unless_six_digits_of_the_recipient_are_in_it(
+    key: UUID, recipient: str
+) -> None:
+    """Of its own digits alone it is never hidden; nearly all have letters between them."""
+    text = str(key)
+    assume(re.search("[a-f]", text))
+    assert Mask(frozenset()).id(text) == text
+    shown = Mask(frozenset()).id(text, recipient)
+    assert shown == text or tells(text, recipient)
+    assert tells(f"{text}-{recipient}", recipient)
+
+
+@given(
+    st.from_regex(r"[1-9][0-9]{9,14}", fullmatch=True),
+    st.lists(st.sampled_from(["", "-", ".", " ", "(", ")", " - ", "\u2011", "\xa0"]), min_size=15),
+    st.sampled_from(["", "+", "00", "tel:", "whatsapp:+", "(+", " "]),
+)
+def test_an_id_that_is_a_number_is_hidden(number: str, between: list[str], before: str) -> None:
+    """Whoever it belongs to, as people and as addresses write it."""
+    text = before + "".join(map("".join, zip(number, between, strict=False)))
+    assert Mask(frozenset()).id(text, "4915112345678") == HIDDEN
+    assert Mask(frozenset()).id(text) == HIDDEN
+
+
+def test_a_hidden_id_is_traced_by_its_first_event() -> None:
+    """Its row, and the title of its dossier, say at which position that event stands."""
+    key, other = "14155550123", "14155550124"
+    bodies = [SAID.format("x").replace("ONE", one).encode() for one in (key, other, key)]
+    with ledger_of(Receipt(body, "text/xml") for body in bodies) as ledger:
+        first = {key: 1, other: 2}
+        report = ledger.audit()
+        for told in (report.to_html(), report.to_markdown()):
+            assert all(f"{HIDDEN} (event {position})" in told for position in first.values())
+        listed = next(one["listed"] for one in report.to_dict()["findings"] if one["listed"])
+        assert [(one["tracking_id"], one["first"]) for one in listed] == [(HIDDEN, 1), (HIDDEN, 2)]
+        for one, position in first.items():
+            dossier = ledger.audit(tracking_id=one)
+            assert f"<h1>{HIDDEN} (event {position})</h1>" in dossier.to_html()
+            assert f"Dossier of the delivery {HIDDEN} (event {position})" in dossier.to_markdown()
 
 
 def test_a_text_that_looks_hidden_is_hidden_as_another() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postledger import Ledger
 from postledger.audit import drawing, tables, words
 from postledger.audit.diagram import diagrams
 from postledger.audit.durations import BINS
@@ -16,6 +18,9 @@ from postledger.audit.outcomes import Reason, Reasons
 from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
+from tests.samples import delivered, sent
+
+FORM = "application/x-www-form-urlencoded"
 
 
 def test_rare_kinds_are_counted_together() -> None:
@@ -50,6 +55,49 @@ def test_rest_of_a_breakdown_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.rows[-1][0].startswith("All others (")
     assert table.rows[-1][-3:] == ("–", "–", "–")
     assert sum(int(row[1]) for row in table.rows) == found.all.total
+
+
+def test_times_of_deliveries_without_a_carrier_are_shown() -> None:
+    """What is timed has times, whether or not it is known by whom it went."""
+    bodies = [sent("one", SPID=None), delivered("one", SPID=None), sent("two"), delivered("two")]
+    with ledger_of(bodies) as ledger:
+        figures = ledger.audit().figures
+    assert figures is not None
+    found = figures.outcomes
+    rows = tables.grouped(found, found.carriers, "", "", figures.durations.by_carrier).rows
+    unknown = next(row for row in rows if row[0] == tables.UNKNOWN)
+    assert unknown[-3:] == (words.span(figures.durations.by_carrier[None].p50),) * 3
+
+
+@pytest.mark.parametrize("provider", ["twilio", None])
+def test_a_report_leaves_out_what_says_nothing(tmp_path: Path, provider: str | None) -> None:
+    """Carriers, handsets and degraded deliveries stand in it where there are any."""
+    with Ledger(tmp_path / "l.db", providers=[provider] if provider else None) as ledger:
+        if provider:
+            ledger.record(b"MessageSid=SM1&MessageStatus=sent", content_type=FORM)
+        else:
+            ledger.record_many(traffic(80, seed=2))
+        report = ledger.audit()
+    for text in (report.to_html(), report.to_markdown()):
+        for said in ("by carrier", "by handset", "egraded"):
+            assert (said in text.replace('id="finding', "")) is (provider is None), said
+
+
+def test_hidden_reasons_of_two_spaces_are_two_rows(tmp_path: Path) -> None:
+    """Unknown codes of two providers have nothing in common."""
+    with Ledger(tmp_path / "l.db", providers=["twilio", "plivo"]) as ledger:
+        for code in (99001, 99002):
+            body = f"MessageSid=SM{code}&MessageStatus=failed&ErrorCode={code}"
+            ledger.record(body.encode(), content_type=FORM)
+        body = b"MessageUUID=M1&Status=failed&ErrorCode=99003&To=1650"
+        ledger.record(body, content_type=FORM)
+        shown, full = (ledger.audit(unmask=unmask).figures for unmask in (False, True))
+    assert shown is not None
+    assert full is not None
+    assert {one.reason for one in full.outcomes.failures.ranked} == {"99001", "99002", "99003"}
+    assert [(one.reason, one.deliveries) for one in shown.outcomes.failures.ranked] == [
+        ("••• (twilio)", 2), ("••• (plivo)", 1)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import attrs
 
-from postledger.audit.mask import Mask
+from postledger.audit.mask import Mask, traced
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
@@ -59,6 +59,7 @@ class Exhibit:
     after: dict[str, str]
     findings: tuple[str, ...]
     missing: tuple[str, ...]
+    part: str
     details: str | None
     content_type: str | None
     bytes: int
@@ -79,6 +80,11 @@ class Dossier:
     chart: Statechart = attrs.field(repr=False)
     exhibits: tuple[Exhibit, ...]
     problems: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The id of the delivery, or its first event where the id is hidden."""
+        return traced(self.delivery.tracking_id, min(e.position for e in self.exhibits))
 
 
 def dossier(
@@ -125,6 +131,7 @@ def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) 
         after=dict(step.after),
         findings=step.findings,
         missing=step.missing,
+        part=step.part_line,
         details=mask.text(step.details),
         content_type=mask.text(event.content_type),
         bytes=len(event.body),

@@ -18,7 +18,10 @@ MOST_LISTED = 20
 
 @attrs.frozen
 class Listed:
-    """One delivery that a finding concerns; ``to`` is masked unless asked otherwise."""
+    """One delivery that a finding concerns; ``to`` is masked unless asked otherwise.
+
+    ``first`` is the position of its first event: that of a delivery whose id is hidden is found by it.
+    """
 
     tracking_id: str
     state: str
@@ -26,6 +29,7 @@ class Listed:
     to: str | None
     spid: str | None
     began_at: datetime
+    first: int
 
 
 @attrs.frozen
@@ -52,7 +56,7 @@ def findings(groups: Groups, mask: Mask) -> tuple[Found, ...]:
 
 
 def _listed(groups: Groups, finding: Finding, mask: Mask) -> Iterator[Listed]:
-    for key, state, route, to, spid, began, found in groups.having(finding, MOST_LISTED):
+    for key, state, route, to, spid, began, found, first in groups.having(finding, MOST_LISTED):
         several = bool(found & Finding.RECIPIENT_DIFFERS)
         key_, spid_ = (mask.id(text, to, several=several) for text in (key, spid))
-        yield Listed(key_ or "", state, route, mask.recipient(to), spid_, time_of(began))
+        yield Listed(key_ or "", state, route, mask.recipient(to), spid_, time_of(began), first)

@@ -2,7 +2,7 @@
 
 Numbers can be spelled in more ways than any list has. So it is not numbers that are looked for in
 texts: a text is shown where the definitions list it as a word, and hidden where they don't. Of fields
-that hold ids by their meaning an id is shown unless it tells the recipient.
+that hold ids by their meaning an id is shown unless it tells the recipient, or is a phone number itself.
 """
 
 from __future__ import annotations
@@ -37,8 +37,17 @@ _SHORTEST = 4
 _NUMBERS = range(10, 16)
 """How many digits a number with its country has, at most as E.164 says: such an id may be anybody's."""
 
-_LOCAL = 8
+_LOCAL = range(8, 16)
 """So many digits may be a whole number, where no recipient says how long these are."""
+
+_RUN = re.compile(r"[+(]*\d[\d+(). -]*")
+"""Digits with only what people write between those of a number; anything else ends a run."""
+
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:\s*")
+"""What an address has in front of a number, such as ``tel:``."""
+
+_SIGN = {"Pd": "-", "Zs": " "}
+"""Dashes and spaces, by their category in Unicode."""
 
 _LONGEST = 200
 """No id is longer; what is may be anything."""
@@ -120,11 +129,16 @@ class Mask:
         # guard: long texts are not looked through
         if len(text) > _LONGEST or DOT in text:
             return HIDDEN
-        return HIDDEN if tells(text, recipient) or (several and tells(text)) else text
+        return HIDDEN if tells(text, recipient, several=several) else text
+
+    def file(self, name: str) -> str:
+        """The name of a file, as ``id`` shows what stands in front of its suffix."""
+        return name if self.id(name.partition(".")[0]) != HIDDEN else HIDDEN
 
     def label(self, text: str | None) -> str | None:
         """What groups have in common, as ``id`` shows it; those that are hidden are numbered."""
-        shown = self.id(text)
+        # Of many deliveries: it may be the number of any of their recipients.
+        shown = self.id(text, several=True)
         if text is None or shown != HIDDEN:
             return shown
         return self._labels.setdefault(text, f"{HIDDEN} {len(self._labels) + 1}")
@@ -181,21 +195,63 @@ def mask(recipient: str) -> str:
     return DOT * (len(recipient) - shown) + recipient[len(recipient) - shown :]
 
 
-def tells(text: str, recipient: str | None = None) -> bool:
-    """Whether a text tells a recipient, or may tell anybody's number.
+def traced(shown: str, first: int) -> str:
+    """An id as it is shown, and where that is not at all, the position of its first event.
 
-    Digits of any script count, whatever stands between them, and up to three encodings are undone.
+    >>> traced("ONE", 17), traced("•••", 17)
+    ('ONE', '••• (event 17)')
+    """
+    return f"{shown} (event {first})" if shown == HIDDEN else shown
+
+
+def tells(text: str, recipient: str | None = None, *, several: bool = False) -> bool:
+    """Whether an id tells a recipient, or may itself be anybody's number.
+
+    It tells a recipient by six digits in a row of it, whatever stands between them. It may be a number
+    where nothing else is in it, or in what it encodes; of ``several`` recipients, which are not known,
+    by its digits alone. Digits of any script count, and up to three encodings are undone.
+
+    >>> tells("0A0000000123ABCD5"), tells("+1 650 333-3058"), tells("id-16503333058", "16503333058")
+    (False, True, True)
     """
     wanted = _parts(_digits(digits_of(recipient or "")))
+    sizes = _NUMBERS if recipient and not several else _LOCAL
+    # An escape hides a sign of the id itself. Nothing decodes to so many digits by chance.
+    written = _closure({text}, _unescaped)
     for plain in _spellings(text):
         digits = _digits(plain)
-        if len(digits) in _NUMBERS or (not recipient and len(digits) >= _LOCAL):
+        if several and len(digits) >= _LOCAL[0]:
             return True
         if recipient and (recipient in plain or any(part in digits for part in wanted)):
+            return True
+        if _is_number(plain, sizes) if plain in written else _has_number(plain, sizes):
             return True
     # Any hexadecimal id is a number of as many digits: only the recipient's is looked for.
     numbers = [str(int(found, 16)) for found in _HEXADECIMAL.findall(text)]
     return any(part in number for number in numbers for part in wanted)
+
+
+def _is_number(text: str, sizes: range) -> bool:
+    """Whether a text is one number, with nothing else in it but the scheme of an address."""
+    plain = _plain(text).strip()
+    scheme = _SCHEME.match(plain)
+    plain = plain[scheme.end() :] if scheme else plain
+    return _RUN.fullmatch(plain) is not None and _size(plain) in sizes
+
+
+def _has_number(text: str, sizes: range) -> bool:
+    """Whether a number stands anywhere in a text."""
+    return any(_size(found) in sizes for found in _RUN.findall(_plain(text)))
+
+
+def _size(run: str) -> int:
+    """How many digits a run has, without ``00`` in front of the country."""
+    return len("".join(filter(str.isdecimal, run)).removeprefix("00"))
+
+
+def _plain(text: str) -> str:
+    """A text with each digit, dash and space as ASCII has it, of whatever script."""
+    return "".join(_digits(char) or _SIGN.get(unicodedata.category(char), char) for char in text)
 
 
 def _parts(digits: str) -> list[str]:
@@ -228,18 +284,28 @@ def _spellings(text: str) -> set[str]:
     }
     for token, decode in product(_SIGNS.findall(text), (base64.b85decode, base64.a85decode)):
         found |= _decoded(decode, token)
+    return _closure(found, _undone)
+
+
+def _closure(found: set[str], undo: Callable[[str], set[str]]) -> set[str]:
+    """The texts, and what is undone of them, nested as deep as encodings are."""
     new = set(found)
     for _ in range(_NESTED):
-        new = {plain for one in new for plain in _undone(one)} - found
+        new = {plain for one in new for plain in undo(one)} - found
         found |= new
     return found
 
 
-def _undone(text: str) -> set[str]:
-    """What a text may be an encoding of: escapes, base64, base32, hexadecimal."""
+def _unescaped(text: str) -> set[str]:
+    """What a text may be with its escapes undone."""
     escapes = _ESCAPED.sub(lambda found: _char(int(next(filter(None, found.groups())), 16)), text)
     octal = _OCTAL.sub(lambda found: _char(int(found[1], 8)), text)
-    plain = {html.unescape(text), unquote_plus(text), escapes, octal}
+    return {html.unescape(text), unquote_plus(text), escapes, octal}
+
+
+def _undone(text: str) -> set[str]:
+    """What a text may be an encoding of: escapes, base64, base32, hexadecimal."""
+    plain = _unescaped(text)
     tokens = {token.rstrip("=") for tokens in _TOKENS for token in tokens.findall(text)}
     for token, (decode, size) in product(tokens, _DECODERS):
         plain |= _decoded(decode, _padded(token, size))

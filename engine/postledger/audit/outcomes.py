@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from postledger.audit.mask import Mask
+from postledger.audit.mask import HIDDEN, Mask
 from postledger.definitions.chart import Region, Statechart
 from postledger.projections.groups import By, Groups, counts
 from postledger.state.row import UNFOLDED
@@ -43,6 +43,11 @@ class Breakdown:
     groups: tuple[Group, ...]
     rest: Group | None
     kinds: int
+
+    @property
+    def known(self) -> bool:
+        """Whether of any delivery it is known what it is grouped by."""
+        return any(group.label is not None for group in self.groups)
 
 
 @attrs.frozen
@@ -180,10 +185,12 @@ def _days(groups: Groups, states: tuple[str, ...]) -> Breakdown:
 def _reasons(
     groups: Groups, region: Literal["state", "route"], states: frozenset[str], mask: Mask
 ) -> Reasons:
-    """The reasons of a region; those that are hidden count as one."""
+    """The reasons of a region; those that are hidden count as one of each space."""
     with counts(groups.reader.log.store) as found:
-        for state, reason in groups.reasons(region, sorted(states)):
-            found.add((state, mask.text(reason)))
+        for state, reason, space in groups.reasons(region, sorted(states)):
+            shown = mask.text(reason)
+            hidden = shown == HIDDEN and space
+            found.add((state, f"{HIDDEN} ({mask.label(space)})" if hidden else shown))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
     total = sum(n for _, n, _ in ranked) + rest
     listed = tuple(Reason(str(state), reason, n) for (state, reason), n, _ in ranked)

@@ -101,7 +101,7 @@ def of_period(
     bounds = request.bounds.within(verification.events)
     as_of = request.time_of(reader.log, verification.events)
     return AuditReport(
-        ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
+        ledger=Mask.of(reader.definitions, unmask=request.unmask).file(ledger_name),
         request=request,
         as_of=as_of,
         definitions=reader.definitions.label,
@@ -125,7 +125,7 @@ def of_delivery(
     found = dossiers.dossier(reader, delivery, steps, request, verification.anchor)
     checked = integrity(reader.log, reader.definitions, verification)
     return AuditReport(
-        ledger=Mask.of(reader.definitions, unmask=request.unmask).id(ledger_name) or "",
+        ledger=Mask.of(reader.definitions, unmask=request.unmask).file(ledger_name),
         request=request,
         as_of=request.time_of(reader.log, verification.events),
         definitions=reader.definitions.label,

@@ -11,6 +11,7 @@ from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.events import Kinds, Missing
 from postledger.audit.figures import Figures, Other, Sums
 from postledger.audit.findings import Listed
+from postledger.audit.mask import traced
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.words import NONE, bare, between, count, second, share, span, time
 from postledger.model import Amount, plain
@@ -63,8 +64,8 @@ def grouped(
     if breakdown.rest is not None:
         groups.append((f"{rest} ({count(breakdown.kinds)})", breakdown.rest))
     rows = (
-        (*_group(name, group, outcomes), *(() if times is None else _took(group, times)))
-        for name, group in groups
+        (*_group(name, g, outcomes), *_took(None if g is breakdown.rest else g, times))
+        for name, g in groups
     )
     success = " or ".join(sorted(outcomes.succeeded)) or "success"
     return Table(
@@ -82,8 +83,11 @@ def _group(name: str, group: Group, outcomes: Outcomes) -> tuple[str, ...]:
     return (name, count(group.total), share(succeeded, group.total), *counts)
 
 
-def _took(group: Group, times: dict[str | None, Percentiles]) -> tuple[str, ...]:
-    found = times.get(group.label) if group.label is not None else None
+def _took(group: Group | None, times: dict[str | None, Percentiles] | None) -> tuple[str, ...]:
+    """The times of a group, in the table that has them; of ``None`` they aren't known."""
+    if times is None:
+        return ()
+    found = None if group is None else times.get(group.label)
     return (NONE,) * 3 if found is None else _percentiles(found)
 
 
@@ -202,7 +206,10 @@ def words(finding: str) -> str:
 
 def listed(deliveries: Sequence[Listed], finding: str) -> Table:
     """The deliveries that a finding concerns."""
-    rows = ((d.tracking_id, d.state, d.route, d.to, d.spid, time(d.began_at)) for d in deliveries)
+    rows = (
+        (traced(d.tracking_id, d.first), d.state, d.route, d.to, d.spid, time(d.began_at))
+        for d in deliveries
+    )
     return Table(
         f"Deliveries with {words(finding)}",
         ("TRACKINGID", "State", "Route", "To", "Carrier (SPID)", "Began"),
@@ -265,12 +272,18 @@ def steps(exhibits: Sequence[Exhibit]) -> Table:
     rows = tuple(
         (
             *(str(e.number), str(e.position), bare(e.received_at), bare(e.occurred_at)),
-            *(e.code or NONE, words(e.trigger or NONE), verdict(e), effect(e)),
+            *(e.code or NONE, says(e), verdict(e), effect(e)),
         )
         for e in exhibits
     )
     head = ("No.", "Position", "Received (UTC)", "Occurred (UTC)", "Code", "Says", "Verdict")
     return Table("The events in the order in which they are taken", (*head, "Effect"), rows, 8)
+
+
+def says(exhibit: Exhibit) -> str:
+    """What an event says, and about which part of the message."""
+    said = words(exhibit.trigger or NONE)
+    return f"{said} ({exhibit.part})" if exhibit.part else said
 
 
 def verdict(exhibit: Exhibit) -> str:

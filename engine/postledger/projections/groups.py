@@ -95,10 +95,10 @@ class Groups:
         return dict(zip(Finding, row, strict=True))
 
     def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
-        """State and reason of each stream of which a region is in one of the states."""
+        """State, reason and space of each stream of which a region is in one of the states."""
         reason = "s.reason" if region == "state" else "s.route_reason"
         where = f"s.{region} IN ({_holes(states)})"
-        return self._rows(f"s.{region}, {reason}", (), where, states)
+        return self._rows(f"s.{region}, {reason}, t.space", (), where, states)
 
     def amounts(self) -> Iterator[Row]:
         """The texts of amounts that streams have, and how many streams have each."""
@@ -174,15 +174,21 @@ class Groups:
     def having(self, finding: Finding, most: int) -> list[Row]:
         """The first streams with a finding: key, state, route, recipient, SPID, beginning, findings.
 
-        In the order in which they were first received, then by key and space.
+        At the end stands the position of its first event. In the order in which they were first
+        received, then by key and space.
         """
+        sql, parameters = self._sql(
+            f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN} AS began, s.findings, s.stream",
+            (),
+            "(s.findings & ?) <> 0",
+            (int(finding),),
+        )
+        first = f"SELECT min(i.position) FROM {self.reader.index.name} i WHERE i.stream = f.stream"
         return list(
-            self._rows(
-                f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN}, s.findings",
-                (),
-                "(s.findings & ?) <> 0",
-                (int(finding),),
-                tail=f"ORDER BY s.first_received_at, t.key, t.space LIMIT {most}",
+            self.reader.log.store.stream(
+                f"SELECT key, state, route, recipient, spid, began, findings, ({first}) FROM"
+                f" ({sql} ORDER BY s.first_received_at, t.key, t.space LIMIT {most}) f",
+                parameters,
             )
         )
 
