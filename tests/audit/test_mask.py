@@ -155,11 +155,20 @@ def test_an_id_tells_a_number_in_part_or_in_an_odd_encoding(
 
 @pytest.mark.parametrize(
     "text",
-    ["UMTY1MDMzMzMwNTg", "0x3d7ace0c2", "F*Y?YGcz+YFf}*", "165033330", "x033330", "\\616503333058"],
+    [
+        "UMTY1MDMzMzMwNTg",
+        "0x3d7ace0c2",
+        "F*Y?YGcz+YFf}*",
+        "165033330",
+        "x0333305",
+        "x650333",
+        "\\616503333058",
+    ],
 )
-def test_an_id_tells_the_recipient_by_six_digits_or_by_a_shifted_encoding(text: str) -> None:
-    """Next to the four digits that are shown six are enough; hexadecimal numbers and base85 too."""
+def test_an_id_tells_the_recipient_by_few_digits_or_by_a_shifted_encoding(text: str) -> None:
+    """The six next to the four that are shown, or any seven; hexadecimal numbers and base85 too."""
     assert tells(text, TO)
+    assert not tells("x033330", TO)
 
 
 @pytest.mark.parametrize("to", ["47123456", "471234567"])
@@ -191,7 +200,7 @@ IDS = [
 
 
 @pytest.mark.parametrize("text", IDS)
-@pytest.mark.parametrize("recipient", [None, "491577889944", "+12025550105"])
+@pytest.mark.parametrize("recipient", [None, "491577889944", "+12025550105", "+15550100018"])
 def test_an_id_with_letters_or_of_another_length_is_shown(text: str, recipient: str | None) -> None:
     """Letters end a number, and only the whole of an id may be anybody's."""
     assert Mask(frozenset()).id(text, recipient) == text
@@ -199,9 +208,7 @@ def test_an_id_with_letters_or_of_another_length_is_shown(text: str, recipient: 
 
 @given(st.uuids(), st.from_regex(r"\+[1-9][0-9]{9,13}", fullmatch=True))
 @settings(deadline=None)
-def test_a_uuid_is_shown_unless_six_digits_of_the_recipient_are_in_it(
-    key: UUID, recipient: str
-) -> None:
+def test_a_uuid_is_shown_unless_it_tells_the_recipient(key: UUID, recipient: str) -> None:
     """Of its own digits alone it is never hidden; nearly all have letters between them."""
     text = str(key)
     assume(re.search("[a-f]", text))

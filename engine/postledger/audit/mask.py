@@ -207,7 +207,8 @@ def traced(shown: str, first: int) -> str:
 def tells(text: str, recipient: str | None = None, *, several: bool = False) -> bool:
     """Whether an id tells a recipient, or may itself be anybody's number.
 
-    It tells a recipient by six digits in a row of it, whatever stands between them. It may be a number
+    It tells a recipient by seven digits in a row of it, or the six in front of those that are shown,
+    whatever stands between them; by six of one with fewer than ten. It may be a number
     where nothing else is in it, or in what it encodes; of ``several`` recipients, which are not known,
     by its digits alone. Digits of any script count, and up to three encodings are undone.
 
@@ -258,8 +259,11 @@ def _parts(digits: str) -> list[str]:
     """What of a number tells it: any digits in a row, or all of a short one."""
     if len(digits) < _SHORTEST:
         return []
-    size = min(_FEWEST, len(digits))
-    return [digits[at : at + size] for at in range(len(digits) - size + 1)]
+    long = len(digits) in _NUMBERS
+    size = min(_FEWEST + long, len(digits))
+    # Of a long one the digits next to those that are shown make it whole.
+    beside = [digits[-_KEPT - _FEWEST : -_KEPT]] if long else []
+    return beside + [digits[at : at + size] for at in range(len(digits) - size + 1)]
 
 
 def _digits(text: str) -> str:
