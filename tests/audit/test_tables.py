@@ -161,15 +161,24 @@ def test_percentile_stands_in_its_bin(micros: int) -> None:
     assert blank.left + number * step - 0.1 <= mark.at <= blank.left + (number + 1) * step + 0.1
 
 
-def test_days_without_deliveries_have_room() -> None:
-    """The axis of days has no gaps; stray days years apart stand side by side."""
-    with ledger_of(traffic(2, seed=0, days=300)) as ledger:
+@pytest.mark.parametrize("days", [300, 900])
+def test_days_without_deliveries_have_room(days: int) -> None:
+    """The axis of days has no gaps, unless bars would be hairlines: then days stand side by side.
+
+    In both the last day is named, within the picture.
+    """
+    with ledger_of(traffic(2, seed=0, days=days)) as ledger:
         figures = ledger.audit().figures
     assert figures is not None
     chart = drawing.days(figures.outcomes)
     assert chart is not None
-    first, last = (block.x for block in (chart.blocks[0], chart.blocks[-1]))
-    assert last - first > 0.9 * (chart.right - chart.left)
+    first, last = chart.blocks[0], chart.blocks[-1]
+    room = chart.right - chart.left
+    assert (last.x - first.x > 0.9 * room) is (days == 300)
+    assert (last.width > 0.4 * room) is (days == 900)
+    assert chart.across[-1].text == figures.outcomes.days.groups[-1].label
+    assert chart.across[-1].at <= chart.right
+    assert chart.across[-1].end is (days == 300)
 
 
 def test_many_events_at_a_state_are_cut_in_the_picture() -> None:

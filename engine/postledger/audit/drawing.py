@@ -16,6 +16,8 @@ from postledger.audit.words import bound, count, span
 WIDTH, HEIGHT = 960, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 18, 28
 _MOST_COLUMNS = 400
+_MOST_EMPTY = 60
+"""So many days without deliveries have room on the axis, or so many for each eight that have some."""
 
 
 @attrs.frozen
@@ -97,19 +99,20 @@ def days(outcomes: Outcomes) -> Columns | None:
     if len(groups) < 2:
         return None
     first, last = min(groups), max(groups)
-    # Stray timestamps years apart would leave hairlines: then only the days that there are.
+    # Days far apart would leave hairlines: then only those that there are.
     span_days = (last - first).days + 1
-    shown = (
-        [first + timedelta(days=i) for i in range(span_days)]
-        if span_days <= _MOST_COLUMNS
-        else sorted(groups)
-    )
+    whole = span_days <= min(_MOST_COLUMNS, max(_MOST_EMPTY, 8 * len(groups)))
+    shown = [first + timedelta(days=i) for i in range(span_days)] if whole else sorted(groups)
     stacks = [_stack(outcomes, groups[day], day) if day in groups else [] for day in shown]
     every = max(1, math.ceil(len(shown) / 10))
-    labels = [day.isoformat() if i % every == 0 else "" for i, day in enumerate(shown)]
+    # Counted from the end: the last day is named, which says how far the report reaches.
+    labels = [
+        "" if (len(shown) - 1 - i) % every else day.isoformat() for i, day in enumerate(shown)
+    ]
     peak = max(groups, key=lambda day: groups[day].total)
     description = (
-        f"{len(shown)} days from {first} to {last}; the most deliveries, "
+        f"{len(shown)} days {'from' if whole else 'between'} {first} {'to' if whole else 'and'} {last};"
+        f" the most deliveries, "
         f"{count(groups[peak].total)}, began on {peak}. The table below has the numbers."
     )
     return _columns("Deliveries by day and state", description, stacks, labels, centred=True)
@@ -176,8 +179,14 @@ def _columns(
             if n:
                 x = _LEFT + i * step + gap / 2
                 blocks.append(Block(_r(x), _r(y), _r(step - gap), _r(height), state, text))
+    # A day is too long to stand in the middle of a narrow column at the edge.
+    narrow = centred and step < 2 * _LEFT
     across = tuple(
-        Mark(_r(_LEFT + (i + centred / 2) * step), label) for i, label in enumerate(labels) if label
+        Mark(_r(_LEFT + (i + centred) * step), label, end=True)
+        if narrow and i == len(labels) - 1
+        else Mark(_r(_LEFT + (i + centred / 2) * step), label)
+        for i, label in enumerate(labels)
+        if label
     )
     up = tuple(Mark(_r(floor - tick / ticks[-1] * room), count(tick)) for tick in ticks)
     return Columns(title, description, tuple(blocks), across, up)
