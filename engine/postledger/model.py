@@ -223,16 +223,20 @@ class Step:
     missing: tuple[str, ...]
     part: tuple[int, int] | None = None
 
-    @property
-    def part_line(self) -> str:
-        """The part in words, such as ``part 1 of 2``; empty where there is none."""
-        return "part {} of {}".format(*self.part) if self.part else ""
-
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
         event = fields_of(self.event, "position", "member", "received_at", "occurred_at")
         said = fields_of(self, "code", "status", "trigger", "verdict", "against", "before", "after")
         return {**event, **said, **fields_of(self, "details", "findings", "part")}
+
+
+def part_line(part: tuple[int, int] | None) -> str:
+    """A part of a message in words; empty where there is none.
+
+    >>> part_line((1, 2)), part_line(None)
+    ('part 1 of 2', '')
+    """
+    return "part {} of {}".format(*part) if part else ""
 
 
 Timeline = tuple[Step, ...]

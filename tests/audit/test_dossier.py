@@ -229,3 +229,15 @@ def test_bytes_that_are_no_text_are_written_out(ledger: Ledger, tmp_path: Path) 
     page = ledger.audit(tracking_id="ODD", unmask=True).to_html()
     assert "caf\\xe9" in page
     assert ElementTree.fromstring(page) is not None
+
+
+def test_dossier_names_the_part_of_each_event(tmp_path: Path) -> None:
+    """In the table and at the event."""
+    with Ledger(tmp_path / "l.db", providers=["smpp_parts"]) as ledger:
+        for number in (1, 2):
+            ledger.record((FIXTURES / f"providers/smpp_parts/part-{number}.json").read_bytes())
+        (one,) = ledger.deliveries()
+        dossier = ledger.audit(tracking_id=one.tracking_id, space=one.space)
+    for part in ("delivered (part 1 of 2)", "delivered (part 2 of 2)"):
+        assert dossier.to_html().count(part) == 2
+        assert part in dossier.to_markdown()

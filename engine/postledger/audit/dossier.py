@@ -59,7 +59,7 @@ class Exhibit:
     after: dict[str, str]
     findings: tuple[str, ...]
     missing: tuple[str, ...]
-    part: str
+    part: tuple[int, int] | None
     details: str | None
     content_type: str | None
     bytes: int
@@ -131,7 +131,7 @@ def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) 
         after=dict(step.after),
         findings=step.findings,
         missing=step.missing,
-        part=step.part_line,
+        part=step.part,
         details=mask.text(step.details),
         content_type=mask.text(event.content_type),
         bytes=len(event.body),

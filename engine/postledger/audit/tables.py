@@ -14,7 +14,7 @@ from postledger.audit.findings import Listed
 from postledger.audit.mask import traced
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.words import NONE, bare, between, count, second, share, span, time
-from postledger.model import Amount, plain
+from postledger.model import Amount, part_line, plain
 
 UNKNOWN = "not known"
 COMMON = "common space"
@@ -283,7 +283,7 @@ def steps(exhibits: Sequence[Exhibit]) -> Table:
 def says(exhibit: Exhibit) -> str:
     """What an event says, and about which part of the message."""
     said = words(exhibit.trigger or NONE)
-    return f"{said} ({exhibit.part})" if exhibit.part else said
+    return f"{said} ({part_line(exhibit.part)})" if exhibit.part else said
 
 
 def verdict(exhibit: Exhibit) -> str:

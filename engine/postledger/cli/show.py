@@ -23,7 +23,7 @@ from postledger.cli.common import (
     time_travel,
     write_json,
 )
-from postledger.model import GOES_WITHOUT_SAYING, Step, states_line
+from postledger.model import GOES_WITHOUT_SAYING, Step, part_line, states_line
 from postledger.times import iso
 
 
@@ -120,7 +120,7 @@ def _said(step: Step) -> str:
     said = " ".join(filter(None, (step.code, step.status)))
     if step.trigger and not any(map(str.isalpha, said)):
         said = f"{said} ({step.trigger})" if said else step.trigger
-    return ", ".join(filter(None, (said, step.part_line)))
+    return ", ".join(filter(None, (said, part_line(step.part))))
 
 
 def _verdict(step: Step) -> str:
