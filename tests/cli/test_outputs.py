@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import pytest
@@ -358,6 +359,25 @@ def test_a_csv_holds_no_formula_and_nothing_unseen(run: Run, tmp_path: Path, sai
         ledger.record(sent("a", TO="1", HANDSET=said))
     (row,) = csv.DictReader(io.StringIO(run("deliveries", tmp_path / "a.db", "--csv").stdout))
     assert row["handset"] == ODD[said]
+
+
+@pytest.mark.parametrize("said", ["\u202e", "\u2028", "\x7f", "\x9b", "\U000e0041"])
+def test_json_writes_out_what_is_not_seen(run: Run, tmp_path: Path, said: str) -> None:
+    """As JSON it is the same text, in a cell of a CSV too; a terminal is told nothing by it."""
+    form, path = "application/x-www-form-urlencoded", tmp_path / "l.db"
+    with Ledger(path, providers="twilio") as ledger:
+        text = quote(f"a{said}b")
+        ledger.record(f"MessageSid=SM1&MessageStatus=sent&To=1&From={text}".encode(), form)
+    for option in ("--json", "--nl", "--csv"):
+        shown = run("deliveries", path, option).stdout
+        assert said not in shown
+        if option == "--csv":
+            (row,) = csv.DictReader(io.StringIO(shown))
+            labels = json.loads(row["labels"])
+        else:
+            read = json.loads(shown)
+            labels = (read[0] if option == "--json" else read)["labels"]
+        assert labels["sender"] == f"a{said}b"
 
 
 @pytest.mark.parametrize(

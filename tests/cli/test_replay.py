@@ -114,6 +114,27 @@ def test_only_drops_what_is_not_named(run: Run, samples: Path) -> None:
     assert run("replay", samples, "--builtin", "--only").exit_code == 2
 
 
+def test_what_is_dropped_speaks_for_nobody(run: Run, tmp_path: Path) -> None:
+    """A source keeps its space: what was kept of it, or comes later, isn't read by those left."""
+    form, path = "application/x-www-form-urlencoded", tmp_path / "l.db"
+    forged = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15550100018"
+    with Ledger(path, providers=["twilio", "plivo"]) as ledger:
+        ledger.record(forged.replace(b"delivered", b"failed"), form, source="twilio")
+        ledger.record(forged, form, source="plivo")
+    told = run("replay", path, "--provider", "twilio", "--only", "--adopt").stderr
+    assert "dropping plivo 1 (" in told
+    assert "adding" not in told
+    # It is opened by the providers that it reads by.
+    with Ledger(path, providers=["twilio"]) as ledger:
+        assert "source 'plivo'" in (ledger.record(forged, form, source="plivo").event.problem or "")
+        assert ledger.delivery("SM1").state == "failed"
+        assert ledger.definitions.spaces == ("twilio",)
+    assert "plivo" in run("charts", "--ledger", path).stdout
+    run("replay", path, "--provider", "plivo", "--adopt")
+    with Ledger(path, providers=["plivo", "twilio"]) as ledger:
+        assert ledger.verify().ok
+
+
 def test_only_leaves_the_charts_in_force(run: Run, samples: Path, tmp_path: Path) -> None:
     """It is about what providers send: a chart of the user's own stays."""
     chart = tmp_path / "delivery.toml"
@@ -159,7 +180,7 @@ def test_a_ledger_with_a_damaged_index_can_adopt(run: Run, samples: Path) -> Non
 
 def _vocabularies(path: Path) -> list[str]:
     with Ledger(path) as ledger:
-        return [one.name for one in ledger.definitions.vocabularies]
+        return [one.name for one in ledger.definitions.without_muted().vocabularies]
 
 
 def test_of_many_changes_the_first_are_listed_and_all_are_counted(run: Run, tmp_path: Path) -> None:

@@ -150,6 +150,17 @@ def test_another_encoding_is_refused_whole(tmp_path: Path, name: str, encoding: 
         read(path, "body")
 
 
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """To take one of the two bodies would lose the other."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": "1", "a": "2"}\n{"b": {"a": "1", "a": "2"}}\n{"a": "3"}\n')
+    first, second, third = read(path, "a")
+    assert isinstance(first, Unfit)
+    assert "a name stands in it twice" in first.why
+    assert isinstance(second, Unfit)
+    assert third == Line(3, ("3",))
+
+
 def test_a_line_that_is_too_long_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

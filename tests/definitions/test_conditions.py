@@ -182,6 +182,24 @@ def test_the_source_of_an_event_is_a_condition() -> None:
     assert SOURCE not in lexicon.classes
 
 
+def test_entries_of_one_name_that_ask_for_sources_are_told_apart() -> None:
+    """What two entries without a section say is not one thing, though their triggers are."""
+    said = (("CODE", "P1"), ("WORD", "posted"), ("NUMBER", "7"))
+    entry = WORDS[WORDS.index("[[postbacks]]") :].split("\n[[", 1)[0]
+    entry = "\n".join(line for line in entry.splitlines() if not line.startswith("section"))
+    one, other = (
+        entry.replace('match = { code = "P1" }', f'match = {{ code = "P1", source = {source} }}')
+        for source in ('"one"', '{ not = "one" }')
+    )
+    text = WORDS[: WORDS.index("[[postbacks]]")] + f"{one}\n{other}"
+    lexicon = Lexicon((load_vocabulary(text),))
+    read = [lexicon.read(Postback("PARCEL", said, origin=Origin(s))) for s in ("one", "two", "")]
+    assert [reading.recognised for reading in read] == [True, True, True]
+    assert read[0].trigger == read[1].trigger
+    assert read[0].identified_by != read[1].identified_by
+    assert read[1].identified_by == read[2].identified_by
+
+
 @pytest.mark.parametrize("table", ["[fields]\nsource = 'S'", "marks = { source = 'S' }\n[fields]"])
 def test_no_field_is_named_source(table: str) -> None:
     """The name is taken by the condition."""

@@ -89,6 +89,18 @@ def test_every_key_is_accepted() -> None:
     assert vocabulary.shape == Shape(["RESULTS", "RESULTS/PARCELS"], ["BODY"])
 
 
+def test_a_vocabulary_that_reads_nothing() -> None:
+    """It has a name and a space, and by schema and check no more than that."""
+    text = 'name = "gone"\nversion = 1\nspace = "gone"\nreads = "nothing"\n'
+    assert accepted(text)
+    assert load_vocabulary(text).space == "gone"
+    for more in ('ignore = ["SEQ"]\n', '[fields]\na = "A"\n'):
+        assert not accepted(text + more)
+        with pytest.raises(DefinitionError, match="unknown key"):
+            load_vocabulary(text + more)
+    assert not accepted(text.replace("nothing", "receipts"))
+
+
 MEANING = {
     *("field with two meanings", "unknown field in a condition", "unknown required field"),
     *("unknown key field", "a mark as a field", "two rows that match one postback"),

@@ -162,11 +162,11 @@ FAULTS = {
     ),
     "reads": (
         ("version = 1", 'version = 1\nreads = "everything"'),
-        'reads is \'everything\'; write reads = "receipts" or reads = "statements"',
+        'reads is \'everything\'; write reads = "receipts", reads = "statements" or reads = "nothing"',
     ),
     "reads what is not a text": (
         ("version = 1", "version = 1\nreads = {}"),
-        'reads is {}; write reads = "receipts" or reads = "statements"',
+        'reads is {}; write reads = "receipts", reads = "statements" or reads = "nothing"',
     ),
     "space": (
         ("version = 1", 'version = 1\nspace = "Second Provider"'),
@@ -187,6 +187,13 @@ FAULTS = {
         "space_field [1] is unknown; name it in [fields]",
     ),
 }
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 5_000 + "]" * 5_000, "x = " + "9" * 5_000])
+def test_toml_that_no_parser_takes(text: str) -> None:
+    """It is a fault like others, and no traceback."""
+    with pytest.raises(DefinitionError, match=r"^parcels.toml: not TOML"):
+        load_vocabulary(text, where="parcels.toml")
 
 
 @pytest.mark.parametrize("case", FAULTS)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Event, Ledger, UnknownKey
-from postledger.definitions import builtin, define, providers, shipped
+from postledger.definitions import builtin, define, load_vocabulary, providers, shipped
 from postledger.model import Amount
 from tests.cli import Run
 from tests.properties.shown import folder
@@ -336,6 +336,43 @@ def test_unknown_postbacks_of_two_spaces_are_not_mixed(tmp_path: Path) -> None:
         ledger.record(b"MessageSid=SM1&MessageStatus=eaten&To=1", form)
         with pytest.raises(UnknownKey, match="'plivo', 'twilio'"):
             ledger.timeline("SM1")
+
+
+def test_no_field_names_the_space_of_another(tmp_path: Path) -> None:
+    """Where a vocabulary takes the space from a field, its source still speaks for no other."""
+    words = """
+        name = "multi"
+        version = 1
+        space = "multi"
+        space_field = "account"
+        [fields]
+        id = "mid"
+        state = "st"
+        account = "acct"
+        [[postbacks]]
+        match = { state = true }
+        chart = "delivery"
+        key = "id"
+        undated = true
+        means = [{ state = "ok", trigger = "delivered" }]
+        """
+    multi = load_vocabulary(words)
+    definitions = builtin(["twilio"]).with_vocabularies([multi])
+    with Ledger(tmp_path / "l.db", definitions=definitions) as ledger:
+        body = '{"acct": "%s", "mid": "SM1", "st": "ok"}'
+        told = {
+            (account, source): ledger.record(
+                (body % account).encode(), "application/json", source=source
+            )
+            for account in ("twilio", "multi", "own")
+            for source in ("multi", "")
+        }
+        assert told["twilio", "multi"].verdict == "unrecognised"
+        assert "names the space 'twilio'" in (told["twilio", "multi"].event.problem or "")
+        assert told["twilio", ""].event.space == "twilio"
+        assert told["own", "multi"].event.space == "own"
+        assert told["multi", "multi"].event.space == "multi"
+        assert ledger.verify().ok
 
 
 def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:

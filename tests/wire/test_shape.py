@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -153,13 +154,18 @@ class TestEach:
         with pytest.raises(ReadError, match="what the members of a list inherit is far longer"):
             cut(body, "R")
         assert len(cut(json.dumps({"n": "x" * 100, "r": [0] * 900}), "R")) == 900
+        # A field without a text is kept for each member, too.
+        with pytest.raises(ReadError, match="what the members of a list inherit is far longer"):
+            cut(json.dumps({"n": [""] * 5_000, "r": [0] * 900}), "R")
 
-    def test_in_a_body_of_one_field(self) -> None:
-        """A path begins where the body does, whatever stands beside it."""
-        assert cut('{"e": {"r": [{"a": 1}, {"a": 2}]}}', "E/R") == [
-            (("e/r/a", "1"),),
-            (("e/r/a", "2"),),
-        ]
+    def test_members_are_counted_as_they_are_found(self) -> None:
+        """A list of very many is refused before all of its members are made."""
+        document = read_json(json.dumps({"r": [1] * 100_000}).encode(), MediaType(), Limits())
+        tracemalloc.start()
+        with pytest.raises(ReadError, match="more than the limit of 10 members"):
+            Cut(Shape(["R"]), Limits(members=10), 1 << 20, embedded).postbacks(document)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
 
 
 class TestEmbedded:

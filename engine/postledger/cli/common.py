@@ -279,7 +279,7 @@ def reading(path: Path) -> Ledger:
 
 def write_json(value: object) -> None:
     """One JSON value on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(_json(value, indent=2))
 
 
 def write_records(
@@ -459,7 +459,7 @@ def _as_csv(records: Iterable[Record], fields: Sequence[str]) -> int:
 
 def _csv_cell(value: object) -> object:
     if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False) if value else ""
+        return _json(value) if value else ""
     if not isinstance(value, (list, str)):
         return value
     text = " ".join(map(str, value)) if isinstance(value, list) else value
@@ -481,4 +481,15 @@ def _is_formula(text: str) -> bool:
 
 
 def _line(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False)
+    return _json(record)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """JSON in which what a terminal would obey, or not show, is written out."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _CONTROL.sub(lambda found: _written_out(found[0]), text)
+
+
+def _written_out(text: str) -> str:
+    # What stands between values is white space of JSON itself.
+    return text if text == "\n" else json.dumps(text)[1:-1]

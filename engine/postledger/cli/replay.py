@@ -105,7 +105,7 @@ def replay(
 
     def wanted(opened: Ledger) -> Definitions:
         base = builtin() if shipped else opened.definitions
-        base = base.without_providers() if only else base
+        base = base.muted() if only else base
         return _with(base, charts, words, names)
 
     if others and not adopt:
@@ -149,7 +149,7 @@ def _advice(fault: str, base: Definitions) -> str:
 
 def _announced(ledger: Ledger, definitions: Definitions) -> Changes:
     """Say what other definitions change, before they are adopted."""
-    dropped, added = apart(ledger.definitions, definitions)
+    dropped, added = apart(ledger.definitions.without_muted(), definitions.without_muted())
     for verb, labels in (("adding", added), ("dropping", dropped)):
         if labels:
             remark(f"{verb} {labels}")

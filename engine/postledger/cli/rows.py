@@ -201,12 +201,21 @@ def _parsed(file: IO[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any] |
 
 def _object(line: bytes) -> dict[str, Any] | str:
     try:
-        row = json.loads(line.decode().removeprefix("\ufeff"), parse_int=number)
+        text = line.decode().removeprefix("\ufeff")
+        row = json.loads(text, parse_int=number, object_pairs_hook=_distinct)
     except UnicodeDecodeError as error:
         return f"expected UTF-8, got byte 0x{line[error.start]:02x} at {error.start}"
     except (ValueError, RecursionError) as error:
         return f"expected a JSON object on one line: {error}"
     return row if isinstance(row, dict) else "expected a JSON object on one line, got another value"
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # To take one of the two would lose the other.
+        raise ValueError("a name stands in it twice")
+    return found
 
 
 def _paths(field: str) -> list[tuple[str, ...]]:

@@ -51,7 +51,7 @@ def load_chart(source: str, *, where: str = "chart") -> Statechart:
 def _compiled(source: str, where: str) -> Statechart:
     faults = Faults(where)
     read = read_toml(source, where)
-    if "postbacks" in read and "states" not in read:
+    if not {"postbacks", "reads"}.isdisjoint(read) and "states" not in read:
         raise DefinitionError(f"{where}: this is a vocabulary, not a chart; give it as one")
     top = Table(faults, read)
     faults.attempt(top.only, _CHART_KEYS)

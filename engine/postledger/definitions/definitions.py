@@ -24,7 +24,7 @@ from postledger.definitions.clashes import clashes, mixed_keys
 from postledger.definitions.diagnostics import Faults, read_toml
 from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Reads, Vocabulary
-from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.definitions.vocabulary_toml import load_vocabulary, muted
 from postledger.errors import DefinitionError, UnknownWord
 
 
@@ -83,7 +83,7 @@ class Definitions:
 
     @property
     def _received(self) -> list[Vocabulary]:
-        return [one for one in self.vocabularies if one.reads is not Reads.STATEMENTS]
+        return [one for one in self.vocabularies if one.reads is Reads.RECEIPTS]
 
     @checked
     def chart(self, name: str) -> Statechart:
@@ -123,6 +123,26 @@ class Definitions:
         """
         stated = [one for one in self.vocabularies if one.reads is Reads.STATEMENTS]
         return define(self.charts.values(), stated)
+
+    def muted(self) -> Definitions:
+        """The same, but the names of what is read no more stay bound to their spaces.
+
+        So what came, or comes, from a source of such a name isn't read by others.
+
+        >>> [one.reads.value for one in ledger.definitions.muted().vocabularies]
+        ['statements', 'nothing', 'nothing']
+        """
+        return define(
+            self.charts.values(),
+            [muted(one) if one.reads is Reads.RECEIPTS else one for one in self.vocabularies],
+        )
+
+    def without_muted(self) -> Definitions:
+        """These definitions without vocabularies that read nothing."""
+        return define(
+            self.charts.values(),
+            [one for one in self.vocabularies if one.reads is not Reads.NOTHING],
+        )
 
     @checked
     def with_files(
@@ -314,7 +334,7 @@ def _from_sources(sources: tuple[tuple[str, str], ...]) -> Definitions:
 # A ledger's definitions are loaded each time it is opened.
 @lru_cache(maxsize=64)
 def _loaded(where: str, text: str) -> Statechart | Vocabulary:
-    if "postbacks" in read_toml(text, where):
+    if not {"postbacks", "reads"}.isdisjoint(read_toml(text, where)):
         return load_vocabulary(text, where=where)
     return load_chart(text, where=where)
 

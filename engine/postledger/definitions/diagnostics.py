@@ -123,7 +123,10 @@ def read_toml(source: str, where: str) -> dict[str, Any]:
     """TOML text to a dict; raises ``DefinitionError`` with the line and column."""
     try:
         return tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise DefinitionError(f"{where}: not TOML that can be read: nested far too deep") from None
+    # Of a number that is far too long it is no TOMLDecodeError.
+    except ValueError as error:
         raise DefinitionError(f"{where}: not TOML: {error}") from None
 
 

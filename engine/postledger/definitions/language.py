@@ -70,7 +70,7 @@ TOP: Mapping[str, Schema] = {
     "read": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"},
     "unconfirmed": _FLAG,
     "wire": {"enum": list(WIRES)},
-    "reads": {"enum": ["receipts", "statements"]},
+    "reads": {"enum": ["receipts", "statements", "nothing"]},
     "space": _NAME,
     "space_field": _FIELD,
     "each": _ref("texts"),
@@ -163,6 +163,10 @@ _DEFINITIONS: Mapping[str, Schema] = {
 }
 
 
+MUTED = ("name", "version", "title", "space", "reads")
+"""The keys of a vocabulary that reads nothing."""
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a vocabulary, in which a date of TOML is its text.
 
@@ -172,7 +176,10 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A vocabulary of Postledger",
-        **_only(TOP, "name", "version", "fields", "postbacks"),
+        **_only(TOP, "name", "version"),
+        "if": {"properties": {"reads": {"const": "nothing"}}, "required": ["reads"]},
+        "then": {"propertyNames": {"enum": [*MUTED]}},
+        "else": {"required": ["fields", "postbacks"]},
         "$defs": dict(_DEFINITIONS),
     }
 

@@ -31,10 +31,14 @@ _MOST_HELD = 200_000
 
 
 class Reads(enum.StrEnum):
-    """What a vocabulary reads: what a provider sends, or what the embedding program states."""
+    """What a vocabulary reads: what a provider sends, or what the embedding program states.
+
+    One that reads nothing any more still binds the source of its name to its space.
+    """
 
     RECEIPTS = "receipts"
     STATEMENTS = "statements"
+    NOTHING = "nothing"
 
 
 @attrs.frozen
@@ -132,6 +136,7 @@ class Reading:
     """What postbacks of one wording mean.
 
     The ``*_at`` values are indexes into the fields of the postback (``None``: it has none).
+    ``entry`` is the place of the entry that fits.
     ``chart`` is ``None`` where the postback belongs to no stream; ``trigger`` is ``None`` where it
     says nothing to the chart; ``evidence`` are the triggers taken after it. ``space`` is that of the
     vocabulary that placed the postback in a stream, unless the field at ``space_at`` names another.
@@ -148,6 +153,7 @@ class Reading:
     recognised: bool
     vocabulary: str | None = None
     section: str | None = None
+    entry: str | None = None
     space: str = ""
     space_at: int | None = None
     chart: str | None = None
@@ -243,8 +249,9 @@ class Vocabulary:
 
     @property
     def label(self) -> str:
-        """Name, version and the start of the hash."""
-        return f"{self.name} {self.version} ({self.hash[:8]})"
+        """Name, version and the start of the hash, and whether it reads nothing."""
+        reads = ", which reads nothing" if self.reads is Reads.NOTHING else ""
+        return f"{self.name} {self.version} ({self.hash[:8]}){reads}"
 
     def conditions(self) -> Iterator[Condition]:
         """All that its entries ask for."""
@@ -254,7 +261,7 @@ class Vocabulary:
 
     def fits(self, postback: Postback) -> bool:
         """Whether it reads such postbacks: statements, or what a provider sends."""
-        return postback.statement == (self.reads is Reads.STATEMENTS)
+        return self.reads is (Reads.STATEMENTS if postback.statement else Reads.RECEIPTS)
 
     def read(self, postback: Postback, places: Places | None = None) -> Reading:
         """What the postback means in this vocabulary; unrecognised where no row matches.
@@ -366,6 +373,7 @@ class Vocabulary:
             recognised=False,
             vocabulary=self.name,
             section=entry.section if entry else None,
+            entry=entry.place if entry else None,
             space=self.space if chart else "",
             space_at=at.get(self.space_field) if chart and self.space_field else None,
             chart=chart,
@@ -397,7 +405,7 @@ def _meaning(reading: Reading) -> tuple[str, ...]:
     """What equal postbacks must agree in, for one to repeat the other."""
     if not reading.recognised:
         return ("unrecognised",)
-    said = (reading.vocabulary, reading.section, reading.trigger, *reading.evidence)
+    said = (reading.vocabulary, reading.entry, reading.trigger, *reading.evidence)
     return tuple([text or "" for text in said])
 
 
@@ -431,7 +439,7 @@ class Lexicon:
     vocabularies of statements alone, and what a provider sends never is.
 
     What comes from a source that has the name of a vocabulary is read by the vocabularies of its space
-    alone: nobody speaks for the ids of another.
+    alone: nobody speaks for the ids of another. That holds for vocabularies that read nothing, too.
 
     ``shapes`` are those by which its vocabularies cut bodies, the first of which doesn't. ``classes``
     say by the plain name of a field which of its texts are told apart, ``words`` which texts any
@@ -453,14 +461,15 @@ class Lexicon:
 
     @spaces.default
     def _spaces_of_providers(self) -> dict[str, str]:
-        return {v.name: v.space for v in self.vocabularies if v.reads is Reads.RECEIPTS}
+        return {v.name: v.space for v in self.vocabularies if v.reads is not Reads.STATEMENTS}
 
     def __attrs_post_init__(self) -> None:
         asked: dict[str, list[Condition]] = {}
         # Codes are told apart like the texts of conditions: they decide what a reason says.
         codes = (c for v in self.vocabularies for c in v.said.words(v.fields))
         conditions = (c for v in self.vocabularies for c in v.conditions())
-        for condition in (*conditions, *codes):
+        named = (self._naming(v) for v in self.vocabularies if v.space_field)
+        for condition in (*conditions, *codes, *named):
             for name in condition.names:
                 asked.setdefault(name, []).append(condition)
         self._by_source = asked.pop(SOURCE, None) is not None
@@ -532,10 +541,29 @@ class Lexicon:
             reading = attrs.evolve(reading, problem=reading.problem or problem)
         return attrs.evolve(reading, meant=_meaning(reading))
 
+    def _naming(self, vocabulary: Vocabulary) -> Condition:
+        """Whether the field in which a vocabulary's postbacks name a space names one of others."""
+        others = {*self.spaces.values()} - {vocabulary.space}
+        return Condition(vocabulary.fields[vocabulary.space_field or ""], frozenset(others))
+
     def _as_it_came(self, postback: Postback) -> Reading:
         places = places_of(postback)
-        readings = [v.read(postback, places) for v in self.readers(postback)]
+        readings = [
+            self._of_its_own(v.read(postback, places), postback) for v in self.readers(postback)
+        ]
         return self._of(readings, postback.origin.rivals)
+
+    def _of_its_own(self, reading: Reading, postback: Postback) -> Reading:
+        """The reading, unless it names a space for which the source of the postback doesn't speak."""
+        source = postback.origin.source
+        if postback.statement or source not in self.spaces or reading.space_at is None:
+            return reading
+        named = postback.fields[reading.space_at][1]
+        # guard: no field names the space of another
+        if named == reading.space or named not in self.spaces.values():
+            return reading
+        problem = f"it names the space {named!r}, for which the source {source!r} doesn't speak"
+        return attrs.evolve(_NOTHING, vocabulary=reading.vocabulary, problem=problem)
 
     def _of(self, readings: list[Reading], rivals: tuple[str, ...]) -> Reading:
         recognised = [reading for reading in readings if reading.recognised]

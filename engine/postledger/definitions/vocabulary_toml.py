@@ -23,7 +23,7 @@ from postledger.definitions.diagnostics import (
     listed,
     read_toml,
 )
-from postledger.definitions.language import ENTRY, TOP, WIRES
+from postledger.definitions.language import ENTRY, MUTED, TOP, WIRES
 from postledger.definitions.said_toml import check_reasons, said_of
 from postledger.definitions.timestamps import Timestamps, load_timestamps
 from postledger.definitions.vocabulary import Entry, Reads, Row, Vocabulary
@@ -53,6 +53,8 @@ def _loaded(source: str, where: str) -> Vocabulary:
     if "states" in read and "postbacks" not in read:
         raise DefinitionError(f"{where}: this is a chart, not a vocabulary; give it as one")
     top = Table(faults, read)
+    if read.get("reads") == Reads.NOTHING:
+        return _muted(top, source, where)
     attempt = faults.attempt
     attempt(top.only, TOP.keys())
     name = attempt(top.take, "name", is_name, NAME_FIX) or ""
@@ -93,8 +95,50 @@ def _loaded(source: str, where: str) -> Vocabulary:
     return vocabulary
 
 
+def muted(vocabulary: Vocabulary) -> Vocabulary:
+    """A vocabulary that reads nothing any more, and binds the source of its name to its space.
+
+    >>> muted(shipped("skycore")).label
+    'skycore ... (...), which reads nothing'
+    """
+    space = f'space = "{vocabulary.space}"\n' if vocabulary.space else ""
+    source = (
+        f'name = "{vocabulary.name}"\nversion = {vocabulary.version}\n{space}reads = "nothing"\n'
+    )
+    return load_vocabulary(source, where=vocabulary.where)
+
+
+def _muted(top: Table, source: str, where: str) -> Vocabulary:
+    attempt = top.faults.attempt
+    attempt(top.only, set(MUTED))
+    name = attempt(top.take, "name", is_name, NAME_FIX) or ""
+    vocabulary = Vocabulary(
+        name=name,
+        version=attempt(top.version) or 0,
+        title=str(top.row.get("title", name)),
+        reads=Reads.NOTHING,
+        space=attempt(top.take, "space", is_name, f"{NAME_FIX}, or leave it out", "") or "",
+        space_field=None,
+        ignore=frozenset(),
+        numbers=frozenset(),
+        page=None,
+        read_on=None,
+        unconfirmed=False,
+        wire=None,
+        shape=Shape(),
+        fields={},
+        clock=Timestamps(),
+        entries=(),
+        hash=content_hash(top.row),
+        where=where,
+        source=source,
+    )
+    top.faults.settle()
+    return vocabulary
+
+
 def _reads(top: Table) -> Reads:
-    fix = 'write reads = "receipts" or reads = "statements"'
+    fix = 'write reads = "receipts", reads = "statements" or reads = "nothing"'
     return Reads(top.take("reads", list(Reads).__contains__, fix, Reads.RECEIPTS))
 
 

@@ -401,7 +401,7 @@ class Connections:
                 generation = self._whole(store)
                 # What others record from now on they take in themselves.
                 size = log.size()
-            if wanted is not None and wanted.hash != kept.hash:
+            if wanted is not None and wanted.hash not in (kept.hash, kept.without_muted().hash):
                 raise DefinitionsDiffer(f"{self.path}: {_difference(self.path, kept, wanted)}")
             self.definitions = kept
             if generation is not None and generation.version == generations.version_of(kept):

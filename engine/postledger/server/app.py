@@ -508,7 +508,7 @@ def sources_of(definitions: Definitions) -> frozenset[str]:
     >>> sorted(sources_of(ledger.definitions))
     ['sinch', 'skycore']
     """
-    return frozenset(v.name for v in definitions.vocabularies if v.reads is not Reads.STATEMENTS)
+    return frozenset(v.name for v in definitions.vocabularies if v.reads is Reads.RECEIPTS)
 
 
 def _named(sources: Iterable[str] | None, senders: Senders) -> frozenset[str] | None:

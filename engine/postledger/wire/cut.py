@@ -20,7 +20,8 @@ from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
 """Reads a text that is itself a body: its node, and whether that was repaired."""
 
-_INHERITED = 16
+_INHERITED, _FIELD = 16, 64
+"""What members inherit: so many times the body, each field counting for so many characters more."""
 
 
 class Cut:
@@ -47,7 +48,7 @@ class Cut:
         self.limits = limits
         self.paths = PathBudget(body_bytes)
         # guard: what is inherited is bounded
-        self.inherited = _INHERITED * body_bytes + (1 << 16)
+        self.inherited = _INHERITED * body_bytes + (1 << 20)
 
     def watch(self, path: str) -> None:
         """Take down that a path stands in the body."""
@@ -119,6 +120,9 @@ class _Members:
             return
         self.cut.watch(path)
         if self.cut.each and plain(path) in self.cut.each:
+            # guard: members are counted as they are found
+            if len(self.outer) > self.cut.limits.members * self.cut.limits.depth:
+                raise too_many(self.cut.limits)
             self.outer.append(member)
             self.fields.append([])
             member = len(self.outer) - 1
@@ -159,7 +163,9 @@ class _Members:
         if len(innermost) > self.cut.limits.members:
             raise too_many(self.cut.limits)
         chains = [self._chain(member) for member in innermost]
-        sizes = [sum(len(path) + len(text) + 1 for _, path, text in held) for held in self.fields]
+        sizes = [
+            sum(len(path) + len(text) + _FIELD for _, path, text in held) for held in self.fields
+        ]
         self.cut.inherited -= sum(sizes[member] for found in chains for member in found[1:])
         if self.cut.inherited < 0:
             raise ReadError("what the members of a list inherit is far longer than the body")
