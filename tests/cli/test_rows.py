@@ -156,7 +156,7 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path.write_text('{"a": "1", "a": "2"}\n{"b": {"a": "1", "a": "2"}}\n{"a": "3"}\n')
     first, second, third = read(path, "a")
     assert isinstance(first, Unfit)
-    assert "a name stands in it twice" in first.why
+    assert "expected each name once, got 'a' twice" in first.why
     assert isinstance(second, Unfit)
     assert third == Line(3, ("3",))
 
