@@ -74,6 +74,22 @@ def test_a_trigger_is_read_as_meant(name: str, path: Course, tmp_path: Path) -> 
         assert delivery.route == (path.steps[-1].route or "unknown")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stated_creation_meets_what_is_posted(name: str, tmp_path: Path) -> None:
+    """The program gives the fields that name the delivery, one by one or with a slash between."""
+    path = STORIES[name].paths[0]
+    receipt, _ = receipt_of(name, path)
+    texts = path.texts_of(TEXTS)
+    raw = [f"+{texts[field]}" if is_number else texts[field] for field, is_number in path.key]
+    for at, named in enumerate((raw, "/".join(raw), path.key_of(texts))):
+        with Ledger(tmp_path / f"{at}.db", providers=name) as ledger:
+            stated = ledger.created(named, to=texts["to"], space=shipped(name).space)
+            ledger.record_many([receipt])
+            (delivery,) = ledger.deliveries()
+            assert stated.delivery is not None
+            assert delivery.tracking_id == stated.delivery.tracking_id == path.key_of(texts)
+
+
 # A receipt text as a body has no sender.
 UNSAID: dict[str, set[str]] = {"smpp": {"sender"}}
 

@@ -26,9 +26,10 @@ from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
 from postledger.definitions.timestamps import parse_time
-from postledger.definitions.vocabulary import Lexicon, Reading, key_of
+from postledger.definitions.vocabulary import Lexicon, Reading
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
+from postledger.keys import key_of
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED, is_decimal
 from postledger.postback import (
