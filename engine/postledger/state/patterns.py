@@ -133,8 +133,11 @@ class Statement(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it is unreadable, or unrecognised though its type is known; else empty."""
-        return self.problem or ("" if self.pattern is None else self.pattern.reading.problem)
+        """Why it is unreadable or unrecognised; else empty."""
+        if self.pattern is None:
+            return self.problem
+        known = self.pattern.reading.recognised
+        return self.pattern.reading.problem or ("" if known else "no vocabulary knows it")
 
     @property
     def postback(self) -> Postback | None:
