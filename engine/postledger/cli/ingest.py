@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import click
 
+from postledger import wire
 from postledger.cli.common import (
     definition_options,
     json_option,
@@ -37,7 +38,7 @@ from postledger.cli.sources import (
     sources,
 )
 from postledger.definitions.definitions import Definitions, builtin, load, providers
-from postledger.errors import PostledgerError
+from postledger.errors import PostledgerError, ReadError
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import COUNTED, Appended
 from postledger.log.event import Envelope, Kind, Part
