@@ -72,7 +72,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
 
 def code(words: Iterable[str]) -> str:
     """Words, each as code."""
-    return ", ".join(f"`{word}`" for word in words)
+    return ", ".join(map(_code, words))
+
+
+def _code(word: str) -> str:
+    return f"`{word}`"
 
 
 # --- the charts ---
@@ -301,7 +305,13 @@ def _stated(one: Vocabulary) -> Lines:
     if one.space:
         yield ""
         yield "A program that states the creation itself names the space of its ids:"
-        yield f'`ledger.created(…, to=…, space="{one.space}")`.'
+        key = next(entry.key for entry in one.entries if entry.key and entry.means)
+        given = key[0] if len(key) == 1 else f"[{', '.join(key)}]"
+        yield f'`ledger.created({given}, to=…, space="{one.space}")`.'
+        written = tomllib.loads(one.source)["fields"]
+        wire = ((name, [w] if isinstance(w := written[name], str) else w) for name in key)
+        told = (f"`{name}` as {' or '.join(map(_code, names))}" for name, names in wire)
+        yield f"Reports have {', '.join(told)}."
 
 
 def _samples(one: Vocabulary, samples: Sequence[Mapping[str, Any]]) -> Lines:
@@ -331,6 +341,8 @@ def _keys(one: Vocabulary) -> str:
 def _wire_names(one: Vocabulary) -> Iterator[list[str]]:
     for ours, wire in one.fields.items():
         yield [f"`{ours}`", code(dict.fromkeys(wire))]
+    for amount, currency in one.said.units.items():
+        yield [f"`unit {amount}`", f"not there: always {currency}"]
 
 
 def _of_reasons(one: Vocabulary) -> Lines:

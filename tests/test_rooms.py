@@ -33,6 +33,7 @@ GROUND = {
     "progress",
     "arguments",
     "phone",
+    "keys",
 }
 ORDER = (
     "ground", "wire", "definitions", "store", "log", "state", "projections", "verify", "audit",

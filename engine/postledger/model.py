@@ -152,8 +152,8 @@ class Event:
 
     ``position`` counts from 0 without gaps. ``kind`` is ``receipt``, ``statement`` (of the
     program), ``adoption`` or ``import`` (``erasure`` is reserved). ``reading`` is ``recognised``,
-    ``unrecognised`` (readable, but not known to the vocabularies; ``problem`` says more where its
-    type is known), ``unreadable`` (``problem`` says why) or ``unverified`` (its sender check
+    ``unrecognised`` (readable, but not known to the vocabularies; ``problem`` says more where an
+    entry is near), ``unreadable`` (``problem`` says why) or ``unverified`` (its sender check
     failed: it is kept and not read); empty for events that vocabularies don't read. ``received_at``
     is the time of reception, ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no
     readable one), ``imported`` says that a file stated ``received_at``. ``source``, ``sender`` and

@@ -118,7 +118,22 @@ def test_try_says_what_it_lacks(run: Run, tmp_path: Path) -> None:
     )
     unread = run("charts", "try", "infobip", "-", stdin=b"a=1")
     assert unread.exit_code == 1
-    assert "a form is read with --content-type or --query" in unread.stdout
+    assert "if it is a form, say --content-type" in unread.stdout
+    for body in (b"", b'{"a": ', b"x" * 100, b"a=1&" * 2000):
+        unread = run("charts", "try", "infobip", "-", stdin=body)
+        assert "can't be read" in unread.stdout
+        assert "form, say" not in unread.stdout
+
+
+def test_a_provider_is_no_chart_and_an_unknown_name_lists_both(run: Run) -> None:
+    """Who asks for one as a chart is told the commands that show it."""
+    asked = run("charts", "twilio").stderr
+    assert "unknown chart 'twilio': expected content, delivery, discovery; " in asked
+    assert "`charts providers twilio` shows the provider, `charts --toml twilio` its file" in asked
+    assert "`charts providers" not in run("charts", "nosuch").stderr
+    unknown = run("charts", "--toml", "nosuch").stderr
+    assert f"discovery; or a vocabulary: {', '.join(providers())}" in unknown
+    assert run("charts", "--toml", "twilio").exit_code == 0
 
 
 def test_a_chart_can_be_had_as_a_picture(run: Run) -> None:

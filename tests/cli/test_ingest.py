@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger import Ledger
-from postledger.cli.ingest import _LIKE_A_FORM
+from postledger.cli.sources import _LIKE_A_FORM
 from postledger.definitions.definitions import providers
 from tests.cli import SAMPLES, Run
-from tests.samples import delivered, sent
+from tests.samples import NEWCOMER, delivered, sent
 
 
 def test_ingest_prints_the_json_of_the_design(run: Run, tmp_path: Path) -> None:
@@ -68,6 +68,42 @@ def test_many_bad_bodies_are_not_all_named(run: Run, tmp_path: Path) -> None:
     assert done.stdout.startswith("recorded 0, repeated 0, unrecognised 0, unreadable 31")
     assert len(done.stderr.splitlines()) == 21
     assert done.stderr.splitlines()[-1] == "and 11 more: postledger events lists them"
+
+
+def test_refused_rows_alone_make_no_ledger(run: Run, tmp_path: Path) -> None:
+    """That is said: the next run is the one that decides by what the ledger reads."""
+    done = run("ingest", tmp_path / "new.db", "-", "--provider", "plivo", stdin=b'{"body": 1}')
+    assert done.exit_code == 1
+    refused, none = done.stderr.splitlines()
+    assert "not recorded: body must be text, got 1" in refused
+    assert none == f"{tmp_path}/new.db: nothing to record, so no ledger was created"
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_source_whose_vocabulary_is_not_in_force_is_named(run: Run, tmp_path: Path) -> None:
+    """With the command that adds it, which then reads what was kept."""
+    path, body = tmp_path / "l.db", tmp_path / "a.json"
+    body.write_bytes(b'{"MessageUUID": "1", "Status": "sent", "To": "15550100001"}')
+    done = run("ingest", path, body, "--source", "plivo")
+    said = f"{body}: unrecognised: no vocabulary knows it; plivo ships and isn't read by: "
+    command = f"postledger replay {path} --provider plivo --adopt"
+    assert done.stderr == f"{said}{command} adds it; kept at position 1\n"
+    assert run(*command.split()[1:]).exit_code == 0
+    assert json.loads(run("show", path, "1", "--json").stdout)["state"] == "sent"
+    other = run("ingest", path, "-", "--source", "plivo", stdin=b'{"a": 1}')
+    assert "--adopt" not in other.stderr
+
+
+def test_only_the_given_vocabulary_is_read(run: Run, tmp_path: Path) -> None:
+    """Without a chart by those that ship, so that nothing else must be given."""
+    words, path = tmp_path / "newcomer.toml", tmp_path / "l.db"
+    words.write_text(NEWCOMER)
+    body = tmp_path / "a.xml"
+    body.write_bytes(sent("a"))
+    done = run("ingest", path, body, "--vocabulary", words, "--only")
+    assert (done.exit_code, done.stdout[:38]) == (0, "recorded 0, repeated 0, unrecognised 1")
+    with Ledger(path) as ledger:
+        assert [one.name for one in ledger.definitions.vocabularies] == ["newcomer", "postledger"]
 
 
 def test_a_mistyped_ledger_is_not_made(run: Run, tmp_path: Path) -> None:
@@ -227,7 +263,7 @@ def test_a_remark_says_which_entry_nearly_fits_and_which_member(run: Run, tmp_pa
     with Ledger(path, readonly=True) as ledger:
         *_, known, unknown, lacking = ledger.events(0)
     assert (known.reading, unknown.member) == ("recognised", 1)
-    assert "fits, but it lacks tracking_id" in (lacking.problem or "")
+    assert "fits, but tracking_id is missing" in (lacking.problem or "")
     assert done.stderr.splitlines() == [
         f"{tmp_path}/a.json: unrecognised: no vocabulary knows it; kept at position 1.1",
         f"{tmp_path}/b.xml: unrecognised: {lacking.problem}; kept at position 2",

@@ -12,8 +12,8 @@ import pytest
 
 from postledger import Ledger
 from postledger.errors import PostledgerError
-from postledger.server.app import PACKAGES
-from postledger.server.serving import Serving, _sources
+from postledger.server.app import PACKAGES, sources_of
+from postledger.server.serving import Serving, _in_force
 from tests.cli import Run
 from tests.samples import NEWCOMER
 
@@ -113,7 +113,17 @@ def test_a_new_ledger_is_served_by_a_vocabulary_of_the_user(tmp_path: Path) -> N
     words = tmp_path / "newcomer.toml"
     words.write_text(NEWCOMER)
     serving = Serving(tmp_path / "l.db", vocabulary=(words,))
-    assert _sources(serving, set()) == ("newcomer", "sinch", "skycore")
+    assert sorted(sources_of(_in_force(serving))) == ["newcomer", "sinch", "skycore"]
+
+
+def test_own_vocabulary_alone_is_served_alone(run: Run, tmp_path: Path) -> None:
+    """--only chooses no provider next to it, as in ``ingest``; it is of no use without one."""
+    words = tmp_path / "newcomer.toml"
+    words.write_text(NEWCOMER)
+    serving = Serving(tmp_path / "l.db", vocabulary=(words,), providers=())
+    assert sorted(sources_of(_in_force(serving))) == ["newcomer"]
+    refused = run("serve", tmp_path / "m.db", "--only")
+    assert (refused.exit_code, "--only requires --vocabulary." in refused.stderr) == (2, True)
 
 
 def test_host_without_rules_is_refused(run: Run, tmp_path: Path) -> None:

@@ -101,10 +101,10 @@ def test_an_export_in_another_encoding_is_refused_whole(run: Run, tmp_path: Path
         lines = tmp_path / f"{encoding}.jsonl"
         lines.write_bytes(f"{ROW}\n{ROW}\n".encode(encoding))
         done = run("ingest", tmp_path / "l.db", lines)
-        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 2)
         assert done.stderr.startswith(f"{lines}:1: not recorded: expected UTF-8, got UTF-")
         done = run("ingest", tmp_path / "l.db", "-", stdin=lines.read_bytes())
-        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 2)
     assert not (tmp_path / "l.db").exists()
 
 
@@ -147,7 +147,7 @@ def test_a_row_that_can_not_be_taken_is_no_body(
     with Ledger(tmp_path / "l.db") as ledger:
         assert [event.body for event in ledger.events(0) if event.kind == "receipt"] == [b"<a/>"]
     alone = run("ingest", tmp_path / "m.db", "-", stdin=line)
-    assert (alone.exit_code, alone.stderr.count("\n")) == (1, 1)
+    assert (alone.exit_code, alone.stderr.count("\n")) == (1, 2)
 
 
 @pytest.mark.parametrize("text", [f"{ROW}\n{ROW}\n", f"[{ROW}, {ROW}]", f"\n [\n{ROW}]"])

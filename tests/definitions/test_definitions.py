@@ -265,7 +265,7 @@ def test_public_names() -> None:
 
 def test_only_the_ground_is_imported() -> None:
     """The definitions import the ground and each other by full path, and nothing else."""
-    ground = {"arguments", "errors", "model", "times", "findings", "phone", "postback"}
+    ground = {"arguments", "errors", "model", "times", "findings", "keys", "postback"}
     for path in Path(str(room.__path__[0])).glob("*.py"):
         for module in re.findall(r"^ *from postledger(\S*) import", path.read_text(), re.M):
             inside = module.startswith(".definitions.")

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger.definitions import define, load_chart, load_vocabulary
-from postledger.definitions.vocabulary import Lexicon, key_of
+from postledger.definitions.vocabulary import Lexicon
 from postledger.errors import DefinitionError
+from postledger.keys import key_of, keys_by, keys_meant, require_key
 from postledger.phone import digits_of
 from postledger.postback import Postback
 from tests.definitions.samples import CHART, WORDS
@@ -30,6 +31,39 @@ def test_a_key_of_one_field_is_as_it_is(text: str) -> None:
     """Only of a phone number the digits alone count."""
     assert key_of([(text, False)]) == text
     assert key_of([(text, True)]) == digits_of(text)
+
+
+FIELDS = st.lists(st.tuples(PARTS.filter(bool), st.booleans()), min_size=1, max_size=3)
+
+
+@given(FIELDS)
+def test_fields_given_one_by_one_name_their_key(parts: list[tuple[str, bool]]) -> None:
+    """So does the key itself, as it is shown; a text of the fields may stand for it."""
+    key = key_of(parts)
+    fields = tuple((f"field{at}", is_number) for at, (_, is_number) in enumerate(parts))
+    assert require_key("id", [text for text, _ in parts], [fields]) == key
+    assert require_key("id", key, [fields]) == key
+    if len(parts) > 1 and key.count("%2F") + len(parts) <= 5:
+        text = "/".join(text for text, _ in parts)
+        assert key in keys_by(text, fields) or keys_by(text, fields) == [text]
+        # What show finds by a text, or what is the key already.
+        assert set(keys_by(text, fields)) <= {*keys_meant(text), text}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ("a", "id must have the fields batch / to, as a list or with / between, got 'a'"),
+        ("a/", "id must have the fields batch / to, .* got 'a/'"),
+        (("a",), r"id must have the fields batch / to, .* got \['a'\]"),
+        (["a", "b", "c"], "id must have the fields batch / to"),
+        ("a/b/+1", r"id must be a list of batch / to, got 'a/b/\+1', which may be 'a/b%2F\+1' or"),
+    ],
+)  # fmt: skip
+def test_a_wrong_number_of_fields_is_refused(given: str | list[str], fault: str) -> None:
+    """The error names the fields."""
+    with pytest.raises(ValueError, match=fault):
+        require_key("id", given, [(("batch", False), ("to", True))])
 
 
 SEVERAL = WORDS.replace('key = "number"', 'key = ["number", "why"]')

@@ -68,6 +68,12 @@ def test_a_creation_needs_a_space_here_too(tmp_path: Path) -> None:
             with pytest.raises(UnknownWord, match="space is missing: expected space='plivo'"):
                 await ledger.created("a", to="1")
             await ledger.created("a", to="1", space="plivo")
+        async with AsyncLedger(tmp_path / "several.db", providers="telnyx") as ledger:
+            with pytest.raises(ValueError, match="must have the fields message / to"):
+                await ledger.created("a", to="+1650", space="telnyx")
+            recorded = await ledger.created(["a", "+1650"], to="+1650", space="telnyx")
+            assert recorded.delivery is not None
+            assert recorded.delivery.tracking_id == "a/1650"
         async with AsyncLedger(tmp_path / "none.db", providers=[]) as ledger:
             assert [one.name for one in ledger.definitions.vocabularies] == ["postledger"]
 

@@ -205,7 +205,7 @@ def test_whatever_comes_is_kept_byte_for_byte(
     ledger.record_many([sent("a"), given, delivered("a")])
     event = list(ledger.events(after=0))[1]
     assert (event.kind, event.reading, event.body) == ("receipt", reading, given)
-    assert (event.problem is not None) is (reading == "unreadable")
+    assert (event.problem is not None) is (reading != "recognised")
     assert problem is None or problem in (event.problem or "")
     assert "\n" not in (event.problem or "")
     assert ledger.delivery("a").state == "delivered"
@@ -461,7 +461,7 @@ def test_a_creation_needs_a_space_that_postbacks_can_meet(tmp_path: Path) -> Non
         with Ledger(tmp_path / "l.db") as other:
             other.replay(other.definitions.with_providers("telnyx"))
         # What another process has adopted counts at once.
-        assert ledger.created("b", to="1", space="telnyx").verdict == "applied"
+        assert ledger.created(["b", "1"], to="1", space="telnyx").verdict == "applied"
 
 
 def test_a_ledger_for_reading_writes_nothing(tmp_path: Path) -> None:
@@ -669,7 +669,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.accept("1", 2), "first must be a whole number, got '1'"),
         (lambda ledger: ledger.accept(-1, 0), "first must be at least 0, got -1"),
         (lambda ledger: ledger.accept(2, 1), "last must be at least 2, got 1"),
-        (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text, got 7"),
+        (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text or a sequence, got 7"),
         (lambda ledger: ledger.audit(tracking_id=7), "tracking_id must be text, got 7"),
         (lambda ledger: Ledger(7), r"path must be a path \(str or PathLike\), got 7"),
         (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number of at least 0, got 'x'"),

@@ -429,6 +429,21 @@ def test_address_that_is_taken_is_one_line(ledger: Path) -> None:
             serve(Serving(ledger, port=port), print)
 
 
+def test_a_mistyped_source_is_remarked_on(ledger: Path, senders: Path) -> None:
+    """So is a vocabulary that it leaves without a path; a file without a fault has no remark."""
+    rules = '[[sources.{}.checks]]\nkind = "path"\nsecret = "path-5ecret"\n'
+    senders.write_text(rules.format("plvio"))
+    with serving(ledger, "--provider", "plivo", "--senders", senders) as server:
+        log = server.log.read_text()
+    assert f"{senders}: no vocabulary has the name of a source: plvio; all vocabularies read" in log
+    assert (
+        f"{senders}: no source has the name of a vocabulary in force: /plivo is not served" in log
+    )
+    senders.write_text(rules.format("plivo"))
+    with serving(ledger, "--senders", senders) as server:
+        assert "WARNING" not in server.log.read_text()
+
+
 def test_secrets_show_nowhere_in_what_is_written(ledger: Path, senders: Path) -> None:
     """Not in a log, an answer or the ledger, however a request is wrong."""
     with serving(ledger, "--senders", senders, "--limit", 100, "--workers", 2) as server:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import DefinitionError, Ledger, Receipt
-from postledger.definitions import load_vocabulary, providers, shipped
+from postledger.definitions import builtin, define, load_vocabulary, providers, shipped
 from postledger.definitions.timestamps import parse_time
 from postledger.export.formats import exported, line_of, row_of
 from postledger.simulate import ALL, Disturbances, Truth, simulate, story_of
@@ -72,6 +72,22 @@ def test_a_trigger_is_read_as_meant(name: str, path: Course, tmp_path: Path) -> 
         delivery = ledger.delivery(key, space=event.space or "")
         assert delivery.state == (path.steps[-1].state or path.unsaid)
         assert delivery.route == (path.steps[-1].route or "unknown")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stated_creation_meets_what_is_posted(name: str, tmp_path: Path) -> None:
+    """The program gives the fields that name the delivery, one by one or with a slash between."""
+    path = STORIES[name].paths[0]
+    receipt, _ = receipt_of(name, path)
+    texts = path.texts_of(TEXTS)
+    raw = [f"+{texts[field]}" if is_number else texts[field] for field, is_number in path.key]
+    for at, named in enumerate((raw, "/".join(raw), path.key_of(texts))):
+        with Ledger(tmp_path / f"{at}.db", providers=name) as ledger:
+            stated = ledger.created(named, to=texts["to"], space=shipped(name).space)
+            ledger.record_many([receipt])
+            (delivery,) = ledger.deliveries()
+            assert stated.delivery is not None
+            assert delivery.tracking_id == stated.delivery.tracking_id == path.key_of(texts)
 
 
 # A receipt text as a body has no sender.
@@ -185,6 +201,53 @@ chart = "delivery"
 key = "id"
 means = [{{ trigger = "delivered"{more} }}]
 """
+
+
+PARTS = """
+name = "parcels"
+version = 1
+wire = "json"
+each = "reports"
+{parts}
+[fields]
+id = "reports/id"
+word = "reports/word"
+part = "reports/part/number"
+total = {total}
+[amounts]
+segments = "reports/part/of"
+[[postbacks]]
+match = {{ word = "x"{match} }}
+chart = "delivery"
+key = "id"
+{requires}
+means = [{{ trigger = "delivered" }}]
+"""
+
+
+@pytest.mark.parametrize("total", ['"reports/part/of"', '["reports/of", "reports/part/of"]'])
+@pytest.mark.parametrize(
+    ("requires", "match"),
+    [
+        ("", ""),
+        ("", ", part = true"),
+        ("", ", part = false"),
+        ('requires = ["total"]', ", total = true"),
+        ('requires = ["part", "total"]', ""),
+    ],
+)
+def test_an_amount_that_is_a_number_of_parts_is_one(total: str, requires: str, match: str) -> None:
+    """A message of one part says so in the same field: what is told of it is the truth."""
+    parts = 'parts = { part = "part", total = "total" }'
+    given = {"parts": parts, "total": total, "requires": requires, "match": match}
+    vocabulary = load_vocabulary(PARTS.format(**given))
+    receipts, truths = traffic(story_of(vocabulary), 20)
+    known = define(builtin([]).charts.values(), [vocabulary])
+    with folder() as path, Ledger(path / "l.db", definitions=known) as ledger:
+        ledger.record_many(receipts)
+        found = rows(ledger)
+        assert_told(truths, found)
+        assert all("part_unreadable" not in row["findings"] for row in found.values())
 
 
 def test_a_vocabulary_says_how_its_provider_posts() -> None:

@@ -112,7 +112,7 @@ def charts(
     if form == "toml" and name in (words := {v.name: v for v in known.vocabularies}):
         click.echo(words[name].source.rstrip("\n"))
         return
-    for chart in _named(name, known):
+    for chart in _named(name, known, form, ledger):
         click.echo(forms[form](chart))
     if form is None and name is None:
         click.echo(_vocabularies(known))
@@ -266,13 +266,20 @@ def _definitions(ledger: Path | None) -> Definitions:
         return opened.definitions
 
 
-def _named(name: str | None, known: Definitions) -> list[Statechart]:
+def _named(
+    name: str | None, known: Definitions, form: str | None, ledger: Path | None
+) -> list[Statechart]:
     if name is None:
         return list(known.charts.values())
-    if name not in known.charts:
-        there = ", ".join(known.charts)
-        raise click.BadParameter(f"unknown chart {name!r}: expected {there}", param_hint="NAME")
-    return [known.charts[name]]
+    if name in known.charts:
+        return [known.charts[name]]
+    fault = f"unknown chart {name!r}: expected {', '.join(known.charts)}"
+    if form == "toml":
+        words = providers() if ledger is None else [one.name for one in known.vocabularies]
+        fault += f"; or a vocabulary: {', '.join(words)}"
+    elif name in providers():
+        fault += f"; `charts providers {name}` shows the provider, `charts --toml {name}` its file"
+    raise click.BadParameter(fault, param_hint="NAME")
 
 
 def _vocabularies(known: Definitions) -> str:

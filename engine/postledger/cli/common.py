@@ -179,6 +179,15 @@ def vocabulary_option(help_text: str) -> Callable[[Command], Command]:
     return click.option("--vocabulary", "words", type=_TOML, multiple=True, help=help_text)
 
 
+def only_option(command: Command) -> Command:
+    """``--only``: what a new ledger reads, and nothing that ships next to it."""
+    return click.option(
+        "--only",
+        is_flag=True,
+        help="Read by the given vocabularies alone (with --chart by those charts), not by what ships.",
+    )(command)
+
+
 def limit_option(command: Command) -> Command:
     """``--limit``."""
     return click.option("--limit", type=WholeRange(min=0), help="Show at most this many.")(command)

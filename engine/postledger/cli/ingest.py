@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,6 +18,7 @@ from postledger.cli.common import (
     definition_options,
     json_option,
     ledger_argument,
+    only_option,
     progress,
     provider_option,
     remark,
@@ -25,8 +26,18 @@ from postledger.cli.common import (
 )
 from postledger.cli.foreign import Foreign, Log, Row, foreign_options
 from postledger.cli.params import AnchorText
-from postledger.cli.sources import Bodies, Found, Lines, Stated, Stdin, Unfit, sources
-from postledger.definitions.definitions import Definitions, builtin, load
+from postledger.cli.sources import (
+    AS_A_FORM,
+    Bodies,
+    Found,
+    Lines,
+    Stated,
+    Stdin,
+    Unfit,
+    is_like_a_form,
+    sources,
+)
+from postledger.definitions.definitions import Definitions, builtin, load, providers
 from postledger.errors import PostledgerError, ReadError
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import COUNTED, Appended
@@ -40,16 +51,8 @@ _MOST_REMARKS = 20
 _TRIED = 100
 """So many rows of a log are read before any is recorded: an option that is missing shows in each."""
 
-_WHY = {
-    "unreadable": "it can't be read",
-    "unrecognised": "no vocabulary knows it",
-    "unverified": "its line says so",
-}
-"""Which counts are remarked on, and why where the event itself doesn't say it."""
-
-_FORM = "application/x-www-form-urlencoded"
-# Names and values as a form or an address has them: percent-encoded, without white space between.
-_LIKE_A_FORM = re.compile(rb"\s*[^\s=&<>{}]+=[^\s<>{}]*\s*")
+_REMARKED = ("unreadable", "unrecognised", "unverified")
+"""Which counts are remarked on."""
 
 
 @attrs.frozen
@@ -88,7 +91,7 @@ Examples:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @definition_options("A chart for a new ledger")
 @provider_option
-@click.option("--only", is_flag=True, help="Use only the given charts and vocabularies.")
+@only_option
 @click.option("--source", default="", metavar="NAME", help="The endpoint that received them.")
 @click.option("--sources", is_flag=True, help="Trust the sources that lines name.")
 @click.option(
@@ -153,10 +156,12 @@ def _definitions(
     """What a new ledger is to be read by; ``None`` for what ships, or what the ledger has."""
     if only and not (charts or words):
         raise click.UsageError("--only requires --chart or --vocabulary.")
-    if only and names:
-        raise click.UsageError("--only and --provider can't both be given.")
-    if only:
+    if only and charts and names:
+        raise click.UsageError("--only and --chart can't go together with --provider.")
+    if only and charts:
         return load([*charts, *words])
+    if only:
+        return builtin(names).with_files((), words)
     return builtin(names or None).with_files(charts, words) if charts or words or names else None
 
 
@@ -187,9 +192,11 @@ def _record(
         if taken and source.sha256 is not None:
             ledger().imported(source.sha256, taken, said.origin)
     if not counts["taken"] and not path.exists():
+        none = f"{path}: nothing to record, so no ledger was created"
         if counts["not recorded"]:
+            remark(none)
             click.get_current_context().exit(1)
-        raise PostledgerError(f"{path}: nothing to record, so no ledger was created")
+        raise PostledgerError(none)
     return ledger().head()
 
 
@@ -212,7 +219,7 @@ def _taken(
     try:
         for batch in ledger()._batches(chain(first, given), note=note):
             for receipt, appended in batch:
-                _count(receipt, appended, counts)
+                _count(receipt, appended, counts, ledger)
             recorded = len(batch) - (note is not None)
             taken, last = taken + recorded, batch[recorded - 1][0]
             advance(recorded)
@@ -256,37 +263,41 @@ def _fit(source: Iterable[Found | Unfit], counts: Counter[str]) -> Iterator[Foun
             yield found
 
 
-def _count(receipt: Receipt, appended: list[Appended], counts: Counter[str]) -> None:
+def _count(
+    receipt: Receipt,
+    appended: list[Appended],
+    counts: Counter[str],
+    ledger: Callable[[], Ledger],
+) -> None:
     where = receipt.where if isinstance(receipt, Found) else "-"
     for one in appended:
         counts[one.counted_as] += 1
-        if one.counted_as in _WHY:
+        if one.counted_as in _REMARKED:
             counts["remarks"] += 1
             if counts["remarks"] <= _MOST_REMARKS:
-                why = (one.problem or _WHY[one.counted_as]) + _hint(receipt, one)
+                why = (one.problem or "its line says so") + _hint(receipt, one, ledger)
                 # As `events` lists it.
                 member = f".{one.member}" if one.member else ""
                 place = f"{one.position}{member}"
                 remark(f"{where}: {one.counted_as}: {why}; kept at position {place}")
 
 
-def _hint(receipt: Receipt, one: Appended) -> str:
-    return _form_hint(receipt) if one.counted_as == "unreadable" else ""
+def _hint(receipt: Receipt, one: Appended, ledger: Callable[[], Ledger]) -> str:
+    """What to do about a form that nothing says to be one, or about a provider that isn't read."""
+    if one.counted_as == "unreadable":
+        return _form_hint(receipt)
+    if one.counted_as != "unrecognised" or receipt.source not in providers():
+        return ""
+    if receipt.source in {known.name for known in ledger().definitions.vocabularies}:
+        return ""
+    words = ("postledger", "replay", ledger().path, "--provider", receipt.source, "--adopt")
+    return f"; {receipt.source} ships and isn't read by: {shlex.join(map(str, words))} adds it"
 
 
 def _form_hint(receipt: Receipt) -> str:
     """What to do about a form that nothing says to be one: to read it as one would be a guess."""
     is_told = receipt.query or receipt.content_type is not None
-    if is_told or not _LIKE_A_FORM.fullmatch(receipt.body):
-        return ""
-    try:
-        wire.read(receipt.body, query=True)
-    except ReadError:
-        # It is one, and can't be read for another reason.
-        return ""
-    return (
-        f"; if it is a form, say --content-type {_FORM}, or --query for the query string of a GET"
-    )
+    return f"; {AS_A_FORM}" if not is_told and is_like_a_form(receipt.body) else ""
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:

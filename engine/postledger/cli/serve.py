@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import ledger_argument, provider_option, vocabulary_option
+from postledger.cli.common import ledger_argument, only_option, provider_option, vocabulary_option
 from postledger.cli.params import NumberRange, WholeRange
 from postledger.server.senders import require_source
 
@@ -28,12 +28,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Examples:
   postledger serve deliveries.db
   postledger serve deliveries.db --provider skycore
-  postledger serve deliveries.db --vocabulary my-words.toml
+  postledger serve deliveries.db --vocabulary my-words.toml --only
   postledger serve deliveries.db --host 0.0.0.0 --senders senders.toml --workers 2"""
 )
 @ledger_argument(exists=False)
 @provider_option
 @vocabulary_option("A vocabulary for a new ledger, next to those that ship.")
+@only_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -71,6 +72,7 @@ def serve(
     *,
     names: tuple[str, ...],
     words: tuple[Path, ...],
+    only: bool,
     limit: int | None,
     patience: float | None,
     **options: object,
@@ -85,8 +87,10 @@ def serve(
     from postledger.server.serving import Serving
     from postledger.server.serving import serve as serve_it
 
+    if only and not words:
+        raise click.UsageError("--only requires --vocabulary.")
     # Where none is chosen, those are read that are read without being asked for.
-    options |= {"providers": names or None, "vocabulary": words}
+    options |= {"providers": names if names or only else None, "vocabulary": words}
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}
     serve_it(Serving(ledger, **options), click.echo)  # type: ignore[arg-type]

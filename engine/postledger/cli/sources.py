@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import attrs
 
-from postledger.errors import PostledgerError
+from postledger import wire
+from postledger.errors import PostledgerError, ReadError
 from postledger.export.files import is_database, plain_suffix, unpacked
 from postledger.export.formats import LINES, Row, begins_row, is_export, read_parquet, row_of
 from postledger.log.event import Kind
@@ -26,11 +27,12 @@ LARGEST_BODY = 64 << 20
 A row of an export may be larger: a ledger recorded it.
 """
 
-_CONTENT_TYPES = {
-    ".xml": "text/xml",
-    ".json": "application/json",
-    ".form": "application/x-www-form-urlencoded",
-}
+FORM = "application/x-www-form-urlencoded"
+AS_A_FORM = f"if it is a form, say --content-type {FORM}, or --query for the query string of a GET"
+# Names and values as a form or an address has them: percent-encoded, without white space between.
+_LIKE_A_FORM = re.compile(rb"\s*[^\s=&<>{}]+=[^\s<>{}]*\s*")
+
+_CONTENT_TYPES = {".xml": "text/xml", ".json": "application/json", ".form": FORM}
 _QUERY = ".query"
 _NO_BODY = {
     ".toml": "a TOML file, not a body",
@@ -39,6 +41,18 @@ _NO_BODY = {
 _STDIN = "-"
 _GIVEN_BY_SHELL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _BUFFER = 1 << 20
+
+
+def is_like_a_form(body: bytes) -> bool:
+    """Whether a body could be read as a form, though nothing says that it is one."""
+    if not _LIKE_A_FORM.fullmatch(body):
+        return False
+    try:
+        wire.read(body, query=True)
+    except ReadError:
+        # It is one, and can't be read for another reason.
+        return False
+    return True
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ import click
 
 from postledger import wire
 from postledger.cli.common import block, cell, table
+from postledger.cli.sources import AS_A_FORM, FORM, is_like_a_form
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, define
 from postledger.definitions.explain import misses, names_of
@@ -20,7 +21,6 @@ from postledger.state.patterns import NOWHERE, Patterns, of_times
 from postledger.state.row import delivery_of, folded_row
 from postledger.times import UNDATED, iso, micros, now, time_of
 
-_FORM = "application/x-www-form-urlencoded"
 _MOST_MISSES = 5
 _TOLD = ("tracking_id", "space", "events", "repeats")
 """What of a delivery stands above it, or goes without saying."""
@@ -47,7 +47,8 @@ def tried(
         click.echo(f"Postback {number} of {len(members)}")
         if isinstance(member, ReadError):
             known = False
-            click.echo(f"can't be read: {cell(str(member))}{_advice(envelope)}\n")
+            advice = _advice(envelope, body)
+            click.echo(f"can't be read: {cell(str(member))}{advice}\n")
             continue
         _, reading = patterns.place(member)
         known = known and reading.recognised
@@ -66,7 +67,7 @@ def envelope_of(
 ) -> Envelope:
     """The envelope of a body that a vocabulary is tried with; a form where it says so itself."""
     if content_type is None and vocabulary.wire in ("form", "query"):
-        content_type = _FORM
+        content_type = FORM
     return Envelope(
         kind=Kind.STATEMENT if vocabulary.reads is Reads.STATEMENTS else Kind.RECEIPT,
         source=source,
@@ -75,9 +76,9 @@ def envelope_of(
     )
 
 
-def _advice(envelope: Envelope) -> str:
+def _advice(envelope: Envelope, body: bytes) -> str:
     asked = envelope.content_type is not None or envelope.part is Part.QUERY
-    return "" if asked else "; a form is read with --content-type or --query"
+    return "" if asked or not is_like_a_form(body) else f"; {AS_A_FORM}"
 
 
 def _fields(vocabulary: Vocabulary, postback: Postback, reading: Reading) -> str:

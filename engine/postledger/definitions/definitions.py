@@ -26,6 +26,7 @@ from postledger.definitions.effects import Compiled, Effect, compiled
 from postledger.definitions.vocabulary import Lexicon, Reading, Reads, Vocabulary
 from postledger.definitions.vocabulary_toml import load_vocabulary, muted
 from postledger.errors import DefinitionError, UnknownWord
+from postledger.keys import KeyFields
 
 
 @attrs.frozen
@@ -80,6 +81,21 @@ class Definitions:
         """
         named = any(one.space_field for one in self._received)
         return named or space in self.spaces or not any(self.spaces)
+
+    def keys_of(self, space: str, chart: str = "delivery") -> tuple[KeyFields, ...]:
+        """The fields that name a stream of that space and chart, as postbacks do: a tuple a way.
+
+        >>> ledger.definitions.keys_of("")
+        ((('tracking_id', False),),)
+        """
+        into = [one for one in self._received if one.space == space or one.space_field]
+        keys = (
+            tuple((name, name in one.numbers) for name in entry.key)
+            for one in into
+            for entry in one.entries
+            if entry.chart == chart
+        )
+        return tuple(dict.fromkeys(keys))
 
     @property
     def _received(self) -> list[Vocabulary]:

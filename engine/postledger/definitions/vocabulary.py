@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, tzinfo
-from itertools import product
 
 import attrs
 
@@ -19,7 +18,7 @@ from postledger.definitions.said import Counted, Said
 from postledger.definitions.timestamps import Timestamps
 from postledger.errors import IntegrityError
 from postledger.findings import Finding
-from postledger.phone import digits_of
+from postledger.keys import key_of
 from postledger.postback import ANYWHERE, UNCUT, Postback, Shape, plain
 
 FIELDS = ("to", "mms_id", "spid", "handset", "aggregator_id")
@@ -90,45 +89,6 @@ Places = Mapping[str, Sequence[int]]
 
 KeyPart = tuple[int, bool]
 """A part of a key: the index of a field, and whether it is a phone number."""
-
-
-def key_of(parts: Sequence[tuple[str, bool]]) -> str:
-    """The key that texts name together; of a phone number only its digits count.
-
-    >>> key_of([("a/b", False)]), key_of([("a/b", False), ("+1-650", True)])
-    ('a/b', 'a%2Fb/1650')
-    """
-    texts = [digits_of(text) if is_number else text for text, is_number in parts]
-    if len(texts) == 1:
-        return texts[0]
-    return "/".join([text.replace("%", "%25").replace("/", "%2F") for text in texts])
-
-
-_MOST_PIECES = 5
-"""So many pieces between slashes are tried; each more would take four times as long."""
-
-
-def keys_meant(text: str) -> Iterator[str]:
-    """The keys of several fields that a text may stand for, with the fields as a provider writes them.
-
-    A slash may be part of a field or stand between two, and a phone number be spelled in another way.
-
-    >>> "a%2Fb/1650" in keys_meant("a/b/+1650")
-    True
-    """
-    pieces = text.split("/")
-    if len(pieces) > _MOST_PIECES:
-        return
-    for apart in product((True, False), repeat=len(pieces) - 1):
-        parts = pieces[:1]
-        for piece, begins in zip(pieces[1:], apart, strict=True):
-            if begins:
-                parts.append(piece)
-            else:
-                parts[-1] += f"/{piece}"
-        if len(parts) > 1:
-            spelled = (dict.fromkeys((p, digits_of(p), f"+{digits_of(p)}")) for p in parts)
-            yield from (key_of([(p, False) for p in said]) for said in product(*spelled))
 
 
 @attrs.frozen

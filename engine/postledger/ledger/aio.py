@@ -216,8 +216,7 @@ class AsyncLedger:
     @wraps(Ledger.created)
     async def created(self, *args: Any, **kwargs: Any) -> Recorded:
         with translated(self.path):
-            given = creation_of(*args, **kwargs)
-            self._opened._require_space(kwargs.get("space", ""))
+            given = creation_of(self._opened._key_in, *args, **kwargs)
         recorded = await self._record(given, answered=True)
         assert isinstance(recorded, Recorded)
         return recorded

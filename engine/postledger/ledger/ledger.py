@@ -25,8 +25,8 @@ from postledger.audit.report import AuditReport, of_delivery, of_period
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
-from postledger.definitions.vocabulary import keys_meant
 from postledger.errors import LedgerError, UnknownKey, UnknownWord
+from postledger.keys import keys_meant, require_key
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
@@ -394,7 +394,7 @@ class Ledger:
     @checked
     def created(
         self,
-        tracking_id: str,
+        tracking_id: str | Sequence[str],
         *,
         to: str,
         mms_id: str | None = None,
@@ -406,10 +406,12 @@ class Ledger:
         """State that the provider accepted a message: for programs that have its answer already.
 
         ``at`` is when it did, aware; without it the creation has no time. ``space`` is that of the
-        vocabulary by which postbacks of the message are read, where it has one. To state the same
-        again is a repeat. The provider's own answer (``<RESPONSE>``) can be given to ``record``
-        instead. Raises ``ValueError`` for an id that is empty, padded or not on one line,
-        ``UnknownWord`` for a space that no vocabulary in force reads into.
+        vocabulary by which postbacks of the message are read, where it has one. Where they name a
+        delivery by several fields, ``tracking_id`` is a list of these as the provider writes them, or
+        a text with ``/`` between. To state the same again is a repeat. The provider's own answer
+        (``<RESPONSE>``) can be given to ``record`` instead. Raises ``ValueError`` for an id that is
+        empty, padded or not on one line, or hasn't these fields, ``UnknownWord`` for a space that no
+        vocabulary in force reads into.
 
         >>> recorded = ledger.created("U01TXzE=", to="16503333058")
         >>> recorded.delivery.state
@@ -417,6 +419,7 @@ class Ledger:
         """
         with translated(self.path):
             given = creation_of(
+                self._key_in,
                 tracking_id,
                 to=to,
                 mms_id=mms_id,
@@ -425,17 +428,23 @@ class Ledger:
                 received_at=received_at,
                 source=source,
             )
-            self._require_space(space)
         recorded = self._groups.record(given, answered=True)
         assert isinstance(recorded, Recorded)
         return recorded
 
-    def _require_space(self, space: str) -> None:
-        """Raise ``UnknownWord`` for a space whose deliveries no postback would ever meet."""
-        # Another process may have adopted more: those in the log are looked up only to refuse.
-        if self._connections.definitions.reads_into(space) or self.definitions.reads_into(space):
-            return
-        *others, last = (f"space={name!r}" for name in self.definitions.spaces)
+    def _key_in(self, given: str | Sequence[str], space: str) -> str:
+        """The key that postbacks have of a delivery of a space.
+
+        Raises ``UnknownWord`` or ``ValueError`` where none would ever meet it.
+        """
+        with suppress(ValueError):
+            if known := self._connections.definitions.keys_of(space):
+                return require_key("tracking_id", given, known)
+        # Another process may have adopted others since this one wrote: looked up only to refuse.
+        definitions = self.definitions
+        if definitions.reads_into(space):
+            return require_key("tracking_id", given, definitions.keys_of(space))
+        *others, last = (f"space={name!r}" for name in definitions.spaces)
         said = f"unknown space {space!r}" if space else "space is missing"
         listed = f"{', '.join(others)} or {last}" if others else last
         raise UnknownWord(f"{said}: expected {listed}, of the vocabularies in force")

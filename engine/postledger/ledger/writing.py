@@ -10,14 +10,14 @@ import json
 import logging
 import warnings
 from bisect import insort
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 import attrs
 
-from postledger.arguments import checked, require, require_name, shown
+from postledger.arguments import checked, names_of, require, require_name, shown
 from postledger.errors import IntegrityError, LedgerError
 from postledger.findings import Verdict
 from postledger.ledger.connections import Connections, Own
@@ -552,7 +552,8 @@ def receipt_of(
 
 @checked
 def creation_of(
-    tracking_id: str,
+    key_in: Callable[[str | Sequence[str], str], str],
+    tracking_id: str | Sequence[str],
     *,
     to: str,
     mms_id: str | None = None,
@@ -561,13 +562,16 @@ def creation_of(
     received_at: datetime | None = None,
     source: str = "",
 ) -> Given:
-    """The statement that a message was accepted; see ``Ledger.created``."""
-    named = {"tracking_id": tracking_id, "to": to, "mms_id": mms_id, "space": space or None}
-    for name, text in named.items():
+    """The statement that a message was accepted; see ``Ledger.created``.
+
+    ``key_in`` returns the key that the id is in a space.
+    """
+    parts = [("tracking_id", one) for one in names_of("tracking_id", tracking_id)]
+    for name, text in (*parts, ("to", to), ("mms_id", mms_id), ("space", space or None)):
         if text is not None:
             require_name(name, text)
     said = {
-        "tracking-id": tracking_id,
+        "tracking-id": key_in(tracking_id, space),
         "to": to,
         "mms-id": mms_id,
         "timestamp": iso(at),

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 
 import attrs
 
+from postledger.definitions.definitions import Definitions
 from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
 from postledger.server.app import (
@@ -112,8 +113,9 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         _require_loopback(serving)
     named = {*serving.sources, *(senders.sources if senders else ())}
     with _bound(serving) as sock:
+        definitions = _in_force(serving)
         # They are named here, so that all processes have the same.
-        sources = _sources(serving, named)
+        sources = tuple(sorted(named or sources_of(definitions)))
         app = partial(_app, attrs.evolve(serving, sources=sources))
         config = Config(
             app,
@@ -132,6 +134,8 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         )
         paths = ", ".join(f"/{source}" for source in sources)
         _log_to_stderr(serving)
+        for text in _unserved(senders, definitions) if senders else ():
+            _log.warning("%s: %s", serving.senders, text)
         listening(f"listening on {_url(sock)}: {paths}")
         _run(config, sock)
 
@@ -210,11 +214,20 @@ def _end_after(first: BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _sources(serving: Serving, named: Set[str]) -> tuple[str, ...]:
-    """The sources: those that are named, or else the vocabularies in force. Makes a new ledger."""
+def _in_force(serving: Serving) -> Definitions:
+    """The definitions that the ledger reads by. Makes a new ledger."""
     path, words = serving.ledger, serving.vocabulary
     with Ledger(path, providers=serving.providers, vocabulary=words) as ledger:
-        return tuple(sorted(named or sources_of(ledger.definitions)))
+        return ledger.definitions
+
+
+def _unserved(senders: Senders, definitions: Definitions) -> Iterator[str]:
+    """What a name that is mistyped in the file of senders does: a line each."""
+    known = sources_of(definitions)
+    if strange := ", ".join(sorted(senders.sources.keys() - known)):
+        yield f"no vocabulary has the name of a source: {strange}; all vocabularies read it"
+    if without := ", ".join(f"/{name}" for name in sorted(known - senders.sources.keys())):
+        yield f"no source has the name of a vocabulary in force: {without} is not served"
 
 
 def _require_named(serving: Serving, senders: Senders) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from postledger.definitions.said import Said
 from postledger.definitions.vocabulary import Reading
+from postledger.simulate.story import Form
 
 _LABEL, _AMOUNT, _UNIT = "label ", "amount ", "unit "
 SENDER = "15550100099"
@@ -68,6 +69,12 @@ def borne(reading: Reading) -> dict[str, int]:
         if currency is not None:
             found[_UNIT + name] = currency
     return found
+
+
+def parts(reading: Reading, form: Form) -> tuple[str, ...]:
+    """Our names of the fields that a postback in a form says its part and the total in, if it does."""
+    ours = list(form.names)
+    return tuple("" if at is None else ours[at] for at in reading.parts_at or ())
 
 
 def labels_of(texts: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

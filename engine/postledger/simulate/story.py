@@ -17,8 +17,8 @@ import attrs
 from postledger.arguments import FilePath, checked
 from postledger.definitions.diagnostics import Faults, Table, read_toml
 from postledger.definitions.timestamps import write_time
-from postledger.definitions.vocabulary import key_of
 from postledger.errors import DefinitionError
+from postledger.keys import key_of
 from postledger.postback import UNCUT, Postback, Shape
 from postledger.times import offset_of
 from postledger.wire.write import write_form, write_json, write_receipt, write_xml

@@ -27,6 +27,7 @@ from postledger.wire import read
 
 _TYPES = {"form": FORM, "query": None, "json": "application/json", "xml": "text/xml", "text": TEXT}
 _CHART, _ROUTE = "delivery", "route"
+_WHOLE = "1"
 _SAMPLE = {"tracking_id": "U01TXzE=", "to": "16505550100"}
 
 Rows = Mapping[str, tuple[Entry, Row]]
@@ -192,7 +193,9 @@ class _Teller:
         """
         clock = entry.clock.field
         own: dict[str, str] = {}
-        names = (*entry.key, "to", *entry.match, *row.conditions, *entry.requires, clock)
+        conditions = (*entry.match, *row.conditions)
+        parts = self.parts(entry, row, words)
+        names = (*entry.key, "to", *conditions, *entry.requires, *parts, clock)
         for name in dict.fromkeys(names):
             text = texts.get(name)
             found = self.text(name, entry, row, words) if text is None else text
@@ -212,9 +215,19 @@ class _Teller:
         reading = self.reading(form, form.postback({clock: "", **common, **own}, EPOCH))
         if reading is None or reading.trigger != trigger:
             return None
+        if any(own.get(name) != _WHOLE for name in particulars.parts(reading, form)):
+            return None
         state, route = self.states(trigger, reading.evidence)
         has = frozenset(placed.keys() - own.keys())
         return Say(trigger, "", state, route, has, {self.vocabulary.name: own}), form
+
+    def parts(self, entry: Entry, row: Row, words: Mapping[str, str]) -> tuple[str, ...]:
+        """The fields that say the part and the total, where a postback may have both.
+
+        Messages are of one part: all receipts of the others would have to be told with it.
+        """
+        said = entry.parts or ()
+        return said if all(self.text(name, entry, row, words) == _WHOLE for name in said) else ()
 
     def accompanied(self, say: Say, form: Form, texts: dict[str, str]) -> tuple[Say, Form]:
         """With the labels and amounts that the same postback can have, and means what it meant.
@@ -246,8 +259,9 @@ class _Teller:
         ours = {wire: name for name, wire in form.names.items()}
         borne = particulars.borne(reading)
         said = reading.section, reading.trigger, reading.evidence, reading.missing, reading.findings
+        parts = particulars.parts(reading, form)
         return (
-            (*said, reading.key_of(postback), reading.space_of(postback)),
+            (*said, *parts, reading.key_of(postback), reading.space_of(postback)),
             {name: ours[postback.fields[at][0]] for name, at in borne.items()},
         )
 

@@ -26,9 +26,10 @@ from postledger.definitions.conditions import Word
 from postledger.definitions.definitions import Definitions, effect_of
 from postledger.definitions.effects import Effect
 from postledger.definitions.timestamps import parse_time
-from postledger.definitions.vocabulary import Lexicon, Reading, key_of
+from postledger.definitions.vocabulary import Lexicon, Reading
 from postledger.errors import IntegrityError, ReadError
 from postledger.findings import Finding
+from postledger.keys import key_of
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED, is_decimal
 from postledger.postback import (
@@ -132,8 +133,11 @@ class Statement(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it is unreadable, or unrecognised though its type is known; else empty."""
-        return self.problem or ("" if self.pattern is None else self.pattern.reading.problem)
+        """Why it is unreadable or unrecognised; else empty."""
+        if self.pattern is None:
+            return self.problem
+        known = self.pattern.reading.recognised
+        return self.pattern.reading.problem or ("" if known else "no vocabulary knows it")
 
     @property
     def postback(self) -> Postback | None:
