@@ -355,8 +355,8 @@ def cli() -> Lines:
     yield ""
     yield "Times are ISO 8601 (`2026-11-05`, `2026-11-05 14:30`, `2026-11-05T14:30:00Z`), `now`,"
     yield "`today`, `yesterday` or `tomorrow`, alone or with a time (`yesterday 14:30`), or how long ago"
-    yield "(`2 hours ago`, `30m ago`). A day alone is its first instant. Where `--tz` is not given, a time"
-    yield "without a zone is UTC. All times that are printed are UTC."
+    yield "(`2 hours ago`, `30m ago`). A day alone is its first instant. A time without a zone is of"
+    yield "`--tz`, or else UTC. All times that are printed are UTC."
     yield (
         "Anchors are `SIZE:ROOT`, as `ingest` prints them."
         " Spans are a number with `s`, `m`, `h`, `d` or `w`."

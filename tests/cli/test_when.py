@@ -74,7 +74,7 @@ def test_a_time_is_read_as_it_is_said(text: str, zone: str, expected: str) -> No
 )
 def test_what_is_not_a_time_is_refused_with_what_is(text: str) -> None:
     """Nothing is guessed at."""
-    with pytest.raises(ValueError, match="^invalid time '") as refused:
+    with pytest.raises(ValueError, match=r"^invalid time '") as refused:
         when(text, UTC, NOW)
     assert str(refused.value).endswith(EXPECTED)
     assert len(str(refused.value)) < 250

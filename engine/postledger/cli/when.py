@@ -51,8 +51,9 @@ def when(text: str, zone: tzinfo, now: datetime) -> datetime:
 
 def _on_day(found: re.Match[str], now: datetime) -> datetime:
     """What the clocks show then, without a zone."""
-    clock = time(*(int(part or 0) for part in found.groups()[1:]))
-    return datetime.combine(now.date() + timedelta(days=_DAYS[found[1]]), clock)
+    hour, minute, second = (int(part or 0) for part in found.groups()[1:])
+    day = now.date() + timedelta(days=_DAYS[found[1]])
+    return datetime.combine(day, time(hour, minute, second))
 
 
 def _by_calendar(text: str, zone: tzinfo) -> datetime:

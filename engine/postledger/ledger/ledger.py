@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -56,7 +58,7 @@ from postledger.ledger.writing import (
 from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
-from postledger.log.log import require_whole
+from postledger.log.log import Log, require_whole
 from postledger.model import (
     DELIVERY,
     UNVERIFIED,
@@ -97,6 +99,7 @@ from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, translated
+from postledger.times import micros
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
 
@@ -105,6 +108,7 @@ BATCH = 1_000
 
 _ATTEMPTS = 3
 _PAGE = 1_000
+_FEW = 20
 _LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (it has events, but none that states what became of it)"
 
@@ -622,30 +626,61 @@ class Ledger:
         return health_of(self._connections, self._groups.pressure())
 
     @checked
-    def events(self, after: int = -1) -> Iterator[Event]:
+    def events(
+        self,
+        after: int = -1,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        key: str | None = None,
+    ) -> Iterator[Event]:
         """All events after position ``after``, in order of position; of a bundle each member.
+
+        With ``since`` and ``until`` only those received at ``since`` or later, and before ``until``
+        (aware times); with ``key`` those that name that TRACKINGID or MMSID, in any space.
 
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
+        >>> [event.position for event in ledger.events(key="U01TXzgwNjc4")][:2]
+        [1, 2]
         """
-        return self._events(within_reach(after))
+        require_order(since, until)
+        received = None if since is until is None else (_at(since, -LARGEST), _at(until, LARGEST))
+        return self._events(within_reach(after), received, key)
 
-    def _events(self, after: int) -> Iterator[Event]:
+    def _events(
+        self, after: int, received: tuple[int, int] | None, key: str | None
+    ) -> Iterator[Event]:
         accepted: list[Acceptance] | None = None
+        streams, places = (None, None) if key is None else self._naming(key)
         while True:
             with self._connections.read() as own:
-                page = own.log.page(after + 1, after + _PAGE)
+                page = _page_of_events(own.log, after, received, places)
                 if accepted is None and not all(one.envelope.is_verified for one in page):
                     accepted = acceptances_of(own.log.imports())
                 events = [
                     event
                     for stored in page
                     for event in _members(own.reader, stored, accepted or ())
+                    if streams is None or (event.space, event.chart, event.key) in streams
                 ]
             yield from events
             if not page:
                 return
             after = page[-1].position
+
+    def _naming(self, key: str) -> tuple[set[Stream], list[int]]:
+        """The streams of a key, and the positions of their events."""
+        with self._connections.read() as own:
+            index = own.reader.index
+            streams = {
+                stream
+                for chart in own.reader.definitions.charts
+                for stream in _meant(own.reader, None, chart, key)
+            }
+            numbers = (index.find(stream) for stream in streams)
+            rows = (row for one in numbers if one is not None for row in index.rows_of(one))
+            return streams, sorted({row[3] for row in rows})
 
     def head(self) -> Anchor:
         """The head of the log's tree, its size and its root: the anchor to keep elsewhere.
@@ -1062,8 +1097,7 @@ def _stream(
 
     Where none has it, a key of several fields is looked for by the fields as the provider writes them.
     """
-    found = _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
-    found = reader.having(found, bounds)
+    found = reader.having(_meant(reader, space, chart, key), bounds)
     spaces = list(dict.fromkeys(one[0] for one in found))
     if len(spaces) > 1:
         told = ", ".join(map(repr, spaces))
@@ -1072,6 +1106,11 @@ def _stream(
         told = ", ".join(repr(one[2]) for one in found)
         raise UnknownKey(f"{key!r} may be each {chart} of {told}; give one of these")
     return found[0] if found else (space or "", chart, key)
+
+
+def _meant(reader: Reader, space: str | None, chart: str, key: str) -> list[Stream]:
+    """The streams of a key, or else of the keys whose fields it may have as the provider writes them."""
+    return _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
 
 
 def _streams(reader: Reader, space: str | None, chart: str, keys: Iterable[str]) -> list[Stream]:
@@ -1107,6 +1146,24 @@ def _definitions_then(own: Own, bounds: Bounds) -> Definitions:
     if found is None:
         found = own.log.at(0)
     return generations.adopted(found)
+
+
+def _at(time: datetime | None, otherwise: int) -> int:
+    return otherwise if time is None else micros(time)
+
+
+def _page_of_events(
+    log: Log, after: int, received: tuple[int, int] | None, places: list[int] | None
+) -> list[Stored]:
+    """The next events after a position: received in a period, or at some of the positions."""
+    since, until = received or (-LARGEST, LARGEST)
+    if places is None:
+        if received is None:
+            return log.page(after + 1, after + _PAGE)
+        return log.page_received(after + 1, since, until, _PAGE)
+    # One by one, since bodies may be large.
+    rest = map(log.at, places[bisect_right(places, after) :])
+    return list(islice((one for one in rest if since <= one.received_at < until), _FEW))
 
 
 def _members(
