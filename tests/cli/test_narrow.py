@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import UNVERIFIED, Ledger, Receipt
@@ -145,33 +145,30 @@ def test_a_code_is_that_of_the_timeline(filled: Path) -> None:
                 assert codes_of(step.event, ledger.definitions) == {step.code}
 
 
-def _times() -> st.SearchStrategy[datetime | None]:
-    """Around the times at which the strategies receive."""
-    seconds = st.integers(-2, 1_002).map(
-        lambda n: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n)
-    )
-    return st.none() | seconds
-
-
-@given(
-    st.lists(strategies.receipts(), max_size=12),
-    _times(),
-    _times(),
-    st.none() | st.sampled_from([*strategies.KEYS, *strategies.MMS]),
-    st.none() | st.sampled_from(["sent", "delivered", "failed", "sms"]),
-    st.none() | st.sampled_from(["N101", "N202"]),
-    st.integers(-1, 6),
+HOURS = st.integers(0, 3).map(lambda n: DAY + timedelta(hours=n))
+RECEIPTS = st.builds(
+    Receipt, strategies.postbacks() | strategies.contents() | st.just(b"?"), received_at=HOURS
 )
+ASKED = {
+    "since": HOURS,
+    "until": HOURS,
+    "key": st.sampled_from([*strategies.KEYS, *strategies.MMS]),
+    "state": st.sampled_from(["sent", "delivered", "failed", "sms"]),
+    "code": st.sampled_from(["N101", "N202"]),
+}
+
+
+@pytest.mark.parametrize("names", [(name,) for name in ASKED] + [tuple(ASKED)], ids=" ".join)
+@settings(max_examples=40)
+@given(st.data())
 def test_what_is_found_is_what_a_look_at_each_event_finds(
-    receipts: list[Receipt],
-    since: datetime | None,
-    until: datetime | None,
-    key: str | None,
-    state: str | None,
-    code: str | None,
-    after: int,
+    names: tuple[str, ...], data: st.DataObject
 ) -> None:
     """Neither paging nor indexes leave anything out or add anything."""
+    receipts = data.draw(st.lists(RECEIPTS, max_size=12))
+    after = data.draw(st.integers(-1, 6))
+    asked = {name: data.draw(ASKED[name]) for name in names}
+    since, until, key, state, code = (asked.get(name) for name in ASKED)
     if since is not None and until is not None and since >= until:
         since = None
     narrow = Narrow(since, until, key, state, code)
