@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from postledger.cli.when import SECONDS, when
+from postledger.errors import UnknownWord
 from postledger.ledger.ledger import require_openable
 from postledger.model import Anchor
+from postledger.projections.counts import require_dimensions
 from postledger.times import now, zone_of
 
 _MOST_DIGITS = 4_000
@@ -118,6 +120,19 @@ class Span(click.ParamType):  # type: ignore[type-arg]
         if match is None:
             self.fail(f"invalid span {_shown(value)}: expected 30m, 24h or 7d", param, ctx)
         return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+
+
+class Dimensions(click.ParamType):  # type: ignore[type-arg]
+    """What deliveries are counted by: names, with a comma between them."""
+
+    name = "name,name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The names; a usage error for one that is unknown or given twice."""
+        try:
+            return require_dimensions(value.replace("-", "_").split(","))
+        except (ValueError, UnknownWord) as error:
+            self.fail(str(error), param, ctx)
 
 
 class LabelText(click.ParamType):  # type: ignore[type-arg]

@@ -234,6 +234,7 @@ class AsyncLedger:
     head = _in_thread(Ledger.head)
     health = _in_thread(Ledger.health)
     tallies = _in_thread(Ledger.tallies)
+    counts = _in_thread(Ledger.counts)
     verify = _in_thread(Ledger.verify)
     audit = _in_thread(Ledger.audit)
     checkpoints = _in_thread(Ledger.checkpoints)

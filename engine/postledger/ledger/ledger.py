@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
@@ -65,6 +65,7 @@ from postledger.model import (
     Anchor,
     Body,
     Content,
+    Count,
     Delivery,
     Event,
     Kept,
@@ -81,6 +82,7 @@ from postledger.projections import changes, checkpoints, custom, generations
 from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
+from postledger.projections.counts import CountBy, counts_of, require_dimensions
 from postledger.projections.custom import Projection
 from postledger.projections.generations import Lives
 from postledger.projections.queries import (
@@ -547,10 +549,7 @@ class Ledger:
         >>> [delivery.tracking_id for delivery in ledger.deliveries(finding="contradiction")]
         ['TU1TXzU5Nzg3Nw==']
         """
-        if query is not None and wanted:
-            raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
-        query = query or Query(**wanted)
-        bounds = bounds_of(as_of, occurred_by)
+        query, bounds = _query(query, wanted), bounds_of(as_of, occurred_by)
         if definitions == "now":
             require_known(query, self.definitions)
         else:
@@ -574,12 +573,38 @@ class Ledger:
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            live = Listing(
-                own.reader.definitions, own.generation.table, own.reader.index.streams_table
-            )
-            page = page_of(query, own.store, states or live, after, size)
+            page = page_of(query, own.store, states or _live(own), after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
+
+    @checked
+    def counts(
+        self,
+        /,
+        query: Query | None = None,
+        *,
+        by: Iterable[CountBy],
+        zone: tzinfo = UTC,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+        definitions: Then = "now",
+        **wanted: Any,
+    ) -> tuple[Count, ...]:
+        """The deliveries that a ``Query`` asks for, counted for each combination of what ``by`` names.
+
+        They are exactly those that ``deliveries`` lists, all as of one time. ``by`` names ``state``,
+        ``route``, ``read``, ``grade``, ``spid``, ``aggregator``, ``handset``, ``space``, ``source``,
+        ``reason``, ``reason_class``, and ``day`` or ``hour``, in which a delivery began by the clocks of
+        ``zone``. With a time they come in that order, else the largest first; ``limit`` is that of the
+        counts. Raises ``UnknownWord`` for other names.
+
+        >>> ledger.counts(by=["spid"], state="delivered", route="sms")
+        (Count(by={'spid': '0001470'}, deliveries=1, delivered=1),)
+        """
+        dimensions = require_dimensions(by)
+        query, bounds = _query(query, wanted), bounds_of(as_of, occurred_by)
+        with self._states(bounds, definitions) as states, self._connections.read() as own:
+            return counts_of(query, dimensions, zone, own.store, states or _live(own))
 
     @checked
     def tallies(
@@ -1117,6 +1142,18 @@ def _streams(reader: Reader, space: str | None, chart: str, keys: Iterable[str])
     """The streams of any of the keys, in the space if one is named."""
     every = ((known, chart, key) for key in keys for known in reader.index.spaces(chart, key))
     return [stream for stream in every if space in (None, stream[0])]
+
+
+def _query(query: Query | None, wanted: Mapping[str, Any]) -> Query:
+    """The query that is given, whole or by its fields."""
+    if query is not None and wanted:
+        raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
+    return query or Query(**wanted)
+
+
+def _live(own: Own) -> Listing:
+    """Where the live states are."""
+    return Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:
