@@ -30,8 +30,8 @@ NAMES = """
 """
 METHODS = """
 
-    accept audit checkpoints close content counts created definitions deliveries delivery differences
-    events follow head health imported project query record record_batches record_many replay
+    accept audit changes checkpoints close content counts created definitions deliveries delivery
+    differences events follow head health imported project query record record_batches record_many replay
     subscribe tallies timeline verify
 """
 ALIASES = {

@@ -38,8 +38,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "forward"),
-    *("ingest", "replay", "serve", "show", "simulate", "verify"),
+    *("accept", "audit", "changes", "charts", "deliveries", "events", "export", "follow"),
+    *("forward", "ingest", "query", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 

@@ -55,7 +55,7 @@ _COLUMNS = {
 Examples:
   postledger events deliveries.db --reading unreadable
   postledger events deliveries.db --reading unverified --source skycore
-  postledger events deliveries.db --since "yesterday 12:00" --code N202
+  postledger events deliveries.db --since "yesterday 12:00" --code 4
   postledger events deliveries.db --id U01TXzgwNjc4 --json
   postledger events deliveries.db --after 120 --limit 1 --json"""
 )

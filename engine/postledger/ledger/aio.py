@@ -242,6 +242,7 @@ class AsyncLedger:
 
     deliveries = _iterating(Ledger.deliveries)
     events = _iterating(Ledger.events)
+    changes = _iterating(Ledger.changes)
     differences = _iterating(Ledger.differences)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 

@@ -64,6 +64,7 @@ from postledger.model import (
     UNVERIFIED,
     Anchor,
     Body,
+    Change,
     Content,
     Count,
     Delivery,
@@ -924,6 +925,35 @@ class Ledger:
     # --- follow: what changed, in order of position ---
 
     @checked
+    def changes(
+        self, since: int | datetime, until: int | datetime | None = None
+    ) -> Iterator[Change]:
+        """What changed between two times: each delivery whose states as of the two differ.
+
+        ``since`` and ``until`` are as ``as_of``: times (aware), or positions of the log; without
+        ``until`` it is the end of the log. ``before`` and ``after`` of a change are its delivery as known
+        then, ``event`` is the one that brought it into the states of after. They come in the order in
+        which the deliveries came up in the log. Raises ``ValueError`` unless ``since`` is before
+        ``until``, ``TypeError`` for a time and a position.
+
+        >>> for change in ledger.changes(1, 2):
+        ...     print(change.after.tracking_id, change.before.state, change.after.state, change.position)
+        U01TXzgwNjc4 sent delivered 2
+        """
+        if until is not None and isinstance(since, datetime) != isinstance(until, datetime):
+            raise TypeError(
+                f"since and until must both be times or positions, got {since} and {until}"
+            )
+        earlier, later = bounds_of(since, None), bounds_of(until, None)
+        if until is not None and since >= until:  # type: ignore[operator]
+            raise ValueError(f"since must be before until, got {since} and {until}")
+        return self._changes(earlier, later)
+
+    def _changes(self, earlier: Bounds, later: Bounds) -> Iterator[Change]:
+        with self._connections.pages() as own, undisturbed(own.store, own.generation):
+            yield from changes.between(own.reader, earlier, later)
+
+    @checked
     def follow(self, after: int = -1, *, live: bool = True) -> Iterator[StateChanged]:
         """The changes of deliveries after position ``after``, in order of position.
 
@@ -1028,8 +1058,8 @@ class Ledger:
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
-        with self._connections.read() as own:
-            return own.store.query(sql, parameters)
+        with self._connections.read() as own, own.store.query(sql, parameters) as (columns, rows):
+            return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def _pages(self) -> Callable[[int], Page]:
         """What reads the page after a position, for one who follows."""

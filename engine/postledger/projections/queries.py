@@ -111,17 +111,8 @@ def where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
 
     Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
     """
-    region, *beside = definitions.chart(query.chart).regions
-    states = (*region.states, UNFOLDED)
-    if query.state is not None and query.state not in states:
-        raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
-    for name, word in (("route", query.route), ("reading", query.read), ("grade", query.grade)):
-        known = next((r.states for r in beside if r.name == name), ())
-        if word is not None and word not in known:
-            raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
-    if query.reason_class is not None and query.reason_class not in CLASSES:
-        expected = ", ".join(CLASSES)
-        raise UnknownWord(f"unknown reason_class {query.reason_class!r}: expected {expected}")
+    region = definitions.chart(query.chart).regions[0]
+    _require_words(query, definitions)
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
@@ -155,6 +146,20 @@ def where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             )
         )
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+
+
+def _require_words(query: Query, definitions: Definitions) -> None:
+    region, *beside = definitions.chart(query.chart).regions
+    states = (*region.states, UNFOLDED)
+    if query.state is not None and query.state not in states:
+        raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
+    for name, word in (("route", query.route), ("reading", query.read), ("grade", query.grade)):
+        known = next((r.states for r in beside if r.name == name), ())
+        if word is not None and word not in known:
+            raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
+    if query.reason_class is not None and query.reason_class not in CLASSES:
+        expected = ", ".join(CLASSES)
+        raise UnknownWord(f"unknown reason_class {query.reason_class!r}: expected {expected}")
 
 
 def _with_labels(
