@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Count, Delivery, Ledger, Receipt, UnknownWord
+from postledger import Count, CountBy, Delivery, Ledger, Receipt, UnknownWord
 from postledger.projections.counts import COUNTED_BY
 from postledger.times import zone_of
 from tests import strategies
@@ -20,14 +20,15 @@ from tests.samples import delivered, failed, sent
 
 FIELDS = {"aggregator": "aggregator_id"}
 ZONES = [UTC, *map(zone_of, ("Asia/Kolkata", "America/New_York", "-05:00"))]
-ASKED: dict[str, st.SearchStrategy[Any]] = {
-    "state": st.sampled_from(["sent", "delivered"]),
-    "route": st.just("sms"),
-    "spid": st.just("0001470"),
-    "finding": st.just("late"),
-    "since": st.just(datetime(2013, 11, 5, 10, 41, 9, tzinfo=UTC)),
-    "until": st.just(datetime(2013, 11, 6, tzinfo=UTC)),
-}
+ASKED: list[dict[str, Any]] = [
+    {},
+    {},
+    {"state": "delivered"},
+    {"route": "sms"},
+    {"finding": "late"},
+    {"since": datetime(2013, 11, 5, 10, 41, 9, tzinfo=UTC), "limit": 100},
+    {"until": datetime(2013, 11, 6, tzinfo=UTC), "spid": "0001470"},
+]
 
 
 def value(ledger: Ledger, one: Delivery, name: str, zone: tzinfo) -> str | None:
@@ -46,17 +47,23 @@ def value(ledger: Ledger, one: Delivery, name: str, zone: tzinfo) -> str | None:
     return f"{local:%Y-%m-%d}" if name == "day" else hour.replace("+00:00", "Z")
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize("first", COUNTED_BY)
+@settings(max_examples=12)
 @given(
-    st.lists(st.tuples(strategies.receipts(), st.sampled_from("xy")), max_size=15),
-    st.lists(st.sampled_from(COUNTED_BY), min_size=1, max_size=3, unique=True),
+    st.lists(st.tuples(strategies.receipts(), st.sampled_from("xy")), min_size=5, max_size=15),
+    st.none() | st.sampled_from(COUNTED_BY),
     st.sampled_from(ZONES),
-    st.fixed_dictionaries({}, optional=ASKED),
+    st.sampled_from(ASKED),
 )
 def test_counts_are_those_of_the_deliveries_that_are_listed(
-    given: list[tuple[Receipt, str]], by: list[Any], zone: tzinfo, asked: dict[str, Any]
+    first: CountBy,
+    given: list[tuple[Receipt, str]],
+    second: CountBy | None,
+    zone: tzinfo,
+    asked: dict[str, Any],
 ) -> None:
     """Whatever is asked for, and by whatever they are counted."""
+    by: list[CountBy] = [first] if second in (None, first) else [first, second]
     receipts = [attrs.evolve(receipt, source=source) for receipt, source in given]
     with ledger_of(receipts) as ledger:
         listed = list(ledger.deliveries(**asked))
