@@ -365,7 +365,10 @@ def cli() -> Lines:
     yield "Exit status: 0 done; 1 the answer is no, or it could not be done (one line on stderr says"
     yield "why); 2 wrong usage."
     yield ""
-    yield "Times are ISO 8601; without a zone they are UTC, and a date alone is its first instant."
+    yield "Times are ISO 8601 (`2026-11-05`, `2026-11-05 14:30`, `2026-11-05T14:30:00Z`), `now`,"
+    yield "`today`, `yesterday` or `tomorrow`, alone or with a time (`yesterday 14:30`), or how long ago"
+    yield "(`2 hours ago`, `30m ago`). A day alone is its first instant. A time without a zone is of"
+    yield "`--tz`, or else UTC. All times that are printed are UTC."
     yield (
         "Anchors are `SIZE:ROOT`, as `ingest` prints them."
         " Spans are a number with `s`, `m`, `h`, `d` or `w`."

@@ -20,6 +20,7 @@ from postledger import Ledger, PostledgerError
 NAMES = """
 
     Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
+    Count CountBy
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
     Health IntegrityError Kept Ledger LedgerBusy LedgerError Limits NotALedger OpenDeliveries
     Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt
@@ -29,12 +30,22 @@ NAMES = """
 """
 METHODS = """
 
-    accept audit checkpoints close content created definitions deliveries delivery differences
-    events follow head health imported project query record record_batches record_many replay
+    accept audit changes checkpoints close content counts created definitions deliveries delivery
+    differences events follow head health imported project query record record_batches record_many replay
     subscribe tallies timeline verify
 """
 ALIASES = {
-    *("Body", "FilePath", "Handler", "Progress", "TallyBy", "TallyOf", "Then", "Timeline"),
+    *(
+        "Body",
+        "CountBy",
+        "FilePath",
+        "Handler",
+        "Progress",
+        "TallyBy",
+        "TallyOf",
+        "Then",
+        "Timeline",
+    ),
     *("UNVERIFIED", "__version__"),
 }
 """Names of types that are put together, a word, and the version; what they are stands next to them."""

@@ -35,6 +35,7 @@ from postledger.model import (
     Body,
     Change,
     Content,
+    Count,
     Delivery,
     Event,
     Kept,
@@ -51,6 +52,7 @@ from postledger.postback import Postback
 from postledger.progress import Progress
 from postledger.projections.checkpoints import Checkpoint
 from postledger.projections.compare import Difference
+from postledger.projections.counts import CountBy
 from postledger.projections.custom import Projection
 from postledger.projections.queries import Query
 from postledger.projections.tallies import TallyBy, TallyOf
@@ -70,6 +72,8 @@ __all__ = [
     "Change",
     "Checkpoint",
     "Content",
+    "Count",
+    "CountBy",
     "DefinitionError",
     "Definitions",
     "DefinitionsDiffer",

@@ -526,6 +526,35 @@ class Tally:
 
 
 @attrs.frozen
+class Count:
+    """How many deliveries have something in common: an answer of ``Ledger.counts``.
+
+    ``by`` are the values that they share, by the name of each; ``None``: it isn't known of them.
+    ``delivered`` is how many of them succeeded: for other charts too, those in a final state that
+    requires no reason.
+
+    >>> for count in ledger.counts(by=["spid", "day"]):
+    ...     print(count.by["spid"], count.by["day"], count.delivered, "of", count.deliveries)
+    0001140 2012-06-07 1 of 1
+    0001470 2013-11-05 1 of 1
+    0001570 2012-06-07 1 of 1
+    """
+
+    by: Mapping[str, str | None] = attrs.field(hash=False)
+    deliveries: int
+    delivered: int
+
+    @property
+    def share(self) -> float:
+        """The share of those that were delivered, from 0 to 1."""
+        return self.delivered / self.deliveries
+
+    def to_dict(self) -> dict[str, Any]:
+        """The count as JSON has it."""
+        return {**self.by, **fields_of(self, "deliveries", "delivered", "share")}
+
+
+@attrs.frozen
 class Verification:
     """What ``verify`` found: ``problems`` is empty where all holds, ``events`` the size of the log.
 

@@ -20,6 +20,7 @@ _FIRST, _LAST = (
 # `Z`, `-04`, `-0400`, `-04:00` or none. datetime.fromisoformat alone accepts more (a bare date, week
 # dates), which would be guessing.
 _WEEK = re.compile(r"\d{4}-?W")
+_DATE = len("2013-11-05")
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d(?::?[0-5]\d)?)?", re.ASCII
 )
@@ -144,10 +145,19 @@ def iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def parse_moment(text: str) -> datetime:
+def wall_time(wall: datetime, zone: tzinfo, *, day: bool = False) -> datetime:
+    """What ``placed`` returns, in UTC; of a ``day`` its first instant, however its clocks went.
+
+    Raises ``ValueError`` as ``placed`` does, and for a time that no ``datetime`` in UTC can hold.
+    """
+    # Midnight that clocks skip is, by those of the day before, the time at which the day began.
+    return _in_utc(wall.replace(tzinfo=zone) if day else placed(wall, zone))
+
+
+def parse_moment(text: str, zone: tzinfo = UTC) -> datetime:
     """A moment that a person or a file gives: ISO 8601, a date alone meaning its first instant.
 
-    Without a zone it is UTC. Raises ``ValueError``.
+    Where it names no zone it is of ``zone``. Raises ``ValueError``.
 
     >>> parse_moment("2013-11-05").isoformat()
     '2013-11-05T00:00:00+00:00'
@@ -155,10 +165,16 @@ def parse_moment(text: str) -> datetime:
     if _WEEK.match(text):
         raise ValueError(f"expected a date such as 2013-11-05, got {text}")
     parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        return wall_time(parsed, zone, day=len(text) <= _DATE)
+    return _in_utc(parsed)
+
+
+def _in_utc(time: datetime) -> datetime:
     try:
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        return time.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"expected a time from the year 1 to 9999 in UTC, got {text}") from None
+        raise ValueError(f"expected a time from the year 1 to 9999 in UTC, got {time}") from None
 
 
 def now() -> datetime:

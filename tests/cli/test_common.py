@@ -42,7 +42,7 @@ def test_an_answer_of_no_is_one_line_on_stderr(
     [
         ["show", "{}"],
         ["show", "{}", SMS, "--mms", "1"],
-        ["show", "{}", SMS, "--as-of", "yesterday"],
+        ["show", "{}", SMS, "--as-of", "some time"],
         ["deliveries", "{}", "--stuck", "soon"],
         ["deliveries", "{}.no"],
         ["replay", "{}", "--adopt"],

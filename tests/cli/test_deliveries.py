@@ -77,3 +77,40 @@ def test_a_finding_that_every_row_has_is_said_once(run: Run, tmp_path: Path) -> 
     assert done.stderr.count("each of the 11 listed has no_creation: No answer of the API") == 1
     assert run("deliveries", path, "--limit", "10").stdout.count("no_creation") == 10
     assert run("deliveries", path, "--nl").stdout.count("no_creation") == 11
+
+
+def test_deliveries_are_counted_in_every_form(run: Run, samples: Path) -> None:
+    """With the sum of all for people alone; programs can add up."""
+    by = ("--by", "spid,reason-class", "--until", "2013-01-01")
+    rows = json.loads(run("deliveries", samples, *by, "--json").stdout)
+    row = {"reason_class": None, "deliveries": 1, "delivered": 1, "share": 1.0}
+    assert rows == [{"spid": spid, **row} for spid in ("0001140", "0001570")]
+    lines = run("deliveries", samples, *by, "--nl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert run("deliveries", samples, *by, "--csv").stdout.splitlines() == [
+        "spid,reason_class,deliveries,delivered,share",
+        "0001140,,1,1,1.0",
+        "0001570,,1,1,1.0",
+    ]
+    shown = [line.split() for line in run("deliveries", samples, *by).stdout.splitlines()]
+    assert shown[2:] == [
+        ["0001140", "-", "1", "1", "100.0%"],
+        ["0001570", "-", "1", "1", "100.0%"],
+        ["all", "2", "2", "100.0%"],
+    ]
+
+
+def test_the_last_line_counts_what_is_not_shown_too(run: Run, samples: Path) -> None:
+    """A limit is of the groups, and not of what is counted."""
+    lines = run("deliveries", samples, "--by", "spid", "--limit", 1).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["0001140", "1"], ["all", "3"]]
+    empty = run("deliveries", samples, "--by", "day", "--state", "failed")
+    assert empty.stdout.splitlines()[-1].split() == ["all", "0", "0", "–"]
+    assert run("deliveries", samples, "--by", "day", "--state", "failed", "--json").stdout == "[]\n"
+
+
+def test_unknown_dimensions_are_wrong_usage(run: Run, samples: Path) -> None:
+    """With those that there are."""
+    refused = run("deliveries", samples, "--by", "spid,colour")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "unknown dimension 'colour': expected state, route, " in refused.stderr

@@ -28,7 +28,7 @@ def test_spans_and_moments_are_read_as_people_write_them(run: Run, tmp_path: Pat
         ["show", "{}", SMS, "--occurred-by", "9999-12-31T23:59:59-14:00"],
         ["show", "{}", SMS, "--as-of", "9" * 5000],
         ["deliveries", "{}", "--since", "0001-01-01T00:00:00+10:00"],
-        ["audit", "{}", "--json", "--until", "yesterday"],
+        ["audit", "{}", "--json", "--until", "last week"],
     ],
 )
 def test_a_moment_that_is_none_is_told(run: Run, samples: Path, words: list[str]) -> None:
@@ -36,7 +36,7 @@ def test_a_moment_that_is_none_is_told(run: Run, samples: Path, words: list[str]
     done = run(*(word.format(samples) for word in words))
     assert (done.exit_code, done.stdout) == (2, "")
     assert "invalid time" in done.stderr
-    assert ": expected 2026-11-05 or 2026-11-05T14:30:00Z" in done.stderr
+    assert ": expected 2026-11-05, 2026-11-05 14:30, " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postledger.cli.reception import Format, Reception, Zone
+from postledger.cli.params import Zone
+from postledger.cli.reception import Format, Reception
 from postledger.definitions.language import FORMATS
 from postledger.definitions.timestamps import EPOCHS, parse_time, write_time
 from postledger.times import iso, micros, time_of

@@ -22,7 +22,14 @@ from typing import Any, TypeVar
 import click
 from tabulate import tabulate
 
-from postledger.cli.params import LedgerPath, Time, TimeOrPosition, WholeRange
+from postledger.cli.params import (
+    LedgerPath,
+    Time,
+    TimeOrPosition,
+    WholeRange,
+    Zone,
+    keep_zone,
+)
 from postledger.definitions.definitions import providers
 from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
@@ -31,8 +38,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("accept", "audit", "charts", "deliveries", "events", "export", "follow", "forward"),
-    *("ingest", "replay", "serve", "show", "simulate", "verify"),
+    *("accept", "audit", "changes", "charts", "deliveries", "events", "export", "follow"),
+    *("forward", "ingest", "query", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 
@@ -111,8 +118,22 @@ def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
     return click.argument("ledger", type=LedgerPath(exists=exists))
 
 
+def zone_option(command: Command) -> Command:
+    """``--tz``, for the times that are given with the same command."""
+    return click.option(
+        "--tz",
+        type=Zone(),
+        # Before the times are read.
+        is_eager=True,
+        expose_value=False,
+        callback=keep_zone,
+        help="The zone of times that name none: Europe/Berlin, -05:00; UTC by default.",
+    )(command)
+
+
 def time_travel(command: Command) -> Command:
-    """``--as-of``, ``--occurred-by`` and ``--definitions``."""
+    """``--as-of``, ``--occurred-by``, ``--definitions`` and ``--tz``."""
+    command = zone_option(command)
     command = click.option(
         "--definitions",
         type=click.Choice(["now", "then"]),

@@ -10,7 +10,9 @@ from typing import Any
 import attrs
 import click
 
+from postledger.audit.words import share
 from postledger.cli.common import (
+    cell,
     check_period,
     ledger_argument,
     limit_option,
@@ -22,13 +24,15 @@ from postledger.cli.common import (
     require_space,
     shown,
     space_option,
+    table,
     time_travel,
     write_records,
 )
-from postledger.cli.params import LabelText, Span, Time
+from postledger.cli.params import Dimensions, LabelText, Span, Time, zone_of_times
 from postledger.findings import MEANINGS, named
 from postledger.ledger.ledger import Then
-from postledger.model import NOT_SHOWN, Delivery
+from postledger.model import NOT_SHOWN, Count, Delivery
+from postledger.projections.counts import COUNTED_BY, CountBy
 from postledger.projections.queries import Query
 
 _FIELDS = tuple(one.name for one in attrs.fields(Delivery) if one.name not in NOT_SHOWN)
@@ -58,7 +62,8 @@ Examples:
   postledger deliveries deliveries.db --state failed --since 2026-11-01
   postledger deliveries deliveries.db --stuck 24h --csv > stuck.csv
   postledger deliveries deliveries.db --label reference=A-1 --reason-class unreachable
-  postledger deliveries deliveries.db --finding contradiction --nl"""
+  postledger deliveries deliveries.db --finding contradiction --nl
+  postledger deliveries deliveries.db --by spid,day --since 2026-11-01 --tz Europe/Berlin"""
 )
 @ledger_argument()
 @click.option(
@@ -85,6 +90,11 @@ Examples:
     multiple=True,
     help="Only those with that label: reference=A. May be repeated: all of them.",
 )
+@click.option(
+    "--by",
+    type=Dimensions(),
+    help=f"Count them by one or more of {', '.join(COUNTED_BY).replace('_', '-')}.",
+)
 @limit_option
 @time_travel
 @output_options
@@ -95,23 +105,57 @@ def deliveries(
     as_of: datetime | int | None,
     occurred_by: datetime | None,
     definitions: Then,
+    by: tuple[CountBy, ...] | None,
     form: str | None,
     **wanted: Any,
 ) -> None:
-    """List deliveries, in the order in which they were first received."""
+    """List deliveries, in the order in which they were first received, or count them.
+
+    With --by they are not listed: each line is a group with the number of its deliveries, how many of
+    them were delivered, and their share. Days and hours are those in which a delivery began, by the
+    clocks of --tz. Groups with a day or an hour come in the order of their names, others the largest
+    first; the last line for people is of all deliveries.
+    """
     check_period(wanted["since"], wanted["until"])
+    then: dict[str, Any] = {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions}
     with reading(ledger) as opened:
         require_space(opened, wanted["space"])
         remark_end(opened, as_of)
+        if by is not None:
+            query = Query(labels=dict(labels), **wanted)
+            counts = opened.counts(query, by=by, zone=zone_of_times(), **then)
+            _write_counts(counts, by, form, limit)
+            return
         query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
-        found = opened.deliveries(
-            query, as_of=as_of, occurred_by=occurred_by, definitions=definitions
-        )
+        found = opened.deliveries(query, **then)
         records: Iterable[dict[str, Any]] = (one.to_dict() for one in found)
         if form is None:
             records = _without_common(list(records))
         count = write_records(records, form, _COLUMNS, _FIELDS)
     remark_more(count, form, limit)
+
+
+def _write_counts(
+    counts: tuple[Count, ...], by: tuple[CountBy, ...], form: str | None, limit: int | None
+) -> None:
+    """The counts in the form asked for; people are also shown the sums of all."""
+    listed = counts[: shown(form, limit)]
+    if form is not None:
+        records = (count.to_dict() for count in listed)
+        write_records(records, form, {}, (*by, "deliveries", "delivered", "share"))
+        return
+    rows = [_counted(map(count.by.get, by), count.deliveries, count.delivered) for count in listed]
+    sums = sum(one.deliveries for one in counts), sum(one.delivered for one in counts)
+    rows.append(_counted(["all", *[""] * (len(by) - 1)], *sums))
+    headings = [name.replace("_", " ") for name in by]
+    click.echo(table(rows, [*headings, "deliveries", "delivered", "share"]))
+    if len(listed) < len(counts):
+        remark_more(len(listed), form, limit)
+
+
+def _counted(values: Iterable[str | None], deliveries: int, delivered: int) -> list[str]:
+    names = ["-" if value is None else cell(value) for value in values]
+    return [*names, str(deliveries), str(delivered), share(delivered, deliveries)]
 
 
 def _without_common(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

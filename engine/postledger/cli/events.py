@@ -19,6 +19,7 @@ from postledger.cli.common import (
     shown,
     write_records,
 )
+from postledger.cli.narrow import Narrow, narrow_options
 from postledger.log.event import Kind
 from postledger.model import Event, fields_of
 
@@ -54,6 +55,8 @@ _COLUMNS = {
 Examples:
   postledger events deliveries.db --reading unreadable
   postledger events deliveries.db --reading unverified --source skycore
+  postledger events deliveries.db --since "yesterday 12:00" --code 4
+  postledger events deliveries.db --id U01TXzgwNjc4 --json
   postledger events deliveries.db --after 120 --limit 1 --json"""
 )
 @ledger_argument()
@@ -70,6 +73,7 @@ Examples:
 @click.option(
     "--sender", metavar="NAME", help="Only events of this sender check, unverified or accepted."
 )
+@narrow_options("Only events")
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")
 @after_option
 @limit_option
@@ -80,6 +84,7 @@ def events(
     read_as: str | None,
     source: str | None,
     sender: str | None,
+    narrow: Narrow,
     repeats: bool,  # noqa: FBT001
     after: int,
     limit: int | None,
@@ -88,13 +93,14 @@ def events(
     """List the events of the log in order of position, each as it was received.
 
     Of a bundle each member is listed: 7.1 is the second one of position 7. An unverified event that was
-    accepted stays, and is marked; it was recorded again at a later position.
+    accepted stays, and is marked; it was recorded again at a later position. What several options ask
+    for must all hold.
     """
     most = shown(form, limit)
     with reading(ledger) as opened:
         found = (
             event
-            for event in opened.events(after)
+            for event in narrow.events(opened, after)
             if kind in (None, event.kind)
             and read_as in (None, event.reading)
             and source in (None, event.source)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import cell, ledger_argument, paragraph, reading
+from postledger.cli.narrow import Narrow, narrow_options
 from postledger.cli.params import WholeRange
 from postledger.ledger.ledger import Ledger
 from postledger.model import StateChanged, states_line
@@ -23,27 +24,47 @@ _WINDOW = 500
     epilog="""\b
 Examples:
   postledger follow deliveries.db
+  postledger follow deliveries.db --state failed
+  postledger follow deliveries.db --since "2 hours ago" --until now
   postledger follow deliveries.db --after 120 --no-live --json"""
 )
 @ledger_argument()
 @click.option(
     "--after",
     type=WholeRange(min=-1),
-    help=f"The changes after that position; without it, begin with the last {_LAST}.",
+    help=f"The changes after that position; without it, --since or --id, begin with the last {_LAST}.",
 )
+@narrow_options("Only changes", ", and then stop")
 @click.option(
     "--live/--no-live",
-    default=True,
+    default=None,
     help="Keep printing new changes until interrupted (default), or stop at the last one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def follow(ledger: Path, *, after: int | None, live: bool, as_json: bool) -> None:
+def follow(
+    ledger: Path, *, after: int | None, narrow: Narrow, live: bool | None, as_json: bool
+) -> None:
     """Print each change of a delivery's state, in order of position."""
+    if live and narrow.until is not None:
+        raise click.UsageError("--until ends the list: leave out --live.")
+    live = narrow.until is None if live is None else live
     with reading(ledger) as opened, suppress(KeyboardInterrupt):
-        begin = _before_the_last(opened, _LAST) if after is None else after
+        narrow.require_known(opened)
+        begin = _begin(opened, narrow) if after is None else after
+        definitions = opened.definitions
         for change in opened.follow(begin, live=live):
-            row = json.dumps(change.to_dict(), ensure_ascii=False) if as_json else None
-            click.echo(row or paragraph(line(change)))
+            if narrow.lets(change, definitions):
+                row = json.dumps(change.to_dict(), ensure_ascii=False) if as_json else None
+                click.echo(row or paragraph(line(change)))
+
+
+def _begin(ledger: Ledger, narrow: Narrow) -> int:
+    """The position after which what is asked for begins."""
+    if narrow.since is None and narrow.key is None:
+        return _before_the_last(ledger, narrow, _LAST)
+    last = ledger.head().size - 1
+    first = next(ledger.events(since=narrow.since, until=narrow.until, key=narrow.key), None)
+    return last if first is None else first.position - 1
 
 
 def line(change: StateChanged) -> str:
@@ -54,12 +75,13 @@ def line(change: StateChanged) -> str:
     return cell(f"{change.position}  {received}  {key}  {before}{after}")
 
 
-def _before_the_last(ledger: Ledger, count: int) -> int:
-    """The position after which there are so many changes, or all there are."""
-    size, window = ledger.head().size, _WINDOW
+def _before_the_last(ledger: Ledger, narrow: Narrow, count: int) -> int:
+    """The position after which there are so many changes that are asked for, or all there are."""
+    size, window, definitions = ledger.head().size, _WINDOW, ledger.definitions
     while True:
         after = max(-1, size - 1 - window)
-        last = deque((c.position for c in ledger.follow(after, live=False)), maxlen=count)
+        found = (c for c in ledger.follow(after, live=False) if narrow.lets(c, definitions))
+        last = deque((change.position for change in found), maxlen=count)
         if len(last) == count or after == -1:
             return last[0] - 1 if last else after
         window *= 4

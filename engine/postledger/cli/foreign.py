@@ -19,7 +19,8 @@ import attrs
 import click
 
 from postledger.cli.common import Command, remark
-from postledger.cli.reception import Format, Reception, Zone
+from postledger.cli.params import Zone
+from postledger.cli.reception import Format, Reception
 from postledger.cli.rows import Line, require_fields, rows
 from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, until_unreadable
 from postledger.definitions.language import FORMATS

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.cli.when import SECONDS, when
+from postledger.errors import UnknownWord
 from postledger.ledger.ledger import require_openable
 from postledger.model import Anchor
-from postledger.times import parse_moment
+from postledger.projections.counts import require_dimensions
+from postledger.times import now, zone_of
 
 _MOST_DIGITS = 4_000
 """What Python itself takes for a number of any length."""
-
-_UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class LedgerPath(click.Path):
@@ -37,18 +37,46 @@ class LedgerPath(click.Path):
         return path
 
 
+_ZONE = "postledger.zone"
+
+
+def zone_of_times() -> tzinfo:
+    """The zone of ``--tz``; UTC where it isn't given."""
+    context = click.get_current_context(silent=True)
+    zone: tzinfo = UTC if context is None else context.meta.get(_ZONE, UTC)
+    return zone
+
+
+def keep_zone(ctx: click.Context, _: click.Parameter, zone: tzinfo | None) -> None:
+    """Keep the zone of ``--tz`` for the times of the same command line."""
+    if zone is not None:
+        ctx.meta[_ZONE] = zone
+
+
+class Zone(click.ParamType):  # type: ignore[type-arg]
+    """A time zone: an IANA name, or an offset from UTC."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The zone; a usage error where it is not one."""
+        try:
+            return value if isinstance(value, tzinfo) else zone_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Time(click.ParamType):  # type: ignore[type-arg]
-    """A time: ISO 8601, without a zone in UTC."""
+    """A time: ISO 8601, a day, or how long ago; without a zone in that of ``--tz``."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The aware datetime; a usage error where it is not one."""
         try:
-            return value if isinstance(value, datetime) else parse_moment(value)
-        except ValueError:
-            expected = "expected 2026-11-05 or 2026-11-05T14:30:00Z"
-            self.fail(f"invalid time {_shown(value)}: {expected}", param, ctx)
+            return value if isinstance(value, datetime) else when(value, zone_of_times(), now())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class TimeOrPosition(Time):
@@ -91,7 +119,20 @@ class Span(click.ParamType):  # type: ignore[type-arg]
         match = re.fullmatch(r"(\d{1,6})([smhdw])", value)
         if match is None:
             self.fail(f"invalid span {_shown(value)}: expected 30m, 24h or 7d", param, ctx)
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+        return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+
+
+class Dimensions(click.ParamType):  # type: ignore[type-arg]
+    """What deliveries are counted by: names, with a comma between them."""
+
+    name = "name,name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The names; a usage error for one that is unknown or given twice."""
+        try:
+            return require_dimensions(value.replace("-", "_").split(","))
+        except (ValueError, UnknownWord) as error:
+            self.fail(str(error), param, ctx)
 
 
 class LabelText(click.ParamType):  # type: ignore[type-arg]

@@ -12,7 +12,7 @@ import click
 
 from postledger.definitions.language import FORMATS
 from postledger.definitions.timestamps import problem_of, read_time
-from postledger.times import micros, placed, time_of, zone_of
+from postledger.times import micros, placed, time_of
 
 _NUMBER = re.compile(r"-?([0-9]+)(?:\.[0-9]*)?")
 # From 2001 to 2033 in seconds, milliseconds and microseconds. Others could be dates without marks:
@@ -71,19 +71,6 @@ def _sure_format(text: str) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-class Zone(click.ParamType):  # type: ignore[type-arg]
-    """A time zone: a name of the IANA, or an offset from UTC."""
-
-    name = "zone"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The zone; a usage error where nobody knows it."""
-        try:
-            return value if isinstance(value, tzinfo) else zone_of(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Format(click.ParamType):  # type: ignore[type-arg]

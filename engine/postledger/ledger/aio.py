@@ -233,6 +233,7 @@ class AsyncLedger:
     head = _in_thread(Ledger.head)
     health = _in_thread(Ledger.health)
     tallies = _in_thread(Ledger.tallies)
+    counts = _in_thread(Ledger.counts)
     verify = _in_thread(Ledger.verify)
     audit = _in_thread(Ledger.audit)
     checkpoints = _in_thread(Ledger.checkpoints)
@@ -240,6 +241,7 @@ class AsyncLedger:
 
     deliveries = _iterating(Ledger.deliveries)
     events = _iterating(Ledger.events)
+    changes = _iterating(Ledger.changes)
     differences = _iterating(Ledger.differences)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -56,13 +58,15 @@ from postledger.ledger.writing import (
 from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
-from postledger.log.log import require_whole
+from postledger.log.log import Log, require_whole
 from postledger.model import (
     DELIVERY,
     UNVERIFIED,
     Anchor,
     Body,
+    Change,
     Content,
+    Count,
     Delivery,
     Event,
     Kept,
@@ -79,6 +83,7 @@ from postledger.projections import changes, checkpoints, custom, generations
 from postledger.projections.changes import Page
 from postledger.projections.checkpoints import SUBSCRIPTION, Checkpoint
 from postledger.projections.compare import Difference, differences, reading_by
+from postledger.projections.counts import CountBy, counts_of, require_dimensions
 from postledger.projections.custom import Projection
 from postledger.projections.generations import Lives
 from postledger.projections.queries import (
@@ -97,6 +102,7 @@ from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, translated
+from postledger.times import micros
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
 
@@ -105,6 +111,7 @@ BATCH = 1_000
 
 _ATTEMPTS = 3
 _PAGE = 1_000
+_FEW = 20
 _LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (it has events, but none that states what became of it)"
 
@@ -552,10 +559,7 @@ class Ledger:
         >>> [delivery.tracking_id for delivery in ledger.deliveries(finding="contradiction")]
         ['TU1TXzU5Nzg3Nw==']
         """
-        if query is not None and wanted:
-            raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
-        query = query or Query(**wanted)
-        bounds = bounds_of(as_of, occurred_by)
+        query, bounds = _query(query, wanted), bounds_of(as_of, occurred_by)
         if definitions == "now":
             require_known(query, self.definitions)
         else:
@@ -579,12 +583,38 @@ class Ledger:
     ) -> tuple[list[Delivery], After | None]:
         """The next page of a listing, and the place after it."""
         with self._connections.read() as own:
-            live = Listing(
-                own.reader.definitions, own.generation.table, own.reader.index.streams_table
-            )
-            page = page_of(query, own.store, states or live, after, size)
+            page = page_of(query, own.store, states or _live(own), after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
+
+    @checked
+    def counts(
+        self,
+        /,
+        query: Query | None = None,
+        *,
+        by: Iterable[CountBy],
+        zone: tzinfo = UTC,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+        definitions: Then = "now",
+        **wanted: Any,
+    ) -> tuple[Count, ...]:
+        """The deliveries that a ``Query`` asks for, counted for each combination of what ``by`` names.
+
+        They are exactly those that ``deliveries`` lists, all as of one time. ``by`` names ``state``,
+        ``route``, ``read``, ``grade``, ``spid``, ``aggregator``, ``handset``, ``space``, ``source``,
+        ``reason``, ``reason_class``, and ``day`` or ``hour``, in which a delivery began by the clocks of
+        ``zone``. With a time they come in that order, else the largest first; ``limit`` is that of the
+        counts. Raises ``UnknownWord`` for other names.
+
+        >>> ledger.counts(by=["spid"], state="delivered", route="sms")
+        (Count(by={'spid': '0001470'}, deliveries=1, delivered=1),)
+        """
+        dimensions = require_dimensions(by)
+        query, bounds = _query(query, wanted), bounds_of(as_of, occurred_by)
+        with self._states(bounds, definitions) as states, self._connections.read() as own:
+            return counts_of(query, dimensions, zone, own.store, states or _live(own))
 
     @checked
     def tallies(
@@ -631,30 +661,61 @@ class Ledger:
         return health_of(self._connections, self._groups.pressure())
 
     @checked
-    def events(self, after: int = -1) -> Iterator[Event]:
+    def events(
+        self,
+        after: int = -1,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        key: str | None = None,
+    ) -> Iterator[Event]:
         """All events after position ``after``, in order of position; of a bundle each member.
+
+        With ``since`` and ``until`` only those received at ``since`` or later, and before ``until``
+        (aware times); with ``key`` those that name that TRACKINGID or MMSID, in any space.
 
         >>> [event.position for event in ledger.events(after=1)][:3]
         [2, 3, 4]
+        >>> [event.position for event in ledger.events(key="U01TXzgwNjc4")][:2]
+        [1, 2]
         """
-        return self._events(within_reach(after))
+        require_order(since, until)
+        received = None if since is until is None else (_at(since, -LARGEST), _at(until, LARGEST))
+        return self._events(within_reach(after), received, key)
 
-    def _events(self, after: int) -> Iterator[Event]:
+    def _events(
+        self, after: int, received: tuple[int, int] | None, key: str | None
+    ) -> Iterator[Event]:
         accepted: list[Acceptance] | None = None
+        streams, places = (None, None) if key is None else self._naming(key)
         while True:
             with self._connections.read() as own:
-                page = own.log.page(after + 1, after + _PAGE)
+                page = _page_of_events(own.log, after, received, places)
                 if accepted is None and not all(one.envelope.is_verified for one in page):
                     accepted = acceptances_of(own.log.imports())
                 events = [
                     event
                     for stored in page
                     for event in _members(own.reader, stored, accepted or ())
+                    if streams is None or (event.space, event.chart, event.key) in streams
                 ]
             yield from events
             if not page:
                 return
             after = page[-1].position
+
+    def _naming(self, key: str) -> tuple[set[Stream], list[int]]:
+        """The streams of a key, and the positions of their events."""
+        with self._connections.read() as own:
+            index = own.reader.index
+            streams = {
+                stream
+                for chart in own.reader.definitions.charts
+                for stream in _meant(own.reader, None, chart, key)
+            }
+            numbers = (index.find(stream) for stream in streams)
+            rows = (row for one in numbers if one is not None for row in index.rows_of(one))
+            return streams, sorted({row[3] for row in rows})
 
     def head(self) -> Anchor:
         """The head of the log's tree, its size and its root: the anchor to keep elsewhere.
@@ -873,6 +934,35 @@ class Ledger:
     # --- follow: what changed, in order of position ---
 
     @checked
+    def changes(
+        self, since: int | datetime, until: int | datetime | None = None
+    ) -> Iterator[Change]:
+        """What changed between two times: each delivery whose states as of the two differ.
+
+        ``since`` and ``until`` are as ``as_of``: times (aware), or positions of the log; without
+        ``until`` it is the end of the log. ``before`` and ``after`` of a change are its delivery as known
+        then, ``event`` is the one that brought it into the states of after. They come in the order in
+        which the deliveries came up in the log. Raises ``ValueError`` unless ``since`` is before
+        ``until``, ``TypeError`` for a time and a position.
+
+        >>> for change in ledger.changes(1, 2):
+        ...     print(change.after.tracking_id, change.before.state, change.after.state, change.position)
+        U01TXzgwNjc4 sent delivered 2
+        """
+        if until is not None and isinstance(since, datetime) != isinstance(until, datetime):
+            raise TypeError(
+                f"since and until must both be times or positions, got {since} and {until}"
+            )
+        earlier, later = bounds_of(since, None), bounds_of(until, None)
+        if until is not None and since >= until:  # type: ignore[operator]
+            raise ValueError(f"since must be before until, got {since} and {until}")
+        return self._changes(earlier, later)
+
+    def _changes(self, earlier: Bounds, later: Bounds) -> Iterator[Change]:
+        with self._connections.pages() as own, undisturbed(own.store, own.generation):
+            yield from changes.between(own.reader, earlier, later)
+
+    @checked
     def follow(self, after: int = -1, *, live: bool = True) -> Iterator[StateChanged]:
         """The changes of deliveries after position ``after``, in order of position.
 
@@ -977,8 +1067,8 @@ class Ledger:
         >>> ledger.query("SELECT state, route FROM deliveries WHERE tracking_id = ?", ["U01TXzgwNjc4"])
         [{'state': 'delivered', 'route': 'sms'}]
         """
-        with self._connections.read() as own:
-            return own.store.query(sql, parameters)
+        with self._connections.read() as own, own.store.query(sql, parameters) as (columns, rows):
+            return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def _pages(self) -> Callable[[int], Page]:
         """What reads the page after a position, for one who follows."""
@@ -1071,8 +1161,7 @@ def _stream(
 
     Where none has it, a key of several fields is looked for by the fields as the provider writes them.
     """
-    found = _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
-    found = reader.having(found, bounds)
+    found = reader.having(_meant(reader, space, chart, key), bounds)
     spaces = list(dict.fromkeys(one[0] for one in found))
     if len(spaces) > 1:
         told = ", ".join(map(repr, spaces))
@@ -1083,10 +1172,27 @@ def _stream(
     return found[0] if found else (space or "", chart, key)
 
 
+def _meant(reader: Reader, space: str | None, chart: str, key: str) -> list[Stream]:
+    """The streams of a key, or else of the keys whose fields it may have as the provider writes them."""
+    return _streams(reader, space, chart, [key]) or _streams(reader, space, chart, keys_meant(key))
+
+
 def _streams(reader: Reader, space: str | None, chart: str, keys: Iterable[str]) -> list[Stream]:
     """The streams of any of the keys, in the space if one is named."""
     every = ((known, chart, key) for key in keys for known in reader.index.spaces(chart, key))
     return [stream for stream in every if space in (None, stream[0])]
+
+
+def _query(query: Query | None, wanted: Mapping[str, Any]) -> Query:
+    """The query that is given, whole or by its fields."""
+    if query is not None and wanted:
+        raise TypeError(f"give a query or its fields, got both: {', '.join(wanted)}")
+    return query or Query(**wanted)
+
+
+def _live(own: Own) -> Listing:
+    """Where the live states are."""
+    return Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:
@@ -1116,6 +1222,24 @@ def _definitions_then(own: Own, bounds: Bounds) -> Definitions:
     if found is None:
         found = own.log.at(0)
     return generations.adopted(found)
+
+
+def _at(time: datetime | None, otherwise: int) -> int:
+    return otherwise if time is None else micros(time)
+
+
+def _page_of_events(
+    log: Log, after: int, received: tuple[int, int] | None, places: list[int] | None
+) -> list[Stored]:
+    """The next events after a position: received in a period, or at some of the positions."""
+    since, until = received or (-LARGEST, LARGEST)
+    if places is None:
+        if received is None:
+            return log.page(after + 1, after + _PAGE)
+        return log.page_received(after + 1, since, until, _PAGE)
+    # One by one, since bodies may be large.
+    rest = map(log.at, places[bisect_right(places, after) :])
+    return list(islice((one for one in rest if since <= one.received_at < until), _FEW))
 
 
 def _members(

@@ -150,14 +150,19 @@ class Log:
 
     def page(self, first: int, until: int) -> list[Stored]:
         """The events from ``first`` up to ``until``, but of larger bodies than ``PAGE_BYTES`` fewer."""
-        found: list[Stored] = []
-        left = PAGE_BYTES
-        for stored in self.events(first, until):
-            found.append(stored)
-            left -= len(stored.body)
-            if left <= 0:
-                break
-        return found
+        return _within_bytes(self.events(first, until))
+
+    def page_received(self, first: int, since: int, until: int, most: int) -> list[Stored]:
+        """The next events from ``first`` on that were received at ``since`` or later, before ``until``.
+
+        At most ``most`` of them, and fewer of larger bodies; none where there are no more.
+        """
+        rows = self.store.stream(
+            f"{_SELECT} WHERE e.position >= ? AND e.received_at >= ? AND e.received_at < ?"
+            " ORDER BY e.position LIMIT ?",
+            (min(first, LARGEST), since, until, most),
+        )
+        return _within_bytes(map(self.stored, rows))
 
     def page_rows(self, first: int, until: int) -> list[Row]:
         """The rows of ``EVENT`` of such a page, to look into one by one: what is kept counts."""
@@ -391,6 +396,17 @@ def texts_at(position: int, written: str) -> list[str]:
         return texts_of(written)
     except (ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(f"position {position}: its texts are damaged: {error}") from error
+
+
+def _within_bytes(events: Iterator[Stored]) -> list[Stored]:
+    found: list[Stored] = []
+    left = PAGE_BYTES
+    for stored in events:
+        found.append(stored)
+        left -= len(stored.body)
+        if left <= 0:
+            break
+    return found
 
 
 def _leaf(position: int, value: object) -> bytes:

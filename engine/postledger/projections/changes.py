@@ -6,15 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
 from postledger.log.log import require_whole
-from postledger.model import Change, StateChanged
+from postledger.model import DELIVERY, Change, StateChanged
 from postledger.projections.generations import Lives
+from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
-from postledger.state.changes import Passage, change_of, passages, state_changed
+from postledger.state.changes import Passage, change_of, net_change, passages, state_changed
+from postledger.state.row import event_of
 
 PAGE = 500
 """How many events are looked at in one read transaction."""
+
+STREAMS = 1_000
+"""How many streams are looked at in one read transaction."""
 
 
 @attrs.frozen
@@ -73,3 +79,45 @@ def page_of(reader: Reader, after: int, ledger_id: bytes, kept: Lives) -> Page:
     )
     changes = tuple(change for change in found if change is not None)
     return Page(events[-1].position if events else after, changes, definitions)
+
+
+def between(reader: Reader, earlier: Bounds, later: Bounds) -> Iterator[Change]:
+    """What became of each delivery whose states differ by two bounds, with the event that made it so.
+
+    In the order in which deliveries came up in the log. Each page of streams is read in a transaction of
+    its own.
+    """
+    index = reader.index
+    with index.store.read():
+        later, newest = later.within(reader.log.size()), index.newest()
+    after = NOWHERE_ID
+    while after < newest:
+        with index.store.read():
+            until = min(index.next(after, STREAMS), newest)
+            streams = index.touched(after, until, earlier, later)
+            found = [_net_change(reader, one, earlier, later) for one in streams]
+        yield from (change for change in found if change is not None)
+        after = until
+
+
+def _net_change(reader: Reader, number: int, earlier: Bounds, later: Bounds) -> Change | None:
+    stream = reader.index.stream_of(number)
+    if stream[1] != DELIVERY:
+        return None
+    known = reader.index.rows_of(number, earlier)
+    there = {row[3:5] for row in known}
+    came = [row for row in reader.index.rows_of(number, later) if row[3:5] not in there]
+    # As they became known: by the time of reception, if that is what the bounds are.
+    by_time = later.received_by is not None or earlier.received_by is not None
+    came.sort(key=lambda row: (row[5] if by_time else 0, row[3], row[4]))
+    found = net_change(reader.facts, stream, known, came)
+    if found is None:
+        return None
+    before, after, (*_, position, member) = found[0], found[1], found[2][:5]
+    stored = reader.log.at(position)
+    statement = reader.facts.statements_of(stored)[member]
+    return Change(
+        event=event_of(stored, member, statement, None),
+        before=before and before.delivery(),
+        after=after.delivery(),
+    )

@@ -15,7 +15,7 @@ from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED
 from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, NOWHERE_ID
-from postledger.projections.queries import BEGAN, Listing
+from postledger.projections.queries import BEGAN, Listing, floored
 from postledger.projections.reader import Reader
 from postledger.state.streams import KIND, EventRow
 from postledger.store.sqlite import Row, Store
@@ -29,9 +29,6 @@ MOST_IN_MEMORY = 10_000
 MOST_SKIPPED = 10_000
 """How many pairs of template and envelope one statement leaves out."""
 
-_DAY = 86_400_000_000
-# Floored: division cuts towards zero, which would give the eve of 1970 two days' worth.
-_DAY_NUMBER = f"({BEGAN} - (({BEGAN} % {_DAY}) + {_DAY}) % {_DAY}) / {_DAY}"
 _TOOK = "(s.outcome_at - s.sent_at)"
 _TIMED = "s.outcome_at >= s.sent_at"
 
@@ -43,7 +40,7 @@ _LABELS: dict[By | None, str] = {
     "route": "s.route",
     "spid": "s.spid",
     "handset": "s.handset",
-    "day": _DAY_NUMBER,
+    "day": floored(BEGAN, 86_400_000_000),
     "reason_class": "s.reason_class",
     "space": "t.space",
 }

@@ -327,6 +327,20 @@ class Index:
             is not None
         )
 
+    def touched(self, after: int, until: int, earlier: Bounds, later: Bounds) -> list[int]:
+        """The streams with events that later bounds have and earlier ones don't.
+
+        They are those after ``after`` up to ``until``.
+        """
+        left_out, passed = earlier.sql()
+        taken, held = later.sql()
+        rows = self.store.execute(
+            f"SELECT DISTINCT i.stream FROM {self.name} i {JOINED} WHERE i.stream > ? AND i.stream <= ?"
+            f" AND NOT (1 = 1{left_out}){taken} ORDER BY i.stream",
+            (after, until, *passed, *held),
+        )
+        return [number for (number,) in rows.fetchall()]
+
     def _select(self, columns: str = EVENT_ROW) -> str:
         return f"SELECT {columns} FROM {self.name} i {JOINED}"
 

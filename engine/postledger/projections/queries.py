@@ -80,18 +80,18 @@ def page_of(
     Where that is the same, keys and spaces order them: the order depends on nothing but what was
     received. Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
     """
-    where, parameters = _where(query, listing.definitions)
+    held, parameters = where(query, listing.definitions)
     if after is not None:
-        where += (
+        held += (
             " AND (s.first_received_at > ? OR s.first_received_at = ?"
             " AND (t.key > ? OR t.key = ? AND t.space > ?))"
         )
         parameters += [after[0], after[0], after[1], after[1], after[2]]
-        where += " AND s.first_received_at >= ?"
+        held += " AND s.first_received_at >= ?"
         parameters.append(after[0])
     rows = store.execute(
         f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
-        f" JOIN {listing.streams} t ON t.id = s.stream WHERE {where}"
+        f" JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
         " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
         (*parameters, size),
     ).fetchall()
@@ -103,21 +103,16 @@ def page_of(
 
 def require_known(query: Query, definitions: Definitions) -> None:
     """Raise where a word is asked for that the definitions don't have."""
-    _where(query, definitions)
+    where(query, definitions)
 
 
-def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
-    region, *beside = definitions.chart(query.chart).regions
-    states = (*region.states, UNFOLDED)
-    if query.state is not None and query.state not in states:
-        raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
-    for name, word in (("route", query.route), ("reading", query.read), ("grade", query.grade)):
-        known = next((r.states for r in beside if r.name == name), ())
-        if word is not None and word not in known:
-            raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
-    if query.reason_class is not None and query.reason_class not in CLASSES:
-        expected = ", ".join(CLASSES)
-        raise UnknownWord(f"unknown reason_class {query.reason_class!r}: expected {expected}")
+def where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
+    """What holds of a row ``s`` and its stream ``t`` that is asked for, with its parameters.
+
+    Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
+    """
+    region = definitions.chart(query.chart).regions[0]
+    _require_words(query, definitions)
     wanted: list[tuple[str, object]] = [("t.chart = ?", query.chart)]
     for column, text in (
         ("s.state", query.state),
@@ -151,6 +146,20 @@ def _where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
             )
         )
     return " AND ".join(sql for sql, _ in wanted), [value for _, value in wanted]
+
+
+def _require_words(query: Query, definitions: Definitions) -> None:
+    region, *beside = definitions.chart(query.chart).regions
+    states = (*region.states, UNFOLDED)
+    if query.state is not None and query.state not in states:
+        raise UnknownWord(f"unknown state {query.state!r}: expected {', '.join(states)}")
+    for name, word in (("route", query.route), ("reading", query.read), ("grade", query.grade)):
+        known = next((r.states for r in beside if r.name == name), ())
+        if word is not None and word not in known:
+            raise UnknownWord(f"unknown {name} {word!r}: expected {', '.join(known)}")
+    if query.reason_class is not None and query.reason_class not in CLASSES:
+        expected = ", ".join(CLASSES)
+        raise UnknownWord(f"unknown reason_class {query.reason_class!r}: expected {expected}")
 
 
 def _with_labels(
@@ -190,6 +199,15 @@ BEGAN = (
 
 A provider's time that can't be true keeps no delivery from being found.
 """
+
+
+def floored(micros: str, length: int) -> str:
+    """The number of the day, or of another length in microseconds, in which a time lies.
+
+    Floored: division cuts towards zero, which would give the eve of 1970 two days' worth.
+    """
+    return f"({micros} - (({micros} % {length}) + {length}) % {length}) / {length}"
+
 
 After = tuple[int, str, str]
 """The place of the last delivery of a page: its first reception, its key and its space."""

@@ -20,6 +20,7 @@ from postledger.state.life import Life, copy_of
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
+from postledger.store.sqlite import LARGEST
 
 _PLACE = itemgetter(3, 4)
 
@@ -107,6 +108,30 @@ def known_at(facts: Facts, stream: Stream, rows: Sequence[EventRow], position: i
     if DELIVERY not in facts.definitions.charts:
         return None
     return _known(stream, _life(facts, rows, position + 1))
+
+
+def net_change(
+    facts: Facts, stream: Stream, known: Sequence[EventRow], came: Sequence[EventRow]
+) -> tuple[Known | None, Known, EventRow] | None:
+    """What a delivery was before some events came, what it was after, and which of them changed it last.
+
+    ``known`` are the rows of before, ``came`` those that came, in the order in which they became known.
+    ``None`` where the states are the same.
+    """
+    if DELIVERY not in facts.definitions.charts:
+        return None
+    require_rows(came)
+    life, last = _life(facts, known, LARGEST), None
+    before = after = _known(stream, life)
+    for row in came:
+        life.add(facts, row)
+        then = _known(stream, life)
+        if (then and then.states) != (after and after.states):
+            last = row
+        after = then
+    if after is None or last is None or (before and before.states) == after.states:
+        return None
+    return before, after, last
 
 
 def reread(

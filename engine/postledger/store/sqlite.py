@@ -12,8 +12,9 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -77,6 +78,9 @@ _SETTINGS = (
     # However SQLite was built: to drop a table would else write all of it once more, as zeros.
     "PRAGMA secure_delete=FAST",
 )
+_STEPS = 10_000
+"""After so many steps of a query SQLite calls Python; they take less than a millisecond."""
+
 _MOST_ROWS = 2_000
 """So many changed rows, and some for each commit, are backfilled together."""
 
@@ -286,21 +290,51 @@ class Store:
         self.execute(f"DROP VIEW IF EXISTS {name}")
         self.execute(f"CREATE VIEW {name} AS {select.strip()}")
 
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """The rows of a SELECT by their columns; nothing can be written.
+    @contextmanager
+    def query(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> Iterator[tuple[list[str], Iterator[Row]]]:
+        """The columns and the rows of a SELECT, one of them in memory; nothing can be written.
 
-        A text that is not UTF-8, as of a body in another encoding, has U+FFFD for what can't be read.
-        Raises ``LedgerError`` with what SQLite says where the statement is wrong.
+        The connection is for nothing else meanwhile. A text that is not UTF-8, as of a body in another
+        encoding, has U+FFFD for what can't be read. Raises ``LedgerError`` with what SQLite says where
+        the statement is wrong, ``KeyboardInterrupt`` where it is interrupted.
         """
         self.conn.set_authorizer(_only_reading)
         self.conn.text_factory = _legible
+        # Whoever interrupts is heard while SQLite works: at the next call of any Python function.
+        self.conn.set_progress_handler(lambda: 0, _STEPS)
         try:
-            return list(self.db.query(sql, parameters))
-        except (sqlite3.Error, ValueError, OverflowError) as error:
-            raise LedgerError(f"{self.path}: the query fails: {error}") from None
+            with self._failing():
+                cursor = self.conn.execute(sql, parameters)
+                if cursor.description is None:
+                    raise ValueError(f"expected a SELECT, which returns rows, got {sql!r:.60}")
+            with closing(cursor):
+                columns = _distinct([column[0] for column in cursor.description])
+                yield columns, self._rows_of(cursor)
         finally:
+            self.conn.set_progress_handler(None, 0)
             self.conn.text_factory = str
             self.conn.set_authorizer(None)
+
+    def _rows_of(self, cursor: sqlite3.Cursor) -> Iterator[Row]:
+        while True:
+            with self._failing():
+                row = cursor.fetchone()
+            if row is None:
+                return
+            yield row
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_INTERRUPT:
+                raise KeyboardInterrupt from None
+            hint = "; a query may only read" if code == sqlite3.SQLITE_AUTH else ""
+            raise LedgerError(f"{self.path}: the query fails: {error}{hint}") from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -643,6 +677,19 @@ def format_of(store: Store) -> int:
     return 0 if row is None else int(row[0])
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: of equal ones the second has ``_2`` behind it."""
+    distinct: list[str] = []
+    for name in names:
+        # Another column may be named so.
+        numbered = (f"{name}_{n}" for n in count(2))
+        free = name not in distinct
+        distinct.append(
+            name if free else next(one for one in numbered if one not in {*names, *distinct})
+        )
+    return distinct
+
+
 def _legible(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
@@ -652,8 +699,6 @@ _READS = {
     sqlite3.SQLITE_READ,
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
-    # sqlite-utils puts a savepoint around each query.
-    sqlite3.SQLITE_SAVEPOINT,
 }
 
 

@@ -1,0 +1,122 @@
+"""``postledger changes``: what changed between two times."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postledger.cli.common import (
+    ledger_argument,
+    limit_option,
+    output_options,
+    reading,
+    remark_more,
+    shown,
+    write_records,
+    zone_option,
+)
+from postledger.cli.params import TimeOrPosition
+from postledger.model import DELIVERY, REGIONS, Change, Delivery, fields_of, states_line
+
+_STATES = ("state", *(field for _, field, _ in REGIONS))
+_SIDES = ("before", "after")
+_EVENT = ("position", "member", "received_at", "occurred_at")
+_FIELDS = (
+    *("tracking_id", "space"),
+    *(f"{side}_{name}" for side in _SIDES for name in _STATES),
+    *_EVENT,
+)
+_COLUMNS = {
+    "tracking_id": "tracking id",
+    "space": "space",
+    "before": "before",
+    "after": "after",
+    "position": "event",
+    "received_at": "received at",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger changes deliveries.db --since yesterday
+  postledger changes deliveries.db --since "2026-11-01 08:00" --until "2026-11-01 09:00"
+  postledger changes deliveries.db --since 120 --json"""
+)
+@ledger_argument()
+@click.option(
+    "--since",
+    type=TimeOrPosition(),
+    required=True,
+    help="From what was known at that time, or up to that position.",
+)
+@click.option(
+    "--until",
+    type=TimeOrPosition(),
+    help="To what was known then, or up to there; without it, to all that is known.",
+)
+@zone_option
+@limit_option
+@output_options
+def changes(
+    ledger: Path,
+    since: datetime | int,
+    until: datetime | int | None,
+    limit: int | None,
+    form: str | None,
+) -> None:
+    """Show which deliveries changed between two times, from what to what.
+
+    These are the deliveries whose states as of the two times differ, each with the event that brought it
+    into the later ones. What changed and changed back is left out; `follow` prints each step.
+    """
+    if until is not None:
+        if isinstance(since, datetime) != isinstance(until, datetime):
+            raise click.UsageError("--since and --until must both be times, or both positions.")
+        if since >= until:  # type: ignore[operator]
+            raise click.UsageError("--since must be before --until.")
+    most = shown(form, limit)
+    with reading(ledger) as opened:
+        found = islice(
+            opened.changes(since, until), None if most is None else min(most, sys.maxsize)
+        )
+        count = write_records(map(_record if form else _row, found), form, _COLUMNS, _FIELDS)
+    remark_more(count, form, limit)
+
+
+def _record(change: Change) -> dict[str, Any]:
+    assert change.after is not None
+    sides = {
+        f"{side}_{name}": None if one is None else getattr(one, name)
+        for side, one in zip(_SIDES, (change.before, change.after), strict=True)
+        for name in _STATES
+    }
+    return {
+        **fields_of(change.after, "tracking_id", "space"),
+        **sides,
+        **fields_of(change.event, *_EVENT),
+    }
+
+
+def _row(change: Change) -> dict[str, Any]:
+    """A change for people: the states as one text, the member where it is not the first."""
+    event, member = change.event, f".{change.event.member}" if change.event.member else ""
+    assert change.after is not None
+    return {
+        **fields_of(change.after, "tracking_id", "space"),
+        "before": None if change.before is None else _states(change.before),
+        "after": _states(change.after),
+        **fields_of(event, "received_at"),
+        "position": f"{event.position}{member}",
+    }
+
+
+def _states(delivery: Delivery) -> str:
+    named = [(DELIVERY, "state"), *((region, field) for region, field, _ in REGIONS)]
+    states = {region: getattr(delivery, field) for region, field in named}
+    return states_line({region: state for region, state in states.items() if state is not None})
