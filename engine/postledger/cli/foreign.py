@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import click
 
-from postledger.cli.common import Command, remark
+from postledger.cli.common import Command, delimiter_of, remark
 from postledger.cli.reception import Format, Reception, Zone
 from postledger.cli.rows import Line, require_fields, rows
 from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, until_unreadable
@@ -289,9 +289,7 @@ def _foreign(body: str, given: dict[str, Any], source: str) -> Foreign:
         _exclude(
             [name for name in ("received_format", "tz") if name in given], "requires --received-at"
         )
-    delimiter = {"tab": "\t", r"\t": "\t"}.get(text := given.get("delimiter", ","), text)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise click.UsageError(f"--delimiter must be one character or tab, got {delimiter!r}.")
+    delimiter = delimiter_of(given.get("delimiter", ","))
     noted = {"body": body, "source": source, **given}
     return Foreign(
         body,

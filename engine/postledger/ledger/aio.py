@@ -242,6 +242,7 @@ class AsyncLedger:
     deliveries = _iterating(Ledger.deliveries)
     events = _iterating(Ledger.events)
     differences = _iterating(Ledger.differences)
+    reconcile = _iterating(Ledger.reconcile)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 
     async def _record(self, given: Given, answered: bool) -> Recorded | Kept:  # noqa: FBT001
