@@ -6,11 +6,12 @@ import asyncio
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
@@ -119,6 +120,10 @@ class Planted:
                 self.found.append((kind, None, one.tracking_id))
         elif kind == "unreadable":
             self.add(attrs.evolve(row, problem="price must be a decimal"), kind)
+        elif kind == "read_later":
+            self.add(attrs.evolve(row, problem="price must be a decimal"), "unreadable")
+            self.add(row)
+            again.append(row)
         elif kind == "unknown":
             self.add(row)
             self.add(attrs.evolve(row, tracking_id=f"{one.tracking_id}?"), kind)
@@ -129,7 +134,7 @@ class Planted:
                 self.charge(row.price)
         elif kind == "price_differs" and price is not None:
             # So little that a float doesn't show it.
-            changed = attrs.evolve(price, value=price.value + Decimal("1e-18"))
+            changed = attrs.evolve(price, value=Context(100).add(price.value, Decimal("1e-30")))
             self.add(attrs.evolve(row, price=changed), kind)
             self.charge(changed)
             self.charge(price, -1)
@@ -148,7 +153,7 @@ class Planted:
 
 KINDS = (
     *("not_billed", "unreadable", "unknown", "state_differs", "price_differs", "currency"),
-    *("segments_differ", "billed_twice"),
+    *("segments_differ", "billed_twice", "read_later"),
 )
 
 
@@ -310,6 +315,17 @@ def test_what_is_not_a_row_is_refused(ledger: Ledger) -> None:
     """With what was expected."""
     with pytest.raises(TypeError, match="rows must be InvoiceRow, got 'a' among them"):
         list(ledger.reconcile(["a"]))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("value", [0.1, 1, "1", Decimal("NaN"), Decimal("Infinity")])
+def test_what_is_not_exact_is_refused(value: Any) -> None:
+    """Before anything is compared."""
+    with pytest.raises(TypeError, match="segments must be a finite Decimal, got"):
+        InvoiceRow(2, "a", segments=value)
+    with pytest.raises(TypeError, match="price must be a finite Decimal, got"):
+        InvoiceRow(2, "a", Amount(value, "EUR"))
+    with pytest.raises(TypeError, match="price must be an Amount or None, got"):
+        InvoiceRow(2, "a", value)
 
 
 def test_an_async_ledger_reconciles_too(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from postledger.arguments import typed
+from postledger.arguments import shown as _short
 from postledger.audit.mask import Mask
 from postledger.model import Amount, Delivery, plain
 
@@ -17,6 +17,9 @@ DELIVERED = "delivered"
 
 PRICE, SEGMENTS = "price", "segments"
 """The names of the amounts that are compared, as vocabularies have them."""
+
+_TEXT_OR_NONE = (str, type(None))
+_AMOUNT_OR_NONE = (Amount, type(None))
 
 KINDS = {
     "unreadable": "rows that can't be read",
@@ -30,7 +33,7 @@ KINDS = {
 """The kinds of differences, with what each means."""
 
 
-@attrs.frozen(field_transformer=typed)
+@attrs.frozen
 class InvoiceRow:
     """One row of an invoice; ``line`` is its number there.
 
@@ -50,6 +53,25 @@ class InvoiceRow:
     segments: Decimal | None = None
     delivered: bool | None = True
     problem: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        # One by one and not as ``typed`` fields: one is made for every row.
+        if not isinstance(self.line, int):
+            raise TypeError(f"line must be a whole number, got {_short(self.line)}")
+        if not isinstance(self.tracking_id, _TEXT_OR_NONE):
+            raise TypeError(f"tracking_id must be text or None, got {_short(self.tracking_id)}")
+        if not isinstance(self.price, _AMOUNT_OR_NONE):
+            raise TypeError(f"price must be an Amount or None, got {_short(self.price)}")
+        if self.price is not None:
+            _require_exact("price", self.price.value)
+        if self.segments is not None:
+            _require_exact("segments", self.segments)
+
+
+def _require_exact(name: str, value: object) -> None:
+    """Raise ``TypeError`` for what is no Decimal: a float may have been rounded already."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise TypeError(f"{name} must be a finite Decimal, got {_short(value)}")
 
 
 @attrs.frozen
