@@ -18,7 +18,7 @@ from postledger.cli.common import (
     check_period,
     delimiter_of,
     ledger_argument,
-    output_options,
+    one_form,
     reading,
     remark,
     require_space,
@@ -83,7 +83,11 @@ Examples:
     "--limit", type=WholeRange(min=0), default=10, help="Show so many of each kind: 10 by default."
 )
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
-@output_options
+@one_form(
+    json="A JSON object: all differences, then the totals.",
+    nl="The differences as JSON, one object a line.",
+    csv="The differences as CSV with a header line.",
+)
 def reconcile(
     ledger: Path,
     invoice: Path,
@@ -105,8 +109,8 @@ def reconcile(
     not. Columns with an obvious name need not be named; an empty name leaves one out. Without a column
     of states each row counts as billed for a delivered message. Prices and segments are compared,
     exactly, where postbacks state them. All of a period that was delivered must be billed: --since
-    and --until say of which. Personal numbers are masked. --json has the totals too; --nl and --csv
-    have the differences alone. Exit 3 where anything differs, or a row can't be read.
+    and --until say of which. Personal numbers are masked. Exit 3 where anything differs, or a row
+    can't be read.
     """
     check_period(since, until)
     said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
