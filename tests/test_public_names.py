@@ -21,17 +21,20 @@ NAMES = """
 
     Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     Count CountBy
-    DefinitionError Definitions DefinitionsDiffer Delivery Difference Event FilePath Finding Handler
-    Health IntegrityError Kept Ledger LedgerBusy LedgerError Limits NotALedger OpenDeliveries
+    DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
+    FilePath Finding Handler
+    Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Limits
+    NotALedger OpenDeliveries
     Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt
-    Recorded
+    Reconciled Recorded
     Retry StateChanged Statechart Step Subscription SubscriptionFailed Summary Tally TallyBy TallyOf
     Then Timeline UnknownKey UnknownWord UNVERIFIED Verdict Verification Vocabulary __version__
 """
 METHODS = """
 
     accept audit changes checkpoints close content counts created definitions deliveries delivery
-    differences events follow head health imported project query record record_batches record_many replay
+    differences events follow head health imported project query reconcile record record_batches
+    record_many replay
     subscribe tallies timeline verify
 """
 ALIASES = {

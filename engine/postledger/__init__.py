@@ -22,6 +22,8 @@ from postledger.errors import (
     UnknownWord,
 )
 from postledger.findings import Finding, Verdict
+from postledger.invoices.invoice import Discrepancy, InvoiceRow, Reconciled
+from postledger.invoices.totals import InvoiceSums, InvoiceTotals
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
 from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health, OpenDeliveries
@@ -79,12 +81,16 @@ __all__ = [
     "DefinitionsDiffer",
     "Delivery",
     "Difference",
+    "Discrepancy",
     "Event",
     "FilePath",
     "Finding",
     "Handler",
     "Health",
     "IntegrityError",
+    "InvoiceRow",
+    "InvoiceSums",
+    "InvoiceTotals",
     "Kept",
     "Ledger",
     "LedgerBusy",
@@ -101,6 +107,7 @@ __all__ = [
     "Query",
     "ReadError",
     "Receipt",
+    "Reconciled",
     "Recorded",
     "Retry",
     "StateChanged",

@@ -1,7 +1,7 @@
 """The command line: ``postledger COMMAND LEDGER …``.
 
 Results go to stdout, progress and remarks to stderr. Exit 0: done; 1: the answer is no, or it could
-not be done; 2: wrong usage.
+not be done; 2: wrong usage; 3: an invoice was reconciled, and something differs.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ Record = Mapping[str, Any]
 
 NAMES = (
     *("accept", "audit", "changes", "charts", "deliveries", "events", "export", "follow"),
-    *("forward", "ingest", "query", "replay", "serve", "show", "simulate", "verify"),
+    *("forward", "ingest", "query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 
@@ -179,6 +179,14 @@ def known_providers(
         if name not in known:
             raise click.BadParameter(f"unknown provider {name!r}: expected {', '.join(known)}")
     return names
+
+
+def delimiter_of(text: str) -> str:
+    """The character of a ``--delimiter``; a usage error for what can't stand between columns."""
+    delimiter = {"tab": "\t", r"\t": "\t"}.get(text, text)
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise click.UsageError(f"--delimiter must be one character or tab, got {delimiter!r}.")
+    return delimiter
 
 
 _TOML = click.Path(exists=True, dir_okay=False, path_type=Path)

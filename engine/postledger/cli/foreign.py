@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import click
 
-from postledger.cli.common import Command, remark
+from postledger.cli.common import Command, delimiter_of, remark
 from postledger.cli.params import Zone
 from postledger.cli.reception import Format, Reception
 from postledger.cli.rows import Line, require_fields, rows
@@ -303,11 +303,9 @@ def _foreign(body: str, given: dict[str, Any], source: str) -> Foreign:
         _exclude(
             [name for name in ("received_format", "tz") if name in given], "requires --received-at"
         )
-    delimiter = {"tab": "\t", r"\t": "\t"}.get(text := given.get("delimiter", ","), text)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0':
-        raise click.UsageError(f"--delimiter must be one character or tab, got {delimiter!r}.")
     # How a row is read doesn't depend on it.
     keep_unreadable = given.pop("keep_unreadable", False)
+    delimiter = delimiter_of(given.get("delimiter", ","))
     noted = {"body": body, "source": source, **given}
     return Foreign(
         body,

@@ -13,8 +13,8 @@ import click
 from postledger.cli.common import Command, check_period, zone_option
 from postledger.cli.params import Time
 from postledger.definitions.definitions import Definitions
-from postledger.definitions.vocabulary import keys_meant
 from postledger.errors import UnknownWord
+from postledger.keys import keys_meant
 from postledger.ledger.ledger import Ledger
 from postledger.model import DELIVERY, Event, StateChanged
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
@@ -42,27 +43,48 @@ class Line:
     values: tuple[Any, ...]
 
 
-def rows(path: Path, fields: Sequence[str], delimiter: str = ",") -> Iterator[Line | Unfit]:
+def rows(
+    path: Path, fields: Sequence[str], delimiter: str = ",", *, as_written: bool = False
+) -> Iterator[Line | Unfit]:
     """The rows of a log; what can't be taken apart is named, and the next row goes on.
 
-    Raises ``PostledgerError`` for a field that the file doesn't have, before the first row, and where
-    what comes after can't be read.
+    With ``as_written`` the numbers of JSON are texts as they stand there: none is rounded. Raises
+    ``PostledgerError`` for a field that the file doesn't have, before the first row, and where what
+    comes after can't be read.
     """
     with path.open("rb") as raw, unpacked(raw, path) as file:
         if plain_suffix(path) == ".csv":
             yield from _of_csv(file, path, fields, delimiter)
         else:
-            yield from _of_json(file, path, fields)
+            yield from _of_json(file, path, fields, _AS_WRITTEN if as_written else _NUMBERS)
+
+
+def columns(path: Path, delimiter: str = ",") -> list[str]:
+    """The columns of a CSV, or the fields that the first rows of JSON have.
+
+    Raises ``PostledgerError`` for a file that isn't a log.
+    """
+    require_log(path)
+    with path.open("rb") as raw, unpacked(raw, path) as file:
+        if plain_suffix(path) == ".csv":
+            with _reading(file, path, delimiter) as (_, reader):
+                return _header(reader, path)
+        first = islice(_parsed(file, path, _NUMBERS), _LOOKED_AT)
+        return list(dict.fromkeys(_names([row for _, row in first if isinstance(row, dict)])))
 
 
 def require_fields(path: Path, fields: Sequence[str], delimiter: str = ",") -> None:
     """Raise ``PostledgerError`` for a file that isn't a log, or doesn't have the fields."""
+    require_log(path, " for --body")
+    next(rows(path, fields, delimiter), None)
+
+
+def require_log(path: Path, purpose: str = "") -> None:
+    """Raise ``PostledgerError`` for a file that isn't named like a log, or isn't a file."""
     # Nothing is read of a pipe here that would be missing later.
     if plain_suffix(path) not in SUFFIXES or (path.exists() and not path.is_file()):
-        raise PostledgerError(
-            f"{path}: expected a file named .csv, .jsonl or .ndjson, packed or not, for --body"
-        )
-    next(rows(path, fields, delimiter), None)
+        said = f", packed or not,{purpose}" if purpose else ", packed or not"
+        raise PostledgerError(f"{path}: expected a file named .csv, .jsonl or .ndjson{said}")
 
 
 def _missing(path: Path, field: str, names: Sequence[str], hint: str = "") -> PostledgerError:
@@ -77,27 +99,38 @@ def _missing(path: Path, field: str, names: Sequence[str], hint: str = "") -> Po
 def _of_csv(
     file: IO[bytes], path: Path, fields: Sequence[str], delimiter: str
 ) -> Iterator[Line | Unfit]:
-    # One limit for the whole process: of several files the largest holds.
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
-    # What is not UTF-8 stays as it is, for a body is bytes.
-    with TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
-        lines = _Lines(text, path)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, [])
-        except csv.Error as error:
-            raise PostledgerError(f"{path}: line 1 is not CSV: {_problem(error)}") from None
+    with _reading(file, path, delimiter) as (lines, reader):
+        header = _header(reader, path)
         places = [_place(path, field, header) for field in fields]
         for first, row in _records(reader):
             if isinstance(row, csv.Error):
-                yield Unfit(f"{path}:{first}", f"not CSV, {_problem(row)}")
+                yield Unfit(f"{path}:{first}", f"not CSV, {_problem(row)}", first)
                 if reader.line_num > first or lines.ended:
                     said = "where the next row begins is unclear: nothing after it was read"
                     raise PostledgerError(f"{path}: after line {first}, {said}")
             elif len(row) == len(header):
                 yield Line(first, tuple(row[place] for place in places))
             elif row:
-                yield Unfit(f"{path}:{first}", f"expected {len(header)} columns, got {len(row)}")
+                said = f"expected {len(header)} columns, got {len(row)}"
+                yield Unfit(f"{path}:{first}", said, first)
+
+
+@contextmanager
+def _reading(file: IO[bytes], path: Path, delimiter: str) -> Iterator[tuple[_Lines, Any]]:
+    """The lines of a CSV, and what takes them apart."""
+    # One limit for the whole process: of several files the largest holds.
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+    # What is not UTF-8 stays as it is, for a body is bytes.
+    with TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text:
+        lines = _Lines(text, path)
+        yield lines, csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _header(reader: Any, path: Path) -> list[str]:
+    try:
+        return list(next(reader, []))
+    except csv.Error as error:
+        raise PostledgerError(f"{path}: line 1 is not CSV: {_problem(error)}") from None
 
 
 def _records(reader: Any) -> Iterator[tuple[int, list[str] | csv.Error]]:
@@ -157,9 +190,15 @@ class _Lines(Iterator[str]):
 # --- JSON Lines ---
 
 
-def _of_json(file: IO[bytes], path: Path, fields: Sequence[str]) -> Iterator[Line | Unfit]:
+_NUMBERS: Mapping[str, Any] = {"parse_int": number}
+_AS_WRITTEN: Mapping[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str)
+
+
+def _of_json(
+    file: IO[bytes], path: Path, fields: Sequence[str], numbers: Mapping[str, Any]
+) -> Iterator[Line | Unfit]:
     paths = [_paths(field) for field in fields]
-    parsed = _parsed(file, path)
+    parsed = _parsed(file, path, numbers)
     # A row may lack a field; one that none of the first rows has is mistyped.
     begun: list[tuple[int, dict[str, Any] | str]] = []
     damage: Exception | None = None
@@ -180,12 +219,14 @@ def _of_json(file: IO[bytes], path: Path, fields: Sequence[str]) -> Iterator[Lin
             values = (_value(row, ways) for ways in paths)
             yield Line(at, tuple(None if value is _NOTHING else value for value in values))
         else:
-            yield Unfit(f"{path}:{at}", row)
+            yield Unfit(f"{path}:{at}", row, at)
     if damage is not None:
         raise damage
 
 
-def _parsed(file: IO[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _parsed(
+    file: IO[bytes], path: Path, numbers: Mapping[str, Any]
+) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """The object of each line with its number, or what is wrong with the line."""
     at = 0
     while line := file.readline(_LONGEST + 1):
@@ -197,13 +238,13 @@ def _parsed(file: IO[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any] |
             while line and not line.endswith(b"\n"):
                 line = file.readline(_LONGEST)
         elif line.strip():
-            yield at, _object(line)
+            yield at, _object(line, numbers)
 
 
-def _object(line: bytes) -> dict[str, Any] | str:
+def _object(line: bytes, numbers: Mapping[str, Any]) -> dict[str, Any] | str:
     try:
         text = line.decode().removeprefix("\ufeff")
-        row = json.loads(text, parse_int=number, object_pairs_hook=_distinct)
+        row = json.loads(text, object_pairs_hook=_distinct, **numbers)
     except UnicodeDecodeError as error:
         return f"expected UTF-8, got byte 0x{line[error.start]:02x} at {error.start}"
     except (ValueError, RecursionError) as error:

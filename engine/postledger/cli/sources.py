@@ -69,6 +69,7 @@ class Unfit:
 
     where: str
     why: str
+    line: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen

@@ -243,6 +243,7 @@ class AsyncLedger:
     events = _iterating(Ledger.events)
     changes = _iterating(Ledger.changes)
     differences = _iterating(Ledger.differences)
+    reconcile = _iterating(Ledger.reconcile)
     record_batches = _iterating(Ledger.record_batches, ahead=1)
 
     async def _record(self, given: Given, answered: bool) -> Recorded | Kept:  # noqa: FBT001

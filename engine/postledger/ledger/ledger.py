@@ -28,6 +28,8 @@ from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
 from postledger.errors import LedgerError, UnknownKey, UnknownWord
+from postledger.invoices.invoice import DELIVERED, InvoiceRow, Reconciled
+from postledger.invoices.reconciliation import Ids
 from postledger.keys import keys_meant, require_key
 from postledger.ledger import following
 from postledger.ledger.connections import Connections, Own
@@ -101,7 +103,7 @@ from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, req
 from postledger.state.patterns import Stream
 from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
-from postledger.store.sqlite import LARGEST, translated
+from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.times import micros
 from postledger.verify import check_stream, verify
 from postledger.wire import Limits
@@ -586,6 +588,58 @@ class Ledger:
             page = page_of(query, own.store, states or _live(own), after, size)
             found = [delivery_of(stream, row) for stream, row in page]
             return found, after_of(page) if page else after
+
+    @contextmanager
+    def _listed_now(self) -> Iterator[tuple[Store, Listing]]:
+        """A read transaction, and where the live states are in it."""
+        with self._connections.read() as own:
+            yield own.store, _live(own)
+
+    @checked
+    def reconcile(
+        self,
+        rows: Iterable[InvoiceRow],
+        *,
+        space: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Reconciled]:
+        """Hold the rows of a provider's invoice against the deliveries, and say how each differs.
+
+        Each row comes next to its delivery, in the order of the invoice, then each delivery that was
+        delivered, began in the period and is on no row. Each is as of the time it is read; the ledger
+        may be written meanwhile, and memory holds a page. ``space`` is that of the ids, and must be
+        given where deliveries are of several (``UnknownKey``). Prices and numbers of segments are
+        compared with the amounts ``price`` and ``segments`` of the postbacks, where they have these.
+        ``postledger.invoices.totals.InvoiceTotals`` adds up what came.
+
+        >>> rows = [InvoiceRow(2, "U01TXzgwNjc4"), InvoiceRow(3, "U01TXzgwNjc4"), InvoiceRow(4, "x")]
+        >>> for found in ledger.reconcile(rows):
+        ...     print([(one.kind, one.line, one.tracking_id) for one in found.differences])
+        []
+        [('billed_twice', 3, 'U01TXzgwNjc4')]
+        [('unknown', 4, 'x')]
+        [('not_billed', None, 'TU1TXzU5Nzg3OQ==')]
+        [('not_billed', None, 'TU1TXzU5Nzg3Nw==')]
+        """
+        query = Query(state=DELIVERED, since=since, until=until)
+        require_known(query, self.definitions)
+        return self._reconciled(rows, space, query)
+
+    def _reconciled(
+        self, rows: Iterable[InvoiceRow], space: str | None, query: Query
+    ) -> Iterator[Reconciled]:
+        with self._connections.pages() as own, own.store.scratch("billed") as billed:
+            if space is None:
+                spaces = own.reader.index.every_space(DELIVERY)
+                if len(spaces) > 1:
+                    listed = ", ".join(map(repr, spaces))
+                    raise UnknownKey(
+                        f"several spaces have deliveries: {listed}; say which: space", spaces
+                    )
+                space = spaces[0] if spaces else ""
+            ids = Ids(self._listed_now, billed, space)
+            yield from ids.reconciled(rows, attrs.evolve(query, space=space))
 
     @checked
     def counts(

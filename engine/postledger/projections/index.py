@@ -173,9 +173,13 @@ class Index:
         )
         return [str(row[0]) for row in rows.fetchall()]
 
-    def every_space(self) -> list[str]:
-        """The spaces of all streams; it reads them all."""
-        rows = self.store.execute(f"SELECT DISTINCT space FROM {self.name}_streams")
+    def every_space(self, chart: str | None = None) -> list[str]:
+        """The spaces of all streams, or of those of one chart; it reads them all."""
+        rows = self.store.execute(
+            f"SELECT DISTINCT space FROM {self.name}_streams WHERE chart = coalesce(?, chart)"
+            " ORDER BY space",
+            (chart,),
+        )
         return [str(row[0]) for row in rows.fetchall()]
 
     def stream_of(self, number: int) -> Stream:

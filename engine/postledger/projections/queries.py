@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import attrs
@@ -12,8 +12,10 @@ from postledger.definitions.definitions import Definitions
 from postledger.definitions.said import CLASSES
 from postledger.errors import IntegrityError, UnknownWord
 from postledger.findings import Finding, named
+from postledger.model import DELIVERY
 from postledger.phone import SEPARATORS, digits_of
 from postledger.projections.generations import FIRST
+from postledger.projections.index import chunks
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
 from postledger.state.said import label_within
@@ -99,6 +101,20 @@ def page_of(
     if not all(isinstance(text, str) for stream, _ in page for text in stream):
         raise IntegrityError("a key of a stream is damaged; run verify")
     return page
+
+
+def rows_of_keys(store: Store, listing: Listing, space: str, keys: Iterable[str]) -> dict[str, Row]:
+    """The rows of the deliveries of a space that have some keys, by the key."""
+    found: dict[str, Row] = {}
+    for chunk in chunks(sorted(keys)):
+        holes = ", ".join("?" * len(chunk))
+        rows = store.execute(
+            f"SELECT t.key, s.* FROM {listing.streams} t JOIN {listing.states} s"
+            f" ON s.stream = t.id WHERE t.key IN ({holes}) AND t.chart = ? AND t.space = ?",
+            (*chunk, DELIVERY, space),
+        )
+        found.update((key, tuple(row)) for key, *row in rows.fetchall())
+    return found
 
 
 def require_known(query: Query, definitions: Definitions) -> None:

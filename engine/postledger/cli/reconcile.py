@@ -1,0 +1,209 @@
+"""``postledger reconcile``: a provider's invoice against the ledger's deliveries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+import click
+
+from postledger.audit.mask import Mask
+from postledger.cli.common import (
+    Record,
+    asking_space,
+    check_period,
+    delimiter_of,
+    ledger_argument,
+    one_form,
+    reading,
+    remark,
+    require_space,
+    space_option,
+    table,
+    write_records,
+)
+from postledger.cli.invoices import Columns, columns_of, invoice_rows, require_currency
+from postledger.cli.params import Time, WholeRange
+from postledger.invoices.invoice import KINDS, Discrepancy, Reconciled, masked
+from postledger.invoices.totals import InvoiceSums, InvoiceTotals
+from postledger.model import plain
+
+_FIELDS = tuple(one.name for one in attrs.fields(Discrepancy))
+_HEADINGS = ("currency", "billed", "supported", "no price in postbacks", "difference")
+_DIFFERS = 3
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  postledger reconcile deliveries.db november.csv --since 2026-11-01 --until 2026-12-01
+  postledger reconcile deliveries.db november.csv --id "Message Id" --price Net --currency-is EUR
+  postledger reconcile deliveries.db november.csv.gz --delimiter ";" --delivered-is DELIVRD --space acme
+  postledger reconcile deliveries.db november.jsonl --id message --id to --csv > differences.csv"""
+)
+@ledger_argument()
+@click.argument("invoice", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--id",
+    "ids",
+    metavar="COLUMN",
+    multiple=True,
+    help="The column of the id; again for each further field of an id that has several.",
+)
+@click.option("--price", metavar="COLUMN", help="The column of the price.")
+@click.option("--currency", metavar="COLUMN", help="The column of the currency.")
+@click.option(
+    "--currency-is",
+    "one_currency",
+    metavar="CODE",
+    callback=require_currency,
+    help="The currency of all prices: EUR.",
+)
+@click.option("--segments", metavar="COLUMN", help="The column of the number of segments.")
+@click.option("--state", metavar="COLUMN", help="The column of the state.")
+@click.option(
+    "--delivered-is",
+    "words",
+    metavar="WORD",
+    multiple=True,
+    help="A word of that column for delivered, in any case; may be repeated. Others: not delivered.",
+)
+@click.option("--any-state", is_flag=True, help="Rows are billed whatever became of the message.")
+@space_option("The space of the ids, where deliveries are of several.")
+@click.option("--since", type=Time(), help="What began at that time or later must be billed.")
+@click.option("--until", type=Time(), help="What began before that time must be billed.")
+@click.option(
+    "--delimiter", metavar="CHAR", default=",", help="The character between columns; or tab."
+)
+@click.option(
+    "--limit", type=WholeRange(min=0), default=10, help="Show so many of each kind: 10 by default."
+)
+@click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
+@one_form(
+    json="A JSON object: all differences, then the totals.",
+    nl="The differences as JSON, one object a line.",
+    csv="The differences as CSV with a header line.",
+)
+def reconcile(
+    ledger: Path,
+    invoice: Path,
+    ids: tuple[str, ...],
+    words: tuple[str, ...],
+    any_state: bool,  # noqa: FBT001
+    space: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    delimiter: str,
+    limit: int,
+    unmask: bool,  # noqa: FBT001
+    form: str | None,
+    **given: str | None,
+) -> None:
+    """Say exactly in what a provider's invoice and the deliveries differ.
+
+    INVOICE is a .csv with a header line, or .jsonl or .ndjson (nested fields as a/b or a.b), packed or
+    not. Columns with an obvious name need not be named; an empty name leaves one out. Without a column
+    of states each row counts as billed for a delivered message. Prices and segments are compared,
+    exactly, where postbacks state them. All of a period that was delivered must be billed: --since
+    and --until say of which. Personal numbers are masked. Exit 3 where anything differs, or a row
+    can't be read.
+    """
+    check_period(since, until)
+    said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
+    remark(f"columns: {said.described()}")
+    totals = InvoiceTotals()
+    with reading(ledger) as opened, asking_space("reconcile", ledger, invoice):
+        require_space(opened, space)
+        mask = Mask.of(opened.definitions, unmask=unmask)
+        found = opened.reconcile(
+            invoice_rows(invoice, said, delimiter), space=space, since=since, until=until
+        )
+        differing = _differing(found, totals, mask)
+        if form is None:
+            _print(differing, totals, limit)
+        elif form == "json":
+            _write_json(differing, totals)
+        else:
+            write_records(differing, form, {}, _FIELDS)
+    if form in ("nl", "csv"):
+        remark(f"{totals.rows} rows, {totals.equal} equal, {totals.kinds.total()} differences")
+    click.get_current_context().exit(_DIFFERS if totals.differing else 0)
+
+
+def _columns(
+    invoice: Path,
+    delimiter: str,
+    given: dict[str, str | None],
+    ids: tuple[str, ...],
+    words: tuple[str, ...],
+    any_state: bool,  # noqa: FBT001
+) -> Columns:
+    """What the columns say, by the options and by their names."""
+    if given["currency"] and given["one_currency"]:
+        raise click.UsageError("--currency and --currency-is can't both be given.")
+    if any_state and (given["state"] or words):
+        raise click.UsageError("--any-state excludes --state and --delivered-is.")
+    found = columns_of(invoice, delimiter, given, ids)
+    if any_state:
+        return attrs.evolve(found, state=None, unstated=None)
+    if words and found.state is None:
+        raise click.UsageError("--delivered-is requires --state.")
+    means = frozenset(word.strip().casefold() for word in words)
+    return attrs.evolve(found, delivered=means) if words else found
+
+
+def _differing(found: Iterable[Reconciled], totals: InvoiceTotals, mask: Mask) -> Iterator[Record]:
+    """The differences as they come, while all is counted."""
+    for one in found:
+        totals.add(one)
+        for difference in one.differences:
+            yield masked(difference, one.delivery, mask).to_dict()
+
+
+def _print(differing: Iterable[Record], totals: InvoiceTotals, limit: int) -> None:
+    """The totals, then some of each kind."""
+    some: dict[str, list[Record]] = {kind: [] for kind in KINDS}
+    for one in differing:
+        if len(some[one["kind"]]) < limit:
+            some[one["kind"]].append(one)
+    counts = [["rows of the invoice", str(totals.rows)], ["equal", str(totals.equal)]]
+    counts += [[KINDS[kind], str(totals.kinds[kind])] for kind in KINDS if totals.kinds[kind]]
+    click.echo(table(counts, ["", "number"]))
+    sums = [
+        [currency or "-", *(str(plain(value)) for value in _values(one))]
+        for currency, one in totals.listed()
+    ]
+    if sums:
+        click.echo(f"\n{table(sums, _HEADINGS)}")
+    for kind, listed in some.items():
+        if listed:
+            click.echo(f"\n{KINDS[kind]}: {totals.kinds[kind]}\n")
+            write_records(listed, None, _shown(listed))
+        if listed and len(listed) < totals.kinds[kind]:
+            click.echo(f"and {totals.kinds[kind] - len(listed)} more")
+    if totals.kinds.total() > sum(map(len, some.values())):
+        remark("--limit shows more; --json, --nl or --csv give all")
+
+
+def _values(sums: InvoiceSums) -> tuple[Decimal, ...]:
+    return sums.billed, sums.supported, sums.unpriced, sums.difference
+
+
+def _shown(listed: Iterable[Record]) -> dict[str, str]:
+    """The columns in which any of the differences has something."""
+    return {
+        name: name.replace("_", " ")
+        for name in _FIELDS
+        if name != "kind" and any(one[name] is not None for one in listed)
+    }
+
+
+def _write_json(differing: Iterable[Record], totals: InvoiceTotals) -> None:
+    """One object: the differences as they come, and then the totals."""
+    click.echo('{"differences": ', nl=False)
+    write_records(differing, "json", {})
+    click.echo(f', "totals": {json.dumps(totals.to_dict(), ensure_ascii=False)}}}')

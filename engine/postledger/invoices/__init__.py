@@ -1,0 +1,1 @@
+"""A provider's invoice, held against the deliveries of the ledger."""
