@@ -136,8 +136,9 @@ def test_a_bare_number_is_shown_with_what_it_says(run: Run, tmp_path: Path) -> N
 def test_an_unknown_space_is_refused(run: Run, tmp_path: Path, words: list[str]) -> None:
     """With the spaces that there are: those of the vocabularies, and those of events."""
     path = tmp_path / "l.db"
-    with Ledger(path, providers="kannel") as ledger:
+    with Ledger(path) as ledger:
         ledger.created("X-1", to="1", space="acme")
+        ledger.replay(ledger.definitions.with_providers("kannel"))
     refused = run(*(word.format(path) for word in words), "--space", "acne")
     assert refused.exit_code == 1
     assert "Error: unknown space 'acne': expected acme, kannel" in refused.stderr
