@@ -245,7 +245,7 @@ def split(body: bytes) -> Split | None:
 
 
 def _split(body: bytes) -> Split | None:
-    """The same, though a number may stand in the pieces."""
+    """Split a body, even where a number stands in the pieces."""
     if len(body) > LONGEST or not body.isascii() or b"\0" in body:
         return None
     text = body.decode("ascii")

@@ -85,9 +85,9 @@ def test_a_source_whose_vocabulary_is_not_in_force_is_named(run: Run, tmp_path: 
     path, body = tmp_path / "l.db", tmp_path / "a.json"
     body.write_bytes(b'{"MessageUUID": "1", "Status": "sent", "To": "15550100001"}')
     done = run("ingest", path, body, "--source", "plivo")
-    said = f"{body}: unrecognised: no vocabulary knows it; plivo ships and isn't read by: "
+    said = f"{body}: unrecognised: no vocabulary knows it; the ledger doesn't read by plivo, which ships"
     command = f"postledger replay {path} --provider plivo --adopt"
-    assert done.stderr == f"{said}{command} adds it; kept at position 1\n"
+    assert done.stderr == f"{said}; to add it: {command}; kept at position 1\n"
     assert run(*command.split()[1:]).exit_code == 0
     assert json.loads(run("show", path, "1", "--json").stdout)["state"] == "sent"
     other = run("ingest", path, "-", "--source", "plivo", stdin=b'{"a": 1}')

@@ -435,9 +435,10 @@ def test_a_mistyped_source_is_remarked_on(ledger: Path, senders: Path) -> None:
     senders.write_text(rules.format("plvio"))
     with serving(ledger, "--provider", "plivo", "--senders", senders) as server:
         log = server.log.read_text()
-    assert f"{senders}: no vocabulary has the name of a source: plvio; all vocabularies read" in log
+    assert f"{senders}: sources that no vocabulary is named after: plvio; all read" in log
     assert (
-        f"{senders}: no source has the name of a vocabulary in force: /plivo is not served" in log
+        f"{senders}: vocabularies in force without a source of their name: nothing is served at /plivo"
+        in log
     )
     senders.write_text(rules.format("plivo"))
     with serving(ledger, "--senders", senders) as server:

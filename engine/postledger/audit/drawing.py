@@ -94,7 +94,10 @@ def bar(outcomes: Outcomes) -> tuple[Block, ...]:
 
 
 def days(outcomes: Outcomes) -> Columns | None:
-    """A column for each day from the first to the last; ``None`` for fewer than two days."""
+    """A column for each day; days without deliveries are left out where most have none.
+
+    ``None`` for fewer than two days.
+    """
     groups = {date.fromisoformat(g.label): g for g in outcomes.days.groups if g.label}
     if len(groups) < 2:
         return None

@@ -13,6 +13,7 @@ from postledger.cli.common import (
     Record,
     block,
     cell,
+    counted,
     json_option,
     known_providers,
     one_form,
@@ -134,7 +135,7 @@ def check(paths: tuple[Path, ...]) -> None:
     faults = check_files(paths)
     for fault in faults:
         click.echo(cell(fault))
-    remark(f"{len(faults)} faults" if len(faults) != 1 else "1 fault")
+    remark(counted(len(faults), "fault"))
     if faults:
         click.get_current_context().exit(1)
 

@@ -255,15 +255,16 @@ def space_option(help_text: str) -> Callable[[Command], Command]:
 
 @contextmanager
 def asking_space(*words: str | Path) -> Iterator[None]:
-    """Where several spaces have an id, the error has the command that says which."""
+    """Where several spaces have an id, the error says which option, or command, names one."""
     try:
         yield
     except UnknownKey as error:
         if not error.spaces:
             raise
         said = str(error).removesuffix("space")
-        command = shlex.join(["postledger", *map(str, words), "--space", error.spaces[0]])
-        raise UnknownKey(f"{said}{command}", error.spaces) from None
+        command = ["postledger", *map(str, words)] if words else []
+        option = shlex.join([*command, "--space", error.spaces[0]])
+        raise UnknownKey(f"{said}{option}", error.spaces) from None
 
 
 def require_space(ledger: Ledger, space: str | None) -> None:

@@ -34,7 +34,7 @@ Examples:
     type=WholeRange(min=-1),
     help=f"The changes after that position; without it, --since or --id, begin with the last {_LAST}.",
 )
-@narrow_options("Only changes", ", and then stop")
+@narrow_options("Only changes", ", and then stop", "TRACKINGID")
 @click.option(
     "--live/--no-live",
     default=None,

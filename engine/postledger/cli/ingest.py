@@ -27,14 +27,13 @@ from postledger.cli.common import (
 from postledger.cli.foreign import Foreign, Log, Row, foreign_options
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import (
-    AS_A_FORM,
     Bodies,
     Found,
     Lines,
     Stated,
     Stdin,
     Unfit,
-    is_like_a_form,
+    form_hint,
     sources,
 )
 from postledger.definitions.definitions import Definitions, builtin, load, providers
@@ -247,8 +246,10 @@ def _require_readable(given: Sequence[tuple[Receipt, Kind]], definitions: Defini
         problem = problem or f"{found[0]}{_form_hint(receipt)}"
     first = given[0][0]
     where = first.where if isinstance(first, Found) else "-"
+    few = len(given) == 1
+    tried = "its only body can't" if few else f"none of the first {len(given)} bodies can"
     raise PostledgerError(
-        f"{where}: none of the first {len(given)} bodies can be read, so nothing of the file is"
+        f"{where}: {tried} be read, so nothing of the file is"
         f" recorded: {problem}; --keep-unreadable records them as they are"
     )
 
@@ -291,13 +292,12 @@ def _hint(receipt: Receipt, one: Appended, ledger: Callable[[], Ledger]) -> str:
     if receipt.source in {known.name for known in ledger().definitions.vocabularies}:
         return ""
     words = ("postledger", "replay", ledger().path, "--provider", receipt.source, "--adopt")
-    return f"; {receipt.source} ships and isn't read by: {shlex.join(map(str, words))} adds it"
+    command = shlex.join(map(str, words))
+    return f"; the ledger doesn't read by {receipt.source}, which ships; to add it: {command}"
 
 
 def _form_hint(receipt: Receipt) -> str:
-    """What to do about a form that nothing says to be one: to read it as one would be a guess."""
-    is_told = receipt.query or receipt.content_type is not None
-    return f"; {AS_A_FORM}" if not is_told and is_like_a_form(receipt.body) else ""
+    return form_hint(receipt.body, receipt.content_type, query=receipt.query)
 
 
 def _sum_up(counts: Counter[str], anchor: Anchor, *, as_json: bool) -> None:

@@ -97,12 +97,14 @@ def codes_of(event: Event, definitions: Definitions) -> set[str]:
     return {postback.fields[one.code_at][1] for one in known if one.code_at is not None}
 
 
-def narrow_options(what: str, until: str = "") -> Callable[[Command], Command]:
+def narrow_options(
+    what: str, until: str = "", ids: str = "TRACKINGID or MMSID"
+) -> Callable[[Command], Command]:
     """``--since``, ``--until``, ``--id``, ``--state``, ``--code`` and ``--tz``; given as ``narrow``."""
     options = (
         click.option("--since", type=Time(), help=f"{what} received at that time or later."),
         click.option("--until", type=Time(), help=f"{what} received before that time{until}."),
-        click.option("--id", "key", metavar="ID", help=f"{what} of that TRACKINGID or MMSID."),
+        click.option("--id", "key", metavar="ID", help=f"{what} of that {ids}."),
         click.option("--state", help=f"{what} that brought a delivery into that state."),
         click.option("--code", help=f"{what} that state that code of the provider."),
         zone_option,

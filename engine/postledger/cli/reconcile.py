@@ -16,6 +16,7 @@ from postledger.cli.common import (
     Record,
     asking_space,
     check_period,
+    counted,
     delimiter_of,
     ledger_argument,
     one_form,
@@ -116,7 +117,7 @@ def reconcile(
     said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
     remark(f"columns: {said.described()}")
     totals = InvoiceTotals()
-    with reading(ledger) as opened, asking_space("reconcile", ledger, invoice):
+    with reading(ledger) as opened, asking_space():
         require_space(opened, space)
         mask = Mask.of(opened.definitions, unmask=unmask)
         found = opened.reconcile(
@@ -130,7 +131,8 @@ def reconcile(
         else:
             write_records(differing, form, {}, _FIELDS)
     if form in ("nl", "csv"):
-        remark(f"{totals.rows} rows, {totals.equal} equal, {totals.kinds.total()} differences")
+        differences = counted(totals.kinds.total(), "difference")
+        remark(f"{counted(totals.rows, 'row')}, {totals.equal} equal, {differences}")
     click.get_current_context().exit(_DIFFERS if totals.differing else 0)
 
 

@@ -156,7 +156,7 @@ def _announced(ledger: Ledger, definitions: Definitions) -> Changes:
     try:
         changes = _changes(ledger, definitions)
     except LedgerError as error:
-        # A replay is what mends a damaged index: that it can't be counted must not hold it up.
+        # A replay is what fixes a damaged index: that it can't be counted must not hold it up.
         remark(f"what changes can't be counted: {error}")
         return {}
     for chart, counts in sorted(changes.items()):
@@ -208,7 +208,7 @@ def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None
     count = turns.total()
     if form is None and count > len(listed):
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
-    ours, others = apart(ledger.definitions, definitions)
+    ours, others = apart(ledger.definitions.without_muted(), definitions.without_muted())
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
     remark(f"{counted(count, 'state')} would change {by}; nothing was written")
 

@@ -89,7 +89,7 @@ def serve(
 
     if only and not words:
         raise click.UsageError("--only requires --vocabulary.")
-    # Where none is chosen, those are read that are read without being asked for.
+    # ``None``: the vocabularies that are read by default.
     options |= {"providers": names if names or only else None, "vocabulary": words}
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}

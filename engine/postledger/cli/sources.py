@@ -28,7 +28,7 @@ A row of an export may be larger: a ledger recorded it.
 """
 
 FORM = "application/x-www-form-urlencoded"
-AS_A_FORM = f"if it is a form, say --content-type {FORM}, or --query for the query string of a GET"
+_AS_A_FORM = f"if it is a form, say --content-type {FORM}, or --query for the query string of a GET"
 # Names and values as a form or an address has them: percent-encoded, without white space between.
 _LIKE_A_FORM = re.compile(rb"\s*[^\s=&<>{}]+=[^\s<>{}]*\s*")
 
@@ -53,6 +53,12 @@ def is_like_a_form(body: bytes) -> bool:
         # It is one, and can't be read for another reason.
         return False
     return True
+
+
+def form_hint(body: bytes, content_type: str | None, *, query: bool) -> str:
+    """What to do about a form that nothing says to be one: to read it as one would be a guess."""
+    is_told = query or content_type is not None
+    return f"; {_AS_A_FORM}" if not is_told and is_like_a_form(body) else ""
 
 
 @attrs.frozen

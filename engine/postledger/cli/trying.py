@@ -8,10 +8,11 @@ import click
 
 from postledger import wire
 from postledger.cli.common import block, cell, table
-from postledger.cli.sources import AS_A_FORM, FORM, is_like_a_form
+from postledger.cli.sources import FORM, form_hint
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, define
 from postledger.definitions.explain import misses, names_of
+from postledger.definitions.timestamps import read_time
 from postledger.definitions.vocabulary import Lexicon, Reading, Reads, Vocabulary
 from postledger.errors import DefinitionError, ReadError
 from postledger.log.event import Envelope, Kind, Part
@@ -19,7 +20,7 @@ from postledger.model import GOES_WITHOUT_SAYING, is_decimal
 from postledger.postback import Postback
 from postledger.state.patterns import NOWHERE, Patterns, of_times
 from postledger.state.row import delivery_of, folded_row
-from postledger.times import UNDATED, iso, micros, now, time_of
+from postledger.times import UNDATED, iso, micros, now, placed, time_of
 
 _MOST_MISSES = 5
 _TOLD = ("tracking_id", "space", "events", "repeats")
@@ -77,8 +78,7 @@ def envelope_of(
 
 
 def _advice(envelope: Envelope, body: bytes) -> str:
-    asked = envelope.content_type is not None or envelope.part is Part.QUERY
-    return "" if asked or not is_like_a_form(body) else f"; {AS_A_FORM}"
+    return form_hint(body, envelope.content_type, query=envelope.part is Part.QUERY)
 
 
 def _fields(vocabulary: Vocabulary, postback: Postback, reading: Reading) -> str:
@@ -103,7 +103,7 @@ def _said(patterns: Patterns, postback: Postback, reading: Reading) -> Iterator[
             ("space", space),
             ("key", key),
             ("says", reading.trigger or "nothing"),
-            ("says beside", ", ".join(reading.evidence)),
+            ("also says", ", ".join(reading.evidence)),
             ("occurred at", _time(postback, reading, occurred_at)),
             ("lacks", missing and f"{missing} (the vocabulary requires it)"),
             *_unreadable(postback, reading),
@@ -119,6 +119,12 @@ def _time(postback: Postback, reading: Reading, occurred_at: int) -> str:
     if reading.timestamp_at is None:
         return "no time" + (", as is usual for it" if reading.undated else "")
     text = postback.fields[reading.timestamp_at][1]
+    stated = read_time(text, reading.formats)
+    if stated is not None and stated.tzinfo is None:
+        try:
+            placed(stated, reading.naive)
+        except ValueError as error:
+            return f"no time: {error}"
     return f"no time: {text!r} is not written as {' or '.join(reading.formats)}"
 
 

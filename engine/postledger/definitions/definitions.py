@@ -141,9 +141,10 @@ class Definitions:
         return define(self.charts.values(), stated)
 
     def muted(self) -> Definitions:
-        """The same, but the names of what is read no more stay bound to their spaces.
+        """These definitions with the vocabularies of what providers send muted.
 
-        So what came, or comes, from a source of such a name isn't read by others.
+        They read nothing, but their names stay bound to their spaces: what came, or comes, from a
+        source of such a name isn't read by others.
 
         >>> [one.reads.value for one in ledger.definitions.muted().vocabularies]
         ['statements', 'nothing', 'nothing']

@@ -210,8 +210,8 @@ class Vocabulary:
     @property
     def label(self) -> str:
         """Name, version and the start of the hash, and whether it reads nothing."""
-        reads = ", which reads nothing" if self.reads is Reads.NOTHING else ""
-        return f"{self.name} {self.version} ({self.hash[:8]}){reads}"
+        reads = "; reads nothing" if self.reads is Reads.NOTHING else ""
+        return f"{self.name} {self.version} ({self.hash[:8]}{reads})"
 
     def conditions(self) -> Iterator[Condition]:
         """All that its entries ask for."""

@@ -99,7 +99,7 @@ def muted(vocabulary: Vocabulary) -> Vocabulary:
     """A vocabulary that reads nothing any more, and binds the source of its name to its space.
 
     >>> muted(shipped("skycore")).label
-    'skycore ... (...), which reads nothing'
+    'skycore ... (...; reads nothing)'
     """
     space = f'space = "{vocabulary.space}"\n' if vocabulary.space else ""
     source = (

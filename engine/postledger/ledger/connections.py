@@ -525,7 +525,7 @@ class Connections:
 
 def _difference(path: Path, kept: Definitions, wanted: Definitions) -> str:
     """How the definitions of a ledger differ from those that are given, and what to do."""
-    ours, theirs = apart(kept, wanted)
+    ours, theirs = apart(kept.without_muted(), wanted)
     options = adding(kept, wanted)
     if not theirs or options == []:
         return (

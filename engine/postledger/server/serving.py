@@ -222,12 +222,12 @@ def _in_force(serving: Serving) -> Definitions:
 
 
 def _unserved(senders: Senders, definitions: Definitions) -> Iterator[str]:
-    """What a name that is mistyped in the file of senders does: a line each."""
+    """The mismatches between the file of senders and the vocabularies in force, a line each."""
     known = sources_of(definitions)
     if strange := ", ".join(sorted(senders.sources.keys() - known)):
-        yield f"no vocabulary has the name of a source: {strange}; all vocabularies read it"
+        yield f"sources that no vocabulary is named after: {strange}; all read what they receive"
     if without := ", ".join(f"/{name}" for name in sorted(known - senders.sources.keys())):
-        yield f"no source has the name of a vocabulary in force: {without} is not served"
+        yield f"vocabularies in force without a source of their name: nothing is served at {without}"
 
 
 def _require_named(serving: Serving, senders: Senders) -> None:

@@ -103,7 +103,7 @@ def readings(
     query: bool = False,
     shapes: Sequence[Shape],
 ) -> list[Reading | ReadError]:
-    """The same by each of several shapes, or why there is none; the body is parsed once.
+    """The postbacks of a body by each of several shapes, or why it can't be read; it is parsed once.
 
     Shapes of whose paths the body has none give one object.
     """

@@ -56,7 +56,7 @@ class Cut:
             self.met.add(name)
 
     def watch_below(self, path: str) -> None:
-        """The same for all watched paths that begin with this one."""
+        """Take down all watched paths that begin with this one."""
         name = plain(path)
         self.met.update(one for one in self.watched if _is_below(one, name))
 
