@@ -222,3 +222,15 @@ def test_of_several_spaces_one_must_be_named(run: Run, tmp_path: Path, invoice: 
     assert done.exit_code == 1
     assert "say which: --space " in done.stderr
     assert run("reconcile", ledger, invoice, "--space", "infobip").exit_code == 3
+
+
+def test_an_id_that_no_delivery_has_hides_numbers(run: Run, ledger: Path, invoice: Path) -> None:
+    """Whose number is in it nobody knows; of an id of several fields one may be the recipient."""
+    ids = ("01FC66621/447700900777", "msg-447700900778", "X/+44 7700 900779")
+    rows = "".join(f"{one},1,EUR,1,delivered\n" for one in ids)
+    invoice.write_text(CORRECT + rows + "X/447700900780,none,EUR,1,delivered\n")
+    for option in ("--json", "--nl", "--csv"):
+        told = run("reconcile", ledger, invoice, option).stdout
+        assert "900" not in told
+        assert "4477" not in told
+    assert "447700900777" in run("reconcile", ledger, invoice, "--json", "--unmask").stdout

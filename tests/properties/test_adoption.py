@@ -152,6 +152,9 @@ def _first(index: Any, new: Unplaced, at: int) -> Unplaced:
         f"SELECT stream, occurred_at, identity FROM {index.name} WHERE position = ? AND member = ?",
         new[3:5],
     )
+    if row is None:
+        # By the other definitions the body has fewer members.
+        return new
     first = [*new]
     first[at] = index.stream_of(row[0]) if at == 0 else row[at]
     return tuple(first)  # type: ignore[return-value]

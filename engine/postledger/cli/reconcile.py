@@ -26,6 +26,7 @@ from postledger.cli.common import (
     space_option,
     table,
     write_records,
+    zone_option,
 )
 from postledger.cli.invoices import Columns, columns_of, invoice_rows, require_currency
 from postledger.cli.params import Time, WholeRange
@@ -77,6 +78,7 @@ Examples:
 @space_option("The space of the ids, where deliveries are of several.")
 @click.option("--since", type=Time(), help="What began at that time or later must be billed.")
 @click.option("--until", type=Time(), help="What began before that time must be billed.")
+@zone_option
 @click.option(
     "--delimiter", metavar="CHAR", default=",", help="The character between columns; or tab."
 )

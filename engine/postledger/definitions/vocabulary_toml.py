@@ -98,7 +98,7 @@ def _loaded(source: str, where: str) -> Vocabulary:
 def muted(vocabulary: Vocabulary) -> Vocabulary:
     """A vocabulary that reads nothing any more, and binds the source of its name to its space.
 
-    >>> muted(shipped("skycore")).label
+    >>> muted(ledger.definitions.vocabularies[-1]).label
     'skycore ... (...; reads nothing)'
     """
     space = f'space = "{vocabulary.space}"\n' if vocabulary.space else ""

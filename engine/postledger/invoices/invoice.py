@@ -149,7 +149,8 @@ def masked(one: Discrepancy, delivery: Delivery | None, mask: Mask) -> Discrepan
     to = None if delivery is None else delivery.to
     return attrs.evolve(
         one,
-        tracking_id=mask.id(one.tracking_id, to),
+        # guard: an id of no delivery may hold anybody's number
+        tracking_id=mask.id(one.tracking_id, to, several=to is None or one.kind == "unreadable"),
         to=mask.recipient(to),
         reason=_reason(one, mask),
         billed=_masked(one.billed, to, mask),
