@@ -162,7 +162,8 @@ def _first(index: Any, new: Unplaced, at: int) -> Unplaced:
 
 def test_kept_first_reading_is_noticed(kept: str) -> None:
     """What keeps the stream, the time or the identity of the first reading fails the property."""
-    assert falsified(same_rows, 300, *worlds())
+    # What keeps the identity shows only where two say otherwise the same by the others.
+    assert falsified(same_rows, 1_000, *worlds())
 
 
 def _without_fixed_identity(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,4 +187,4 @@ def test_fixed_text_read_otherwise_is_noticed(
 ) -> None:
     """What takes a fixed text for other than a varying one fails the property."""
     mutant(monkeypatch)
-    assert falsified(same_rows, 3_000, *worlds(words_and_texts()))
+    assert falsified(same_rows, 1_000, *worlds(words_and_texts()))
