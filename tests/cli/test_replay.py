@@ -130,7 +130,13 @@ def test_what_is_dropped_speaks_for_nobody(run: Run, tmp_path: Path) -> None:
         assert ledger.delivery("SM1").state == "failed"
         assert ledger.definitions.spaces == ("twilio",)
     assert "plivo" in run("charts", "--ledger", path).stdout
-    run("replay", path, "--provider", "plivo", "--adopt")
+    for words in (["--builtin", "--only", "--provider", "twilio"], ["--builtin"]):
+        run("replay", path, *words, "--adopt")
+        with Ledger(path) as ledger:
+            assert all(one.state != "delivered" for one in ledger.deliveries())
+            assert "plivo" in ledger.definitions.lexicon.spaces
+    words = ["--builtin", "--only", "--provider", "twilio", "--provider", "plivo"]
+    run("replay", path, *words, "--adopt")
     with Ledger(path, providers=["plivo", "twilio"]) as ledger:
         assert ledger.verify().ok
 

@@ -338,6 +338,24 @@ def test_unknown_postbacks_of_two_spaces_are_not_mixed(tmp_path: Path) -> None:
             ledger.timeline("SM1")
 
 
+def test_a_batch_of_many_with_a_long_reference_is_read(tmp_path: Path) -> None:
+    """What stands around the list is inherited by each recipient."""
+    statuses = [
+        {"code": 0, "status": "Delivered", "count": 1, "recipients": [f"1555010{n:04}"]}
+        for n in range(1_000)
+    ]
+    report = {
+        "type": "delivery_report_sms",
+        "batch_id": "01FC66621XXXXX119Z8PMV1QPQ",
+        "client_reference": "r" * 2_048,
+        "total_message_count": 1_000,
+        "statuses": statuses,
+    }
+    with Ledger(tmp_path / "l.db", providers=["sinch_sms"]) as ledger:
+        ledger.record(json.dumps(report).encode(), "application/json")
+        assert sum(one.state == "delivered" for one in ledger.deliveries()) == 1_000
+
+
 def test_no_field_names_the_space_of_another(tmp_path: Path) -> None:
     """Where a vocabulary takes the space from a field, its source still speaks for no other."""
     words = """

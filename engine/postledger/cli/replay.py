@@ -28,6 +28,7 @@ from postledger.cli.common import (
     write_records,
 )
 from postledger.definitions.definitions import Definitions, apart, builtin
+from postledger.definitions.vocabulary import Reads
 from postledger.errors import DefinitionError, LedgerError
 from postledger.ledger.ledger import Ledger
 from postledger.model import GOES_WITHOUT_SAYING, Content, Delivery
@@ -104,7 +105,7 @@ def replay(
         raise click.UsageError("--index requires --adopt when comparing.")
 
     def wanted(opened: Ledger) -> Definitions:
-        base = builtin() if shipped else opened.definitions
+        base = _with_names_of(builtin(), opened.definitions) if shipped else opened.definitions
         base = base.muted() if only else base
         return _with(base, charts, words, names)
 
@@ -123,6 +124,13 @@ def replay(
     else:
         said = {} if changes is None else {"changes": _plain(changes)}
         write_records([{"position": last, "definitions": label, **said}], form, {})
+
+
+def _with_names_of(base: Definitions, others: Definitions) -> Definitions:
+    """The definitions, with the names that others bind, so that nobody else is read in their place."""
+    bound = [one for one in others.muted().vocabularies if one.reads is Reads.NOTHING]
+    known = {one.name for one in base.vocabularies}
+    return base.with_vocabularies([one for one in bound if one.name not in known])
 
 
 def _with(

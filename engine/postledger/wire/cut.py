@@ -20,8 +20,11 @@ from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
 """Reads a text that is itself a body: its node, and whether that was repaired."""
 
-_INHERITED, _FIELD = 16, 64
-"""What members inherit: so many times the body, each field counting for so many characters more."""
+_INHERITED, _OF_MEMBER, _FIELD = 16, 4096, 64
+"""What members inherit: so many times the body, and so many characters for each that there may be.
+
+Each field counts for so many more than its path and its text have.
+"""
 
 
 class Cut:
@@ -48,7 +51,7 @@ class Cut:
         self.limits = limits
         self.paths = PathBudget(body_bytes)
         # guard: what is inherited is bounded
-        self.inherited = _INHERITED * body_bytes + (1 << 20)
+        self.inherited = _INHERITED * body_bytes + limits.members * _OF_MEMBER
 
     def watch(self, path: str) -> None:
         """Take down that a path stands in the body."""
