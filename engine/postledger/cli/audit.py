@@ -81,7 +81,7 @@ def audit(
             # A dropped guard is what a report is to tell: it doesn't stop it.
             Ledger(ledger, readonly=True, guarded=False) as opened,
             progress("audit", opened.head().size) as advance,
-            asking_space(),
+            asking_space("audit", ledger, "--id", asked["tracking_id"]),
         ):
             require_space(opened, asked["space"])
             remark_end(opened, asked["as_of"])
