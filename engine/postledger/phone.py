@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+from unicodedata import normalize
 
 SEPARATORS = "+-(). "
 """What may stand before digits and between them, and says nothing."""
 
 _TAKEN_OFF = str.maketrans("", "", SEPARATORS)
 
+
+_LONGEST, _NATIONAL = 100, 8
+"""How long a text may be that is a number, and how many digits one has at least within a country."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 """What an address has in front, such as ``tel:`` (RFC 3986, section 3.1)."""
@@ -30,3 +37,56 @@ def digits_of(number: str) -> str:
     if len(digits) > 2:
         digits = digits.removeprefix("00")
     return digits if digits.isascii() and digits.isdecimal() else number
+
+
+def numbers_meant(text: str) -> tuple[str, ...]:
+    """The digits that a text may be, of a whole number or of its end; none for what is not a number.
+
+    Where the package ``phonenumbers`` is there, a number with its country code is read by the rules of
+    that country. A number as it is dialled within a country is the end of one, without its leading zero.
+
+    >>> numbers_meant("+1 650.333/3058"), numbers_meant("3058"), numbers_meant("ACME")
+    (('16503333058',), ('3058',), ())
+    >>> numbers_meant("020 7946 0958"), numbers_meant("+44 (0)20 7946 0958")
+    (('02079460958', '2079460958'), ('442079460958',))
+    """
+    # guard: a long text is no number
+    if len(text) > _LONGEST:
+        return ()
+    plain = normalize("NFKC", text).strip()
+    found = [e164_of(plain)]
+    bare = plain.replace("(0)", "") if plain.startswith(("+", "00")) else plain
+    digits = digits_of(bare)
+    if not digits.isdecimal() and not any(map(str.isalpha, bare)):
+        digits = digits_of("".join(filter(str.isdecimal, bare)))
+    if digits.isdecimal():
+        found.append(digits)
+        if digits[0] == "0" and len(digits) >= _NATIONAL:
+            found.append(digits.lstrip("0"))
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def e164_of(text: str) -> str | None:
+    """The digits of a number that is written with its country code, by the rules of that country.
+
+    ``None`` for what is not a possible number, and without the package ``phonenumbers``.
+    """
+    phonenumbers = _phonenumbers()
+    if phonenumbers is None:
+        return None
+    international = f"+{text[2:]}" if text.startswith("00") else text
+    try:
+        number = phonenumbers.parse(international, None)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return f"{number.country_code}{phonenumbers.national_significant_number(number)}"
+
+
+@lru_cache(maxsize=1)
+def _phonenumbers() -> Any:
+    try:
+        return import_module("phonenumbers")
+    except ImportError:
+        return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from postledger import Ledger
 from tests.cli import Run
-from tests.samples import sent
+from tests.samples import BINARY, DEGRADED, sent
 from tests.state.test_said import ledger_of_own
 
 
@@ -114,3 +114,30 @@ def test_unknown_dimensions_are_wrong_usage(run: Run, samples: Path) -> None:
     refused = run("deliveries", samples, "--by", "spid,colour")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "unknown dimension 'colour': expected state, route, " in refused.stderr
+
+
+def test_a_search_lists_the_newest_first(run: Run, samples: Path) -> None:
+    """In every form, and counted too."""
+    rows = json.loads(run("deliveries", samples, "--search", "TU1T", "--json").stdout)
+    assert [row["tracking_id"] for row in rows] == [DEGRADED, BINARY]
+    counted = run("deliveries", samples, "--search", "TU1T", "--by", "route", "--nl").stdout
+    assert [json.loads(line)["deliveries"] for line in counted.splitlines()] == [1, 1]
+
+
+def test_a_search_that_finds_nothing_says_how_it_was_read(run: Run, samples: Path) -> None:
+    """And one thing to try."""
+    for text, *said in (
+        ("+1 650 333 3059", "'+1 650 333 3059'", "ends in 16503333059", "--search 3059"),
+        ("059", "059 is fewer than 4 digits", "at least 4 of the last digits"),
+        ("no such words", "words of a reason: no, such, words", "--search words"),
+        ("U01TXzgwNjc5", "the beginning of a tracking id", "--search U01TXz"),
+        ("%'*\"", "the beginning of a tracking id", "without --search all are listed"),
+        ("x" * 1_000_000, "xxx...xxx", "words of a reason: xxx"),
+    ):
+        found = run("deliveries", samples, "--search", text, "--nl")
+        assert (found.stdout, found.exit_code) == ("", 0)
+        for part in said:
+            assert part in found.stderr
+    narrowed = run("deliveries", samples, "--search", "3058", "--state", "failed")
+    assert "Try the same without the other options." in narrowed.stderr
+    assert "nothing found" not in run("deliveries", samples, "--search", "3058").stderr

@@ -28,6 +28,7 @@ from postledger.cli.common import (
     time_travel,
     write_records,
 )
+from postledger.cli.finding import remark_not_found
 from postledger.cli.params import Dimensions, LabelText, Span, Time, zone_of_times
 from postledger.findings import MEANINGS, named
 from postledger.ledger.ledger import Then
@@ -60,6 +61,7 @@ _COLUMNS = {
     epilog="""\b
 Examples:
   postledger deliveries deliveries.db --state failed --since 2026-11-01
+  postledger deliveries deliveries.db --search "+1 (650) 333-3058"
   postledger deliveries deliveries.db --stuck 24h --csv > stuck.csv
   postledger deliveries deliveries.db --label reference=A-1 --reason-class unreachable
   postledger deliveries deliveries.db --finding contradiction --nl
@@ -91,6 +93,12 @@ Examples:
     help="Only those with that label: reference=A. May be repeated: all of them.",
 )
 @click.option(
+    "--search",
+    metavar="TEXT",
+    help="Those with that text: a recipient or its last digits, an id's beginning, an MMSID, a label,"
+    " words of the reason.",
+)
+@click.option(
     "--by",
     type=Dimensions(),
     help=f"Count them by one or more of {', '.join(COUNTED_BY).replace('_', '-')}.",
@@ -111,6 +119,8 @@ def deliveries(
 ) -> None:
     """List deliveries, in the order in which they were first received, or count them.
 
+    With --search the newest come first.
+
     With --by they are not listed: each line is a group with the number of its deliveries, how many of
     them were delivered, and their share. Days and hours are those in which a delivery began, by the
     clocks of --tz. Groups with a day or an hour come in the order of their names, others the largest
@@ -118,6 +128,8 @@ def deliveries(
     """
     check_period(wanted["since"], wanted["until"])
     then: dict[str, Any] = {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions}
+    asked = {**wanted, "labels": labels or None, "as_of": as_of, "occurred_by": occurred_by}
+    narrowed = any(v is not None for k, v in asked.items() if k not in ("search", "chart"))
     with reading(ledger) as opened:
         require_space(opened, wanted["space"])
         remark_end(opened, as_of)
@@ -125,6 +137,7 @@ def deliveries(
             query = Query(labels=dict(labels), **wanted)
             counts = opened.counts(query, by=by, zone=zone_of_times(), **then)
             _write_counts(counts, by, form, limit)
+            remark_not_found(len(counts), query, narrowed=narrowed)
             return
         query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
         found = opened.deliveries(query, **then)
@@ -132,6 +145,7 @@ def deliveries(
         if form is None:
             records = _without_common(list(records))
         count = write_records(records, form, _COLUMNS, _FIELDS)
+        remark_not_found(count, query, narrowed=narrowed)
     remark_more(count, form, limit)
 
 

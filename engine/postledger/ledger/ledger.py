@@ -93,11 +93,11 @@ from postledger.projections.queries import (
     Listing,
     Query,
     after_of,
-    page_of,
     require_known,
 )
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, undisturbed
+from postledger.projections.search import page_of
 from postledger.projections.snapshots import snapshot
 from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, require_by
 from postledger.state.patterns import Stream
@@ -555,8 +555,9 @@ class Ledger:
     ) -> Iterator[Delivery]:
         """The deliveries that a ``Query`` asks for, given whole or by its fields.
 
-        They come in the order in which they were first received, page by page: each page is as of
-        the time it is read, but with ``as_of`` or ``occurred_by`` all are as of that.
+        They come in the order in which they were first received, with ``search`` the newest first, page
+        by page: each page is as of the time it is read, but with ``as_of`` or ``occurred_by`` all are as
+        of that.
 
         >>> [delivery.tracking_id for delivery in ledger.deliveries(finding="contradiction")]
         ['TU1TXzU5Nzg3Nw==']

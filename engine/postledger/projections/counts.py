@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from postledger.errors import UnknownWord
 from postledger.model import Count
 from postledger.projections.queries import BEGAN, Listing, Query, floored, where
+from postledger.projections.search import among
 from postledger.store.sqlite import Store
 from postledger.times import iso, time_of
 
@@ -66,21 +67,23 @@ def counts_of(
     """
     region = listing.definitions.chart(query.chart).regions[0]
     succeeded = sorted(region.final - region.explained)
-    held, parameters = where(query, listing.definitions)
     columns = [_column(name, zone) for name in by]
     holes = ", ".join("?" * len(succeeded)) or "NULL"
-    rows = store.stream(
-        f"SELECT {', '.join(columns)}, count(*), sum(CASE WHEN s.state IN ({holes}) THEN 1 ELSE 0 END)"
-        f" FROM {listing.states} s JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
-        f" GROUP BY {', '.join(str(n + 1) for n in range(len(by)))}",
-        (*succeeded, *parameters),
-    )
+    held, parameters = where(query, listing.definitions)
     groups: dict[tuple[str | None, ...], list[int]] = {}
-    for *values, count, delivered in rows:
-        key = tuple(_label(name, value, zone) for name, value in zip(by, values, strict=True))
-        sums = groups.setdefault(key, [0, 0])
-        sums[0] += count
-        sums[1] += delivered
+    with among(query, store, listing) as also:
+        rows = store.stream(
+            f"SELECT {', '.join(columns)}, count(*),"
+            f" sum(CASE WHEN s.state IN ({holes}) THEN 1 ELSE 0 END)"
+            f" FROM {listing.states} s JOIN {listing.streams} t ON t.id = s.stream"
+            f" WHERE {held}{also} GROUP BY {', '.join(str(n + 1) for n in range(len(by)))}",
+            (*succeeded, *parameters),
+        )
+        for *values, count, delivered in rows:
+            key = tuple(_label(name, value, zone) for name, value in zip(by, values, strict=True))
+            sums = groups.setdefault(key, [0, 0])
+            sums[0] += count
+            sums[1] += delivered
     order = _by_label if set(by) & set(_TIMES) else _by_size
     found = sorted(groups.items(), key=order)[: query.limit]
     return tuple(Count(dict(zip(by, key, strict=True)), *sums) for key, sums in found)

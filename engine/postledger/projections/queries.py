@@ -19,6 +19,7 @@ from postledger.projections.index import chunks
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
 from postledger.state.said import label_within
+from postledger.state.search import search_of
 from postledger.store.sqlite import LARGEST, Store
 from postledger.times import micros, now
 
@@ -41,8 +42,10 @@ class Query:
     asks for those without an outcome that began at least so long before ``now``. ``to`` is a phone
     number in any spelling. ``finding`` is a
     word of ``postledger.findings``, ``reason_class`` one of those of the vocabularies. Of ``labels``
-    all must be there, each with that text. Times are aware; raises ``ValueError`` or ``TypeError``
-    for what can't be asked for.
+    all must be there, each with that text. ``search`` is a text that a person looks for: a recipient in
+    any spelling, or at least its last four digits, the beginning of an id, an MMSID, a label, or words of
+    the reason; the newest deliveries come first then. Times are aware; raises ``ValueError`` or
+    ``TypeError`` for what can't be asked for.
 
     >>> [delivery.tracking_id for delivery in ledger.deliveries(Query(route="sms"))]
     ['U01TXzgwNjc4']
@@ -62,6 +65,7 @@ class Query:
     stuck: timedelta | None = None
     reason_class: str | None = None
     labels: Mapping[str, str] | None = attrs.field(default=None, hash=False)
+    search: str | None = None
     limit: int | None = attrs.field(default=None, validator=at_least(0))
     now: datetime = attrs.field(factory=now)
 
@@ -72,6 +76,8 @@ class Query:
         for name, text in (self.labels or {}).items():
             require("labels", name, str)
             require(f"label {name}", text, str)
+        if self.search is not None:
+            search_of(self.search)
 
 
 def page_of(
@@ -80,21 +86,23 @@ def page_of(
     """The next streams and rows after ``after``, in the order in which they were first received.
 
     Where that is the same, keys and spaces order them: the order depends on nothing but what was
-    received. Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
+    received. With a search it is turned round; whether they have its text is for the caller to see.
+    Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
     """
     held, parameters = where(query, listing.definitions)
+    than, order = (">", "") if query.search is None else ("<", " DESC")
     if after is not None:
         held += (
-            " AND (s.first_received_at > ? OR s.first_received_at = ?"
-            " AND (t.key > ? OR t.key = ? AND t.space > ?))"
+            f" AND (s.first_received_at {than} ? OR s.first_received_at = ?"
+            f" AND (t.key {than} ? OR t.key = ? AND t.space {than} ?))"
         )
         parameters += [after[0], after[0], after[1], after[1], after[2]]
-        held += " AND s.first_received_at >= ?"
+        held += f" AND s.first_received_at {than}= ?"
         parameters.append(after[0])
     rows = store.execute(
         f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
         f" JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
-        " ORDER BY s.first_received_at, t.key, t.space LIMIT ?",
+        f" ORDER BY s.first_received_at{order}, t.key{order}, t.space{order} LIMIT ?",
         (*parameters, size),
     ).fetchall()
     page = [((space, chart, key), tuple(row)) for space, chart, key, *row in rows]
