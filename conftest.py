@@ -34,7 +34,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
-from tests.console import commands, difference, free_port, printed, started
+from tests.shell import commands, difference, free_port, printed, started
 
 import postledger
 

@@ -495,6 +495,21 @@ def server() -> Lines:
         yield from _name(name, value)
 
 
+def console() -> Lines:
+    """Every public name of the console."""
+    module = importlib.import_module("postledger.console")
+    yield "# The Python interface of the console"
+    yield "These names of `postledger.console` are public;"
+    yield "[Look into a ledger](../how-to/console.md) shows how they are used."
+    names = sorted(module.__all__, key=str.lower)
+    yield from table(
+        ["name", ""],
+        ([f"[`{name}`](#{name.lower()})", _first(getattr(module, name))] for name in names),
+    )
+    for name in names:
+        yield from _name(name, getattr(module, name))
+
+
 def _public() -> list[str]:
     first = ["Ledger"]
     return first + [name for name in postledger.__all__ if name not in first]
@@ -627,6 +642,7 @@ PAGES: dict[str, Callable[[], Lines]] = {
     "reference/cli.md": cli,
     "reference/api.md": api,
     "reference/server.md": server,
+    "reference/console.md": console,
     "providers/index.md": providers_index,
     **{
         f"providers/{name}.md": provider(name)

@@ -24,7 +24,7 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.findings import MEANINGS, Finding, names
 from tests.conftest import FIXTURES
-from tests.console import commands, difference
+from tests.shell import commands, difference
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -38,7 +38,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 NAMES = (
-    *("accept", "audit", "changes", "charts", "deliveries", "events", "export", "follow"),
+    *(
+        "accept",
+        "audit",
+        "changes",
+        "charts",
+        "console",
+        "deliveries",
+        "events",
+        "export",
+        "follow",
+    ),
     *("forward", "ingest", "query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""

@@ -112,7 +112,7 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     else:
         _require_loopback(serving)
     named = {*serving.sources, *(senders.sources if senders else ())}
-    with _bound(serving) as sock:
+    with bound(serving.host, serving.port) as sock:
         definitions = _in_force(serving)
         # They are named here, so that all processes have the same.
         sources = tuple(sorted(named or sources_of(definitions)))
@@ -136,7 +136,7 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         _log_to_stderr(serving)
         for text in _unserved(senders, definitions) if senders else ():
             _log.warning("%s: %s", serving.senders, text)
-        listening(f"listening on {_url(sock)}: {paths}")
+        listening(f"listening on {url_of(sock)}: {paths}")
         _run(config, sock)
 
 
@@ -241,7 +241,7 @@ def _require_named(serving: Serving, senders: Senders) -> None:
 
 def _require_loopback(serving: Serving) -> None:
     # guard: nobody but this machine posts without rules
-    if not _is_loopback(serving.host):
+    if not is_loopback(serving.host):
         named = ", ".join(sorted(set(serving.sources))) or "it"
         raise PostledgerError(
             f"--host {serving.host}: anybody could post to {named}; write rules in a file for"
@@ -249,37 +249,38 @@ def _require_loopback(serving: Serving) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached by this machine alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _bound(serving: Serving) -> socket.socket:
-    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-    foreign = (
-        f"--host {serving.host}: it is not an address of this machine; write one, or 127.0.0.1"
-    )
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises ``PostledgerError`` where it can't."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    foreign = f"--host {host}: it is not an address of this machine; write one, or 127.0.0.1"
     try:
-        socket.getaddrinfo(serving.host, None, family)
+        socket.getaddrinfo(host, None, family)
     except (OSError, UnicodeError):
-        is_name = re.search("[^0-9.:]", serving.host)
-        unknown = f"--host {serving.host}: the name can't be resolved"
+        is_name = re.search("[^0-9.:]", host)
+        unknown = f"--host {host}: the name can't be resolved"
         raise PostledgerError(unknown if is_name else foreign) from None
     try:
-        sock = socket.create_server((serving.host, serving.port), family=family, backlog=_BACKLOG)
+        sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         if getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
             raise PostledgerError(foreign) from None
         # socket.create_server adds the address as Python writes it.
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (while ")[0]
-        raise PostledgerError(f"can't listen on {serving.host}:{serving.port}: {reason}") from None
+        raise PostledgerError(f"can't listen on {host}:{port}: {reason}") from None
     sock.set_inheritable(True)
     return sock
 
 
-def _url(sock: socket.socket) -> str:
+def url_of(sock: socket.socket) -> str:
+    """Where a socket listens."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -7,7 +7,7 @@ process, and is the same each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import NamedTuple
@@ -108,6 +108,16 @@ def known_at(facts: Facts, stream: Stream, rows: Sequence[EventRow], position: i
     if DELIVERY not in facts.definitions.charts:
         return None
     return _known(stream, _life(facts, rows, position + 1))
+
+
+def known_after_each(
+    facts: Facts, stream: Stream, rows: Iterable[EventRow]
+) -> Iterator[tuple[EventRow, Known | None]]:
+    """A delivery as it was known after each of its events, in the order in which they were received."""
+    life = Life(facts.definitions.charts[DELIVERY])
+    for row in sorted(rows, key=_PLACE):
+        life.add(facts, row)
+        yield row, _known(stream, life)
 
 
 def net_change(

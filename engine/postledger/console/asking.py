@@ -1,0 +1,211 @@
+"""Asking: what the pages are made of, read from the ledger in one transaction, and masked.
+
+All of it blocks, so that the pages call it in threads. Nothing here ever writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+import attrs
+
+from postledger.audit.mask import HIDDEN, Mask
+from postledger.definitions.definitions import Definitions
+from postledger.errors import UnknownKey
+from postledger.ledger.connections import Own
+from postledger.ledger.ledger import Ledger
+from postledger.model import DELIVERY, Delivery
+from postledger.projections import generations
+from postledger.state.patterns import Stream
+from postledger.state.row import delivery_of
+from postledger.times import time_of
+
+PAGE = 50
+"""Deliveries on a page of the list."""
+
+MOST_LOOKED_AT = 5_000
+"""Events that one page looks at: where few deliveries fit, it has fewer."""
+
+_WINDOW = 200
+_MOST_NAMES = 10_000
+
+Wanted = Callable[[Delivery], bool]
+
+
+@attrs.frozen
+class Line:
+    """A delivery as it is listed: masked, with the place of the event that was heard of it last.
+
+    ``name`` is its id as it is shown, ``link`` what a URL asks for it by.
+    """
+
+    position: int
+    member: int
+    heard_at: datetime
+    delivery: Delivery
+    name: str
+    link: dict[str, str]
+
+    @property
+    def place(self) -> str:
+        """What tells the event from all others: its position and the member."""
+        return f"{self.position}.{self.member}"
+
+    @property
+    def key(self) -> str:
+        """What tells the delivery from others on a page."""
+        return hashlib.sha256(repr(sorted(self.link.items())).encode()).hexdigest()[:16]
+
+
+@attrs.frozen
+class Lines:
+    """Some of the list, newest first; ``older`` is the position to go on before, if there is one."""
+
+    lines: tuple[Line, ...]
+    older: int | None
+    head: int
+
+
+class Names:
+    """What URLs name deliveries by whose ids would tell a number: hashes that only this process knows."""
+
+    def __init__(self) -> None:
+        # guard: a hash of an id that nobody can try out
+        self._secret = secrets.token_bytes(32)
+        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, space: str, key: str) -> str:
+        """The name of a delivery; the oldest of ten thousand are forgotten."""
+        said = f"{len(space)}:{space}{key}".encode("utf-8", "surrogatepass")
+        name = hmac.new(self._secret, said, hashlib.sha256).hexdigest()[:32]
+        with self._lock:
+            self._known[name] = space, key
+            while len(self._known) > _MOST_NAMES:
+                self._known.popitem(last=False)
+        return name
+
+    def meant(self, name: str) -> tuple[str, str]:
+        """The space and the id of a name; raises ``UnknownKey``."""
+        known = self._known.get(name)
+        if known is None:
+            raise UnknownKey("this address is known no longer; search for the delivery again")
+        return known
+
+
+class Asking:
+    """Reads a ledger for the pages; a path is opened for reading only, at the first question."""
+
+    def __init__(self, ledger: Ledger | str | Path) -> None:
+        self._given = ledger
+        self._opened = ledger if isinstance(ledger, Ledger) else None
+        self._lock = Lock()
+        self._mask: tuple[str, Mask] | None = None
+        self.names = Names()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        with self._lock:
+            if self._opened is None:
+                assert not isinstance(self._given, Ledger)
+                # guard: the console writes nothing
+                self._opened = Ledger(self._given, readonly=True)
+            return self._opened
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        with self._lock:
+            if self._opened is not None and self._opened is not self._given:
+                self._opened.close()
+                self._opened = None
+
+    @contextmanager
+    def read(self) -> Iterator[Own]:
+        """A read transaction."""
+        with self.ledger._connections.read() as own:
+            yield own
+
+    def size(self) -> int:
+        """How many events the log has."""
+        with self.ledger._connections.read_log() as own:
+            return own.log.size()
+
+    def mask_of(self, definitions: Definitions) -> Mask:
+        """The mask by some definitions."""
+        known = self._mask
+        if known is None or known[0] != definitions.hash:
+            known = self._mask = definitions.hash, Mask.of(definitions, unmask=False)
+        return known[1]
+
+    def named(self, mask: Mask, delivery: Delivery) -> tuple[Delivery, str, dict[str, str]]:
+        """A delivery masked, its name as it is shown, and what a URL asks for it by."""
+        shown = mask.delivery(delivery)
+        if HIDDEN in (shown.tracking_id, shown.space):
+            name = self.names.of(delivery.space, delivery.tracking_id)
+            return shown, shown.tracking_id, {"ref": name}
+        link = {"id": delivery.tracking_id}
+        return shown, shown.tracking_id, link | ({"space": shown.space} if shown.space else {})
+
+    # --- the list ---
+
+    def heard(
+        self, before: int | None = None, wanted: Wanted | None = None, most: int = PAGE
+    ) -> Lines:
+        """The deliveries that were heard of last, before a position: the newest first, each once."""
+        with self.read() as own:
+            last = own.log.last()
+            until = last if before is None else min(before - 1, last)
+            lowest = max(0, until - MOST_LOOKED_AT)
+            lines: list[Line] = []
+            seen: set[Stream] = set()
+            while until > lowest and len(lines) < most:
+                first = max(lowest, until - _WINDOW + 1)
+                for line in self._heard_in(own, first, until, seen, wanted):
+                    lines.append(line)
+                    if len(lines) == most:
+                        break
+                until = lines[-1].position - 1 if len(lines) == most else first - 1
+            return Lines(tuple(lines), until + 1 if until > 0 else None, last)
+
+    def _heard_in(
+        self, own: Own, first: int, until: int, seen: set[Stream], wanted: Wanted | None
+    ) -> Iterator[Line]:
+        """The lines of the events from one position to another, the last first."""
+        reader, mask = own.reader, self.mask_of(own.reader.definitions)
+        page = reader.log.page(first, until)
+        # A page ends early where bodies are large.
+        while page and page[-1].position < until:
+            page += reader.log.page(page[-1].position + 1, until)
+        for stored in reversed(page):
+            said = reader.facts.statements_of(stored)
+            for member in range(len(said) - 1, -1, -1):
+                stream = said[member].stream
+                if stream[1] != DELIVERY or stream in seen:
+                    continue
+                seen.add(stream)
+                number = reader.index.find(stream)
+                row = number and generations.kept_row(own.store, own.generation.table, number)
+                if not row:
+                    continue
+                delivery = delivery_of(stream, row)
+                if wanted is None or wanted(delivery):
+                    named = self.named(mask, delivery)
+                    yield Line(stored.position, member, time_of(stored.received_at), *named)
+
+    def found(self, text: str, most: int = PAGE) -> tuple[Line, ...]:
+        """The deliveries that a text finds, the newest first."""
+        with self.read() as own:
+            mask = self.mask_of(own.reader.definitions)
+            return tuple(
+                Line(-1, 0, found.first_received_at, *self.named(mask, found))
+                for found in self.ledger.deliveries(search=text, limit=most)
+            )

@@ -1,0 +1,197 @@
+"""The pages: what each address answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlencode
+
+import attrs
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from postledger.console.access import Access, reason_of
+from postledger.console.asking import Asking, Lines, Wanted
+from postledger.console.bodies import text_of
+from postledger.console.case import Asked, Case, case_of
+from postledger.console.desk import Desk, Refused, Visit
+from postledger.console.overview import Overview, overview_of
+from postledger.invoices.invoice import DELIVERED
+from postledger.times import parse_moment
+
+Page = Callable[[Desk, Visit], Awaitable[Response]]
+
+_LONGEST_SEARCH = 200
+
+
+# --- signing in ---
+
+
+async def sign_in(desk: Desk, visit: Visit) -> Response:
+    """The form to sign in by."""
+    if visit.session.user is not None:
+        return RedirectResponse(f"{visit.root}/", 303)
+    return await desk.show(visit, "sign-in.html", problem="")
+
+
+async def signed_in(desk: Desk, visit: Visit) -> Response:
+    """A name and a password were given: a new session begins, or the form says what is wrong."""
+    name, password = visit.form.get("name", "")[:100], visit.form.get("password", "")[:1024]
+    if wait := desk.attempts.wait(name):
+        said = f"Too many wrong passwords for this name; try again in {wait} s."
+        return await desk.show(visit, "sign-in.html", 429, problem=said)
+    user = await desk.ask(desk.users.signed_in, name, password)
+    if user is None:
+        desk.attempts.failed(name)
+        said = "Name or password is wrong."
+        return await desk.show(visit, "sign-in.html", 403, problem=said)
+    desk.sessions.end(desk.secret_of(visit.request))
+    response = RedirectResponse(visit.root + (visit.session.next or "/"), 303)
+    # guard: a new secret for whoever signed in
+    desk.keep(visit.request, response, desk.sessions.begin(user)[0])
+    return response
+
+
+async def sign_out(desk: Desk, visit: Visit) -> Response:
+    """The session ends."""
+    desk.sessions.end(desk.secret_of(visit.request))
+    return RedirectResponse(f"{visit.root}/sign-in", 303)
+
+
+# --- the list ---
+
+
+async def listed(desk: Desk, visit: Visit) -> Response:
+    """The list of deliveries: those that were heard of last, or those that are searched for."""
+    query = visit.request.query_params
+    text, only = query.get("q", "").strip()[:_LONGEST_SEARCH], query.get("only", "")
+    before = _number(query.get("before"))
+    values = await desk.ask(_list, desk.asking, text, only, before)
+    return await desk.show(visit, "list.html", text=text, only=only, before=before, **values)
+
+
+def _list(asking: Asking, text: str, only: str, before: int | None) -> dict[str, object]:
+    overview = overview_of(asking)
+    if text:
+        page = Lines(asking.found(text), None, asking.size() - 1)
+    else:
+        page = asking.heard(before, _wanted(only, overview))
+    return {"overview": overview, "page": page, "size": page.head}
+
+
+def _wanted(only: str, overview: Overview) -> Wanted | None:
+    final = overview.final
+    kinds: dict[str, Wanted] = {
+        "open": lambda one: one.state not in final,
+        "other": lambda one: one.state in final and one.state != DELIVERED,
+        "contradicting": lambda one: "contradiction" in one.findings,
+    }
+    if only in kinds:
+        return kinds[only]
+    if only in {bars.state for bars in overview.bars}:
+        return lambda one: one.state == only
+    return None
+
+
+# --- a delivery ---
+
+
+async def delivery(desk: Desk, visit: Visit) -> Response:
+    """One delivery."""
+    asked = _asked(desk, visit.request.query_params)
+    case = await desk.ask(case_of, desk.asking, asked)
+    return await _case(desk, visit, case, asked)
+
+
+async def _case(desk: Desk, visit: Visit, case: Case, asked: Asked, problem: str = "") -> Response:
+    unmasked = visit.session.shows(case.stream)
+    if unmasked and not asked.unmask:
+        asked = attrs.evolve(asked, key=case.stream[1], space=case.stream[0], unmask=True)
+        case = await desk.ask(case_of, desk.asking, asked)
+    return await desk.show(
+        visit,
+        "delivery.html",
+        case=case,
+        unmasked=unmasked,
+        problem=problem,
+        size=case.anchor.size - 1,
+    )
+
+
+def _asked(desk: Desk, query: Mapping[str, str]) -> Asked:
+    """What the address, or a form, asks for."""
+    key, space = query.get("id") or "", query.get("space")
+    if ref := query.get("ref"):
+        space, key = desk.asking.names.meant(ref)
+    if not key:
+        raise Refused(400, "Which delivery? The address names none.")
+    at = None
+    if moment := (query.get("at") or "").strip():
+        try:
+            at = parse_moment(moment)
+        except ValueError:
+            said = f"{moment!r} is not a time; write one such as 2026-10-14 11:04:05, in UTC."
+            raise Refused(400, said) from None
+    return Asked(key, space, _number(query.get("step")), at, _number(query.get("event")))
+
+
+async def unmask(desk: Desk, visit: Visit) -> Response:
+    """Unmask a delivery for a while, once that is on record."""
+    asked = _asked(desk, visit.form)
+    user, record = visit.session.user, desk.record
+    if user is None or not visit.session.can_unmask or record is None:
+        raise Refused(403, "Your role does not allow to unmask numbers.")
+    case = await desk.ask(case_of, desk.asking, asked)
+    try:
+        reason = reason_of(visit.form.get("reason", ""))
+    except ValueError as error:
+        said = f"Nothing was unmasked: {error}."
+        return await _case(desk, visit, case, asked, said)
+    space, key = case.stream
+    access = Access(user.name, user.role, reason, delivery=key, space=space)
+    # guard: on record before it is shown
+    await desk.ask(record.append, access)
+    visit.session.show(case.stream)
+    return RedirectResponse(_to(visit, "/delivery", case), 303)
+
+
+async def mask_again(desk: Desk, visit: Visit) -> Response:
+    """Mask a delivery again, before its time."""
+    case = await desk.ask(case_of, desk.asking, _asked(desk, visit.form))
+    visit.session.hide(case.stream)
+    return RedirectResponse(_to(visit, "/delivery", case), 303)
+
+
+async def body(desk: Desk, visit: Visit) -> Response:
+    """The body of an event of a delivery that is unmasked, as it was received: as text, never as HTML."""
+    asked = _asked(desk, visit.request.query_params)
+    case = await desk.ask(case_of, desk.asking, asked)
+    if not visit.session.shows(case.stream):
+        raise Refused(403, "The body is shown of deliveries that are unmasked.")
+    text = await desk.ask(_body, desk.asking, case.shown.position)
+    return PlainTextResponse(text, headers={"Content-Disposition": "inline"})
+
+
+def _body(asking: Asking, position: int) -> str:
+    with asking.read() as own:
+        return text_of(own.log.at(position).body)
+
+
+def _to(visit: Visit, path: str, case: Case) -> str:
+    return f"{visit.root}{path}?{urlencode(case.link)}"
+
+
+def _number(text: str | None) -> int | None:
+    """A number of an address; what is none, or too large to be meant, is left out."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
+ROUTES: list[tuple[str, str, Page]] = [
+    ("GET", "/sign-in", sign_in),
+    ("POST", "/sign-in", signed_in),
+    ("POST", "/sign-out", sign_out),
+    ("GET", "/", listed),
+    ("GET", "/delivery", delivery),
+    ("GET", "/delivery/body", body),
+    ("POST", "/delivery/unmask", unmask),
+    ("POST", "/delivery/mask", mask_again),
+]
+"""Methods, addresses, and what answers them."""

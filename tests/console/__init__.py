@@ -1,0 +1,85 @@
+"""The room ``console``: a visitor without a browser, and the console as a process of its own."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+from starlette.testclient import TestClient
+
+from postledger import Ledger
+from postledger.console import User, Users, app, hashed
+
+NAME, PASSWORD = "I. Okafor", "correct horse battery"
+VIEWER = "V. Only"
+HASH = hashed(PASSWORD)
+ORIGIN = "http://localhost"
+USERS = Users([User(NAME, HASH, "unmasker"), User(VIEWER, HASH)])
+
+
+class Visitor(TestClient):
+    """A browser as far as pages and forms go: it keeps cookies, and says where it comes from."""
+
+    def page(self, path: str, **query: Any) -> str:
+        """The text of a page that is there."""
+        answer = self.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def token(self, path: str, action: str, **query: Any) -> str:
+        """The token of the form of a page that posts to an address."""
+        text = self.page(path, **query)
+        (form,) = re.findall(rf'<form[^>]*action="{re.escape(action)}".*?</form>', text, re.S)
+        found = re.search(r'name="csrf" value="([^"]+)"', form)
+        assert found is not None
+        return html.unescape(found[1])
+
+    def submit(self, path: str, form: dict[str, str], **headers: str) -> Any:
+        """What a form of this site is answered."""
+        return self.post(path, data=form, headers={"Origin": ORIGIN, **headers})
+
+    def sign_in(self, name: str = NAME, password: str = PASSWORD) -> Any:
+        """What the form to sign in is answered."""
+        token = self.token("/sign-in", "/sign-in")
+        return self.submit("/sign-in", {"csrf": token, "name": name, "password": password})
+
+
+def visitor(ledger: Ledger | Path, *, name: str = NAME, **options: Any) -> Visitor:
+    """A visitor of a console of that ledger who has signed in; with an empty name, a stranger."""
+    made = Visitor(app(ledger, users=USERS, **options), ORIGIN, follow_redirects=False)
+    if name:
+        assert made.sign_in(name).status_code == 303
+    return made
+
+
+@attrs.frozen
+class Running:
+    """A console that runs, and how to sign in."""
+
+    process: subprocess.Popen[str]
+    url: str
+    user: str
+    password: str
+
+
+@contextmanager
+def running(ledger: Path, *words: object) -> Iterator[Running]:
+    """``postledger console`` on a free port."""
+    command = [sys.executable, "-m", "postledger", "console", ledger, "--port", "0", *words]
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            where, who = process.stdout.readline().split(), process.stdout.readline().split()
+            yield Running(process, where[-1].rstrip("/"), who[3], who[-1])
+        finally:
+            process.terminate()
+            process.wait(60)
