@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from postledger.phone import SEPARATORS, digits_of
 
-NUMBERS = st.from_regex(r"[1-9][0-9]{2,14}", fullmatch=True)
+NUMBERS = st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True)
 
 
 SCHEMES = st.one_of(st.just(""), st.from_regex(r"[A-Za-z][A-Za-z0-9+.-]{0,9}:", fullmatch=True))
@@ -24,6 +24,18 @@ def test_every_spelling_of_a_number_is_its_digits(
         for digit in prefix + number
     )
     assert digits_of(scheme + spelled) == number
+
+
+@given(st.from_regex(r"[+]?[0-9 ]{1,15}", fullmatch=True))
+def test_what_was_compared_is_compared_as_it_is(spelled: str) -> None:
+    """A key that was made of a number and is given again is the same key."""
+    assert digits_of(digits_of(spelled)) == digits_of(spelled)
+
+
+@given(st.from_regex(r"[0-9]{1,6}", fullmatch=True))
+def test_a_short_code_keeps_its_zeros(code: str) -> None:
+    """0012 and 12 may be two services."""
+    assert digits_of(code) == code
 
 
 @given(NUMBERS, NUMBERS)

@@ -21,22 +21,29 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 """What an address has in front, such as ``tel:`` (RFC 3986, section 3.1)."""
 
 
+_INTERNATIONAL = re.compile(r"00[1-9][0-9]{6}")
+
+
 def digits_of(number: str) -> str:
-    """A phone number as it is compared: its digits, without a leading ``00``.
+    """A phone number as it is compared: its digits, without the ``00`` of an international number.
 
     What separates digits doesn't count, nor does a ``+``, nor the scheme of an address in front. A text
-    with anything else in it is no phone number, such as a sender's name, and stays as it is.
+    with anything else in it is no phone number, such as a sender's name, and stays as it is. A country
+    code doesn't begin with 0 (E.164, section 6.2.1) and a short code has fewer than seven digits, so
+    before these ``00`` is part of the number.
 
     >>> digits_of("+1 (650) 333-3058"), digits_of("0016503333058"), digits_of("ACME+1")
     ('16503333058', '16503333058', 'ACME+1')
     >>> digits_of("tel:+1-650-333-3058"), digits_of("tel:ACME")
     ('16503333058', 'tel:ACME')
+    >>> digits_of("0012"), digits_of("0001234567")
+    ('0012', '0001234567')
     """
     scheme = _SCHEME.match(number)
     digits = number[scheme.end() if scheme else 0 :].translate(_TAKEN_OFF)
-    if len(digits) > 2:
-        digits = digits.removeprefix("00")
-    return digits if digits.isascii() and digits.isdecimal() else number
+    if not (digits.isascii() and digits.isdecimal()):
+        return number
+    return digits[2:] if _INTERNATIONAL.match(digits) else digits
 
 
 def numbers_meant(text: str) -> tuple[str, ...]:

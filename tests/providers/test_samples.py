@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postledger import Event, Ledger, UnknownKey
+from postledger import Event, Ledger, Limits, UnknownKey
 from postledger.definitions import builtin, define, load_vocabulary, providers, shipped
 from postledger.model import Amount
 from tests.cli import Run
@@ -404,3 +404,13 @@ def test_show_names_both_and_asks_which(run: Run, tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "several spaces have a delivery 'SM1': 'plivo', 'twilio'" in refused.stderr
     assert "rejected" in run("show", path, "SM1", "--space", "plivo").stdout
+
+
+def test_a_batch_that_no_shape_can_cut_says_why(tmp_path: Path) -> None:
+    """Not that nobody knows it: with the limits of another program it is read."""
+    rows = [{"messageId": str(n), "to": "15550100018"} for n in range(3)]
+    body = json.dumps({"results": rows}).encode()
+    with Ledger(tmp_path / "l.db", providers="infobip", limits=Limits(members=2)) as ledger:
+        assert (
+            ledger.record(body).event.problem == "the bundle has more than the limit of 2 members"
+        )

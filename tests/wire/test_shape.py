@@ -158,6 +158,14 @@ class TestEach:
         with pytest.raises(ReadError, match="what the members of a list inherit is far longer"):
             cut(json.dumps({"n": [""] * 5_000, "r": [0] * 900}), "R")
 
+    def test_fields_are_bounded(self) -> None:
+        """By the members that there may be: what is kept of each would be far larger than the body."""
+        body = json.dumps({"a": [1] * 200, "b": 1})
+        assert len(cut(body)) == 1
+        assert len(cut(json.dumps({"a": [1] * 199, "b": 1}), limits=Limits(members=2))) == 1
+        with pytest.raises(ReadError, match="the body has more than the limit of 200 fields"):
+            cut(body, limits=Limits(members=2))
+
     def test_members_are_counted_as_they_are_found(self) -> None:
         """A list of very many is refused before all of its members are made."""
         document = read_json(json.dumps({"r": [1] * 100_000}).encode(), MediaType(), Limits())

@@ -28,7 +28,7 @@ from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, NEWEST, SU
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
-READER_VERSION = 5
+READER_VERSION = 6
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
 COLUMNS_VERSION = 5

@@ -212,7 +212,10 @@ def _to(wanted: str) -> tuple[str, object]:
     )
     for separator in SEPARATORS:
         bare = f"replace({bare}, '{separator}', '')"
-    return f"CASE WHEN {bare} GLOB '00?*' THEN substr({bare}, 3) ELSE {bare} END = ?", digits
+    return (
+        f"CASE WHEN {bare} GLOB '00[1-9]??????*' THEN substr({bare}, 3) ELSE {bare} END = ?",
+        digits,
+    )
 
 
 BEGAN = (

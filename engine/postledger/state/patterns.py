@@ -668,7 +668,8 @@ class Patterns:
     def members(self, body: bytes, envelope: Envelope) -> Sequence[Postback | ReadError]:
         """The postbacks of an event's bytes, cut as the vocabularies do that recognise one of them.
 
-        Where several ways to cut them do, none counts; where none does, the plain one stands.
+        Where several ways to cut them do, none counts. Where none does, a refusal of one stands, as it is
+        why none does; else the plain one.
         """
         lexicon = self.definitions.lexicon
         ways = _ways(body, envelope, self.limits, lexicon)
@@ -678,7 +679,8 @@ class Patterns:
         recognised = [members for members, names in zip(ways, known, strict=True) if names]
         if len(recognised) > 1:
             return _contested(ways[0], set().union(*known))
-        return (recognised or ways)[0]
+        refused = [one for one in ways if len(one) == 1 and isinstance(one[0], ReadError)]
+        return (recognised or refused or ways)[0]
 
     def statement(self, postback: Postback) -> Statement:
         """What a postback says."""

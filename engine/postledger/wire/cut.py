@@ -20,6 +20,9 @@ from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
 """Reads a text that is itself a body: its node, and whether that was repaired."""
 
+_FIELDS = 100
+"""So many fields a body may have for each member that it may have."""
+
 _INHERITED, _OF_MEMBER, _FIELD = 16, 4096, 64
 """What members inherit: so many times the body, and so many characters for each that there may be.
 
@@ -48,6 +51,7 @@ class Cut:
         self.embedded = frozenset(shape.embedded)
         self._read = embedded
         self._left = limits.members
+        self._fields = _FIELDS * limits.members
         self.limits = limits
         self.paths = PathBudget(body_bytes)
         # guard: what is inherited is bounded
@@ -74,6 +78,14 @@ class Cut:
             )
         self._left -= 1
         return self._read(text, Limits(depth=depth))
+
+    def take(self, path: str) -> None:
+        """Count a field; ``ReadError`` where there are too many, or their names are too long."""
+        self._fields -= 1
+        if self._fields < 0:
+            most = _FIELDS * self.limits.members
+            raise ReadError(f"the body has more than the limit of {most} fields")
+        self.paths.take(path)
 
     def postbacks(self, document: Document) -> Reading:
         """The postbacks of a document; ``ReadError`` where it has none."""
@@ -156,7 +168,7 @@ class _Members:
                 self.repaired.add(member)
             self._add(path, found[0], member, depth)
             return
-        self.cut.paths.take(path)
+        self.cut.take(path)
         self.fields[member].append((self.count, path, text))
         self.count += 1
 
