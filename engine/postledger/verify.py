@@ -12,7 +12,7 @@ rows of index and states are of one time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import islice
@@ -45,6 +45,7 @@ PAGE = 2_000
 
 _ATTEMPTS = 3
 _DIFFERS = "the state differs from the fold; run replay"
+_HEAD_DIFFERS = "the head of the tree is not what its leaves give"
 _PLAIN_SIGHTS = 3
 """So many events of each kind of body are read by the readers of record; the others by its layout."""
 
@@ -144,22 +145,92 @@ def check_stream(reader: Reader, stream: Stream, table: str | None) -> None:
     This part of ``verify`` costs little. It can't tell whether an event is missing that an index no
     longer leads to. Raises ``IntegrityError``; the caller holds a read transaction.
     """
-    name = " ".join(filter(None, stream))
     number = reader.index.find(stream)
     assert number is not None
     rows = reader.index.rows_of(number)
-    require_rows(rows)
-    # The members of a bundle are read together.
-    proven = lru_cache(16)(partial(_proven_at, reader, name))
-    for row in rows:
-        statements = proven(row[3])
-        if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
-            raise IntegrityError(f"{name}: {_index_differs(row)}")
+    for problem in stream_problems(reader, stream, rows):
+        raise IntegrityError(problem)
     if table is None:
         return
     # guard: the state proven where it is shown
     if generations.kept_row(reader.log.store, table, number) != reader.plain_row(number, rows):
-        raise IntegrityError(f"{name}: {_DIFFERS}")
+        raise IntegrityError(f"{_name(stream)}: {_DIFFERS}")
+
+
+def stream_problems(reader: Reader, stream: Stream, rows: list[EventRow]) -> Iterator[str]:
+    """What is wrong with events of one stream: their leaves, and what the index has of them.
+
+    Raises ``IntegrityError`` where the rows are damaged; the caller holds a read transaction.
+    """
+    name = _name(stream)
+    require_rows(rows)
+    # The members of a bundle are read together.
+    proven = lru_cache(16)(partial(_proven_at, reader, name))
+    for row in rows:
+        try:
+            statements = proven(row[3])
+        except IntegrityError as error:
+            yield str(error)
+            continue
+        if not 0 <= row[4] < len(statements) or not _is_of(reader, row, stream, statements[row[4]]):
+            yield f"{name}: {_index_differs(row)}"
+
+
+def fold_of(reader: Reader, stream: Stream, rows: list[EventRow]) -> tuple[Row | None, str | None]:
+    """The row of a stream by a fold of its events, and why they can't be folded: the row says so then.
+
+    There is no row where nothing states what became of it.
+    """
+    number = rows[0][0]
+    try:
+        return reader.plain_row(number, rows), None
+    except IntegrityError as error:
+        return reader.row(number, stream[1], rows), f"{_name(stream)}: {error}"
+
+
+def state_differs(stream: Stream) -> str:
+    """The problem of a stream whose row is not what a fold of its events gives."""
+    return f"{_name(stream)}: {_DIFFERS}"
+
+
+@attrs.frozen
+class Standing:
+    """How a ledger stands: what was found of it, and whether it was verified ``whole`` for that.
+
+    ``newest`` is the last time of reception, where it is known without going through the log.
+    """
+
+    verification: Verification
+    whole: bool
+    newest: int | None = None
+
+    def beside(self, problems: Iterable[str]) -> Standing:
+        """The same with more problems."""
+        known = self.verification.problems
+        more = tuple(one for one in problems if one not in known)
+        found = attrs.evolve(self.verification, problems=(*known, *more))
+        return attrs.evolve(self, verification=found)
+
+
+def standing(log: Log, generation: Generation) -> Standing:
+    """How a ledger stands by what is quickly known: its anchor as the head has it, guards and head.
+
+    The caller holds a read transaction.
+    """
+    store = log.store
+    problems = schema.check_guards(store)
+    if log.kept_head() is None:
+        problems.append(_HEAD_DIFFERS)
+    head = log.head()
+    anchor = Anchor(head.size, head.frontier.root().hex())
+    counted = generations.size_of(store, generation) == head.size
+    newest = generation.tallies_of(store).newest() if counted else None
+    found = Verification(head.size, anchor, tuple(problems))
+    return Standing(found, whole=False, newest=newest)
+
+
+def _name(stream: Stream) -> str:
+    return " ".join(filter(None, stream))
 
 
 def _proven_at(reader: Reader, name: str, position: int) -> list[Statement]:
@@ -374,7 +445,7 @@ def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
 def _of_head(start: _Start, frontier: Frontier, adoption: int) -> Iterator[str]:
     # guard: the head compared
     if start.kept != (0, frontier.size, frontier.to_bytes(), adoption):
-        yield "the head of the tree is not what its leaves give"
+        yield _HEAD_DIFFERS
     whole = frontier.size // STRIDE
     if start.heads != (1,) or start.nodes != (whole, whole):
         yield "the tree has more nodes, or heads, than its leaves give"

@@ -95,7 +95,7 @@ def test_ledger_that_contradicts_itself_ends_with_one(run: Run, samples: Path) -
     db.execute(f"UPDATE states_{table} SET state = 'failed' WHERE state = 'delivered'")
     db.commit()
     db.close()
-    done = run("audit", samples)
+    done = run("audit", samples, "--verify")
     assert done.exit_code == 1
     assert "Not all holds" in done.stdout
     assert "the state differs from the fold; run replay" in done.stderr

@@ -35,7 +35,10 @@ _STAMP = st.integers(-2, 6).map(
 
 def check(ledger: Ledger, **asked: Any) -> None:
     """Hold all figures of a report against the plain ones."""
-    report = ledger.audit(unmask=True, **asked)
+    report = ledger.audit(unmask=True, verify=True, **asked)
+    read = ledger.audit(unmask=True, **asked)
+    assert (read.figures, read.as_of) == (report.figures, report.as_of)
+    assert attrs.evolve(read.integrity, verified=True) == report.integrity
     said = json.loads(report.to_json())
     period = asked.get("since"), asked.get("until")
     when = {k: v for k, v in asked.items() if k in ("as_of", "occurred_by")}

@@ -258,7 +258,7 @@ def test_ledger_that_contradicts_itself_says_so(tmp_path: Path) -> None:
         db.execute("UPDATE events SET received_at = received_at + 1 WHERE position = 4")
     db.close()
     with Ledger(path, guarded=False, readonly=True) as ledger:
-        report = ledger.audit()
+        report = ledger.audit(verify=True)
     assert not report.integrity.ok
     for shown in (report.to_html(), report.to_markdown()):
         assert "Not all holds" in shown

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
-import pytest
-
-from postledger import Verification
-from postledger.ledger import ledger as ledgers
 from tests.audit.traffic import traffic
 from tests.conftest import ledger_of
-
-
-@pytest.fixture(autouse=True)
-def _unverified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without a verification, whose memory is its own matter."""
-
-    def unverified(reader: object, *_: object, **__: object) -> Verification:
-        head = reader.log.head()  # type: ignore[attr-defined]
-        return Verification(head.size, ledgers.Anchor(head.size, head.frontier.root().hex()), ())
-
-    monkeypatch.setattr(ledgers, "verify", unverified)
 
 
 def peak(messages: int) -> int:

@@ -98,8 +98,8 @@ def test_nothing_is_held_between_pages(busy: Ledger, between: Between, tmp_path:
     free: list[bool] = []
     read: list[Callable[[], object]] = [
         lambda: busy.verify(progress=between.now),
-        lambda: busy.audit(progress=between.now),
-        lambda: busy.audit(tracking_id="TU1T7", definitions="then"),
+        lambda: busy.audit(verify=True, progress=between.now),
+        lambda: busy.audit(verify=True, tracking_id="TU1T7", definitions="then"),
         lambda: list(busy.deliveries(as_of=40)),
         lambda: list(busy.deliveries(as_of=40, definitions="then")),
         lambda: list(busy.differences(other(tmp_path, last_stands=True))),
@@ -171,9 +171,9 @@ def test_an_audit_is_of_what_it_verified(
     """The same report comes again later, as of the end of its anchor."""
     if asked:
         busy.replay(traffic.other_vocabulary())
-    calm = busy.audit(**asked)
+    calm = busy.audit(verify=True, **asked)
     with between.each(lambda n: goes_on(busy, n) if n % 9 == 0 else None):
-        report = busy.audit(progress=between.now, **asked)
+        report = busy.audit(verify=True, progress=between.now, **asked)
     assert between.calls > 30
     assert busy.head().size > report.integrity.events + 100
     assert (report.integrity, report.figures) == (calm.integrity, calm.figures)
@@ -185,9 +185,9 @@ def test_an_audit_is_of_what_it_verified(
 
 def test_the_audit_of_one_delivery_is_of_what_it_verified(busy: Ledger, between: Between) -> None:
     """Each of its events is proven by its anchor, and none is of later."""
-    calm = busy.audit(tracking_id="TU1T7")
+    calm = busy.audit(verify=True, tracking_id="TU1T7")
     with between.each(lambda n: goes_on(busy, n) if n < 20 else None):
-        report = busy.audit(tracking_id="TU1T7")
+        report = busy.audit(verify=True, tracking_id="TU1T7")
     assert (report.dossier, report.integrity) == (calm.dossier, calm.integrity)
     assert busy.delivery("TU1T7").repeats > 0
 

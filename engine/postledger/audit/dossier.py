@@ -14,6 +14,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
 from postledger.log.log import Log
 from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
+from postledger.log.tree import STRIDE, root_of
 from postledger.model import DELIVERY, Anchor, Delivery, Step, Timeline, plain
 from postledger.projections.reader import Reader
 
@@ -147,6 +148,8 @@ class _Prover:
     def __init__(self, log: Log, anchor: Anchor) -> None:
         # The proofs of a delivery share most of the tree.
         self._subtree: Subtree = lru_cache(maxsize=4096)(subtree_from(log.leaves, log.nodes))
+        self._log = log
+        self._nodes: set[int] = set()
         self._size, self._root = anchor.size, bytes.fromhex(anchor.root)
         self.problems: list[str] = []
 
@@ -159,7 +162,23 @@ class _Prover:
             return Proof(leaf.hex(), ())
         if not verify_inclusion(leaf, position, self._size, path, self._root):
             self.problems.append(f"position {position}: its proof doesn't lead to the anchor")
+        self._check_node(position // STRIDE)
         return Proof(leaf.hex(), tuple(one.hex() for one in path))
+
+    def _check_node(self, number: int) -> None:
+        """The node over an event: no proof of its own leaves has it, those of all others do."""
+        if number in self._nodes or (number + 1) * STRIDE > self._size:
+            return
+        self._nodes.add(number)
+        try:
+            (node,) = self._log.nodes(number, number + 1)
+            leaves = self._log.leaves(number * STRIDE, (number + 1) * STRIDE)
+        except IntegrityError as error:
+            self.problems.append(str(error))
+            return
+        # guard: nodes over what is shown compared
+        if root_of(leaves) != node:
+            self.problems.append(f"node {number} of the tree is not what its leaves give")
 
 
 def _text(body: bytes) -> str:

@@ -9,8 +9,8 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.log.log import Log
 from postledger.log.schema import guards
-from postledger.model import Verification
 from postledger.times import is_time, time_of
+from postledger.verify import Standing
 
 
 @attrs.frozen
@@ -27,16 +27,20 @@ class Definition:
 
 @attrs.frozen
 class Integrity:
-    """What ``verify`` found of the whole ledger; ``problems`` is empty where all holds.
+    """What was found of the ledger; ``problems`` is empty where nothing was.
 
-    ``events`` counts all events of the log, adoptions of definitions too. ``anchor`` is ``size:root``:
+    ``verified`` says whether it was verified whole in this run; else only what the report says is
+    proven, or read from the states. ``events`` counts all events of the log, adoptions of definitions
+    too. ``anchor`` is ``size:root``:
     whoever keeps it can show later that none of the first ``size`` events was altered. Of ``imported``
-    events a file stated when they were received.
+    events a file stated when they were received; it is ``None``, and so are the times, where nobody
+    went through the log for them.
     """
 
+    verified: bool
     events: int
     anchor: str
-    imported: int
+    imported: int | None
     guards: int
     problems: tuple[str, ...]
     first_received_at: datetime | None
@@ -49,10 +53,17 @@ class Integrity:
         return not self.problems
 
 
-def integrity(log: Log, definitions: Definitions, verification: Verification) -> Integrity:
-    """The integrity of a ledger by what ``verify`` found, and the definitions of the report."""
-    first, last, imported = log.received(verification.events - 1)
+def integrity(
+    log: Log, definitions: Definitions, standing: Standing, *, count: bool = True
+) -> Integrity:
+    """The integrity of a ledger as it stands, and the definitions of the report.
+
+    Without ``count`` nothing is said of when the events of the log were received.
+    """
+    verification = standing.verification
+    first, last, imported = log.received(verification.events - 1) if count else (None, None, None)
     return Integrity(
+        verified=standing.whole,
         events=verification.events,
         anchor=str(verification.anchor),
         imported=imported,

@@ -17,10 +17,11 @@ from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.mask import Mask
 from postledger.audit.render import render
 from postledger.audit.request import Request
-from postledger.model import Delivery, Timeline, Verification, plain
+from postledger.model import Delivery, Timeline, plain
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.times import iso
+from postledger.verify import Standing
 
 
 @attrs.frozen
@@ -92,20 +93,21 @@ def of_period(
     snapshot: Listing,
     request: Request,
     ledger_name: str,
-    verification: Verification,
+    standing: Standing,
 ) -> AuditReport:
     """The report on the deliveries of a period, from a snapshot of the states.
 
-    That is of the events that were verified, so that all figures are of one time.
+    That is of the events that the ledger stands at, so that all figures are of one time.
     """
-    bounds = request.bounds.within(verification.events)
-    as_of = request.time_of(reader.log, verification.events)
+    size = standing.verification.events
+    bounds = request.bounds.within(size)
+    as_of = request.time_of(reader.log, size, standing.newest)
     return AuditReport(
         ledger=Mask.of(reader.definitions, unmask=request.unmask).file(ledger_name),
         request=request,
         as_of=as_of,
         definitions=reader.definitions.label,
-        integrity=integrity(reader.log, reader.definitions, verification),
+        integrity=integrity(reader.log, reader.definitions, standing),
         figures=figures_of(reader, snapshot, request, bounds, as_of),
     )
 
@@ -116,18 +118,19 @@ def of_delivery(
     steps: Timeline,
     request: Request,
     ledger_name: str,
-    verification: Verification,
+    standing: Standing,
 ) -> AuditReport:
     """The report on one delivery, from its state and its timeline.
 
     A proof that doesn't hold is a problem of the ledger's integrity.
     """
+    verification = standing.verification
     found = dossiers.dossier(reader, delivery, steps, request, verification.anchor)
-    checked = integrity(reader.log, reader.definitions, verification)
+    checked = integrity(reader.log, reader.definitions, standing, count=standing.whole)
     return AuditReport(
         ledger=Mask.of(reader.definitions, unmask=request.unmask).file(ledger_name),
         request=request,
-        as_of=request.time_of(reader.log, verification.events),
+        as_of=request.time_of(reader.log, verification.events, standing.newest),
         definitions=reader.definitions.label,
         integrity=attrs.evolve(checked, problems=(*checked.problems, *found.problems)),
         dossier=found,

@@ -47,17 +47,19 @@ class Request:
         since, until = (None if end is None else micros(end) for end in (self.since, self.until))
         return since, until
 
-    def time_of(self, log: Log, size: int) -> datetime:
+    def time_of(self, log: Log, size: int, newest: int | None = None) -> datetime:
         """The time that the report is as of, and to which ages are counted, of ``size`` events.
 
         Where none is asked for, it is that of the last reception: so a report can be reproduced from
-        the log alone.
+        the log alone. ``newest`` is that of all ``size`` events, where it is known.
         """
         if self.occurred_by is not None:
             return self.occurred_by
         if isinstance(self.as_of, datetime):
             return self.as_of
-        last = log.received(self.bounds.within(size).position)[1]
+        last = newest if self.as_of is None else None
+        if last is None:
+            last = log.received(self.bounds.within(size).position)[1]
         # Nothing was received: the ledger is as old as its genesis.
         time = log.received_up_to(0) if last is None else last
         return time_of(time) if time is not None and is_time(time) else self.now

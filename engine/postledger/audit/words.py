@@ -6,6 +6,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from postledger.audit.integrity import Integrity
 from postledger.audit.request import Request
 
 NONE = "–"
@@ -35,6 +36,29 @@ def left_out(untimed: int, disordered: int) -> str:
         if number
     ]
     return f"Left out: {', and '.join(parts)}." if parts else ""
+
+
+def verified(integrity: Integrity, *, one: bool) -> str:
+    """What of a report was verified in its run: all, one delivery, or nothing but the head."""
+    if integrity.verified:
+        return "in this run: the whole ledger" if integrity.ok else "in this run: not all holds"
+    if not one:
+        return "not in this run: figures are read from tallies and states as they stand"
+    if integrity.ok:
+        return "in this run: this delivery, folded from its events, each proven under the anchor"
+    return "in this run: this delivery, and not all holds"
+
+
+def looked_at(integrity: Integrity, *, one: bool) -> str:
+    """What holds where the whole ledger was not verified, as sentences."""
+    said = f"All {integrity.guards} guards against change stand as they were made."
+    if not one:
+        return f"{said} Figures are read from the states, and not compared with the events."
+    return (
+        f"{said} Each event of this delivery is what was received: its leaf is proven to stand under"
+        " the root that the anchor states (RFC 9162). Its state is the fold of these events, which its"
+        " row equals. That no event of it is missing, only a whole verification shows."
+    )
 
 
 def share(part: int, whole: int) -> str:

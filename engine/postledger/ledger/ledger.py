@@ -105,7 +105,15 @@ from postledger.state.row import Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.times import micros
-from postledger.verify import check_stream, verify
+from postledger.verify import (
+    Standing,
+    check_stream,
+    fold_of,
+    standing,
+    state_differs,
+    stream_problems,
+)
+from postledger.verify import verify as verify_whole
 from postledger.wire import Limits
 
 BATCH = 1_000
@@ -790,7 +798,7 @@ class Ledger:
         ()
         """
         with foreign(progress) as told, self._connections.pages() as own:
-            return verify(own.reader, anchor, told)
+            return verify_whole(own.reader, anchor, told)
 
     @checked
     def audit(
@@ -802,6 +810,7 @@ class Ledger:
         occurred_by: datetime | None = None,
         definitions: Then = "now",
         unmask: bool = False,
+        verify: bool = False,
         tracking_id: str | None = None,
         space: str | None = None,
         progress: Progress = silent,
@@ -809,11 +818,15 @@ class Ledger:
         """The audit report: of the deliveries that began in a period, or of one of them.
 
         ``since`` is inclusive, ``until`` exclusive; ``as_of``, ``occurred_by`` and ``definitions`` are
-        as in ``delivery``. Personal numbers are masked unless ``unmask``. ``progress`` is that of
-        ``verify``. Raises ``UnknownKey`` for a ``tracking_id`` of which nothing is known, ``ValueError``
-        for a period that ends before it begins, or that goes with a ``tracking_id``.
+        as in ``delivery``. Personal numbers are masked unless ``unmask``. With ``verify`` the whole
+        ledger is verified first, with its ``progress``; else figures are those of the states as they
+        stand, and the report says so. One delivery is folded from its events in any case, each proven
+        to stand under the root of the anchor, and compared with its state. Raises ``UnknownKey``
+        for a ``tracking_id`` of which nothing is known, ``ValueError`` for a period that ends before it
+        begins, or that goes with a ``tracking_id``.
 
-        >>> report = ledger.audit()
+        >>> ledger.audit(verify=True).integrity.verified, ledger.audit().integrity.verified
+        (True, False)
         >>> "U01TXzgwNjc4" in ledger.audit(tracking_id="U01TXzgwNjc4").to_json()
         True
         """
@@ -826,24 +839,50 @@ class Ledger:
         asked = Request(since, until, as_of, occurred_by, definitions, unmask)
         # A name that is not UTF-8 can't be written as it is.
         name = os.fsencode(self.path.name).decode(errors="replace")
-        with foreign(progress) as told, self._connections.pages() as own:
-            found = verify(own.reader, progress=told)
+        found = None
+        if verify:
+            with foreign(progress) as told, self._connections.pages() as own:
+                found = Standing(verify_whole(own.reader, progress=told), whole=True)
         named = None if tracking_id is None else (space, DELIVERY, tracking_id)
         return self._again(lambda own: self._report(own, asked, named, name, found))
 
     def _report(
-        self, own: Own, asked: Request, named: _Named | None, name: str, found: Verification
+        self, own: Own, asked: Request, named: _Named | None, name: str, found: Standing | None
     ) -> AuditReport:
-        """The report on the events that were verified: of one stream, or of a period."""
-        by, bounds = _definitions_of(own, asked, found.events), asked.bounds.within(found.events)
+        """The report on the events that were verified, or else on those that there are."""
+        if found is None:
+            with own.store.read():
+                found = standing(own.log, own.generation)
+        size = found.verification.events
+        by, bounds = _definitions_of(own, asked, size), asked.bounds.within(size)
         if named is None:
             with self._snapshot(own, by, bounds) as (reader, listing):
                 return of_period(reader, listing, asked, name, found)
         with self._reading_by(own, by, bounds) as reader, own.store.read():
             stream = _stream(reader, *named, bounds)
-            row = self._row(own, reader, stream, bounds, asked.bounds)
+            row, problems = self._folded(own, reader, stream, bounds, asked.bounds)
             steps = self._steps(reader, stream, bounds)
+            found = found.beside(problems)
             return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
+
+    def _folded(
+        self, own: Own, reader: Reader, stream: Stream, bounds: Bounds, asked: Bounds
+    ) -> tuple[Row, list[str]]:
+        """The row of a stream as its events are folded now, and what is wrong with them or its state."""
+        number = reader.index.find(stream)
+        rows = [] if number is None else reader.index.rows_of(number, bounds)
+        if number is None or not rows:
+            return self._row(own, reader, stream, bounds, asked), []
+        # The row that is kept is of all events, by the definitions in force.
+        whole = reader is own.reader and len(reader.index.rows_of(number)) == len(rows)
+        kept = generations.kept_row(own.store, own.generation.table, number) if whole else None
+        problems = list(stream_problems(reader, stream, rows))
+        row, problem = fold_of(reader, stream, rows)
+        if problem is None and whole and kept != row:
+            problem = state_differs(stream)
+        if row is None:
+            row = self._row(own, reader, stream, bounds, asked)
+        return row, problems + ([] if problem is None else [problem])
 
     @checked
     def replay(

@@ -68,6 +68,10 @@ class Log:
 
     def head(self) -> Head:
         """How far the log has come; worked out of the events where the row that says so is wrong."""
+        return self.kept_head() or self.computed_head()
+
+    def kept_head(self) -> Head | None:
+        """The head as its row says it; ``None`` where that can't be of these events."""
         row = self.store.one(
             "SELECT size, frontier, adoption,"
             " (SELECT coalesce(max(position), -1) + 1 FROM events) FROM head"
@@ -77,7 +81,7 @@ class Log:
                 return Head(Frontier.from_bytes(row[0], row[1]), row[2])
             except (ValueError, TypeError):
                 pass
-        return self.computed_head()
+        return None
 
     def computed_head(self) -> Head:
         """The head as the events alone give it."""
