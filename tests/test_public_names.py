@@ -19,20 +19,21 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
 
-    Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
+    Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     Count CountBy
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler
     Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Limits
     NotALedger OpenDeliveries
     Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt
-    Reconciled Recorded
-    Retry StateChanged Statechart Step Subscription SubscriptionFailed Summary Tally TallyBy TallyOf
+    Ratio Reconciled Recorded
+    Retry Rules Silence StateChanged Statechart Step Stuck Subscription SubscriptionFailed Summary Tally
+    TallyBy TallyOf Unreadable load_rules
     Then Timeline UnknownKey UnknownWord UNVERIFIED Verdict Verification Vocabulary __version__
 """
 METHODS = """
 
-    accept audit changes checkpoints close content counts created definitions deliveries delivery
+    accept audit changes check checkpoints close content counts created definitions deliveries delivery
     differences events follow head health imported project query reconcile record record_batches
     record_many replay
     subscribe tallies timeline verify

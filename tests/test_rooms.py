@@ -37,7 +37,7 @@ GROUND = {
 }
 ORDER = (
     "ground", "wire", "definitions", "store", "log", "state", "projections", "verify", "audit",
-    "invoices", "export", "lake", "ledger", "server", "console", "simulate", "cli",
+    "invoices", "alerts", "export", "lake", "ledger", "server", "console", "simulate", "cli",
 )  # fmt: skip
 """A package imports only from those before it."""
 

@@ -2,6 +2,9 @@
 
 from importlib import metadata
 
+from postledger.alerts.alert import Alert
+from postledger.alerts.rules import Ratio, Rules, Silence, Stuck, Unreadable
+from postledger.alerts.rules_toml import load_rules
 from postledger.arguments import FilePath
 from postledger.audit import AuditReport
 from postledger.definitions import Definitions
@@ -64,6 +67,7 @@ __version__ = metadata.version("postledger")
 
 __all__ = [
     "UNVERIFIED",
+    "Alert",
     "Amount",
     "Anchor",
     "Appended",
@@ -105,14 +109,18 @@ __all__ = [
     "Projection",
     "ProjectionFailed",
     "Query",
+    "Ratio",
     "ReadError",
     "Receipt",
     "Reconciled",
     "Recorded",
     "Retry",
+    "Rules",
+    "Silence",
     "StateChanged",
     "Statechart",
     "Step",
+    "Stuck",
     "Subscription",
     "SubscriptionFailed",
     "Summary",
@@ -123,8 +131,10 @@ __all__ = [
     "Timeline",
     "UnknownKey",
     "UnknownWord",
+    "Unreadable",
     "Verdict",
     "Verification",
     "Vocabulary",
     "__version__",
+    "load_rules",
 ]

@@ -43,6 +43,7 @@ NAMES = (
         "audit",
         "changes",
         "charts",
+        "check",
         "console",
         "deliveries",
         "events",

@@ -7,13 +7,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
 import attrs
 
+from postledger.alerts.alert import Alert
+from postledger.alerts.counted import Counted, Periods
+from postledger.alerts.judged import alerts_of
+from postledger.alerts.rules import Rules
 from postledger.arguments import (
     FilePath,
     checked,
@@ -32,6 +36,7 @@ from postledger.invoices.invoice import DELIVERED, InvoiceRow, Reconciled
 from postledger.invoices.reconciliation import Ids
 from postledger.keys import keys_meant, require_key
 from postledger.ledger import following
+from postledger.ledger.checking import counted_of
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.following import Bell
 from postledger.ledger.group import Groups
@@ -101,10 +106,10 @@ from postledger.projections.search import page_of
 from postledger.projections.snapshots import snapshot
 from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, require_by
 from postledger.state.patterns import Stream
-from postledger.state.row import Row, delivery_of, event_of
+from postledger.state.row import HOUR, Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
 from postledger.store.sqlite import LARGEST, Store, translated
-from postledger.times import micros
+from postledger.times import micros, now, time_of
 from postledger.verify import (
     Standing,
     check_stream,
@@ -722,6 +727,43 @@ class Ledger:
         (True, 0, ())
         """
         return health_of(self._connections, self._groups.pressure())
+
+    @checked
+    def check(self, rules: Rules | None = None, *, at: datetime | None = None) -> tuple[Alert, ...]:
+        """What somebody should look at, by rules; without these by ``Rules()``.
+
+        A carrier that delivers less than it usually does, more deliveries without outcome or events that
+        can't be read than usual, and silence. What is usual comes from the ledger's own past; where there
+        is too little of it, nothing is judged. ``at`` (aware) asks for what a check would have said then:
+        where anything was received after it, the states as of it are made first, which takes longer.
+
+        >>> later = ledger.health().last_received + timedelta(days=1)
+        >>> ledger.check(Rules(silence=Silence(after=timedelta(hours=1), minimum=1)), at=later)
+        (Alert(rule='silence', of='all', name=None, ...),)
+        """
+        rules, time = rules or Rules(), micros(now() if at is None else at)
+        periods = Periods.of(rules, time)
+        # What is stamped later than now makes no check of now one of the past.
+        running = None if at is None else self._running(time)
+
+        def counted(own: Own) -> Counted:
+            if running is None:
+                with own.store.read():
+                    return counted_of(own, own.reader, _live(own), periods, None)
+            bounds = Bounds(received_by=time).within(own.log.size())
+            with self._snapshot(own, own.reader.definitions, bounds) as (reader, listing):
+                return counted_of(own, reader, listing, periods, running)
+
+        return alerts_of(self._again(counted), rules)
+
+    def _running(self, time: int) -> list[Event] | None:
+        """The events of the hour in which a time lies, up to it; ``None`` where none came later."""
+        with self._connections.read() as own:
+            newest = own.generation.tallies_of(own.store).newest()
+        if newest is None or newest <= time:
+            return None
+        begins, ends = time_of(time // HOUR * HOUR), time_of(time) + timedelta(microseconds=1)
+        return list(self.events(since=begins, until=ends))
 
     @checked
     def events(

@@ -1,0 +1,146 @@
+"""Shares: whether more of what is counted went wrong lately than usually does.
+
+A cumulative sum of log-likelihood ratios (Page 1954), of binomial counts in short slots: how much better
+they fit a given worse share than the usual one. What is usual comes from the same hours of the days
+before, by medians, so that a bad day is not taken for the usual. Where hours differ from each other more
+than chance lets them, the evidence counts for less (Laney 2002). It is all worked out again at each
+check: nothing is kept between two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import log
+
+import attrs
+
+HOURS = 24
+"""The hours of a day, of which each has a usual share of its own."""
+
+EVIDENCE = 12.0
+"""The least sum of log-likelihood ratios to report, held by the tests of false alarms and of power."""
+
+LEAST_DAYS = 3
+"""On how many days of the past there must have been anything to judge by it."""
+
+_LEAST, _MOST = 0.005, 0.99
+_MEDIAN_OF_CHI_SQUARE = 0.455
+
+Sums = tuple[int, int]
+"""How many there are, and how many of them are bad."""
+
+
+@attrs.frozen
+class Usual:
+    """The usual bad share by the hour of the day, and how much more hours vary than by chance.
+
+    ``spread`` is a ratio of variances, at least 1.
+    """
+
+    shares: Sequence[float]
+    spread: float = 1.0
+
+
+@attrs.frozen
+class Stretch:
+    """The slots since the number ``since`` in which things went worse than usual.
+
+    ``count`` messages of which ``bad`` were, and ``usual`` as a share would have been.
+    """
+
+    since: int
+    count: int
+    bad: int
+    usual: float
+
+
+def usual_of(hours: Mapping[int, Sums], minimum: int) -> Usual | None:
+    """What is usual by the sums of hours since 1970, by their numbers.
+
+    ``None`` where fewer than ``minimum`` were counted, or on fewer than three days.
+    """
+    days = _by_day(hours.items())
+    if len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum:
+        return None
+    overall = _median(days.values())
+    near = [_near(hours, hour, minimum, overall) for hour in range(HOURS)]
+    return Usual(near, _spread(hours, near))
+
+
+def worse(
+    slots: Iterable[tuple[int, int, Sums]],
+    usual: Usual,
+    expected: Callable[[float], float],
+    minimum: int,
+) -> Stretch | None:
+    """The stretch up to the last slot that went worse than usual; ``None`` where none did.
+
+    ``slots`` are their numbers, hours of the day and sums, the newest first. ``expected`` is the bad
+    share to look for instead of a usual one. The newest ``minimum`` must speak for it, too: so an alert
+    ends soon after what it was about.
+    """
+    count = bad = 0
+    evidence = normal = shifted = 0.0
+    best, found, newest = EVIDENCE, None, True
+    for number, hour, (n, wrong) in slots:
+        share = usual.shares[hour]
+        other = min(expected(share), _MOST)
+        gain = wrong * log(other / share) + (n - wrong) * log((1 - other) / (1 - share))
+        count, bad, evidence = count + n, bad + wrong, evidence + gain / usual.spread
+        normal, shifted = normal + n * share, shifted + n * other
+        if count < minimum:
+            continue
+        if newest and evidence <= 0:
+            return None
+        newest = False
+        # What is nearer to the usual than to what is looked for is not reported, however certain.
+        if evidence >= best and bad - normal >= shifted - bad:
+            best, found = evidence, Stretch(number, count, bad, normal / count)
+    return found
+
+
+def _by_day(hours: Iterable[tuple[int, Sums]]) -> dict[int, Sums]:
+    days: dict[int, Sums] = {}
+    for hour, (count, bad) in hours:
+        if count:
+            before = days.get(hour // HOURS, (0, 0))
+            days[hour // HOURS] = before[0] + count, before[1] + bad
+    return days
+
+
+def _near(hours: Mapping[int, Sums], hour: int, minimum: int, overall: float) -> float:
+    """The usual share of an hour of the day, by it and the hours next to it."""
+    # A day's hours around midnight are those of one night.
+    near = {(hour + by) % HOURS: by for by in (-1, 0, 1)}
+    days = _by_day(
+        (number - near[number % HOURS], sums)
+        for number, sums in hours.items()
+        if number % HOURS in near
+    )
+    few = len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum
+    return overall if few else _median(days.values())
+
+
+def _median(sums: Iterable[Sums]) -> float:
+    """The median of shares, each weighted by its count, within what logarithms can take."""
+    shares = sorted((bad / count, count) for count, bad in sums)
+    half = sum(count for _, count in shares) / 2
+    seen = 0
+    for share, count in shares:
+        seen += count
+        if seen >= half:
+            return min(max(share, _LEAST), _MOST - _LEAST)
+    return _LEAST
+
+
+def _spread(hours: Mapping[int, Sums], usual: Sequence[float]) -> float:
+    """The ratio of variances by the median of squared deviations: a few bad hours don't count."""
+    squares = []
+    for number, (count, bad) in hours.items():
+        if count:
+            share = usual[number % HOURS]
+            squares.append((bad - count * share) ** 2 / (count * share * (1 - share)))
+    if not squares:
+        return 1.0
+    squares.sort()
+    return max(1.0, squares[len(squares) // 2] / _MEDIAN_OF_CHI_SQUARE)

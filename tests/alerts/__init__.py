@@ -1,0 +1,1 @@
+"""Tests of the room: what of a ledger somebody should look at."""
