@@ -13,9 +13,9 @@ from math import ceil
 import attrs
 
 from postledger.alerts.rules import Rules
+from postledger.projections.counts import SlotRow, delays_of, slots_of
 from postledger.projections.index import Index
 from postledger.projections.queries import Listing
-from postledger.projections.slots import SlotRow, delays_of, slots_of
 from postledger.projections.tallies import Tallies
 from postledger.state.row import EVENTS, HOUR
 from postledger.store.sqlite import Store
