@@ -151,19 +151,19 @@ class Event:
     """One event of the log; of a bundle, one ``member`` of it, numbered from 0.
 
     ``position`` counts from 0 without gaps. ``kind`` is ``receipt``, ``statement`` (of the
-    program), ``adoption`` or ``import`` (``erasure`` is reserved). ``reading`` is ``recognised``,
-    ``unrecognised`` (readable, but not known to the vocabularies; ``problem`` says more where an
-    entry is near), ``unreadable`` (``problem`` says why) or ``unverified`` (its sender check
-    failed: it is kept and not read); empty for events that vocabularies don't read. ``received_at``
-    is the time of reception, ``occurred_at`` the provider's TIMESTAMP (``None`` where there is no
-    readable one), ``imported`` says that a file stated ``received_at``. ``source``, ``sender`` and
-    ``query`` are those of the ``Receipt``, but ``sender`` is ``accepted`` where ``Ledger.accept``
-    recorded it again. ``space``, ``chart`` and ``key`` (the TRACKINGID or MMSID) name the stream it
-    belongs to. ``repeats`` is the position of the event that this one repeats. ``identity`` is
-    equal where two events say the same, ``leaf`` the hash of the event in the log's tree: it covers
-    everything that was received, and nothing that was derived from it. ``accepted`` says in
-    ``Ledger.events`` that ``Ledger.accept`` recorded an unverified event again, which has a
-    position of its own.
+    program), ``adoption``, ``import`` or ``verification`` (``erasure`` is reserved). ``reading`` is
+    ``recognised``, ``unrecognised`` (readable, but not known to the vocabularies; ``problem`` says
+    more where an entry is near), ``unreadable`` (``problem`` says why) or ``unverified`` (its
+    sender check failed: it is kept and not read); empty for events that vocabularies don't read.
+    ``received_at`` is the time of reception, ``occurred_at`` the provider's TIMESTAMP (``None``
+    where there is no readable one), ``imported`` says that a file stated ``received_at``.
+    ``source``, ``sender`` and ``query`` are those of the ``Receipt``, but ``sender`` is
+    ``accepted`` where ``Ledger.accept`` recorded it again. ``space``, ``chart`` and ``key`` (the
+    TRACKINGID or MMSID) name the stream it belongs to. ``repeats`` is the position of the event
+    that this one repeats. ``identity`` is equal where two events say the same, ``leaf`` the hash of
+    the event in the log's tree: it covers everything that was received, and nothing that was
+    derived from it. ``accepted`` says in ``Ledger.events`` that ``Ledger.accept`` recorded an
+    unverified event again, which has a position of its own.
 
     >>> event = next(ledger.events(after=0))
     >>> event.position, event.kind, event.reading, event.chart, event.key

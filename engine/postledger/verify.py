@@ -26,13 +26,14 @@ from postledger.log import schema
 from postledger.log.event import READ, Kind, Stored
 from postledger.log.log import Head, Log, texts_at
 from postledger.log.tree import EMPTY, STRIDE, Frontier, extend
+from postledger.log.verifications import Verified, verified_of
 from postledger.model import Anchor, Verification
 from postledger.progress import Progress, silent
 from postledger.projections import checkpoints, generations
 from postledger.projections.generations import FOLDING, INDEXING, Generation
 from postledger.projections.index import NOWHERE_ID, Index, StreamRows
 from postledger.projections.reader import Reader
-from postledger.projections.tallies import Digest
+from postledger.projections.tallies import Digest, Tallies
 from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
 from postledger.state.streams import EventRow, require_rows
@@ -197,12 +198,14 @@ def state_differs(stream: Stream) -> str:
 class Standing:
     """How a ledger stands: what was found of it, and whether it was verified ``whole`` for that.
 
-    ``newest`` is the last time of reception, where it is known without going through the log.
+    ``newest`` is the last time of reception, where it is known without going through the log, ``last``
+    the last verification of the whole that is stated in it.
     """
 
     verification: Verification
     whole: bool
     newest: int | None = None
+    last: Verified | None = None
 
     def beside(self, problems: Iterable[str]) -> Standing:
         """The same with more problems."""
@@ -224,9 +227,23 @@ def standing(log: Log, generation: Generation) -> Standing:
     head = log.head()
     anchor = Anchor(head.size, head.frontier.root().hex())
     counted = generations.size_of(store, generation) == head.size
-    newest = generation.tallies_of(store).newest() if counted else None
+    tallies = generation.tallies_of(store)
+    last = None
+    try:
+        last = last_verified(log, tallies)
+    except IntegrityError as error:
+        problems.append(str(error))
     found = Verification(head.size, anchor, tuple(problems))
-    return Standing(found, whole=False, newest=newest)
+    return Standing(found, whole=False, newest=tallies.newest() if counted else None, last=last)
+
+
+def last_verified(log: Log, tallies: Tallies) -> Verified | None:
+    """The last verification of the whole ledger that is stated in the log, or ``None``.
+
+    Raises ``IntegrityError`` where it is damaged.
+    """
+    position = tallies.verified()
+    return None if position is None else verified_of(log.at(position))
 
 
 def _name(stream: Stream) -> str:
@@ -680,6 +697,10 @@ def _of_tallies(
         tallied = Tallied()
         for one in said:
             tallied.event(*one[7])
+        counted.add(tallied.taken())
+    if (verification := log.verification(0, size)) is not None:
+        tallied = Tallied()
+        tallied.verified(verification)
         counted.add(tallied.taken())
     # One that is being built takes the events from the live one at last.
     waits = live and live.indexed == generation.indexed and live.number != generation.number

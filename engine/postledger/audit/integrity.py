@@ -9,6 +9,7 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.log.log import Log
 from postledger.log.schema import guards
+from postledger.log.verifications import Verified
 from postledger.times import is_time, time_of
 from postledger.verify import Standing
 
@@ -30,7 +31,8 @@ class Integrity:
     """What was found of the ledger; ``problems`` is empty where nothing was.
 
     ``verified`` says whether it was verified whole in this run; else only what the report says is
-    proven, or read from the states. ``events`` counts all events of the log, adoptions of definitions
+    proven, or read from the states, and ``last`` is the last verification of the whole that the log
+    states. ``events`` counts all events of the log, adoptions of definitions
     too. ``anchor`` is ``size:root``:
     whoever keeps it can show later that none of the first ``size`` events was altered. Of ``imported``
     events a file stated when they were received; it is ``None``, and so are the times, where nobody
@@ -38,6 +40,7 @@ class Integrity:
     """
 
     verified: bool
+    last: Verified | None
     events: int
     anchor: str
     imported: int | None
@@ -64,6 +67,7 @@ def integrity(
     first, last, imported = log.received(verification.events - 1) if count else (None, None, None)
     return Integrity(
         verified=standing.whole,
+        last=standing.last,
         events=verification.events,
         anchor=str(verification.anchor),
         imported=imported,

@@ -43,10 +43,15 @@ def verified(integrity: Integrity, *, one: bool) -> str:
     if integrity.verified:
         return "in this run: the whole ledger" if integrity.ok else "in this run: not all holds"
     if not one:
-        return "not in this run: figures are read from tallies and states as they stand"
-    if integrity.ok:
-        return "in this run: this delivery, folded from its events, each proven under the anchor"
-    return "in this run: this delivery, and not all holds"
+        said = "not in this run: figures are read from tallies and states as they stand"
+    elif integrity.ok:
+        said = "in this run: this delivery, folded from its events, each proven under the anchor"
+    else:
+        said = "in this run: this delivery, and not all holds"
+    if integrity.last is None:
+        return f"{said}; no verification of the whole ledger is recorded"
+    last = integrity.last
+    return f"{said}; the whole ledger last on {second(last.at)}, at {last.anchor}"
 
 
 def looked_at(integrity: Integrity, *, one: bool) -> str:

@@ -12,12 +12,13 @@ from postledger.cli.common import (
     ledger_argument,
     paragraph,
     progress,
+    remark,
     write_json,
 )
 from postledger.cli.params import AnchorText
-from postledger.errors import IntegrityError
+from postledger.errors import IntegrityError, PostledgerError
 from postledger.ledger.ledger import Ledger
-from postledger.model import Anchor
+from postledger.model import Anchor, Verification
 
 
 @click.command(
@@ -32,11 +33,14 @@ Examples:
     type=AnchorText(),
     help="An anchor that you kept elsewhere: SIZE:ROOT as printed by ingest.",
 )
+@click.option("--record", is_flag=True, help="Where all is well, state so in the log.")
 @json_option
-def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa: FBT001
+def verify(ledger: Path, anchor: Anchor | None, record: bool, as_json: bool) -> None:  # noqa: FBT001
     """Check the file, its guards, the log's tree, an anchor, and the states by a new reading.
 
-    Exit 1 where anything is wrong; each problem is a line with its position.
+    With --record the verification becomes an event of the log where all was well: reports say when that
+    was last. Where nothing else was recorded since, one a day is enough. Exit 1 where anything is wrong;
+    each problem is a line with its position.
     """
     try:
         with (
@@ -50,6 +54,8 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
         if "; run replay" in said:
             raise
         raise IntegrityError(f"{said}; restore a backup, and ingest what came since") from error
+    if record and found.ok:
+        _record(ledger, found)
     if as_json:
         write_json(found.to_dict())
     else:
@@ -58,3 +64,12 @@ def verify(ledger: Path, anchor: Anchor | None, as_json: bool) -> None:  # noqa:
         verdict = "ok" if found.ok else "NOT ok"
         click.echo(paragraph(f"{verdict}: {counted(found.events, 'event')}, anchor {found.anchor}"))
     click.get_current_context().exit(0 if found.ok else 1)
+
+
+def _record(ledger: Path, found: Verification) -> None:
+    """State it in the log; what was found stands whether that can be written or not."""
+    try:
+        with Ledger(ledger) as opened:
+            opened.verified(found)
+    except (PostledgerError, OSError) as error:
+        remark(f"the verification is not recorded: {error}")

@@ -66,6 +66,7 @@ from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.event import Kind, Stored
 from postledger.log.log import Log, require_whole
+from postledger.log.verifications import body_of
 from postledger.model import (
     DELIVERY,
     UNVERIFIED,
@@ -114,6 +115,7 @@ from postledger.verify import (
     Standing,
     check_stream,
     fold_of,
+    last_verified,
     standing,
     state_differs,
     stream_problems,
@@ -125,6 +127,7 @@ BATCH = 1_000
 """How many receipts ``record_many`` commits at once."""
 
 _ATTEMPTS = 3
+_DAY = timedelta(days=1)
 _PAGE = 1_000
 _FEW = 20
 _LONGEST_WAIT = 2_000_000.0
@@ -841,6 +844,34 @@ class Ledger:
         """
         with foreign(progress) as told, self._connections.pages() as own:
             return verify_whole(own.reader, anchor, told)
+
+    @checked
+    def verified(self, verification: Verification) -> int | None:
+        """State in the log that the whole ledger was verified, and that all was well.
+
+        Reports say when that was last. Returns the position of the event; ``None`` where nothing was
+        written, since nothing else was recorded since the last one, and that is less than a day old.
+        Raises ``ValueError`` for a verification that found problems, or is of another log.
+
+        >>> ledger.verified(ledger.verify()) == ledger.head().size - 1
+        True
+        >>> ledger.verified(ledger.verify())
+        """
+        if not verification.ok:
+            raise ValueError(f"verification must be ok, got {verification.problems[0]}")
+        anchor = verification.anchor
+        with self._connections.read() as own:
+            log, last = own.log, last_verified(own.log, own.generation.tallies_of(own.store))
+            if anchor.size > log.size() or log.root(anchor.size).hex() != anchor.root:
+                raise ValueError(f"verification must be of this ledger, got one at {anchor}")
+            stated = own.generation.tallies_of(own.store).verified()
+            if last is not None and stated == log.last() and now() - last.at < _DAY:
+                return None
+        with self._connections.write() as own:
+            self._write(own, [(Receipt(body_of(anchor), JSON), Kind.VERIFICATION)])
+            position = own.log.last()
+        self._ring()
+        return position
 
     @checked
     def audit(

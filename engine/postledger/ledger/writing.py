@@ -327,6 +327,9 @@ def _project(
     tallied = _put_rows(done, lives, moved.table, earliest, made)
     for (_, event, _, statement), entry in zip(said, entries, strict=True):
         tallied.event(event[1], entry.envelope.source, statement.kind)
+    for taken, event in pairs:
+        if taken.entry.envelope.kind is Kind.VERIFICATION:
+            tallied.verified(event[0])
     generations.tally(done.own.store, moved.tallies_name, tallied)
     return appended
 

@@ -34,6 +34,7 @@ class Kind(enum.StrEnum):
     ADOPTION = "adoption"
     ERASURE = "erasure"
     IMPORT = "import"
+    VERIFICATION = "verification"
 
 
 READ = frozenset({Kind.RECEIPT, Kind.STATEMENT})

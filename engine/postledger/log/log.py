@@ -22,6 +22,7 @@ from postledger.log.event import (
     leaf_of,
 )
 from postledger.log.interned import Interned
+from postledger.log.proofs import subtree_from
 from postledger.log.tree import EMPTY, Frontier, extend
 from postledger.store.sqlite import LARGEST, Row, Store
 from postledger.templates import Template, texts_of, written
@@ -275,6 +276,10 @@ class Log:
                 raise IntegrityError(f"node {number} of the tree is damaged")
         return [node for _, node in rows]
 
+    def root(self, size: int) -> bytes:
+        """The root over the first ``size`` events, by the leaves and nodes that are stored."""
+        return subtree_from(self.leaves, self.nodes)(0, size)
+
     def adoptions(self, until: int | None = None) -> Iterator[Stored]:
         """The adoptions of definitions up to position ``until``, in order of position."""
         return self._of_kind(Kind.ADOPTION, until)
@@ -282,6 +287,20 @@ class Log:
     def imports(self, until: int | None = None) -> Iterator[Stored]:
         """What was stated of imports up to position ``until``, in order of position."""
         return self._of_kind(Kind.IMPORT, until)
+
+    def verification(self, first: int, until: int) -> int | None:
+        """The position of the last verification from ``first`` up to, and without, ``until``."""
+        rows = self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
+        kind = f'["{Kind.VERIFICATION}"'
+        ids = [number for number, text in rows if str(text).startswith(kind)]
+        holes = ", ".join("?" * (len(ids) + 1))
+        row = self.store.one(
+            "SELECT max(position) FROM events WHERE position >= ? AND position < ? AND"
+            f" (envelope IN ({holes}) OR envelope IS NULL AND inline LIKE ?)",
+            # 0 is the number of no envelope.
+            (first, until, 0, *ids, f"{kind}%"),
+        )
+        return None if row is None else row[0]
 
     def _of_kind(self, kind: Kind, until: int | None) -> Iterator[Stored]:
         ids = [

@@ -24,7 +24,7 @@ from postledger.model import DELIVERY
 from postledger.projections.index import Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, COUNTED, KEY, MOST_TALLIED, NEWEST, SUMS, Row, Tallied
+from postledger.state.row import COLUMNS, COUNTED, KEY, LATEST, MOST_TALLIED, SUMS, Row, Tallied
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
@@ -376,7 +376,8 @@ def tally(store: Store, table: str, tallied: Tallied) -> None:
 def _tally(table: str) -> str:
     newest, *sums = (f"{table}.{column} + excluded.{column}" for column in SUMS)
     # guard: the last reception is the newest
-    newest = f"iif(what = '{NEWEST}', max({table}.n, excluded.n), {newest})"
+    latest = ", ".join(f"'{what}'" for what in LATEST)
+    newest = f"iif(what IN ({latest}), max({table}.n, excluded.n), {newest})"
     added = ", ".join(
         f"{column} = {sum_}" for column, sum_ in zip(SUMS, [newest, *sums], strict=True)
     )

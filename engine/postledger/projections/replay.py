@@ -177,7 +177,7 @@ def _index_chunk(work: Work, reader: Reader, generation: Generation) -> Generati
         moved = _moved(
             work.store, generations.move(work.store, generation, size=until, stage=stage)
         )
-        add(reader, generation, rows)
+        add(reader, generation, rows, until)
     work.progress(until - generation.size)
     return moved
 
@@ -236,7 +236,7 @@ def _take_in(reader: Reader, generation: Generation, new: list[Unplaced], until:
         found = map(reader.index.find, {stream for stream, *_ in new})
         touched = {number for number in found if number is not None}
     else:
-        touched = add(reader, generation, new)
+        touched = add(reader, generation, new, until)
     rows = reader.index.rows_of_all(sorted(touched - {NOWHERE_ID}))
     charts = {n: reader.index.stream_of(n)[1] for n in rows}
     deliveries = [n for n, chart in charts.items() if chart == DELIVERY]
@@ -268,9 +268,11 @@ def put(
     generations.tally(store, generation.tallies_name, tallied)
 
 
-def add(reader: Reader, generation: Generation, rows: list[Unplaced]) -> set[int]:
-    """Add what events say to the index, and count them; returns the streams that they touch."""
+def add(reader: Reader, generation: Generation, rows: list[Unplaced], until: int) -> set[int]:
+    """Add what events up to a size say to the index, and count them; returns the streams they touch."""
     tallied = Tallied()
+    if (verification := reader.log.verification(generation.size, until)) is not None:
+        tallied.verified(verification)
     for one in rows:
         tallied.event(*one[7])
     generations.tally(reader.log.store, generation.tallies_name, tallied)

@@ -21,7 +21,7 @@ from postledger.arguments import shown
 from postledger.errors import IntegrityError
 from postledger.findings import names
 from postledger.model import Tally
-from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, NEWEST, SUMS
+from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, LATEST, NEWEST, SUMS, VERIFIED
 from postledger.store.sqlite import Store
 from postledger.times import micros, time_of
 
@@ -62,8 +62,8 @@ class Tallies:
     def take_events(self, other: Tallies) -> None:
         """Count the events as another does, of a generation with the same index."""
         self.store.execute(
-            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what IN (?, ?)",
-            (EVENTS, NEWEST),
+            f"INSERT INTO {self.name} SELECT * FROM {other.name} WHERE what IN (?, ?, ?)",
+            (EVENTS, *LATEST),
         )
 
     # --- read ---
@@ -98,7 +98,14 @@ class Tallies:
 
     def newest(self) -> int | None:
         """The newest time of reception, or ``None`` for an empty log."""
-        row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (NEWEST,))
+        return self._latest(NEWEST)
+
+    def verified(self) -> int | None:
+        """The position of the event that states the last verification, or ``None``."""
+        return self._latest(VERIFIED)
+
+    def _latest(self, what: str) -> int | None:
+        row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (what,))
         return None if row is None else int(row[0])
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
@@ -195,7 +202,7 @@ class Digest:
             key, sums = tuple(row[: len(KEY)]), row[len(KEY) :]
             if not all(type(value) is int for value in sums):
                 raise IntegrityError("the tallies are damaged; run replay --index")
-            if row[1] == NEWEST:
+            if row[1] in LATEST:
                 newest, *others = sums
                 key += tuple(others)
                 self._newest[key] = max(newest, self._newest.get(key, newest))

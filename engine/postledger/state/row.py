@@ -236,6 +236,12 @@ NEWEST = "newest"
 """What the one row stands under whose ``n`` is not a sum: the newest time at which an event was received
 that vocabularies read. Its other columns are 0 or empty."""
 
+VERIFIED = "verified"
+"""What the one row stands under whose ``n`` is the position of the last verification of the ledger."""
+
+LATEST = (NEWEST, VERIFIED)
+"""What is not added up: the largest counts."""
+
 KEY = ("hour", "what", "source", "value", "seconds", "carrier", "route", "findings")
 SUMS = ("n", "repeats", "took")
 """What is added up: ``took`` are whole seconds, each duration rounded for itself, so that it can be
@@ -290,21 +296,26 @@ class Tallied:
 
     def __init__(self) -> None:
         self._sums: dict[Key, list[int]] = {}
-        self._newest: int | None = None
+        self._latest: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._sums)
 
     def event(self, received_at: int, source: str, reading: str) -> None:
         """Count an event that vocabularies read; of a bundle each member."""
-        if self._newest is None or received_at > self._newest:
-            self._newest = received_at
+        latest = self._latest
+        if received_at > latest.get(NEWEST, received_at - 1):
+            latest[NEWEST] = received_at
         key = (received_at // HOUR, EVENTS, source, reading, 0, "", "", 0)
         found = self._sums.get(key)
         if found is None:
             self._sums[key] = [1, 0, 0]
         else:
             found[0] += 1
+
+    def verified(self, position: int) -> None:
+        """Note where it is stated that the ledger was verified."""
+        self._latest[VERIFIED] = max(position, self._latest.get(VERIFIED, position))
 
     def delivery(self, row: Row) -> None:
         """Count a delivery."""
@@ -347,13 +358,12 @@ class Tallied:
         rows: list[tuple[Any, ...]] = [
             (*key, *sums) for key, sums in self._sums.items() if any(sums)
         ]
-        if self._newest is not None:
-            rows.append((0, NEWEST, "", "", 0, "", "", 0, self._newest, 0, 0))
+        rows += [(0, what, "", "", 0, "", "", 0, n, 0, 0) for what, n in self._latest.items()]
         return rows
 
     def taken(self) -> list[tuple[Any, ...]]:
         """The rows, of which nothing is kept here."""
         rows = self.rows()
         self._sums.clear()
-        self._newest = None
+        self._latest.clear()
         return rows
