@@ -36,7 +36,7 @@ METHODS = """
     accept audit changes check checkpoints close content counts created definitions deliveries delivery
     differences events follow head health imported project query reconcile record record_batches
     record_many replay
-    subscribe tallies timeline verify
+    subscribe tallies timeline verified verify
 """
 ALIASES = {
     *(

@@ -429,6 +429,18 @@ PROTECTIONS = (
         f"{_DAMAGE} -k proves",
     ),
     Without(
+        "the state compared with the fold of a dossier",
+        "if problem is None and whole and kept != row:",
+        "if False:",
+        "tests/audit/test_verified.py -k tampered_state",
+    ),
+    Without(
+        "nodes over what is shown compared",
+        "if root_of(leaves) != node:",
+        "if False:",
+        "tests/audit/test_verified.py -k tampered_node",
+    ),
+    Without(
         "types of rows checked",
         "if tuple(map(type, row)) not in _TYPES:",
         "if False:",

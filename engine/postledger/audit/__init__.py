@@ -12,6 +12,7 @@ from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
 from postledger.audit.report import AuditReport
 from postledger.audit.request import Request
+from postledger.log.verifications import Verified
 
 __all__ = [
     "Aged",
@@ -40,4 +41,5 @@ __all__ = [
     "Sum",
     "Sums",
     "Unread",
+    "Verified",
 ]

@@ -951,6 +951,7 @@ class Ledger:
         kept = generations.kept_row(own.store, own.generation.table, number) if whole else None
         problems = list(stream_problems(reader, stream, rows))
         row, problem = fold_of(reader, stream, rows)
+        # guard: the state compared with the fold of a dossier
         if problem is None and whole and kept != row:
             problem = state_differs(stream)
         if row is None:
