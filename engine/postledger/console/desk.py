@@ -17,6 +17,7 @@ from postledger.console.asking import Asking
 from postledger.console.guard import COOKIE
 from postledger.console.render import render
 from postledger.console.sessions import Attempts, Session, Sessions
+from postledger.console.stream import Streams
 from postledger.console.users import Users
 
 THREADS = 4
@@ -68,9 +69,14 @@ class Desk:
     https: bool
     sessions: Sessions = attrs.field(factory=Sessions)
     attempts: Attempts = attrs.field(factory=Attempts)
+    streams: Streams = attrs.field()
     _threads: ThreadPoolExecutor = attrs.field(
         factory=lambda: ThreadPoolExecutor(THREADS, "postledger-console")
     )
+
+    @streams.default
+    def _streams_of_ledger(self) -> Streams:
+        return Streams(self.asking)
 
     async def ask(self, question: Callable[..., T], *given: Any) -> T:
         """Ask the ledger in a thread; others are answered meanwhile."""

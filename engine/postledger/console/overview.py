@@ -143,6 +143,12 @@ def overview_of(asking: Asking) -> Overview:
     )
 
 
+def states_of(asking: Asking) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The states that are an outcome, and all states of a delivery."""
+    region = asking.ledger.definitions.chart(DELIVERY).regions[0]
+    return frozenset(region.final), tuple(region.states)
+
+
 def _end(received: datetime | None) -> datetime:
     """The end of the hour that is running, or of the last in which anything was received."""
     at = now()

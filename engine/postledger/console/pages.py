@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlencode
 
 import attrs
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from postledger.console.access import Access, reason_of
 from postledger.console.asking import Asking, Lines, Wanted
 from postledger.console.bodies import text_of
 from postledger.console.case import Asked, Case, case_of
 from postledger.console.desk import Desk, Refused, Visit
-from postledger.console.overview import Overview, overview_of
+from postledger.console.overview import overview_of, states_of
+from postledger.console.stream import Stream, place_of
 from postledger.invoices.invoice import DELIVERED
 from postledger.times import parse_moment
 
@@ -73,12 +74,12 @@ def _list(asking: Asking, text: str, only: str, before: int | None) -> dict[str,
     if text:
         page = Lines(asking.found(text), None, asking.size() - 1)
     else:
-        page = asking.heard(before, _wanted(only, overview))
+        page = asking.heard(before, _wanted(only, *states_of(asking)))
     return {"overview": overview, "page": page, "size": page.head}
 
 
-def _wanted(only: str, overview: Overview) -> Wanted | None:
-    final = overview.final
+def _wanted(only: str, final: frozenset[str], states: tuple[str, ...]) -> Wanted | None:
+    """Which deliveries are meant by a word of an address; all for any other."""
     kinds: dict[str, Wanted] = {
         "open": lambda one: one.state not in final,
         "other": lambda one: one.state in final and one.state != DELIVERED,
@@ -86,9 +87,28 @@ def _wanted(only: str, overview: Overview) -> Wanted | None:
     }
     if only in kinds:
         return kinds[only]
-    if only in {bars.state for bars in overview.bars}:
+    if only in states:
         return lambda one: one.state == only
     return None
+
+
+async def stream(desk: Desk, visit: Visit) -> Response:
+    """What is heard of deliveries from now on, or from the last event that the browser heard."""
+    query, headers = visit.request.query_params, visit.request.headers
+    try:
+        after = place_of(headers.get("last-event-id") or query.get("after", ""))
+    except ValueError as error:
+        raise Refused(400, f"Where to begin is not clear: {error}.") from None
+    if desk.streams.is_full(visit.session):
+        return PlainTextResponse("too many are open", 503, {"Retry-After": "30"})
+    states = await desk.ask(states_of, desk.asking)
+    begun = Stream(desk.asking, after, _wanted(query.get("only", ""), *states), visit.root)
+    return StreamingResponse(
+        desk.streams.messages(begun, visit.session, desk.ask),
+        media_type="text/event-stream",
+        # nginx keeps nothing back then.
+        headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"},
+    )
 
 
 # --- a delivery ---
@@ -189,6 +209,7 @@ ROUTES: list[tuple[str, str, Page]] = [
     ("POST", "/sign-in", signed_in),
     ("POST", "/sign-out", sign_out),
     ("GET", "/", listed),
+    ("GET", "/stream", stream),
     ("GET", "/delivery", delivery),
     ("GET", "/delivery/body", body),
     ("POST", "/delivery/unmask", unmask),

@@ -10,9 +10,12 @@ from urllib.parse import urlencode
 
 from postledger.audit import words
 from postledger.audit.diagram import diagrams
+from postledger.console.asking import Line
 from postledger.console.bodies import shortened
+from postledger.definitions.definitions import Definitions
 from postledger.errors import requires
 from postledger.findings import Finding, names
+from postledger.model import DELIVERY
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,6 +39,12 @@ def render(template: str, root: str, values: Mapping[str, Any]) -> str:
         return f"{root}{path}" + (f"?{asked}" if asked else "")
 
     return environment().get_template(template).render(url=url, now=datetime.now(UTC), **values)
+
+
+def row_of(line: Line, definitions: Definitions, root: str) -> str:
+    """A delivery as a row of the list that is new there."""
+    final = definitions.chart(DELIVERY).regions[0].final
+    return render("row.html", root, {"line": line, "final": final}).strip()
 
 
 @cache
