@@ -21,6 +21,7 @@ from postledger.times import parse_moment
 Page = Callable[[Desk, Visit], Awaitable[Response]]
 
 _LONGEST_SEARCH = 200
+_LATER = 30
 
 
 # --- signing in ---
@@ -100,7 +101,7 @@ async def stream(desk: Desk, visit: Visit) -> Response:
     except ValueError as error:
         raise Refused(400, f"Where to begin is not clear: {error}.") from None
     if desk.streams.is_full(visit.session):
-        return PlainTextResponse("too many are open", 503, {"Retry-After": "30"})
+        return PlainTextResponse("too many are open", 503, {"Retry-After": str(_LATER)})
     states = await desk.ask(states_of, desk.asking)
     begun = Stream(desk.asking, after, _wanted(query.get("only", ""), *states), visit.root)
     return StreamingResponse(

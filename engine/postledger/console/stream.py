@@ -18,7 +18,7 @@ from postledger.console.asking import Asking, Line, Wanted
 from postledger.console.render import row_of
 from postledger.console.sessions import Session
 from postledger.ledger.connections import Own
-from postledger.projections.changes import changes_of
+from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.generations import Lives
 from postledger.store.sqlite import LARGEST
 
@@ -28,6 +28,7 @@ MOST_STREAMS, MOST_OF_SESSION = 200, 12
 LONGEST = 3_600.0
 """Seconds after which a stream ends, so that the browser begins the next one where it was."""
 
+_FIRST = 16
 _BETWEEN = 0.2
 _BEAT = 15.0
 _RETRY = 1_000
@@ -90,6 +91,7 @@ class Stream:
     def __init__(self, asking: Asking, after: Place, wanted: Wanted | None, root: str) -> None:
         self._asking, self._wanted, self._root = asking, wanted, root
         self._lives = Lives()
+        self._size = _FIRST
         self.after = after
 
     def page(self) -> list[Message]:
@@ -100,11 +102,14 @@ class Stream:
             found = list(self._messages(own, first))
         if found:
             self.after = found[-1].place
+            # What was missed for long comes in larger pieces; whoever only looks in reads little.
+            self._size = min(2 * self._size, PAGE)
         return found
 
     def _messages(self, own: Own, first: int) -> Iterator[Message]:
         definitions = own.reader.definitions
-        changes = changes_of(own.reader, first, own.log.last(), self._lives)
+        until = min(first + self._size, own.log.last())
+        changes = changes_of(own.reader, first, until, self._lives)
         mask = self._asking.mask_of(definitions)
         for change in changes:
             event = change.event
