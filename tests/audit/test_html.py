@@ -311,7 +311,7 @@ def test_report_tells_what_was_imported() -> None:
     """Events whose time of reception a file stated are counted, and marked in a dossier."""
     received = Receipt(SAMPLES[0], None, datetime(2013, 11, 5, tzinfo=UTC), imported=True)
     with ledger_of([received]) as ledger:
-        assert "1 of them: the time of reception" in ledger.audit().to_html()
+        assert "1 of them: the time of reception" in ledger.audit(verify=True).to_html()
         assert "(as the imported file states)" in ledger.audit(tracking_id="U01TXzgwNjc4").to_html()
 
 

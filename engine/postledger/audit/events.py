@@ -87,7 +87,11 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
         counts(store) as unverified,
         counts(store) as missing,
     ):
-        for row, belongs in groups.events(bounds, _uneventful(groups.reader)):
+        # Where the streams to look at are known, the others need not be told by their templates.
+        known = groups.snapshot.eventful is not None
+        for row, belongs in groups.events(bounds, [] if known else _uneventful(groups.reader)):
+            if not belongs and not _within(row[5], request):
+                continue
             said = told.of(row)
             if said.reading == "recognised":
                 for node in said.missing if belongs else ():

@@ -56,15 +56,12 @@ class Integrity:
         return not self.problems
 
 
-def integrity(
-    log: Log, definitions: Definitions, standing: Standing, *, count: bool = True
-) -> Integrity:
-    """The integrity of a ledger as it stands, and the definitions of the report.
-
-    Without ``count`` nothing is said of when the events of the log were received.
-    """
+def integrity(log: Log, definitions: Definitions, standing: Standing) -> Integrity:
+    """The integrity of a ledger as it stands, and the definitions of the report."""
     verification = standing.verification
-    first, last, imported = log.received(verification.events - 1) if count else (None, None, None)
+    first, last, imported = None, None, None
+    if standing.whole:
+        first, last, imported = log.received(verification.events - 1)
     return Integrity(
         verified=standing.whole,
         last=standing.last,

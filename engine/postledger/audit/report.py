@@ -126,7 +126,7 @@ def of_delivery(
     """
     verification = standing.verification
     found = dossiers.dossier(reader, delivery, steps, request, verification.anchor)
-    checked = integrity(reader.log, reader.definitions, standing, count=standing.whole)
+    checked = integrity(reader.log, reader.definitions, standing)
     return AuditReport(
         ledger=Mask.of(reader.definitions, unmask=request.unmask).file(ledger_name),
         request=request,

@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 
 from postledger.arguments import require_order, typed
-from postledger.log.as_of import Bounds, bounds_of
+from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.log.log import Log
 from postledger.times import is_time, iso, micros, now, time_of
 
@@ -40,6 +40,11 @@ class Request:
     def bounds(self) -> Bounds:
         """What is left out: all that was not known yet, or had not happened yet."""
         return bounds_of(self.as_of, self.occurred_by)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is asked for what is known now, by the definitions in force."""
+        return self.bounds == EVERYTHING and self.definitions == "now"
 
     @property
     def period(self) -> tuple[int | None, int | None]:

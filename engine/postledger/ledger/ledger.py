@@ -104,7 +104,7 @@ from postledger.projections.queries import (
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, undisturbed
 from postledger.projections.search import page_of
-from postledger.projections.snapshots import snapshot
+from postledger.projections.snapshots import live_snapshot, snapshot
 from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, require_by
 from postledger.state.patterns import Stream
 from postledger.state.row import HOUR, Row, delivery_of, event_of
@@ -923,6 +923,10 @@ class Ledger:
         self, own: Own, asked: Request, named: _Named | None, name: str, found: Standing | None
     ) -> AuditReport:
         """The report on the events that were verified, or else on those that there are."""
+        if found is None and named is None and asked.is_live:
+            report = self._report_live(own, asked, name)
+            if report is not None:
+                return report
         if found is None:
             with own.store.read():
                 found = standing(own.log, own.generation)
@@ -937,6 +941,22 @@ class Ledger:
             steps = self._steps(reader, stream, bounds)
             found = found.beside(problems)
             return of_delivery(reader, delivery_of(stream, row), steps, asked, name, found)
+
+    def _report_live(self, own: Own, asked: Request, name: str) -> AuditReport | None:
+        """The report on the live states of a period; ``None`` where they are not up to the log."""
+        with live_snapshot(own.reader) as states:
+            with own.store.read():
+                live = generations.live(own.store)
+                found = standing(own.log, own.generation)
+                if (
+                    live is None
+                    or (live.number, live.version)
+                    != (own.generation.number, own.generation.version)
+                    or live.size != found.verification.events
+                ):
+                    return None
+                states.fill(live.table, *asked.period)
+            return of_period(own.reader, states.listing, asked, name, found)
 
     def _folded(
         self, own: Own, reader: Reader, stream: Stream, bounds: Bounds, asked: Bounds

@@ -214,16 +214,23 @@ class Groups:
                 f" OR e.template * {KIND} + e.envelope NOT IN ({numbers}))"
             )
         index, store = self.reader.index, self.reader.log.store
+        among = self.snapshot.eventful
+        # Of a few streams each is looked up: in the order in which the tables stand here.
+        rows_of = index.name if among is None else f"{among} c CROSS JOIN {index.name}"
+        conditions += "" if among is None else " AND c.id = i.stream"
         select = (
             f"SELECT {EVENT_ROW}, CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
-            f" FROM {index.name} i {JOINED}"
+            f" FROM {rows_of} i {JOINED}"
             f" LEFT JOIN {self.snapshot.streams} t ON t.id = i.stream"
             f" LEFT JOIN {self.snapshot.states} s ON s.stream = i.stream"
         )
         # Nowhere is a stream here too.
         after, until, newest, last = NOWHERE_ID - 1, NOWHERE_ID, index.newest(), None
         while last is not None or until > after:
-            place, at = ("i.stream > ?", (after,)) if last is None else (BEHIND, last[:5])
+            place: str = "i.stream > ?" if last is None else BEHIND
+            at: tuple[object, ...] = (after,) if last is None else last[:5]
+            if among is not None:
+                place, at = f"{place} AND c.id >= ?", (*at, at[0])
             with store.read():
                 rows = store.execute(
                     f"{select} WHERE {place} AND i.stream <= ?{conditions} {FOLD_ORDER} LIMIT ?",
@@ -231,8 +238,21 @@ class Groups:
                 ).fetchall()
                 last = rows[-1] if len(rows) == PAGE else None
                 if last is None:
-                    after, until = until, min(index.next(until, PAGE), newest)
+                    after, until = until, min(self._next(until), newest)
             yield from rows
+
+    def _next(self, after: int) -> int:
+        """Up to which stream the next page goes."""
+        among = self.snapshot.eventful
+        if among is None:
+            return self.reader.index.next(after, PAGE)
+        row = self.reader.log.store.one(
+            f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {among} WHERE id > ?"
+            " ORDER BY id LIMIT ?)",
+            (after, after, PAGE),
+        )
+        assert row is not None
+        return int(row[0])
 
     # --- SQL ---
 

@@ -26,11 +26,16 @@ from postledger.times import micros, now
 
 @attrs.frozen
 class Listing:
-    """Where deliveries are listed from: a table of states, one of streams, and their definitions."""
+    """Where deliveries are listed from: a table of states, one of streams, and their definitions.
+
+    ``eventful`` is one of the streams of which some event may be unread, or lack a node; all streams
+    may where there is none.
+    """
 
     definitions: Definitions
     states: str
     streams: str
+    eventful: str | None = None
 
 
 @attrs.frozen(field_transformer=typed)

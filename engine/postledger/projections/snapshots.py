@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import attrs
+
+from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.projections import generations
 from postledger.projections.index import NOWHERE_ID
-from postledger.projections.queries import Listing
+from postledger.projections.queries import BEGAN, Listing
 from postledger.projections.reader import Reader
 
 PAGE = 1_000
@@ -24,6 +27,72 @@ _STREAMS = """CREATE TABLE {} (
     chart TEXT NOT NULL,
     key TEXT NOT NULL
 ) STRICT"""
+
+
+EVENTFUL = Finding.NODE_MISSING | Finding.UNRECOGNISED | Finding.UNFOLDED
+"""What is found of a stream where some event of it may be unread, or lack a node."""
+
+
+@contextmanager
+def live_snapshot(reader: Reader) -> Iterator[LiveSnapshot]:
+    """Tables for the live states of a period, to be filled in one read transaction."""
+    store = reader.log.store
+    with (
+        store.scratch("states") as states,
+        store.scratch("streams") as streams,
+        store.scratch("eventful") as eventful,
+    ):
+        for sql in (*generations.states_tables(states).values(), _STREAMS.format(streams)):
+            store.execute(sql)
+        store.execute(f"CREATE TABLE {eventful} (id INTEGER PRIMARY KEY)")
+        yield LiveSnapshot(reader, Listing(reader.definitions, states, streams, eventful))
+
+
+@attrs.frozen
+class LiveSnapshot:
+    """The live states of the streams that began in a period, as of when they were copied."""
+
+    reader: Reader
+    listing: Listing
+
+    def fill(self, live: str, since: int | None, until: int | None) -> None:
+        """Copy them from the live states; the caller holds a read transaction.
+
+        Of other streams that may have unread events only the number is kept: these are counted by when
+        they were received.
+        """
+        store, index = self.reader.log.store, self.reader.index
+        states, streams, eventful = self.listing.states, self.listing.streams, self.listing.eventful
+        ends = ((f"{BEGAN} >= ?", since), (f"{BEGAN} < ?", until))
+        within = " AND ".join(["1 = 1", *(sql for sql, end in ends if end is not None)])
+        given = tuple(end for _, end in ends if end is not None)
+        store.execute(f"INSERT INTO {states} SELECT s.* FROM {live} s WHERE {within}", given)
+        store.execute(
+            f"INSERT INTO {streams} SELECT t.* FROM {states} s"
+            f" JOIN {index.streams_table} t ON t.id = s.stream"
+        )
+        store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
+        store.execute(
+            f"INSERT INTO {eventful} SELECT s.stream FROM {states} s"
+            f" WHERE (s.findings & {int(EVENTFUL)}) <> 0"
+        )
+        # One that began in another period may have an unread event that came in this one.
+        others = int(EVENTFUL & ~Finding.NODE_MISSING)
+        store.execute(
+            f"INSERT INTO {eventful} SELECT s.stream FROM {live} s WHERE (s.findings & {others}) <> 0"
+            f" AND s.stream NOT IN (SELECT id FROM {eventful})"
+        )
+        count = (
+            f"SELECT (SELECT count(*) FROM {live}), (SELECT count(*) FROM {index.streams_table})"
+        )
+        # All but stream 0 have a state, where none has only events that say nothing of it.
+        stated, numbered = store.one(count) or (0, 0)
+        if stated < numbered - 1:
+            store.execute(
+                f"INSERT INTO {eventful} SELECT t.id FROM {index.streams_table} t"
+                f" WHERE t.id > {NOWHERE_ID} AND NOT EXISTS"
+                f" (SELECT 1 FROM {live} s WHERE s.stream = t.id)"
+            )
 
 
 @contextmanager

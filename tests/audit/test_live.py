@@ -1,0 +1,78 @@
+"""Figures read from the live states are those of a verification, whatever came."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+import attrs
+import pytest
+
+from postledger import Ledger, Query
+from postledger.audit import AuditReport
+from postledger.simulate import ALL, START, Disturbances, simulate
+from tests.conftest import ledger_of
+
+MORE = attrs.evolve(ALL, malformed=0.3, strangers=0.3, lost=0.2)
+"""Many events that are read by nobody."""
+
+
+def both(ledger: Ledger, since: datetime | None, until: datetime | None) -> AuditReport:
+    """The report by a verification, which is the same by the live states."""
+    whole = ledger.audit(since=since, until=until, verify=True, unmask=True)
+    read = ledger.audit(since=since, until=until, unmask=True)
+    assert read.figures == whole.figures
+    assert read.as_of == whole.as_of
+    return whole
+
+
+@pytest.mark.parametrize("disturbances", [ALL, MORE], ids=["all", "more"])
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_of_any_period_are_equal(seed: int, disturbances: Disturbances) -> None:
+    """Over simulated traffic with every disturbance."""
+    random = Random(seed)
+    receipts = list(simulate(250, seed=seed, disturbances=disturbances, rate=0.01))
+    random.shuffle(receipts)
+    length = timedelta(seconds=250 / 0.01)
+    with ledger_of(receipts) as ledger:
+        assert both(ledger, None, None).figures.outcomes.all.total > 200  # type: ignore[union-attr]
+        for _ in range(4):
+            ends = sorted(START + length * random.uniform(-0.1, 1.1) for _ in range(2))
+            both(ledger, ends[0], ends[1])
+        both(ledger, ends[0], None)
+        both(ledger, None, ends[0])
+        # One that begins and ends as a delivery does: the ends are in, and out.
+        began = [d.sent_at for d in ledger.deliveries(Query()) if d.sent_at is not None]
+        both(ledger, *sorted(random.sample(sorted(set(began)), 2)))
+
+
+def test_an_unread_event_counts_when_it_came(ledger: Ledger) -> None:
+    """It may be of a delivery that began in another period, and its repeat may come in this one."""
+    body = (
+        "<POSTBACK><ORIGIN>SMS_MT</ORIGIN><CODE>{}</CODE><STATUS>Message Sent</STATUS>"
+        "<TO>16503333058</TO><TRACKINGID>A</TRACKINGID><SPID>0001470</SPID>"
+        "<TIMESTAMP>2013-11-01T10:00:00Z</TIMESTAMP></POSTBACK>"
+    )
+    for day, code in ((1, "N201"), (3, "N999"), (5, "N999")):
+        when = datetime.fromisoformat(f"2013-11-0{day}T12:00:00+00:00")
+        ledger.record(body.format(code).encode(), "text/xml", received_at=when)
+    found = []
+    for day in range(1, 7):
+        since = datetime.fromisoformat(f"2013-11-0{day}T00:00:00+00:00")
+        figures = both(ledger, since, since + timedelta(days=1)).figures
+        assert figures is not None
+        unread = sum(kind.events for kind in figures.events.unrecognised.listed)
+        found.append((figures.outcomes.all.total, unread))
+    assert found == [(1, 0), (0, 0), (0, 1), (0, 0), (0, 0), (0, 0)]
+
+
+def test_states_that_are_behind_the_log_are_not_read_as_they_stand(ledger: Ledger) -> None:
+    """The report is of what the log has, by the slower way."""
+    ledger.record_many(simulate(30, seed=1))
+    calm = ledger.audit().figures
+    with ledger._connections.write() as own:
+        own.store.execute("UPDATE generations SET size = size - 1")
+    ledger_size = ledger.head().size
+    report = ledger.audit()
+    assert report.integrity.events == ledger_size
+    assert report.figures == calm
