@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
-from postledger import UNVERIFIED, Alert, Ledger, Ratio, Receipt, Rules, Silence, Unreadable
+from postledger import (
+    UNVERIFIED,
+    Alert,
+    AsyncLedger,
+    Ledger,
+    Ratio,
+    Receipt,
+    Rules,
+    Silence,
+    Unreadable,
+)
 from tests.alerts.traffic import START, traffic
 
 DAY = timedelta(days=1)
@@ -156,3 +167,14 @@ def test_what_is_stamped_later_than_now_is_not_counted(tmp_path: Path) -> None:
     with ledger_of(tmp_path / "a.db", traffic(5), ahead) as ledger:
         assert said(ledger.check()) == []
         assert said(ledger.check(at=START + 5 * DAY)) == []
+
+
+def test_a_check_can_be_awaited(usual: Ledger) -> None:
+    """With the same alerts."""
+
+    async def found(at: datetime) -> tuple[Alert, ...]:
+        async with AsyncLedger(usual.path, readonly=True) as ledger:
+            return await ledger.check(at=at)
+
+    at = START + (DAYS + 1) * DAY
+    assert asyncio.run(found(at)) == usual.check(at=at) != ()

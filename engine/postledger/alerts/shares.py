@@ -17,8 +17,14 @@ import attrs
 HOURS = 24
 """The hours of a day, of which each has a usual share of its own."""
 
-EVIDENCE = 12.0
+EVIDENCE = 11.0
 """The least sum of log-likelihood ratios to report, held by the tests of false alarms and of power."""
+
+NEARNESS = 0.75
+"""How much of the way from the usual share to the one that is looked for must have been gone at least.
+
+However certain it is that a carrier has a worse day than usual: that alone is not reported.
+"""
 
 LEAST_DAYS = 3
 """On how many days of the past there must have been anything to judge by it."""
@@ -37,7 +43,7 @@ class Usual:
     ``spread`` is a ratio of variances, at least 1.
     """
 
-    shares: Sequence[float]
+    shares: tuple[float, ...]
     spread: float = 1.0
 
 
@@ -63,7 +69,10 @@ def usual_of(hours: Mapping[int, Sums], minimum: int) -> Usual | None:
     if len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum:
         return None
     overall = _median(days.values())
-    near = [_near(hours, hour, minimum, overall) for hour in range(HOURS)]
+    apart: list[list[tuple[int, Sums]]] = [[] for _ in range(HOURS)]
+    for hour, sums in hours.items():
+        apart[hour % HOURS].append((hour, sums))
+    near = tuple(_near(apart, hour, minimum, overall) for hour in range(HOURS))
     return Usual(near, _spread(hours, near))
 
 
@@ -84,7 +93,7 @@ def worse(
     best, found, newest = EVIDENCE, None, True
     for number, hour, (n, wrong) in slots:
         share = usual.shares[hour]
-        other = min(expected(share), _MOST)
+        other = max(share, min(expected(share), _MOST))
         gain = wrong * log(other / share) + (n - wrong) * log((1 - other) / (1 - share))
         count, bad, evidence = count + n, bad + wrong, evidence + gain / usual.spread
         normal, shifted = normal + n * share, shifted + n * other
@@ -93,8 +102,7 @@ def worse(
         if newest and evidence <= 0:
             return None
         newest = False
-        # What is nearer to the usual than to what is looked for is not reported, however certain.
-        if evidence >= best and bad - normal >= shifted - bad:
+        if evidence >= best and bad - normal >= NEARNESS * (shifted - normal):
             best, found = evidence, Stretch(number, count, bad, normal / count)
     return found
 
@@ -108,14 +116,13 @@ def _by_day(hours: Iterable[tuple[int, Sums]]) -> dict[int, Sums]:
     return days
 
 
-def _near(hours: Mapping[int, Sums], hour: int, minimum: int, overall: float) -> float:
+def _near(
+    apart: Sequence[Sequence[tuple[int, Sums]]], hour: int, minimum: int, overall: float
+) -> float:
     """The usual share of an hour of the day, by it and the hours next to it."""
     # A day's hours around midnight are those of one night.
-    near = {(hour + by) % HOURS: by for by in (-1, 0, 1)}
     days = _by_day(
-        (number - near[number % HOURS], sums)
-        for number, sums in hours.items()
-        if number % HOURS in near
+        (number - by, sums) for by in (-1, 0, 1) for number, sums in apart[(hour + by) % HOURS]
     )
     few = len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum
     return overall if few else _median(days.values())

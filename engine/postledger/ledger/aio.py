@@ -232,6 +232,7 @@ class AsyncLedger:
     timeline = _in_thread(Ledger.timeline)
     head = _in_thread(Ledger.head)
     health = _in_thread(Ledger.health)
+    check = _in_thread(Ledger.check)
     tallies = _in_thread(Ledger.tallies)
     counts = _in_thread(Ledger.counts)
     verify = _in_thread(Ledger.verify)
