@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from postledger.alerts.shares import HOURS, Stretch, Sums, Usual, usual_of, worse
+from postledger.alerts.shares import HOURS, Stretch, Sums, Usual, worse
 
-USUAL = Usual((0.1,) * HOURS)
+USUAL = Usual(given=0.1)
 
 
 def hours(days: int, count: int = 60, share: float = 0.1) -> dict[int, Sums]:
@@ -26,35 +26,34 @@ def twice(share: float) -> float:
 
 def test_nothing_is_usual_without_a_past() -> None:
     """Three days, and as many as a rule asks for."""
-    assert usual_of({}, 100) is None
-    assert usual_of(hours(2), 100) is None
-    assert usual_of(hours(3, count=1), 100) is None
-    assert usual_of(hours(3), 100) == USUAL
+    assert not Usual({}, 100).known
+    assert not Usual(hours(2), 100).known
+    assert not Usual(hours(3, count=1), 100).known
+    assert Usual(hours(3), 100).known
 
 
 def test_a_bad_day_is_not_usual() -> None:
     """Nor do its hours count as such that vary."""
-    past = hours(7)
-    past |= dict.fromkeys(range(HOURS, 2 * HOURS), (60, 55))
-    assert usual_of(past, 100) == USUAL
+    bad = dict.fromkeys(range(HOURS, 2 * HOURS), (60, 55))
+    usual = Usual({**hours(7), **bad}, 100)
+    assert {usual.share(hour) for hour in range(HOURS)} == {0.1}
+    assert usual.spread() == 1
 
 
 def test_each_hour_of_the_day_has_a_usual_share() -> None:
-    """With the hours next to it, also across midnight."""
+    """With the hours next to it, also across midnight; where these have few, that of all hours."""
     past = hours(7)
     past |= {hour: (60, 30) for hour in past if hour % HOURS in (22, 23, 0, 1)}
-    usual = usual_of(past, 100)
-    assert usual is not None
-    assert usual.shares[12] == pytest.approx(0.1)
-    assert usual.shares[23] == usual.shares[0] == pytest.approx(0.5)
+    usual = Usual(past, 100)
+    assert usual.share(12) == pytest.approx(0.1)
+    assert usual.share(23) == usual.share(0) == pytest.approx(0.5)
+    assert Usual(past, 2_000).share(23) == pytest.approx(1 / 6)
 
 
 def test_hours_that_vary_widen_the_spread() -> None:
     """More than chance lets them."""
     past = {hour: (60, 2 if hour % 2 else 10) for hour in range(7 * HOURS)}
-    usual = usual_of(past, 100)
-    assert usual is not None
-    assert usual.spread > 2
+    assert Usual(past, 100).spread() > 2
 
 
 def test_a_worse_stretch_is_found_from_its_beginning() -> None:
@@ -82,5 +81,5 @@ def test_no_stretch_is_found(sums: list[Sums], what: str) -> None:
 
 def test_nothing_is_worse_than_the_worst() -> None:
     """Where nearly all is bad already, no alert says that it is better."""
-    usual = Usual((0.995,) * HOURS)
+    usual = Usual(given=0.995)
     assert worse(slots(*[(50, 10)] * 20), usual, lambda share: share + 0.05, 100) is None

@@ -10,7 +10,7 @@ import attrs
 from postledger.alerts.alert import Alert
 from postledger.alerts.counted import DAY, SLOT, Carrier, Counted, Deliveries, Events
 from postledger.alerts.rules import Ratio, Rules, Silence, Stuck, Unreadable
-from postledger.alerts.shares import HOURS, LEAST_DAYS, Stretch, Sums, Usual, usual_of, worse
+from postledger.alerts.shares import HOURS, LEAST_DAYS, Stretch, Sums, Usual, worse
 from postledger.state.row import HOUR
 from postledger.times import iso, time_of
 
@@ -110,8 +110,9 @@ def _usual(
 ) -> Usual | None:
     """What is usual: as it is given, or by the past."""
     if given is not None:
-        return Usual((given,) * HOURS)
-    return usual_of({hour: sums(one) for hour, one in past.items()}, minimum)
+        return Usual(given=given)
+    usual = Usual({hour: sums(one) for hour, one in past.items()}, minimum)
+    return usual if usual.known else None
 
 
 def _worse(

@@ -9,7 +9,7 @@ check: nothing is kept between two of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from math import log
 
 import attrs
@@ -38,13 +38,59 @@ Sums = tuple[int, int]
 
 @attrs.frozen
 class Usual:
-    """The usual bad share by the hour of the day, and how much more hours vary than by chance.
+    """What is usual, by the sums of hours since 1970, by their numbers; or a share ``given``.
 
-    ``spread`` is a ratio of variances, at least 1.
+    ``minimum`` is how many an hour of the day must have had to have a usual share of its own. It is
+    worked out when it is asked for: most checks ask for little.
     """
 
-    shares: tuple[float, ...]
-    spread: float = 1.0
+    hours: Mapping[int, Sums] = attrs.field(factory=dict)
+    minimum: int = 1
+    given: float | None = None
+    _apart: Mapping[int, list[tuple[int, Sums]]] = attrs.field(init=False)
+    _shares: dict[int, float] = attrs.field(init=False, factory=dict)
+
+    @_apart.default
+    def _by_hour_of_day(self) -> Mapping[int, list[tuple[int, Sums]]]:
+        apart: dict[int, list[tuple[int, Sums]]] = {hour: [] for hour in range(HOURS)}
+        for hour, sums in self.hours.items():
+            apart[hour % HOURS].append((hour, sums))
+        return apart
+
+    @property
+    def known(self) -> bool:
+        """Whether it is given, or enough was counted, on enough days."""
+        return self.given is not None or _enough(_by_day(self.hours.items()), self.minimum)
+
+    def share(self, hour: int) -> float:
+        """The usual share of an hour of the day: by it and the hours next to it, or by all."""
+        if self.given is not None:
+            return self.given
+        if hour not in self._shares:
+            # A day's hours around midnight are those of one night.
+            days = _by_day(
+                (number - by, sums)
+                for by in (-1, 0, 1)
+                for number, sums in self._apart[(hour + by) % HOURS]
+            )
+            near = days if _enough(days, self.minimum) else _by_day(self.hours.items())
+            self._shares[hour] = _median(near.values())
+        return self._shares[hour]
+
+    def spread(self) -> float:
+        """How much more hours vary than by chance, as a ratio of variances, at least 1.
+
+        By the median of squared deviations: a few bad hours don't count.
+        """
+        squares = []
+        for number, (count, bad) in self.hours.items():
+            if count:
+                share = self.share(number % HOURS)
+                squares.append((bad - count * share) ** 2 / (count * share * (1 - share)))
+        if not squares:
+            return 1.0
+        squares.sort()
+        return max(1.0, squares[len(squares) // 2] / _MEDIAN_OF_CHI_SQUARE)
 
 
 @attrs.frozen
@@ -58,22 +104,6 @@ class Stretch:
     count: int
     bad: int
     usual: float
-
-
-def usual_of(hours: Mapping[int, Sums], minimum: int) -> Usual | None:
-    """What is usual by the sums of hours since 1970, by their numbers.
-
-    ``None`` where fewer than ``minimum`` were counted, or on fewer than three days.
-    """
-    days = _by_day(hours.items())
-    if len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum:
-        return None
-    overall = _median(days.values())
-    apart: list[list[tuple[int, Sums]]] = [[] for _ in range(HOURS)]
-    for hour, sums in hours.items():
-        apart[hour % HOURS].append((hour, sums))
-    near = tuple(_near(apart, hour, minimum, overall) for hour in range(HOURS))
-    return Usual(near, _spread(hours, near))
 
 
 def worse(
@@ -92,10 +122,10 @@ def worse(
     evidence = normal = shifted = 0.0
     best, found, newest = EVIDENCE, None, True
     for number, hour, (n, wrong) in slots:
-        share = usual.shares[hour]
+        share = usual.share(hour)
         other = max(share, min(expected(share), _MOST))
         gain = wrong * log(other / share) + (n - wrong) * log((1 - other) / (1 - share))
-        count, bad, evidence = count + n, bad + wrong, evidence + gain / usual.spread
+        count, bad, evidence = count + n, bad + wrong, evidence + gain
         normal, shifted = normal + n * share, shifted + n * other
         if count < minimum:
             continue
@@ -104,7 +134,7 @@ def worse(
         newest = False
         if evidence >= best and bad - normal >= NEARNESS * (shifted - normal):
             best, found = evidence, Stretch(number, count, bad, normal / count)
-    return found
+    return found if found is not None and best >= EVIDENCE * usual.spread() else None
 
 
 def _by_day(hours: Iterable[tuple[int, Sums]]) -> dict[int, Sums]:
@@ -116,16 +146,8 @@ def _by_day(hours: Iterable[tuple[int, Sums]]) -> dict[int, Sums]:
     return days
 
 
-def _near(
-    apart: Sequence[Sequence[tuple[int, Sums]]], hour: int, minimum: int, overall: float
-) -> float:
-    """The usual share of an hour of the day, by it and the hours next to it."""
-    # A day's hours around midnight are those of one night.
-    days = _by_day(
-        (number - by, sums) for by in (-1, 0, 1) for number, sums in apart[(hour + by) % HOURS]
-    )
-    few = len(days) < LEAST_DAYS or sum(count for count, _ in days.values()) < minimum
-    return overall if few else _median(days.values())
+def _enough(days: Mapping[int, Sums], minimum: int) -> bool:
+    return len(days) >= LEAST_DAYS and sum(count for count, _ in days.values()) >= minimum
 
 
 def _median(sums: Iterable[Sums]) -> float:
@@ -138,16 +160,3 @@ def _median(sums: Iterable[Sums]) -> float:
         if seen >= half:
             return min(max(share, _LEAST), _MOST - _LEAST)
     return _LEAST
-
-
-def _spread(hours: Mapping[int, Sums], usual: Sequence[float]) -> float:
-    """The ratio of variances by the median of squared deviations: a few bad hours don't count."""
-    squares = []
-    for number, (count, bad) in hours.items():
-        if count:
-            share = usual[number % HOURS]
-            squares.append((bad - count * share) ** 2 / (count * share * (1 - share)))
-    if not squares:
-        return 1.0
-    squares.sort()
-    return max(1.0, squares[len(squares) // 2] / _MEDIAN_OF_CHI_SQUARE)

@@ -128,6 +128,8 @@ SlotRow = tuple[str | None, int, int, int, int]
 """A carrier, the number of a slot, and how many began in it, are delivered, and have no outcome."""
 
 _SECOND = 1_000_000
+# So that what comes every so many seconds is chosen evenly, too.
+_PRIME = 65_521
 
 
 def slots_of(
@@ -166,7 +168,7 @@ def delays_of(
     )
     rows: Iterator[Any] = store.stream(
         f"SELECT s.spid, ({heard}) - s.first_received_at AS took FROM {source}"
-        f" AND s.outcome_at IS NOT NULL AND s.first_received_at / {_SECOND} % {every} = 0"
+        f" AND s.outcome_at IS NOT NULL AND s.first_received_at / {_SECOND} % {_PRIME} % {every} = 0"
         " ORDER BY 1, 2",
         given,
     )
