@@ -17,7 +17,7 @@ import attrs
 HOURS = 24
 """The hours of a day, of which each has a usual share of its own."""
 
-EVIDENCE = 11.0
+EVIDENCE = 13.0
 """The least sum of log-likelihood ratios to report, held by the tests of false alarms and of power."""
 
 NEARNESS = 0.75
