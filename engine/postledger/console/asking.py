@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from threading import Lock
 
 import attrs
 
+from postledger.alerts.alert import Alert
 from postledger.audit.mask import HIDDEN, Mask
 from postledger.definitions.definitions import Definitions
 from postledger.errors import UnknownKey
@@ -35,6 +37,7 @@ MOST_LOOKED_AT = 5_000
 """Events that one page looks at: where few deliveries fit, it has fewer."""
 
 _WINDOW = 200
+_FRESH = 60.0
 _MOST_NAMES = 10_000
 
 Wanted = Callable[[Delivery], bool]
@@ -109,6 +112,7 @@ class Asking:
         self._opened = ledger if isinstance(ledger, Ledger) else None
         self._lock = Lock()
         self._mask: tuple[str, Mask] | None = None
+        self._checked: tuple[float, tuple[Alert, ...]] | None = None
         self.names = Names()
 
     @property
@@ -154,6 +158,13 @@ class Asking:
             return shown, shown.tracking_id, {"ref": name}
         link = {"id": delivery.tracking_id}
         return shown, shown.tracking_id, link | ({"space": shown.space} if shown.space else {})
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """What a check by the default rules says, at most a minute old."""
+        checked = self._checked
+        if checked is None or time.monotonic() - checked[0] > _FRESH:
+            checked = self._checked = time.monotonic(), self.ledger.check()
+        return checked[1]
 
     # --- the list ---
 

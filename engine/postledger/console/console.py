@@ -21,7 +21,8 @@ from postledger.console.access import AccessRecord
 from postledger.console.asking import Asking
 from postledger.console.desk import Desk, Refused, Visit, form_of
 from postledger.console.guard import COOKIE, LOCAL, Guard
-from postledger.console.pages import ROUTES, Page
+from postledger.console.pages import ROUTES
+from postledger.console.panels import Page
 from postledger.console.render import environment
 from postledger.console.sessions import Session
 from postledger.console.users import Users

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import attrs
@@ -10,15 +10,16 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 
 from postledger.console.access import Access, reason_of
 from postledger.console.asking import Asking, Lines, Wanted
-from postledger.console.bodies import text_of
-from postledger.console.case import Asked, Case, case_of
 from postledger.console.desk import Desk, Refused, Visit
-from postledger.console.overview import overview_of, states_of
+from postledger.console.panels import ROUTES as PANELS
+from postledger.console.panels import Page, number_of
 from postledger.console.stream import Stream, place_of
+from postledger.console.views.bodies import text_of
+from postledger.console.views.case import Asked, Case, case_of
+from postledger.console.views.holding import held_by
+from postledger.console.views.overview import overview_of, states_of
 from postledger.invoices.invoice import DELIVERED
 from postledger.times import parse_moment
-
-Page = Callable[[Desk, Visit], Awaitable[Response]]
 
 _LONGEST_SEARCH = 200
 _LATER = 30
@@ -65,7 +66,7 @@ async def listed(desk: Desk, visit: Visit) -> Response:
     """The list of deliveries: those that were heard of last, or those that are searched for."""
     query = visit.request.query_params
     text, only = query.get("q", "").strip()[:_LONGEST_SEARCH], query.get("only", "")
-    before = _number(query.get("before"))
+    before = number_of(query.get("before"))
     values = await desk.ask(_list, desk.asking, text, only, before)
     return await desk.show(visit, "list.html", text=text, only=only, before=before, **values)
 
@@ -76,7 +77,8 @@ def _list(asking: Asking, text: str, only: str, before: int | None) -> dict[str,
         page = Lines(asking.found(text), None, asking.size() - 1)
     else:
         page = asking.heard(before, _wanted(only, *states_of(asking)))
-    return {"overview": overview, "page": page, "size": page.head}
+    verified = held_by(asking).verified
+    return {"overview": overview, "page": page, "size": page.head, "verified": verified}
 
 
 def _wanted(only: str, final: frozenset[str], states: tuple[str, ...]) -> Wanted | None:
@@ -151,7 +153,7 @@ def _asked(desk: Desk, query: Mapping[str, str]) -> Asked:
         except ValueError:
             said = f"{moment!r} is not a time; write one such as 2026-10-14 11:04:05, in UTC."
             raise Refused(400, said) from None
-    return Asked(key, space, _number(query.get("step")), at, _number(query.get("event")))
+    return Asked(key, space, number_of(query.get("step")), at, number_of(query.get("event")))
 
 
 async def unmask(desk: Desk, visit: Visit) -> Response:
@@ -200,11 +202,6 @@ def _to(visit: Visit, path: str, case: Case) -> str:
     return f"{visit.root}{path}?{urlencode(case.link)}"
 
 
-def _number(text: str | None) -> int | None:
-    """A number of an address; what is none, or too large to be meant, is left out."""
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else None
-
-
 ROUTES: list[tuple[str, str, Page]] = [
     ("GET", "/sign-in", sign_in),
     ("POST", "/sign-in", signed_in),
@@ -215,5 +212,6 @@ ROUTES: list[tuple[str, str, Page]] = [
     ("GET", "/delivery/body", body),
     ("POST", "/delivery/unmask", unmask),
     ("POST", "/delivery/mask", mask_again),
+    *PANELS,
 ]
 """Methods, addresses, and what answers them."""

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from postledger.audit import words
 from postledger.audit.diagram import diagrams
 from postledger.console.asking import Line
-from postledger.console.bodies import shortened
+from postledger.console.views.bodies import shortened
 from postledger.definitions.definitions import Definitions
 from postledger.errors import requires
 from postledger.findings import Finding, names
@@ -27,7 +27,13 @@ STATES = ("delivered", "sent", "created", "expired", "rejected", "failed")
 """The states that have a colour, a shape and a pattern."""
 
 
-PLACES = (("/", "Deliveries"),)
+PLACES = (
+    ("/", "Deliveries"),
+    ("/carriers", "Carriers"),
+    ("/unread", "Unread"),
+    ("/parked", "Parked"),
+    ("/integrity", "Integrity"),
+)
 """The pages that the head of each names, by their paths."""
 
 

@@ -10,8 +10,8 @@ from postledger.audit.dossier import Dossier, Exhibit, dossier
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
 from postledger.console.asking import Asking
-from postledger.console.bodies import Body, body_of
-from postledger.console.clocks import Clocks, clocks_of
+from postledger.console.views.bodies import Body, body_of
+from postledger.console.views.clocks import Clocks, clocks_of
 from postledger.errors import UnknownKey
 from postledger.findings import Finding, names
 from postledger.ledger.connections import Own

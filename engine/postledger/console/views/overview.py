@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
+from postledger.alerts.alert import subject
 from postledger.audit import words
 from postledger.console.asking import Asking
+from postledger.console.views.holding import parked_in
 from postledger.invoices.invoice import DELIVERED
-from postledger.ledger.ledger import Ledger
 from postledger.model import DELIVERY, Tally
 from postledger.times import now
 
@@ -138,9 +139,16 @@ def overview_of(asking: Asking) -> Overview:
             sum(one.count for one in before if one.value == DELIVERED),
             sum(one.count for one in before if one.value in region.final),
         ),
-        looks=tuple(_looks(ledger, since, until)),
+        looks=tuple(_looks(asking, since, until)),
         size=health.size,
     )
+
+
+_MORE: dict[str, tuple[str, dict[str, str], str]] = {
+    "stuck": ("/", {"only": "open"}, "Show those"),
+    "unreadable": ("/unread", {}, "Read them"),
+    "silence": ("/integrity", {}, "When it was last heard of"),
+}
 
 
 def states_of(asking: Asking) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -165,11 +173,19 @@ def _bars(state: str, tallies: tuple[Tally, ...], since: datetime) -> Bars:
     return Bars(state, tuple(counts))
 
 
-def _looks(ledger: Ledger, since: datetime, until: datetime) -> Iterator[Look]:
+def _looks(asking: Asking, since: datetime, until: datetime) -> Iterator[Look]:
     """What to look at, the gravest first."""
-    health = ledger.health()
+    ledger = asking.ledger
+    health, mask = ledger.health(), asking.mask_of(ledger.definitions)
     for problem in health.problems:
         yield Look("The ledger has a problem", problem, "/integrity", {}, "Integrity", grave=True)
+    for alert in asking.alerts():
+        name = mask.label(alert.name)
+        title = f"{subject(alert.of, name).capitalize()}: {alert.rule}"
+        yield Look(title, alert.text, *_MORE.get(alert.rule, ("/carriers", {}, "Carriers")))
+    if parked := parked_in(asking):
+        title = f"{words.count(parked)} {'message is' if parked == 1 else 'messages are'} parked"
+        yield Look(title, "The forwarder gave them up.", "/parked", {}, "Which")
     waiting = sum(one.deliveries for one in health.open if one.least >= 3_600)
     if waiting:
         title = f"{words.count(waiting)} wait for over an hour"

@@ -1,0 +1,1 @@
+"""Views: what the pages show, read from the ledger and masked."""
