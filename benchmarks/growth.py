@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _ASKED = 500
 class Stage:
     """What was measured at one size: rates in events/s, one delivery's state in microseconds.
 
+    ``dossier`` is the audit of one delivery, ``period`` that of an hour, both in milliseconds.
     ``memory``, the peak of each action in megabytes, is taken at the ends only.
     """
 
@@ -32,6 +34,8 @@ class Stage:
     ingest: float
     fold: float
     delivery: float
+    dossier: float
+    period: float
     bytes_per_event: float
     memory: dict[str, float]
 
@@ -55,15 +59,35 @@ def grow(path: Path, events: int) -> Iterator[Stage]:
             with stopwatch() as elapsed:
                 folded = fold(ledger) / elapsed()
             delivery = _one_delivery(ledger, size)
+            dossier, period = _audits(ledger)
         # Before a replay leaves the room of a second generation in the file.
         stored = file_bytes(path) / size
         memory = _memory(path) if size in compared else {}
         ingest = (size - began) / spent
-        yield Stage(size, ingest, folded, delivery, stored, memory)
+        yield Stage(size, ingest, folded, delivery, dossier, period, stored, memory)
 
 
 def _memory(path: Path) -> dict[str, float]:
     return peaks_megabytes(path, list(READING), list(WRITING))
+
+
+def _audits(ledger: Ledger) -> tuple[float, float]:
+    """The median times of the audit of one delivery, and of the last hour, in milliseconds."""
+    (key,) = (one.tracking_id for one in ledger.deliveries(limit=1))
+    last = ledger.audit(tracking_id=key).as_of
+    return (
+        _median(lambda: ledger.audit(tracking_id=key)),
+        _median(lambda: ledger.audit(since=last - timedelta(hours=1))),
+    )
+
+
+def _median(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return 1000 * sorted(times)[2]
 
 
 def _one_delivery(ledger: Ledger, events: int) -> float:
@@ -87,6 +111,8 @@ def figures(stages: list[Stage]) -> Iterator[Figure]:
     for stage in stages:
         if stage.events >= 100_000:
             yield bound(f"one delivery at {stage.events:,}", stage.delivery, "µs", 1000)
+            yield bound(f"audit of one delivery at {stage.events:,}", stage.dossier, "ms", 100)
+            yield bound(f"audit of an hour at {stage.events:,}", stage.period, "ms", 1000)
     compared = [stage for stage in stages if stage.memory]
     if len(compared) == 2:
         small, large = compared

@@ -89,14 +89,17 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
     ):
         # Where the streams to look at are known, the others need not be told by their templates.
         known = groups.snapshot.eventful is not None
+        since, until = request.period
         for row, belongs in groups.events(bounds, [] if known else _uneventful(groups.reader)):
-            if not belongs and not _within(row[5], request):
+            # Before it is read: most are of other periods.
+            within = (since is None or row[5] >= since) and (until is None or row[5] < until)
+            if not belongs and not within:
                 continue
             said = told.of(row)
             if said.reading == "recognised":
                 for node in said.missing if belongs else ():
                     missing.add(node, row[3])
-            elif _within(row[5], request):
+            elif within:
                 if said.reading == "unrecognised":
                     unrecognised.add((mask.text(said.code), mask.text(said.status)), row[3])
                 elif said.reading == ACCEPTED:
@@ -112,11 +115,6 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
             _kinds(unverified),
             tuple(Missing(str(node), str(of), n, at) for (node, of), n, at in lacking),
         )
-
-
-def _within(received_at: int, request: Request) -> bool:
-    since, until = request.period
-    return (since is None or received_at >= since) and (until is None or received_at < until)
 
 
 def _kinds(found: Counts) -> Kinds:

@@ -36,6 +36,9 @@ _SELECT = f"SELECT {EVENT} FROM events e"
 JOINED = "JOIN events e ON e.position = i.position"
 """How rows ``i`` that have a position take the events ``e`` there with them."""
 
+JOINED_TOO = "JOIN events f ON f.position = j.position"
+"""How other rows ``j`` take the events ``f`` there with them."""
+
 _APPEND = (
     "INSERT INTO events (position, received_at, envelope, inline, template, texts, body, salt, leaf)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

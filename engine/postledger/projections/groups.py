@@ -13,7 +13,7 @@ import attrs
 
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
-from postledger.log.log import JOINED
+from postledger.log.log import JOINED, JOINED_TOO
 from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, NOWHERE_ID
 from postledger.projections.queries import BEGAN, Listing, floored
 from postledger.projections.reader import Reader
@@ -213,14 +213,14 @@ class Groups:
                 " AND (e.template IS NULL OR e.envelope IS NULL"
                 f" OR e.template * {KIND} + e.envelope NOT IN ({numbers}))"
             )
+        received, ends = self._received(within)
+        conditions += received
+        held: tuple[object, ...] = (*bounded, *(given if received else ()), *ends)
         index, store = self.reader.index, self.reader.log.store
         among = self.snapshot.eventful
-        # Of a few streams each is looked up: in the order in which the tables stand here.
-        rows_of = index.name if among is None else f"{among} c CROSS JOIN {index.name}"
-        conditions += "" if among is None else " AND c.id = i.stream"
         select = (
             f"SELECT {EVENT_ROW}, CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
-            f" FROM {rows_of} i {JOINED}"
+            f" FROM {{}} i {JOINED}"
             f" LEFT JOIN {self.snapshot.streams} t ON t.id = i.stream"
             f" LEFT JOIN {self.snapshot.states} s ON s.stream = i.stream"
         )
@@ -229,17 +229,48 @@ class Groups:
         while last is not None or until > after:
             place: str = "i.stream > ?" if last is None else BEHIND
             at: tuple[object, ...] = (after,) if last is None else last[:5]
-            if among is not None:
-                place, at = f"{place} AND c.id >= ?", (*at, at[0])
+            rows_of = index.name
+            # Nowhere is long, and read as it stands; of other streams each is looked up by its number.
+            if among is not None and until != NOWHERE_ID:
+                # In the order in which the tables stand.
+                rows_of = f"{among} c CROSS JOIN {index.name}"
+                place = f"{place} AND c.id >= ? AND c.id = i.stream"
+                at = (*at, at[0])
             with store.read():
                 rows = store.execute(
-                    f"{select} WHERE {place} AND i.stream <= ?{conditions} {FOLD_ORDER} LIMIT ?",
-                    (*given, *at, until, *bounded, PAGE),
+                    f"{select.format(rows_of)} WHERE {place} AND i.stream <= ?{conditions}"
+                    f" {FOLD_ORDER} LIMIT ?",
+                    (*given, *at, until, *held, PAGE),
                 ).fetchall()
                 last = rows[-1] if len(rows) == PAGE else None
                 if last is None:
                     after, until = until, min(self._next(until), newest)
             yield from rows
+
+    def _received(self, within: str) -> tuple[str, tuple[object, ...]]:
+        """What holds of events that count: of streams of the period, or first received in it.
+
+        The condition, and its parameters after those of ``within``.
+        """
+        ends = [
+            (f"e.received_at {sign} ?", end)
+            for sign, end in ((">=", self.since), ("<", self.until))
+            if end is not None
+        ]
+        if not ends:
+            return "", ()
+        held = [sql for sql, _ in ends]
+        values: tuple[object, ...] = tuple(end for _, end in ends)
+        if self.since is not None:
+            # An equal one that came before is the one that counts.
+            name = self.reader.index.name
+            held.append(
+                f"NOT EXISTS (SELECT 1 FROM {name} j {JOINED_TOO}"
+                " WHERE j.stream = i.stream AND j.occurred_at = i.occurred_at"
+                " AND j.identity = i.identity AND f.received_at < ?)"
+            )
+            values = (*values, self.since)
+        return f" AND (s.stream IS NOT NULL AND {within} OR {' AND '.join(held)})", values
 
     def _next(self, after: int) -> int:
         """Up to which stream the next page goes."""

@@ -66,21 +66,25 @@ class LiveSnapshot:
         ends = ((f"{BEGAN} >= ?", since), (f"{BEGAN} < ?", until))
         within = " AND ".join(["1 = 1", *(sql for sql, end in ends if end is not None)])
         given = tuple(end for _, end in ends if end is not None)
-        store.execute(f"INSERT INTO {states} SELECT s.* FROM {live} s WHERE {within}", given)
+        # One that began in another period may have an unread event that came in this one.
+        unread = f"(s.findings & {int(EVENTFUL & ~Finding.NODE_MISSING)}) <> 0"
+        store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
+        store.execute(
+            f"INSERT INTO {eventful} SELECT s.stream FROM {live} s WHERE {unread} OR {within}",
+            given,
+        )
+        store.execute(
+            f"INSERT INTO {states} SELECT s.* FROM {eventful} c"
+            f" JOIN {live} s ON s.stream = c.id WHERE {within}",
+            given,
+        )
+        store.execute(
+            f"DELETE FROM {eventful} WHERE id IN (SELECT s.stream FROM {states} s"
+            f" WHERE (s.findings & {int(EVENTFUL)}) = 0)"
+        )
         store.execute(
             f"INSERT INTO {streams} SELECT t.* FROM {states} s"
             f" JOIN {index.streams_table} t ON t.id = s.stream"
-        )
-        store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
-        store.execute(
-            f"INSERT INTO {eventful} SELECT s.stream FROM {states} s"
-            f" WHERE (s.findings & {int(EVENTFUL)}) <> 0"
-        )
-        # One that began in another period may have an unread event that came in this one.
-        others = int(EVENTFUL & ~Finding.NODE_MISSING)
-        store.execute(
-            f"INSERT INTO {eventful} SELECT s.stream FROM {live} s WHERE (s.findings & {others}) <> 0"
-            f" AND s.stream NOT IN (SELECT id FROM {eventful})"
         )
         count = (
             f"SELECT (SELECT count(*) FROM {live}), (SELECT count(*) FROM {index.streams_table})"
