@@ -955,7 +955,7 @@ class Ledger:
                     or live.size != found.verification.events
                 ):
                     return None
-                states.fill(live.table, *asked.period)
+                states.fill(live, *asked.period)
             return of_period(own.reader, states.listing, asked, name, found)
 
     def _folded(

@@ -14,9 +14,11 @@ import attrs
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.projections import generations
+from postledger.projections.generations import Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.queries import BEGAN, Listing
 from postledger.projections.reader import Reader
+from postledger.state.row import EVENTS, HOUR
 
 PAGE = 1_000
 """How many streams are read in one transaction."""
@@ -55,47 +57,57 @@ class LiveSnapshot:
     reader: Reader
     listing: Listing
 
-    def fill(self, live: str, since: int | None, until: int | None) -> None:
-        """Copy them from the live states; the caller holds a read transaction.
+    def fill(self, live: Generation, since: int | None, until: int | None) -> None:
+        """Copy them from the live generation; the caller holds a read transaction.
 
         Of other streams that may have unread events only the number is kept: these are counted by when
         they were received.
         """
-        store, index = self.reader.log.store, self.reader.index
-        states, streams, eventful = self.listing.states, self.listing.streams, self.listing.eventful
+        store, states, eventful = self.reader.log.store, self.listing.states, self.listing.eventful
         ends = ((f"{BEGAN} >= ?", since), (f"{BEGAN} < ?", until))
         within = " AND ".join(["1 = 1", *(sql for sql, end in ends if end is not None)])
         given = tuple(end for _, end in ends if end is not None)
+        hours = (
+            None if since is None else since // HOUR,
+            None if until is None else -(-until // HOUR),
+        )
+        kinds = {kind for kind, *_ in live.tallies_of(store).sums(EVENTS, ["value"], *hours)}
         # One that began in another period may have an unread event that came in this one.
-        unread = f"(s.findings & {int(EVENTFUL & ~Finding.NODE_MISSING)}) <> 0"
-        store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
+        others = int(EVENTFUL & ~Finding.NODE_MISSING) if "unrecognised" in kinds else 0
         store.execute(
-            f"INSERT INTO {eventful} SELECT s.stream FROM {live} s WHERE {unread} OR {within}",
+            f"INSERT INTO {eventful} SELECT s.stream FROM {live.table} s"
+            f" WHERE (s.findings & {others}) <> 0 OR {within}",
             given,
         )
         store.execute(
             f"INSERT INTO {states} SELECT s.* FROM {eventful} c"
-            f" JOIN {live} s ON s.stream = c.id WHERE {within}",
+            f" JOIN {live.table} s ON s.stream = c.id WHERE {within}",
             given,
+        )
+        store.execute(
+            f"INSERT INTO {self.listing.streams} SELECT t.* FROM {states} s"
+            f" JOIN {self.reader.index.streams_table} t ON t.id = s.stream"
         )
         store.execute(
             f"DELETE FROM {eventful} WHERE id IN (SELECT s.stream FROM {states} s"
             f" WHERE (s.findings & {int(EVENTFUL)}) = 0)"
         )
-        store.execute(
-            f"INSERT INTO {streams} SELECT t.* FROM {states} s"
-            f" JOIN {index.streams_table} t ON t.id = s.stream"
-        )
-        count = (
-            f"SELECT (SELECT count(*) FROM {live}), (SELECT count(*) FROM {index.streams_table})"
-        )
-        # All but stream 0 have a state, where none has only events that say nothing of it.
+        if kinds - {"recognised"}:
+            store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
+        if "unrecognised" in kinds:
+            self._add_stateless(live)
+
+    def _add_stateless(self, live: Generation) -> None:
+        """Look at the streams without a state, too: none of their events said what became of them."""
+        store, streams = self.reader.log.store, self.reader.index.streams_table
+        count = f"SELECT (SELECT count(*) FROM {live.table}), (SELECT count(*) FROM {streams})"
         stated, numbered = store.one(count) or (0, 0)
+        # Stream 0 has none in any case.
         if stated < numbered - 1:
             store.execute(
-                f"INSERT INTO {eventful} SELECT t.id FROM {index.streams_table} t"
+                f"INSERT INTO {self.listing.eventful} SELECT t.id FROM {streams} t"
                 f" WHERE t.id > {NOWHERE_ID} AND NOT EXISTS"
-                f" (SELECT 1 FROM {live} s WHERE s.stream = t.id)"
+                f" (SELECT 1 FROM {live.table} s WHERE s.stream = t.id)"
             )
 
 
