@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postledger import Anchor, Ledger, Receipt, UnknownKey
-from postledger.audit.diagram import Diagram, diagrams
 from postledger.audit.dossier import LONGEST_BODY
+from postledger.audit.plots.diagram import Diagram, diagrams
 from postledger.definitions.chart_toml import load_chart
 from tests.audit.pages import SVG, tree
 from tests.conftest import FIXTURES, ledger_of

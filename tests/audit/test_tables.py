@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postledger import Ledger
-from postledger.audit import drawing, tables, words
-from postledger.audit.diagram import diagrams
+from postledger.audit import tables, words
 from postledger.audit.durations import BINS
 from postledger.audit.events import Kinds, Unread
 from postledger.audit.outcomes import Reason, Reasons
+from postledger.audit.plots import drawing
+from postledger.audit.plots.diagram import diagrams
 from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of

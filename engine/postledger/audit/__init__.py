@@ -3,6 +3,7 @@
 The classes are the fields of a report: import them to annotate what reads one.
 """
 
+from postledger.audit.argument import Argument, Part, Question, argument
 from postledger.audit.dossier import Dossier, Exhibit, Proof
 from postledger.audit.durations import Aged, Bin, Durations, Percentiles
 from postledger.audit.events import Events, Kinds, Missing, Unread
@@ -16,6 +17,7 @@ from postledger.log.verifications import Verified
 
 __all__ = [
     "Aged",
+    "Argument",
     "AuditReport",
     "Bin",
     "Breakdown",
@@ -33,8 +35,10 @@ __all__ = [
     "Missing",
     "Other",
     "Outcomes",
+    "Part",
     "Percentiles",
     "Proof",
+    "Question",
     "Reason",
     "Reasons",
     "Request",
@@ -42,4 +46,5 @@ __all__ = [
     "Sums",
     "Unread",
     "Verified",
+    "argument",
 ]

@@ -6,7 +6,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from postledger.audit import diagram, drawing, tables, words
+from postledger.audit import tables, words
+from postledger.audit.plots import diagram, drawing
 from postledger.definitions.chart import Statechart
 from postledger.errors import requires
 
