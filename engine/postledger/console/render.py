@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from postledger.audit import words
-from postledger.audit.diagram import diagrams
+from postledger.audit.argument import QUESTIONING
+from postledger.audit.plots.diagram import diagrams
 from postledger.console.asking import Line
 from postledger.console.views.bodies import shortened
 from postledger.definitions.definitions import Definitions
 from postledger.errors import requires
-from postledger.findings import Finding, names
 from postledger.model import DELIVERY
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-QUESTIONING = names(Finding.CONTRADICTION | Finding.RECIPIENT_DIFFERS | Finding.WRONG_ROUTE)
-"""The findings that question an outcome."""
 
 STATES = ("delivered", "sent", "created", "expired", "rejected", "failed")
 """The states that have a colour, a shape and a pattern."""
