@@ -365,6 +365,19 @@ def test_the_list_is_the_newest_heard_first(ledger: Ledger) -> None:
     assert keys(q="key-a") == ["key-a"]
 
 
+def test_a_disputed_delivery_says_why_it_stands(known: Visitor) -> None:
+    """In one sentence above all else, with the numbers of the events, which lead to these."""
+    page = known.page("/delivery", id=DEGRADED)
+    why = page.partition('<p class="lede" id="why">')[2].partition("</p>")[0]
+    assert "though it is disputed" in page.partition(why)[0]
+    said = " ".join(re.sub(r"<[^>]+>", "", why).split())
+    assert said.startswith(
+        "Event 3 reported delivered at 2012-06-07 12:28:09 UTC; event 5 reported failed"
+    )
+    assert said.endswith("it stands delivered.")
+    assert re.findall(r'event=(\d)[^"]*#event"', why)[:2] == ["3", "5"]
+
+
 HOSTILE = "<script>alert(1)</script>\u202e&lt;'\""
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from postledger.audit.argument import Argument, argument
 from postledger.audit.dossier import Dossier, Exhibit, dossier
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
@@ -66,6 +67,7 @@ class Case:
     name: str
     link: dict[str, str]
     dossier: Dossier
+    argument: Argument
     stops: tuple[Stop, ...]
     stop: Stop
     clocks: Clocks
@@ -127,6 +129,7 @@ def case_of(asking: Asking, asked: Asked) -> Case:
             name=masked.delivery(now).tracking_id,
             link=asking.named(masked, now)[2],
             dossier=found,
+            argument=argument(steps, own.reader.definitions.chart(DELIVERY)),
             stops=stops,
             stop=stops[stop.number - 1],
             clocks=clocks_of(found.exhibits),
