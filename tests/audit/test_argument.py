@@ -166,7 +166,7 @@ def test_a_wrong_route_is_in_the_sentence() -> None:
         "N202", "Message Sent/Delivered", "2026-01-01T10:02:00Z", SENTAS="SMS", MMSID="1"
     )
     found = said(SENT, receipt)
-    assert found.sentence.endswith("it stands delivered, though event 2 tells of a wrong route.")
+    assert found.sentence.endswith("it stands delivered, though event 2 names a wrong route.")
     assert found.disputed
 
 

@@ -381,7 +381,7 @@ def _questions(case: _Case) -> Iterator[Question]:
         found = [n for n, step in enumerate(case.steps, 1) if word in step.findings]
         if found:
             finding = word.replace("_", " ")
-            yield _question(word, found, [Part(f" tell{'s' * (len(found) == 1)} of a {finding}")])
+            yield _question(word, found, [Part(f" name{'s' * (len(found) == 1)} a {finding}")])
 
 
 def _question(finding: str, numbers: Sequence[int], said: Sequence[Part]) -> Question:
