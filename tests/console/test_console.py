@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from postledger import Ledger, PostledgerError
-from postledger.console import User, Users, hashed, load_users
+from postledger import AsyncLedger, Ledger, PostledgerError
+from postledger.console import User, Users, app, hashed, load_users
 from postledger.console.access import Access, AccessRecord, Unrecorded
 from postledger.console.sessions import IDLE, LONGEST, SHOWN, Attempts, Sessions
-from tests.console import HASH, NAME, ORIGIN, PASSWORD, VIEWER, Visitor, visitor
+from postledger.server import receiver
+from tests.console import HASH, NAME, ORIGIN, PASSWORD, USERS, VIEWER, Visitor, visitor
 from tests.samples import DEGRADED, SMS, delivered, failed, sent
 
 NUMBER = "16502424956"
@@ -335,6 +340,40 @@ def test_console_writes_nothing(filled: Path, record: Path) -> None:
         known.get(path)
     assert known.submit("/delivery/unmask", _unmasking(known)).status_code == 303
     assert filled.read_bytes() == before
+
+
+def test_console_stands_next_to_the_receiver(tmp_path: Path) -> None:
+    """Mounted below a path, all that it links, keeps and asks for stands there."""
+    path, record = tmp_path / "both.db", tmp_path / "access.jsonl"
+    ledger = AsyncLedger(path)
+    console = app(path, users=USERS, access_record=record)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        async with ledger:
+            yield
+        await console.aclose()
+
+    routes = [Mount("/console", console), Mount("/", receiver(ledger))]
+    service = Starlette(routes=routes, lifespan=lifespan)
+    with Visitor(service, ORIGIN, follow_redirects=False) as visited:
+        assert visited.post("/skycore", content=sent("here")).status_code == 200
+        assert visited.get("/console/").headers["location"] == "/console/sign-in"
+        token = visited.token("/console/sign-in", "/console/sign-in")
+        form = {"csrf": token, "name": NAME, "password": PASSWORD}
+        answer = visited.submit("/console/sign-in", form)
+        assert answer.headers["location"] == "/console/"
+        assert "Path=/console" in answer.headers["set-cookie"]
+        text = visited.page("/console/")
+        assert 'href="/console/delivery?id=here"' in text
+        assert visited.get("/console/static/console.js").status_code == 200
+        links = set(re.findall(r'(?:href|src|action|data-stream)="(/[^"?]*)', text))
+        assert {link for link in links if not link.startswith("/console/")} == set()
+        token = visited.token("/console/delivery", "/console/delivery/unmask", id="here")
+        form = {"csrf": token, "id": "here", "reason": "to see it"}
+        answer = visited.submit("/console/delivery/unmask", form)
+        assert answer.headers["location"] == "/console/delivery?id=here"
+    assert len(accesses(record)) == 1
 
 
 def test_slider_folds_again(known: Visitor) -> None:
