@@ -229,3 +229,19 @@ def test_what_nobody_reported_stands_where_the_chart_begins() -> None:
         " outcome yet."
     )
     assert found.decided_by == ()
+
+
+def test_the_dossier_begins_with_the_sentence() -> None:
+    """A disputed delivery's page, Markdown and JSON say on their first screen why it stands."""
+    failed = postback(
+        "N202", "Message Sent/Failed", "2026-01-01T10:01:00Z", SENTAS="SMS", MMSID="1"
+    )
+    with ledger_of([Receipt(body, "text/xml") for body in (SENT, DELIVERED, failed)]) as ledger:
+        report = ledger.audit(tracking_id="ONE")
+    assert report.dossier is not None
+    sentence = report.dossier.argument.sentence
+    page = re.sub(r"<[^>]*>", "", report.to_html()).replace("&#39;", "'")
+    title = page.index("ONE", page.index("Dossier of a delivery"))
+    assert title < page.index(sentence) < title + 20 < page.index("Anchor")
+    assert report.to_dict()["delivery"]["argument"]["sentence"] == sentence
+    assert sentence in report.to_markdown().replace("\\", "")

@@ -3,7 +3,7 @@
 The classes are the fields of a report: import them to annotate what reads one.
 """
 
-from postledger.audit.argument import Argument, Part, Question, argument
+from postledger.audit.argument import Argument, Part, Question
 from postledger.audit.dossier import Dossier, Exhibit, Proof
 from postledger.audit.durations import Aged, Bin, Durations, Percentiles
 from postledger.audit.events import Events, Kinds, Missing, Unread
@@ -46,5 +46,4 @@ __all__ = [
     "Sums",
     "Unread",
     "Verified",
-    "argument",
 ]

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -36,6 +36,7 @@ QUESTIONING = names(
 (_LATE,) = names(Finding.LATE)
 _MOST_CLAIMS = 4
 _MOST_NUMBERS = 3
+_LONGEST_POLICY = 400
 
 
 @attrs.frozen
@@ -100,6 +101,18 @@ class Argument:
     def disputed(self) -> bool:
         """Whether anything questions the outcome."""
         return bool(self.questions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The argument as JSON has it: the sentence, the numbers that decide, what questions it."""
+        return {
+            "sentence": self.sentence,
+            "decided_by": list(self.decided_by),
+            "elsewhere": _text(self.elsewhere) or None,
+            "questions": [
+                {"finding": one.finding, "events": list(one.events), "text": one.text}
+                for one in self.questions
+            ],
+        }
 
 
 @attrs.frozen
@@ -335,6 +348,7 @@ def _stands(case: _Case, though: Sequence[Question]) -> Iterator[Part]:
     """How the sentence ends: in which state it stands, what is missing, and what questions it."""
     if case.contradictions:
         policy = case.chart.policy.strip().rstrip(".")
+        policy = policy if len(policy) <= _LONGEST_POLICY else f"{policy[:_LONGEST_POLICY]}…"
         yield Part("; by the policy ")
         yield Part(f"“{policy}”", "policy")
     yield Part(" it stands " if case.contradictions else ": it stands ")

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import attrs
 
+from postledger.audit.argument import Argument, argument
 from postledger.audit.mask import Mask, traced
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
@@ -73,7 +74,7 @@ class Exhibit:
 class Dossier:
     """One delivery with all that is known of it, told by its events in fold order.
 
-    ``problems`` are the events whose proofs don't hold.
+    ``argument`` is why the state stands. ``problems`` are the events whose proofs don't hold.
     """
 
     delivery: Delivery
@@ -81,6 +82,7 @@ class Dossier:
     chart: Statechart = attrs.field(repr=False)
     exhibits: tuple[Exhibit, ...]
     problems: tuple[str, ...]
+    argument: Argument
 
     @property
     def name(self) -> str:
@@ -107,6 +109,7 @@ def dossier(
         chart=definitions.chart(DELIVERY),
         exhibits=exhibits,
         problems=tuple(prover.problems),
+        argument=argument(steps, definitions.chart(DELIVERY)),
     )
 
 
@@ -194,6 +197,7 @@ def to_dict(dossier: Dossier) -> dict[str, object]:
     """The dossier as JSON has it."""
     return {
         **dossier.delivery.to_dict(),
+        "argument": dossier.argument.to_dict(),
         "meanings": dict(dossier.meanings),
         "timeline": plain(dossier.exhibits),
     }
