@@ -57,7 +57,7 @@ def numbers_meant(text: str) -> tuple[str, ...]:
     >>> numbers_meant("020 7946 0958"), numbers_meant("+44 (0)20 7946 0958")
     (('02079460958', '2079460958'), ('442079460958',))
     """
-    # guard: a long text is no number
+    # A long text is no number, and normalizing it would take long.
     if len(text) > _LONGEST:
         return ()
     plain = normalize("NFKC", text).strip()

@@ -49,6 +49,8 @@ _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 _POSTING = "tests/faults/test_posting.py"
 _OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
 _RECEIVER, _SERVING = "tests/server/test_receiver.py", "tests/server/test_serving.py"
+_CONSOLE, _PANELS = "tests/console/test_console.py", "tests/console/test_panels.py"
+_ACCESS = "tests/console/test_access.py"
 _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addresses.py"
 
 PROTECTIONS = (
@@ -894,7 +896,7 @@ PROTECTIONS = (
     ),
     Without(
         "nobody but this machine posts without rules",
-        "if not _is_loopback(serving.host):",
+        "if not is_loopback(serving.host):",
         "if False:",
         f"{_SERVING} -k without_rules",
     ),
@@ -939,6 +941,97 @@ PROTECTIONS = (
         "if any(",
         "if False and any(",
         f"{_POSTING} -k cannot_start",
+    ),
+    # the console
+    Without(
+        "a token is taken once",
+        "del self._tokens[known]",
+        "pass",
+        f"{_CONSOLE} -k token_is_taken_once",
+    ),
+    Without(
+        "sessions bounded; strangers push out no user",
+        "self._strangers, _MOST_STRANGERS",
+        "self._signed_in, _MOST",
+        f"{_CONSOLE} -k sessions_are_bounded",
+    ),
+    Without(
+        "a new secret for whoever signed in",
+        "desk.sessions.begin(user)[0]",
+        "desk.secret_of(visit.request) or ''",
+        f"{_CONSOLE} -k cookie_is_for_this_site",
+    ),
+    Without(
+        "on record before it is shown",
+        "await desk.ask(record.append, access)",
+        "pass",
+        f"{_CONSOLE} -k on_record_before",
+    ),
+    Without(
+        "an event, too, is on record before it is shown",
+        "await desk.ask(record.append, Access(user.name, user.role, reason, position=position))",
+        "pass",
+        f"{_PANELS} -k tried_with",
+    ),
+    Without(
+        "each access has a line to itself",
+        'if size and os.pread(file, 1, size - 1) != b"\\n":',
+        "if False:",
+        f"{_CONSOLE} -k line_by_line",
+    ),
+    Without(
+        "on the disk before anything is shown",
+        "os.fsync(file)",
+        "pass",
+        f"{_ACCESS} -k reach_the_disk",
+    ),
+    Without(
+        "forms bounded",
+        "if len(body) > LARGEST_FORM:",
+        "if False:",
+        f"{_CONSOLE} -k forms_are_bounded",
+    ),
+    Without(
+        "nothing is shown to strangers",
+        "if session.user is None and visit.path not in _PUBLIC:",
+        "if False:",
+        f"{_CONSOLE} -k strangers_see_nothing",
+    ),
+    Without(
+        "a token for each form, taken once",
+        'if not session.spend(visit.form.get("csrf", "")):',
+        "if False:",
+        f"{_CONSOLE} -k token_is_taken_once",
+    ),
+    Without(
+        "other hosts refused, also by DNS rebinding",
+        "if len(named) != 1 or _bare(named[0]) not in self._hosts:",
+        "if False:",
+        f"{_CONSOLE} -k another_host",
+    ),
+    Without(
+        "secrets in a URL refused",
+        "if self._has_secret(scope):",
+        "if False:",
+        f"{_CONSOLE} -k secret_in_an_address",
+    ),
+    Without(
+        "other sites refused",
+        'if scope["method"] in _SAFE:',
+        "if True:",
+        f"{_CONSOLE} -k form_of_another_site",
+    ),
+    Without(
+        "the console writes nothing",
+        "Ledger(self._given, readonly=True)",
+        "Ledger(self._given)",
+        f"{_ACCESS} -k not_made",
+    ),
+    Without(
+        "a search tells nothing of what is masked",
+        "if _is_told(search, mask.delivery(found), found)",
+        "",
+        f"{_ACCESS} -k tells_no_digit",
     ),
 )
 

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -25,9 +26,11 @@ from postledger.errors import UnknownKey
 from postledger.ledger.connections import Own
 from postledger.ledger.ledger import Ledger
 from postledger.model import DELIVERY, Delivery
+from postledger.phone import digits_of
 from postledger.projections import generations
 from postledger.state.patterns import Stream
 from postledger.state.row import delivery_of
+from postledger.state.search import LEAST_DIGITS, Search, matches, search_of
 from postledger.times import time_of
 
 PAGE = 50
@@ -35,6 +38,9 @@ PAGE = 50
 
 MOST_LOOKED_AT = 5_000
 """Events that one page looks at: where few deliveries fit, it has fewer."""
+
+_COUNTRY_CODE = 3
+"""Digits that the code of a country has at most (E.164, section 6.2.1)."""
 
 _WINDOW = 200
 _FRESH = 60.0
@@ -81,7 +87,7 @@ class Names:
     """What URLs name deliveries by whose ids would tell a number: hashes that only this process knows."""
 
     def __init__(self) -> None:
-        # guard: a hash of an id that nobody can try out
+        # A hash of an id that nobody can try out.
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._lock = Lock()
@@ -215,8 +221,30 @@ class Asking:
     def found(self, text: str, most: int = PAGE) -> tuple[Line, ...]:
         """The deliveries that a text finds, the newest first."""
         with self.read() as own:
-            mask = self.mask_of(own.reader.definitions)
+            mask, search = self.mask_of(own.reader.definitions), search_of(text)
+            every = self.ledger.deliveries(search=text)
+            # guard: a search tells nothing of what is masked
+            told = (found for found in every if _is_told(search, mask.delivery(found), found))
             return tuple(
                 Line(-1, 0, found.first_received_at, *self.named(mask, found))
-                for found in self.ledger.deliveries(search=text, limit=most)
+                for found in islice(told, most)
             )
+
+
+def _is_told(search: Search, shown: Delivery, found: Delivery) -> bool:
+    """Whether who searches knew it whole, or is shown what was found.
+
+    More digits than are shown, tried one by one, would tell the rest of a number.
+    """
+    to = found.to or ""
+    number = digits_of(to)
+    if found.tracking_id in search.keys or to.casefold() == search.whole:
+        return True
+    if any(
+        number.endswith(digits)
+        and (len(digits) == LEAST_DIGITS or len(digits) >= len(number) - _COUNTRY_CODE)
+        for digits in search.numbers
+    ):
+        return True
+    key = "" if shown.tracking_id == HIDDEN else shown.tracking_id
+    return matches(search, key, shown.to, shown.mms_id, shown.reason, shown.labels.values())

@@ -77,7 +77,7 @@ async def unmask_event(desk: Desk, visit: Visit) -> Response:
     except ValueError as error:
         said = f"Nothing was unmasked: {error}."
         return await _event(desk, visit, position, problem=said)
-    # guard: on record before it is shown
+    # guard: an event, too, is on record before it is shown
     await desk.ask(record.append, Access(user.name, user.role, reason, position=position))
     visit.session.show(("event", position))
     return RedirectResponse(f"{visit.root}/event?position={position}", 303)

@@ -121,7 +121,7 @@ def _end(*_: object) -> NoReturn:
 
 
 def _require_private(serving: Serving) -> None:
-    # guard: nobody else signs in by a password that travels openly
+    # Nobody else signs in by a password that travels openly.
     if is_loopback(serving.host):
         return
     if serving.users is None:
