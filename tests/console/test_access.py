@@ -27,6 +27,7 @@ def test_what_did_not_reach_the_disk_is_not_recorded(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     record = AccessRecord(tmp_path / "access.jsonl")
+    record.require_writable()
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(Unrecorded, match=r"can't be recorded: Input/output error"):
         record.append(Access("I. Okafor", "unmasker", "the customer called", delivery="X-1"))
