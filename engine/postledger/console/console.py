@@ -30,6 +30,7 @@ from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
 
 STATIC = Path(__file__).parent / "static"
+_HIDDEN = "Nothing is known of it, or was then. Search for the delivery again."
 _PUBLIC = ("/sign-in",)
 _log = logging.getLogger("postledger.console")
 
@@ -113,7 +114,10 @@ class Console:
             except Refused as refused:
                 response = await self._desk.refuse(visit, refused.status, refused.said)
             except (UnknownKey, UnknownWord) as error:
-                response = await self._desk.refuse(visit, 404, _sentence(error))
+                # An id that is hidden stands in no message either.
+                # guard: a hidden id in no message
+                said = _HIDDEN if visit.names_hidden else _sentence(error)
+                response = await self._desk.refuse(visit, 404, said)
             except PostledgerError as error:
                 _log.error("%s: %s", visit.path, error)
                 response = await self._desk.refuse(visit, 503, _sentence(error))

@@ -58,6 +58,11 @@ class Visit:
         path: str = self.request.scope["path"]
         return path.removeprefix(self.root) or "/"
 
+    @property
+    def names_hidden(self) -> bool:
+        """Whether it asks for a delivery whose id is not shown."""
+        return "ref" in self.request.query_params or "ref" in self.form
+
 
 @attrs.frozen(eq=False)
 class Desk:
