@@ -36,7 +36,7 @@ from postledger.times import time_of
 PAGE = 50
 """Deliveries on a page of the list."""
 
-MOST_LOOKED_AT = 5_000
+MOST_LOOKED_AT = 2_000
 """Events that one page looks at: where few deliveries fit, it has fewer."""
 
 _COUNTRY_CODE = 3

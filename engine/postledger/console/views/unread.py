@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import attrs
 
 from postledger.audit.mask import Mask
 from postledger.console.asking import Asking
-from postledger.console.views.bodies import Body, body_of
+from postledger.console.views.bodies import MOST_FIELDS, Body, body_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import UnknownKey
 from postledger.ledger.connections import Own
 from postledger.log.event import READ, Stored
 from postledger.model import UNVERIFIED, Event
+from postledger.postback import Postback
 from postledger.state.row import event_of
 
-MOST_LOOKED_AT = 20_000
+MOST_LOOKED_AT = 10_000
 """Events that one page looks at, back from the end or from a position."""
 
 MOST_GROUPS = 40
@@ -73,9 +75,8 @@ def unread_of(asking: Asking, before: int | None = None) -> Unread:
             first = max(lowest, until - _WINDOW) + 1
             for stored in reversed(_between(own, first, until)):
                 left -= len(stored.body)
-                for event in _events(own, stored):
-                    if event.reading in _TITLES:
-                        _add(groups, event, definitions, mask)
+                for event in _unread(own, stored):
+                    _add(groups, event, definitions, mask)
             until = first - 1
     found = sorted(groups.values(), key=lambda one: (-one.count, -one.position))
     older = until + 1 if until > 0 else None
@@ -90,6 +91,16 @@ def _between(own: Own, first: int, until: int) -> list[Stored]:
     return found
 
 
+def _unread(own: Own, stored: Stored) -> Iterator[Event]:
+    """The members of an event that say nothing; most say something, and are not looked into."""
+    said = own.reader.facts.statements_of(stored) if stored.kind in READ else []
+    for member, one in enumerate(said):
+        if one.pattern is None or not one.pattern.reading.recognised:
+            event = event_of(stored, member, one, None)
+            if event.reading in _TITLES:
+                yield event
+
+
 def _events(own: Own, stored: Stored) -> list[Event]:
     said = own.reader.facts.statements_of(stored) if stored.kind in READ else []
     return [event_of(stored, member, one, None) for member, one in enumerate(said)] or [
@@ -100,17 +111,23 @@ def _events(own: Own, stored: Stored) -> list[Event]:
 def _add(
     groups: dict[tuple[object, ...], Wording], event: Event, definitions: Definitions, mask: Mask
 ) -> None:
-    body = body_of(event, definitions, mask, None, several=True)
     problem = mask.problem(event.problem) or ""
-    words = tuple((path, mask.text(text)) for path, text in body.fields)
-    root = event.postback.root if event.postback is not None else ""
-    key = (event.reading, problem, mask.id(event.source), mask.id(root, several=True), words)
+    postback = event.postback
+    # To mask a whole body takes milliseconds: that is done once for each wording.
+    said = () if postback is None else (postback.root, *_wording(postback, mask))
+    key = (event.reading, problem, event.source, said)
     if known := groups.get(key):
         groups[key] = attrs.evolve(known, count=known.count + 1)
         return
+    body = body_of(event, definitions, mask, None, several=True)
     groups[key] = Wording(
         event.reading, problem, 1, event.position, event.member, event.received_at, body
     )
+
+
+def _wording(postback: Postback, mask: Mask) -> Iterator[tuple[str, str | None]]:
+    """The fields of a postback, with those of their texts that are words."""
+    return ((path, mask.text(text)) for path, text in postback.fields[:MOST_FIELDS])
 
 
 @attrs.frozen
