@@ -43,7 +43,7 @@ def verified(integrity: Integrity, *, one: bool) -> str:
     if integrity.verified:
         return "in this run: the whole ledger" if integrity.ok else "in this run: not all holds"
     if not one:
-        said = "not in this run: figures are read from tallies and states as they stand"
+        said = "not in this run: figures are read from the states as they stand"
     elif integrity.ok:
         said = "in this run: this delivery, folded from its events, each proven under the anchor"
     else:
