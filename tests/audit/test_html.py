@@ -315,6 +315,18 @@ def test_report_tells_what_was_imported() -> None:
         assert "(as the imported file states)" in ledger.audit(tracking_id="U01TXzgwNjc4").to_html()
 
 
+def test_printed_pages_have_numbers_and_the_anchor(reports: dict[str, AuditReport]) -> None:
+    """In their margins; what stands there can't end the string that it stands in."""
+    report = reports["odd dossier"]
+    page = report.to_html()
+    margins = page[page.index("@page {") : page.index("@page :first")]
+    assert 'content: "Page " counter(page) " of " counter(pages);' in margins
+    size, _, root = str(report.integrity.anchor).partition(":")
+    assert f'content: "Anchor {size}\\00003a{root}";' in margins
+    assert r'content: "\00003cb\00003e\00007c\000060x\000060' in margins
+    assert "<b>" not in margins
+
+
 def test_markdown_makes_no_entity_and_no_link_of_a_text() -> None:
     """What a provider wrote is a text: no sign of it means anything."""
     said = _markdown("&lt;b&gt; https://a.example www.a.example x@a.example")

@@ -19,6 +19,9 @@ _MARKDOWN = re.compile(
     r"([\\`*_{}\[\]<>#|~$&@]|(?<=http):|(?<=https):|(?<=ftp):|(?<=www)\.)", re.IGNORECASE
 )
 
+_LONGEST_MARGIN = 80
+"""Characters of a text in the margin of a printed page."""
+
 
 def render(template: str, report: object) -> str:
     """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed."""
@@ -51,7 +54,7 @@ def _environment(*, markup: bool) -> Environment:
     environment.globals.update(
         tables=tables, drawing=drawing, diagrams=diagram.diagrams, words=words
     )
-    environment.filters.update(fenced=_fenced, ticked=_ticked)
+    environment.filters.update(fenced=_fenced, ticked=_ticked, quoted=_quoted)
     return environment
 
 
@@ -88,3 +91,13 @@ def _ticked(text: str) -> Any:
     ticks = "`" * (longest + 1)
     pad = " " if longest else ""
     return Markup(f"{ticks}{pad}{text}{pad}{ticks}")  # noqa: S704
+
+
+def _quoted(text: str) -> str:
+    """A text within a string of CSS, in the margin of printed pages: cut where it is long.
+
+    All but letters and digits are written as escapes (CSS Syntax, section 4.3.7).
+    """
+    text = words.visible(text)
+    text = text if len(text) <= _LONGEST_MARGIN else f"{text[:_LONGEST_MARGIN]}…"
+    return "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):06x}" for c in text)
