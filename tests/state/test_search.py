@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from postledger.phone import SEPARATORS
 from postledger.state.search import MOST_READ, matches, search_of, words_of
 
-NUMBERS = st.from_regex(r"[1-9][0-9]{3,14}", fullmatch=True)
+NUMBERS = st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True)
+"""Numbers with a country code: before a shorter one ``00`` is part of it (``digits_of``)."""
 
 
 def is_found(
