@@ -54,7 +54,7 @@ def test_a_report_tells_of_a_missing_guard(run: Run, samples: Path, statement: s
     with closing(sqlite3.connect(samples)) as db, db:
         db.execute("DROP TRIGGER events_no_update")
         db.execute(statement)
-    done = run("audit", samples)
+    done = run("audit", samples, "--verify")
     assert done.exit_code == 1
     problem = "guard events_no_update is missing: events can be altered"
     assert problem in done.stdout.replace("\\_", "_")

@@ -33,6 +33,25 @@ def test_what_did_not_reach_the_disk_is_not_recorded(
         record.append(Access("I. Okafor", "unmasker", "the customer called", delivery="X-1"))
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", "-turn"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_no_access_is_written_into_a_ledger(
+    run: Run, filled: Path, tmp_path: Path, suffix: str, *, is_link: bool
+) -> None:
+    """Nor into a file that SQLite keeps next to it, by whatever name it is called."""
+    path = target = filled.with_name(f"{filled.name}{suffix}")
+    if is_link:
+        path = tmp_path / "access.jsonl"
+        path.symlink_to(target)
+    before = target.read_bytes() if target.exists() else None
+    with pytest.raises(Unrecorded, match="name another file"):
+        AccessRecord(path).append(Access("I. Okafor", "unmasker", "the customer called"))
+    refused = run("console", filled, "--port", "0", "--access-record", path)
+    assert refused.exit_code == 1
+    assert "a ledger, or another SQLite database, is there; name another file" in refused.stderr
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """The console reads only."""
     console = app(tmp_path / "none.db", users=Users([User("I. Okafor", HASH)]))

@@ -1028,6 +1028,18 @@ PROTECTIONS = (
         f"{_ACCESS} -k not_made",
     ),
     Without(
+        "no access is written into a ledger",
+        "if is_database(self.path):",
+        "if False:",
+        f"{_ACCESS} -k written_into_a_ledger",
+    ),
+    Without(
+        "a hidden id in no message",
+        "_HIDDEN if visit.names_hidden else _sentence(error)",
+        "_sentence(error)",
+        f"{_CONSOLE} -k hostile_texts",
+    ),
+    Without(
         "a search tells nothing of what is masked",
         "if _is_told(search, mask.delivery(found), found)",
         "",

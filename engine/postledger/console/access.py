@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from postledger.errors import PostledgerError
+from postledger.export.files import is_database
 from postledger.model import plain
 from postledger.times import now
 
@@ -82,6 +83,7 @@ class AccessRecord:
     def append(self, access: Access) -> None:
         """Append a line, and return once it is durable; raises ``Unrecorded``."""
         line = json.dumps(access.to_dict()).encode() + b"\n"
+        self._require_no_database()
         try:
             with self._lock:
                 self._append(line)
@@ -91,10 +93,18 @@ class AccessRecord:
 
     def require_writable(self) -> None:
         """Raise ``Unrecorded`` where nothing could be appended; makes the file if it is missing."""
+        self._require_no_database()
         try:
             os.close(os.open(self.path, _FLAGS, 0o600))
         except OSError as error:
             raise Unrecorded(f"{self.path}: it can't be written: {error.strerror}") from error
+
+    def _require_no_database(self) -> None:
+        # guard: no access is written into a ledger
+        if is_database(self.path):
+            raise Unrecorded(
+                f"{self.path}: a ledger, or another SQLite database, is there; name another file"
+            )
 
     def _append(self, line: bytes) -> None:
         is_new = not self.path.exists()
