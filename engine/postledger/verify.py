@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 import attrs
@@ -36,6 +37,7 @@ from postledger.projections.reader import Reader
 from postledger.projections.tallies import Digest, Tallies
 from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
+from postledger.state.search import Entry, entries_kept
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.store.sqlite import Row as LogRow
@@ -47,6 +49,7 @@ PAGE = 2_000
 _ATTEMPTS = 3
 _DIFFERS = "the state differs from the fold; run replay"
 _HEAD_DIFFERS = "the head of the tree is not what its leaves give"
+_NO_ENTRIES: tuple[int, set[Entry]] = LARGEST, set()
 _PLAIN_SIGHTS = 3
 """So many events of each kind of body are read by the readers of record; the others by its layout."""
 
@@ -583,6 +586,7 @@ def _of_index(
         after = page.until
     yield from _of_count(checker, wanted)
     yield from _of_tallies(checker, generation, still)
+    yield from _of_search(index.store, generation, still)
 
 
 def _of_count(checker: _Checker, wanted: int | None) -> Iterator[str]:
@@ -710,6 +714,35 @@ def _of_tallies(
             yield f"the tallies of {what} differ from the states; run replay"
         elif not waits:
             yield f"the tallies of {what} differ from the index; run replay --index"
+
+
+def _of_search(store: Store, generation: Generation, still: Callable[[], None]) -> Iterator[str]:
+    """Which deliveries are not found by what their rows have; all of it is of one time."""
+    with store.scratch("found") as copy, store.scratch("entries") as entries:
+        with store.read():
+            still()
+            generations.copy_found(store, generation, copy, entries)
+        kinds = " OR ".join(f"typeof({one}) <> 'integer'" for one in ("term", "at", "stream"))
+        if store.one(f"SELECT 1 FROM {entries} WHERE {kinds} LIMIT 1"):
+            yield "the search is damaged; run replay"
+            return
+        kept = groupby(store.stream(f"SELECT * FROM {entries} ORDER BY stream"), itemgetter(2))
+        there = ((stream, set(found)) for stream, found in kept)
+        stream, found = next(there, _NO_ENTRIES)
+        for row in store.stream(f"SELECT * FROM {copy} ORDER BY stream"):
+            while stream < row[1]:
+                yield f"stream {stream}: the search has it, but it is not a delivery; run replay"
+                stream, found = next(there, _NO_ENTRIES)
+            has: set[Entry] = set()
+            if stream == row[1]:
+                has = found
+                stream, found = next(there, _NO_ENTRIES)
+            wanted = entries_kept(row)
+            # guard: what deliveries are found by compared
+            if wanted is not None and wanted != has:
+                yield f"stream {row[1]}: the search differs from the state; run replay"
+        if stream != LARGEST:
+            yield f"stream {stream}: the search has it, but it is not a delivery; run replay"
 
 
 def _of_nowhere(checker: _Checker, still: Callable[[], None]) -> Iterator[str]:

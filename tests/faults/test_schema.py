@@ -112,7 +112,7 @@ def copy(made: tuple[Path, Anchor, object], tmp_path: Path) -> Path:
 
 TABLES = (
     "events", "envelopes", "templates", "nodes", "head", "generations", "checkpoints",
-    "index_1", "index_1_streams", "states_1", "tallies_1",
+    "index_1", "index_1_streams", "search_1", "states_1", "tallies_1",
 )  # fmt: skip
 
 
@@ -193,6 +193,7 @@ UNFINISHED = {
 
 ALSO = [
     *(("index", table) for table in ("index_2", "index_2_streams", "tallies_2", "generations")),
+    *((what, "search_2") for what in ("states", "shared")),
     *(
         ("states", table)
         for table in ("index_2", "index_2_streams", "states_2", "tallies_2", "generations")

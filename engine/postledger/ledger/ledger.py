@@ -1380,7 +1380,8 @@ def _query(query: Query | None, wanted: Mapping[str, Any]) -> Query:
 
 def _live(own: Own) -> Listing:
     """Where the live states are."""
-    return Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
+    there, streams = own.generation, own.reader.index.streams_table
+    return Listing(own.reader.definitions, there.table, streams, search=there.search_name)
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:

@@ -24,15 +24,26 @@ from postledger.model import DELIVERY
 from postledger.projections.index import Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, COUNTED, KEY, LATEST, MOST_TALLIED, SUMS, Row, Tallied
+from postledger.state.row import (
+    COLUMNS,
+    COUNTED,
+    FOUND_BY,
+    KEY,
+    LATEST,
+    MOST_TALLIED,
+    SUMS,
+    Row,
+    Tallied,
+)
+from postledger.state.search import Searched
 from postledger.store.sqlite import Store, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 6
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 5
-"""Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
+COLUMNS_VERSION = 6
+"""Counted up when the columns, the fold, the tallies or the search change: old rows are not new ones."""
 
 TABLE = """CREATE TABLE generations (
     number INTEGER PRIMARY KEY,
@@ -95,12 +106,18 @@ class Generation(NamedTuple):
             **Index.tables(self.index_name),
             self.table: states_tables(self.table)[self.table],
             self.tallies_name: Tallies.table(self.tallies_name),
+            self.search_name: search_table(self.search_name),
         }
 
     @property
     def tallies_name(self) -> str:
         """The name of its tallies."""
         return f"tallies_{self.number}"
+
+    @property
+    def search_name(self) -> str:
+        """The name of the table that deliveries are found by."""
+        return f"search_{self.number}"
 
     def tallies_of(self, store: Store) -> Tallies:
         """Its tallies."""
@@ -260,7 +277,7 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
     assert row is not None
     generation = Generation(
-        number=max(row[0], *_numbers(store, "states"), *_numbers(store, "tallies")) + 1,
+        number=max(row[0], *(n for kind in _NUMBERED for n in _numbers(store, kind))) + 1,
         indexed=max(row[1], *_numbers(store, "index")) + 1 if shared is None else shared.indexed,
         vocabularies=vocabularies_of(definitions),
         version=version_of(definitions),
@@ -272,7 +289,8 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
-    for sql in (*states_tables(generation.table).values(), Tallies.table(generation.tallies_name)):
+    own = Tallies.table(generation.tallies_name), search_table(generation.search_name)
+    for sql in (*states_tables(generation.table).values(), *own):
         store.execute(sql)
     return generation
 
@@ -337,18 +355,21 @@ def sweep(store: Store) -> None:
 
 def _left(store: Store) -> list[str]:
     rows = store.execute("SELECT number, indexed FROM generations").fetchall()
-    kept = {f"{kind}_{number}" for number, _ in rows for kind in ("states", "tallies")}
+    kept = {f"{kind}_{number}" for number, _ in rows for kind in _NUMBERED}
     kept.update(name for _, number in rows for name in Index.tables(f"index_{number}"))
     objects = store.objects()
     return [n for kind, n in objects if kind == "table" and is_derived(n) and n not in kept]
 
 
 def is_derived(name: str) -> bool:
-    """Whether a table's name is that of an index, of states or of tallies."""
+    """Whether a table's name is that of an index, of states, of tallies or of a search."""
     return _DERIVED.fullmatch(name) is not None
 
 
-_DERIVED = re.compile(r"(states|index|tallies)_[0-9]{1,18}(_streams)?")
+_NUMBERED = ("states", "tallies", "search")
+"""The tables that each generation has of its own."""
+
+_DERIVED = re.compile(r"(states|index|tallies|search)_[0-9]{1,18}(_streams)?")
 
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:
@@ -385,6 +406,16 @@ def _tally(table: str) -> str:
     return f"{into} ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {added}"
 
 
+def search(store: Store, table: str, searched: Searched) -> None:
+    """Change what deliveries are found by; the caller holds the transaction that writes their rows."""
+    if searched.gone:
+        held = "term = ? AND at = ? AND stream = ?"
+        store.executemany(f"DELETE FROM {table} WHERE {held}", searched.gone)
+    if searched.come:
+        # In a damaged file one may be there.
+        store.executemany(f"{insert(table, 3)} ON CONFLICT DO NOTHING", searched.come)
+
+
 FIRST = COLUMNS.index("first_received_at")
 _AGAIN = COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :]
 
@@ -401,7 +432,7 @@ def kept_row(store: Store, table: str, stream: int) -> Row | None:
 
 
 def counted(store: Store, table: str, streams: Sequence[int]) -> list[Row]:
-    """What some streams are counted by, as a table of states has it."""
+    """What some streams are counted by, then what they are found by, as a table of states has it."""
     found: list[Row] = []
     for chunk in chunks(streams):
         found += store.execute(_counted(table, len(chunk)), chunk).fetchall()
@@ -411,7 +442,8 @@ def counted(store: Store, table: str, streams: Sequence[int]) -> list[Row]:
 @lru_cache(maxsize=16)
 def _counted(table: str, count: int) -> str:
     holes = ", ".join("?" * count)
-    return f"SELECT {', '.join(COUNTED)} FROM {table} WHERE stream IN ({holes})"
+    columns = ", ".join((*COUNTED, *FOUND_BY))
+    return f"SELECT {columns} FROM {table} WHERE stream IN ({holes})"
 
 
 def copy_counted(store: Store, generation: Generation, table: str) -> None:
@@ -431,6 +463,16 @@ def deliveries_counted(store: Store, table: str) -> Iterator[Row]:
         if len(tallied) > MOST_TALLIED:
             yield from tallied.taken()
     yield from tallied.taken()
+
+
+def copy_found(store: Store, generation: Generation, rows: str, entries: str) -> None:
+    """Copy what deliveries are found by to two tables: of their rows, and as it is kept."""
+    columns = ", ".join(f"s.{column}" for column in FOUND_BY)
+    store.execute(
+        f"CREATE TABLE {rows} AS SELECT {columns} FROM {generation.table} s"
+        f" JOIN {generation.index_name}_streams t ON t.id = s.stream WHERE t.chart = '{DELIVERY}'"
+    )
+    store.execute(f"CREATE TABLE {entries} AS SELECT * FROM {generation.search_name}")
 
 
 def kept_rows(store: Store, table: str, after: int, until: int) -> list[Row]:
@@ -473,6 +515,16 @@ def states_tables(table: str) -> dict[str, str]:
 ) STRICT""",
         f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
     }
+
+
+def search_table(name: str) -> str:
+    """The SQL that makes a table of what deliveries are found by: see ``state.search``."""
+    return f"""CREATE TABLE {name} (
+    term INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    stream INTEGER NOT NULL,
+    PRIMARY KEY (term, at, stream)
+) STRICT, WITHOUT ROWID"""
 
 
 def views(generation: Generation) -> dict[str, str]:

@@ -262,6 +262,17 @@ COUNTED = (
 )  # fmt: skip
 """What of the row of a delivery it is counted by."""
 
+FOUND_BY = (
+    "first_received_at",
+    "stream",
+    "recipient",
+    "mms_id",
+    "reason",
+    "route_reason",
+    "labels",
+)
+"""What of the row of a delivery it is found by: see ``state.search``."""
+
 MOST_TALLIED = 10_000
 """How many keys are held in memory by who counts everything."""
 
@@ -328,7 +339,7 @@ class Tallied:
         """
         try:
             if _TYPES.issuperset(map(type, counted)):
-                self._count(counted, n)
+                self._count(counted[: len(COUNTED)], n)
         except TypeError:
             # A text in place of a number.
             pass
