@@ -6,7 +6,7 @@ from postledger.alerts.alert import Alert
 from postledger.alerts.rules import Ratio, Rules, Silence, Stuck, Unreadable
 from postledger.alerts.rules_toml import load_rules
 from postledger.arguments import FilePath
-from postledger.audit import AuditReport
+from postledger.audit import AuditReport, Cover
 from postledger.definitions import Definitions
 from postledger.definitions.chart import Statechart
 from postledger.definitions.vocabulary import Vocabulary
@@ -80,6 +80,7 @@ __all__ = [
     "Content",
     "Count",
     "CountBy",
+    "Cover",
     "DefinitionError",
     "Definitions",
     "DefinitionsDiffer",

@@ -14,7 +14,7 @@ import pytest
 
 import postledger.audit
 from postledger import AuditReport, Ledger, PostledgerError, Receipt
-from postledger.audit import render
+from postledger.audit import Cover, render
 from postledger.audit.render import _markdown
 from tests.audit import plain
 from tests.audit.pages import HTML, SVG, Tables, of_html, of_markdown, text, tree
@@ -313,6 +313,23 @@ def test_report_tells_what_was_imported() -> None:
     with ledger_of([received]) as ledger:
         assert "1 of them: the time of reception" in ledger.audit(verify=True).to_html()
         assert "(as the imported file states)" in ledger.audit(tracking_id="U01TXzgwNjc4").to_html()
+
+
+@pytest.mark.parametrize("key", [None, "MSG0000000=="])
+def test_a_report_wears_what_it_is_given(busy: Ledger, key: str | None) -> None:
+    """Title, parties, reference and author stand first, as text, and the name of the file does, too."""
+    cover = Cover("<b>June</b>", ["Skycore", "A & B"], reference="R-7", author="I. Okafor")
+    report = busy.audit(tracking_id=key, as_of=NOW, cover=cover)
+    page, markdown = report.to_html(), report.to_markdown()
+    head = page[page.index("<body>") : page.index("</header>")]
+    assert "<h1>&lt;b&gt;June&lt;/b&gt;</h1>" in head
+    assert "<b>" not in page
+    told = ["A &amp; B", "R-7", "I. Okafor", report.ledger, *([key] if key else [])]
+    assert all(text in head for text in told)
+    assert markdown.startswith(r"# \<b\>June")
+    assert all(f"- {name}: " in markdown for name in ("Parties", "Reference", "Author"))
+    assert report.to_dict()["cover"]["parties"] == ["Skycore", "A & B"]
+    assert "Parties" not in busy.audit(as_of=NOW).to_html()
 
 
 def test_printed_pages_have_numbers_and_the_anchor(reports: dict[str, AuditReport]) -> None:

@@ -60,3 +60,12 @@ def test_a_report_tells_of_a_missing_guard(run: Run, samples: Path, statement: s
     assert problem in done.stdout.replace("\\_", "_")
     assert f"Error: {problem}" in done.stderr
     assert ("the event is not what was received" in done.stdout) == bool(statement)
+
+
+def test_a_report_has_title_parties_reference_and_author(run: Run, samples: Path) -> None:
+    """Given as options."""
+    words = ["--title", "Dispute of June", "--party", "Skycore", "--party", "Acme"]
+    told = run("audit", samples, *words, "--reference", "ACME-7", "--author", "I. Okafor").stdout
+    assert told.startswith(
+        "# Dispute of June\n\n- Parties: Skycore \u00b7 Acme\n- Reference: ACME-7\n"
+    )

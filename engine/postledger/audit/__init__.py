@@ -11,7 +11,7 @@ from postledger.audit.figures import Figures, Other, Sum, Sums
 from postledger.audit.findings import Found, Listed
 from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
-from postledger.audit.report import AuditReport
+from postledger.audit.report import AuditReport, Cover
 from postledger.audit.request import Request
 from postledger.log.verifications import Verified
 
@@ -21,6 +21,7 @@ __all__ = [
     "AuditReport",
     "Bin",
     "Breakdown",
+    "Cover",
     "Definition",
     "Dossier",
     "Durations",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from importlib import metadata
 from typing import Any
 
 import attrs
 
+from postledger.arguments import typed
 from postledger.audit import dossier as dossiers
 from postledger.audit.dossier import Dossier
 from postledger.audit.durations import Durations, Percentiles
@@ -22,6 +24,33 @@ from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.times import iso
 from postledger.verify import Standing
+
+
+@attrs.frozen(field_transformer=typed)
+class Cover:
+    """What stands on the first page besides what was found: texts of whoever makes the report.
+
+    ``parties`` are those between whom it is, such as a provider and a customer; ``reference`` is what
+    they call the matter.
+
+    >>> report = ledger.audit(cover=Cover("Dispute of June", ["Skycore", "Acme"], "ACME-7"))
+    >>> report.to_markdown().splitlines()[0], report.to_dict()["cover"]["parties"]
+    ('# Dispute of June', ['Skycore', 'Acme'])
+    """
+
+    title: str | None = None
+    parties: Sequence[str] = attrs.field(default=(), converter=tuple)
+    reference: str | None = None
+    author: str | None = None
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What is said, each with its name; without the title."""
+        named = {
+            "Parties": " \u00b7 ".join(self.parties),
+            "Reference": self.reference,
+            "Author": self.author,
+        }
+        return [(name, text) for name, text in named.items() if text]
 
 
 @attrs.frozen
@@ -46,6 +75,7 @@ class AuditReport:
     integrity: Integrity
     figures: Figures | None = None
     dossier: Dossier | None = None
+    cover: Cover = Cover()
 
     @property
     def version(self) -> str:
@@ -70,6 +100,7 @@ class AuditReport:
         request, as_of = self.request, self.request.as_of
         return {
             "ledger": self.ledger,
+            **({} if self.cover == Cover() else {"cover": plain(self.cover)}),
             "generated_at": iso(request.now),
             "postledger": self.version,
             "as_of": iso(self.as_of),

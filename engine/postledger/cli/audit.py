@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from postledger.audit import AuditReport
+from postledger.audit import AuditReport, Cover
 from postledger.cli.common import (
     asking_space,
     check_period,
@@ -32,7 +32,8 @@ _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 Examples:
   postledger audit deliveries.db --html report.html
   postledger audit deliveries.db --since 2026-11-01 --json > november.json
-  postledger audit deliveries.db --id TU1TXzU5Nzg3Nw== --html dossier.html"""
+  postledger audit deliveries.db --id TU1TXzU5Nzg3Nw== --html dossier.html
+  postledger audit deliveries.db --title "Dispute of June" --party Skycore --party Acme"""
 )
 @ledger_argument()
 @click.option("--html", type=_FILE, help="Write one page of HTML that holds all it needs.")
@@ -50,6 +51,12 @@ Examples:
 @click.option("--id", "tracking_id", metavar="TRACKINGID", help="The dossier of one delivery.")
 @space_option("The space of that delivery's id, where several have it.")
 @click.option("--verify", is_flag=True, help="Verify the whole ledger first.")
+@click.option("--title", help="What the report is called, in place of the ledger or the delivery.")
+@click.option(
+    "--party", "parties", multiple=True, help="One of those between whom it is; repeatable."
+)
+@click.option("--reference", help="What they call the matter.")
+@click.option("--author", help="Who makes the report.")
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
 @time_travel
 def audit(
@@ -66,6 +73,7 @@ def audit(
     events, and each is proven. The anchor to keep is printed on stderr. Exit 1 where the ledger
     contradicts itself: the report says how.
     """
+    cover = Cover(*(asked.pop(name) for name in ("title", "parties", "reference", "author")))
     _check(asked)
     _check_outputs(html, markdown, as_json=as_json)
     with ExitStack() as files:
@@ -88,7 +96,7 @@ def audit(
         ):
             require_space(opened, asked["space"])
             remark_end(opened, asked["as_of"])
-            report = opened.audit(progress=advance, **asked)
+            report = opened.audit(progress=advance, cover=cover, **asked)
         for path, written in forms:
             _write(path, written(report))
     _conclude(report)

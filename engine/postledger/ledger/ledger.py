@@ -27,7 +27,7 @@ from postledger.arguments import (
     require_name,
     require_order,
 )
-from postledger.audit.report import AuditReport, of_delivery, of_period
+from postledger.audit.report import AuditReport, Cover, of_delivery, of_period
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import Definitions, builtin
@@ -886,6 +886,7 @@ class Ledger:
         verify: bool = False,
         tracking_id: str | None = None,
         space: str | None = None,
+        cover: Cover | None = None,
         progress: Progress = silent,
     ) -> AuditReport:
         """The audit report: of the deliveries that began in a period, or of one of them.
@@ -894,7 +895,8 @@ class Ledger:
         as in ``delivery``. Personal numbers are masked unless ``unmask``. With ``verify`` the whole
         ledger is verified first, with its ``progress``; else figures are those of the states as they
         stand, and the report says so. One delivery is folded from its events in any case, each proven
-        to stand under the root of the anchor, and compared with its state. Raises ``UnknownKey``
+        to stand under the root of the anchor, and compared with its state. ``cover`` has title, parties,
+        reference and author for the first page. Raises ``UnknownKey``
         for a ``tracking_id`` of which nothing is known, ``ValueError`` for a period that ends before it
         begins, or that goes with a ``tracking_id``.
 
@@ -917,7 +919,8 @@ class Ledger:
             with foreign(progress) as told, self._connections.pages() as own:
                 found = Standing(verify_whole(own.reader, progress=told), whole=True)
         named = None if tracking_id is None else (space, DELIVERY, tracking_id)
-        return self._again(lambda own: self._report(own, asked, named, name, found))
+        report = self._again(lambda own: self._report(own, asked, named, name, found))
+        return attrs.evolve(report, cover=cover or Cover())
 
     def _report(
         self, own: Own, asked: Request, named: _Named | None, name: str, found: Standing | None
