@@ -602,7 +602,7 @@ def test_what_a_progress_raises_comes_through(ledger: Ledger) -> None:
         lambda: ledger.replay(progress=cancelled),
         lambda: ledger.replay(index=True, progress=cancelled),
         lambda: ledger.verify(progress=cancelled),
-        lambda: ledger.audit(progress=cancelled),
+        lambda: ledger.audit(verify=True, progress=cancelled),
         lambda: ledger.record_many([sent("b")], progress=cancelled),
         lambda: list(ledger.differences(ledger.definitions, progress=cancelled)),
     ):
