@@ -21,6 +21,9 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 """What an address has in front, such as ``tel:`` (RFC 3986, section 3.1)."""
 
 
+_TRUNK = re.compile(r"((?:\+|00)[1-9][0-9]{0,2} *)\(0\)")
+"""The zero that stands in brackets behind a country code, as it is dialled within the country alone."""
+
 _INTERNATIONAL = re.compile(r"00[1-9][0-9]{6}")
 
 
@@ -55,21 +58,22 @@ def numbers_meant(text: str) -> tuple[str, ...]:
     >>> numbers_meant("+1 650.333/3058"), numbers_meant("3058"), numbers_meant("ACME")
     (('16503333058',), ('3058',), ())
     >>> numbers_meant("020 7946 0958"), numbers_meant("+44 (0)20 7946 0958")
-    (('02079460958', '2079460958'), ('442079460958',))
+    (('02079460958', '2079460958'), ('442079460958', '4402079460958'))
     """
     # A long text is no number, and normalizing it would take long.
     if len(text) > _LONGEST:
         return ()
     plain = normalize("NFKC", text).strip()
     found = [e164_of(plain)]
-    bare = plain.replace("(0)", "") if plain.startswith(("+", "00")) else plain
-    digits = digits_of(bare)
-    if not digits.isdecimal() and not any(map(str.isalpha, bare)):
-        digits = digits_of("".join(filter(str.isdecimal, bare)))
-    if digits.isdecimal():
-        found.append(digits)
-        if digits[0] == "0" and len(digits) >= _NATIONAL:
-            found.append(digits.lstrip("0"))
+    # The zero in brackets may be meant, all the same.
+    for spelled in (_TRUNK.sub(r"\1", plain, count=1), plain):
+        digits = digits_of(spelled)
+        if not digits.isdecimal() and not any(map(str.isalpha, spelled)):
+            digits = digits_of("".join(filter(str.isdecimal, spelled)))
+        if digits.isdecimal():
+            found.append(digits)
+            if digits[0] == "0" and len(digits) >= _NATIONAL:
+                found.append(digits.lstrip("0"))
     return tuple(dict.fromkeys(one for one in found if one))
 
 

@@ -136,12 +136,12 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     at = ("stream", "time", "identity").index(request.param)
     add = replay.add
 
-    def keeping(reader: Any, generation: Any, rows: list[Unplaced]) -> set[int]:
+    def keeping(reader: Any, generation: Any, rows: list[Unplaced], until: int) -> set[int]:
         live = generations.live(reader.log.store)
         if live is None or live.index_name == reader.index.name:
-            return add(reader, generation, rows)
+            return add(reader, generation, rows, until)
         index = live.index_of(reader.log.store)
-        return add(reader, generation, [_first(index, one, at) for one in rows])
+        return add(reader, generation, [_first(index, one, at) for one in rows], until)
 
     monkeypatch.setattr(replay, "add", keeping)
     return str(request.param)

@@ -236,6 +236,7 @@ class AsyncLedger:
     tallies = _in_thread(Ledger.tallies)
     counts = _in_thread(Ledger.counts)
     verify = _in_thread(Ledger.verify)
+    verified = _in_thread(Ledger.verified, writes=True)
     audit = _in_thread(Ledger.audit)
     checkpoints = _in_thread(Ledger.checkpoints)
     query = _in_thread(Ledger.query)
