@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger, NotALedger, PostledgerError
-from postledger.console import User, Users, app
+from postledger.console import User, Users, app, load_users
 from postledger.console.access import Access, AccessRecord, Unrecorded
 from postledger.console.asking import Asking
 from postledger.phone import digits_of
@@ -93,3 +93,11 @@ def test_passwords_never_travel_openly(
     refused = run("console", filled, "--host", "::", "--port", "0", *given)
     assert refused.exit_code == 1
     assert said in refused.stderr
+
+
+def test_a_file_of_users_that_is_nested_far_too_deep_is_one_line(tmp_path: Path) -> None:
+    """As every file of TOML is."""
+    path = tmp_path / "users.toml"
+    path.write_text("users = " + "[" * 100_000)
+    with pytest.raises(PostledgerError, match=r"users\.toml: not TOML that can be read"):
+        load_users(path)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from postledger.alerts.rules import LONGEST, Ratio, Rules, Silence, Stuck, Unreadable
 from postledger.arguments import FilePath
-from postledger.definitions.diagnostics import Faults, Table, listed, read_toml
-from postledger.errors import DefinitionError
+from postledger.definitions.diagnostics import Faults, Table, listed, load_toml, read_toml
 
 _SPAN = re.compile(r"([0-9]{1,4})([mhd])", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -34,18 +33,17 @@ def load_rules(path: FilePath) -> Rules:
     postledger.errors.DefinitionError: alerts.toml: ratio: drop is 20; write a number above 0 and ...
     """
     file = Path(path)
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise DefinitionError(f"{file}: can't be read: {reason}; name a TOML file") from None
-    return read_rules(text, str(file))
+    return _rules_of(load_toml(file), str(file))
 
 
 def read_rules(text: str, where: str = "rules") -> Rules:
     """The rules that a text in TOML states; raises as ``load_rules`` does, naming ``where``."""
+    return _rules_of(read_toml(text, where), where)
+
+
+def _rules_of(said: dict[str, Any], where: str) -> Rules:
     faults = Faults(where)
-    top = Table(faults, read_toml(text, where))
+    top = Table(faults, said)
     faults.attempt(top.only, {"days", *_KINDS})
     fix = "write the number of days to learn from, from 3 to 90"
     days = faults.attempt(top.take, "days", _whole(3, 90), fix, 14)

@@ -203,7 +203,7 @@ def contradicts(region: Region, step: Step) -> bool:
 def _said(region: Region, step: Step) -> str:
     """The state that an event reports to a region, whether or not that went there."""
     leads = {one.dest for one in region.transitions if one.trigger == step.trigger}
-    # One that leads to several states is told by its own word.
+    # A trigger that leads to several states is named by its own word.
     return leads.pop() if len(leads) == 1 else (step.trigger or "").replace("_", " ")
 
 

@@ -10,6 +10,7 @@ import attrs
 from postledger.audit.argument import Argument, argument
 from postledger.audit.mask import Mask, traced
 from postledger.audit.request import Request
+from postledger.audit.words import text_of
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import MEANINGS, named
@@ -115,7 +116,7 @@ def dossier(
 
 def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) -> Exhibit:
     event = step.event
-    body = None if mask.words is not None else _text(event.body)
+    body = None if mask.words is not None else text_of(event.body)
     return Exhibit(
         number=number,
         position=event.position,
@@ -182,15 +183,6 @@ class _Prover:
         # guard: nodes over what is shown compared
         if root_of(leaves) != node:
             self.problems.append(f"node {number} of the tree is not what its leaves give")
-
-
-def _text(body: bytes) -> str:
-    """The body as text; bytes that are not text are written out as ``\\xff``."""
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        encoding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-        return body.decode(encoding, "backslashreplace")
 
 
 def to_dict(dossier: Dossier) -> dict[str, object]:

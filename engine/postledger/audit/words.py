@@ -190,3 +190,12 @@ def visible(text: str) -> str:
         f"⟨U+{ord(c):04X}⟩" if c not in "\n\t" and unicodedata.category(c) in _UNSEEN else c
         for c in text
     )
+
+
+def text_of(body: bytes) -> str:
+    """A body as text; bytes that are not text are written out as ``\\xff``."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        encoding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+        return body.decode(encoding, "backslashreplace")

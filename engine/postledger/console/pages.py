@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 import attrs
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
+from postledger.audit.words import text_of
 from postledger.console.access import Access, reason_of
 from postledger.console.asking import Asking, Lines, Wanted
 from postledger.console.desk import Desk, Refused, Visit
 from postledger.console.panels import ROUTES as PANELS
 from postledger.console.panels import Page, number_of
 from postledger.console.stream import Stream, place_of
-from postledger.console.views.bodies import text_of
 from postledger.console.views.case import Asked, Case, case_of
 from postledger.console.views.holding import held_by
 from postledger.console.views.overview import overview_of, states_of

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from postledger.audit.words import text_of
 from postledger.console.access import Access, reason_of
 from postledger.console.asking import Asking
 from postledger.console.desk import Desk, Refused, Visit
-from postledger.console.views.bodies import text_of
 from postledger.console.views.carriers import carriers_of
 from postledger.console.views.holding import held_by, outgoing_of
 from postledger.console.views.unread import one_of, unread_of
@@ -70,7 +70,7 @@ async def unmask_event(desk: Desk, visit: Visit) -> Response:
     user, record = visit.session.user, desk.record
     if user is None or not visit.session.can_unmask or record is None:
         raise Refused(403, "Your role does not allow to unmask numbers.")
-    # Raises where there is none: nothing is recorded then.
+    # A position that the log does not have raises here, before anything is recorded.
     await desk.ask(lambda: one_of(desk.asking, position, unmask=False))
     try:
         reason = reason_of(visit.form.get("reason", ""))
@@ -131,7 +131,7 @@ def _position(text: str | None) -> int:
 
 
 def number_of(text: str | None) -> int | None:
-    """A number of an address; what is none, or too large to be meant, is left out."""
+    """A number in an address; ``None`` where it is no number, or too large for a position."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else None
 
 

@@ -1,17 +1,13 @@
-"""Serving: the console on uvicorn, in one process, until it is told to stop."""
+"""Serving: the console on uvicorn, in one process, until it is stopped."""
 
 from __future__ import annotations
 
 import getpass
 import logging
 import secrets
-import signal
-import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 
@@ -21,7 +17,7 @@ from postledger.console.guard import LOCAL
 from postledger.console.users import UNMASKER, VIEWER, User, Users, hashed, load_users
 from postledger.errors import PostledgerError, requires
 from postledger.server.app import PACKAGES
-from postledger.server.serving import CONNECTIONS, HEAD, bound, is_loopback, url_of
+from postledger.server.serving import CONNECTIONS, HEAD, bound, is_loopback, until_stopped, url_of
 
 try:
     from uvicorn import Config, Server
@@ -37,7 +33,7 @@ class Serving:
     """What is served, and how.
 
     Without a file of ``users`` one user may sign in, named as the system names whoever runs this, by a
-    password that is made anew each time.
+    password that is new each time.
 
     >>> Serving(Path("deliveries.db")).port
     8100
@@ -88,7 +84,8 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         listening(f"the console is at {url_of(sock)}/")
         if password:
             listening(f"sign in as {users.names[0]} with the password {password}")
-        _run(config, sock)
+        with until_stopped(_log):
+            Server(config).run([sock])
 
 
 def users_of(serving: Serving) -> tuple[Users, str]:
@@ -104,20 +101,6 @@ def _me() -> str:
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()
     return "operator"
-
-
-def _run(config: Config, sock: socket.socket) -> None:
-    # uvicorn stops by itself, and raises the signal again when all is done.
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        with suppress(KeyboardInterrupt):
-            Server(config).run([sock])
-    finally:
-        _log.info("stopped")
-
-
-def _end(*_: object) -> NoReturn:
-    sys.exit(0)
 
 
 def _require_private(serving: Serving) -> None:

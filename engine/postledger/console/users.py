@@ -7,12 +7,12 @@ import hashlib
 import hmac
 import re
 import secrets
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
+from postledger.definitions.diagnostics import load_toml
 from postledger.errors import PostledgerError
 
 VIEWER, UNMASKER = "viewer", "unmasker"
@@ -121,12 +121,7 @@ def load_users(path: str | Path) -> Users:
     >>> load_users("users.toml").can_unmask
     False
     """
-    try:
-        said = tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise PostledgerError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PostledgerError(f"{path}: not TOML: {error}") from None
+    said = load_toml(Path(path))
     tables = said.get("users")
     if set(said) != {"users"} or not isinstance(tables, list) or not tables:
         raise PostledgerError(f"{path}: expected tables [[users]] and nothing else")

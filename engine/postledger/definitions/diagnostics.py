@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Set
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -117,6 +118,16 @@ def listed(table: Table, what: str, value: object) -> tuple[str, ...]:
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
         raise table.fault(f"{what} is {value!r}", "write a text or a list of texts")
     return tuple(texts)
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """A file of TOML to a dict; raises ``DefinitionError`` where it can't be read."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DefinitionError(f"{path}: can't be read: {reason}; name a TOML file") from None
+    return read_toml(text, str(path))
 
 
 def read_toml(source: str, where: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from postledger.arguments import FilePath, shown
-from postledger.definitions.diagnostics import Faults, Table, read_toml
-from postledger.errors import DefinitionError, PostledgerError
+from postledger.definitions.diagnostics import Faults, Table, load_toml
+from postledger.errors import PostledgerError
 from postledger.server.addresses import Network, Proxies, networks_of
 from postledger.server.senders import (
     QUOTA,
@@ -64,13 +64,8 @@ def load_senders(path: FilePath) -> Senders:
     postledger.errors.DefinitionError: senders.toml: sources.skycore.checks[1]: secret can't stand ...
     """
     file = Path(path)
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise DefinitionError(f"{file}: can't be read: {reason}; name a TOML file") from None
     faults = Faults(str(file))
-    senders = faults.attempt(_senders, Table(faults, read_toml(text, str(file))), file.parent)
+    senders = faults.attempt(_senders, Table(faults, load_toml(file)), file.parent)
     faults.settle()
     assert senders is not None
     return senders

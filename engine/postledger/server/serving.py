@@ -1,4 +1,4 @@
-"""Serving: the receiver on uvicorn, in one process or several, until it is told to stop.
+"""Serving: the receiver on uvicorn, in one process or several, until it is stopped.
 
 The socket is bound before any process is made, and each process opens the ledger for itself: SQLite's
 connections must not be carried through a fork. On SIGTERM and SIGINT no new connection is accepted,
@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from multiprocessing.process import BaseProcess
@@ -140,22 +140,29 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         _run(config, sock)
 
 
-def _run(config: Config, sock: socket.socket) -> None:
+@contextmanager
+def until_stopped(log: logging.Logger) -> Iterator[None]:
+    """SIGTERM and SIGINT end what runs within, without a traceback; that it ended is logged."""
     # uvicorn stops by itself, and raises the signal again when all is done.
     signal.signal(signal.SIGTERM, _end)
     try:
         with suppress(KeyboardInterrupt):
-            if config.workers > 1:
-                supervisor = _Supervisor(config, [sock])
-                supervisor.run()
-                # It has stopped the others; whoever watches over it is to start it again.
-                # guard: a process that can't start is a failure
-                if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
-                    raise PostledgerError("a process could not be started; the log says why")
-            else:
-                Server(config).run([sock])
+            yield
     finally:
-        _log.info("stopped")
+        log.info("stopped")
+
+
+def _run(config: Config, sock: socket.socket) -> None:
+    with until_stopped(_log):
+        if config.workers > 1:
+            supervisor = _Supervisor(config, [sock])
+            supervisor.run()
+            # It has stopped the others; whoever watches over it is to start it again.
+            # guard: a process that can't start is a failure
+            if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
+                raise PostledgerError("a process could not be started; the log says why")
+        else:
+            Server(config).run([sock])
 
 
 class _Supervisor(Multiprocess):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from postledger.audit.mask import Mask
+from postledger.audit.words import text_of
 from postledger.definitions.definitions import Definitions
 from postledger.definitions.explain import names_of
 from postledger.model import Event
@@ -89,12 +90,3 @@ def _names(event: Event, definitions: Definitions) -> Mapping[int, tuple[str, ..
 def shortened(text: str) -> str:
     """A text that fits a page: cut with ``…`` where it is longer."""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-
-
-def text_of(body: bytes) -> str:
-    """A body as text; bytes that are not text are written out as ``\\xff``."""
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        encoding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-        return body.decode(encoding, "backslashreplace")
