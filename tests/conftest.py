@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,13 @@ settings.register_profile("noisy", deadline=None)
 settings.load_profile("noisy")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_is_closed() -> Iterator[None]:
+    """No thread of a ledger outlives a module's tests: others would count it, and wait for its end."""
+    yield
+    assert [one.name for one in threading.enumerate() if one.name.startswith("postledger")] == []
 
 
 @pytest.fixture

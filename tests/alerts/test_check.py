@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -35,18 +36,19 @@ def ledger_of(path: Path, *receipts: list[Receipt]) -> Ledger:
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     """Six days on which nothing was amiss, and a day on which fewer of one carrier are delivered."""
     path = tmp_path_factory.mktemp("alerts") / "a.db"
     one = {"every": 120, "ratio": 0.9}
-    return ledger_of(
+    with ledger_of(
         path,
         traffic(DAYS + 1, seed=1, carriers=("0001470",), name="a", **one),  # type: ignore[arg-type]
         traffic(DAYS, seed=2, carriers=("0001570",), name="b", **one),  # type: ignore[arg-type]
         traffic(
             1, seed=3, every=120, carriers=("0001570",), ratio=0.5, begins=DAYS * DAY, name="c"
         ),
-    )
+    ) as opened:
+        yield opened
 
 
 def said(found: tuple[Alert, ...]) -> list[tuple[str, str, str | None]]:

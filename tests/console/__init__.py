@@ -16,11 +16,14 @@ from starlette.testclient import TestClient
 
 from postledger import Ledger
 from postledger.console import User, Users, app, hashed
+from postledger.console.console import Console
 
 NAME, PASSWORD = "I. Okafor", "correct horse battery"
 VIEWER = "V. Only"
 HASH = hashed(PASSWORD)
 ORIGIN = "http://localhost"
+# What visitors look at, until a test ends (conftest.py).
+CONSOLES: list[Console] = []
 USERS = Users([User(NAME, HASH, "unmasker"), User(VIEWER, HASH)])
 
 
@@ -53,7 +56,8 @@ class Visitor(TestClient):
 
 def visitor(ledger: Ledger | Path, *, name: str = NAME, **options: Any) -> Visitor:
     """A visitor of a console of that ledger who has signed in; with an empty name, a stranger."""
-    made = Visitor(app(ledger, users=USERS, **options), ORIGIN, follow_redirects=False)
+    CONSOLES.append(app(ledger, users=USERS, **options))
+    made = Visitor(CONSOLES[-1], ORIGIN, follow_redirects=False)
     if name:
         assert made.sign_in(name).status_code == 303
     return made
