@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from postledger import Ledger
 from tests.cli import Run
 from tests.conftest import FIXTURES
+from tests.samples import delivered, sent
 
 FOLDER = FIXTURES / "providers" / "infobip"
 GONE, FAILED, REJECTED, LATE = (f"2603021000000000001000{n}" for n in (1, 2, 3, 8))
@@ -96,7 +98,11 @@ def test_numbers_are_masked_unless_asked_for(run: Run, ledger: Path, invoice: Pa
     ("row", "problem"),
     [
         (f"{GONE},0\\,01,EUR,1,x", "expected 5 columns, got 6"),
-        (f'{GONE},"0,01",EUR,1,x', "price must be an exact decimal such as 0.0075, got '0,01'"),
+        (
+            f'{GONE},"1,234",EUR,1,x',
+            "price must have one reading, and --decimal point or --decimal",
+        ),
+        (f'{GONE},"0,0,1",EUR,1,x', "price must be an exact decimal such as 0.0075, got '0,0,1'"),
         (f"{GONE},nan,EUR,1,x", "price must be an exact decimal such as 0.0075, got 'nan'"),
         (f"{GONE},1e999,EUR,1,x", "price must be an exact decimal such as 0.0075, got '1e999'"),
         (f"{GONE},{'1' * 61},EUR,1,x", "price must be an exact decimal"),
@@ -234,3 +240,81 @@ def test_an_id_that_no_delivery_has_hides_numbers(run: Run, ledger: Path, invoic
         assert "900" not in told
         assert "4477" not in told
     assert "447700900777" in run("reconcile", ledger, invoice, "--json", "--unmask").stdout
+
+
+GERMAN = f"""message_id;price;currency;segments;status
+{GONE};0,0100;EUR;1;DELIVERED
+{FAILED};0,0185;EUR;2;UNDELIVERABLE
+{REJECTED};0;EUR;0;REJECTED
+{LATE};1e-2;eur;1;delivered
+"""
+
+
+def test_decimal_commas_are_read(run: Run, ledger: Path, invoice: Path) -> None:
+    """Where they can't be anything else, without a word of it; the sums are exact."""
+    invoice.write_text(GERMAN)
+    done = run("reconcile", ledger, invoice, "--delimiter", ";", "--json")
+    assert done.exit_code == 0, done.output
+    (sums,) = json.loads(done.stdout)["totals"]["sums"]
+    assert (sums["currency"], sums["billed"], sums["difference"]) == ("EUR", "0.0385", "0.0000")
+
+
+@pytest.mark.parametrize(
+    ("price", "options", "billed"),
+    [
+        ("1,234", ("--decimal", "comma"), "1.234 EUR"),
+        ("1,234", ("--decimal", "point"), "1234 EUR"),
+        ("1.234", ("--decimal", "comma"), "1234 EUR"),
+        ("1.234", (), "1.234 EUR"),
+        ("1.234,5", (), "1234.5 EUR"),
+    ],
+)
+def test_what_a_comma_means_can_be_said(
+    run: Run, ledger: Path, invoice: Path, price: str, options: tuple[str, ...], billed: str
+) -> None:
+    """For what could be read in two ways, and against what the ledger says."""
+    invoice.write_text(f"id;price;currency\n{GONE};{price};EUR\n")
+    options = (*options, "--delimiter", ";", "--until", "2020-01-01", "--nl")
+    done = run("reconcile", ledger, invoice, *options)
+    one = json.loads(done.stdout)
+    assert (done.exit_code, one["kind"], one["billed"]) == (3, "price_differs", billed)
+
+
+def test_a_number_of_json_has_a_point(run: Run, ledger: Path, tmp_path: Path) -> None:
+    """Whatever --decimal says of texts."""
+    path = tmp_path / "i.jsonl"
+    path.write_text(f'{{"id": "{GONE}", "price": 1.234}}\n{{"id": "{LATE}", "price": "0,01"}}\n')
+    for options in ((), ("--decimal", "comma")):
+        words = ("--currency-is", "EUR", *options, "--until", "2020-01-01", "--nl")
+        assert json.loads(run("reconcile", ledger, path, *words).stdout)["billed"] == "1.234 EUR"
+
+
+def test_a_column_that_may_be_the_price_is_named(run: Run, ledger: Path, invoice: Path) -> None:
+    """It is not taken for it; the option is printed as a shell takes it, and '' ends the hint."""
+    invoice.write_text(f"id,Net amount,Units\n{GONE},5,9\n")
+    options = ("--until", "2020-01-01")
+    done = run("reconcile", ledger, invoice, *options)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[1:] == [
+        "no column is the price for sure: --price 'Net amount' if it is; --price '' says no",
+        "no column is the segments for sure: --segments Units if it is; --segments '' says no",
+    ]
+    said = run("reconcile", ledger, invoice, "--price", "", "--segments", "", *options)
+    assert said.stderr.count("\n") == 1
+
+
+def test_an_invoice_is_held_against_what_was_known_then(run: Run, tmp_path: Path) -> None:
+    """As of a position or a time; a position that the log doesn't have is said."""
+    ledger, invoice = tmp_path / "then.db", tmp_path / "i.csv"
+    with Ledger(ledger) as opened:
+        opened.record_many([sent("a"), delivered("a")])
+    invoice.write_text("id\na\n")
+    assert run("reconcile", ledger, invoice).exit_code == 0
+    done = run("reconcile", ledger, invoice, "--as-of", 1, "--nl")
+    one = json.loads(done.stdout)
+    assert (one["kind"], one["ledger"]) == ("state_differs", "sent")
+    early = run("reconcile", ledger, invoice, "--as-of", "2020-01-01", "--nl")
+    assert json.loads(early.stdout)["kind"] == "unknown"
+    assert "shows all of it" in run("reconcile", ledger, invoice, "--as-of", 99).stderr
+    then = run("reconcile", ledger, invoice, "--as-of", 1, "--definitions", "then")
+    assert then.exit_code == 3

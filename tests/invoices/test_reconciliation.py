@@ -337,3 +337,34 @@ def test_an_async_ledger_reconciles_too(tmp_path: Path) -> None:
             return [one async for one in ledger.reconcile([InvoiceRow(2, "x")])]
 
     assert of(asyncio.run(main())) == [("unknown", 2, "x"), ("not_billed", None, "a")]
+
+
+def test_an_invoice_is_held_against_one_time(ledger: Ledger) -> None:
+    """What is recorded while it is read is not known yet, and what is missing is of then, too."""
+    ledger.record_many([delivered("a"), delivered("b"), sent("c")])
+
+    def rows() -> Iterator[InvoiceRow]:
+        yield InvoiceRow(2, "a")
+        ledger.record_many([delivered("c"), delivered("d")])
+        yield InvoiceRow(3, "c")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconciliation, "PAGE", 1)
+        found = of(list(ledger.reconcile(rows(), as_of=3)))
+    assert found == [("state_differs", 3, "c"), ("not_billed", None, "b")]
+    assert of(list(ledger.reconcile([], as_of=1))) == [("not_billed", None, "a")]
+    assert ledger.query("SELECT name FROM sqlite_temp_master") == []
+
+
+def test_progress_is_told_of_rows_and_deliveries(ledger: Ledger) -> None:
+    """Page by page; what it raises comes through as it is."""
+    ledger.record_many([delivered("a"), delivered("b")])
+    told: list[int] = []
+    list(ledger.reconcile([InvoiceRow(n, "a") for n in range(5)], progress=told.append))
+    assert told == [5, 2]
+
+    def stop(_: int) -> None:
+        raise OSError("enough")
+
+    with pytest.raises(OSError, match=r"^enough$"):
+        list(ledger.reconcile([InvoiceRow(2, "a")], progress=stop))

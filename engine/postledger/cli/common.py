@@ -470,12 +470,19 @@ def remark(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with count, rate and time left; only on a terminal."""
+def progress(
+    what: str, total: int | None = None, unit: str = "events", *, form: str | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with count, rate and time left; only on a terminal.
+
+    With a ``form`` what is found is printed meanwhile: where that is to the terminal, there is no bar.
+    """
     # Only long commands need it, and its import delays the start.
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=what, unit=" events", disable=None, leave=False) as bar:
+    # ``None`` stands for: unless stderr is a terminal.
+    disable = True if form is not None and sys.stdout.isatty() else None
+    with tqdm(total=total, desc=what, unit=f" {unit}", disable=disable, leave=False) as bar:
 
         def advance(count: int) -> None:
             bar.update(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +12,11 @@ import attrs
 import click
 
 from postledger.arguments import shown
-from postledger.cli.rows import Line, columns, rows
+from postledger.cli.numbers import MARKS, Numbers
+from postledger.cli.rows import Line, Written, columns, rows
 from postledger.errors import PostledgerError
 from postledger.invoices.invoice import DELIVERED, InvoiceRow
-from postledger.model import Amount, is_decimal
+from postledger.model import Amount
 
 _OBVIOUS: Mapping[str, tuple[str, ...]] = {
     "id": ("trackingid", "messageid", "id"),
@@ -25,7 +27,15 @@ _OBVIOUS: Mapping[str, tuple[str, ...]] = {
 }
 """Names that say what a column is, without case and signs; the first that is there counts."""
 
-_MOST_DIGITS = 60
+_LIKELY: Mapping[str, tuple[str, ...]] = {
+    "price": (
+        *("amount", "net", "netamount", "netprice", "totalamount", "totalprice", "total"),
+        *("charge", "charged", "fee", "rate", "unitprice", "gross", "betrag", "preis"),
+    ),
+    "segments": ("numsegments", "segmentcount", "messageparts", "smscount", "units", "quantity"),
+    "state": ("outcome", "result", "dlr", "dlrstatus", "deliverystatus", "messagestatus"),
+}
+"""Names that may say what a column is, and may not (a price may be that of a segment): for hints."""
 
 
 @attrs.frozen
@@ -88,9 +98,28 @@ def columns_of(
     return Columns(found, price, currency, one_currency, named("segments"), named("state"))
 
 
+def looks_like(
+    path: Path, said: Columns, delimiter: str, given: Mapping[str, str | None]
+) -> Iterator[str]:
+    """What to write where a column may be what none was taken for: it is not guessed at."""
+    there = columns(path, delimiter)
+    taken = {"price": said.price, "segments": said.segments, "state": said.state}
+    for what, names in _LIKELY.items():
+        if taken[what] is None and given.get(what) is None:
+            likely = [name for name in there if _bare(name) in names and name not in said.ids]
+            if likely:
+                options = " or ".join(shlex.join([f"--{what}", name]) for name in likely)
+                yield f"no column is the {what} for sure: {options} if it is; --{what} '' says no"
+
+
+def _bare(name: str) -> str:
+    """A name without case and signs."""
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
 def _obvious(path: Path, there: Sequence[str], what: str) -> str | None:
     for word in _OBVIOUS[what]:
-        found = [name for name in there if re.sub(r"[\W_]", "", name).casefold() == word]
+        found = [name for name in there if _bare(name) == word]
         if len(found) > 1:
             raise PostledgerError(
                 f"{path}: several columns may be the {what}: {', '.join(found)}; name it with --{what}"
@@ -100,18 +129,24 @@ def _obvious(path: Path, there: Sequence[str], what: str) -> str | None:
     return None
 
 
-def invoice_rows(path: Path, said: Columns, delimiter: str) -> Iterator[InvoiceRow]:
-    """The rows of an invoice; what can't be read has a problem."""
+def invoice_rows(
+    path: Path, said: Columns, delimiter: str, decimal: str | None = None
+) -> Iterator[InvoiceRow]:
+    """The rows of an invoice; what can't be read has a problem.
+
+    ``decimal`` is what stands before decimals, one of ``MARKS``; ``None``: what the numbers show.
+    """
     fields = said.fields()
+    numbers = Numbers() if decimal is None else Numbers(MARKS[decimal], stated=True)
     for found in rows(path, fields, delimiter, as_written=True):
         if isinstance(found, Line):
             values = dict(zip(fields, found.values, strict=True))
-            yield _row(found.number, values, said)
+            yield _row(found.number, values, said, numbers)
         else:
             yield InvoiceRow(found.line, None, problem=found.why)
 
 
-def _row(line: int, values: Mapping[str, object], said: Columns) -> InvoiceRow:
+def _row(line: int, values: Mapping[str, object], said: Columns, numbers: Numbers) -> InvoiceRow:
     try:
         tracking_id = "/".join(_text(name, values) for name in said.ids)
     except ValueError as error:
@@ -123,19 +158,25 @@ def _row(line: int, values: Mapping[str, object], said: Columns) -> InvoiceRow:
         return InvoiceRow(
             line,
             tracking_id,
-            None if said.price is None else _price(said.price, values, said),
-            None if said.segments is None else _decimal(said.segments, values),
+            None if said.price is None else _price(said.price, values, said, numbers),
+            None if said.segments is None else _number(said.segments, values, numbers),
             delivered,
         )
     except ValueError as error:
         return InvoiceRow(line, tracking_id, problem=str(error))
 
 
-def _price(column: str, values: Mapping[str, object], said: Columns) -> Amount:
+def _price(column: str, values: Mapping[str, object], said: Columns, numbers: Numbers) -> Amount:
     currency = said.one_currency
     if said.currency is not None:
         currency = currency_of(said.currency, _text(said.currency, values))
-    return Amount(_decimal(column, values), currency)
+    return Amount(_number(column, values, numbers), currency)
+
+
+def _number(name: str, values: Mapping[str, object], numbers: Numbers) -> Decimal:
+    # What JSON has as a number can't mean anything else.
+    sure = Numbers(".", stated=True) if isinstance(values[name], Written) else numbers
+    return sure.read(name, _text(name, values))
 
 
 def currency_of(name: str, text: str) -> str:
@@ -143,13 +184,6 @@ def currency_of(name: str, text: str) -> str:
     if not text or len(text) > 16 or not text.isprintable() or any(map(str.isnumeric, text)):
         raise ValueError(f"{name} must be a currency such as EUR, got {shown(text)}")
     return text
-
-
-def _decimal(name: str, values: Mapping[str, object]) -> Decimal:
-    text = _text(name, values)
-    if len(text) > _MOST_DIGITS or not is_decimal(text):
-        raise ValueError(f"{name} must be an exact decimal such as 0.0075, got {shown(text)}")
-    return Decimal(text)
 
 
 def _text(name: str, values: Mapping[str, object]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
@@ -20,15 +21,18 @@ from postledger.cli.common import (
     delimiter_of,
     ledger_argument,
     one_form,
+    progress,
     reading,
     remark,
+    remark_end,
     require_space,
     space_option,
     table,
+    time_travel,
     write_records,
-    zone_option,
 )
-from postledger.cli.invoices import Columns, columns_of, invoice_rows, require_currency
+from postledger.cli.invoices import Columns, columns_of, invoice_rows, looks_like, require_currency
+from postledger.cli.numbers import MARKS
 from postledger.cli.params import Time, WholeRange
 from postledger.invoices.invoice import KINDS, Discrepancy, Reconciled, masked
 from postledger.invoices.totals import InvoiceSums, InvoiceTotals
@@ -45,6 +49,8 @@ Examples:
   postledger reconcile deliveries.db november.csv --since 2026-11-01 --until 2026-12-01
   postledger reconcile deliveries.db november.csv --id "Message Id" --price Net --currency-is EUR
   postledger reconcile deliveries.db november.csv.gz --delimiter ";" --delivered-is DELIVRD --space acme
+  postledger reconcile deliveries.db november.csv --price Betrag --currency-is EUR --decimal comma
+  postledger reconcile deliveries.db november.csv --as-of 2026-12-05
   postledger reconcile deliveries.db november.jsonl --id message --id to --csv > differences.csv"""
 )
 @ledger_argument()
@@ -78,7 +84,12 @@ Examples:
 @space_option("The space of the ids, where deliveries are of several.")
 @click.option("--since", type=Time(), help="What began at that time or later must be billed.")
 @click.option("--until", type=Time(), help="What began before that time must be billed.")
-@zone_option
+@time_travel
+@click.option(
+    "--decimal",
+    type=click.Choice(list(MARKS)),
+    help="What stands before the decimals of all numbers; the other may group thousands.",
+)
 @click.option(
     "--delimiter", metavar="CHAR", default=",", help="The character between columns; or tab."
 )
@@ -100,38 +111,40 @@ def reconcile(
     space: str | None,
     since: datetime | None,
     until: datetime | None,
+    decimal: str | None,
     delimiter: str,
     limit: int,
     unmask: bool,  # noqa: FBT001
     form: str | None,
-    **given: str | None,
+    **given: Any,
 ) -> None:
     """Say exactly in what a provider's invoice and the deliveries differ.
 
     INVOICE is a .csv with a header line, or .jsonl or .ndjson (nested fields as a/b or a.b), packed or
     not. Columns with an obvious name need not be named; an empty name leaves one out. Without a column
     of states each row counts as billed for a delivered message. Prices and segments are compared,
-    exactly, where postbacks state them. All of a period that was delivered must be billed: --since
-    and --until say of which. Personal numbers are masked. Exit 3 where anything differs, or a row
-    can't be read.
+    exactly, where postbacks state them; 0,01 is read too, and 1,234 is not guessed at. All of a period
+    that was delivered must be billed: --since and --until say of which. Personal numbers are masked.
+    Exit 3 where anything differs, or a row can't be read.
     """
     check_period(since, until)
+    then = {name: given.pop(name) for name in ("as_of", "occurred_by", "definitions")}
     said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
     remark(f"columns: {said.described()}")
+    for hint in looks_like(invoice, said, delimiter, given):
+        remark(hint)
+    rows = invoice_rows(invoice, said, delimiter, decimal)
     totals = InvoiceTotals()
     with reading(ledger) as opened, asking_space():
         require_space(opened, space)
+        remark_end(opened, then["as_of"])
         mask = Mask.of(opened.definitions, unmask=unmask)
-        found = opened.reconcile(
-            invoice_rows(invoice, said, delimiter), space=space, since=since, until=until
-        )
-        differing = _differing(found, totals, mask)
-        if form is None:
-            _print(differing, totals, limit)
-        elif form == "json":
-            _write_json(differing, totals)
-        else:
-            write_records(differing, form, {}, _FIELDS)
+        with progress("reconcile", unit="rows", form=form) as advance:
+            period: dict[str, Any] = {"space": space, "since": since, "until": until}
+            found = opened.reconcile(rows, progress=advance, **period, **then)
+            some = _written(_differing(found, totals, mask), totals, form, limit)
+    if form is None:
+        _print(some, totals)
     if form in ("nl", "csv"):
         differences = counted(totals.kinds.total(), "difference")
         remark(f"{counted(totals.rows, 'row')}, {totals.equal} equal, {differences}")
@@ -168,12 +181,24 @@ def _differing(found: Iterable[Reconciled], totals: InvoiceTotals, mask: Mask) -
             yield masked(difference, one.delivery, mask).to_dict()
 
 
-def _print(differing: Iterable[Record], totals: InvoiceTotals, limit: int) -> None:
-    """The totals, then some of each kind."""
+def _written(
+    differing: Iterable[Record], totals: InvoiceTotals, form: str | None, limit: int
+) -> dict[str, list[Record]]:
+    """The differences in the form asked for as they come; those that people are shown, by kind."""
     some: dict[str, list[Record]] = {kind: [] for kind in KINDS}
-    for one in differing:
-        if len(some[one["kind"]]) < limit:
-            some[one["kind"]].append(one)
+    if form == "json":
+        _write_json(differing, totals)
+    elif form is not None:
+        write_records(differing, form, {}, _FIELDS)
+    else:
+        for one in differing:
+            if len(some[one["kind"]]) < limit:
+                some[one["kind"]].append(one)
+    return some
+
+
+def _print(some: dict[str, list[Record]], totals: InvoiceTotals) -> None:
+    """The totals, then some of each kind."""
     counts = [["rows of the invoice", str(totals.rows)], ["equal", str(totals.equal)]]
     counts += [[KINDS[kind], str(totals.kinds[kind])] for kind in KINDS if totals.kinds[kind]]
     click.echo(table(counts, ["", "number"]))

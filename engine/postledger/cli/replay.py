@@ -201,7 +201,7 @@ def _events(row: Delivery | None) -> int:
 
 def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:
     turns: Counter[tuple[str, str, str]] = Counter()
-    with progress("compare", ledger.head().size) as advance:
+    with progress("compare", ledger.head().size, form=form) as advance:
         found = _counted(ledger.differences(definitions, progress=advance), turns)
         if form:
             write_records(map(_flat if form == "csv" else _record, found), form, {}, _FLAT)

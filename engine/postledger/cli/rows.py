@@ -48,7 +48,7 @@ def rows(
 ) -> Iterator[Line | Unfit]:
     """The rows of a log; what can't be taken apart is named, and the next row goes on.
 
-    With ``as_written`` the numbers of JSON are texts as they stand there: none is rounded. Raises
+    With ``as_written`` the numbers of JSON are ``Written`` as they stand there: none is rounded. Raises
     ``PostledgerError`` for a field that the file doesn't have, before the first row, and where what
     comes after can't be read.
     """
@@ -191,7 +191,17 @@ class _Lines(Iterator[str]):
 
 
 _NUMBERS: Mapping[str, Any] = {"parse_int": number}
-_AS_WRITTEN: Mapping[str, Any] = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str)
+
+
+class Written(str):
+    """A number of JSON, as it is written there."""
+
+    __slots__ = ()
+
+
+_AS_WRITTEN: Mapping[str, Any] = dict.fromkeys(
+    ("parse_int", "parse_float", "parse_constant"), Written
+)
 
 
 def _of_json(

@@ -15,6 +15,7 @@ from postledger.arguments import all_of
 from postledger.invoices.invoice import InvoiceRow, Reconciled, compared, not_billed
 from postledger.keys import keys_meant
 from postledger.model import DELIVERY, Delivery
+from postledger.progress import Progress, silent
 from postledger.projections.index import chunks
 from postledger.projections.queries import After, Listing, Query, after_of, page_of, rows_of_keys
 from postledger.state.row import Row, delivery_of
@@ -37,6 +38,7 @@ class Ids:
     reading: Reading
     billed: str
     space: str
+    progress: Progress = silent
 
     def reconciled(self, rows: Iterable[InvoiceRow], query: Query) -> Iterator[Reconciled]:
         """Each row next to its delivery, then the deliveries of the query that no row bills."""
@@ -45,6 +47,7 @@ class Ids:
         given = iter(rows)
         while page := list(islice(given, PAGE)):
             yield from self._page(all_of(InvoiceRow, "rows", page))
+            self.progress(len(page))
         yield from self._missing(query)
 
     def _page(self, page: Sequence[InvoiceRow]) -> list[Reconciled]:
@@ -106,6 +109,7 @@ class Ids:
                 billed = self._lines(store, [key for (_, _, key), _ in page])
                 missing = [delivery_of(*one) for one in page if one[0][2] not in billed]
             yield from map(not_billed, missing)
+            self.progress(len(page))
             if len(page) < PAGE:
                 return
             after = after_of(page)

@@ -6,8 +6,9 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
@@ -579,12 +580,16 @@ class Ledger:
         ['TU1TXzU5Nzg3Nw==']
         """
         query, bounds = _query(query, wanted), bounds_of(as_of, occurred_by)
+        self._require_known(query, bounds, definitions)
+        return self._listed(query, bounds, definitions)
+
+    def _require_known(self, query: Query, bounds: Bounds, definitions: Then) -> None:
+        """Raise ``UnknownWord`` where a word is asked for that the definitions don't have."""
         if definitions == "now":
             require_known(query, self.definitions)
         else:
             with self._connections.read() as own:
                 require_known(query, _definitions_then(own, bounds))
-        return self._listed(query, bounds, definitions)
 
     def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:
         left, after = query.limit, None
@@ -607,10 +612,10 @@ class Ledger:
             return found, after_of(page) if page else after
 
     @contextmanager
-    def _listed_now(self) -> Iterator[tuple[Store, Listing]]:
-        """A read transaction, and where the live states are in it."""
+    def _listing(self, states: Listing | None) -> Iterator[tuple[Store, Listing]]:
+        """A read transaction, and where the states are in it: these, or else the live ones."""
         with self._connections.read() as own:
-            yield own.store, _live(own)
+            yield own.store, states or _live(own)
 
     @checked
     def reconcile(
@@ -620,14 +625,20 @@ class Ledger:
         space: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        as_of: int | datetime | None = None,
+        occurred_by: datetime | None = None,
+        definitions: Then = "now",
+        progress: Progress = silent,
     ) -> Iterator[Reconciled]:
         """Hold the rows of a provider's invoice against the deliveries, and say how each differs.
 
         Each row comes next to its delivery, in the order of the invoice, then each delivery that was
-        delivered, began in the period and is on no row. Each is as of the time it is read; the ledger
-        may be written meanwhile, and memory holds a page. ``space`` is that of the ids, and must be
-        given where deliveries are of several (``UnknownKey``). Prices and numbers of segments are
-        compared with the amounts ``price`` and ``segments`` of the postbacks, where they have these.
+        delivered, began in the period and is on no row. Each is as of the time it is read, but with
+        ``as_of`` or ``occurred_by`` all are as of that; the ledger may be written meanwhile, and memory
+        holds a page. ``space`` is that of the ids, and must be given where deliveries are of several
+        (``UnknownKey``). Prices and numbers of segments are compared with the amounts ``price`` and
+        ``segments`` of the postbacks, where they have these. ``progress`` is called with the number of
+        rows, and then of deliveries, that were looked at since the last call.
         ``postledger.invoices.totals.InvoiceTotals`` adds up what came.
 
         >>> rows = [InvoiceRow(2, "U01TXzgwNjc4"), InvoiceRow(3, "U01TXzgwNjc4"), InvoiceRow(4, "x")]
@@ -639,15 +650,30 @@ class Ledger:
         [('not_billed', None, 'TU1TXzU5Nzg3OQ==')]
         [('not_billed', None, 'TU1TXzU5Nzg3Nw==')]
         """
-        query = Query(state=DELIVERED, since=since, until=until)
-        require_known(query, self.definitions)
-        return self._reconciled(rows, space, query)
+        query, bounds = (
+            Query(state=DELIVERED, since=since, until=until),
+            bounds_of(as_of, occurred_by),
+        )
+        self._require_known(query, bounds, definitions)
+        states = self._states(bounds, definitions)
+        return self._reconciled(rows, space, query, states, progress)
 
     def _reconciled(
-        self, rows: Iterable[InvoiceRow], space: str | None, query: Query
+        self,
+        rows: Iterable[InvoiceRow],
+        space: str | None,
+        query: Query,
+        as_of: AbstractContextManager[Listing | None],
+        progress: Progress,
     ) -> Iterator[Reconciled]:
-        with self._connections.pages() as own, own.store.scratch("billed") as billed:
+        with (
+            foreign(progress) as told,
+            as_of as states,
+            self._connections.pages() as own,
+            own.store.scratch("billed") as billed,
+        ):
             if space is None:
+                # Also one whose deliveries came later: which is meant must not depend on the time.
                 spaces = own.reader.index.every_space(DELIVERY)
                 if len(spaces) > 1:
                     listed = ", ".join(map(repr, spaces))
@@ -655,7 +681,7 @@ class Ledger:
                         f"several spaces have deliveries: {listed}; say which: space", spaces
                     )
                 space = spaces[0] if spaces else ""
-            ids = Ids(self._listed_now, billed, space)
+            ids = Ids(partial(self._listing, states), billed, space, told)
             yield from ids.reconciled(rows, attrs.evolve(query, space=space))
 
     @checked
