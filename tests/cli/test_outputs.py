@@ -35,7 +35,7 @@ OUTPUTS = {
 }
 """Every option and argument of a file that is written."""
 
-APPENDED = {"console --access-record"}
+APPENDED = {"console --access-record", "serve --access-record"}
 """Those of a file that only grows: see ``tests/console/test_access.py``."""
 
 

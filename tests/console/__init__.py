@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx2
 from starlette.testclient import TestClient
 
 from postledger import Ledger
@@ -65,25 +66,45 @@ def visitor(ledger: Ledger | Path, *, name: str = NAME, **options: Any) -> Visit
 
 @attrs.frozen
 class Running:
-    """A console that runs, and how to sign in."""
+    """A console that runs, and how to sign in; ``began`` are the lines that it wrote before."""
 
     process: subprocess.Popen[str]
     url: str
     user: str
     password: str
+    began: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Where it is, without a path."""
+        return self.url.removesuffix("/console")
 
 
 @contextmanager
-def running(ledger: Path, *words: object) -> Iterator[Running]:
-    """``postledger console`` on a free port."""
-    command = [sys.executable, "-m", "postledger", "console", ledger, "--port", "0", *words]
+def running(ledger: Path, *words: object, command: str = "console") -> Iterator[Running]:
+    """``postledger console``, or ``serve`` with its console, on a free port."""
+    called = [sys.executable, "-m", "postledger", command, ledger, "--port", "0", *words]
     with subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        list(map(str, called)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
         try:
-            where, who = process.stdout.readline().split(), process.stdout.readline().split()
-            yield Running(process, where[-1].rstrip("/"), who[3], who[-1])
+            began = [process.stdout.readline()]
+            while not began[-1].startswith("the console is at "):
+                assert began[-1], "it did not begin"
+                began.append(process.stdout.readline())
+            where, who = began.pop().split(), process.stdout.readline().split()
+            yield Running(process, where[-1].rstrip("/"), who[3], who[-1], tuple(began))
         finally:
             process.terminate()
             process.wait(60)
+
+
+def signed_in(console: Running) -> httpx2.Client:
+    """A client that has signed in."""
+    client = httpx2.Client(base_url=console.url, timeout=60)
+    token = client.get("/sign-in").text.partition('name="csrf" value="')[2].partition('"')[0]
+    form = {"csrf": token, "name": console.user, "password": console.password}
+    headers = {"Origin": console.origin}
+    assert client.post("/sign-in", data=form, headers=headers).status_code == 303
+    return client

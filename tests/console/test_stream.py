@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from postledger import Ledger
 from postledger.console.asking import Asking
 from postledger.console.stream import MOST_OF_SESSION, Stream, place_of
 from postledger.store.sqlite import LARGEST
-from tests.console import Running, Visitor, running, visitor
+from tests.console import Visitor, running, signed_in, visitor
 from tests.samples import delivered, sent
 
 RECONNECTS = 100
@@ -35,15 +34,6 @@ def bundle(*keys: str) -> bytes:
         for key in keys
     ]
     return json.dumps({"results": results}).encode()
-
-
-def signed_in(console: Running) -> httpx2.Client:
-    """A client that has signed in."""
-    client = httpx2.Client(base_url=console.url, timeout=60)
-    token = client.get("/sign-in").text.partition('name="csrf" value="')[2].partition('"')[0]
-    form = {"csrf": token, "name": console.user, "password": console.password}
-    assert client.post("/sign-in", data=form, headers={"Origin": console.url}).status_code == 303
-    return client
 
 
 def ids(lines: Iterator[str]) -> Iterator[str]:

@@ -49,6 +49,7 @@ _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 _POSTING = "tests/faults/test_posting.py"
 _OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
 _RECEIVER, _SERVING = "tests/server/test_receiver.py", "tests/server/test_serving.py"
+_MOUNTED = "tests/console/test_serving.py"
 _CONSOLE, _PANELS = "tests/console/test_console.py", "tests/console/test_panels.py"
 _ACCESS = "tests/console/test_access.py"
 _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addresses.py"
@@ -1044,6 +1045,18 @@ PROTECTIONS = (
         "if _is_told(search, mask.delivery(found), found)",
         "",
         f"{_ACCESS} -k tells_no_digit",
+    ),
+    Without(
+        "what is mounted takes its own paths alone",
+        """if f"{scope['path']}/".startswith(f"{root}/"):""",
+        """if scope["path"].startswith(root):""",
+        f"{_MOUNTED} -k keeps_its_paths",
+    ),
+    Without(
+        "no source is hidden by what is mounted",
+        "if mounted is not None and mounted.place in sources:",
+        "if False:",
+        f"{_MOUNTED} -k no_source_is_hidden",
     ),
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from postledger.cli.common import ledger_argument, only_option, provider_option, vocabulary_option
+from postledger.cli.listening import FILE, address_options, entrance_options, require_no_entrance
 from postledger.cli.params import NumberRange, WholeRange
 from postledger.server.senders import require_source
 
@@ -20,30 +22,21 @@ def _named(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
     return names
 
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
 @click.command(
     epilog="""\b
 Examples:
   postledger serve deliveries.db
   postledger serve deliveries.db --provider skycore
   postledger serve deliveries.db --vocabulary my-words.toml --only
-  postledger serve deliveries.db --host 0.0.0.0 --senders senders.toml --workers 2"""
+  postledger serve deliveries.db --host 0.0.0.0 --senders senders.toml --workers 2
+  postledger serve deliveries.db --console --access-record access.jsonl"""
 )
 @ledger_argument(exists=False)
 @provider_option
 @vocabulary_option("A vocabulary for a new ledger, next to those that ship.")
 @only_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port",
-    type=WholeRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="The port to listen on; 0 takes one that is free.",
-)
-@click.option("--senders", type=_FILE, help="Who may post to each source: a TOML file.")
+@address_options(8000)
+@click.option("--senders", type=FILE, help="Who may post to each source: a TOML file.")
 @click.option(
     "--source",
     "sources",
@@ -67,6 +60,10 @@ Examples:
 @click.option("--workers", type=WholeRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
 @click.option("--access-log/--no-access-log", default=True, help="Log each request (default).")
+@click.option(
+    "--console", "with_console", is_flag=True, help="Serve the console, too, at /console."
+)
+@entrance_options
 def serve(
     ledger: Path,
     *,
@@ -75,14 +72,17 @@ def serve(
     only: bool,
     limit: int | None,
     patience: float | None,
-    **options: object,
+    with_console: bool,
+    entrance: dict[str, Any],
+    **options: Any,
 ) -> None:
     """Record what is posted to /SOURCE, such as /skycore, and answer 200 once it is durable.
 
     A new LEDGER is created, and keeps the vocabularies that it is given then; replay adopts others
     later. Without --senders it listens on this machine alone: nobody else may
-    post without a rule. Stop it with SIGTERM or Ctrl-C: what is in flight is finished first. It takes
-    the packages of the extra "server".
+    post without a rule. Stop it with SIGTERM or Ctrl-C: what is in flight is finished first. With
+    --console people look into LEDGER at /console, as by `postledger console`. It takes the packages of
+    the extra "server", and with --console those of "console".
     """
     from postledger.server.serving import Serving
     from postledger.server.serving import serve as serve_it
@@ -93,4 +93,13 @@ def serve(
     options |= {"providers": names if names or only else None, "vocabulary": words}
     given = {"limit": limit, "patience": patience}
     options |= {name: value for name, value in given.items() if value is not None}
-    serve_it(Serving(ledger, **options), click.echo)  # type: ignore[arg-type]
+    if not with_console:
+        require_no_entrance(entrance, "--console")
+        serve_it(Serving(ledger, **options), click.echo)
+        return
+    if options["workers"] > 1:
+        # Sign-ins live in the process that made them.
+        raise click.UsageError("--console requires one process: leave --workers out.")
+    from postledger.console.serving import Entrance, serve_in_receiver
+
+    serve_in_receiver(Serving(ledger, **options), Entrance(**entrance), click.echo)

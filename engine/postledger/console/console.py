@@ -85,9 +85,18 @@ class Console:
         """Open the ledger; raises ``PostledgerError`` where it can't be read."""
         self._desk.asking.size()
 
+    def stop(self) -> None:
+        """End the streams: they go on as long as somebody looks."""
+        self._desk.streams.stop()
+
+    def close(self) -> None:
+        """End the streams, and close what was opened here."""
+        self.stop()
+        self._desk.close()
+
     async def aclose(self) -> None:
         """Close what was opened here; an app that mounts this one calls it at its end."""
-        await asyncio.to_thread(self._desk.close)
+        await asyncio.to_thread(self.close)
 
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:

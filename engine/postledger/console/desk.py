@@ -124,8 +124,10 @@ class Desk:
         return request.cookies.get(self._cookie(request))
 
     def _cookie(self, request: Request) -> str:
-        is_whole = self._is_secure(request) and not root_of(request)
-        return f"__Host-{COOKIE}" if is_whole else COOKIE
+        if not self._is_secure(request):
+            return COOKIE
+        # What is sent to one path of a host can't say that it is the host's.
+        return f"__Secure-{COOKIE}" if root_of(request) else f"__Host-{COOKIE}"
 
     def _is_secure(self, request: Request) -> bool:
         return self.https or request.url.scheme == "https"

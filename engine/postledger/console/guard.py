@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from postledger.console.sessions import Sessions
 
 COOKIE = "postledger"
-"""The name of the cookie; ``__Host-`` stands in front of it where it is sent by HTTPS to a whole host."""
+"""The name of the cookie; by HTTPS with ``__Host-`` in front, or ``__Secure-`` below a path."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (

@@ -1,4 +1,4 @@
-"""Serving: the console on uvicorn, in one process, until it is stopped."""
+"""Serving: the console on uvicorn, alone or in the receiver's app, until it is stopped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import getpass
 import logging
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
@@ -15,25 +15,37 @@ from postledger.console.access import AccessRecord
 from postledger.console.console import Console
 from postledger.console.guard import LOCAL
 from postledger.console.users import UNMASKER, VIEWER, User, Users, hashed, load_users
-from postledger.errors import PostledgerError, requires
-from postledger.server.app import PACKAGES
-from postledger.server.serving import CONNECTIONS, HEAD, bound, is_loopback, until_stopped, url_of
+from postledger.errors import PostledgerError
+from postledger.server import serving as receiving
+from postledger.server.serving import Front, Mounted, bound, config_of, is_loopback, url_of
 
-try:
-    from uvicorn import Config, Server
-except ModuleNotFoundError as error:
-    raise requires(f"the console requires {error.name}", f"{PACKAGES} jinja2") from None
+PLACE = "console"
+"""Where it is mounted in the receiver's app."""
 
 _STOPPING = 3
 _log = logging.getLogger("postledger.console")
 
 
 @attrs.frozen
-class Serving:
-    """What is served, and how.
+class Entrance:
+    """Who comes in, and by which names.
 
     Without a file of ``users`` one user may sign in, named as the system names whoever runs this, by a
     password that is new each time.
+
+    >>> Entrance().https
+    False
+    """
+
+    users: Path | None = None
+    access_record: Path | None = None
+    hosts: tuple[str, ...] = ()
+    https: bool = False
+
+
+@attrs.frozen
+class Serving:
+    """What is served by itself, and how.
 
     >>> Serving(Path("deliveries.db")).port
     8100
@@ -42,10 +54,7 @@ class Serving:
     ledger: Path
     host: str = "127.0.0.1"
     port: int = 8100
-    users: Path | None = None
-    access_record: Path | None = None
-    hosts: tuple[str, ...] = ()
-    https: bool = False
+    entrance: Entrance = Entrance()
 
 
 def serve(serving: Serving, listening: Callable[[str], None]) -> None:
@@ -54,46 +63,55 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
     Raises ``PostledgerError`` where it can't begin: others could reach it without a file of users or
     without HTTPS, that file is wrong, the access record can't be written, the address is taken.
     """
-    _require_private(serving)
-    users, password = users_of(serving)
-    if serving.access_record is not None:
-        AccessRecord(serving.access_record).require_writable()
-    hosts = {*serving.hosts} or {*LOCAL, serving.host}
-    app = Console(
-        serving.ledger,
+    mounted, console = _opened(serving.ledger, serving.host, serving.entrance, listening)
+    with closing(console), bound(serving.host, serving.port) as sock:
+        mounted.begin(f"{url_of(sock)}/")
+        config = config_of(Front(console), _STOPPING)
+        with receiving.until_stopped(_log):
+            receiving.run(config, sock, mounted.stop)
+
+
+def serve_in_receiver(
+    serving: receiving.Serving, entrance: Entrance, listening: Callable[[str], None]
+) -> None:
+    """Serve the receiver with the console in its app, at ``/console``; raises as both do."""
+    mounted, console = _opened(serving.ledger, serving.host, entrance, listening)
+    with closing(console):
+        receiving.serve(serving, listening, mounted)
+
+
+def _opened(
+    ledger: Path, host: str, entrance: Entrance, listening: Callable[[str], None]
+) -> tuple[Mounted, Console]:
+    """The console of a ledger that need not be there yet, and what the server must know of it."""
+    _require_private(host, entrance)
+    users, password = users_of(entrance)
+    console = Console(
+        ledger,
         users=users,
-        hosts=hosts,
-        access_record=serving.access_record,
-        https=serving.https,
+        hosts={*entrance.hosts} or {*LOCAL, host},
+        access_record=entrance.access_record,
+        https=entrance.https,
     )
-    app.require_readable()
-    with bound(serving.host, serving.port) as sock:
-        config = Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            h11_max_incomplete_event_size=HEAD,
-            timeout_graceful_shutdown=_STOPPING,
-        )
-        listening(f"the console is at {url_of(sock)}/")
+
+    def begin(url: str) -> None:
+        # The ledger is there by now, so that the record can't be made in its place.
+        if entrance.access_record is not None:
+            AccessRecord(entrance.access_record).require_writable()
+        console.require_readable()
+        listening(f"the console is at {url}")
         if password:
             listening(f"sign in as {users.names[0]} with the password {password}")
-        with until_stopped(_log):
-            Server(config).run([sock])
+
+    return Mounted(PLACE, console, begin, console.stop), console
 
 
-def users_of(serving: Serving) -> tuple[Users, str]:
+def users_of(entrance: Entrance) -> tuple[Users, str]:
     """Who may sign in, and the password of the one user where there is no file."""
-    if serving.users is not None:
-        return load_users(serving.users), ""
+    if entrance.users is not None:
+        return load_users(entrance.users), ""
     password = secrets.token_urlsafe(15)
-    role = VIEWER if serving.access_record is None else UNMASKER
+    role = VIEWER if entrance.access_record is None else UNMASKER
     return Users([User(_me(), hashed(password), role)]), password
 
 
@@ -103,16 +121,16 @@ def _me() -> str:
     return "operator"
 
 
-def _require_private(serving: Serving) -> None:
+def _require_private(host: str, entrance: Entrance) -> None:
     # Nobody else signs in by a password that travels openly.
-    if is_loopback(serving.host):
+    if is_loopback(host):
         return
-    if serving.users is None:
+    if entrance.users is None:
         raise PostledgerError(
-            f"--host {serving.host}: others could reach it; say who may sign in by --users FILE"
+            f"--host {host}: others could reach the console; say who may sign in by --users FILE"
         )
-    if not serving.https or not serving.hosts:
+    if not entrance.https or not entrance.hosts:
         raise PostledgerError(
-            f"--host {serving.host}: passwords and numbers would travel openly; put HTTPS in front,"
+            f"--host {host}: passwords and numbers would travel openly; put HTTPS in front,"
             " then give --https and --allow-host NAME, or leave --host out"
         )

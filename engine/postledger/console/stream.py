@@ -136,7 +136,12 @@ class Streams:
 
     def __init__(self, asking: Asking) -> None:
         self._sizes = Sizes(asking)
+        self._stopped = False
         self.open = 0
+
+    def stop(self) -> None:
+        """End all of them, for good."""
+        self._stopped = True
 
     def is_full(self, session: Session) -> bool:
         """Whether no more may be opened."""
@@ -149,7 +154,7 @@ class Streams:
         began = beat = time.monotonic()
         try:
             yield f"retry: {_RETRY}\n\n"
-            while not session.is_over and time.monotonic() - began < LONGEST:
+            while not (self._stopped or session.is_over) and time.monotonic() - began < LONGEST:
                 size = await self._sizes.now(ask)
                 if size - 1 > stream.after[0] or stream.after[1] < LARGEST:
                     found: list[Message] = await ask(stream.page)

@@ -18,13 +18,14 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
@@ -49,6 +50,9 @@ try:
     from uvicorn.supervisors import Multiprocess
 except ModuleNotFoundError as error:
     raise requires(f"serve requires {error.name}", PACKAGES) from None
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 CONNECTIONS = 900
 """How many connections a process has at once: many systems allow it 1024 files."""
@@ -97,12 +101,29 @@ class Serving:
     vocabulary: tuple[Path, ...] = ()
 
 
-def serve(serving: Serving, listening: Callable[[str], None]) -> None:
+@attrs.frozen
+class Mounted:
+    """An app that is served next to the receiver, in its process, at ``/place`` and below.
+
+    ``begin`` is called with its URL once the ledger is there, and may raise ``PostledgerError``;
+    ``stop`` when no more requests are taken, to end answers that go on.
+    """
+
+    place: str
+    app: ASGIApp
+    begin: Callable[[str], None]
+    stop: Callable[[], None]
+
+
+def serve(
+    serving: Serving, listening: Callable[[str], None], mounted: Mounted | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT; ``listening`` is called with a line of where and what.
 
     Raises ``PostledgerError`` where it can't begin: the ledger can't be opened, the senders file is
     wrong or lacks one of the sources, the address is taken or another machine's, a package is missing,
-    or others than this machine could post without any rule.
+    others than this machine could post without any rule, or a source has the path of what is
+    ``mounted``, which is for one process.
     """
     if serving.metrics:
         require_metrics()
@@ -116,28 +137,66 @@ def serve(serving: Serving, listening: Callable[[str], None]) -> None:
         definitions = _in_force(serving)
         # They are named here, so that all processes have the same.
         sources = tuple(sorted(named or sources_of(definitions)))
-        app = partial(_app, attrs.evolve(serving, sources=sources))
-        config = Config(
-            app,
-            factory=True,
-            interface="asgi3",
-            http=_Bounded,
-            h11_max_incomplete_event_size=HEAD,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOPPING,
-            workers=serving.workers,
-        )
-        paths = ", ".join(f"/{source}" for source in sources)
+        _require_apart(sources, mounted)
         _log_to_stderr(serving)
         for text in _unserved(senders, definitions) if senders else ():
             _log.warning("%s: %s", serving.senders, text)
+        paths = ", ".join(f"/{source}" for source in sources)
         listening(f"listening on {url_of(sock)}: {paths}")
-        _run(config, sock)
+        if mounted is not None:
+            mounted.begin(f"{url_of(sock)}/{mounted.place}/")
+        app = partial(_app, attrs.evolve(serving, sources=sources), mounted)
+        config = config_of(app, _STOPPING, factory=True, workers=serving.workers)
+        _run(config, sock, mounted.stop if mounted is not None else _nothing)
+
+
+def config_of(app: Callable[..., Any], stopping: int, **more: Any) -> Config:
+    """How uvicorn serves an app that has ``counts`` and ``patience``; ``stopping`` are seconds."""
+    return Config(
+        app,
+        interface="asgi3",
+        http=_Bounded,
+        h11_max_incomplete_event_size=HEAD,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=stopping,
+        **more,
+    )
+
+
+class Front:
+    """What a connection is for: an app, and what it counts and waits for.
+
+    ``counts`` are the answers by source and status, ``patience`` is how many seconds a client may take
+    for the head of a request. What is ``mounted`` takes the requests to its paths, and no others.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        mounted: Mounted | None = None,
+        counts: Counter[tuple[str, str]] | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._app, self._mounted = app, mounted
+        self.counts = Counter[tuple[str, str]]() if counts is None else counts
+        self.patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to whose path it has."""
+        app, one = self._app, self._mounted
+        if one is not None and scope["type"] == "http":
+            root = f"/{one.place}"
+            # guard: what is mounted takes its own paths alone
+            if f"{scope['path']}/".startswith(f"{root}/"):
+                app = one.app
+                path = f"{root}/" if scope["path"] == root else scope["path"]
+                scope = {**scope, "path": path, "root_path": root}
+        await app(scope, receive, send)
 
 
 @contextmanager
@@ -152,7 +211,29 @@ def until_stopped(log: logging.Logger) -> Iterator[None]:
         log.info("stopped")
 
 
-def _run(config: Config, sock: socket.socket) -> None:
+def _nothing() -> None:
+    """What there is to stop where nothing is mounted."""
+
+
+def run(config: Config, sock: socket.socket, stop: Callable[[], None]) -> None:
+    """Serve in this process; ``stop`` is called when no more requests are taken."""
+    _Stopped(config, stop).run([sock])
+
+
+class _Stopped(Server):
+    """A server that ends the answers that go on when it stops: else it would wait for them."""
+
+    def __init__(self, config: Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and wait for what is in flight."""
+        self._stop()
+        await super().shutdown(sockets)
+
+
+def _run(config: Config, sock: socket.socket, stop: Callable[[], None]) -> None:
     with until_stopped(_log):
         if config.workers > 1:
             supervisor = _Supervisor(config, [sock])
@@ -162,7 +243,7 @@ def _run(config: Config, sock: socket.socket) -> None:
             if any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes):
                 raise PostledgerError("a process could not be started; the log says why")
         else:
-            Server(config).run([sock])
+            run(config, sock, stop)
 
 
 class _Supervisor(Multiprocess):
@@ -181,7 +262,7 @@ def _end(*_: object) -> NoReturn:
     sys.exit(0)
 
 
-def _app(serving: Serving) -> Receiver:
+def _app(serving: Serving, mounted: Mounted | None = None) -> Receiver | Front:
     """The app of one process; it opens the ledger when it starts."""
     # guard: no process outlives the first
     if first := multiprocessing.parent_process():
@@ -203,7 +284,7 @@ def _app(serving: Serving) -> Receiver:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
-    return app
+    return app if mounted is None else Front(app, mounted, app.counts, app.patience)
 
 
 def _log_to_stderr(serving: Serving) -> None:
@@ -243,6 +324,15 @@ def _require_named(serving: Serving, senders: Senders) -> None:
         raise PostledgerError(
             f"--source {without[0]}: {serving.senders} has no rules for it; write"
             f" [[sources.{without[0]}.checks]] there, or leave --source out"
+        )
+
+
+def _require_apart(sources: tuple[str, ...], mounted: Mounted | None) -> None:
+    # guard: no source is hidden by what is mounted
+    if mounted is not None and mounted.place in sources:
+        raise PostledgerError(
+            f"/{mounted.place} is the path of the source {mounted.place!r}; leave --{mounted.place}"
+            f" out, and serve it by itself: postledger {mounted.place}"
         )
 
 
@@ -295,8 +385,9 @@ def url_of(sock: socket.socket) -> str:
 class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection of uvicorn's: one of a bounded number, and closed where nothing goes on.
 
-    ``app`` is the receiver. Headers must be there after one to two times its patience, in seconds, and
-    in 64 KiB: httptools keeps what comes, as long as it comes. h11 has a bound of its own.
+    ``app`` is the receiver, or a ``Front``. Headers must be there after one to two times its patience,
+    in seconds, and in 64 KiB: httptools keeps what comes, as long as it comes. h11 has a bound of its
+    own.
     """
 
     _since = 0
@@ -368,6 +459,9 @@ class _Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         cycle = self.cycle
         is_idle = cycle is None or cycle.response_complete
         same = before is not None and before == (cycle, is_idle)
+        # An answer that goes on, and is read, is not stalled.
+        if same and not is_idle and cycle.response_started:
+            same = self.transport.get_write_buffer_size() > 0
         # guard: slow headers cut off
         if same and (is_idle or looks > _STALLED):
             self.transport.abort()
