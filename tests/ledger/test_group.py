@@ -473,6 +473,18 @@ def test_a_handler_that_records_waits_its_turn(tmp_path: Path) -> None:
         assert [d.state for d in ledger.deliveries()] == ["delivered"] * 8
 
 
+def test_closing_ends_the_thread_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that opens and closes ledgers doesn't gather threads."""
+    monkeypatch.setattr(group, "FEW", 1)
+    monkeypatch.setattr(group, "SLOW", -1)
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(sent("SMS_1"))
+        (answers,) = (t for t in threading.enumerate() if t.name.startswith("postledger answers"))
+    assert not answers.is_alive()
+
+
 def test_closing_writes_those_who_wait(tmp_path: Path) -> None:
     """Each call that came before is finished; those after it are refused."""
     ledger = Ledger(tmp_path / "l.db")

@@ -239,10 +239,10 @@ class Connections:
         me = threading.get_ident()
         with self._idle:
             self._closed = True
-            if os.getpid() == self._process:
+            if self.is_of_process:
                 # guard: closing waits for calls
                 self._idle.wait_for(lambda: not any(n for n in self._calls if n != me))
-        if os.getpid() == self._process:
+        if self.is_of_process:
             self._backfill.close()
             for _, store in self._opened:
                 store.close()
@@ -320,10 +320,15 @@ class Connections:
         if self.readonly:
             raise LedgerError(f"{self.path}: opened for reading only")
 
+    @property
+    def is_of_process(self) -> bool:
+        """Whether they were opened in this process, and not before a fork."""
+        return os.getpid() == self._process
+
     def require_process(self) -> None:
         """Raise ``LedgerError`` in a forked child."""
         # guard: refused in a forked child
-        if os.getpid() != self._process:
+        if not self.is_of_process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
 

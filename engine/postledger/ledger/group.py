@@ -211,6 +211,9 @@ class Groups:
             self._closed = True
         while waiting := tuple(self._waiting):
             self.lead(waiting[0], waiting[0].patience)
+
+    def end(self) -> None:
+        """End the thread that makes answers, where nobody is written any more."""
         self._answerer.shutdown()
 
     def _commit(self, group: list[Caller], patience: float | None) -> None:

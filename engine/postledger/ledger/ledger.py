@@ -1325,6 +1325,8 @@ class Ledger:
         for subscription in self._subscriptions.values():
             subscription.stop()
         self._connections.close()
+        if self._connections.is_of_process:
+            self._groups.end()
 
     def __enter__(self) -> Self:
         return self
