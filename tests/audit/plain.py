@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from postledger import Event, Ledger, Step
+from postledger.audit.events import kind_of
 
 OUTCOMES = ("delivered", "expired", "rejected", "failed")
 OPEN = ("created", "accepted", "sent")
@@ -184,7 +185,7 @@ def unread(
         if (since and event.received_at < since) or (until and event.received_at >= until):
             continue
         if event.reading == "unreadable":
-            counted["unreadable", None, event.problem] += 1
+            counted["unreadable", None, kind_of(event.problem or "")] += 1
         elif event.reading == "unverified":
             # What was accepted counts where it was recorded again.
             counted["unverified", None, event.source or None] += not event.accepted

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from postledger import UNVERIFIED, Ledger, Receipt
+from postledger import UNVERIFIED, AuditReport, Ledger, Receipt
+from postledger.audit import Request
 from postledger.definitions import load_chart, load_vocabulary
 from postledger.findings import Finding, names
 from postledger.times import iso
@@ -51,6 +52,8 @@ def check(ledger: Ledger, **asked: Any) -> None:
     _check_outcomes(said["outcomes"], told)
     _check_durations(said["durations"], told, report.as_of)
     _check_findings(said, told)
+    _check_contradictions(said["contradictions"], told, ledger, when)
+    _check_before(said["before"], report, ledger, when)
     known = plain.distinct(ledger, asked.get("as_of"), asked.get("occurred_by"))
     unread = {
         (kind, u["code"], u["status"]): u["events"]
@@ -111,6 +114,8 @@ def _check_findings(said: dict[str, Any], told: list[plain.Told]) -> None:
         having = [t for t in told if one["finding"] in t.findings]
         assert one["deliveries"] == len(having), one["finding"]
         assert len(one["listed"]) == min(len(having), 20)
+        at = Counter(t.texts.get("spid") for t in having)
+        assert {(c["label"], c["deliveries"]) for c in one["carriers"]} == set(at.items())
         listed = {row["tracking_id"]: row for row in one["listed"]}
         for t in having:
             if row := listed.get(t.key):
@@ -122,6 +127,57 @@ def _check_findings(said: dict[str, Any], told: list[plain.Told]) -> None:
         nodes[one["node"]] = nodes.get(one["node"], 0) + one["events"]
     expected = plain.missing(told)
     assert nodes == {ours.replace("_", "").upper(): n for ours, n in expected.items()}
+
+
+def _check_contradictions(
+    said: dict[str, Any], told: list[plain.Told], ledger: Ledger, when: dict[str, Any]
+) -> None:
+    having = [one for one in told if "contradiction" in one.findings]
+    assert said["deliveries"] == said["compared"] == len(having)
+    steps = {one.key: ledger.timeline(one.key, **when) for one in having}
+    refused = [
+        (key, number)
+        for key, timeline in steps.items()
+        for number, step in enumerate(timeline, 1)
+        if step.verdict == "contradicts"
+    ]
+    # Of a receipt that contradicts two regions there are two pairs.
+    assert sum(kind["pairs"] for kind in said["kinds"]) >= len(refused)
+    for pair in said["latest"]:
+        timeline = steps[pair["tracking_id"]]
+        step = timeline[pair["against"]["event"] - 1]
+        assert step.verdict == "contradicts"
+        assert step.event.position == pair["against"]["position"]
+        assert iso(step.event.occurred_at) == pair["against"]["occurred_at"]
+        assert pair["stands"] in timeline[-1].after.values()
+        if earlier := pair["earlier"]:
+            entered = timeline[earlier["event"] - 1]
+            assert entered.event.position == earlier["position"] == step.against
+            assert entered.before != entered.after
+    received = [
+        min(step.event.received_at for step in steps[pair["tracking_id"]])
+        for pair in said["latest"]
+    ]
+    assert received == sorted(received, reverse=True)
+
+
+def _check_before(
+    said: dict[str, Any] | None, report: AuditReport, ledger: Ledger, when: dict[str, Any]
+) -> None:
+    since, until = report.request.since, report.request.until
+    if since is None or until is None:
+        assert said is None
+        return
+    assert said is not None
+    assert said["until"] == iso(since)
+    begun = datetime.fromisoformat(said["since"])
+    told = plain.deliveries(ledger, begun, since, **when)
+    assert said["all"]["total"] == len(told)
+    days = {group.pop("label"): group for group in said["days"]}
+    assert days == plain.by(told, plain.day)
+    for group in said["carriers"]:
+        label = group.pop("label")
+        assert group == plain.by(told, lambda one: one.texts.get("spid"))[label]
 
 
 def _check_integrity(said: dict[str, Any], ledger: Ledger) -> None:
@@ -177,6 +233,37 @@ def test_figures_of_a_busy_ledger(busy: Ledger, asked: dict[str, Any]) -> None:
     check(busy, **asked)
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "before"),
+    [
+        ("2026-03-01", "2026-04-01", "2026-02-01"),
+        ("2026-01-01", "2026-04-01", "2025-10-01"),
+        ("2026-03-08", "2026-03-15", "2026-03-01"),
+        ("0001-01-01", "0001-02-01", None),
+    ],
+)
+def test_the_period_before_is_as_long(since: str, until: str, before: str | None) -> None:
+    """Of whole months it is as many months; where there is none before, nothing is compared."""
+    one, other = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (since, until))
+    found = Request(one, other).before
+    expected = before and (datetime.fromisoformat(before).replace(tzinfo=UTC), one)
+    assert found == expected
+    assert Request(one).before is None
+
+
+def test_of_many_contradictions_the_latest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, a report folds a bounded number again, and says how many."""
+    from postledger.audit import pairs
+
+    monkeypatch.setattr(pairs, "MOST_COMPARED", 3)
+    with ledger_of(traffic(400, seed=3, days=9)) as ledger:
+        report = ledger.audit()
+    found = report.to_dict()["contradictions"]
+    assert found["deliveries"] > found["compared"] == 3
+    assert sum(kind["pairs"] for kind in found["kinds"]) >= 3
+    assert "Of the latest 3 deliveries alone." in report.to_html()
+
+
 def test_what_is_not_listed_is_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups beyond those listed stand as one, so that the columns still add up."""
     from postledger.audit import outcomes
@@ -228,8 +315,12 @@ def without_positions(said: dict[str, Any]) -> dict[str, Any]:
     for kind in ("unreadable", "unrecognised", "unverified"):
         for one in said[kind]["listed"]:
             del one["first"]
-    for one in (*said["missing"], *(one for f in said["findings"] for one in f["listed"])):
+    pairs = said["contradictions"]["latest"]
+    listed = (one for found in said["findings"] for one in found["listed"])
+    for one in (*said["missing"], *listed, *pairs):
         del one["first"]
+    for side in (side for pair in pairs for side in (pair["earlier"], pair["against"]) if side):
+        del side["position"]
     return said
 
 

@@ -11,27 +11,33 @@ from hypothesis import strategies as st
 
 from postledger import Ledger
 from postledger.audit import tables, words
-from postledger.audit.durations import BINS
+from postledger.audit.durations import STEPS, Durations, Percentiles
 from postledger.audit.events import Kinds, Unread
-from postledger.audit.outcomes import Reason, Reasons
-from postledger.audit.plots import drawing
+from postledger.audit.outcomes import Group, Reason, Reasons
+from postledger.audit.plots import curves, drawing
+from postledger.audit.plots.calendar import spans, unit_of
+from postledger.audit.plots.carriers import carriers
 from postledger.audit.plots.diagram import diagrams
 from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
-from tests.samples import delivered, sent
+from tests.samples import sent
 
 FORM = "application/x-www-form-urlencoded"
 
 
 def test_rare_kinds_are_counted_together() -> None:
     """Beyond the twenty most frequent kinds the events are counted, not listed."""
-    unknown = Kinds(tuple(Unread(f"N{n}", None, 1, n) for n in range(20)), 3, 3)
-    broken = Kinds(tuple(Unread(None, f"why {n}", 2, n) for n in range(20)), 4, 2)
-    assert tables.unrecognised(unknown).rows[-1] == ("All others (3)", "–", "3", "–")
-    assert tables.unreadable(broken).rows[-1] == ("All others (2)", "4", "–")
-    assert {len(row) for row in tables.unrecognised(unknown).rows} == {4}
-    assert {len(row) for row in tables.unreadable(broken).rows} == {3}
+    at = (START, START + timedelta(hours=1))
+    unknown = Kinds(tuple(Unread(f"N{n}", None, 1, n, *at) for n in range(20)), 3, 3)
+    broken = Kinds(tuple(Unread(None, f"why {n}", 2, n, *at) for n in range(20)), 4, 2)
+    assert tables.unrecognised(unknown).rows[-1] == ("All others (3)", "–", "3", "–", "–", "–")
+    assert tables.unreadable(broken).rows[-1] == ("All others (2)", "4", "–", "–", "–")
+    assert {len(row) for row in tables.unrecognised(unknown).rows} == {6}
+    assert {len(row) for row in tables.unreadable(broken).rows} == {5}
+    assert tables.unreadable(broken).rows[0] == (
+        *("why 0", "2", "2013-11-01 00:00:00", "2013-11-01 01:00:00", "0"),
+    )
 
 
 def test_rare_reasons_are_counted_together() -> None:
@@ -52,22 +58,48 @@ def test_rest_of_a_breakdown_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         figures = ledger.audit().figures
     assert figures is not None
     found = figures.outcomes
-    table = tables.grouped(found, found.carriers, "Carriers", "SPID", figures.durations.by_carrier)
+    table = tables.grouped(found, found.carriers, "Carriers", "SPID")
     assert table.rows[-1][0].startswith("All others (")
-    assert table.rows[-1][-3:] == ("–", "–", "–")
     assert sum(int(row[1]) for row in table.rows) == found.all.total
 
 
-def test_times_of_deliveries_without_a_carrier_are_shown() -> None:
-    """What is timed has times, whether or not it is known by whom it went."""
-    bodies = [sent("one", SPID=None), delivered("one", SPID=None), sent("two"), delivered("two")]
+def test_a_table_of_many_groups_adds_up_those_it_does_not_show() -> None:
+    """It has twelve rows at most, and the last stands for all others."""
+    bodies = [sent(f"k{n}", SPID=f"000{n:04d}") for n in range(50)]
     with ledger_of(bodies) as ledger:
         figures = ledger.audit().figures
     assert figures is not None
     found = figures.outcomes
-    rows = tables.grouped(found, found.carriers, "", "", figures.durations.by_carrier).rows
-    unknown = next(row for row in rows if row[0] == tables.UNKNOWN)
-    assert unknown[-3:] == (words.span(figures.durations.by_carrier[None].p50),) * 3
+    rows = tables.grouped(found, found.carriers, "", "").rows
+    assert len(rows) == 13
+    assert rows[-1][:2] == ("All others (38)", "38")
+
+
+def test_carriers_stand_next_to_each_other() -> None:
+    """The worst change comes first, each with its rate, the points, its times and contradictions."""
+    with ledger_of(traffic(400, seed=6, days=20)) as ledger:
+        figures = ledger.audit(
+            since=START + timedelta(days=10), until=START + timedelta(days=20)
+        ).figures
+    assert figures is not None
+    assert figures.before is not None
+    table = carriers(figures)
+    outcomes = figures.outcomes
+    groups = {group.label: group for group in outcomes.carriers.groups}
+    before = {group.label: group for group in figures.before.carriers}
+    changes = []
+    for name, total, rate, points, *times, disputed in table.rows:
+        now, then = outcomes.rate(groups[name]), outcomes.rate(before[name])
+        assert now is not None
+        assert then is not None
+        assert (total, rate) == (words.count(groups[name].total), f"{100 * now:.1f}%")
+        assert points == words.points(now, then)
+        assert times[0] == words.span(figures.durations.by_carrier[name].p50)
+        found = next(one for one in figures.findings if one.finding == "contradiction")
+        assert int(disputed) == sum(o.deliveries for o in found.carriers if o.label == name)
+        changes.append(now - then)
+    assert changes == sorted(changes)
+    assert len(changes) == len([label for label in groups if label is not None])
 
 
 @pytest.mark.parametrize("provider", ["twilio", None])
@@ -154,32 +186,62 @@ def test_span_is_near_what_it_says(micros: int) -> None:
 @given(st.integers(0, 10**8))
 def test_percentile_stands_in_its_bin(micros: int) -> None:
     """The line of a percentile stands over the column that holds it."""
-    blank = drawing._columns("", "", [[("any", 1, "")]] * (len(BINS) + 1), [], centred=False)
     took = micros * 10_000
-    mark = drawing._place(blank, "", took, 0)
-    step = (blank.right - blank.left) / (len(BINS) + 1)
-    number = sum(bound * 1_000_000 <= took for bound in BINS)
-    assert blank.left + number * step - 0.1 <= mark.at <= blank.left + (number + 1) * step + 0.1
+    bins = len(STEPS) + 1
+    number = sum(step <= took for step in STEPS)
+    step = 100 / bins
+    assert number * step - 0.02 <= curves.place(took, 0, bins) <= (number + 1) * step + 0.02
+
+
+def test_histogram_wastes_no_width() -> None:
+    """Its axis ends with the data: what lies far beyond is counted, and not drawn."""
+    curve = [0] * (len(STEPS) + 1)
+    curve[2], curve[20], curve[25], curve[50] = 1, 3_000, 5_000, 2
+    found = Percentiles(8_003, STEPS[20], STEPS[25], STEPS[25])
+    durations = Durations(found, {}, {}, (), tuple(curve), 0, 0, START, (), ())
+    chart = curves.histogram(durations)
+    assert chart is not None
+    assert [block.x for block in chart.blocks] == [1.67, 85.0]
+    assert chart.beyond == 3
 
 
 @pytest.mark.parametrize("days", [300, 900])
 def test_days_without_deliveries_have_room(days: int) -> None:
-    """The axis of days has no gaps, unless bars would be hairlines: then days stand side by side.
-
-    In both the last day is named, within the picture.
-    """
-    with ledger_of(traffic(2, seed=0, days=days)) as ledger:
+    """Columns lie within the picture, and none is a hairline: of many days each stands for more."""
+    with ledger_of(traffic(40, seed=0, days=days)) as ledger:
         figures = ledger.audit().figures
     assert figures is not None
-    chart = drawing.days(figures.outcomes)
-    assert chart is not None
-    first, last = chart.blocks[0], chart.blocks[-1]
-    room = chart.right - chart.left
-    assert (last.x - first.x > 0.9 * room) is (days == 300)
-    assert (last.width > 0.4 * room) is (days == 900)
-    assert chart.across[-1].text == figures.outcomes.days.groups[-1].label
-    assert chart.across[-1].at <= chart.right
-    assert chart.across[-1].end is (days == 300)
+    charts = drawing.days(figures.outcomes)
+    assert charts is not None
+    for chart in charts:
+        assert all(0 <= block.x <= block.x + block.width <= 100 for block in chart.blocks)
+        assert all(block.width > 0.5 for block in chart.blocks)
+
+
+def after(days: float) -> datetime:
+    """So many days after the traffic begins, which is a Friday."""
+    return START + timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("days", "since", "until", "labels"),
+    [
+        (range(3), 0, 3, ["2013-11-01", "2013-11-02", "2013-11-03"]),
+        (range(17), 0, 17, ["1 to 3 Nov 2013, part", "4 to 10 Nov 2013", "11 to 17 Nov 2013"]),
+        (range(17), None, 16.5, ["28 Oct to 3 Nov 2013", "4 to 10 Nov 2013", "11 to 17 Nov 2013, part"]),
+        (range(0, 400, 399), 0, 399.5, ["November 2013", "December 2014, part"]),
+    ],
+)  # fmt: skip
+def test_many_days_are_weeks_or_months(
+    days: range, since: float | None, until: float, labels: list[str]
+) -> None:
+    """Up to two weeks of days are shown as they are; a span that is not whole says so."""
+    groups = [Group(after(n).date().isoformat(), 3, (1, 2)) for n in days]
+    begun = None if since is None else after(since)
+    found = spans(groups, unit_of(groups), begun, after(until))
+    assert [one.label for one in found] == labels
+    assert sum(one.group.total for one in found) == 3 * len(groups)
+    assert all(one.group.states[1] == 2 * one.group.states[0] for one in found)
 
 
 def test_many_events_at_a_state_are_cut_in_the_picture() -> None:

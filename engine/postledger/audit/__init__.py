@@ -8,9 +8,10 @@ from postledger.audit.dossier import Dossier, Exhibit, Proof
 from postledger.audit.durations import Aged, Bin, Durations, Percentiles
 from postledger.audit.events import Events, Kinds, Missing, Unread
 from postledger.audit.figures import Figures, Other, Sum, Sums
-from postledger.audit.findings import Found, Listed
+from postledger.audit.findings import At, Found, Listed
 from postledger.audit.integrity import Definition, Integrity
-from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reason, Reasons
+from postledger.audit.outcomes import Before, Breakdown, Group, Outcomes, Reason, Reasons
+from postledger.audit.pairs import Contradictions, Pair, Side, Upheld
 from postledger.audit.report import AuditReport, Cover
 from postledger.audit.request import Request
 from postledger.log.verifications import Verified
@@ -18,9 +19,12 @@ from postledger.log.verifications import Verified
 __all__ = [
     "Aged",
     "Argument",
+    "At",
     "AuditReport",
+    "Before",
     "Bin",
     "Breakdown",
+    "Contradictions",
     "Cover",
     "Definition",
     "Dossier",
@@ -36,6 +40,7 @@ __all__ = [
     "Missing",
     "Other",
     "Outcomes",
+    "Pair",
     "Part",
     "Percentiles",
     "Proof",
@@ -43,8 +48,10 @@ __all__ = [
     "Reason",
     "Reasons",
     "Request",
+    "Side",
     "Sum",
     "Sums",
     "Unread",
+    "Upheld",
     "Verified",
 ]

@@ -116,7 +116,7 @@ class Argument:
 
 
 @attrs.frozen
-class _Claim:
+class Claim:
     """What one event says to the first region: ``says`` is the state that it reports.
 
     ``against`` is the number of the event that entered the state which it contradicts (0: the chart
@@ -143,16 +143,16 @@ class _Case:
     chart: Statechart
     steps: Sequence[Step]
     region: Region
-    claims: tuple[_Claim, ...]
+    claims: tuple[Claim, ...]
     state: str
 
     @property
-    def entered(self) -> _Claim | None:
+    def entered(self) -> Claim | None:
         """The claim that entered the state that stands; ``None`` where the chart begins in it."""
         return next((one for one in reversed(self.claims) if one.moved), None)
 
     @property
-    def contradictions(self) -> tuple[_Claim, ...]:
+    def contradictions(self) -> tuple[Claim, ...]:
         """The claims that contradict what stood when they were taken."""
         return tuple(one for one in self.claims if one.against is not None)
 
@@ -165,7 +165,7 @@ def argument(timeline: Timeline, chart: Statechart) -> Argument:
     """
     region = chart.regions[0]
     state = timeline[-1].after[region.name] if timeline else region.initial
-    case = _Case(chart, timeline, region, tuple(_claims(region, timeline)), state)
+    case = _Case(chart, timeline, region, tuple(claims_of(region, timeline)), state)
     disputed = _pairs(case)
     entered = [] if case.entered is None else [case.entered]
     decided = [one.number for one in disputed or entered]
@@ -177,7 +177,7 @@ def argument(timeline: Timeline, chart: Statechart) -> Argument:
     return Argument(state, tuple(decided), tuple(parts), questions, tuple(_elsewhere(case)))
 
 
-def _claims(region: Region, steps: Sequence[Step]) -> Iterator[_Claim]:
+def claims_of(region: Region, steps: Sequence[Step]) -> Iterator[Claim]:
     """What the events say to a region: those that it hears, repeats left out."""
     heard = {one.trigger for one in region.transitions}
     entered = 0
@@ -187,7 +187,7 @@ def _claims(region: Region, steps: Sequence[Step]) -> Iterator[_Claim]:
         if not moved and (step.event.repeats is not None or step.trigger not in heard):
             continue
         says = after if moved else _said(region, step)
-        yield _Claim(number, step, says, moved, entered if contradicts(region, step) else None)
+        yield Claim(number, step, says, moved, entered if contradicts(region, step) else None)
         entered = number if moved else entered
 
 
@@ -207,7 +207,7 @@ def _said(region: Region, step: Step) -> str:
     return leads.pop() if len(leads) == 1 else (step.trigger or "").replace("_", " ")
 
 
-def _pairs(case: _Case) -> list[_Claim]:
+def _pairs(case: _Case) -> list[Claim]:
     """The claims that contradict each other, in fold order; empty where none do."""
     against = case.contradictions
     numbers = {one.number for one in against} | {one.against for one in against}
@@ -216,7 +216,7 @@ def _pairs(case: _Case) -> list[_Claim]:
     return [one for one in case.claims if one.number in numbers]
 
 
-def _dispute(case: _Case, claims: Sequence[_Claim]) -> list[Part]:
+def _dispute(case: _Case, claims: Sequence[Claim]) -> list[Part]:
     """Who said what; of many claims that which stands is named, and the first others."""
     named = list(claims)
     if len(named) > _MOST_CLAIMS:
@@ -233,7 +233,7 @@ def _dispute(case: _Case, claims: Sequence[_Claim]) -> list[Part]:
     return [*_joined(said, "; ")]
 
 
-def _tied(claims: Sequence[_Claim]) -> str:
+def _tied(claims: Sequence[Claim]) -> str:
     """That two claims bear one time, so that neither came before the other by the provider's clock."""
     times = [one.step.event.occurred_at for one in claims]
     if len(set(times)) == len(times):
@@ -429,7 +429,7 @@ def _elsewhere(case: _Case) -> Iterator[Part]:
     yield Part(".")
 
 
-def _reported(claim: _Claim, before: Sequence[_Claim]) -> Iterator[Part]:
+def _reported(claim: Claim, before: Sequence[Claim]) -> Iterator[Part]:
     """What a claim says and when; a date is not said again that stands before."""
     yield Part("event " if before else "Event ")
     yield _event(claim)
@@ -467,7 +467,7 @@ def _numbers(numbers: Sequence[int]) -> Iterator[Part]:
         yield Part(f" and {count(left)} more")
 
 
-def _event(claim: _Claim) -> Part:
+def _event(claim: Claim) -> Part:
     against = claim.against is not None
     return Part(str(claim.number), "event", claim.number, against=against)
 

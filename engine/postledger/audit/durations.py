@@ -22,6 +22,9 @@ BINS = (
 )
 """The bounds between the histogram's bins, in seconds: a bin begins at one and ends before the next."""
 
+STEPS = tuple(round(SECOND * 10 ** (step / 8)) for step in range(-8, 49))
+"""The bounds of the picture's bins in microseconds: eight to each power of ten, 0.1 s to 11 days."""
+
 AGES = (0, _HOUR, 6 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY)
 """The bounds between the ages, in seconds; a negative age is of one stamped after the report."""
 
@@ -61,6 +64,7 @@ class Aged:
 class Durations:
     """The times from sent to outcome, and the ages of the deliveries without outcome.
 
+    ``curve`` counts the same deliveries as ``histogram`` in the finer bins of ``STEPS``.
     ``disordered`` deliveries have an outcome stamped before the sending, and ``untimed`` ones an
     outcome but not both times: neither is among the durations.
     """
@@ -69,6 +73,7 @@ class Durations:
     by_route: dict[str | None, Percentiles]
     by_carrier: dict[str | None, Percentiles]
     histogram: tuple[Bin, ...]
+    curve: tuple[int, ...]
     disordered: int
     untimed: int
     as_of: datetime
@@ -85,6 +90,7 @@ def durations(groups: Groups, region: Region, as_of: datetime, mask: Mask) -> Du
         by_route=_percentiles(groups, "route"),
         by_carrier={mask.label(label): found for label, found in carriers.items()},
         histogram=_histogram(groups),
+        curve=_curve(groups),
         disordered=groups.disordered(),
         untimed=groups.untimed(sorted(region.final)),
         as_of=as_of,
@@ -105,6 +111,11 @@ def _histogram(groups: Groups) -> tuple[Bin, ...]:
     return tuple(
         Bin(least, below, counts.get(number, 0)) for number, (least, below) in enumerate(edges)
     )
+
+
+def _curve(groups: Groups) -> tuple[int, ...]:
+    counts = groups.by_took(STEPS)
+    return tuple(counts.get(number, 0) for number in range(len(STEPS) + 1))
 
 
 def _open(groups: Groups, as_of: int, states: tuple[str, ...]) -> tuple[Aged, ...]:

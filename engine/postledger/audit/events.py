@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import NamedTuple
+from xml.parsers.expat import errors as expat
 
 import attrs
 
@@ -20,11 +23,25 @@ from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Pattern, Statement
 from postledger.state.streams import EventRow
+from postledger.times import is_time, time_of
 
 MOST_LISTED = 20
 """How many kinds of unread events are listed; the others are counted together."""
 
 _MOST_PATTERNS = 10_000
+_SYNTAX = frozenset(expat.messages.values()) | {
+    "Expecting value",
+    "Expecting property name enclosed in double quotes",
+    "Expecting ',' delimiter",
+    "Unterminated string",
+    "Invalid control character",
+    "Extra data",
+    "control character",
+}
+"""What the parsers of XML and JSON say of syntax, and of nothing else."""
+
+_WHERE = re.compile(r" (?:starting at|at|0x[0-9a-f]+ at byte \d+)\Z")
+
 _DAMAGED = "the event is damaged; run verify"
 
 
@@ -32,7 +49,7 @@ _DAMAGED = "the event is damaged; run verify"
 class Unread:
     """Distinct events of one kind that changed no state, the first of them at position ``first``.
 
-    Of unreadable events ``status`` says why they can't be read, of unverified ones which source received
+    Of unreadable events ``status`` is the kind of error, of unverified ones which source received
     them; those that were accepted count where they were recorded again.
     """
 
@@ -40,6 +57,8 @@ class Unread:
     status: str | None
     events: int
     first: int
+    first_received_at: datetime | None
+    last_received_at: datetime | None
 
 
 @attrs.frozen
@@ -95,32 +114,54 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
             within = (since is None or row[5] >= since) and (until is None or row[5] < until)
             if not belongs and not within:
                 continue
-            said = told.of(row)
+            said, at = told.of(row), row[3:6:2]
             if said.reading == "recognised":
                 for node in said.missing if belongs else ():
                     missing.add(node, row[3])
             elif within:
                 if said.reading == "unrecognised":
-                    unrecognised.add((mask.text(said.code), mask.text(said.status)), row[3])
+                    unrecognised.add((mask.text(said.code), mask.text(said.status)), *at)
                 elif said.reading == ACCEPTED:
                     continue
                 elif said.reading == UNVERIFIED:
-                    unverified.add((None, mask.id(said.status)), row[3])
+                    unverified.add((None, mask.id(said.status)), *at)
                 else:
-                    unreadable.add((None, mask.problem(said.status)), row[3])
+                    unreadable.add((None, kind_of(said.status or "")), *at)
         lacking, _, _ = missing.ranked(_MOST_PATTERNS)
         return Events(
             _kinds(unrecognised),
             _kinds(unreadable),
             _kinds(unverified),
-            tuple(Missing(str(node), str(of), n, at) for (node, of), n, at in lacking),
+            tuple(
+                Missing(str(node), str(section), n, first)
+                for (node, section), n, first, *_ in lacking
+            ),
         )
 
 
 def _kinds(found: Counts) -> Kinds:
     ranked, rest, kinds = found.ranked(MOST_LISTED)
-    listed = tuple(Unread(code, status, n, first) for (code, status), n, first in ranked)
-    return Kinds(listed, rest, kinds)
+    listed = (
+        Unread(code, status, n, first, _time(earliest), _time(latest))
+        for (code, status), n, first, earliest, latest in ranked
+    )
+    return Kinds(tuple(listed), rest, kinds)
+
+
+def kind_of(problem: str) -> str:
+    """The kind of error of a body that can't be read: without where it is, and without any of its text.
+
+    >>> kind_of("malformed XML: unclosed token: line 2, column 58"), kind_of("the body is empty")
+    ('malformed XML: unclosed token', 'the body is empty')
+    """
+    kind, _, why = problem.partition(":")
+    why = _WHERE.sub("", why.split(":")[0].strip())
+    return f"{kind}: {why}" if why in _SYNTAX else kind
+
+
+def _time(time: int) -> datetime | None:
+    """A time of the log; in a damaged file it may be out of reach."""
+    return time_of(time) if is_time(time) else None
 
 
 def _uneventful(reader: Reader) -> list[tuple[int, int]]:

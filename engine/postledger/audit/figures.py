@@ -12,7 +12,8 @@ from postledger.audit.durations import Durations, durations
 from postledger.audit.events import Events, events
 from postledger.audit.findings import Found, findings
 from postledger.audit.mask import Mask
-from postledger.audit.outcomes import Group, Outcomes, outcomes, states_of
+from postledger.audit.outcomes import Before, Group, Outcomes, before, outcomes, states_of
+from postledger.audit.pairs import CONTRADICTION, Contradictions, contradictions
 from postledger.audit.request import Request
 from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
@@ -22,6 +23,7 @@ from postledger.projections.groups import Groups
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.state.said import amounts_of
+from postledger.times import micros
 
 
 @attrs.frozen
@@ -74,6 +76,8 @@ class Figures:
     events: Events
     others: tuple[Other, ...]
     amounts: Sums
+    contradictions: Contradictions
+    before: Before | None
 
 
 def figures_of(
@@ -83,10 +87,12 @@ def figures_of(
     chart = reader.definitions.chart(DELIVERY)
     groups = Groups(reader, snapshot, DELIVERY, *request.period)
     mask = Mask.of(reader.definitions, unmask=request.unmask)
+    found, listed = outcomes(groups, chart, mask), findings(groups, mask)
+    disputed = sum(one.deliveries for one in listed if one.finding == CONTRADICTION)
     return Figures(
-        outcomes=outcomes(groups, chart, mask),
+        outcomes=found,
         durations=durations(groups, chart.regions[0], as_of, mask),
-        findings=findings(groups, mask),
+        findings=listed,
         events=events(groups, request, bounds, mask),
         others=tuple(
             other
@@ -95,7 +101,18 @@ def figures_of(
             for other in _other(attrs.evolve(groups, chart=name), chart)
         ),
         amounts=_sums(groups, mask),
+        contradictions=contradictions(groups, disputed, chart, bounds, mask),
+        before=_before(groups, found, request, mask),
     )
+
+
+def _before(groups: Groups, found: Outcomes, request: Request, mask: Mask) -> Before | None:
+    """What was before the period, where it says so."""
+    if request.before is None:
+        return None
+    since, until = request.before
+    earlier = attrs.evolve(groups, since=micros(since), until=micros(until))
+    return before(earlier, found, since, until, mask)
 
 
 def _sums(groups: Groups, mask: Mask) -> Sums:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from operator import add
 from typing import Literal
@@ -100,10 +100,49 @@ class Outcomes:
         pairs = zip(self.states, self.all.states, strict=True)
         return sum(count for state, count in pairs if state in states)
 
+    def rate(self, group: Group) -> float | None:
+        """The share of a group that succeeded, from 0 to 1; ``None`` for an empty one."""
+        pairs = zip(self.states, group.states, strict=True)
+        won = sum(n for state, n in pairs if state in self.succeeded)
+        return won / group.total if group.total else None
+
     @property
     def unsuccessful(self) -> frozenset[str]:
         """The final states that want an explanation."""
         return frozenset(self.states) - self.succeeded - self.open
+
+
+@attrs.frozen
+class Before:
+    """The deliveries of the period before, which this one is compared with.
+
+    It is of the same length, or of as many months where this one is of whole months. ``carriers`` are
+    those that ``Outcomes`` lists too.
+    """
+
+    since: datetime
+    until: datetime
+    all: Group
+    days: tuple[Group, ...]
+    carriers: tuple[Group, ...]
+
+
+def before(groups: Groups, found: Outcomes, since: datetime, until: datetime, mask: Mask) -> Before:
+    """Count the deliveries of the period before by the states of ``found``."""
+    by_state = groups.by_state()
+    listed = {group.label for group in found.carriers.groups}
+    carriers = (
+        Group(mask.label(label), n, each) for label, n, each in groups.by("spid", found.states)
+    )
+    # Where a delivery can't be folded it is in none of the states of this period.
+    counted = tuple(by_state.get(state, 0) for state in found.states)
+    return Before(
+        since,
+        until,
+        Group(None, sum(by_state.values()), counted),
+        _days(groups, found.states).groups,
+        tuple(group for group in carriers if group.label in listed),
+    )
 
 
 def outcomes(groups: Groups, chart: Statechart, mask: Mask) -> Outcomes:
@@ -192,6 +231,6 @@ def _reasons(
             hidden = shown == HIDDEN and space
             found.add((state, f"{HIDDEN} ({mask.label(space)})" if hidden else shown))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
-    total = sum(n for _, n, _ in ranked) + rest
-    listed = tuple(Reason(str(state), reason, n) for (state, reason), n, _ in ranked)
+    total = sum(one.n for one in ranked) + rest
+    listed = tuple(Reason(str(one.key[0]), one.key[1], one.n) for one in ranked)
     return Reasons(total, listed, rest, kinds)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from postledger.audit import tables, words
-from postledger.audit.plots import diagram, drawing
+from postledger.audit.plots import calendar, carriers, curves, diagram, drawing
+from postledger.audit.tables import Key
 from postledger.definitions.chart import Statechart
 from postledger.errors import requires
 
@@ -19,14 +21,19 @@ _MARKDOWN = re.compile(
     r"([\\`*_{}\[\]<>#|~$&@]|(?<=http):|(?<=https):|(?<=ftp):|(?<=www)\.)", re.IGNORECASE
 )
 
+NOWHERE: Mapping[Key, str] = {}
+
 _LONGEST_MARGIN = 80
 """Characters of a text in the margin of a printed page."""
 
 
-def render(template: str, report: object) -> str:
-    """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed."""
+def render(template: str, report: object, links: Mapping[Key, str] = NOWHERE) -> str:
+    """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed.
+
+    ``links`` are the addresses of the dossiers of deliveries.
+    """
     environment = _environment(markup=not template.endswith(".md"))
-    return environment.get_template(template).render(report=report)
+    return environment.get_template(template).render(report=report, links=links)
 
 
 def picture(chart: Statechart) -> str:
@@ -38,11 +45,14 @@ def picture(chart: Statechart) -> str:
 def _environment(*, markup: bool) -> Environment:
     """The templates of HTML, or those of Markdown: each escapes all that it is given."""
     try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     except ImportError:
         raise requires("HTML and Markdown (but not JSON) require Jinja2", "jinja2") from None
     environment = Environment(
-        loader=PackageLoader("postledger.audit"),
+        # The sheet is the console's, too.
+        loader=ChoiceLoader(
+            [PackageLoader("postledger.audit"), PackageLoader("postledger", "sheet")]
+        ),
         # Markdown has escapes of its own: see _markdown.
         autoescape=markup,  # noqa: S701
         undefined=StrictUndefined,
@@ -52,7 +62,13 @@ def _environment(*, markup: bool) -> Environment:
         finalize=_html if markup else _markdown,
     )
     environment.globals.update(
-        tables=tables, drawing=drawing, diagrams=diagram.diagrams, words=words
+        tables=tables,
+        drawing=drawing,
+        curves=curves,
+        carriers=carriers.carriers,
+        before_name=calendar.name_of,
+        diagrams=diagram.diagrams,
+        words=words,
     )
     environment.filters.update(fenced=_fenced, ticked=_ticked, quoted=_quoted)
     return environment

@@ -17,6 +17,8 @@ from postledger.audit.durations import Durations, Percentiles
 from postledger.audit.figures import Figures, figures_of
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.mask import Mask
+from postledger.audit.outcomes import Before
+from postledger.audit.plots.calendar import headline
 from postledger.audit.render import render
 from postledger.audit.request import Request
 from postledger.model import Delivery, Timeline, plain
@@ -76,6 +78,19 @@ class AuditReport:
     figures: Figures | None = None
     dossier: Dossier | None = None
     cover: Cover = Cover()
+
+    @property
+    def headline(self) -> str:
+        """What was found, in a line."""
+        if self.dossier is not None:
+            return f"{self.dossier.name} stands {self.dossier.argument.state}"
+        assert self.figures is not None
+        return headline(self.figures, self.request)
+
+    @property
+    def counted_until(self) -> datetime:
+        """Up to when deliveries were counted: the end of the period, or what the report is as of."""
+        return min(filter(None, (self.request.until, self.as_of)))
 
     @property
     def version(self) -> str:
@@ -182,8 +197,16 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "findings": [plain(one) for one in figures.findings],
         **plain(figures.events),
         "amounts": plain(figures.amounts),
+        "contradictions": plain(figures.contradictions),
+        "before": None if figures.before is None else _before(figures.before, named),
         "others": [{**other, "all": _group(other["all"], other["states"])} for other in others],
     }
+
+
+def _before(found: Before, named: Any) -> dict[str, Any]:
+    said = plain(found)
+    groups = {part: [_group(g, named) for g in said[part]] for part in ("days", "carriers")}
+    return {**said, "all": _group(said["all"], named), **groups}
 
 
 def _group(group: dict[str, Any] | None, states: Any) -> dict[str, Any] | None:

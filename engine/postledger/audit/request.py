@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import attrs
@@ -52,6 +52,30 @@ class Request:
         since, until = (None if end is None else micros(end) for end in (self.since, self.until))
         return since, until
 
+    @property
+    def before(self) -> tuple[datetime, datetime] | None:
+        """The period before: of the same length, or of as many months where it is of whole ones.
+
+        ``None`` where this one has an open end, or begins too early to have one before it.
+        """
+        if self.since is None or self.until is None:
+            return None
+        since, until = self.since.astimezone(UTC), self.until.astimezone(UTC)
+        try:
+            if since == _month_of(since) and until == _month_of(until):
+                months = 12 * (until.year - since.year) + until.month - since.month
+                year, month = divmod(12 * since.year + since.month - 1 - months, 12)
+                return since.replace(year=year, month=month + 1), since
+            return since - (until - since), since
+        except (OverflowError, ValueError):
+            return None
+
+    @property
+    def reach(self) -> tuple[int | None, int | None]:
+        """The ends of the period and of the one before it in microseconds."""
+        since, until = self.period
+        return (since if self.before is None else micros(self.before[0])), until
+
     def time_of(self, log: Log, size: int, newest: int | None = None) -> datetime:
         """The time that the report is as of, and to which ages are counted, of ``size`` events.
 
@@ -84,3 +108,8 @@ class Request:
         """The command that lists all deliveries with a finding."""
         word = finding.replace("_", "-")
         return f"postledger deliveries {shlex.quote(ledger)} --finding {word}{self.options()}"
+
+
+def _month_of(at: datetime) -> datetime:
+    """When the month of a time begins."""
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

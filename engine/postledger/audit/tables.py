@@ -3,28 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import attrs
 
+from postledger.audit.argument import QUESTIONING
 from postledger.audit.dossier import Exhibit
 from postledger.audit.durations import Durations, Percentiles
-from postledger.audit.events import Kinds, Missing
+from postledger.audit.events import Kinds, Missing, Unread
 from postledger.audit.figures import Figures, Other, Sums
-from postledger.audit.findings import Listed
+from postledger.audit.findings import Found
+from postledger.audit.integrity import Definition
 from postledger.audit.mask import traced
 from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
-from postledger.audit.words import NONE, bare, between, count, second, share, span, time
+from postledger.audit.pairs import Contradictions, Side
+from postledger.audit.plots.calendar import spans, summed, unit_of
+from postledger.audit.words import NONE, bare, between, count, second, share, span
 from postledger.model import Amount, part_line, plain
+
+MOST_ROWS = 12
+"""How many rows a table of groups has; the data has more."""
+
+MOST_PAIRS = 5
+"""How many contradictions are shown event by event; the data has more."""
+
+MOST_LATEST = 3
+"""How many deliveries are shown with each finding; the data has more, and a command lists all."""
+
+PERCENTS = ("Half within", "90% within", "99% within")
+
+_NARROW = 4
 
 UNKNOWN = "not known"
 COMMON = "common space"
 
 
 @attrs.frozen
-class Table:
-    """A table; the first ``texts`` columns are words, all others numbers.
+class Cell:
+    """A picture in a row, in per cent: a bar up to ``now``, or a dot there and a ring at ``then``."""
 
-    ``marks`` name, for each row or for none, the state whose sign stands before its first cell.
+    now: float
+    then: float | None = None
+    bar: bool = False
+
+
+Key = tuple[str, int]
+"""What tells a delivery in a report: its id as shown, and the position of its first event."""
+
+
+@attrs.frozen
+class Table:
+    """A table; the first ``texts`` columns are words, and those of ``words``; all others numbers.
+
+    ``marks`` name, for each row or for none, the state whose sign stands before its first cell, ``keys``
+    the delivery that the cell in column ``link`` is about, ``cells`` the picture in column ``drawn``.
+    Column ``code`` holds hashes. ``told`` says that the heading says what the caption does, ``total``
+    that the last row is one.
     """
 
     caption: str
@@ -33,6 +67,28 @@ class Table:
     texts: int = 1
     note: str | None = None
     marks: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    link: int = 0
+    cells: tuple[Cell | None, ...] = ()
+    drawn: int = 0
+    words: tuple[int, ...] = ()
+    code: int | None = None
+    told: bool = False
+    total: bool = False
+
+    @property
+    def is_of_numbers(self) -> bool:
+        """Whether all but the first column are numbers: two of these have room side by side."""
+        return self.texts == 1 and not self.words
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it has room on a phone as it is."""
+        return self.is_of_numbers and len(self.head) <= _NARROW
+
+    def is_word(self, column: int) -> bool:
+        """Whether a column holds words."""
+        return column < self.texts or column in self.words
 
 
 def states(outcomes: Outcomes) -> Table:
@@ -47,6 +103,26 @@ def states(outcomes: Outcomes) -> Table:
             ("All", count(total), share(total, total)),
         ),
         marks=(*outcomes.states, ""),
+        total=True,
+    )
+
+
+def days(outcomes: Outcomes, since: datetime | None, until: datetime) -> Table:
+    """Deliveries by the day on which they began, or by week or month where there are many days."""
+    groups = outcomes.days.groups
+    unit = unit_of(groups)
+    shown = [(one.label, one.group) for one in spans(groups, unit, since, until)]
+    rest = outcomes.days.rest
+    if rest is not None:
+        shown.insert(0, (f"Earlier days ({count(outcomes.days.kinds)})", rest))
+    notes = {"day": None, "week": "Weeks are from Monday to Sunday; the data has the days."}
+    return Table(
+        f"Deliveries by {unit} (UTC) on which they began"
+        if unit == "day"
+        else f"Deliveries by {unit} (UTC) in which they began",
+        (unit.capitalize(), *_counted(outcomes)),
+        tuple(_group(name, group, outcomes) for name, group in shown),
+        note=notes.get(unit, "The data has the days."),
     )
 
 
@@ -55,25 +131,25 @@ def grouped(
     breakdown: Breakdown,
     caption: str,
     label: str,
-    times: dict[str | None, Percentiles] | None = None,
-    rest: str = "All others",
 ) -> Table:
-    """Deliveries by something and by state, with the times to outcome where they are given."""
-    took = () if times is None else ("p50", "p90", "p99")
-    groups = [(UNKNOWN if g.label is None else g.label or COMMON, g) for g in breakdown.groups]
-    if breakdown.rest is not None:
-        groups.append((f"{rest} ({count(breakdown.kinds)})", breakdown.rest))
-    rows = (
-        (*_group(name, g, outcomes), *_took(None if g is breakdown.rest else g, times))
-        for name, g in groups
-    )
-    success = " or ".join(sorted(outcomes.succeeded)) or "success"
+    """Deliveries by something and by state: the largest groups, all others together."""
+    shown = breakdown.groups[:MOST_ROWS]
+    groups = [(UNKNOWN if g.label is None else g.label or COMMON, g) for g in shown]
+    others = (*breakdown.groups[MOST_ROWS:], *filter(None, [breakdown.rest]))
+    if others:
+        kinds = len(breakdown.groups) - len(shown) + breakdown.kinds
+        groups.append((f"All others ({count(kinds)})", summed(others)))
     return Table(
         caption,
-        (label, "Deliveries", f"{success}, share", *outcomes.states, *took),
-        tuple(rows),
-        note="The times are from sent to outcome." if took else None,
+        (label, *_counted(outcomes)),
+        tuple(_group(name, group, outcomes) for name, group in groups),
     )
+
+
+def _counted(outcomes: Outcomes) -> tuple[str, ...]:
+    """The heads of the columns of a group."""
+    success = " or ".join(sorted(outcomes.succeeded)) or "success"
+    return "Deliveries", f"{success}, share", *outcomes.states
 
 
 def _group(name: str, group: Group, outcomes: Outcomes) -> tuple[str, ...]:
@@ -83,15 +159,8 @@ def _group(name: str, group: Group, outcomes: Outcomes) -> tuple[str, ...]:
     return (name, count(group.total), share(succeeded, group.total), *counts)
 
 
-def _took(group: Group | None, times: dict[str | None, Percentiles] | None) -> tuple[str, ...]:
-    """The times of a group, in the table that has them; of ``None`` they aren't known."""
-    if times is None:
-        return ()
-    found = None if group is None else times.get(group.label)
-    return (NONE,) * 3 if found is None else _percentiles(found)
-
-
-def _percentiles(found: Percentiles) -> tuple[str, str, str]:
+def percentiles_of(found: Percentiles) -> tuple[str, str, str]:
+    """The percentiles as words."""
     return span(found.p50), span(found.p90), span(found.p99)
 
 
@@ -142,9 +211,9 @@ def percentiles(durations: Durations) -> Table:
         rows.insert(0, ("All", durations.overall))
     return Table(
         "Time from sent to outcome, by route",
-        ("Route", "Deliveries timed", "p50", "p90", "p99"),
-        tuple((name, count(found.count), *_percentiles(found)) for name, found in rows),
-        note="p90 is the smallest time that 90% of the deliveries did not exceed (nearest rank).",
+        ("Route", "Deliveries timed", *PERCENTS),
+        tuple((name, count(found.count), *percentiles_of(found)) for name, found in rows),
+        note="By nearest rank: the smallest time that so many of the deliveries did not exceed.",
     )
 
 
@@ -181,18 +250,112 @@ def ages(durations: Durations) -> Table:
     )
 
 
-def findings(figures: Figures) -> Table:
-    """All findings with their counts."""
+def findings(figures: Figures, *, questioning: bool) -> Table:
+    """The findings that deliveries have: those that question the outcome, or all others.
+
+    Those come in their fixed order, the gravest first; these by how many deliveries have them.
+    """
     total = figures.outcomes.all.total
+    found = [
+        one
+        for one in figures.findings
+        if one.deliveries and (one.finding in QUESTIONING) == questioning
+    ]
+    if not questioning:
+        found.sort(key=lambda one: -one.deliveries)
+    most = max((one.deliveries for one in figures.findings), default=1) or 1
     return Table(
-        "Findings",
-        ("Finding", "What it means", "Deliveries", "Share"),
+        "Findings that question an outcome" if questioning else "Findings of form or arrival",
+        ("Finding", "What it says", "Deliveries", "Share", "Most at carrier (SPID)", "Latest"),
         tuple(
-            (words(one.finding), one.means, count(one.deliveries), share(one.deliveries, total))
-            for one in figures.findings
+            (
+                words(one.finding).capitalize(),
+                one.means,
+                count(one.deliveries),
+                share(one.deliveries, total),
+                _most(one),
+                traced(one.listed[0].tracking_id, one.listed[0].first),
+            )
+            for one in found
         ),
         texts=2,
+        keys=tuple((one.listed[0].tracking_id, one.listed[0].first) for one in found),
+        link=5,
+        cells=tuple(Cell(round(100 * one.deliveries / most, 1), bar=True) for one in found),
+        drawn=3,
+        words=(4, 5),
     )
+
+
+def _most(found: Found) -> str:
+    at = found.carriers[0]
+    return f"{UNKNOWN if at.label is None else at.label}: {count(at.deliveries)}"
+
+
+def absent(figures: Figures) -> str:
+    """The findings that no delivery has, as words."""
+    return ", ".join(words(one.finding) for one in figures.findings if not one.deliveries)
+
+
+def upheld(found: Contradictions) -> Table:
+    """Which claims stand over which others."""
+    few = found.compared < found.deliveries
+    return Table(
+        "Contradictions by what stands",
+        ("Stands, over what", "Pairs", "Came late", "Median apart", "Widest apart"),
+        tuple(
+            (
+                f"{words(one.stands)} over {words(one.over)}",
+                count(one.pairs),
+                count(one.late),
+                _apart(one.median),
+                _apart(one.widest),
+            )
+            for one in found.kinds
+        ),
+        marks=tuple(one.stands for one in found.kinds),
+        note="Late: what doesn't stand arrived after an event that follows it. Apart: by the provider's"
+        " clock." + (f" Of the latest {count(found.compared)} deliveries alone." if few else ""),
+        told=True,
+    )
+
+
+def pairs(found: Contradictions) -> Table:
+    """The latest contradictions: which event said what and when, which contradicts it, what stands."""
+    shown = found.latest[:MOST_PAIRS]
+    return Table(
+        "The latest contradictions, event by event",
+        ("TRACKINGID", "Taken first", "Contradicted by", "Apart", "Stands", "Carrier (SPID)"),
+        tuple(
+            (
+                traced(one.tracking_id, one.first),
+                _side(one.earlier),
+                _side(one.against),
+                _apart(one.apart),
+                words(one.stands),
+                one.spid or NONE,
+            )
+            for one in shown
+        ),
+        texts=3,
+        keys=tuple((one.tracking_id, one.first) for one in shown),
+        words=(4, 5),
+        note=None
+        if found.deliveries <= len(shown)
+        else f"The latest of {count(found.deliveries)}"
+        " deliveries that have a contradiction; the data has more of them.",
+    )
+
+
+def _side(side: Side | None) -> str:
+    if side is None:
+        return "where the chart begins"
+    at = "without a time" if side.occurred_at is None else bare(side.occurred_at)
+    return f"event {side.event}: {words(side.says)}, {at}"
+
+
+def _apart(seconds: float | None) -> str:
+    return NONE if seconds is None else span(round(seconds * 1_000_000))
 
 
 def words(finding: str) -> str:
@@ -204,24 +367,25 @@ def words(finding: str) -> str:
     return finding.replace("_", " ")
 
 
-def listed(deliveries: Sequence[Listed], finding: str) -> Table:
-    """The deliveries that a finding concerns."""
+def listed(found: Found) -> Table:
+    """The latest deliveries that a finding concerns."""
+    shown = found.listed[:MOST_LATEST]
     rows = (
-        (traced(d.tracking_id, d.first), d.state, d.route, d.to, d.spid, time(d.began_at))
-        for d in deliveries
+        (traced(d.tracking_id, d.first), words(d.state), d.spid, _second(d.began_at)) for d in shown
     )
     return Table(
-        f"Deliveries with {words(finding)}",
-        ("TRACKINGID", "State", "Route", "To", "Carrier (SPID)", "Began"),
+        f"Deliveries with {words(found.finding)}",
+        ("TRACKINGID", "State", "Carrier (SPID)", "Began (UTC)"),
         tuple(tuple(cell or NONE for cell in row) for row in rows),
-        texts=6,
+        texts=4,
+        keys=tuple((d.tracking_id, d.first) for d in shown),
     )
 
 
 def unreadable(found: Kinds) -> Table:
-    """Events whose body can't be read, by the reason."""
+    """Events whose body can't be read, by the kind of error."""
     rows = [(one.status or NONE,) for one in found.listed]
-    return _unread(found, "Unreadable bodies, by reason", ("Why it can't be read",), rows)
+    return _unread(found, "Unreadable bodies by kind of error", ("Kind of error",), rows)
 
 
 def unverified(found: Kinds) -> Table:
@@ -233,18 +397,34 @@ def unverified(found: Kinds) -> Table:
 def unrecognised(found: Kinds) -> Table:
     """Events that the vocabularies don't know, by what they say."""
     rows = [(one.code or "no code", one.status or NONE) for one in found.listed]
-    return _unread(found, "Unrecognised events, by code", ("Code", "Status"), rows)
+    return _unread(
+        found, "Unrecognised events, by code", ("Code as received", "Status as received"), rows
+    )
 
 
 def _unread(
     found: Kinds, caption: str, head: tuple[str, ...], named: Sequence[tuple[str, ...]]
 ) -> Table:
     pairs = zip(named, found.listed, strict=True)
-    rows = [(*names, count(one.events), str(one.first)) for names, one in pairs]
+    rows = [
+        (*names, count(one.events), *map(_second, _received(one)), str(one.first))
+        for names, one in pairs
+    ]
     if found.kinds:
         names = (f"All others ({count(found.kinds)})", NONE)[: len(head)]
-        rows.append((*names, count(found.rest), NONE))
-    return Table(caption, (*head, "Events", "First at position"), tuple(rows), len(head))
+        rows.append((*names, count(found.rest), NONE, NONE, NONE))
+    ends = ("First received (UTC)", "Last received (UTC)", "First at position")
+    dates = (len(head) + 1, len(head) + 2)
+    return Table(caption, (*head, "Events", *ends), tuple(rows), len(head), words=dates)
+
+
+def _received(found: Unread) -> tuple[datetime | None, datetime | None]:
+    return found.first_received_at, found.last_received_at
+
+
+def _second(at: datetime | None) -> str:
+    """A time of ours to the second, without its zone."""
+    return NONE if at is None else second(at).removesuffix(" UTC")
 
 
 def missing(found: Iterable[Missing]) -> Table:
@@ -254,6 +434,17 @@ def missing(found: Iterable[Missing]) -> Table:
         ("Field", "Section", "Events", "First at position"),
         tuple((one.node, one.section, count(one.events), str(one.first)) for one in found),
         texts=2,
+    )
+
+
+def definitions(found: Iterable[Definition]) -> Table:
+    """The charts and vocabularies that a report was read by."""
+    return Table(
+        "Charts and vocabularies that the report was read by",
+        ("Name", "Version", "What it says", "SHA-256 of its content"),
+        tuple((f"{one.name} ({one.kind})", str(one.version), one.title, one.hash) for one in found),
+        texts=4,
+        code=3,
     )
 
 

@@ -82,6 +82,18 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.1f}%"
 
 
+def points(now: float | None, then: float | None) -> str:
+    """By how many points of a hundred a rate changed.
+
+    >>> points(0.918, 0.931), points(0.5, 0.5), points(0.5, None)
+    ('−1.3', '0.0', '–')
+    """
+    if now is None or then is None:
+        return NONE
+    changed = round(100 * (now - then), 1)
+    return f"{'+' if changed > 0 else '−' if changed < 0 else ''}{abs(changed):.1f}"
+
+
 def span(micros: int) -> str:
     """A duration in its two largest units; below a minute with its fraction.
 

@@ -30,6 +30,9 @@ from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
 
 STATIC = Path(__file__).parent / "static"
+SHEET = ("postledger", "sheet")
+"""Where the style sheet is that reports and dossiers wear too."""
+
 _HIDDEN = "Nothing is known of it, or was then. Search for the delivery again."
 _PUBLIC = ("/sign-in",)
 _log = logging.getLogger("postledger.console")
@@ -70,7 +73,7 @@ class Console:
         self._pages = Starlette(
             routes=[
                 *(Route(path, self._route(page), methods=[how]) for how, path, page in ROUTES),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                Mount("/static", StaticFiles(directory=STATIC, packages=[SHEET])),
             ],
             exception_handlers={404: self._missing, 405: self._missing},
             lifespan=self._lifespan,

@@ -984,7 +984,7 @@ class Ledger:
                     or live.size != found.verification.events
                 ):
                     return None
-                states.fill(live, *asked.period)
+                states.fill(live, *asked.reach)
             return of_period(own.reader, states.listing, asked, name, found)
 
     def _folded(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import attrs
 
@@ -44,6 +44,11 @@ _LABELS: dict[By | None, str] = {
     "reason_class": "s.reason_class",
     "space": "t.space",
 }
+
+_FINDINGS = ", ".join(
+    f"coalesce(sum(CASE WHEN (s.findings & {int(f)}) <> 0 THEN 1 ELSE 0 END), 0)" for f in Finding
+)
+"""How many streams have each finding."""
 
 Group = tuple[Any, int, tuple[int, ...]]
 """What its streams have in common, how many they are, and how many are in each state."""
@@ -84,12 +89,13 @@ class Groups:
 
     def by_finding(self) -> dict[Finding, int]:
         """How many streams have each finding."""
-        counts = ", ".join(
-            f"coalesce(sum(CASE WHEN (s.findings & {int(f)}) <> 0 THEN 1 ELSE 0 END), 0)"
-            for f in Finding
-        )
-        (row,) = self._rows(counts)
+        (row,) = self._rows(_FINDINGS)
         return dict(zip(Finding, row, strict=True))
+
+    def by_finding_and(self, by: By) -> Iterator[tuple[Any, dict[Finding, int]]]:
+        """The groups, each with how many of its streams have each finding; in no order."""
+        for label, *found in self._rows(f"{_LABELS[by]}, {_FINDINGS}", tail="GROUP BY 1"):
+            yield label, dict(zip(Finding, found, strict=True))
 
     def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
         """State, reason and space of each stream of which a region is in one of the states."""
@@ -105,8 +111,8 @@ class Groups:
 
     def by_took(self, edges: Sequence[int]) -> dict[int, int]:
         """How many streams took a time between two edges from sent to outcome, by bin."""
-        cases, values = _bins(_TOOK, edges)
-        return dict(self._rows(f"{cases}, count(*)", values, _TIMED, tail="GROUP BY 1"))
+        bin_ = _nested(_TOOK, edges, 0)
+        return dict(self._rows(f"{bin_}, count(*)", (), _TIMED, tail="GROUP BY 1"))
 
     def by_age(
         self, time: int, edges: Sequence[int], states: Sequence[str]
@@ -169,10 +175,10 @@ class Groups:
     # --- lists ---
 
     def having(self, finding: Finding, most: int) -> list[Row]:
-        """The first streams with a finding: key, state, route, recipient, SPID, beginning, findings.
+        """The latest streams with a finding: key, state, route, recipient, SPID, beginning, findings.
 
-        At the end stands the position of its first event. In the order in which they were first
-        received, then by key and space.
+        At the end stand the position of its first event and the stream. Those that were first received
+        last come first, then by key and space.
         """
         sql, parameters = self._sql(
             f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN} AS began, s.findings, s.stream",
@@ -183,8 +189,9 @@ class Groups:
         first = f"SELECT min(i.position) FROM {self.reader.index.name} i WHERE i.stream = f.stream"
         return list(
             self.reader.log.store.stream(
-                f"SELECT key, state, route, recipient, spid, began, findings, ({first}) FROM"
-                f" ({sql} ORDER BY s.first_received_at, t.key, t.space LIMIT {most}) f",
+                f"SELECT key, state, route, recipient, spid, began, findings, ({first}), stream"
+                f" FROM ({sql} ORDER BY s.first_received_at DESC, t.key DESC, t.space DESC"
+                f" LIMIT {most}) f",
                 parameters,
             )
         )
@@ -331,13 +338,29 @@ def _bins(value: str, edges: Sequence[int]) -> tuple[str, Sequence[int]]:
     return f"CASE {whens} ELSE {len(edges)} END", edges
 
 
+def _nested(value: str, edges: Sequence[int], first: int) -> str:
+    """The number of a bin as ``_bins`` has it, from ``first`` on, by few comparisons of many edges."""
+    if not edges:
+        return str(first)
+    half = len(edges) // 2
+    below = _nested(value, edges[:half], first)
+    above = _nested(value, edges[half + 1 :], first + half + 1)
+    return f"CASE WHEN {value} < {int(edges[half])} THEN {below} ELSE {above} END"
+
+
 # --- counts of what only Python can tell ---
 
 Key = tuple[str | None, ...]
 
 
-Ranked = list[tuple[Key, int, int]]
-"""Keys, each with its count and its lowest position."""
+class Counted(NamedTuple):
+    """A key with its count, its lowest position, and its earliest and latest time."""
+
+    key: Key
+    n: int
+    first: int
+    earliest: int
+    latest: int
 
 
 @attrs.define
@@ -346,31 +369,34 @@ class Counts:
 
     _store: Store
     _table: str
-    _new: dict[Key, tuple[int, int]] = attrs.field(init=False, factory=dict)
+    _new: dict[Key, tuple[int, int, int, int]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._store.execute(
             f"CREATE TABLE {self._table}"
-            " (kind BLOB PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL)"
+            " (kind BLOB PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL,"
+            " earliest INTEGER NOT NULL, latest INTEGER NOT NULL)"
         )
 
-    def add(self, key: Key, position: int = 0) -> None:
-        """Count a key once more; the lowest position of each is kept."""
-        count, first = self._new.get(key, (0, position))
-        self._new[key] = count + 1, min(first, position)
+    def add(self, key: Key, position: int = 0, at: int = 0) -> None:
+        """Count a key once more; its lowest position and the ends of its times are kept."""
+        count, first, earliest, latest = self._new.get(key, (0, position, at, at))
+        self._new[key] = count + 1, min(first, position), min(earliest, at), max(latest, at)
         if len(self._new) >= MOST_IN_MEMORY:
             self._add_up()
 
-    def ranked(self, most: int) -> tuple[Ranked, int, int]:
+    def ranked(self, most: int) -> tuple[list[Counted], int, int]:
         """The keys of the highest counts; then how many all others count, and how many they are."""
         self._add_up()
         rows = self._store.execute(
-            f"SELECT kind, n, first FROM {self._table} ORDER BY n DESC, kind LIMIT ?", (most,)
+            f"SELECT kind, n, first, earliest, latest FROM {self._table}"
+            " ORDER BY n DESC, kind LIMIT ?",
+            (most,),
         ).fetchall()
         row = self._store.one(f"SELECT coalesce(sum(n), 0), count(*) FROM {self._table}")
         assert row is not None
-        ranked = [(tuple(json.loads(kind)), n, first) for kind, n, first in rows]
-        return ranked, row[0] - sum(n for _, n, _ in ranked), row[1] - len(ranked)
+        ranked = [Counted(tuple(json.loads(kind)), *found) for kind, *found in rows]
+        return ranked, row[0] - sum(one.n for one in ranked), row[1] - len(ranked)
 
     def _add_up(self) -> None:
         own = self._table.removeprefix("temp.")
@@ -382,13 +408,18 @@ class Counts:
         # Ended here: what is read next has a transaction of its own.
         with self._store.read():
             self._store.executemany(
-                f"INSERT INTO {self._table} VALUES (?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
-                f" n = {own}.n + excluded.n,"
-                f" first = CASE WHEN excluded.first < {own}.first THEN excluded.first"
-                f" ELSE {own}.first END",
+                f"INSERT INTO {self._table} VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
+                f" n = {own}.n + excluded.n, {_end(own, 'first', '<')},"
+                f" {_end(own, 'earliest', '<')}, {_end(own, 'latest', '>')}",
                 rows,
             )
         self._new.clear()
+
+
+def _end(table: str, column: str, sign: str) -> str:
+    """What keeps the lower or the higher of two values of a column."""
+    new, old = f"excluded.{column}", f"{table}.{column}"
+    return f"{column} = CASE WHEN {new} {sign} {old} THEN {new} ELSE {old} END"
 
 
 @contextmanager

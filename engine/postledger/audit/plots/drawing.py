@@ -1,28 +1,29 @@
-"""Drawing: where the parts of the bar and of the columns stand, in units of the picture."""
+"""Drawing: where the parts of bars and columns stand: across in per cent of the width, down in pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import count as count_from
 
 import attrs
 
-from postledger.audit.durations import BINS, SECOND, Durations
 from postledger.audit.outcomes import Group, Outcomes
-from postledger.audit.words import bound, count, span
+from postledger.audit.plots.calendar import Unit, short, spans
+from postledger.audit.words import count, share
 
-WIDTH, HEIGHT = 960, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 18, 28
-_MOST_COLUMNS = 400
+TOP, HEIGHT, FOOT = 16, 130, 22
+_MOST_COLUMNS = 100
+"""More days are drawn as weeks or months, so that each column has room."""
+
 _MOST_EMPTY = 60
 """So many days without deliveries have room on the axis, or so many for each eight that have some."""
 
 
 @attrs.frozen
 class Block:
-    """A rectangle; ``state`` chooses its colour and its hatching."""
+    """A rectangle; ``state`` chooses its colour and its pattern."""
 
     x: float
     y: float
@@ -34,42 +35,68 @@ class Block:
 
 @attrs.frozen
 class Mark:
-    """A text with a line at a place on an axis."""
+    """A text at a place on an axis; a ``minor`` one is left out where there is little room.
+
+    ``at`` is in per cent across, or in pixels down; ``level`` in pixels down. An ``end`` is to the left.
+    """
 
     at: float
     text: str
-    level: int = 0
+    level: float = 0
     end: bool = False
+    minor: bool = False
+    middle: bool = False
+    strong: bool = False
+    kind: str = ""
 
 
 @attrs.frozen
-class Columns:
-    """A column chart: blocks, marks on the axes, and marked places."""
+class Chart:
+    """Columns and lines over one axis, with what is marked on them.
+
+    ``beyond`` is how many are not drawn. Each of ``lines`` is a path in a square of 100 by 100, and
+    whether it is of the period before.
+    """
 
     title: str
     description: str
-    blocks: tuple[Block, ...]
-    across: tuple[Mark, ...]
     up: tuple[Mark, ...]
+    across: tuple[Mark, ...]
+    blocks: tuple[Block, ...] = ()
+    lines: tuple[tuple[str, bool], ...] = ()
     marked: tuple[Mark, ...] = ()
-    left: float = _LEFT
-    right: float = WIDTH - _RIGHT
-    top: float = _TOP
-    floor: float = HEIGHT - _BOTTOM
-    width: int = WIDTH
-    height: int = HEIGHT
+    dots: tuple[Mark, ...] = ()
+    labels: tuple[Mark, ...] = ()
+    beyond: int = 0
+    top: float = TOP
+    floor: float = TOP + HEIGHT
+
+    @property
+    def height(self) -> float:
+        """How high the picture is, with what stands below the axis."""
+        return self.floor + FOOT
+
+
+OPEN: tuple[str, ...] = ("created", "sent", "waiting")
+GOOD: tuple[str, ...] = ("delivered", "done")
+BAD: tuple[str, ...] = ("expired", "rejected", "failed", "lost")
+"""The signs there are, each with a colour, a pattern and a shape, by what they stand for."""
 
 
 def signs(outcomes: Outcomes) -> dict[str, str]:
-    """The colour and hatching of each state: by whether it is open, a success, or another outcome."""
-    made, counted = {}, {"open": 0, "good": 0, "bad": 0}
-    most = {"open": 3, "good": 2, "bad": 4}
+    """The sign of each state: that of its name, or another by whether it is open, or a success."""
+    made: dict[str, str] = {}
+    others: list[tuple[str, tuple[str, ...]]] = []
     for state in outcomes.states:
-        kind = "open" if state in outcomes.open else "bad"
-        kind = "good" if state in outcomes.succeeded else kind
-        made[state] = f"{kind}-{counted[kind] % most[kind] + 1}"
-        counted[kind] += 1
-    return made
+        kind = OPEN if state in outcomes.open else GOOD if state in outcomes.succeeded else BAD
+        if state in kind:
+            made[state] = state
+        else:
+            others.append((state, kind))
+    for state, kind in others:
+        free = [sign for sign in kind if sign not in made.values()]
+        made[state] = free[-1] if free else kind[-1]
+    return {state: made[state] for state in outcomes.states}
 
 
 def ordered(outcomes: Outcomes) -> list[str]:
@@ -87,120 +114,121 @@ def bar(outcomes: Outcomes) -> tuple[Block, ...]:
     for state in ordered(outcomes):
         n = counts[state]
         if n:
-            width = n / outcomes.all.total * WIDTH
-            blocks.append(Block(_r(x), 0, _r(width), 40, state, f"{state}: {count(n)}"))
+            width = 100 * n / outcomes.all.total
+            blocks.append(Block(rounded(x), 0, rounded(width), 40, state, f"{state}: {count(n)}"))
             x += width
     return tuple(blocks)
 
 
-def days(outcomes: Outcomes) -> Columns | None:
-    """A column for each day; days without deliveries are left out where most have none.
+def days(outcomes: Outcomes) -> tuple[Chart, Chart] | None:
+    """Columns by day, or by a longer span where there are many: all, and below what didn't succeed.
 
-    ``None`` for fewer than two days.
+    The upper ones count deliveries, the lower ones have the shares of each column, on a scale of their
+    own. Days without deliveries are left out where most have none. ``None`` for fewer than two days.
     """
     groups = {date.fromisoformat(g.label): g for g in outcomes.days.groups if g.label}
     if len(groups) < 2:
         return None
-    first, last = min(groups), max(groups)
-    # Days far apart would leave hairlines: then only those that there are.
-    span_days = (last - first).days + 1
-    whole = span_days <= min(_MOST_COLUMNS, max(_MOST_EMPTY, 8 * len(groups)))
-    shown = [first + timedelta(days=i) for i in range(span_days)] if whole else sorted(groups)
-    stacks = [_stack(outcomes, groups[day], day) if day in groups else [] for day in shown]
-    every = max(1, math.ceil(len(shown) / 10))
-    # Counted from the end: the last day is named, which says how far the report reaches.
-    labels = [
-        "" if (len(shown) - 1 - i) % every else day.isoformat() for i, day in enumerate(shown)
-    ]
+    shown, whole = _columns_of(outcomes.days.groups)
     peak = max(groups, key=lambda day: groups[day].total)
-    description = (
-        f"{len(shown)} days {'from' if whole else 'between'} {first} {'to' if whole else 'and'} {last};"
-        f" the most deliveries, "
-        f"{count(groups[peak].total)}, began on {peak}. The table below has the numbers."
-    )
-    return _columns("Deliveries by day and state", description, stacks, labels, centred=True)
-
-
-def _stack(outcomes: Outcomes, group: Group, day: date) -> list[tuple[str, int, str]]:
-    counts = dict(zip(outcomes.states, group.states, strict=True))
-    return [(s, counts[s], f"{day}, {s}: {count(counts[s])}") for s in ordered(outcomes)]
-
-
-def histogram(durations: Durations) -> Columns | None:
-    """The times from sent to outcome; ``None`` where there are none."""
-    found = durations.overall
-    if found is None:
-        return None
-    stacks = [[("any", one.deliveries, f"{count(one.deliveries)}")] for one in durations.histogram]
-    labels = ["0", *map(bound, BINS)]
+    first, last = min(groups), max(groups)
     described = (
-        f"{count(found.count)} deliveries; half took at most {span(found.p50)}, 90% at most"
-        f" {span(found.p90)}, 99% at most {span(found.p99)}. The table below has the numbers."
+        f"{count(len(shown))} columns {'from' if whole else 'between'} {first}"
+        f" {'to' if whole else 'and'} {last}; the most deliveries,"
+        f" {count(groups[peak].total)}, began on {peak}. The table below has the numbers."
     )
-    chart = _columns(
-        "Distribution of the time from sent to outcome", described, stacks, labels, centred=False
+    across = tuple(_across(list(shown)))
+    all_, far = _whole(outcomes, shown), _missed(outcomes, shown)
+    lost = (
+        f"The share of each column that is not {' or '.join(sorted(outcomes.succeeded))}, by state."
     )
-    named = (("p50", found.p50), ("p90", found.p90), ("p99", found.p99))
-    marked = tuple(
-        _place(chart, f"{name} {span(took)}", took, level)
-        for level, (name, took) in enumerate(named)
+    return (
+        Chart("Deliveries begun", described, all_[1], across, all_[0]),
+        Chart("Of these, without success", lost, far[1], across, far[0]),
     )
-    return attrs.evolve(chart, marked=marked)
 
 
-def _place(chart: Columns, text: str, took: int, level: int) -> Mark:
-    """Where a duration stands on the axis of bins: by its logarithm within its bin."""
-    seconds = took / SECOND
-    edges = (0, *BINS, 4 * BINS[-1])
-    at = next((i for i in range(len(BINS)) if seconds < edges[i + 1]), len(BINS))
-    low, high = max(edges[at], 0.1), edges[at + 1]
-    within = math.log(max(seconds, low) / low) / math.log(high / low)
-    step = (chart.right - chart.left) / (len(BINS) + 1)
-    x = chart.left + step * (at + min(within, 1.0))
-    return Mark(_r(x), text, level, end=x > chart.right - 110)
+def _columns_of(days: Sequence[Group]) -> tuple[dict[date, Group | None], bool]:
+    """The columns, each by its first day; and whether none is left out."""
+    groups = {date.fromisoformat(g.label): g for g in days if g.label}
+    first, last = min(groups), max(groups)
+    size = (last - first).days + 1
+    if size > _MOST_COLUMNS:
+        unit: Unit = "week" if size <= 7 * _MOST_COLUMNS else "month"
+        ends = datetime.combine(last, time.max, UTC)
+        return {one.first: one.group for one in spans(days, unit, None, ends)}, False
+    whole = size <= max(_MOST_EMPTY, 8 * len(groups))
+    every = [first + timedelta(days=i) for i in range(size)] if whole else sorted(groups)
+    return {day: groups.get(day) for day in every}, whole
 
 
-def _columns(
-    title: str,
-    description: str,
-    stacks: Sequence[Sequence[tuple[str, int, str]]],
-    labels: Sequence[str],
-    *,
-    centred: bool,
-) -> Columns:
-    most = max(sum(n for _, n, _ in stack) for stack in stacks)
-    ticks = _ticks(most)
-    floor, room = HEIGHT - _BOTTOM, HEIGHT - _BOTTOM - _TOP
-    step = (WIDTH - _LEFT - _RIGHT) / len(stacks)
-    gap = min(8.0, step * 0.2)
+def _across(days: Sequence[date]) -> Iterable[Mark]:
+    """Days below the columns: the first, each eighth or so, and never two in one place."""
+    every = max(1, math.ceil(len(days) / 8))
+    step = 100 / len(days)
+    for i in range(0, len(days), every):
+        yield Mark(rounded((i + 0.5) * step), short(days[i]), minor=i // every % 2 == 1)
+
+
+def _whole(
+    outcomes: Outcomes, columns: dict[date, Group | None]
+) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
+    """All deliveries of each column by state, in numbers."""
+    ticks = ticks_to(max(group.total for group in columns.values() if group))
     blocks = []
-    for i, stack in enumerate(stacks):
-        y = float(floor)
-        for state, n, text in stack:
-            height = n / ticks[-1] * room
-            y -= height
+    for at, (day, group) in enumerate(columns.items()):
+        y = float(TOP + HEIGHT)
+        counts = dict(zip(outcomes.states, group.states, strict=True)) if group else {}
+        for state in ordered(outcomes):
+            n = counts.get(state, 0)
             if n:
-                x = _LEFT + i * step + gap / 2
-                blocks.append(Block(_r(x), _r(y), _r(step - gap), _r(height), state, text))
-    # A day is too long to stand in the middle of a narrow column at the edge.
-    narrow = centred and step < 2 * _LEFT
-    across = tuple(
-        Mark(_r(_LEFT + (i + centred) * step), label, end=True)
-        if narrow and i == len(labels) - 1
-        else Mark(_r(_LEFT + (i + centred / 2) * step), label)
-        for i, label in enumerate(labels)
-        if label
+                height = n / ticks[-1] * HEIGHT
+                y -= height
+                title = f"{day}, {state}: {count(n)}"
+                blocks.append(_column(at, len(columns), y, height, state, title))
+    up = (Mark(rounded(TOP + HEIGHT - tick / ticks[-1] * HEIGHT), count(tick)) for tick in ticks)
+    return tuple(blocks), tuple(up)
+
+
+def _missed(
+    outcomes: Outcomes, columns: dict[date, Group | None]
+) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
+    """What of each column did not succeed by state, in shares."""
+    states = [state for state in ordered(outcomes) if state not in outcomes.succeeded]
+    rates = [outcomes.rate(group) for group in columns.values() if group]
+    worst = max((1 - rate for rate in rates if rate is not None), default=0.0)
+    ceiling = next(top for top in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0) if worst <= top + 1e-9)
+    blocks = []
+    for at, (day, group) in enumerate(columns.items()):
+        y = float(TOP + HEIGHT)
+        counts = dict(zip(outcomes.states, group.states, strict=True)) if group else {}
+        for state in states:
+            n = counts.get(state, 0)
+            if group and n:
+                height = n / group.total / ceiling * HEIGHT
+                y -= height
+                title = f"{day}, {state}: {share(n, group.total)}"
+                blocks.append(_column(at, len(columns), y, height, state, title))
+    halves = (0, ceiling / 2, ceiling)
+    up = (
+        Mark(rounded(TOP + HEIGHT - HEIGHT * part / ceiling), f"{100 * part:g}%") for part in halves
     )
-    up = tuple(Mark(_r(floor - tick / ticks[-1] * room), count(tick)) for tick in ticks)
-    return Columns(title, description, tuple(blocks), across, up)
+    return tuple(blocks), tuple(up)
 
 
-def _ticks(most: int) -> list[int]:
+def _column(at: int, columns: int, y: float, height: float, state: str, title: str) -> Block:
+    step = 100 / columns
+    x, width = at * step + 0.12 * step, 0.76 * step
+    return Block(rounded(x), rounded(y), rounded(width), rounded(height), state, title)
+
+
+def ticks_to(most: int) -> list[int]:
     """Round numbers from zero to the first that is not below ``most``."""
     round_numbers = (size * 10**power for power in count_from() for size in (1, 2, 5))
     step = next(number for number in round_numbers if number * 4 >= most)
     return [step * i for i in range(math.ceil(max(most, 1) / step) + 1)]
 
 
-def _r(number: float) -> float:
-    return round(number, 1)
+def rounded(number: float) -> float:
+    """A coordinate, with as many digits as can be seen."""
+    return round(number, 2)

@@ -1,0 +1,90 @@
+"""Carriers next to each other: their rates of success, what these were before, and their times."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from postledger.audit.figures import Figures
+from postledger.audit.findings import MOST_CARRIERS
+from postledger.audit.outcomes import Group, Outcomes
+from postledger.audit.pairs import CONTRADICTION
+from postledger.audit.tables import MOST_ROWS, PERCENTS, Cell, Table, percentiles_of
+from postledger.audit.words import NONE, count, points
+
+
+@attrs.frozen
+class _Scale:
+    """Where a rate stands on an axis from ``floor`` to 1, in per cent."""
+
+    floor: float
+
+    def __call__(self, rate: float) -> float:
+        return round(100 * (rate - self.floor) / (1 - self.floor), 1) if self.floor < 1 else 100.0
+
+
+def carriers(figures: Figures) -> Table:
+    """The carriers next to each other: the worst change first, or the worst rate.
+
+    A carrier that has few deliveries is compared like any other: their number stands next to it.
+    """
+    o, before = figures.outcomes, figures.before
+    then = {} if before is None else {group.label: group for group in before.carriers}
+    known = [group for group in o.carriers.groups if group.label is not None]
+    rated = [(o.rate(group) or 0.0, _rate(o, then.get(group.label)), group) for group in known]
+    ranked = sorted(rated, key=lambda one: _change(*one))[:MOST_ROWS]
+    floor = min((rate for *rates, _ in ranked for rate in rates if rate is not None), default=0.0)
+    scale = _Scale(math.floor(10 * floor) / 10)
+    left = len(known) - len(ranked) + o.carriers.kinds
+    success = " or ".join(sorted(o.succeeded)) or "success"
+    return Table(
+        "Carriers compared",
+        (
+            "Carrier (SPID)",
+            "Deliveries",
+            success.capitalize(),
+            "Points",
+            *PERCENTS,
+            "Contradictions",
+        ),
+        tuple(_carrier(figures, *one) for one in ranked),
+        note="".join(
+            (
+                f"In the picture each share stands between {100 * scale.floor:.0f} and 100%",
+                ", a ring is the period before." if before is not None else ".",
+                " The times are from sent to outcome.",
+                f" {count(left)} other carriers are in the data." if left else "",
+            )
+        ),
+        cells=tuple(
+            Cell(scale(now), None if was is None else scale(was)) for now, was, _ in ranked
+        ),
+        drawn=2,
+        told=True,
+    )
+
+
+def _rate(outcomes: Outcomes, group: Group | None) -> float | None:
+    return None if group is None else outcomes.rate(group)
+
+
+def _change(now: float, was: float | None, group: Group) -> tuple[bool, float, int]:
+    """What carriers are ordered by: the change, and where that isn't known, after those, the rate."""
+    return was is None, now if was is None else now - was, -group.total
+
+
+def _carrier(figures: Figures, now: float, was: float | None, group: Group) -> tuple[str, ...]:
+    times = figures.durations.by_carrier.get(group.label)
+    disputed = next(one for one in figures.findings if one.finding == CONTRADICTION).carriers
+    by_label = {one.label: one.deliveries for one in disputed}
+    # Of carriers beyond those listed with the finding the number isn't known here.
+    none = "0" if len(disputed) < MOST_CARRIERS else NONE
+    return (
+        group.label or NONE,
+        count(group.total),
+        f"{100 * now:.1f}%",
+        points(now, was),
+        *((NONE,) * 3 if times is None else percentiles_of(times)),
+        count(by_label[group.label]) if group.label in by_label else none,
+    )
