@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import subprocess
 import sys
@@ -53,6 +54,21 @@ class Visitor(TestClient):
         """What the form to sign in is answered."""
         token = self.token("/sign-in", "/sign-in")
         return self.submit("/sign-in", {"csrf": token, "name": name, "password": password})
+
+
+def bundle(*keys: str) -> bytes:
+    """One body that says something of several deliveries."""
+    status = {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET"}
+    results = [
+        {
+            "messageId": key,
+            "to": "16503333058",
+            "status": status,
+            "sentAt": "2026-10-14T09:12:06.000+0000",
+        }
+        for key in keys
+    ]
+    return json.dumps({"results": results}).encode()
 
 
 def visitor(ledger: Ledger | Path, *, name: str = NAME, **options: Any) -> Visitor:

@@ -15,11 +15,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from postledger import AsyncLedger, Ledger, PostledgerError
-from postledger.console import User, Users, app, hashed, load_users
+from postledger.console import User, Users, app, asking, hashed, load_users
 from postledger.console.access import Access, AccessRecord, Unrecorded
 from postledger.console.sessions import IDLE, LONGEST, SHOWN, Attempts, Sessions
+from postledger.log import log
 from postledger.server import receiver
-from tests.console import HASH, NAME, ORIGIN, PASSWORD, USERS, VIEWER, Visitor, visitor
+from tests.console import HASH, NAME, ORIGIN, PASSWORD, USERS, VIEWER, Visitor, bundle, visitor
 from tests.samples import DEGRADED, SMS, delivered, failed, sent
 
 NUMBER = "16502424956"
@@ -402,6 +403,68 @@ def test_the_list_is_the_newest_heard_first(ledger: Ledger) -> None:
     assert keys(only="other") == ["key-b"]
     assert keys(before=4) == ["key-c", "key-b", "key-a"]
     assert keys(q="key-a") == ["key-a"]
+
+
+def test_the_list_says_how_far_it_looked(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few deliveries fit it looks at some events, and leads to those before, to the very first."""
+    monkeypatch.setattr(asking, "MOST_LOOKED_AT", 10)
+    ledger.record(failed("early"))
+    ledger.record_many(sent(f"key-{n}") for n in range(24))
+    known = visitor(ledger)
+    text, asked = known.page("/", only="failed"), []
+    while link := re.search(r'href="/\?(only=failed&amp;before=[^"]+)"[^>]*>([^<]+)</a>', text):
+        said = re.search(r'<p class="pager"><span>([^<]+)</span>', text)
+        assert said is not None
+        asked.append((said[1], link[2]))
+        text = known.get(f"/?{link[1].replace('&amp;', '&')}").text
+    none = ", and none before was looked at"
+    assert asked == [
+        (f"0 shown of events 16 to 25{none}", "Look further back"),
+        (f"0 shown of events 6 to 15{none}", "Look further back"),
+    ]
+    assert "1 shown of events 1 to 5, which is all of them" in text
+    assert ">early</a>" in text
+    for query in ("only=none", "before=x", "before=1.x", "before=-1", "only=%3Cscript%3E"):
+        assert known.get(f"/?{query}").status_code == 400
+
+
+def test_a_page_may_end_within_an_event(tmp_path: Path) -> None:
+    """Of a body that bundles more deliveries than a page has lines the next page has the rest."""
+    with Ledger(tmp_path / "bundles.db", providers=["infobip"]) as ledger:
+        ledger.record(bundle("first"))
+        ledger.record(bundle(*(f"key-{n}" for n in range(120))))
+        known = visitor(ledger)
+        text, keys, links = known.page("/"), [], []
+        while len(links) < 5:
+            keys += re.findall(r'<a class="mono"[^>]*>([\w-]+)</a>', text)
+            link = re.search(r'href="(/\?before=[^"]+)"', text)
+            if link is None:
+                break
+            links.append(link[1])
+            text = known.get(link[1]).text
+    assert keys == [*(f"key-{n}" for n in range(119, -1, -1)), "first"]
+    assert links == ["/?before=2.70", "/?before=2.20"]
+
+
+def test_large_bodies_are_read_one_by_one(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of the log ends early where they are large: none is left out, and few are in memory."""
+    ledger.record_many(sent(f"key-{n}") for n in range(9))
+    monkeypatch.setattr(log, "PAGE_BYTES", 1_000)
+    known = visitor(ledger)
+    keys = re.findall(r'<a class="mono"[^>]*>key-(\d)</a>', known.page("/"))
+    assert keys == [str(n) for n in range(8, -1, -1)]
+
+
+def test_a_search_says_that_there_is_more(ledger: Ledger) -> None:
+    """The newest are listed, and that they are not all."""
+    ledger.record_many(sent(f"key-{n}") for n in range(51))
+    known = visitor(ledger)
+    text = known.page("/", q="key-")
+    assert "The newest 50 found for" in text
+    assert "write more of it" in text
+    text = known.page("/", q="key-5")
+    assert "2 found for" in text
+    assert "write more of it" not in text
 
 
 def test_a_disputed_delivery_says_why_it_stands(known: Visitor) -> None:

@@ -15,25 +15,10 @@ from postledger import Ledger
 from postledger.console.asking import Asking
 from postledger.console.stream import MOST_OF_SESSION, Stream, place_of
 from postledger.store.sqlite import LARGEST
-from tests.console import Visitor, running, signed_in, visitor
+from tests.console import Visitor, bundle, running, signed_in, visitor
 from tests.samples import delivered, sent
 
 RECONNECTS = 100
-
-
-def bundle(*keys: str) -> bytes:
-    """One body that says something of several deliveries."""
-    status = {"groupId": 3, "groupName": "DELIVERED", "id": 5, "name": "DELIVERED_TO_HANDSET"}
-    results = [
-        {
-            "messageId": key,
-            "to": "16503333058",
-            "status": status,
-            "sentAt": "2026-10-14T09:12:06.000+0000",
-        }
-        for key in keys
-    ]
-    return json.dumps({"results": results}).encode()
 
 
 def ids(lines: Iterator[str]) -> Iterator[str]:

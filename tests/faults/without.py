@@ -1047,6 +1047,18 @@ PROTECTIONS = (
         f"{_ACCESS} -k tells_no_digit",
     ),
     Without(
+        "of an event that a page ends in the next one has the rest",
+        "end = min(len(said), top[1]) if stored.position == top[0] else len(said)",
+        "end = len(said)",
+        f"{_CONSOLE} -k end_within_an_event",
+    ),
+    Without(
+        "a page of large bodies alone",
+        "for position in range(until, page[-1].position if page else first - 1, -1):",
+        "for position in ():",
+        f"{_CONSOLE} -k large_bodies",
+    ),
+    Without(
         "what is mounted takes its own paths alone",
         """if f"{scope['path']}/".startswith(f"{root}/"):""",
         """if scope["path"].startswith(root):""",

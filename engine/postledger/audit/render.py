@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from postledger.audit import tables, words
+from postledger.audit.dossier import Exhibit
 from postledger.audit.plots import calendar, carriers, curves, diagram, drawing
 from postledger.audit.tables import Key
 from postledger.definitions.chart import Statechart
@@ -36,9 +37,13 @@ def render(template: str, report: object, links: Mapping[Key, str] = NOWHERE) ->
     return environment.get_template(template).render(report=report, links=links)
 
 
-def picture(chart: Statechart) -> str:
-    """A chart as one SVG, with no way taken; raises ``PostledgerError`` without Jinja2."""
-    return render("chart.svg", chart)
+def picture(chart: Statechart, exhibits: Sequence[Exhibit] = ()) -> str:
+    """A chart as one SVG, with the way that the events of a delivery took, if any.
+
+    Raises ``PostledgerError`` without Jinja2.
+    """
+    template = _environment(markup=True).get_template("chart.svg")
+    return template.render(report=chart, exhibits=exhibits)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,7 +104,7 @@ def charts(
     if form == "toml" and name in providers() and ledger is None:
         click.echo(shipped(name).source.rstrip("\n"))
         return
-    forms = {
+    forms: dict[str | None, Callable[[Statechart], str]] = {
         "mermaid": Statechart.mermaid,
         "svg": picture,
         "toml": _source,

@@ -25,6 +25,8 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import UnknownKey
 from postledger.ledger.connections import Own
 from postledger.ledger.ledger import Ledger
+from postledger.log.event import Stored
+from postledger.log.log import Log
 from postledger.model import DELIVERY, Delivery
 from postledger.phone import digits_of
 from postledger.projections import generations
@@ -38,6 +40,9 @@ PAGE = 50
 
 MOST_LOOKED_AT = 2_000
 """Events that one page looks at: where few deliveries fit, it has fewer."""
+
+MOST_MEANT = 2_000
+"""Deliveries that a search may mean, of which it is seen whether they may be told, at most."""
 
 _COUNTRY_CODE = 3
 """Digits that the code of a country has at most (E.164, section 6.2.1)."""
@@ -74,13 +79,24 @@ class Line:
         return hashlib.sha256(repr(sorted(self.link.items())).encode()).hexdigest()[:16]
 
 
+Place = tuple[int, int]
+"""A position, and a member of the event there."""
+
+
 @attrs.frozen
 class Lines:
-    """Some of the list, newest first; ``older`` is the position to go on before, if there is one."""
+    """Some of the list, newest first.
+
+    ``older`` is the place to go on before, if there is one. Looked at were the events from ``first`` to
+    ``until``; ``is_full`` says that there may be more in them, or that a search found more.
+    """
 
     lines: tuple[Line, ...]
-    older: int | None
     head: int
+    older: Place | None = None
+    first: int = 0
+    until: int = 0
+    is_full: bool = False
 
 
 class Names:
@@ -175,36 +191,43 @@ class Asking:
     # --- the list ---
 
     def heard(
-        self, before: int | None = None, wanted: Wanted | None = None, most: int = PAGE
+        self, before: Place | None = None, wanted: Wanted | None = None, most: int = PAGE
     ) -> Lines:
-        """The deliveries that were heard of last, before a position: the newest first, each once."""
+        """The deliveries that were heard of last, before a place: the newest first, each once."""
         with self.read() as own:
             last = own.log.last()
-            until = last if before is None else min(before - 1, last)
+            top = (last + 1, 0) if before is None else min(before, (last + 1, 0))
+            until = newest = top[0] if top[1] else top[0] - 1
             lowest = max(0, until - MOST_LOOKED_AT)
             lines: list[Line] = []
             seen: set[Stream] = set()
             while until > lowest and len(lines) < most:
-                first = max(lowest, until - _WINDOW + 1)
-                for line in self._heard_in(own, first, until, seen, wanted):
-                    lines.append(line)
-                    if len(lines) == most:
-                        break
-                until = lines[-1].position - 1 if len(lines) == most else first - 1
-            return Lines(tuple(lines), until + 1 if until > 0 else None, last)
+                first = max(lowest + 1, until - _WINDOW + 1)
+                heard = self._heard_in(own, (first, until), top, seen, wanted)
+                lines += islice(heard, most - len(lines))
+                until = first - 1
+            # An event may have more members than a page has lines.
+            is_full = len(lines) == most
+            older = (lines[-1].position, lines[-1].member) if is_full else (until + 1, 0)
+            first = older[0]
+            left = older if older > (1, 0) else None
+            return Lines(tuple(lines), last, left, first, newest, is_full)
 
     def _heard_in(
-        self, own: Own, first: int, until: int, seen: set[Stream], wanted: Wanted | None
+        self,
+        own: Own,
+        between: tuple[int, int],
+        top: Place,
+        seen: set[Stream],
+        wanted: Wanted | None,
     ) -> Iterator[Line]:
-        """The lines of the events from one position to another, the last first."""
+        """The lines of the events from one position to another, the last first, below ``top``."""
         reader, mask = own.reader, self.mask_of(own.reader.definitions)
-        page = reader.log.page(first, until)
-        # A page ends early where bodies are large.
-        while page and page[-1].position < until:
-            page += reader.log.page(page[-1].position + 1, until)
-        for stored in reversed(page):
+        for stored in newest_first(reader.log, *between):
             said = reader.facts.statements_of(stored)
-            for member in range(len(said) - 1, -1, -1):
+            # guard: of an event that a page ends in the next one has the rest
+            end = min(len(said), top[1]) if stored.position == top[0] else len(said)
+            for member in range(end - 1, -1, -1):
                 stream = said[member].stream
                 if stream[1] != DELIVERY or stream in seen:
                     continue
@@ -218,17 +241,28 @@ class Asking:
                     named = self.named(mask, delivery)
                     yield Line(stored.position, member, time_of(stored.received_at), *named)
 
-    def found(self, text: str, most: int = PAGE) -> tuple[Line, ...]:
+    def found(self, text: str, most: int = PAGE) -> Lines:
         """The deliveries that a text finds, the newest first."""
         with self.read() as own:
             mask, search = self.mask_of(own.reader.definitions), search_of(text)
-            every = self.ledger.deliveries(search=text)
+            every = islice(self.ledger.deliveries(search=text), MOST_MEANT)
             # guard: a search tells nothing of what is masked
             told = (found for found in every if _is_told(search, mask.delivery(found), found))
-            return tuple(
+            lines = [
                 Line(-1, 0, found.first_received_at, *self.named(mask, found))
-                for found in islice(told, most)
-            )
+                for found in islice(told, most + 1)
+            ]
+            return Lines(tuple(lines[:most]), own.log.last(), is_full=len(lines) > most)
+
+
+def newest_first(log: Log, first: int, until: int) -> Iterator[Stored]:
+    """The events from one position to another, the last first; few are in memory at once."""
+    page = log.page(first, until)
+    # A page ends early where bodies are large: each of those after it is read by itself.
+    # guard: a page of large bodies alone
+    for position in range(until, page[-1].position if page else first - 1, -1):
+        yield log.at(position)
+    yield from reversed(page)
 
 
 def _is_told(search: Search, shown: Delivery, found: Delivery) -> bool:

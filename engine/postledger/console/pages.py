@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 import attrs
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from postledger.audit.words import text_of
+from postledger.console import downloads
 from postledger.console.access import Access, reason_of
-from postledger.console.asking import Asking, Lines, Wanted
+from postledger.console.asking import Asking, Place, Wanted
 from postledger.console.desk import Desk, Refused, Visit
 from postledger.console.panels import ROUTES as PANELS
 from postledger.console.panels import Page, number_of
@@ -66,33 +67,44 @@ async def listed(desk: Desk, visit: Visit) -> Response:
     """The list of deliveries: those that were heard of last, or those that are searched for."""
     query = visit.request.query_params
     text, only = query.get("q", "").strip()[:_LONGEST_SEARCH], query.get("only", "")
-    before = number_of(query.get("before"))
+    before = _before(query.get("before", ""))
     values = await desk.ask(_list, desk.asking, text, only, before)
     return await desk.show(visit, "list.html", text=text, only=only, before=before, **values)
 
 
-def _list(asking: Asking, text: str, only: str, before: int | None) -> dict[str, object]:
+def _list(asking: Asking, text: str, only: str, before: Place | None) -> dict[str, object]:
+    wanted = _wanted(only, *states_of(asking))
     overview = overview_of(asking)
-    if text:
-        page = Lines(asking.found(text), None, asking.size() - 1)
-    else:
-        page = asking.heard(before, _wanted(only, *states_of(asking)))
+    page = asking.found(text) if text else asking.heard(before, wanted)
     verified = held_by(asking).verified
     return {"overview": overview, "page": page, "size": page.head, "verified": verified}
 
 
+def _before(text: str) -> Place | None:
+    """The place to begin before, such as ``48790`` or ``48790.3``; ``None`` for the newest."""
+    position, _, member = text.partition(".")
+    place = number_of(position), number_of(member or "0")
+    if not text:
+        return None
+    if place[0] is None or place[1] is None:
+        raise Refused(400, "Before which event? The address names no position.")
+    return place[0], place[1]
+
+
 def _wanted(only: str, final: frozenset[str], states: tuple[str, ...]) -> Wanted | None:
-    """Which deliveries are meant by a word of an address; all for any other."""
+    """Which deliveries are meant by a word of an address; raises ``Refused`` for any other."""
     kinds: dict[str, Wanted] = {
         "open": lambda one: one.state not in final,
         "other": lambda one: one.state in final and one.state != DELIVERED,
         "contradicting": lambda one: "contradiction" in one.findings,
     }
+    if not only:
+        return None
     if only in kinds:
         return kinds[only]
-    if only in states:
-        return lambda one: one.state == only
-    return None
+    if only not in states:
+        raise Refused(400, "Which deliveries? The address names no state, and nothing else known.")
+    return lambda one: one.state == only
 
 
 async def stream(desk: Desk, visit: Visit) -> Response:
@@ -125,18 +137,34 @@ async def delivery(desk: Desk, visit: Visit) -> Response:
 
 
 async def _case(desk: Desk, visit: Visit, case: Case, asked: Asked, problem: str = "") -> Response:
-    unmasked = visit.session.shows(case.stream)
-    if unmasked and not asked.unmask:
-        asked = attrs.evolve(asked, key=case.stream[1], space=case.stream[0], unmask=True)
-        case = await desk.ask(case_of, desk.asking, asked)
+    case, asked = await _as_shown(desk, visit, case, asked)
     return await desk.show(
         visit,
         "delivery.html",
         case=case,
-        unmasked=unmasked,
+        unmasked=asked.unmask,
         problem=problem,
         size=case.anchor.size - 1,
     )
+
+
+async def _as_shown(desk: Desk, visit: Visit, case: Case, asked: Asked) -> tuple[Case, Asked]:
+    """The case with its numbers, where they are unmasked in this session now."""
+    if visit.session.shows(case.stream):
+        asked = attrs.evolve(asked, key=case.stream[1], space=case.stream[0], unmask=True)
+        case = await desk.ask(case_of, desk.asking, asked)
+    return case, asked
+
+
+def _download(made: Callable[[Asking, Case, Asked], Response]) -> Page:
+    """A page that a browser saves, of what the page of a delivery shows."""
+
+    async def page(desk: Desk, visit: Visit) -> Response:
+        asked = _asked(desk, visit.request.query_params)
+        case = await desk.ask(case_of, desk.asking, asked)
+        return await desk.ask(made, desk.asking, *await _as_shown(desk, visit, case, asked))
+
+    return page
 
 
 def _asked(desk: Desk, query: Mapping[str, str]) -> Asked:
@@ -210,6 +238,9 @@ ROUTES: list[tuple[str, str, Page]] = [
     ("GET", "/stream", stream),
     ("GET", "/delivery", delivery),
     ("GET", "/delivery/body", body),
+    ("GET", "/delivery/dossier", _download(downloads.dossier)),
+    ("GET", "/delivery/chart", _download(downloads.chart)),
+    ("GET", "/delivery/proof", _download(downloads.proof)),
     ("POST", "/delivery/unmask", unmask),
     ("POST", "/delivery/mask", mask_again),
     *PANELS,

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from postledger.audit import words
 from postledger.audit.argument import QUESTIONING
 from postledger.audit.plots.diagram import diagrams
-from postledger.console.asking import MOST_LOOKED_AT, Line
+from postledger.console.asking import MOST_MEANT, Line
 from postledger.console.views.bodies import shortened
 from postledger.definitions.definitions import Definitions
 from postledger.errors import requires
@@ -70,7 +70,7 @@ def environment() -> Environment:
         diagrams=diagrams,
         QUESTIONING=QUESTIONING,
         STATES=STATES,
-        MOST_LOOKED_AT=MOST_LOOKED_AT,
+        MOST_MEANT=MOST_MEANT,
         PLACES=PLACES,
     )
     made.filters.update(shortened=shortened, clock=_clock, ago=_ago, took=_took, spoken=_spoken)

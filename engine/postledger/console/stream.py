@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from postledger.console.asking import Asking, Line, Wanted
+from postledger.console.asking import Asking, Line, Place, Wanted
 from postledger.console.render import row_of
 from postledger.console.sessions import Session
 from postledger.ledger.connections import Own
@@ -41,10 +41,6 @@ class Ask(Protocol):
 
     def __call__(self, question: Callable[[], T], /) -> Awaitable[T]:
         """What the question is answered."""
-
-
-Place = tuple[int, int]
-"""Position and member."""
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from datetime import datetime
 import attrs
 
 from postledger.audit.mask import Mask
-from postledger.console.asking import Asking
+from postledger.console.asking import Asking, newest_first
 from postledger.console.views.bodies import MOST_FIELDS, Body, body_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import UnknownKey
@@ -73,22 +73,16 @@ def unread_of(asking: Asking, before: int | None = None) -> Unread:
         top = until
         while until > lowest and left > 0:
             first = max(lowest, until - _WINDOW) + 1
-            for stored in reversed(_between(own, first, until)):
+            for stored in newest_first(own.log, first, until):
+                until = stored.position - 1
                 left -= len(stored.body)
                 for event in _unread(own, stored):
                     _add(groups, event, definitions, mask)
-            until = first - 1
+                if left <= 0:
+                    break
     found = sorted(groups.values(), key=lambda one: (-one.count, -one.position))
     older = until + 1 if until > 0 else None
     return Unread(tuple(found[:MOST_GROUPS]), len(found[MOST_GROUPS:]), until + 1, top, older)
-
-
-def _between(own: Own, first: int, until: int) -> list[Stored]:
-    found = own.log.page(first, until)
-    # A page ends early where bodies are large.
-    while found and found[-1].position < until:
-        found += own.log.page(found[-1].position + 1, until)
-    return found
 
 
 def _unread(own: Own, stored: Stored) -> Iterator[Event]:
