@@ -552,7 +552,7 @@ PROTECTIONS = (
     ),
     Without(
         "refused in a forked child",
-        "if os.getpid() != self._process:",
+        "if not self.is_of_process:",
         "if False:",
         f"{_PROCESSES} -k forked",
     ),
