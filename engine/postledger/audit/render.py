@@ -58,13 +58,13 @@ def _environment(*, markup: bool) -> Environment:
         loader=ChoiceLoader(
             [PackageLoader("postledger.audit"), PackageLoader("postledger", "sheet")]
         ),
-        # Markdown has escapes of its own: see _markdown.
+        # Markdown has escapes of its own: see as_markdown.
         autoescape=markup,  # noqa: S701
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_html if markup else _markdown,
+        finalize=_html if markup else as_markdown,
     )
     environment.globals.update(
         tables=tables,
@@ -86,7 +86,7 @@ def _html(value: Any) -> Any:
     return value
 
 
-def _markdown(value: Any) -> Any:
+def as_markdown(value: Any) -> Any:
     """A text that says the same in Markdown, on one line."""
     if hasattr(value, "__html__"):
         return value

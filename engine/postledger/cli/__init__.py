@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from postledger.cli.common import Commands
+from postledger.cli.terminal import colour_option, pager_option
 
 
 @click.group(
@@ -17,5 +18,7 @@ from postledger.cli.common import Commands
     epilog="Example: postledger ingest deliveries.db postbacks/ && postledger deliveries deliveries.db",
 )
 @click.version_option(package_name="postledger")
+@colour_option
+@pager_option
 def main() -> None:
     """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import counted, json_option, ledger_argument, write_json
+from postledger.cli.common import ledger_argument
+from postledger.cli.forms import json_option, write_json
+from postledger.cli.layout import counted
 from postledger.cli.params import WholeRange
 from postledger.errors import PostledgerError
 from postledger.ledger.ledger import Ledger

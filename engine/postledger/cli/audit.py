@@ -21,6 +21,7 @@ from postledger.cli.common import (
     time_travel,
 )
 from postledger.cli.params import Time
+from postledger.cli.terminal import pager_option, paging
 from postledger.export.files import whole
 from postledger.ledger.ledger import Ledger
 
@@ -59,6 +60,7 @@ Examples:
 @click.option("--author", help="Who makes the report.")
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
 @time_travel
+@pager_option
 def audit(
     ledger: Path,
     html: Path | None,
@@ -107,7 +109,8 @@ _STDOUT = Path("-")
 
 def _write(path: Path, text: str) -> None:
     if path == _STDOUT:
-        click.echo(text, nl=False)
+        with paging():
+            click.echo(text, nl=False)
     else:
         path.write_text(text, "utf-8")
 

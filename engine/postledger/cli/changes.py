@@ -10,17 +10,10 @@ from typing import Any
 
 import click
 
-from postledger.cli.common import (
-    ledger_argument,
-    limit_option,
-    output_options,
-    reading,
-    remark_more,
-    shown,
-    write_records,
-    zone_option,
-)
+from postledger.cli.common import ledger_argument, reading, remark_more, zone_option
+from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.params import TimeOrPosition
+from postledger.cli.tones import states
 from postledger.model import DELIVERY, REGIONS, Change, Delivery, fields_of, states_line
 
 _STATES = ("state", *(field for _, field, _ in REGIONS))
@@ -62,13 +55,13 @@ Examples:
 )
 @zone_option
 @limit_option
-@output_options
+@output_options()
 def changes(
     ledger: Path,
     since: datetime | int,
     until: datetime | int | None,
     limit: int | None,
-    form: str | None,
+    form: Form,
 ) -> None:
     """Show which deliveries changed between two times, from what to what.
 
@@ -85,7 +78,9 @@ def changes(
         found = islice(
             opened.changes(since, until), None if most is None else min(most, sys.maxsize)
         )
-        count = write_records(map(_record if form else _row, found), form, _COLUMNS, _FIELDS)
+        tones = {"after": states(opened.definitions)}
+        row = _row if form.for_people else _record
+        count = write_records(map(row, found), form, _COLUMNS, _FIELDS, tones)
     remark_more(count, form, limit)
 
 

@@ -10,20 +10,10 @@ from typing import BinaryIO
 import click
 
 from postledger.audit.render import picture
-from postledger.cli.common import (
-    Record,
-    block,
-    cell,
-    counted,
-    json_option,
-    known_providers,
-    one_form,
-    paragraph,
-    reading,
-    remark,
-    table,
-    write_json,
-)
+from postledger.cli.common import known_providers, reading, remark
+from postledger.cli.forms import Record, json_option, one_form, write_json
+from postledger.cli.layout import block, cell, counted, paragraph, table
+from postledger.cli.terminal import paged
 from postledger.cli.trying import envelope_of, tried
 from postledger.definitions.chart import Statechart
 from postledger.definitions.definitions import (
@@ -87,6 +77,7 @@ Examples:
     help="The charts and vocabularies that this ledger reads by, in place of those that ship.",
 )
 @click.pass_context
+@paged
 def charts(
     ctx: click.Context,
     name: str | None,

@@ -9,15 +9,9 @@ import click
 
 from postledger.alerts.rules import Rules
 from postledger.alerts.rules_toml import load_rules
-from postledger.cli.common import (
-    cell,
-    json_option,
-    ledger_argument,
-    reading,
-    remark,
-    write_json,
-    zone_option,
-)
+from postledger.cli.common import ledger_argument, reading, remark, zone_option
+from postledger.cli.forms import json_option, write_json
+from postledger.cli.layout import cell
 from postledger.cli.params import Time
 from postledger.errors import DefinitionError
 

@@ -12,24 +12,28 @@ import click
 
 from postledger.audit.words import share
 from postledger.cli.common import (
-    cell,
     check_period,
     ledger_argument,
-    limit_option,
-    output_options,
     reading,
     remark,
     remark_end,
     remark_more,
     require_space,
-    shown,
     space_option,
-    table,
     time_travel,
-    write_records,
 )
 from postledger.cli.finding import remark_not_found
+from postledger.cli.forms import (
+    Form,
+    limit_option,
+    output_options,
+    shown,
+    write_records,
+    write_table,
+)
+from postledger.cli.layout import cell
 from postledger.cli.params import Dimensions, LabelText, Span, Time, zone_of_times
+from postledger.cli.tones import findings, states
 from postledger.findings import MEANINGS, named
 from postledger.ledger.ledger import Then
 from postledger.model import NOT_SHOWN, Count, Delivery
@@ -105,7 +109,7 @@ Examples:
 )
 @limit_option
 @time_travel
-@output_options
+@output_options()
 def deliveries(
     ledger: Path,
     limit: int | None,
@@ -114,7 +118,7 @@ def deliveries(
     occurred_by: datetime | None,
     definitions: Then,
     by: tuple[CountBy, ...] | None,
-    form: str | None,
+    form: Form,
     **wanted: Any,
 ) -> None:
     """List deliveries, in the order in which they were first received, or count them.
@@ -142,19 +146,20 @@ def deliveries(
         query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
         found = opened.deliveries(query, **then)
         records: Iterable[dict[str, Any]] = (one.to_dict() for one in found)
-        if form is None:
+        if form.for_people:
             records = _without_common(list(records))
-        count = write_records(records, form, _COLUMNS, _FIELDS)
+        tones = {"state": states(opened.definitions, query.chart), "findings": findings}
+        count = write_records(records, form, _COLUMNS, _FIELDS, tones)
         remark_not_found(count, query, narrowed=narrowed)
     remark_more(count, form, limit)
 
 
 def _write_counts(
-    counts: tuple[Count, ...], by: tuple[CountBy, ...], form: str | None, limit: int | None
+    counts: tuple[Count, ...], by: tuple[CountBy, ...], form: Form, limit: int | None
 ) -> None:
     """The counts in the form asked for; people are also shown the sums of all."""
     listed = counts[: shown(form, limit)]
-    if form is not None:
+    if not form.for_people:
         records = (count.to_dict() for count in listed)
         write_records(records, form, {}, (*by, "deliveries", "delivered", "share"))
         return
@@ -162,7 +167,7 @@ def _write_counts(
     sums = sum(one.deliveries for one in counts), sum(one.delivered for one in counts)
     rows.append(_counted(["all", *[""] * (len(by) - 1)], *sums))
     headings = [name.replace("_", " ") for name in by]
-    click.echo(table(rows, [*headings, "deliveries", "delivered", "share"]))
+    write_table(rows, [*headings, "deliveries", "delivered", "share"], form)
     if len(listed) < len(counts):
         remark_more(len(listed), form, limit)
 

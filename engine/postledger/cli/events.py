@@ -9,17 +9,10 @@ from typing import Any
 
 import click
 
-from postledger.cli.common import (
-    after_option,
-    ledger_argument,
-    limit_option,
-    output_options,
-    reading,
-    remark_more,
-    shown,
-    write_records,
-)
+from postledger.cli.common import after_option, ledger_argument, reading, remark_more
+from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.narrow import Narrow, narrow_options
+from postledger.cli.tones import readings
 from postledger.log.event import Kind
 from postledger.model import Event, fields_of
 
@@ -77,7 +70,7 @@ Examples:
 @click.option("--repeats", is_flag=True, help="Only events that repeat another.")
 @after_option
 @limit_option
-@output_options
+@output_options()
 def events(
     ledger: Path,
     kind: str | None,
@@ -88,7 +81,7 @@ def events(
     repeats: bool,  # noqa: FBT001
     after: int,
     limit: int | None,
-    form: str | None,
+    form: Form,
 ) -> None:
     """List the events of the log in order of position, each as it was received.
 
@@ -107,12 +100,13 @@ def events(
             and sender in (None, event.sender)
             and (event.repeats is not None or not repeats)
         )
-        record = _record if form else _row
+        record = _row if form.for_people else _record
         count = write_records(
             map(record, islice(found, None if most is None else min(most, sys.maxsize))),
             form,
             _COLUMNS,
             (*_FIELDS, "body", "leaf"),
+            {"reading": readings},
         )
     remark_more(count, form, limit)
 

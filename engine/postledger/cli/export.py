@@ -8,7 +8,8 @@ from typing import IO
 
 import click
 
-from postledger.cli.common import after_option, counted, ledger_argument, progress, reading, remark
+from postledger.cli.common import after_option, ledger_argument, progress, reading, remark
+from postledger.cli.layout import counted
 from postledger.export.files import create_packed, plain_suffix, whole
 from postledger.export.formats import LINES, exported, line_of, write_parquet
 from postledger.ledger.ledger import Ledger

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import cell, ledger_argument, paragraph, reading
+from postledger.cli.common import ledger_argument, reading
+from postledger.cli.layout import cell, paragraph
 from postledger.cli.narrow import Narrow, narrow_options
 from postledger.cli.params import WholeRange
+from postledger.cli.terminal import Tone, colour_option, toned
+from postledger.cli.tones import states
 from postledger.ledger.ledger import Ledger
 from postledger.model import StateChanged, states_line
 from postledger.times import iso
@@ -41,6 +44,7 @@ Examples:
     help="Keep printing new changes until interrupted (default), or stop at the last one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@colour_option
 def follow(
     ledger: Path, *, after: int | None, narrow: Narrow, live: bool | None, as_json: bool
 ) -> None:
@@ -52,10 +56,11 @@ def follow(
         narrow.require_known(opened)
         begin = _begin(opened, narrow) if after is None else after
         definitions = opened.definitions
+        tone = states(definitions)
         for change in opened.follow(begin, live=live):
             if narrow.lets(change, definitions):
                 row = json.dumps(change.to_dict(), ensure_ascii=False) if as_json else None
-                click.echo(row or paragraph(line(change)))
+                click.echo(row or _toned(change, tone))
 
 
 def _begin(ledger: Ledger, narrow: Narrow) -> int:
@@ -65,6 +70,12 @@ def _begin(ledger: Ledger, narrow: Narrow) -> int:
     last = ledger.head().size - 1
     first = next(ledger.events(since=narrow.since, until=narrow.until, key=narrow.key), None)
     return last if first is None else first.position - 1
+
+
+def _toned(change: StateChanged, tone: Tone) -> str:
+    """A change on the terminal, with the state after it in its colour."""
+    text, after = paragraph(line(change)), cell(states_line(change.after))
+    return text.removesuffix(after) + toned(after, tone(after)) if text.endswith(after) else text
 
 
 def line(change: StateChanged) -> str:

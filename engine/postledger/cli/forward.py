@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from postledger.cli.common import (
-    block,
-    cell,
-    counted,
-    json_option,
-    ledger_argument,
-    progress,
-    reading,
-    remark,
-    table,
-    write_json,
-)
+from postledger.cli.common import ledger_argument, progress, reading, remark
+from postledger.cli.forms import json_option, write_json
+from postledger.cli.layout import block, cell, counted, table
 from postledger.cli.params import PositionOrNow
 from postledger.errors import PostledgerError, UnknownKey
 from postledger.ledger.ledger import Ledger

@@ -16,15 +16,14 @@ import click
 from postledger import wire
 from postledger.cli.common import (
     definition_options,
-    json_option,
     ledger_argument,
     only_option,
     progress,
     provider_option,
     remark,
-    write_json,
 )
 from postledger.cli.foreign import Foreign, Log, Row, foreign_options
+from postledger.cli.forms import json_option, write_json
 from postledger.cli.params import AnchorText
 from postledger.cli.sources import (
     Bodies,

@@ -11,18 +11,17 @@ from typing import Any
 
 import click
 
-from postledger.cli.common import (
+from postledger.cli.common import ledger_argument, reading, remark_more
+from postledger.cli.forms import (
+    Form,
     Record,
-    cell,
-    ledger_argument,
     limit_option,
     output_options,
-    reading,
-    remark_more,
     shown,
-    table,
     write_records,
+    write_table,
 )
+from postledger.cli.layout import cell
 
 
 @click.command(
@@ -35,8 +34,8 @@ Examples:
 @ledger_argument()
 @click.argument("sql", metavar="SQL")
 @limit_option
-@output_options
-def query(ledger: Path, sql: str, limit: int | None, form: str | None) -> None:
+@output_options()
+def query(ledger: Path, sql: str, limit: int | None, form: Form) -> None:
     """Print the rows of a SELECT over the views of the file; nothing can be written.
 
     The views are deliveries (a row each, as `deliveries` lists them), contents, event_log (each event
@@ -50,9 +49,9 @@ def query(ledger: Path, sql: str, limit: int | None, form: str | None) -> None:
         own.store.query(sql) as (columns, rows),
     ):
         wanted = islice(rows, None if most is None else min(most, sys.maxsize))
-        if form is None:
+        if form.for_people:
             listed = [[cell(_plain(value)) for value in row] for row in wanted]
-            click.echo(table(listed, columns))
+            write_table(listed, columns, form)
             count = len(listed)
         else:
             count = write_records(_records(columns, wanted), form, {}, columns)

@@ -14,24 +14,21 @@ import click
 
 from postledger.audit.mask import Mask
 from postledger.cli.common import (
-    Record,
     asking_space,
     check_period,
-    counted,
     delimiter_of,
     ledger_argument,
-    one_form,
     progress,
     reading,
     remark,
     remark_end,
     require_space,
     space_option,
-    table,
     time_travel,
-    write_records,
 )
+from postledger.cli.forms import Form, Record, output_options, write_records, write_table
 from postledger.cli.invoices import Columns, columns_of, invoice_rows, looks_like, require_currency
+from postledger.cli.layout import counted
 from postledger.cli.numbers import MARKS
 from postledger.cli.params import Time, WholeRange
 from postledger.invoices.invoice import KINDS, Discrepancy, Reconciled, masked
@@ -97,7 +94,7 @@ Examples:
     "--limit", type=WholeRange(min=0), default=10, help="Show so many of each kind: 10 by default."
 )
 @click.option("--unmask", is_flag=True, help="Show personal numbers in full.")
-@one_form(
+@output_options(
     json="A JSON object: all differences, then the totals.",
     nl="The differences as JSON, one object a line.",
     csv="The differences as CSV with a header line.",
@@ -115,7 +112,7 @@ def reconcile(
     delimiter: str,
     limit: int,
     unmask: bool,  # noqa: FBT001
-    form: str | None,
+    form: Form,
     **given: Any,
 ) -> None:
     """Say exactly in what a provider's invoice and the deliveries differ.
@@ -139,13 +136,13 @@ def reconcile(
         require_space(opened, space)
         remark_end(opened, then["as_of"])
         mask = Mask.of(opened.definitions, unmask=unmask)
-        with progress("reconcile", unit="rows", form=form) as advance:
+        with progress("reconcile", unit="rows", printing=not form.for_people) as advance:
             period: dict[str, Any] = {"space": space, "since": since, "until": until}
             found = opened.reconcile(rows, progress=advance, **period, **then)
             some = _written(_differing(found, totals, mask), totals, form, limit)
-    if form is None:
-        _print(some, totals)
-    if form in ("nl", "csv"):
+    if form.for_people:
+        _print(some, totals, form)
+    elif form is not Form.JSON:
         differences = counted(totals.kinds.total(), "difference")
         remark(f"{counted(totals.rows, 'row')}, {totals.equal} equal, {differences}")
     click.get_current_context().exit(_DIFFERS if totals.differing else 0)
@@ -182,13 +179,13 @@ def _differing(found: Iterable[Reconciled], totals: InvoiceTotals, mask: Mask) -
 
 
 def _written(
-    differing: Iterable[Record], totals: InvoiceTotals, form: str | None, limit: int
+    differing: Iterable[Record], totals: InvoiceTotals, form: Form, limit: int
 ) -> dict[str, list[Record]]:
     """The differences in the form asked for as they come; those that people are shown, by kind."""
     some: dict[str, list[Record]] = {kind: [] for kind in KINDS}
-    if form == "json":
+    if form is Form.JSON:
         _write_json(differing, totals)
-    elif form is not None:
+    elif not form.for_people:
         write_records(differing, form, {}, _FIELDS)
     else:
         for one in differing:
@@ -197,21 +194,22 @@ def _written(
     return some
 
 
-def _print(some: dict[str, list[Record]], totals: InvoiceTotals) -> None:
+def _print(some: dict[str, list[Record]], totals: InvoiceTotals, form: Form) -> None:
     """The totals, then some of each kind."""
     counts = [["rows of the invoice", str(totals.rows)], ["equal", str(totals.equal)]]
     counts += [[KINDS[kind], str(totals.kinds[kind])] for kind in KINDS if totals.kinds[kind]]
-    click.echo(table(counts, ["", "number"]))
+    write_table(counts, ["", "number"], form)
     sums = [
         [currency or "-", *(str(plain(value)) for value in _values(one))]
         for currency, one in totals.listed()
     ]
     if sums:
-        click.echo(f"\n{table(sums, _HEADINGS)}")
+        click.echo()
+        write_table(sums, _HEADINGS, form)
     for kind, listed in some.items():
         if listed:
             click.echo(f"\n{KINDS[kind]}: {totals.kinds[kind]}\n")
-            write_records(listed, None, _shown(listed))
+            write_records(listed, form, _shown(listed))
         if listed and len(listed) < totals.kinds[kind]:
             click.echo(f"and {totals.kinds[kind] - len(listed)} more")
     if totals.kinds.total() > sum(map(len, some.values())):
@@ -234,5 +232,5 @@ def _shown(listed: Iterable[Record]) -> dict[str, str]:
 def _write_json(differing: Iterable[Record], totals: InvoiceTotals) -> None:
     """One object: the differences as they come, and then the totals."""
     click.echo('{"differences": ', nl=False)
-    write_records(differing, "json", {})
+    write_records(differing, Form.JSON, {})
     click.echo(f', "totals": {json.dumps(totals.to_dict(), ensure_ascii=False)}}}')

@@ -12,21 +12,15 @@ import attrs
 import click
 
 from postledger.cli.common import (
-    Record,
-    cell,
-    counted,
     definition_options,
     ledger_argument,
-    output_options,
-    paragraph,
     progress,
     provider_option,
     reading,
     remark,
-    shown,
-    table,
-    write_records,
 )
+from postledger.cli.forms import Form, Record, output_options, shown, write_records, write_table
+from postledger.cli.layout import cell, counted, paragraph
 from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.definitions.vocabulary import Reads
 from postledger.errors import DefinitionError, LedgerError
@@ -77,7 +71,7 @@ Examples:
 )
 @click.option("--adopt", is_flag=True, help="Count what changes, then read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
-@output_options
+@output_options()
 def replay(
     ledger: Path,
     charts: tuple[Path, ...],
@@ -87,7 +81,7 @@ def replay(
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
     index: bool,  # noqa: FBT001
-    form: str | None,
+    form: Form,
 ) -> None:
     """Fold the states again, next to the live ones, and switch to them.
 
@@ -119,7 +113,7 @@ def replay(
         with progress("replay", opened.head().size) as advance:
             opened.replay(definitions, index=index, progress=advance)
         last, label = opened.head().size - 1, opened.definitions.label
-    if form is None:
+    if form.for_people:
         click.echo(paragraph(f"replayed to position {last} by {label}"))
     else:
         said = {} if changes is None else {"changes": _plain(changes)}
@@ -199,22 +193,22 @@ def _events(row: Delivery | None) -> int:
     return 0 if row is None else row.events + row.repeats
 
 
-def _compare(ledger: Ledger, definitions: Definitions, form: str | None) -> None:
+def _compare(ledger: Ledger, definitions: Definitions, form: Form) -> None:
     turns: Counter[tuple[str, str, str]] = Counter()
-    with progress("compare", ledger.head().size, form=form) as advance:
+    with progress("compare", ledger.head().size, printing=not form.for_people) as advance:
         found = _counted(ledger.differences(definitions, progress=advance), turns)
-        if form:
-            write_records(map(_flat if form == "csv" else _record, found), form, {}, _FLAT)
+        if not form.for_people:
+            write_records(map(_flat if form.is_flat else _record, found), form, {}, _FLAT)
         else:
             listed = [_row(one) for one in islice(found, shown(form, None))]
             deque(found, maxlen=0)
-    if form is None and turns:
+    if form.for_people and turns:
         rows = [[*turn, str(count)] for turn, count in sorted(turns.items())]
-        click.echo(table(rows, ["chart", "from", "to", "states"]))
+        write_table(rows, ["chart", "from", "to", "states"], form)
         click.echo()
-        write_records(listed, None, _COLUMNS)
+        write_records(listed, form, _COLUMNS)
     count = turns.total()
-    if form is None and count > len(listed):
+    if form.for_people and count > len(listed):
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
     ours, others = apart(ledger.definitions.without_muted(), definitions.without_muted())
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"

@@ -10,19 +10,17 @@ import click
 
 from postledger.cli.common import (
     asking_space,
-    block,
-    cell,
-    json_option,
     ledger_argument,
-    paragraph,
     reading,
     remark_end,
     require_space,
     space_option,
-    table,
     time_travel,
-    write_json,
 )
+from postledger.cli.forms import json_option, write_json
+from postledger.cli.layout import block, cell, paragraph, table
+from postledger.cli.terminal import Tone, paged
+from postledger.cli.tones import findings, states
 from postledger.model import GOES_WITHOUT_SAYING, Step, part_line, states_line
 from postledger.times import iso
 
@@ -41,6 +39,7 @@ Examples:
 @space_option("The space of the id, where several have it.")
 @time_travel
 @json_option
+@paged
 def show(
     ledger: Path,
     tracking_id: str | None,
@@ -72,22 +71,23 @@ def show(
         else:
             state = opened.delivery(tracking_id or "", chart=chart, **when).to_dict()
             steps = opened.timeline(tracking_id or "", chart=chart, **when)
+        tone = states(opened.definitions, "content" if mms is not None else chart)
     if as_json:
         write_json({**state, "timeline": [step.to_dict() for step in steps]})
     else:
-        _print(state, steps)
+        _print(state, steps, {"state": tone, "findings": findings})
 
 
 _HEADINGS = ("position", "received at", "occurred at", "said", "verdict", "state", "findings")
 
 
-def _print(state: Mapping[str, Any], steps: Iterable[Step]) -> None:
+def _print(state: Mapping[str, Any], steps: Iterable[Step], tones: Mapping[str, Tone]) -> None:
     said = [(name, cell(value)) for name, value in state.items()]
     told = [one for one in said if one not in GOES_WITHOUT_SAYING]
-    for line in block((name.replace("_", " "), value) for name, value in told):
+    for line in block(((name.replace("_", " "), value) for name, value in told), tones):
         click.echo(line)
     click.echo()
-    click.echo(table(map(_row, steps), _HEADINGS))
+    click.echo(table(map(_row, steps), _HEADINGS, tones))
     details = [(_position(step), step.details) for step in steps if step.details]
     if details:
         click.echo()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
-from postledger.cli.common import block, cell, table
+from postledger.cli.layout import block, cell, table
 from postledger.cli.sources import FORM, form_hint
 from postledger.definitions.chart import Statechart
 from postledger.definitions.vocabulary import Reads, Vocabulary

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import click
 
-from postledger.cli.common import (
-    counted,
-    json_option,
-    ledger_argument,
-    paragraph,
-    progress,
-    remark,
-    write_json,
-)
+from postledger.cli.common import ledger_argument, progress, remark
+from postledger.cli.forms import json_option, write_json
+from postledger.cli.layout import counted, paragraph
 from postledger.cli.params import AnchorText
+from postledger.cli.terminal import colour_option, toned
+from postledger.cli.tones import BAD, GOOD
 from postledger.errors import IntegrityError, PostledgerError
 from postledger.ledger.ledger import Ledger
 from postledger.model import Anchor, Verification
@@ -35,6 +31,7 @@ Examples:
 )
 @click.option("--record", is_flag=True, help="Where all is well, state so in the log.")
 @json_option
+@colour_option
 def verify(ledger: Path, anchor: Anchor | None, record: bool, as_json: bool) -> None:  # noqa: FBT001
     """Check the file, its guards, the log's tree, an anchor, and the states by a new reading.
 
@@ -62,7 +59,8 @@ def verify(ledger: Path, anchor: Anchor | None, record: bool, as_json: bool) -> 
         for problem in found.problems:
             click.echo(problem)
         verdict = "ok" if found.ok else "NOT ok"
-        click.echo(paragraph(f"{verdict}: {counted(found.events, 'event')}, anchor {found.anchor}"))
+        said = paragraph(f"{verdict}: {counted(found.events, 'event')}, anchor {found.anchor}")
+        click.echo(toned(verdict, GOOD if found.ok else BAD) + said.removeprefix(verdict))
     click.get_current_context().exit(0 if found.ok else 1)
 
 
