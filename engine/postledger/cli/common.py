@@ -61,12 +61,17 @@ class Commands(click.Group):
         """The names of the commands."""
         return list(NAMES)
 
-    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command with that name, or ``None``."""
         if cmd_name not in NAMES:
             return None
         module = import_module(f"postledger.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        if ctx.resilient_parsing:
+            # Only a shell that completes a line reads one without all that it must have.
+            from postledger.cli.completion import completing
+
+            return completing(cmd_name, command)
         return command
 
     def resolve_command(

@@ -28,6 +28,9 @@ CHUNK = 400
 
 _MOST_CACHED = 20_000
 
+_LAST = "\U0010ffff"
+"""The last of all characters."""
+
 _STREAMS = """CREATE TABLE {0}_streams (
     id INTEGER PRIMARY KEY,
     space TEXT NOT NULL,
@@ -170,6 +173,15 @@ class Index:
         rows = self.store.execute(
             f"SELECT space FROM {self.name}_streams WHERE key = ? AND chart = ? ORDER BY space",
             (key, chart),
+        )
+        return [str(row[0]) for row in rows.fetchall()]
+
+    def keys_from(self, beginning: str, chart: str, most: int) -> list[str]:
+        """The first keys of a chart that begin with a text, in their order."""
+        rows = self.store.execute(
+            f"SELECT DISTINCT key FROM {self.name}_streams WHERE key >= ? AND key < ? AND chart = ?"
+            " ORDER BY key LIMIT ?",
+            (beginning, f"{beginning}{_LAST}", chart, most),
         )
         return [str(row[0]) for row in rows.fetchall()]
 
