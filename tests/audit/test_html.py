@@ -17,7 +17,7 @@ import postledger
 from postledger import AuditReport, Ledger, PostledgerError, Receipt
 from postledger.audit import Cover, render
 from postledger.audit.plots.drawing import BAD, GOOD, OPEN
-from postledger.audit.render import _markdown
+from postledger.audit.render import as_markdown
 from postledger.simulate import ALL, simulate
 from tests.audit import plain
 from tests.audit.pages import HTML, SVG, Tables, of_html, of_markdown, text, tree
@@ -395,5 +395,5 @@ def test_printed_pages_have_numbers_and_the_anchor(reports: dict[str, AuditRepor
 
 def test_markdown_makes_no_entity_and_no_link_of_a_text() -> None:
     """What a provider wrote is a text: no sign of it means anything."""
-    said = _markdown("&lt;b&gt; https://a.example www.a.example x@a.example")
+    said = as_markdown("&lt;b&gt; https://a.example www.a.example x@a.example")
     assert said == r"\&lt;b\&gt; https\://a.example www\.a.example x\@a.example"
