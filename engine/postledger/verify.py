@@ -114,7 +114,7 @@ def follows(reader: Reader, generation: Generation) -> bool:
     at: it will make them.
     """
     store = reader.log.store
-    tables = {**generation.tables(), **generations.states_tables(generation.table)}
+    tables = {**generation.tables(), **generation.indexes()}
     made = generation.cursor if generation.stage != INDEXING else NOWHERE_ID
     with store.read():
         there = {name: sql for (_, name), (on, sql) in store.objects().items() if on in tables}
@@ -330,8 +330,8 @@ def _of_schema(store: Store) -> Iterator[str]:
 
 
 def _is_of_build(name: str, table: str) -> bool:
-    """Whether an index is that of states which are being built next to the live ones."""
-    return generations.is_derived(table) and name in generations.states_tables(table)
+    """Whether an index is on tables that are being built next to the live ones."""
+    return generations.is_derived(table) and name in generations.indexes_on(table)
 
 
 def _live(store: Store) -> Generation:
@@ -345,9 +345,7 @@ def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
     """What the schema has to have: (kind, name) to the SQL that made it."""
     tables = {**schema.TABLES, **generations.TABLES, **checkpoints.TABLES, **generation.tables()}
     wanted = {("table", name): sql for name, sql in tables.items()}
-    for name, sql in generations.states_tables(generation.table).items():
-        wanted["table" if name == generation.table else "index", name] = sql
-    for name, sql in {**schema.INDEXES, **generations.INDEXES}.items():
+    for name, sql in {**schema.INDEXES, **generations.INDEXES, **generation.indexes()}.items():
         wanted["index", name] = sql
     for name, select in {**schema.VIEWS, **generations.views(generation)}.items():
         wanted["view", name] = f"CREATE VIEW {name} AS {select.strip()}"

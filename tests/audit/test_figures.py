@@ -388,18 +388,6 @@ def test_counts_beyond_memory_are_exact(monkeypatch: pytest.MonkeyPatch) -> None
         assert figures(ledger) == whole
 
 
-def test_every_event_is_looked_at_where_none_may_be_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Templates whose events all read well are left out of the pass: the figures are the same."""
-    from postledger.audit import events
-
-    with ledger_of(traffic(120, seed=9)) as ledger:
-        whole = figures(ledger)
-        monkeypatch.setattr(events, "_uneventful", lambda _: [])
-        assert figures(ledger) == whole
-
-
 def test_stream_that_can_not_be_folded_has_a_column(ledger: Ledger, tmp_path: Path) -> None:
     """A delivery whose row says that it can't be folded is counted as that, and has no outcome."""
     import sqlite3

@@ -8,7 +8,7 @@ from random import Random
 import attrs
 import pytest
 
-from postledger import Ledger, Query
+from postledger import Event, Ledger, Query
 from postledger.audit import AuditReport
 from postledger.simulate import ALL, START, Disturbances, simulate
 from tests.conftest import ledger_of
@@ -64,6 +64,34 @@ def test_an_unread_event_counts_when_it_came(ledger: Ledger) -> None:
         unread = sum(kind.events for kind in figures.events.unrecognised.listed)
         found.append((figures.outcomes.all.total, unread))
     assert found == [(1, 0), (0, 0), (0, 1), (0, 0), (0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize("verify", [False, True], ids=["read", "verified"])
+def test_unread_events_are_those_that_the_log_has(verify: bool) -> None:
+    """Each counts once, in the period in which it first came, wherever it belongs."""
+    receipts = list(simulate(300, seed=8, disturbances=MORE, rate=0.01))
+    Random(8).shuffle(receipts)
+    length = timedelta(seconds=300 / 0.01)
+    with ledger_of(receipts) as ledger:
+        first: dict[bytes, Event] = {}
+        for one in ledger.events():
+            if one.reading in ("unrecognised", "unreadable"):
+                key = one.identity + repr((one.space, one.chart, one.key)).encode()
+                known = first.get(key)
+                if known is None or one.received_at < known.received_at:
+                    first[key] = one
+        for since, until in ((0.0, 1.0), (0.2, 0.5), (0.5, 0.8)):
+            ends = START + length * since, START + length * until
+            told = ledger.audit(since=ends[0], until=ends[1], verify=verify).figures
+            assert told is not None
+            for kinds, reading in (
+                (told.events.unrecognised, "unrecognised"),
+                (told.events.unreadable, "unreadable"),
+            ):
+                counted = sum(kind.events for kind in kinds.listed) + kinds.rest
+                came = [e for e in first.values() if e.reading == reading]
+                within = [e for e in came if ends[0] <= e.received_at < ends[1]]
+                assert counted == len(within) > 0
 
 
 def test_states_that_are_behind_the_log_are_not_read_as_they_stand(ledger: Ledger) -> None:

@@ -12,7 +12,6 @@ from xml.parsers.expat import errors as expat
 import attrs
 
 from postledger.audit.mask import Mask
-from postledger.audit.request import Request
 from postledger.errors import IntegrityError
 from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import Bounds
@@ -93,8 +92,8 @@ class Events:
     missing: tuple[Missing, ...]
 
 
-def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Events:
-    """Count the unread events, and the missing nodes, in one pass over the distinct events.
+def events(groups: Groups, bounds: Bounds, mask: Mask) -> Events:
+    """Count the unread events, and the nodes that events lack.
 
     Unread events may belong to no delivery, so their period is that of their reception. Nodes are
     those that the events of the period's deliveries lack.
@@ -106,27 +105,17 @@ def events(groups: Groups, request: Request, bounds: Bounds, mask: Mask) -> Even
         counts(store) as unverified,
         counts(store) as missing,
     ):
-        # Where the streams to look at are known, the others need not be told by their templates.
-        known = groups.snapshot.eventful is not None
-        since, until = request.period
-        for row, belongs in groups.events(bounds, [] if known else _uneventful(groups.reader)):
-            # Before it is read: most are of other periods.
-            within = (since is None or row[5] >= since) and (until is None or row[5] < until)
-            if not belongs and not within:
-                continue
+        for row in groups.unread(bounds):
             said, at = told.of(row), row[3:6:2]
-            if said.reading == "recognised":
-                for node in said.missing if belongs else ():
-                    missing.add(node, row[3])
-            elif within:
-                if said.reading == "unrecognised":
-                    unrecognised.add((mask.text(said.code), mask.text(said.status)), *at)
-                elif said.reading == ACCEPTED:
-                    continue
-                elif said.reading == UNVERIFIED:
-                    unverified.add((None, mask.id(said.status)), *at)
-                else:
-                    unreadable.add((None, kind_of(said.status or "")), *at)
+            if said.reading == "unrecognised":
+                unrecognised.add((mask.text(said.code), mask.text(said.status)), *at)
+            elif said.reading == UNVERIFIED:
+                unverified.add((None, mask.id(said.status)), *at)
+            elif said.reading != ACCEPTED:
+                unreadable.add((None, kind_of(said.status or "")), *at)
+        for row in groups.lacking(bounds):
+            for node in told.of(row).missing:
+                missing.add(node, row[3])
         lacking, _, _ = missing.ranked(_MOST_PATTERNS)
         return Events(
             _kinds(unrecognised),
@@ -162,27 +151,6 @@ def kind_of(problem: str) -> str:
 def _time(time: int) -> datetime | None:
     """A time of the log; in a damaged file it may be out of reach."""
     return time_of(time) if is_time(time) else None
-
-
-def _uneventful(reader: Reader) -> list[tuple[int, int]]:
-    """The templates and envelopes of which all events are recognised and lack no node.
-
-    That holds where no text that varies decides the meaning: such events need not be looked at.
-    """
-    # Where limits bound what is read, an event may be unreadable whatever its template.
-    pairs = reader.log.pairs() if reader.facts.patterns.quick else []
-    return [pair for pair in pairs if _is_uneventful(reader, *pair)]
-
-
-def _is_uneventful(reader: Reader, template: int, envelope: int) -> bool:
-    try:
-        family = reader.facts.family(template, envelope)
-    except IntegrityError:
-        return False
-    if family is None or family.deciding:
-        return False
-    reading = family.by_words((), ["?"] * family.holes).reading
-    return reading.recognised and not reading.missing
 
 
 class _Said(NamedTuple):

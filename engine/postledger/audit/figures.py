@@ -93,7 +93,7 @@ def figures_of(
         outcomes=found,
         durations=durations(groups, chart.regions[0], as_of, mask),
         findings=listed,
-        events=events(groups, request, bounds, mask),
+        events=events(groups, bounds, mask),
         others=tuple(
             other
             for name, chart in reader.definitions.charts.items()

@@ -150,8 +150,9 @@ def is_own(name: str) -> bool:
     plain = name.isascii() and name.isidentifier()
     folded = name.lower()
     reserved = folded in own or folded.startswith(("sqlite_", "_sqlite"))
-    # States have an index with this suffix.
-    return not plain or reserved or generations.is_derived(folded.removesuffix("_first"))
+    table, _, suffix = folded.rpartition("_")
+    indexed = suffix in ("first", "apart", "unread") and generations.is_derived(table)
+    return not plain or reserved or generations.is_derived(folded) or indexed
 
 
 def _tables(text: object) -> tuple[str, ...]:

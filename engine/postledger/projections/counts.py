@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 from postledger.errors import UnknownWord
 from postledger.log.log import JOINED
 from postledger.model import DELIVERY, Count
+from postledger.projections.generations import BEGAN
 from postledger.projections.index import Index
-from postledger.projections.queries import BEGAN, Listing, Query, floored, where
+from postledger.projections.queries import Listing, Query, floored, where
 from postledger.projections.search import among
 from postledger.store.sqlite import Store
 from postledger.times import iso, time_of

@@ -24,14 +24,24 @@ from postledger.model import DELIVERY
 from postledger.projections.index import Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
-from postledger.state.row import COLUMNS, COUNTED, KEY, LATEST, MOST_TALLIED, SUMS, Row, Tallied
-from postledger.store.sqlite import Store, insert, iso_of
+from postledger.state.row import (
+    COLUMNS,
+    COUNTED,
+    HOUR,
+    KEY,
+    LATEST,
+    MOST_TALLIED,
+    SUMS,
+    Row,
+    Tallied,
+)
+from postledger.store.sqlite import Store, bare_of, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
-READER_VERSION = 6
+READER_VERSION = 7
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 5
+COLUMNS_VERSION = 6
 """Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
 
 TABLE = """CREATE TABLE generations (
@@ -93,9 +103,13 @@ class Generation(NamedTuple):
         """The tables that hold it, with the SQL that makes them."""
         return {
             **Index.tables(self.index_name),
-            self.table: states_tables(self.table)[self.table],
+            self.table: _states(self.table),
             self.tallies_name: Tallies.table(self.tallies_name),
         }
+
+    def indexes(self) -> dict[str, str]:
+        """The indexes on these tables, with the SQL that makes them."""
+        return {**Index.indexes(self.index_name), **_states_indexes(self.table)}
 
     @property
     def tallies_name(self) -> str:
@@ -272,7 +286,7 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
-    for sql in (*states_tables(generation.table).values(), Tallies.table(generation.tallies_name)):
+    for sql in (*states_tables(generation.table), Tallies.table(generation.tallies_name)):
         store.execute(sql)
     return generation
 
@@ -346,6 +360,11 @@ def _left(store: Store) -> list[str]:
 def is_derived(name: str) -> bool:
     """Whether a table's name is that of an index, of states or of tallies."""
     return _DERIVED.fullmatch(name) is not None
+
+
+def indexes_on(table: str) -> dict[str, str]:
+    """The SQLite indexes that a derived table of that name has."""
+    return {**Index.indexes(table), **_states_indexes(table)}
 
 
 _DERIVED = re.compile(r"(states|index|tallies)_[0-9]{1,18}(_streams)?")
@@ -441,12 +460,38 @@ def kept_rows(store: Store, table: str, after: int, until: int) -> list[Row]:
     return rows
 
 
-def states_tables(table: str) -> dict[str, str]:
-    """The table of states and its index, with the SQL that makes them."""
-    bare = table.removeprefix("temp.")
-    schema = "temp." if table.startswith("temp.") else ""
+BEGAN = (
+    f"CASE WHEN (s.findings & {int(Finding.TIMESTAMP_IMPLAUSIBLE)}) <> 0 THEN s.first_received_at"
+    " ELSE coalesce(s.sent_at, s.created_at, s.first_received_at) END"
+)
+"""When a delivery began, in microseconds: what periods and ages are counted from.
+
+A provider's time that can't be true keeps no delivery from being found.
+"""
+
+NEAR = HOUR
+"""How far from its first reception a delivery usually begins, at most."""
+
+APART = f"(s.first_received_at - {BEGAN} NOT BETWEEN -{NEAR} AND {NEAR})"
+"""What holds of a row ``s`` that began farther from it: what a period has of these stands apart."""
+
+
+def states_tables(table: str) -> Iterator[str]:
+    """The SQL that makes a table of states, and the indexes on it."""
+    yield _states(table)
+    yield from _states_indexes(table).values()
+
+
+def _states_indexes(table: str) -> dict[str, str]:
+    bare, apart = bare_of(table), APART.replace("s.", "")
     return {
-        bare: f"""CREATE TABLE {table} (
+        f"{bare}_first": f"CREATE INDEX {table}_first ON {bare} (first_received_at)",
+        f"{bare}_apart": f"CREATE INDEX {table}_apart ON {bare} (stream) WHERE {apart}",
+    }
+
+
+def _states(table: str) -> str:
+    return f"""CREATE TABLE {table} (
     stream INTEGER PRIMARY KEY,
     state TEXT NOT NULL,
     route TEXT,
@@ -470,9 +515,7 @@ def states_tables(table: str) -> dict[str, str]:
     reason_class TEXT,
     labels TEXT,
     amounts TEXT
-) STRICT""",
-        f"{bare}_first": f"CREATE INDEX {schema}{bare}_first ON {bare} (first_received_at)",
-    }
+) STRICT"""
 
 
 def views(generation: Generation) -> dict[str, str]:

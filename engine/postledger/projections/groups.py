@@ -14,20 +14,21 @@ import attrs
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED, JOINED_TOO
-from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, NOWHERE_ID
-from postledger.projections.queries import BEGAN, Listing, floored
+from postledger.projections.generations import BEGAN
+from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD
+from postledger.projections.queries import Listing, floored
 from postledger.projections.reader import Reader
-from postledger.state.streams import KIND, EventRow
-from postledger.store.sqlite import Row, Store
+from postledger.state.streams import EventRow
+from postledger.store.sqlite import Row, Store, bare_of
 
 PAGE = 1_000
-"""How many streams, or rows of events, are read in one transaction."""
+"""How many rows of events are read in one transaction."""
 
 MOST_IN_MEMORY = 10_000
 """How many keys ``Counts`` holds before it writes them to its table."""
 
-MOST_SKIPPED = 10_000
-"""How many pairs of template and envelope one statement leaves out."""
+LACKING = Finding.NODE_MISSING | Finding.UNFOLDED
+"""What is found of a stream where some event may lack a node."""
 
 _TOOK = "(s.outcome_at - s.sent_at)"
 _TIMED = "s.outcome_at >= s.sent_at"
@@ -196,101 +197,65 @@ class Groups:
             )
         )
 
-    def events(
-        self, bounds: Bounds, without: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[EventRow, bool]]:
-        """The distinct events of all streams, and whether each belongs to a stream of the period.
+    def unread(self, bounds: Bounds) -> Iterator[EventRow]:
+        """The distinct events that changed no state and came in the period, of whatever stream.
 
-        Of equal events it is the one that was received first. Left out are those of the pairs of
-        template and envelope in ``without``.
-        """
-        for _, equal in groupby(self._events(bounds, without), itemgetter(0, 1, 2)):
-            found = list(equal)
-            first, *_ = self.reader.facts.ranked([row[:-1] for row in found])
-            yield first, bool(found[0][-1])
-
-    def _events(self, bounds: Bounds, without: Sequence[tuple[int, int]]) -> Iterator[Row]:
-        """The rows of these events, page by page, each in a read transaction of its own."""
-        within, given = self._where()
-        conditions, bounded = bounds.sql()
-        skipped = [template * KIND + envelope for template, envelope in without[:MOST_SKIPPED]]
-        if skipped:
-            numbers = ", ".join(map(str, skipped))
-            conditions += (
-                " AND (e.template IS NULL OR e.envelope IS NULL"
-                f" OR e.template * {KIND} + e.envelope NOT IN ({numbers}))"
-            )
-        received, ends = self._received(within)
-        conditions += received
-        held: tuple[object, ...] = (*bounded, *(given if received else ()), *ends)
-        index, store = self.reader.index, self.reader.log.store
-        among = self.snapshot.eventful
-        select = (
-            f"SELECT {EVENT_ROW}, CASE WHEN s.stream IS NOT NULL AND {within} THEN 1 ELSE 0 END"
-            f" FROM {{}} i {JOINED}"
-            f" LEFT JOIN {self.snapshot.streams} t ON t.id = i.stream"
-            f" LEFT JOIN {self.snapshot.states} s ON s.stream = i.stream"
-        )
-        # Nowhere is a stream here too.
-        after, until, newest, last = NOWHERE_ID - 1, NOWHERE_ID, index.newest(), None
-        while last is not None or until > after:
-            place: str = "i.stream > ?" if last is None else BEHIND
-            at: tuple[object, ...] = (after,) if last is None else last[:5]
-            rows_of = index.name
-            # Nowhere is long, and read as it stands; of other streams each is looked up by its number.
-            if among is not None and until != NOWHERE_ID:
-                # In the order in which the tables stand.
-                rows_of = f"{among} c CROSS JOIN {index.name}"
-                place = f"{place} AND c.id >= ? AND c.id = i.stream"
-                at = (*at, at[0])
-            with store.read():
-                rows = store.execute(
-                    f"{select.format(rows_of)} WHERE {place} AND i.stream <= ?{conditions}"
-                    f" {FOLD_ORDER} LIMIT ?",
-                    (*given, *at, until, *held, PAGE),
-                ).fetchall()
-                last = rows[-1] if len(rows) == PAGE else None
-                if last is None:
-                    after, until = until, min(self._next(until), newest)
-            yield from rows
-
-    def _received(self, within: str) -> tuple[str, tuple[object, ...]]:
-        """What holds of events that count: of streams of the period, or first received in it.
-
-        The condition, and its parameters after those of ``within``.
+        Of equal events it is the one that was received first.
         """
         ends = [
             (f"e.received_at {sign} ?", end)
             for sign, end in ((">=", self.since), ("<", self.until))
             if end is not None
         ]
-        if not ends:
-            return "", ()
-        held = [sql for sql, _ in ends]
-        values: tuple[object, ...] = tuple(end for _, end in ends)
+        held = [UNREAD, *(sql for sql, _ in ends)]
+        values = [end for _, end in ends]
+        name = self.reader.index.name
         if self.since is not None:
             # An equal one that came before is the one that counts.
-            name = self.reader.index.name
             held.append(
                 f"NOT EXISTS (SELECT 1 FROM {name} j {JOINED_TOO}"
                 " WHERE j.stream = i.stream AND j.occurred_at = i.occurred_at"
                 " AND j.identity = i.identity AND f.received_at < ?)"
             )
-            values = (*values, self.since)
-        return f" AND (s.stream IS NOT NULL AND {within} OR {' AND '.join(held)})", values
+            values.append(self.since)
+        return self._distinct(f"{name} i INDEXED BY {bare_of(name)}_unread", held, values, bounds)
 
-    def _next(self, after: int) -> int:
-        """Up to which stream the next page goes."""
-        among = self.snapshot.eventful
-        if among is None:
-            return self.reader.index.next(after, PAGE)
-        row = self.reader.log.store.one(
-            f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {among} WHERE id > ?"
-            " ORDER BY id LIMIT ?)",
-            (after, after, PAGE),
+    def lacking(self, bounds: Bounds) -> Iterator[EventRow]:
+        """The distinct events of the period's streams of which any may lack a node."""
+        within, given = self._where()
+        states, streams = self.snapshot.states, self.snapshot.streams
+        # In the order in which the tables stand: each stream is looked up by its number.
+        source = (
+            f"{states} s CROSS JOIN {streams} t ON t.id = s.stream"
+            f" CROSS JOIN {self.reader.index.name} i ON i.stream = s.stream"
         )
-        assert row is not None
-        return int(row[0])
+        held = [within, f"(s.findings & {int(LACKING)}) <> 0", f"NOT {UNREAD}"]
+        return self._distinct(source, held, given, bounds)
+
+    def _distinct(
+        self, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
+    ) -> Iterator[EventRow]:
+        rows = self._pages(source, held, values, bounds)
+        for _, equal in groupby(rows, itemgetter(0, 1, 2)):
+            yield self.reader.facts.ranked(list(equal))[0]
+
+    def _pages(
+        self, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
+    ) -> Iterator[EventRow]:
+        """Rows of events, page by page, each in a read transaction of its own."""
+        conditions, bounded = bounds.sql()
+        store, last = self.reader.log.store, None
+        select = f"SELECT {EVENT_ROW} FROM {source} {JOINED} WHERE {' AND '.join(held)}{conditions}"
+        while True:
+            behind, place = ("", ()) if last is None else (f" AND {BEHIND}", last[:5])
+            with store.read():
+                rows: list[EventRow] = store.execute(
+                    f"{select}{behind} {FOLD_ORDER} LIMIT ?", (*values, *bounded, *place, PAGE)
+                ).fetchall()
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            last = rows[-1]
 
     # --- SQL ---
 
@@ -399,7 +364,7 @@ class Counts:
         return ranked, row[0] - sum(one.n for one in ranked), row[1] - len(ranked)
 
     def _add_up(self) -> None:
-        own = self._table.removeprefix("temp.")
+        own = bare_of(self._table)
         # As bytes: there is no text that these can't be.
         rows = [
             (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)

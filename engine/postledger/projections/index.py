@@ -14,11 +14,12 @@ from typing import Any
 import attrs
 
 from postledger.errors import IntegrityError
+from postledger.findings import Finding
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import JOINED
 from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.streams import KIND, EventRow, Outline
-from postledger.store.sqlite import LARGEST, Store, insert
+from postledger.store.sqlite import LARGEST, Store, bare_of, insert
 
 NOWHERE_ID = 0
 """The number of the stream of events that belong to none."""
@@ -39,8 +40,8 @@ _STREAMS = """CREATE TABLE {0}_streams (
     UNIQUE (key, chart, space)
 ) STRICT"""
 
-# findings: those of the reading of the event's time. said: the postback, where the texts of the log
-# don't give it (whole bodies, members of bundles).
+# findings: those about the event's time and amounts, and whether it is unrecognised. said: the
+# postback, where the texts of the log don't give it (whole bodies, members of bundles).
 _ROWS = """CREATE TABLE {0} (
     stream INTEGER NOT NULL,
     occurred_at INTEGER NOT NULL,
@@ -51,6 +52,15 @@ _ROWS = """CREATE TABLE {0} (
     said TEXT,
     PRIMARY KEY (stream, occurred_at, identity, position, member)
 ) STRICT, WITHOUT ROWID"""
+
+UNREAD = f"(i.stream = {NOWHERE_ID} OR (i.findings & {int(Finding.UNRECOGNISED)}) <> 0)"
+"""What holds of a row ``i`` whose event changed no state: it is unrecognised, or belongs to no stream."""
+
+# In the order in which streams are read, of these rows alone.
+_UNREAD_ROWS = (
+    "CREATE INDEX {0}_unread ON {1} (stream, occurred_at, identity, position, member) WHERE"
+    f" {UNREAD.replace('i.', '')}"
+)
 
 EVENT_ROW = (
     "i.stream, i.occurred_at, i.identity, i.position, i.member, e.received_at,"
@@ -92,12 +102,20 @@ class Index:
         for table, sql in self.tables(self.name).items():
             self.store.execute(f"DROP TABLE IF EXISTS {table}")
             self.store.execute(sql)
+        for sql in self.indexes(self.name).values():
+            self.store.execute(sql)
         self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
 
     @staticmethod
     def tables(name: str) -> dict[str, str]:
         """The tables of an index of that name, with the SQL that made them."""
         return {f"{name}_streams": _STREAMS.format(name), name: _ROWS.format(name)}
+
+    @staticmethod
+    def indexes(name: str) -> dict[str, str]:
+        """The SQLite indexes on its tables, with the SQL that made them."""
+        bare = bare_of(name)
+        return {f"{bare}_unread": _UNREAD_ROWS.format(name, bare)}
 
     @property
     def streams_table(self) -> str:

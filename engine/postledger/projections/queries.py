@@ -11,10 +11,10 @@ from postledger.arguments import at_least, require, require_order, typed
 from postledger.definitions.definitions import Definitions
 from postledger.definitions.said import CLASSES
 from postledger.errors import IntegrityError, UnknownWord
-from postledger.findings import Finding, named
+from postledger.findings import named
 from postledger.model import DELIVERY
 from postledger.phone import SEPARATORS, digits_of
-from postledger.projections.generations import FIRST
+from postledger.projections.generations import BEGAN, FIRST
 from postledger.projections.index import chunks
 from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
@@ -26,16 +26,11 @@ from postledger.times import micros, now
 
 @attrs.frozen
 class Listing:
-    """Where deliveries are listed from: a table of states, one of streams, and their definitions.
-
-    ``eventful`` is one of the streams of which some event may be unread, or lack a node; all streams
-    may where there is none.
-    """
+    """Where deliveries are listed from: a table of states, one of streams, and their definitions."""
 
     definitions: Definitions
     states: str
     streams: str
-    eventful: str | None = None
 
 
 @attrs.frozen(field_transformer=typed)
@@ -221,16 +216,6 @@ def _to(wanted: str) -> tuple[str, object]:
         f"CASE WHEN {bare} GLOB '00[1-9]??????*' THEN substr({bare}, 3) ELSE {bare} END = ?",
         digits,
     )
-
-
-BEGAN = (
-    f"CASE WHEN (s.findings & {int(Finding.TIMESTAMP_IMPLAUSIBLE)}) <> 0 THEN s.first_received_at"
-    " ELSE coalesce(s.sent_at, s.created_at, s.first_received_at) END"
-)
-"""When a delivery began, in microseconds: what periods and ages are counted from.
-
-A provider's time that can't be true keeps no delivery from being found.
-"""
 
 
 def floored(micros: str, length: int) -> str:

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 
 import attrs
 
-from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.projections import generations
-from postledger.projections.generations import Generation
+from postledger.projections.generations import APART, BEGAN, NEAR, Generation
 from postledger.projections.index import NOWHERE_ID
-from postledger.projections.queries import BEGAN, Listing
+from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
-from postledger.state.row import EVENTS, HOUR
+from postledger.store.sqlite import LARGEST, Store
 
 PAGE = 1_000
 """How many streams are read in one transaction."""
@@ -31,23 +30,11 @@ _STREAMS = """CREATE TABLE {} (
 ) STRICT"""
 
 
-EVENTFUL = Finding.NODE_MISSING | Finding.UNRECOGNISED | Finding.UNFOLDED
-"""What is found of a stream where some event of it may be unread, or lack a node."""
-
-
 @contextmanager
 def live_snapshot(reader: Reader) -> Iterator[LiveSnapshot]:
     """Tables for the live states of a period, to be filled in one read transaction."""
-    store = reader.log.store
-    with (
-        store.scratch("states") as states,
-        store.scratch("streams") as streams,
-        store.scratch("eventful") as eventful,
-    ):
-        for sql in (*generations.states_tables(states).values(), _STREAMS.format(streams)):
-            store.execute(sql)
-        store.execute(f"CREATE TABLE {eventful} (id INTEGER PRIMARY KEY)")
-        yield LiveSnapshot(reader, Listing(reader.definitions, states, streams, eventful))
+    with _tables(reader.log.store) as (states, streams):
+        yield LiveSnapshot(reader, Listing(reader.definitions, states, streams))
 
 
 @attrs.frozen
@@ -58,57 +45,25 @@ class LiveSnapshot:
     listing: Listing
 
     def fill(self, live: Generation, since: int | None, until: int | None) -> None:
-        """Copy them from the live generation; the caller holds a read transaction.
-
-        Of other streams that may have unread events only the number is kept: these are counted by when
-        they were received.
-        """
-        store, states, eventful = self.reader.log.store, self.listing.states, self.listing.eventful
-        ends = ((f"{BEGAN} >= ?", since), (f"{BEGAN} < ?", until))
-        within = " AND ".join(["1 = 1", *(sql for sql, end in ends if end is not None)])
-        given = tuple(end for _, end in ends if end is not None)
-        hours = (
-            None if since is None else since // HOUR,
-            None if until is None else -(-until // HOUR),
-        )
-        kinds = {kind for kind, *_ in live.tallies_of(store).sums(EVENTS, ["value"], *hours)}
-        # One that began in another period may have an unread event that came in this one.
-        others = int(EVENTFUL & ~Finding.NODE_MISSING) if "unrecognised" in kinds else 0
+        """Copy them from the live generation; the caller holds a read transaction."""
+        store, states = self.reader.log.store, self.listing.states
+        since, until = (-LARGEST if since is None else since, LARGEST if until is None else until)
+        within = f"{BEGAN} >= ? AND {BEGAN} < ?"
+        near = "s.first_received_at >= ? AND s.first_received_at < ?"
         store.execute(
-            f"INSERT INTO {eventful} SELECT s.stream FROM {live.table} s"
-            f" WHERE (s.findings & {others}) <> 0 OR {within}",
-            given,
+            f"INSERT INTO {states} SELECT s.* FROM {live.table} s"
+            f" WHERE {near} AND {within} AND NOT {APART}",
+            (max(since - NEAR, -LARGEST), min(until + NEAR, LARGEST), since, until),
         )
         store.execute(
-            f"INSERT INTO {states} SELECT s.* FROM {eventful} c"
-            f" JOIN {live.table} s ON s.stream = c.id WHERE {within}",
-            given,
+            f"INSERT INTO {states} SELECT s.* FROM {live.table} s"
+            f" INDEXED BY {live.table}_apart WHERE {APART} AND {within}",
+            (since, until),
         )
         store.execute(
             f"INSERT INTO {self.listing.streams} SELECT t.* FROM {states} s"
             f" JOIN {self.reader.index.streams_table} t ON t.id = s.stream"
         )
-        store.execute(
-            f"DELETE FROM {eventful} WHERE id IN (SELECT s.stream FROM {states} s"
-            f" WHERE (s.findings & {int(EVENTFUL)}) = 0)"
-        )
-        if kinds - {"recognised"}:
-            store.execute(f"INSERT INTO {eventful} VALUES ({NOWHERE_ID})")
-        if "unrecognised" in kinds:
-            self._add_stateless(live)
-
-    def _add_stateless(self, live: Generation) -> None:
-        """Look at the streams without a state, too: none of their events said what became of them."""
-        store, streams = self.reader.log.store, self.reader.index.streams_table
-        count = f"SELECT (SELECT count(*) FROM {live.table}), (SELECT count(*) FROM {streams})"
-        stated, numbered = store.one(count) or (0, 0)
-        # Stream 0 has none in any case.
-        if stated < numbered - 1:
-            store.execute(
-                f"INSERT INTO {self.listing.eventful} SELECT t.id FROM {streams} t"
-                f" WHERE t.id > {NOWHERE_ID} AND NOT EXISTS"
-                f" (SELECT 1 FROM {live.table} s WHERE s.stream = t.id)"
-            )
 
 
 @contextmanager
@@ -119,9 +74,7 @@ def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listi
     lie whole within the bounds are copied from ``live``; the others are folded.
     """
     store, index = reader.log.store, reader.index
-    with store.scratch("states") as states, store.scratch("streams") as streams:
-        for sql in (*generations.states_tables(states).values(), _STREAMS.format(streams)):
-            store.execute(sql)
+    with _tables(store) as (states, streams):
         after, newest = NOWHERE_ID, index.newest()
         while after < newest:
             with store.read():
@@ -143,3 +96,12 @@ def snapshot(reader: Reader, live: str | None, bounds: Bounds) -> Iterator[Listi
                     generations.put(store, states, rows)
             after = until
         yield Listing(reader.definitions, states, streams)
+
+
+@contextmanager
+def _tables(store: Store) -> Iterator[tuple[str, str]]:
+    """Scratch tables for states and their streams."""
+    with store.scratch("states") as states, store.scratch("streams") as streams:
+        for sql in (*generations.states_tables(states), _STREAMS.format(streams)):
+            store.execute(sql)
+        yield states, streams

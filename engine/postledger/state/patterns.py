@@ -54,8 +54,8 @@ Stream = tuple[str, str, str]
 """A stream: its space, its chart and its key."""
 
 Where = tuple[Stream, int, bytes, int]
-"""Where a postback belongs: its stream, the provider's time, its identity, and findings about its texts:
-the time and the amounts."""
+"""Where a postback belongs: its stream, the provider's time, its identity, and findings: about the time
+and the amounts, and whether it is unrecognised."""
 
 Heard = tuple[int, str, str]
 """When an event was received, its source, and its reading."""
@@ -77,6 +77,7 @@ _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _TIMESTAMP_MISSING = int(Finding.TIMESTAMP_MISSING)
 _AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
 _PART_UNREADABLE = int(Finding.PART_UNREADABLE)
+_UNRECOGNISED = int(Finding.UNRECOGNISED)
 
 _log = logging.getLogger("postledger")
 
@@ -333,6 +334,7 @@ class Pattern:
         occurred_at, findings = (
             UNTIMED if stamp is None else occurrence_at(stamp, self.formats, self.naive)
         )
+        findings |= self.findings & _UNRECOGNISED
         for _, value, _ in self.amounts:
             if not is_decimal(value if isinstance(value, str) else texts[value]):
                 findings |= _AMOUNT_UNREADABLE
@@ -705,8 +707,10 @@ class Patterns:
             when = occurrence_at(stamp, reading.formats, reading.naive)
         identity = postback.digest(reading.ignored, reading.identified_by)
         amounts = (postback.fields[one.value][1] for one in reading.amounts)
-        unreadable = 0 if all(map(is_decimal, amounts)) else _AMOUNT_UNREADABLE
-        return (stream, when.occurred_at, identity, when.findings | unreadable), reading
+        findings = when.findings | int(reading.findings) & _UNRECOGNISED
+        if not all(map(is_decimal, amounts)):
+            findings |= _AMOUNT_UNREADABLE
+        return (stream, when.occurred_at, identity, findings), reading
 
     def family(self, layout: Layout) -> Family:
         """The patterns of a layout."""

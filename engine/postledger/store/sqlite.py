@@ -250,7 +250,7 @@ class Store:
         try:
             yield named
         finally:
-            self._ended.append(named.removeprefix("temp."))
+            self._ended.append(bare_of(named))
             self._drop_ended()
 
     def _drop_ended(self) -> None:
@@ -811,6 +811,11 @@ _MEANINGS: dict[int, tuple[type[LedgerError], str]] = {
 def iso_of(column: str) -> str:
     """SQL for a column of microseconds as ISO 8601 in UTC, with milliseconds."""
     return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+
+def bare_of(table: str) -> str:
+    """A table's name without that of its schema."""
+    return table.removeprefix("temp.")
 
 
 @lru_cache(maxsize=256)
