@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import attrs
 import pytest
 
-from postledger import Event, Ledger, Query
+from postledger import Event, IntegrityError, Ledger, Query
 from postledger.audit import AuditReport
 from postledger.simulate import ALL, START, Disturbances, simulate
 from tests.conftest import ledger_of
@@ -104,3 +107,22 @@ def test_states_that_are_behind_the_log_are_not_read_as_they_stand(ledger: Ledge
     report = ledger.audit()
     assert report.integrity.events == ledger_size
     assert report.figures == calm
+
+
+@pytest.mark.parametrize("name", ["states_1_apart", "index_1_unread"])
+@pytest.mark.parametrize("other", [False, True], ids=["gone", "another"])
+def test_an_index_that_is_gone_is_told(filled: Path, name: str, other: bool) -> None:
+    """Or is another under its name: no figure is taken from what one lacks."""
+    with closing(sqlite3.connect(filled)) as db:
+        db.execute(f"DROP INDEX {name}")
+        if other:
+            db.execute(
+                f"CREATE INDEX {name} ON {name.rpartition('_')[0]} (findings) WHERE findings > 4711"
+            )
+    with Ledger(filled, readonly=True) as ledger:
+        with pytest.raises(IntegrityError, match=r"index|no query solution"):
+            ledger.audit(since=START)
+        assert any(name in problem for problem in ledger.verify().problems)
+    with Ledger(filled) as ledger:
+        ledger.replay(index=True)
+        assert ledger.audit(since=START).figures == ledger.audit(since=START, verify=True).figures

@@ -425,7 +425,7 @@ def _is_killed(words: tuple[object, ...], dice: random.Random) -> bool:
 def _generations(path: Path) -> int:
     with closing(sqlite3.connect(path)) as conn:
         found = conn.execute("SELECT name FROM sqlite_master WHERE name GLOB 'states_[0-9]*'")
-        names = [name for (name,) in found.fetchall() if not name.endswith("_first")]
+        names = [name for (name,) in found.fetchall() if not name.endswith(("_first", "_apart"))]
         (count,) = conn.execute("SELECT count(*) FROM generations").fetchone()
     assert len(names) == count
     return len(names)

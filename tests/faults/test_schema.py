@@ -260,7 +260,13 @@ def everything(ledger: Ledger) -> object:
 def objects() -> list[tuple[str, str]]:
     """The views, triggers and indexes of a ledger."""
     named = ["event_log", "deliveries", "contents", "statements"]
-    indexes = ["templates_skeleton", "generations_live", "states_1_first"]
+    indexes = [
+        "templates_skeleton",
+        "generations_live",
+        "states_1_first",
+        "states_1_apart",
+        "index_1_unread",
+    ]
     return [
         *(("view", name) for name in named),
         *(("trigger", name) for name in guards()),

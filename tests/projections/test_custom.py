@@ -536,7 +536,15 @@ def test_recording_without_an_index_leaves_projections_behind(
     [
         *("events", "deliveries", "Own", "sqlite_x", "a; DROP TABLE b", ""),
         # Later generations will have these.
-        *("states_2", "states_7_first", "index_2", "index_2_streams", "tallies_2"),
+        *(
+            "states_2",
+            "states_7_first",
+            "states_7_apart",
+            "index_3_unread",
+            "index_2",
+            "index_2_streams",
+            "tallies_2",
+        ),
     ],
 )
 def test_a_table_needs_a_name_that_is_free(ledger: Ledger, name: str) -> None:

@@ -218,7 +218,9 @@ class Groups:
                 " AND j.identity = i.identity AND f.received_at < ?)"
             )
             values.append(self.since)
-        return self._distinct(f"{name} i INDEXED BY {bare_of(name)}_unread", held, values, bounds)
+        return self._distinct(
+            "i", f"{name} i INDEXED BY {bare_of(name)}_unread", held, values, bounds
+        )
 
     def lacking(self, bounds: Bounds) -> Iterator[EventRow]:
         """The distinct events of the period's streams of which any may lack a node."""
@@ -230,24 +232,29 @@ class Groups:
             f" CROSS JOIN {self.reader.index.name} i ON i.stream = s.stream"
         )
         held = [within, f"(s.findings & {int(LACKING)}) <> 0", f"NOT {UNREAD}"]
-        return self._distinct(source, held, given, bounds)
+        return self._distinct("s", source, held, given, bounds)
 
     def _distinct(
-        self, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
+        self, by: str, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
     ) -> Iterator[EventRow]:
-        rows = self._pages(source, held, values, bounds)
+        rows = self._pages(by, source, held, values, bounds)
         for _, equal in groupby(rows, itemgetter(0, 1, 2)):
             yield self.reader.facts.ranked(list(equal))[0]
 
     def _pages(
-        self, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
+        self, by: str, source: str, held: Sequence[str], values: Sequence[object], bounds: Bounds
     ) -> Iterator[EventRow]:
-        """Rows of events, page by page, each in a read transaction of its own."""
+        """Rows of events, page by page, each in a read transaction of its own.
+
+        ``by`` is the table of ``source`` through whose streams they are found.
+        """
         conditions, bounded = bounds.sql()
         store, last = self.reader.log.store, None
         select = f"SELECT {EVENT_ROW} FROM {source} {JOINED} WHERE {' AND '.join(held)}{conditions}"
         while True:
-            behind, place = ("", ()) if last is None else (f" AND {BEHIND}", last[:5])
+            behind, place = "", tuple[object, ...]()
+            if last is not None:
+                behind, place = f" AND {BEHIND} AND {by}.stream >= ?", (*last[:5], last[0])
             with store.read():
                 rows: list[EventRow] = store.execute(
                     f"{select}{behind} {FOLD_ORDER} LIMIT ?", (*values, *bounded, *place, PAGE)

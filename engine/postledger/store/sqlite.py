@@ -780,6 +780,9 @@ def _meaning(path: Path, kind: FileKind, error: sqlite3.DatabaseError) -> Ledger
         return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; {kind.damaged}")
     # It may cite statements of several lines.
     said = " ".join(str(error).split())
+    if said.startswith(("no such index", "no query solution")):
+        # An index by which a statement reads is gone, or is another now.
+        return IntegrityError(f"{path}: {said}; {kind.damaged}")
     if make is None:
         return LedgerError(f"{path}: {said}")
     raised, meaning = make
