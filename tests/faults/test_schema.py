@@ -373,7 +373,7 @@ def test_an_unfinished_replay_made_up_by_somebody_is_not_believed(
         number = 2 if stage == "indexing" else 1
         for sql in Index.tables("index_2").values() if stage == "indexing" else ():
             db.execute(sql)
-        for sql in states_tables("states_2").values():
+        for sql in states_tables("states_2"):
             db.execute(sql)
         if stage == "indexing":
             db.execute("INSERT INTO index_2_streams VALUES (0, '', '', '')")
