@@ -15,10 +15,10 @@ import pytest
 
 import postledger
 from postledger import AuditReport, Ledger, PostledgerError, Receipt
+from postledger import simulate as simulation
 from postledger.audit import Cover, render
 from postledger.audit.plots.drawing import BAD, GOOD, OPEN
 from postledger.audit.render import as_markdown
-from postledger.simulate import ALL, simulate
 from tests.audit import plain
 from tests.audit.pages import HTML, SVG, Tables, of_html, of_markdown, text, tree
 from tests.audit.traffic import START, traffic
@@ -271,11 +271,12 @@ def test_size_does_not_grow_with_the_deliveries() -> None:
 
 @pytest.mark.long
 def test_a_month_of_25000_messages_is_below_a_megabyte(tmp_path: Path) -> None:
-    """With all disturbances, and a month before to be compared with."""
-    since, until = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    """With all disturbances, and those of half a day after it."""
+    since = simulation.START
+    until = since + timedelta(days=28)
     rate = 25_000 / (28 * 86_400)
     with Ledger(tmp_path / "month.db") as ledger:
-        receipts = simulate(53_000, seed=7, disturbances=ALL, rate=rate)
+        receipts = simulation.simulate(25_500, seed=7, disturbances=simulation.ALL, rate=rate)
         while page := list(islice(receipts, 1_000)):
             ledger.record_many(page)
         report = ledger.audit(since=since, until=until)

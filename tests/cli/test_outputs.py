@@ -28,6 +28,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "docs/examples/status-callbacks
 
 OUTPUTS = {
     "audit --html": ["audit", "{ledger}", "--html", "{out}"],
+    "audit --bundle": ["audit", "{ledger}", "--bundle", "{out}"],
     "audit --markdown": ["audit", "{ledger}", "--markdown", "{out}"],
     "export": ["export", "{ledger}", "{out}"],
     "simulate": ["simulate", "{out}", "--messages", "2"],
@@ -130,6 +131,7 @@ def test_a_device_stays_a_device(run: Run, samples: Path, name: str) -> None:
         ["charts", "delivery", "--svg", "--mermaid"],
         ["audit", "{}", "--json", "--markdown"],
         ["audit", "{}", "--html", "{}.html", "--markdown", "{}.html"],
+        ["audit", "{}", "--html", "{}.zip", "--bundle", "{}.zip"],
     ],
 )
 def test_two_forms_in_one_place_are_refused(run: Run, samples: Path, words: list[str]) -> None:

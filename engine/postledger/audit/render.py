@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from postledger.audit import tables, words
 from postledger.audit.dossier import Exhibit
 from postledger.audit.plots import calendar, carriers, curves, diagram, drawing
@@ -22,19 +24,27 @@ _MARKDOWN = re.compile(
     r"([\\`*_{}\[\]<>#|~$&@]|(?<=http):|(?<=https):|(?<=ftp):|(?<=www)\.)", re.IGNORECASE
 )
 
-NOWHERE: Mapping[Key, str] = {}
+
+@attrs.frozen
+class Beside:
+    """What stands next to a report: where dossiers of deliveries are, and what the page says of them."""
+
+    links: Mapping[Key, str] = attrs.field(factory=dict)
+    note: str = ""
+
+
+ALONE = Beside()
 
 _LONGEST_MARGIN = 80
 """Characters of a text in the margin of a printed page."""
 
 
-def render(template: str, report: object, links: Mapping[Key, str] = NOWHERE) -> str:
-    """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed.
-
-    ``links`` are the addresses of the dossiers of deliveries.
-    """
+def render(template: str, report: object, beside: Beside = ALONE) -> str:
+    """The report by a template; raises ``PostledgerError`` where Jinja2 is not installed."""
     environment = _environment(markup=not template.endswith(".md"))
-    return environment.get_template(template).render(report=report, links=links)
+    return environment.get_template(template).render(
+        report=report, links=beside.links, beside=beside
+    )
 
 
 def picture(chart: Statechart, exhibits: Sequence[Exhibit] = ()) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from postledger.audit import AuditReport, Cover
+from postledger.cli.bundle import write as write_bundle
 from postledger.cli.common import (
     asking_space,
     check_period,
@@ -22,7 +24,7 @@ from postledger.cli.common import (
 )
 from postledger.cli.params import Time
 from postledger.cli.terminal import pager_option, paging
-from postledger.export.files import whole
+from postledger.export.files import whole, whole_folder
 from postledger.ledger.ledger import Ledger
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -34,7 +36,8 @@ Examples:
   postledger audit deliveries.db --html report.html
   postledger audit deliveries.db --since 2026-11-01 --json > november.json
   postledger audit deliveries.db --id TU1TXzU5Nzg3Nw== --html dossier.html
-  postledger audit deliveries.db --title "Dispute of June" --party Skycore --party Acme"""
+  postledger audit deliveries.db --title "Dispute of June" --party Skycore --party Acme
+  postledger audit deliveries.db --since 2026-11-01 --until 2026-12-01 --bundle november.zip"""
 )
 @ledger_argument()
 @click.option("--html", type=_FILE, help="Write one page of HTML that holds all it needs.")
@@ -47,6 +50,12 @@ Examples:
     help="Write Markdown, to stdout without a file (the default form).",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs, on stdout.")
+@click.option(
+    "--bundle",
+    type=click.Path(allow_dash=False, path_type=Path),
+    metavar="FOLDER|FILE.zip",
+    help="Write the report with its data, a list of all findings and linked dossiers.",
+)
 @click.option("--since", type=Time(), help="Deliveries that began at that time or later.")
 @click.option("--until", type=Time(), help="Deliveries that began before that time.")
 @click.option("--id", "tracking_id", metavar="TRACKINGID", help="The dossier of one delivery.")
@@ -66,6 +75,7 @@ def audit(
     html: Path | None,
     markdown: Path | None,
     as_json: bool,  # noqa: FBT001
+    bundle: Path | None,
     **asked: Any,
 ) -> None:
     """Report what became of the deliveries of a period, or of one delivery, with the proof.
@@ -76,20 +86,15 @@ def audit(
     contradicts itself: the report says how.
     """
     cover = Cover(*(asked.pop(name) for name in ("title", "parties", "reference", "author")))
-    _check(asked)
-    _check_outputs(html, markdown, as_json=as_json)
+    _check(asked, bundle)
+    _check_outputs(html, markdown, bundle, as_json=as_json)
     with ExitStack() as files:
         # Before the work: a file that can't be written is known at once.
         forms = [
             (path if path == _STDOUT else files.enter_context(whole(path)), written)
-            for path, written in (
-                (html, AuditReport.to_html),
-                (markdown, AuditReport.to_markdown),
-                (_STDOUT if as_json else None, AuditReport.to_json),
-                (_STDOUT if not (html or markdown or as_json) else None, AuditReport.to_markdown),
-            )
-            if path is not None
+            for path, written in _forms(html, markdown, bundle, as_json=as_json)
         ]
+        folder = None if bundle is None else files.enter_context(whole_folder(bundle))
         with (
             # A dropped guard is what a report is to tell: it doesn't stop it.
             Ledger(ledger, readonly=True, guarded=False) as opened,
@@ -99,12 +104,28 @@ def audit(
             require_space(opened, asked["space"])
             remark_end(opened, asked["as_of"])
             report = opened.audit(progress=advance, cover=cover, **asked)
+            if folder is not None:
+                remark(write_bundle(opened, report, folder, asked))
         for path, written in forms:
             _write(path, written(report))
     _conclude(report)
 
 
 _STDOUT = Path("-")
+
+
+def _forms(
+    html: Path | None, markdown: Path | None, bundle: Path | None, *, as_json: bool
+) -> Iterator[tuple[Path, Callable[[AuditReport], str]]]:
+    """Where each form that is asked for goes; Markdown to stdout where none is."""
+    if html is not None:
+        yield html, AuditReport.to_html
+    if markdown is not None:
+        yield markdown, AuditReport.to_markdown
+    if as_json:
+        yield _STDOUT, AuditReport.to_json
+    if not (html or markdown or as_json or bundle):
+        yield _STDOUT, AuditReport.to_markdown
 
 
 def _write(path: Path, text: str) -> None:
@@ -115,16 +136,21 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, "utf-8")
 
 
-def _check(asked: dict[str, Any]) -> None:
+def _check(asked: dict[str, Any], bundle: Path | None) -> None:
     if asked["tracking_id"] is not None and (asked["since"] or asked["until"]):
         raise click.UsageError("--id asks for one delivery: leave out --since and --until.")
+    if asked["tracking_id"] is not None and bundle is not None:
+        raise click.UsageError("--bundle is of a period: leave out --id.")
     if asked["space"] is not None and asked["tracking_id"] is None:
         raise click.UsageError("--space requires --id.")
     check_period(asked["since"], asked["until"])
 
 
-def _check_outputs(html: Path | None, markdown: Path | None, *, as_json: bool) -> None:
-    given = {"--html": html, "--markdown": markdown, "--json": _STDOUT if as_json else None}
+def _check_outputs(
+    html: Path | None, markdown: Path | None, bundle: Path | None, *, as_json: bool
+) -> None:
+    given = {"--html": html, "--markdown": markdown, "--bundle": bundle}
+    given["--json"] = _STDOUT if as_json else None
     places = [
         path if path == _STDOUT else path.absolute() for path in given.values() if path is not None
     ]

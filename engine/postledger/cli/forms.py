@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from tabulate import tabulate
@@ -196,7 +196,14 @@ def _as_lines(records: Iterable[Record]) -> int:
 
 
 def _as_csv(records: Iterable[Record], fields: Sequence[str], delimiter: str) -> int:
-    writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+    return write_csv(sys.stdout, records, fields, delimiter)
+
+
+def write_csv(
+    file: TextIO, records: Iterable[Record], fields: Sequence[str], delimiter: str = ","
+) -> int:
+    """Write records as CSV in which no spreadsheet computes anything; returns their number."""
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     count = 0
     if fields:
         writer.writerow(fields)

@@ -6,13 +6,14 @@ import gzip
 import os
 import re
 import shutil
+import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from postledger.errors import PostledgerError, requires
 
@@ -89,6 +90,74 @@ def whole(path: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+class Folder(Protocol):
+    """Where the files of a whole folder are written, one after the other."""
+
+    def __call__(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Open a file to write, by its name with ``/`` between folders."""
+        ...
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Folder]:
+    """A folder to write, or a zip of one where the name says so; if it fails nothing changes there.
+
+    A pipe or a device is written a zip. Raises ``PostledgerError`` where a file is, or a folder that
+    is not empty, or a database.
+    """
+    if path.suffix == ".zip" or _is_of_another_kind(path):
+        with (
+            whole(path) as partial,
+            partial.open("wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed,
+        ):
+            yield lambda name: packed.open(_member(name), "w")
+        return
+    target = Path(os.path.realpath(path))
+    _require_room(path, target)
+    partial = target.with_name(f".{token_hex(8)}")
+    try:
+        partial.mkdir()
+        yield lambda name: _within(partial, name)
+        partial.replace(target)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) == partial:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """A file of a zip without its time: what is in it says when it was made."""
+    made = zipfile.ZipInfo(name)
+    made.compress_type = zipfile.ZIP_DEFLATED
+    return made
+
+
+def _is_of_another_kind(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _require_room(path: Path, target: Path) -> None:
+    """Raise where a folder would take the place of something."""
+    if is_database(target):
+        raise PostledgerError(
+            f"{path}: a ledger, or another SQLite database, is there; name another folder"
+        )
+    if target.is_file():
+        raise PostledgerError(f"{path}: a file is there; name a folder, or a file ending in .zip")
+    if target.is_dir() and any(target.iterdir()):
+        raise PostledgerError(f"{path}: the folder is not empty; name another one")
+
+
+def _within(folder: Path, name: str) -> IO[bytes]:
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    return file.open("wb")
 
 
 def is_database(path: Path) -> bool:

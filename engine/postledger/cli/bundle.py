@@ -1,0 +1,157 @@
+"""A bundle: the report of a period, its data, and the dossiers that it links, in a folder or a zip."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from postledger.audit import AuditReport
+from postledger.audit.argument import QUESTIONING
+from postledger.audit.mask import Mask
+from postledger.audit.render import Beside, render
+from postledger.audit.tables import MOST_LATEST, Key, words
+from postledger.audit.words import count
+from postledger.cli.forms import write_csv
+from postledger.errors import PostledgerError
+from postledger.export.files import Folder
+from postledger.ledger.ledger import Ledger
+from postledger.model import Delivery
+from postledger.times import iso
+
+MOST_DISPUTED = 50
+"""Of how many deliveries with each finding that questions an outcome there are dossiers: the latest."""
+
+FIELDS = ("tracking_id", "state", "route", "to", "spid", "first_received_at", "findings")
+"""The columns of ``findings.csv``."""
+
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@attrs.define
+class _Found:
+    """The latest deliveries with each finding, while all are gone through."""
+
+    latest: dict[str, deque[Delivery]] = attrs.field(factory=dict)
+    rows: int = 0
+
+    def take(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+        """Those that have a finding, in the order in which they were first received."""
+        for one in deliveries:
+            for finding in one.findings:
+                most = MOST_DISPUTED if finding in QUESTIONING else MOST_LATEST
+                self.latest.setdefault(finding, deque(maxlen=most)).append(one)
+            if one.findings:
+                self.rows += 1
+                yield one
+
+    def chosen(self) -> list[Delivery]:
+        """Those that have a dossier, each once: first those with what questions an outcome."""
+        order = sorted(self.latest, key=lambda finding: finding not in QUESTIONING)
+        named = {(one.space, one.tracking_id): one for name in order for one in self.latest[name]}
+        return list(named.values())
+
+
+def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[str, Any]) -> str:
+    """Write the bundle of a report of a period; returns what is in it, and what was left out.
+
+    What was recorded since the report was made is in no part of it.
+    """
+    size = report.integrity.events
+    when = {name: asked[name] for name in ("as_of", "occurred_by", "definitions")}
+    fixed = {**when, "as_of": size - 1 if when["as_of"] is None else when["as_of"]}
+    found = _Found()
+    # As of a position each state is folded again: that takes longer, and is for what has changed.
+    at = when if ledger.head().size == size else fixed
+    period = {name: asked[name] for name in ("since", "until")}
+    mask = Mask.of(ledger.definitions, unmask=asked["unmask"])
+    with folder("findings.csv") as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        having = found.take(ledger.deliveries(**period, **at))
+        write_csv(text, (_row(mask, one) for one in having), FIELDS)
+        text.detach()
+    links: dict[Key, str] = {}
+    chosen, unmade = found.chosen(), 0
+    for number, one in enumerate(chosen, 1):
+        try:
+            dossier = _dossier(ledger, one, report, fixed)
+        except PostledgerError:
+            # A damaged event: the report says so, and is made all the same.
+            unmade += 1
+            continue
+        name, key = _named(dossier, number)
+        _put(folder, name, dossier.to_html())
+        # Of two that are hidden alike neither is linked: it would be a guess.
+        links[key] = "" if key in links else name
+    note = _note(found, len(chosen), unmade, report)
+    beside = Beside({key: name for key, name in links.items() if name}, note)
+    _put(folder, "report.json", report.to_json())
+    _put(folder, "report.html", render("report.html", report, beside))
+    return note
+
+
+def _row(mask: Mask, delivery: Delivery) -> dict[str, Any]:
+    several = "recipient_differs" in delivery.findings
+
+    def shown(text: str | None) -> str | None:
+        return mask.id(text, delivery.to, several=several)
+
+    return {
+        "tracking_id": shown(delivery.tracking_id),
+        "state": delivery.state,
+        "route": delivery.route,
+        "to": mask.recipient(delivery.to),
+        "spid": shown(delivery.spid),
+        "first_received_at": iso(delivery.first_received_at),
+        "findings": list(delivery.findings),
+    }
+
+
+def _dossier(
+    ledger: Ledger, delivery: Delivery, report: AuditReport, when: Mapping[str, Any]
+) -> AuditReport:
+    """The dossier of a delivery; its title says what became of it, the rest is as on the report."""
+    return ledger.audit(
+        tracking_id=delivery.tracking_id,
+        space=delivery.space,
+        cover=attrs.evolve(report.cover, title=None),
+        unmask=report.request.unmask,
+        **when,
+    )
+
+
+def _named(dossier: AuditReport, number: int) -> tuple[str, Key]:
+    """The name of a dossier's file, and what tells its delivery in the report."""
+    found = dossier.dossier
+    assert found is not None
+    shown = found.delivery.tracking_id
+    name = f"{number:03}-{_ODD.sub('', shown)[:40]}".rstrip("-")
+    return f"dossiers/{name}.html", (shown, min(one.position for one in found.exhibits))
+
+
+def _put(folder: Folder, name: str, text: str) -> None:
+    with folder(name) as file:
+        file.write(text.encode())
+
+
+def _note(found: _Found, chosen: int, unmade: int, report: AuditReport) -> str:
+    """What is in the bundle, and what was left out, as sentences."""
+    assert report.figures is not None
+    held = {finding: len(latest) for finding, latest in found.latest.items()}
+    left = [
+        f"{count(more)} with {words(one.finding)}"
+        for one in report.figures.findings
+        if (more := one.deliveries - held.get(one.finding, 0)) > 0
+    ]
+    return " ".join(
+        (
+            f"findings.csv lists {count(found.rows)} deliveries with findings;"
+            f" {count(chosen - unmade)} have a dossier here.",
+            *([f"Without one, as older: {', '.join(left)}."] if left else []),
+            *([f"{count(unmade)} could not be made: run verify."] if unmade else []),
+        )
+    )
