@@ -19,7 +19,7 @@ from postledger.definitions.chart import Statechart
 from postledger.errors import IntegrityError
 from postledger.log.as_of import Bounds
 from postledger.model import DELIVERY
-from postledger.projections.groups import Groups
+from postledger.projections.groups import Groups, counted
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.state.said import amounts_of
@@ -84,9 +84,15 @@ def figures_of(
     reader: Reader, snapshot: Listing, request: Request, bounds: Bounds, as_of: datetime
 ) -> Figures:
     """Count the deliveries of the period asked for, in a snapshot as of ``bounds``."""
-    chart = reader.definitions.chart(DELIVERY)
-    groups = Groups(reader, snapshot, DELIVERY, *request.period)
-    mask = Mask.of(reader.definitions, unmask=request.unmask)
+    with counted(reader, snapshot) as table:
+        groups = Groups(reader, table, DELIVERY, *request.period)
+        return _figures(groups, request, bounds, as_of)
+
+
+def _figures(groups: Groups, request: Request, bounds: Bounds, as_of: datetime) -> Figures:
+    definitions = groups.reader.definitions
+    chart = definitions.chart(DELIVERY)
+    mask = Mask.of(definitions, unmask=request.unmask)
     found, listed = outcomes(groups, chart, mask), findings(groups, mask)
     disputed = sum(one.deliveries for one in listed if one.finding == CONTRADICTION)
     return Figures(
@@ -96,7 +102,7 @@ def figures_of(
         events=events(groups, bounds, mask),
         others=tuple(
             other
-            for name, chart in reader.definitions.charts.items()
+            for name, chart in definitions.charts.items()
             if name != DELIVERY
             for other in _other(attrs.evolve(groups, chart=name), chart)
         ),

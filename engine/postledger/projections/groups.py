@@ -41,15 +41,17 @@ _LABELS: dict[By | None, str] = {
     "route": "s.route",
     "spid": "s.spid",
     "handset": "s.handset",
-    "day": floored(BEGAN, 86_400_000_000),
+    "day": floored("s.began", 86_400_000_000),
     "reason_class": "s.reason_class",
-    "space": "t.space",
+    "space": "s.space",
 }
 
-_FINDINGS = ", ".join(
-    f"coalesce(sum(CASE WHEN (s.findings & {int(f)}) <> 0 THEN 1 ELSE 0 END), 0)" for f in Finding
+_COUNTED = (
+    *("space", "key", "state", "route", "reason", "route_reason", "reason_class", "recipient"),
+    *("spid", "handset", "sent_at", "outcome_at", "first_received_at", "events", "repeats"),
+    *("findings", "amounts"),
 )
-"""How many streams have each finding."""
+"""What is counted of a stream, next to its chart and its beginning: a narrow table, read many times."""
 
 Group = tuple[Any, int, tuple[int, ...]]
 """What its streams have in common, how many they are, and how many are in each state."""
@@ -57,13 +59,13 @@ Group = tuple[Any, int, tuple[int, ...]]
 
 @attrs.frozen
 class Groups:
-    """The streams of one chart that began in a period, in a snapshot of the states.
+    """The streams of one chart that began in a period, in the table ``counted``.
 
     ``since`` is inclusive, ``until`` exclusive, both in microseconds; ``None`` leaves an end open.
     """
 
     reader: Reader
-    snapshot: Listing
+    counted: str
     chart: str
     since: int | None = None
     until: int | None = None
@@ -82,27 +84,37 @@ class Groups:
     def by(self, by: By, states: Sequence[str]) -> Iterator[Group]:
         """The groups, the largest first, then by label; days begin with the newest."""
         label = _LABELS[by]
-        order = "1 DESC" if by == "day" else f"2 DESC, {label} IS NOT NULL, 1"
-        rows = self._rows(
-            f"{label}, count(*){_in_each(states)}", states, tail=f"GROUP BY 1 ORDER BY {order}"
+        order = "1 DESC" if by == "day" else "2 DESC, label IS NOT NULL, 1"
+        each = ", sum(CASE WHEN state = ? THEN n ELSE 0 END)" * len(states)
+        # Counted by the state first, so that it is compared once for all streams that share both.
+        sql, parameters = self._sql(f"{label} AS label, s.state AS state, count(*) AS n")
+        rows = self.reader.log.store.stream(
+            f"SELECT label, sum(n){each} FROM ({sql} GROUP BY 1, 2) GROUP BY 1 ORDER BY {order}",
+            (*states, *parameters),
         )
         return ((label, total, tuple(counts)) for label, total, *counts in rows)
 
     def by_finding(self) -> dict[Finding, int]:
         """How many streams have each finding."""
-        (row,) = self._rows(_FINDINGS)
-        return dict(zip(Finding, row, strict=True))
+        found = dict.fromkeys(Finding, 0)
+        for findings, n in self._rows("s.findings, count(*)", tail="GROUP BY 1"):
+            _count(found, findings, n)
+        return found
 
     def by_finding_and(self, by: By) -> Iterator[tuple[Any, dict[Finding, int]]]:
         """The groups, each with how many of its streams have each finding; in no order."""
-        for label, *found in self._rows(f"{_LABELS[by]}, {_FINDINGS}", tail="GROUP BY 1"):
-            yield label, dict(zip(Finding, found, strict=True))
+        rows = self._rows(f"{_LABELS[by]}, s.findings, count(*)", tail="GROUP BY 1, 2 ORDER BY 1")
+        for label, equal in groupby(rows, itemgetter(0)):
+            found = dict.fromkeys(Finding, 0)
+            for _, findings, n in equal:
+                _count(found, findings, n)
+            yield label, found
 
     def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
         """State, reason and space of each stream of which a region is in one of the states."""
         reason = "s.reason" if region == "state" else "s.route_reason"
         where = f"s.{region} IN ({_holes(states)})"
-        return self._rows(f"s.{region}, {reason}, t.space", (), where, states)
+        return self._rows(f"s.{region}, {reason}, s.space", (), where, states)
 
     def amounts(self) -> Iterator[Row]:
         """The texts of amounts that streams have, and how many streams have each."""
@@ -119,7 +131,7 @@ class Groups:
         self, time: int, edges: Sequence[int], states: Sequence[str]
     ) -> dict[int, tuple[int, ...]]:
         """How many streams in each of the states have, at a time, an age between two edges, by bin."""
-        cases, values = _bins(f"(? - {BEGAN})", edges)
+        cases, values = _bins("(? - s.began)", edges)
         given = [value for edge in values for value in (time, edge)]
         rows = self._rows(
             f"{cases}{_in_each(states)}",
@@ -182,7 +194,7 @@ class Groups:
         last come first, then by key and space.
         """
         sql, parameters = self._sql(
-            f"t.key, s.state, s.route, s.recipient, s.spid, {BEGAN} AS began, s.findings, s.stream",
+            "s.key, s.state, s.route, s.recipient, s.spid, s.began, s.findings, s.stream",
             (),
             "(s.findings & ?) <> 0",
             (int(finding),),
@@ -191,7 +203,7 @@ class Groups:
         return list(
             self.reader.log.store.stream(
                 f"SELECT key, state, route, recipient, spid, began, findings, ({first}), stream"
-                f" FROM ({sql} ORDER BY s.first_received_at DESC, t.key DESC, t.space DESC"
+                f" FROM ({sql} ORDER BY s.first_received_at DESC, s.key DESC, s.space DESC"
                 f" LIMIT {most}) f",
                 parameters,
             )
@@ -225,12 +237,8 @@ class Groups:
     def lacking(self, bounds: Bounds) -> Iterator[EventRow]:
         """The distinct events of the period's streams of which any may lack a node."""
         within, given = self._where()
-        states, streams = self.snapshot.states, self.snapshot.streams
         # In the order in which the tables stand: each stream is looked up by its number.
-        source = (
-            f"{states} s CROSS JOIN {streams} t ON t.id = s.stream"
-            f" CROSS JOIN {self.reader.index.name} i ON i.stream = s.stream"
-        )
+        source = f"{self.counted} s CROSS JOIN {self.reader.index.name} i ON i.stream = s.stream"
         held = [within, f"(s.findings & {int(LACKING)}) <> 0", f"NOT {UNREAD}"]
         return self._distinct("s", source, held, given, bounds)
 
@@ -278,21 +286,44 @@ class Groups:
         return self.reader.log.store.stream(f"{sql} {tail}", parameters)
 
     def _sql(
-        self, select: str, selected: Sequence[object], also: str, given: Iterable[object] = ()
+        self,
+        select: str,
+        selected: Sequence[object] = (),
+        also: str = "1 = 1",
+        given: Iterable[object] = (),
     ) -> tuple[str, tuple[object, ...]]:
         """A SELECT over the streams, with its parameters: those selected by, those held to."""
         where, parameters = self._where()
-        sql = (
-            f"SELECT {select} FROM {self.snapshot.states} s"
-            f" JOIN {self.snapshot.streams} t ON t.id = s.stream WHERE {where} AND {also}"
-        )
+        sql = f"SELECT {select} FROM {self.counted} s WHERE {where} AND {also}"
         return sql, (*selected, *parameters, *given)
 
     def _where(self) -> tuple[str, tuple[object, ...]]:
         """The condition of the chart and the period, with its parameters."""
-        ends = ((f"{BEGAN} >= ?", self.since), (f"{BEGAN} < ?", self.until))
-        held = [("t.chart = ?", self.chart), *(one for one in ends if one[1] is not None)]
+        ends = (("s.began >= ?", self.since), ("s.began < ?", self.until))
+        held = [("s.chart = ?", self.chart), *(one for one in ends if one[1] is not None)]
         return " AND ".join(one for one, _ in held), tuple(value for _, value in held)
+
+
+@contextmanager
+def counted(reader: Reader, snapshot: Listing) -> Iterator[str]:
+    """A table of what is counted of the streams of a snapshot; it goes at the end."""
+    store = reader.log.store
+    with store.scratch("counted") as table:
+        columns = ", ".join(_COUNTED)
+        store.execute(f"CREATE TABLE {table} (stream INTEGER PRIMARY KEY, chart, began, {columns})")
+        # Ended here: what is read next has a transaction of its own.
+        with store.read():
+            store.execute(
+                f"INSERT INTO {table} SELECT s.stream, t.chart, {BEGAN}, {columns} FROM"
+                f" {snapshot.states} s JOIN {snapshot.streams} t ON t.id = s.stream"
+            )
+        yield table
+
+
+def _count(found: dict[Finding, int], findings: int, n: int) -> None:
+    for finding in Finding:
+        if findings & finding:
+            found[finding] += n
 
 
 def _in_each(states: Sequence[str]) -> str:
