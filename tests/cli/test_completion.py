@@ -68,6 +68,7 @@ def test_values_are_those_of_the_ledger_on_the_line(
         (["deliveries", "--state", "deliv"], ["delivered"]),
         (["ingest", "new.db", "--provider", "twilio"], ["twilio", "twilio_events"]),
         (["serve", "new.db", "--provider", "sky"], ["skycore"]),
+        (["deliveries", "new.db", "--since", "to"], ["today"]),
         (["charts", "pr"], ["providers"]),
         (["charts", "providers", "sky"], ["skycore"]),
         (["charts", "try", "sky"], ["skycore"]),

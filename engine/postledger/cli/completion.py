@@ -138,10 +138,12 @@ def _shown_charts(ctx: click.Context, _: str) -> Iterable[str]:
     return sorted({*_definitions(ctx).charts, *commands, *providers()})
 
 
+_TIME = completed(lambda *_: ("now", "today", "yesterday"))
 _STATE, _EVERY_STATE = _region(), completed(_every_state)
 _SOURCE, _ID, _PROVIDER = _tallied("source"), _ids(DELIVERY), completed(lambda *_: providers())
 
 VALUES: dict[str, Completer] = {
+    **dict.fromkeys(("--as-of", "--at", "--occurred-by", "--since", "--until"), _TIME),
     "--by": completed(_dimensions),
     "--chart": completed(_charts),
     "--finding": completed(lambda *_: [one.name.lower() for one in Finding if one.name]),
