@@ -16,7 +16,7 @@ from postledger.audit.events import Kinds, Unread
 from postledger.audit.outcomes import Group, Reason, Reasons
 from postledger.audit.plots import curves, drawing
 from postledger.audit.plots.calendar import spans, unit_of
-from postledger.audit.plots.carriers import carriers
+from postledger.audit.plots.carriers import carriers, findings_by_carrier
 from postledger.audit.plots.diagram import diagrams
 from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
@@ -100,6 +100,25 @@ def test_carriers_stand_next_to_each_other() -> None:
         changes.append(now - then)
     assert changes == sorted(changes)
     assert len(changes) == len([label for label in groups if label is not None])
+
+
+def test_findings_stand_by_carrier() -> None:
+    """In shares of its deliveries, contradictions first, and the worst carrier at the top."""
+    with ledger_of(traffic(400, seed=6, days=20)) as ledger:
+        figures = ledger.audit(unmask=True).figures
+        told = list(ledger.deliveries())
+    assert figures is not None
+    table = findings_by_carrier(figures)
+    assert table.head[:3] == ("Carrier (SPID)", "Deliveries", "Contradiction")
+    shares = []
+    for name, total, *cells in table.rows:
+        mine = [one for one in told if one.spid == name]
+        assert total == words.count(len(mine))
+        for head, cell in zip(table.head[2:], cells, strict=True):
+            having = [one for one in mine if head.lower().replace(" ", "_") in one.findings]
+            assert cell == words.share(len(having), len(mine))
+        shares.append(sum("contradiction" in one.findings for one in mine) / len(mine))
+    assert shares == sorted(shares, reverse=True)
 
 
 @pytest.mark.parametrize("provider", ["twilio", None])

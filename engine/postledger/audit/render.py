@@ -81,6 +81,7 @@ def _environment(*, markup: bool) -> Environment:
         drawing=drawing,
         curves=curves,
         carriers=carriers.carriers,
+        findings_by_carrier=carriers.findings_by_carrier,
         before_name=calendar.name_of,
         diagrams=diagram.diagrams,
         words=words,

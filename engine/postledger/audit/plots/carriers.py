@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import attrs
 
+from postledger.audit.argument import QUESTIONING
 from postledger.audit.figures import Figures
-from postledger.audit.findings import MOST_CARRIERS
+from postledger.audit.findings import MOST_CARRIERS, Found
 from postledger.audit.outcomes import Group, Outcomes
 from postledger.audit.pairs import CONTRADICTION
-from postledger.audit.tables import MOST_ROWS, PERCENTS, Cell, Table, percentiles_of
-from postledger.audit.words import NONE, count, points
+from postledger.audit.tables import MOST_ROWS, PERCENTS, Cell, Table, percentiles_of, words
+from postledger.audit.words import NONE, count, points, share
+
+_MOST_FINDINGS = 6
 
 
 @attrs.frozen
@@ -88,3 +92,41 @@ def _carrier(figures: Figures, now: float, was: float | None, group: Group) -> t
         *((NONE,) * 3 if times is None else percentiles_of(times)),
         count(by_label[group.label]) if group.label in by_label else none,
     )
+
+
+def findings_by_carrier(figures: Figures) -> Table:
+    """The share of each carrier's deliveries that has a finding, the worst carrier first.
+
+    The findings that question an outcome come first, then those of the most deliveries.
+    """
+    found = [one for one in figures.findings if one.deliveries]
+    shown = sorted(found, key=lambda one: (one.finding not in QUESTIONING, -one.deliveries))
+    shown = shown[:_MOST_FINDINGS]
+    known = [group for group in figures.outcomes.carriers.groups if group.label is not None]
+    counts = [{at.label: at.deliveries for at in one.carriers} for one in shown]
+    rows = [
+        (
+            group,
+            [_counted(one, by_label, group) for one, by_label in zip(shown, counts, strict=True)],
+        )
+        for group in known
+    ]
+    rows.sort(key=lambda row: [-(n or 0) / row[0].total for n in row[1]])
+    return Table(
+        "Findings by carrier, in shares of its deliveries",
+        ("Carrier (SPID)", "Deliveries", *(words(one.finding).capitalize() for one in shown)),
+        tuple(
+            (
+                group.label or NONE,
+                count(group.total),
+                *(NONE if n is None else share(n, group.total) for n in having),
+            )
+            for group, having in rows[:MOST_ROWS]
+        ),
+    )
+
+
+def _counted(found: Found, by_label: Mapping[str | None, int], group: Group) -> int | None:
+    """How many deliveries of a carrier have a finding; ``None`` where that is not listed."""
+    complete = len(found.carriers) < MOST_CARRIERS
+    return by_label.get(group.label, 0 if complete else None)
