@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from postledger import Anchor, Ledger, Receipt, UnknownKey
 from postledger.audit.dossier import LONGEST_BODY
-from postledger.audit.plots.diagram import Diagram, diagrams
+from postledger.audit.plots.diagram import COMPACT, TURNED, WIDE, Diagram, Style, diagrams
 from postledger.definitions.chart_toml import load_chart
 from tests.audit.pages import SVG, tree
 from tests.conftest import FIXTURES, ledger_of
@@ -174,19 +175,17 @@ def test_every_transition_of_a_chart_is_drawn_once(samples: Ledger) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(charts())
-def test_any_chart_can_be_drawn(source: str) -> None:
-    """No two states lie on each other, and all lies within the picture."""
-    for one in diagrams(load_chart(source), ()):
-        places = [(box.x, box.y) for box in one.boxes]
-        assert len(set(places)) == len(places)
+@given(charts(), st.sampled_from([WIDE, COMPACT, TURNED]))
+def test_any_chart_can_be_drawn(source: str, style: Style) -> None:
+    """No two states lie on each other, and all lies within the picture, whatever room it has."""
+    for one in diagrams(load_chart(source), (), style):
         for box in one.boxes:
             assert 0 < box.x < box.x + box.width < one.width
             assert 0 < box.y < box.y + box.height < one.height
-        for x, y in places:
-            for other_x, other_y in places:
-                apart_x = abs(x - other_x) > one.boxes[0].width
-                assert (x, y) == (other_x, other_y) or apart_x or abs(y - other_y) > 36
+        for box, other in combinations(one.boxes, 2):
+            left, right = sorted((box, other), key=lambda one: one.x)
+            upper, lower = sorted((box, other), key=lambda one: one.y)
+            assert left.x + left.width < right.x or upper.y + upper.height < lower.y
 
 
 def test_dossier_as_of_a_position_knows_no_more(samples: Ledger) -> None:

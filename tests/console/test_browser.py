@@ -131,6 +131,36 @@ PATHS = (
 """Of all pages, what an address shows."""
 
 
+@WIDTHS
+def test_path_taken_fits_and_can_be_read(browser: Browser, console: Running, width: int) -> None:
+    """Whole, without scrolling, in letters of a size that is read: turned where the page is narrow."""
+    size = {"width": width, "height": 900}
+    with Watched(browser, console, viewport=size) as page:
+        page.goto(f"{console.url}/delivery?id={DEGRADED}")
+        for shown in page.locator(".wide-chart:visible").all():
+            assert shown.evaluate("one => one.scrollWidth <= one.clientWidth")
+        heights = page.locator(".wide-chart:visible text:not(.n)").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().height)"
+        )
+        assert len(heights) >= 12
+        assert min(heights) >= 13
+        drawn = page.locator(f".path-{'turned' if width < 700 else 'wide'}")
+        assert drawn.is_visible()
+        assert page.locator("#h-path ~ div:visible").count() == 1
+
+
+def test_downloads_are_saved(browser: Browser, console: Running) -> None:
+    """A click saves a file and leaves the page where it is, with and without a state of before."""
+    with Watched(browser, console) as page:
+        page.goto(f"{console.url}/delivery?id={SMS}&step=1")
+        for name, suffix in (("Dossier", "html"), ("Chart", "svg"), ("Proof", "json")):
+            with page.expect_download() as saved:
+                page.click(f"a:has-text('{name}, {suffix.upper()}')")
+            assert saved.value.suggested_filename.endswith(f".{suffix}")
+            assert saved.value.suggested_filename.startswith(f"{name.lower()}-")
+        assert page.url.endswith("step=1")
+
+
 def test_search_open_and_fold(browser: Browser, console: Running) -> None:
     """A number in any spelling leads to its delivery, and the slider to what was known before."""
     with Watched(browser, console) as page:

@@ -49,6 +49,7 @@ _WRITING, _FUZZ = "tests/faults/test_writing.py", "tests/fuzz/test_record.py"
 _POSTING = "tests/faults/test_posting.py"
 _OUTBOX, _FORWARDER = "tests/server/test_outbox.py", "tests/server/test_forwarder.py"
 _RECEIVER, _SERVING = "tests/server/test_receiver.py", "tests/server/test_serving.py"
+_ATTACKS = "tests/console/test_attacks.py"
 _MOUNTED = "tests/console/test_serving.py"
 _CONSOLE, _PANELS = "tests/console/test_console.py", "tests/console/test_panels.py"
 _ACCESS = "tests/console/test_access.py"
@@ -1057,6 +1058,24 @@ PROTECTIONS = (
         "for position in range(until, page[-1].position if page else first - 1, -1):",
         "for position in ():",
         f"{_CONSOLE} -k large_bodies",
+    ),
+    Without(
+        "passwords looked at one by one",
+        "if len(self._waiting) >= WAITING:",
+        "if False:",
+        f"{_ATTACKS} -k who_guess",
+    ),
+    Without(
+        "slow forms cut off",
+        "async with asyncio.timeout(PATIENCE):",
+        "if True:",
+        f"{_ATTACKS} -k comes_slowly",
+    ),
+    Without(
+        "no form names a delivery by what is not seen",
+        " or not is_plain:",
+        ":",
+        f"{_ATTACKS} -k no_obstacle",
     ),
     Without(
         "what is mounted takes its own paths alone",

@@ -175,7 +175,10 @@ class Asking:
     def named(self, mask: Mask, delivery: Delivery) -> tuple[Delivery, str, dict[str, str]]:
         """A delivery masked, its name as it is shown, and what a URL asks for it by."""
         shown = mask.delivery(delivery)
-        if HIDDEN in (shown.tracking_id, shown.space):
+        # A form would send other characters than those that can't be seen.
+        is_plain = f"{delivery.tracking_id}{delivery.space}".isprintable()
+        # guard: no form names a delivery by what is not seen
+        if HIDDEN in (shown.tracking_id, shown.space) or not is_plain:
             name = self.names.of(delivery.space, delivery.tracking_id)
             return shown, shown.tracking_id, {"ref": name}
         link = {"id": delivery.tracking_id}

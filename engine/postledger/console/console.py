@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ SHEET = ("postledger", "sheet")
 
 _HIDDEN = "Nothing is known of it, or was then. Search for the delivery again."
 _PUBLIC = ("/sign-in",)
+_LONGEST_NEXT = 1_000
 _log = logging.getLogger("postledger.console")
 
 
@@ -107,7 +109,9 @@ class Console:
         await self.aclose()
 
     async def _missing(self, request: Request, _: Exception) -> Response:
-        visit = Visit(request, self._session(request)[1])
+        # For whoever is a stranger no session is kept.
+        session = self._desk.sessions.find(self._desk.secret_of(request))
+        visit = Visit(request, session or Session(time.monotonic))
         return await self._desk.refuse(visit, 404, "There is no such page.")
 
     def _session(self, request: Request) -> tuple[str | None, Session]:
@@ -146,7 +150,8 @@ class Console:
         if session.user is None and visit.path not in _PUBLIC:
             if request.method == "GET":
                 query = request.url.query
-                session.next = visit.path + (f"?{query}" if query else "")
+                meant = visit.path + (f"?{query}" if query else "")
+                session.next = meant if len(meant) <= _LONGEST_NEXT else ""
             return RedirectResponse(f"{visit.root}/sign-in", 303)
         if request.method == "POST":
             visit = attrs.evolve(visit, form=await form_of(request))

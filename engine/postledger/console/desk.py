@@ -18,13 +18,19 @@ from postledger.console.guard import COOKIE
 from postledger.console.render import render
 from postledger.console.sessions import Attempts, Session, Sessions
 from postledger.console.stream import Streams
-from postledger.console.users import Users
+from postledger.console.users import User, Users
 
 THREADS = 4
 """How many questions are asked of the ledger at once."""
 
 LARGEST_FORM = 1 << 20
 """Bytes of a form, at most."""
+
+PATIENCE = 30.0
+"""Seconds in which a form must be there."""
+
+WAITING = 20
+"""Passwords that wait to be looked at: each takes a part of a second, one after the other."""
 
 _MOST_FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
@@ -78,6 +84,11 @@ class Desk:
     _threads: ThreadPoolExecutor = attrs.field(
         factory=lambda: ThreadPoolExecutor(THREADS, "postledger-console")
     )
+    # Strangers take none of those that answer whoever is signed in.
+    _doorman: ThreadPoolExecutor = attrs.field(
+        factory=lambda: ThreadPoolExecutor(1, "postledger-console")
+    )
+    _waiting: set[object] = attrs.field(factory=set)
 
     @streams.default
     def _streams_of_ledger(self) -> Streams:
@@ -87,8 +98,23 @@ class Desk:
         """Ask the ledger in a thread; others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, question, *given)
 
+    async def signed_in(self, name: str, password: str) -> User | None:
+        """The user of that name and password; raises ``Refused`` where too many wait."""
+        # guard: passwords looked at one by one
+        if len(self._waiting) >= WAITING:
+            raise Refused(503, "Too many people are signing in at once. Try again in a minute.")
+        one = object()
+        self._waiting.add(one)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._doorman, self.users.signed_in, name, password
+            )
+        finally:
+            self._waiting.discard(one)
+
     def close(self) -> None:
         """End the threads, and close what was opened."""
+        self._doorman.shutdown()
         self._threads.shutdown()
         self.asking.close()
 
@@ -144,12 +170,17 @@ async def form_of(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise Refused(415, "Only forms are taken here.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        # guard: forms bounded
-        if len(body) > LARGEST_FORM:
-            raise Refused(413, "The form is too large: at most a megabyte is taken.")
+    body = bytearray()
+    try:
+        # guard: slow forms cut off
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                # guard: forms bounded
+                if len(body) > LARGEST_FORM:
+                    raise Refused(413, "The form is too large: at most a megabyte is taken.")
+    except TimeoutError:
+        raise Refused(408, "The form was not there in time. Send it again.") from None
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:

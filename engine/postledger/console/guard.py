@@ -6,6 +6,7 @@ secret in its URL, and one that changes something without an unused token, are r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -38,7 +39,11 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """The hosts that are served where none are named."""
 
 _SAFE = ("GET", "HEAD")
-_SECRETS = {"token", "csrf", "password", "session", "secret", "auth", "authorization", COOKIE}
+_SECRET = re.compile(
+    rf"token|csrf|passw|pwd|passphrase|session|secret|auth|api.?key|credential|{COOKIE}",
+    re.IGNORECASE,
+)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@?#\s]+)(:[0-9]{1,5})?")
 _LONGEST_URL = 4_096
 
 
@@ -48,7 +53,7 @@ class Guard:
     def __init__(self, app: ASGIApp, sessions: Sessions, hosts: Iterable[str]) -> None:
         self._app = app
         self._sessions = sessions
-        self._hosts = frozenset(_bare(host) for host in hosts)
+        self._hosts = frozenset(_bare(host) for host in hosts) - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on."""
@@ -94,16 +99,14 @@ class Guard:
             if self._sessions.find(text) is not None:
                 self._sessions.end(text)
                 found = True
-            found = found or name.lower() in _SECRETS
+            found = found or bool(_SECRET.search(name))
         return found
 
 
 def _bare(host: str) -> str:
-    """A host without its port, in lower case."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name.partition("]")[0] + "]"
-    return name.partition(":")[0].rstrip(".")
+    """A host without its port, in lower case; empty where it is something else."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return found[1].rstrip(".") if found else ""
 
 
 def _is_foreign_read(headers: Headers, host: str) -> bool:

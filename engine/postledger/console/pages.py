@@ -42,7 +42,7 @@ async def signed_in(desk: Desk, visit: Visit) -> Response:
     if wait := desk.attempts.wait(name):
         said = f"Too many wrong passwords for this name; try again in {wait} s."
         return await desk.show(visit, "sign-in.html", 429, problem=said)
-    user = await desk.ask(desk.users.signed_in, name, password)
+    user = await desk.signed_in(name, password)
     if user is None:
         desk.attempts.failed(name)
         said = "Name or password is wrong."

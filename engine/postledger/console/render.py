@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from postledger.audit import words
 from postledger.audit.argument import QUESTIONING
-from postledger.audit.plots.diagram import diagrams
+from postledger.audit.plots.diagram import COMPACT, TURNED, diagrams
 from postledger.console.asking import MOST_MEANT, Line
 from postledger.console.views.bodies import shortened
 from postledger.definitions.definitions import Definitions
@@ -68,6 +68,8 @@ def environment() -> Environment:
     made.globals.update(
         words=words,
         diagrams=diagrams,
+        COMPACT=COMPACT,
+        TURNED=TURNED,
         QUESTIONING=QUESTIONING,
         STATES=STATES,
         MOST_MEANT=MOST_MEANT,

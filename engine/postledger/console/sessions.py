@@ -19,7 +19,7 @@ LONGEST, IDLE = 12 * 3_600.0, 2 * 3_600.0
 SHOWN = 600.0
 """Seconds for which what was unmasked, on record, stays so in that session."""
 
-_MOST, _MOST_STRANGERS = 1_000, 1_000
+_MOST, _MOST_STRANGERS = 1_000, 10_000
 _MOST_TOKENS = 64
 _MOST_SHOWN = 100
 _ATTEMPTS, _WINDOW = 10, 60.0

@@ -1,11 +1,13 @@
 """The diagram: one region of a statechart, with the way that a delivery took through it.
 
 States stand in columns by the longest way from the initial state, so that arrows run to the right;
-an arrow within a column, or back, bows out at the side.
+an arrow within a column, or back, bows out at the side. Where a picture is turned the columns are rows,
+and arrows run down: all is laid out as if they ran to the right, and turned at the end.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
@@ -13,8 +15,26 @@ import attrs
 from postledger.audit.dossier import Exhibit
 from postledger.definitions.chart import Region, Statechart
 
-_BOX_HEIGHT, _ROW, _GAP, _MARGIN = 36, 62, 78, 28
+_BOX_HEIGHT, _ROW, _MARGIN = 36, 62, 28
 _LETTER, _PADDING, _TIP, _BADGE = 7.8, 30, 3, 22
+_SIDE, _BETWEEN = 6, 8
+_POINT = re.compile(r"(-?[0-9.]+) (-?[0-9.]+)")
+
+
+@attrs.frozen
+class Style:
+    """How much room a picture has: ``gap`` between the columns, for the arrows.
+
+    Where they are ``fitted`` each column is as wide as its widest state. ``turned`` is for pages of the
+    width of a phone.
+    """
+
+    gap: float = 78
+    fitted: bool = False
+    turned: bool = False
+
+
+WIDE, COMPACT, TURNED = Style(), Style(44, fitted=True), Style(34, turned=True)
 
 
 @attrs.frozen
@@ -79,9 +99,13 @@ class Visit:
     refused: bool
 
 
-def diagrams(chart: Statechart, exhibits: Sequence[Exhibit]) -> tuple[Diagram, ...]:
+def diagrams(
+    chart: Statechart, exhibits: Sequence[Exhibit], style: Style = WIDE
+) -> tuple[Diagram, ...]:
     """A diagram for each region of the chart."""
-    return tuple(_diagram(region, tuple(_visits(region, exhibits))) for region in chart.regions)
+    return tuple(
+        _diagram(region, tuple(_visits(region, exhibits)), style) for region in chart.regions
+    )
 
 
 def _visits(region: Region, exhibits: Iterable[Exhibit]) -> Iterator[Visit]:
@@ -93,8 +117,8 @@ def _visits(region: Region, exhibits: Iterable[Exhibit]) -> Iterator[Visit]:
             yield Visit(e.number, before, after, e.verdict == "contradicts")
 
 
-def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
-    boxes = _boxes(region, visits)
+def _diagram(region: Region, visits: tuple[Visit, ...], style: Style) -> Diagram:
+    boxes = _boxes(region, visits, style)
     taken: dict[tuple[str, str], list[int]] = {}
     for visit in visits:
         if visit.before != visit.after:
@@ -111,39 +135,80 @@ def _diagram(region: Region, visits: tuple[Visit, ...]) -> Diagram:
         for arrow, at in drawn
         if arrow.steps
     ]
-    stayed = [badge for box in boxes.values() for badge in _stayed(box, visits)]
     first = boxes[region.initial]
     ends = [(boxes[source], boxes[dest]) for source, dest in pairs]
     beside = 56.0 if any(one.x == other.x for one, other in ends) else 0.0
     below = max((_depth(one, other) for one, other in ends if other.x < one.x), default=0.0)
-    return Diagram(
+    lowest, edge = _floor(boxes.values()) + below, _MARGIN
+    if style.turned:
+        # There is hardly room for an arrow next to the states.
+        points = (float(y) for one, _ in drawn for _, y in _POINT.findall(one.path))
+        lowest, edge = max([lowest, *points]), _SIDE
+    made = Diagram(
         region=region.name,
         title=f"Region {region.name} of the statechart, with the path taken",
         description=_described(region, visits),
         width=max(box.x + box.width for box in boxes.values()) + _MARGIN + beside,
-        height=round(_floor(boxes.values()) + _MARGIN + below, 1),
+        height=round(lowest + edge, 1),
         start=(first.x - 22, first.centre.imag),
         boxes=tuple(boxes.values()),
         arrows=tuple(arrow for arrow, _ in drawn),
-        badges=(*moved, *stayed),
+        badges=tuple(moved),
+    )
+    made = _turned(made) if style.turned else made
+    stayed = (badge for box in made.boxes for badge in _stayed(box, visits))
+    return attrs.evolve(made, badges=(*made.badges, *stayed))
+
+
+def _turned(one: Diagram) -> Diagram:
+    """The diagram with its columns as rows."""
+    return attrs.evolve(
+        one,
+        width=one.height,
+        height=one.width,
+        start=one.start[::-1],
+        boxes=tuple(
+            attrs.evolve(box, x=box.y, y=box.x, width=box.height, height=box.width)
+            for box in one.boxes
+        ),
+        arrows=tuple(
+            attrs.evolve(arrow, path=_POINT.sub(r"\2 \1", arrow.path)) for arrow in one.arrows
+        ),
+        badges=tuple(attrs.evolve(badge, x=badge.y, y=badge.x) for badge in one.badges),
     )
 
 
-def _boxes(region: Region, visits: Sequence[Visit]) -> dict[str, Box]:
+def _boxes(region: Region, visits: Sequence[Visit], style: Style) -> dict[str, Box]:
     columns = _columns(region)
-    width = max(len(state) for state in region.states) * _LETTER + _PADDING
     rows = {c: [s for s in region.states if columns[s] == c] for c in set(columns.values())}
     tallest = max(map(len, rows.values()))
     stood = {visit.after for visit in visits} | {visit.before for visit in visits}
     now = visits[-1].after if visits else region.initial
+    widest = _wide(region.states, style)
+    # Along the way, and across it.
+    along = {c: _wide(states, style) if style.fitted else widest for c, states in rows.items()}
+    size, row, edge = _BOX_HEIGHT, float(_ROW), _MARGIN
+    if style.turned:
+        along = dict.fromkeys(rows, float(_BOX_HEIGHT))
+        size, row, edge = round(widest), widest + _BETWEEN, _SIDE
     boxes = {}
     for state in region.states:
         column = columns[state]
-        row = rows[column].index(state) + (tallest - len(rows[column])) / 2
-        x, y = _MARGIN + 16 + column * (width + _GAP), _MARGIN + row * _ROW
+        place = rows[column].index(state) + (tallest - len(rows[column])) / 2
+        # A column may be without states.
+        before = sum(along.get(c, widest) + style.gap for c in range(column))
+        x, y = _MARGIN + 16 + before, edge + place * row
         marks = state in region.final, state in stood, state == now
-        boxes[state] = Box(state, round(x, 1), round(y, 1), round(width, 1), _BOX_HEIGHT, *marks)
+        boxes[state] = Box(state, round(x, 1), round(y, 1), round(along[column], 1), size, *marks)
     return boxes
+
+
+def _wide(states: Iterable[str], style: Style) -> float:
+    """How wide the widest of some states is."""
+    letter, padding = _LETTER, _PADDING
+    if style.fitted or style.turned:
+        letter, padding = (7.4, 24) if style.fitted else (7.2, 12)
+    return max(map(len, states)) * letter + padding
 
 
 def _columns(region: Region) -> dict[str, int]:
@@ -186,8 +251,10 @@ def _arrow(
 
 def _past(start: complex, end: complex, between: Sequence[Box]) -> tuple[str, complex]:
     """Past the columns between, in the free lane that is nearest to where the arrow ends."""
+    # In turned pictures states are higher than they are wide, until they are turned.
+    size = between[0].height
     lanes = [end.imag + half * _ROW / 2 for half in range(-20, 21)]
-    apart = _BOX_HEIGHT / 2 + 6
+    apart = size / 2 + 6
     free = (y for y in lanes if y > 0 and all(abs(y - b.centre.imag) >= apart for b in between))
     lane = min(free, key=lambda y: (abs(y - end.imag), y), default=end.imag)
     enter = complex(min(box.x for box in between), lane)
@@ -200,7 +267,7 @@ def _around(one: Box, other: Box) -> tuple[complex, str, complex]:
     down = 1 if other.y > one.y else -1
     start = one.centre + complex(one.width / 2, 4 * down)
     end = other.centre + complex(other.width / 2 + _TIP, -6 * down)
-    out = max(start.real, end.real) + 22 + abs(other.y - one.y) / _ROW * 13
+    out = max(start.real, end.real) + 22 + min(40, abs(other.y - one.y) / _ROW * 13)
     # A cubic curve's middle lies at three quarters of the way out.
     middle = (start + end) / 2
     middle += (out - middle.real) * 0.75
