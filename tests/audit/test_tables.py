@@ -21,7 +21,7 @@ from postledger.audit.plots.diagram import diagrams
 from postledger.audit.request import Request
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
-from tests.samples import sent
+from tests.samples import delivered, sent
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -235,6 +235,24 @@ def test_days_without_deliveries_have_room(days: int) -> None:
     for chart in charts:
         assert all(0 <= block.x <= block.x + block.width <= 100 for block in chart.blocks)
         assert all(block.width > 0.5 for block in chart.blocks)
+
+
+def test_an_axis_without_data_is_not_drawn() -> None:
+    """Where all succeeded there are no others to draw, and days far apart make no line."""
+    bodies = [
+        said(key, TIMESTAMP=at)
+        for key, at in (("one", "2013-11-05T10:00:00Z"), ("two", "2014-11-05T10:00:00Z"))
+        for said in (sent, delivered)
+    ]
+    with ledger_of(bodies) as ledger:
+        report = ledger.audit()
+    assert report.figures is not None
+    assert curves.rates(report.figures.outcomes, None, None) is None
+    page = report.to_html()
+    assert "days-t" in page
+    assert "missed-t" not in page
+    assert "All 2 stand delivered" in page
+    assert "between 90 and 100%" in page
 
 
 def after(days: float) -> datetime:

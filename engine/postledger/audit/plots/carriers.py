@@ -25,7 +25,7 @@ class _Scale:
     floor: float
 
     def __call__(self, rate: float) -> float:
-        return round(100 * (rate - self.floor) / (1 - self.floor), 1) if self.floor < 1 else 100.0
+        return round(100 * (rate - self.floor) / (1 - self.floor), 1)
 
 
 def carriers(figures: Figures) -> Table:
@@ -39,7 +39,7 @@ def carriers(figures: Figures) -> Table:
     rated = [(o.rate(group) or 0.0, _rate(o, then.get(group.label)), group) for group in known]
     ranked = sorted(rated, key=lambda one: _change(*one))[:MOST_ROWS]
     floor = min((rate for *rates, _ in ranked for rate in rates if rate is not None), default=0.0)
-    scale = _Scale(math.floor(10 * floor) / 10)
+    scale = _Scale(min(math.floor(10 * floor) / 10, 0.9))
     left = len(known) - len(ranked) + o.carriers.kinds
     success = " or ".join(sorted(o.succeeded)) or "success"
     return Table(

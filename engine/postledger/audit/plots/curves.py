@@ -44,13 +44,15 @@ Rates = Mapping[int, float]
 def rates(outcomes: Outcomes, before: Before | None, since: datetime | None) -> Chart | None:
     """The share of success by day, as a line next to that of the period before.
 
-    ``None`` for fewer than two days.
+    ``None`` for fewer than two days, or where most have no delivery.
     """
     groups = {date.fromisoformat(g.label): g for g in outcomes.days.groups if g.label}
     if len(groups) < 2:
         return None
     start = min(groups) if since is None else min(since.date(), min(groups))
     length = (max(groups) - start).days
+    if 2 * len(groups) < length:
+        return None
     now = _rates(outcomes, groups, start)
     then: Rates = {}
     if before is not None:
@@ -87,7 +89,9 @@ class _Scale:
     def of(cls, rates: Sequence[float]) -> _Scale:
         """The axis that has all of some rates."""
         low, high = math.floor(10 * min(rates)) / 10, math.ceil(10 * max(rates)) / 10
-        return cls(low - 0.1 if low == high == 1 else low, high if high > low else low + 0.1)
+        if low == high:
+            low, high = (low - 0.1, high) if high >= 1 else (low, high + 0.1)
+        return cls(low, high)
 
     def down(self, rate: float) -> float:
         """How far down a rate stands, from 0 to 1."""
