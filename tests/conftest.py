@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from postledger import Ledger, Receipt
+from postledger.store.sqlite import Store
 
 # Machines are noisy: how long an example takes says nothing.
 settings.register_profile("noisy", deadline=None)
@@ -58,6 +59,23 @@ def ledger_of(receipts: Iterable[Receipt | bytes]) -> Iterator[Ledger]:
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "test.db") as opened:
         opened.record_many(receipts)
         yield opened
+
+
+def steps_of(store: Store, work: Callable[[], object]) -> int:
+    """How many steps SQLite takes for that, in hundreds: what it reads, on any machine."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    store.conn.set_progress_handler(count, 100)
+    try:
+        work()
+    finally:
+        store.conn.set_progress_handler(None, 0)
+    return steps
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
 from postledger.phone import digits_of
-from tests.conftest import ledger_of
+from postledger.projections.queries import Query, after_of, page_of
+from tests.conftest import ledger_of, steps_of
 from tests.samples import first_outcome_stands, sent
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,3 +93,17 @@ def test_a_time_that_cannot_be_true_is_a_finding_and_hides_no_delivery(tmp_path:
         assert "timestamp_implausible" not in ledger.delivery("x").findings
         ledger.record_many([Receipt(sent("x", TIMESTAMP=stamps["future"]), received_at=EARLY)])
         assert "timestamp_implausible" in ledger.delivery("x").findings
+
+
+def test_a_page_reads_no_more_of_a_larger_ledger(tmp_path: Path) -> None:
+    """It is read in the order of an index, from its place on."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        steps = []
+        for first in (0, 300):
+            ledger.record_many(sent(f"m{number:04}") for number in range(first, 10 * first + 300))
+            with ledger._listed_now() as (store, listing):
+                asked = partial(page_of, Query(), store, listing)
+                after = after_of(asked(None, 10))
+                for place in (None, after):
+                    steps.append(steps_of(store, partial(asked, place, 10)))
+        assert steps[:2] == steps[2:]

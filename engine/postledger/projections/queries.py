@@ -99,9 +99,10 @@ def page_of(
         parameters += [after[0], after[0], after[1], after[1], after[2]]
         held += f" AND s.first_received_at {than}= ?"
         parameters.append(after[0])
+    # Crossed: the rows are read in the order of the index on that time, no further than the page goes.
     rows = store.execute(
         f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
-        f" JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
+        f" CROSS JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
         f" ORDER BY s.first_received_at{order}, t.key{order}, t.space{order} LIMIT ?",
         (*parameters, size),
     ).fetchall()
