@@ -30,6 +30,7 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.wal
 	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.wires
+	$(BIN)/python -m benchmarks.search
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postledger needs Python 3.11 or newer: make PYTHON=python3.11")'

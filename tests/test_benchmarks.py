@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import floors, hostile, http, wal
+from benchmarks import floors, hostile, http, search, wal
 
 from postledger import Ledger
 from tests.samples import delivered, sent
@@ -49,3 +49,14 @@ def test_readers_run_next_to_a_recorder(reader: str, tmp_path: Path) -> None:
     seen = wal.beside(path, wal.ACTIONS[reader], traffic)
     assert seen.recorded > 0
     assert seen.largest > 0
+
+
+def test_each_kind_of_search_finds_something_or_is_said_to_find_nothing(tmp_path: Path) -> None:
+    """A page of nothing is quick: its figure would say nothing."""
+    path = tmp_path / "test.db"
+    search.fill(path, 3_000)
+    with Ledger(path, readonly=True) as ledger:
+        for name, kind in search.kinds(ledger).items():
+            found = [list(ledger.deliveries(search=t, **kind.wanted)) for t in kind.texts]
+            assert all(found) is not ("none" in name or " no " in name), name
+    assert {one.met for one in search.figures(path)} >= {None}

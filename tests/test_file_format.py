@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from postledger import Anchor, Ledger, Receipt
 from tests.conftest import FIXTURES, ledger_of
+from tests.samples import sent
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
 SAMPLE = (FIXTURES / "specification/01-sms-mt-sent.xml").read_bytes()
@@ -118,3 +120,21 @@ def test_every_table_and_column_stands_on_the_page(ledger: Ledger) -> None:
         if kind in ("table", "view"):
             for column in store.execute(f"PRAGMA table_info({name})").fetchall():
                 assert f"`{column[1]}`" in text, f"{shown}.{column[1]}"
+
+
+def test_what_deliveries_are_found_by_can_be_computed(tmp_path: Path) -> None:
+    """Term, time and delivery of each entry, as the page says."""
+
+    def term(text: str) -> int:
+        hashed = blake2b(text.casefold().encode(), digest_size=8).digest()
+        return 1_000_000 + int.from_bytes(hashed) % 15_777_215
+
+    at = datetime(2026, 11, 5, 10, 41, 8, 123_456, tzinfo=UTC)
+    told = sent("a", TO="+1 (650) 333-3058", MMSID="59K", STATUSDETAILS="No ROUTE; no")
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(told.replace(b"Message Sent", b"Message Failed"), received_at=at)
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        entries = {entry for (entry,) in db.execute("SELECT entry FROM search_1")}
+    time = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=8192)
+    terms = {850_333, term("59k"), term("no"), term("route")}
+    assert entries == {n.to_bytes(3) + time.to_bytes(5) + b"\1" for n in terms}

@@ -48,7 +48,14 @@ MOST_MODULES = 15
 LONGEST_FUNCTION = 47
 
 LOG_TABLES = ("events", "envelopes", "templates", "nodes", "head")
-DERIVED_TABLES = ("generations", "checkpoints", r"states_\w*", r"index_\w*", r"tallies_\w*")
+DERIVED_TABLES = (
+    "generations",
+    "checkpoints",
+    r"states_\w*",
+    r"index_\w*",
+    r"tallies_\w*",
+    r"search_\w*",
+)
 
 
 def name_of(path: Path) -> str:

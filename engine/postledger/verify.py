@@ -36,6 +36,7 @@ from postledger.projections.reader import Reader
 from postledger.projections.tallies import Digest, Tallies
 from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
+from postledger.state.search import STREAM, entries_kept
 from postledger.state.streams import EventRow, require_rows
 from postledger.store.sqlite import LARGEST, Store, translated
 from postledger.store.sqlite import Row as LogRow
@@ -581,6 +582,7 @@ def _of_index(
         after = page.until
     yield from _of_count(checker, wanted)
     yield from _of_tallies(checker, generation, still)
+    yield from _of_search(index.store, generation, still)
 
 
 def _of_count(checker: _Checker, wanted: int | None) -> Iterator[str]:
@@ -708,6 +710,35 @@ def _of_tallies(
             yield f"the tallies of {what} differ from the states; run replay"
         elif not waits:
             yield f"the tallies of {what} differ from the index; run replay --index"
+
+
+def _of_search(store: Store, generation: Generation, still: Callable[[], None]) -> Iterator[str]:
+    """Which deliveries are not found by what their rows have; all of it is of one time."""
+    with (
+        store.scratch("found") as rows,
+        store.scratch("entries") as kept,
+        store.scratch("wanted") as wanted,
+    ):
+        with store.read():
+            still()
+            generations.copy_found(store, generation, rows, kept)
+        with store.read():
+            store.execute(f"CREATE TABLE {wanted} (entry BLOB)")
+            found = store.stream(f"SELECT * FROM {rows}")
+            while page := list(islice(found, PAGE)):
+                entries = [(entry,) for row in page for entry in entries_kept(row) or ()]
+                store.executemany(f"INSERT INTO {wanted} VALUES (?)", entries)
+        # guard: what deliveries are found by compared
+        differing = " UNION ALL ".join(
+            f"SELECT * FROM (SELECT entry FROM {one} EXCEPT SELECT entry FROM {other})"
+            for one, other in ((wanted, kept), (kept, wanted))
+        )
+        begin = STREAM + 1
+        streams = f"SELECT DISTINCT substr(CAST(entry AS BLOB), {begin}) FROM ({differing})"
+        for (stream,) in store.stream(streams):
+            # Of an entry that is too short there is none.
+            number = int.from_bytes(stream or b"")
+            yield f"stream {number}: the search differs from the state; run replay"
 
 
 def _of_nowhere(checker: _Checker, still: Callable[[], None]) -> Iterator[str]:

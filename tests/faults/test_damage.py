@@ -337,6 +337,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "labels",
         "amounts",
     ),
+    "search_1": ("entry",),
     "tallies_1": (
         "hour",
         "what",

@@ -64,6 +64,7 @@ def shown_by(ledger: Ledger) -> object:
             for e in ledger.events()
         ],
         [delivery.to_dict() for delivery in ledger.deliveries()],
+        [delivery.tracking_id for delivery in ledger.deliveries(search="1650")],
         [[step.to_dict() for step in ledger.timeline(key)] for key in keys],
         ledger.query("SELECT * FROM deliveries ORDER BY tracking_id"),
         ledger.query("SELECT * FROM statements ORDER BY position, member"),
@@ -112,7 +113,7 @@ def copy(made: tuple[Path, Anchor, object], tmp_path: Path) -> Path:
 
 TABLES = (
     "events", "envelopes", "templates", "nodes", "head", "generations", "checkpoints",
-    "index_1", "index_1_streams", "states_1", "tallies_1",
+    "index_1", "index_1_streams", "search_1", "states_1", "tallies_1",
 )  # fmt: skip
 
 
@@ -193,6 +194,7 @@ UNFINISHED = {
 
 ALSO = [
     *(("index", table) for table in ("index_2", "index_2_streams", "tallies_2", "generations")),
+    *((what, "search_2") for what in ("states", "shared")),
     *(
         ("states", table)
         for table in ("index_2", "index_2_streams", "states_2", "tallies_2", "generations")

@@ -415,6 +415,12 @@ PROTECTIONS = (
         f"{_TALLIES} -k subtracted",
     ),
     Without(
+        "what deliveries are found by compared",
+        "for one, other in ((wanted, kept), (kept, wanted))",
+        "for one, other in ((kept, kept),)",
+        f"{_TAMPERING} -k edited_states",
+    ),
+    Without(
         "rows of the index counted",
         "if wanted is not None and {count, leading} != {wanted}:",
         "if False:",

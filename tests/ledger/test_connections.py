@@ -204,7 +204,10 @@ def _guard(name: str) -> str:
     return guards()[name]
 
 
-DERIVED = ["generations", "checkpoints", "states_1", "tallies_1", "index_1", "index_1_streams"]
+DERIVED = [
+    *("generations", "checkpoints", "states_1", "search_1", "tallies_1", "index_1"),
+    "index_1_streams",
+]
 
 
 @pytest.mark.parametrize("dropped", [*[[name] for name in DERIVED], DERIVED], ids="+".join)

@@ -544,6 +544,7 @@ def test_recording_without_an_index_leaves_projections_behind(
             "index_2",
             "index_2_streams",
             "tallies_2",
+            "search_2",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_page_reads_no_more_of_a_larger_ledger(tmp_path: Path) -> None:
         steps = []
         for first in (0, 300):
             ledger.record_many(sent(f"m{number:04}") for number in range(first, 10 * first + 300))
-            with ledger._listed_now() as (store, listing):
+            with ledger._listing(None) as (store, listing):
                 asked = partial(page_of, Query(), store, listing)
                 after = after_of(asked(None, 10))
                 for place in (None, after):

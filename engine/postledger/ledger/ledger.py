@@ -130,6 +130,7 @@ BATCH = 1_000
 _ATTEMPTS = 3
 _DAY = timedelta(days=1)
 _PAGE = 1_000
+_FIRST_PAGE = 50
 _FEW = 20
 _LONGEST_WAIT = 2_000_000.0
 _STATELESS = " (it has events, but none that states what became of it)"
@@ -593,9 +594,11 @@ class Ledger:
 
     def _listed(self, query: Query, bounds: Bounds, definitions: Then) -> Iterator[Delivery]:
         left, after = query.limit, None
+        # Whoever searches looks at the newest first, and mostly at no more.
+        page = _PAGE if query.search is None else _FIRST_PAGE
         with self._states(bounds, definitions) as states:
             while left is None or left > 0:
-                size = _PAGE if left is None else min(left, _PAGE)
+                size, page = page if left is None else min(left, page), _PAGE
                 found, after = self._page_of(query, states, after, size)
                 yield from found
                 if len(found) < size:
@@ -1411,7 +1414,8 @@ def _query(query: Query | None, wanted: Mapping[str, Any]) -> Query:
 
 def _live(own: Own) -> Listing:
     """Where the live states are."""
-    return Listing(own.reader.definitions, own.generation.table, own.reader.index.streams_table)
+    there, streams = own.generation, own.reader.index.streams_table
+    return Listing(own.reader.definitions, there.table, streams, search=there.search_name)
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:

@@ -39,7 +39,7 @@ from postledger.state import life
 from postledger.state.life import Answer, Life
 from postledger.state.patterns import NOWHERE, Statement, Stream, placed
 from postledger.state.plans import Planned
-from postledger.state.row import Row, Tallied, delivery_of, event_of, row_of
+from postledger.state.row import Row, Searched, Tallied, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows
 from postledger.store.sqlite import Row as LogRow
 from postledger.store.sqlite import is_of_medium, translated
@@ -324,7 +324,7 @@ def _project(
             _insert(streams[number][1], _event_row(row, event))
         one.append(Appended(event, entry, member, statement, number, repeated))
     index.add(new)
-    tallied = _put_rows(done, lives, moved.table, earliest, made)
+    tallied = _put_rows(done, lives, moved, earliest, made)
     for (_, event, _, statement), entry in zip(said, entries, strict=True):
         tallied.event(event[1], entry.envelope.source, statement.kind)
     for taken, event in pairs:
@@ -337,7 +337,7 @@ def _project(
 def _put_rows(
     done: Written,
     lives: dict[int, Life],
-    table: str,
+    moved: Generation,
     earliest: Mapping[int, int],
     made: Collection[int],
 ) -> Tallied:
@@ -347,11 +347,13 @@ def _put_rows(
     """
     fresh: list[Row] = []
     again: list[Row] = []
-    reader, store, tallied = done.own.reader, done.own.store, Tallied()
+    reader, store, table = done.own.reader, done.own.store, moved.table
+    tallied, searched = Tallied(), Searched()
     known = [n for n, (chart, _) in done.streams.items() if chart == DELIVERY and n not in made]
     # guard: counted no longer where it was
     for counted in generations.counted(store, table, known):
         tallied.kept(counted, -1)
+        searched.kept(counted)
     for number, (chart, events) in done.streams.items():
         state = _of_life(done, lives, number) if number in lives or _is_long(events) else None
         if state is None:
@@ -366,8 +368,10 @@ def _put_rows(
             (again if earlier else fresh).append(state)
             if chart == DELIVERY:
                 tallied.delivery(state)
+                searched.delivery(state)
     generations.put(store, table, fresh)
     generations.put_again(store, table, again)
+    generations.search(store, moved.search_name, searched)
     return tallied
 
 

@@ -27,22 +27,25 @@ from postledger.state.life import Life
 from postledger.state.row import (
     COLUMNS,
     COUNTED,
+    FOUND_BY,
     HOUR,
     KEY,
     LATEST,
     MOST_TALLIED,
     SUMS,
     Row,
+    Searched,
     Tallied,
 )
+from postledger.state.search import entries_changed
 from postledger.store.sqlite import Store, bare_of, insert, iso_of
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 7
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 6
-"""Counted up when the columns, the fold or the tallies change, so that old rows are not taken for new."""
+COLUMNS_VERSION = 7
+"""Counted up when the columns, the fold, the tallies or the search change: old rows are not new ones."""
 
 TABLE = """CREATE TABLE generations (
     number INTEGER PRIMARY KEY,
@@ -105,6 +108,7 @@ class Generation(NamedTuple):
             **Index.tables(self.index_name),
             self.table: _states(self.table),
             self.tallies_name: Tallies.table(self.tallies_name),
+            self.search_name: search_table(self.search_name),
         }
 
     def indexes(self) -> dict[str, str]:
@@ -115,6 +119,11 @@ class Generation(NamedTuple):
     def tallies_name(self) -> str:
         """The name of its tallies."""
         return f"tallies_{self.number}"
+
+    @property
+    def search_name(self) -> str:
+        """The name of the table that deliveries are found by."""
+        return f"search_{self.number}"
 
     def tallies_of(self, store: Store) -> Tallies:
         """Its tallies."""
@@ -274,7 +283,7 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     row = store.one("SELECT coalesce(max(number), 0), coalesce(max(indexed), 0) FROM generations")
     assert row is not None
     generation = Generation(
-        number=max(row[0], *_numbers(store, "states"), *_numbers(store, "tallies")) + 1,
+        number=max(row[0], *(n for kind in _NUMBERED for n in _numbers(store, kind))) + 1,
         indexed=max(row[1], *_numbers(store, "index")) + 1 if shared is None else shared.indexed,
         vocabularies=vocabularies_of(definitions),
         version=version_of(definitions),
@@ -286,7 +295,8 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
-    for sql in (*states_tables(generation.table), Tallies.table(generation.tallies_name)):
+    own = Tallies.table(generation.tallies_name), search_table(generation.search_name)
+    for sql in (*states_tables(generation.table), *own):
         store.execute(sql)
     return generation
 
@@ -351,14 +361,14 @@ def sweep(store: Store) -> None:
 
 def _left(store: Store) -> list[str]:
     rows = store.execute("SELECT number, indexed FROM generations").fetchall()
-    kept = {f"{kind}_{number}" for number, _ in rows for kind in ("states", "tallies")}
+    kept = {f"{kind}_{number}" for number, _ in rows for kind in _NUMBERED}
     kept.update(name for _, number in rows for name in Index.tables(f"index_{number}"))
     objects = store.objects()
     return [n for kind, n in objects if kind == "table" and is_derived(n) and n not in kept]
 
 
 def is_derived(name: str) -> bool:
-    """Whether a table's name is that of an index, of states or of tallies."""
+    """Whether a table's name is that of an index, of states, of tallies or of a search."""
     return _DERIVED.fullmatch(name) is not None
 
 
@@ -367,7 +377,10 @@ def indexes_on(table: str) -> dict[str, str]:
     return {**Index.indexes(table), **_states_indexes(table)}
 
 
-_DERIVED = re.compile(r"(states|index|tallies)_[0-9]{1,18}(_streams)?")
+_NUMBERED = ("states", "tallies", "search")
+"""The tables that each generation has of its own."""
+
+_DERIVED = re.compile(r"(states|index|tallies|search)_[0-9]{1,18}(_streams)?")
 
 
 def put(store: Store, table: str, rows: Iterable[Row]) -> None:
@@ -404,6 +417,18 @@ def _tally(table: str) -> str:
     return f"{into} ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {added}"
 
 
+def search(store: Store, table: str, searched: Searched) -> None:
+    """Change what deliveries are found by; the caller holds the transaction that writes their rows."""
+    changed = searched.changed()
+    if not changed:
+        return
+    gone, come = entries_changed(changed)
+    store.executemany(f"DELETE FROM {table} WHERE entry = ?", ((entry,) for entry in gone))
+    # In a damaged file one may be there.
+    into = f"{insert(table, 1)} ON CONFLICT DO NOTHING"
+    store.executemany(into, ((entry,) for entry in come))
+
+
 FIRST = COLUMNS.index("first_received_at")
 _AGAIN = COLUMNS[1:FIRST] + COLUMNS[FIRST + 1 :]
 
@@ -420,7 +445,7 @@ def kept_row(store: Store, table: str, stream: int) -> Row | None:
 
 
 def counted(store: Store, table: str, streams: Sequence[int]) -> list[Row]:
-    """What some streams are counted by, as a table of states has it."""
+    """What some streams are counted by, then what they are found by, as a table of states has it."""
     found: list[Row] = []
     for chunk in chunks(streams):
         found += store.execute(_counted(table, len(chunk)), chunk).fetchall()
@@ -430,7 +455,8 @@ def counted(store: Store, table: str, streams: Sequence[int]) -> list[Row]:
 @lru_cache(maxsize=16)
 def _counted(table: str, count: int) -> str:
     holes = ", ".join("?" * count)
-    return f"SELECT {', '.join(COUNTED)} FROM {table} WHERE stream IN ({holes})"
+    columns = ", ".join((*COUNTED, *FOUND_BY))
+    return f"SELECT {columns} FROM {table} WHERE stream IN ({holes})"
 
 
 def copy_counted(store: Store, generation: Generation, table: str) -> None:
@@ -450,6 +476,16 @@ def deliveries_counted(store: Store, table: str) -> Iterator[Row]:
         if len(tallied) > MOST_TALLIED:
             yield from tallied.taken()
     yield from tallied.taken()
+
+
+def copy_found(store: Store, generation: Generation, rows: str, entries: str) -> None:
+    """Copy what deliveries are found by to two tables: of their rows, and as it is kept."""
+    columns = ", ".join(f"s.{column}" for column in FOUND_BY)
+    store.execute(
+        f"CREATE TABLE {rows} AS SELECT {columns} FROM {generation.table} s"
+        f" JOIN {generation.index_name}_streams t ON t.id = s.stream WHERE t.chart = '{DELIVERY}'"
+    )
+    store.execute(f"CREATE TABLE {entries} AS SELECT entry FROM {generation.search_name}")
 
 
 def kept_rows(store: Store, table: str, after: int, until: int) -> list[Row]:
@@ -516,6 +552,11 @@ def _states(table: str) -> str:
     labels TEXT,
     amounts TEXT
 ) STRICT"""
+
+
+def search_table(name: str) -> str:
+    """The SQL that makes a table of what deliveries are found by: see ``state.search``."""
+    return f"CREATE TABLE {name} (\n    entry BLOB PRIMARY KEY\n) STRICT, WITHOUT ROWID"
 
 
 def views(generation: Generation) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -26,11 +26,15 @@ from postledger.times import micros, now
 
 @attrs.frozen
 class Listing:
-    """Where deliveries are listed from: a table of states, one of streams, and their definitions."""
+    """Where deliveries are listed from: a table of states, one of streams, and their definitions.
+
+    ``search`` is the table that deliveries are found by, where there is one.
+    """
 
     definitions: Definitions
     states: str
     streams: str
+    search: str | None = None
 
 
 @attrs.frozen(field_transformer=typed)
@@ -81,15 +85,24 @@ class Query:
 
 
 def page_of(
-    query: Query, store: Store, listing: Listing, after: After | None, size: int
+    query: Query,
+    store: Store,
+    listing: Listing,
+    after: After | None,
+    size: int,
+    among: Sequence[object] = (),
 ) -> list[tuple[Stream, Row]]:
     """The next streams and rows after ``after``, in the order in which they were first received.
 
     Where that is the same, keys and spaces order them: the order depends on nothing but what was
     received. With a search it is turned round; whether they have its text is for the caller to see.
-    Raises ``UnknownWord`` where a word is asked for that the chart doesn't have.
+    ``among`` are the only streams that are looked at. Raises ``UnknownWord`` where a word is asked for
+    that the chart doesn't have.
     """
     held, parameters = where(query, listing.definitions)
+    if among:
+        held += f" AND s.stream IN ({', '.join('?' * len(among))})"
+        parameters += among
     than, order = (">", "") if query.search is None else ("<", " DESC")
     if after is not None:
         held += (

@@ -24,7 +24,7 @@ from postledger.projections.generations import BUILT, FOLDING, INDEXING, Generat
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Unplaced
-from postledger.state.row import Row, Tallied
+from postledger.state.row import Row, Searched, Tallied
 from postledger.store.sqlite import Store, is_of_medium
 from postledger.wire import Limits
 
@@ -253,19 +253,22 @@ def put(
     before: Iterable[Row],
     made: Sequence[tuple[str, Row | None]],
 ) -> None:
-    """Write the rows of streams, each with its chart, and count deliveries as they are now.
+    """Write the rows of streams, each with its chart, and count and find deliveries as they are now.
 
     A stream of which nothing says its state has no row. ``before`` is what those deliveries are
-    counted by that there were.
+    counted by that there were, and found by.
     """
     generations.put(store, generation.table, [row for _, row in made if row is not None])
-    tallied = Tallied()
+    tallied, searched = Tallied(), Searched()
     for counted in before:
         tallied.kept(counted, -1)
+        searched.kept(counted)
     for chart, row in made:
         if chart == DELIVERY and row is not None:
             tallied.delivery(row)
+            searched.delivery(row)
     generations.tally(store, generation.tallies_name, tallied)
+    generations.search(store, generation.search_name, searched)
 
 
 def add(reader: Reader, generation: Generation, rows: list[Unplaced], until: int) -> set[int]:

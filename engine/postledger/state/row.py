@@ -262,10 +262,22 @@ COUNTED = (
 )  # fmt: skip
 """What of the row of a delivery it is counted by."""
 
+FOUND_BY = (
+    "first_received_at",
+    "stream",
+    "recipient",
+    "mms_id",
+    "reason",
+    "route_reason",
+    "labels",
+)
+"""What of the row of a delivery it is found by: see ``state.search``."""
+
 MOST_TALLIED = 10_000
 """How many keys are held in memory by who counts everything."""
 
 _counted = itemgetter(*map(COLUMNS.index, COUNTED))
+_found_by = itemgetter(*map(COLUMNS.index, FOUND_BY))
 _TYPES = {int, str, NoneType}
 
 
@@ -328,7 +340,7 @@ class Tallied:
         """
         try:
             if _TYPES.issuperset(map(type, counted)):
-                self._count(counted, n)
+                self._count(counted[: len(COUNTED)], n)
         except TypeError:
             # A text in place of a number.
             pass
@@ -367,3 +379,34 @@ class Tallied:
         self._sums.clear()
         self._latest.clear()
         return rows
+
+
+# --- what rows are found by ---
+
+Refound = tuple[Row | None, Row | None]
+"""What a delivery was found by, and is; ``None`` where it had, or has, no row."""
+
+
+class Searched:
+    """The deliveries of which the entries in the search change."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, Row] = {}
+        self._changed: list[Refound] = []
+
+    def kept(self, counted: Row) -> None:
+        """Take a row as the file had it, which ends with ``FOUND_BY``."""
+        known = counted[-len(FOUND_BY) :]
+        self._before[known[1]] = known
+
+    def delivery(self, row: Row) -> None:
+        """Take a row as it is to be."""
+        known = _found_by(row)
+        before = self._before.pop(known[1], None)
+        # Most events change nothing that a delivery is found by.
+        if before != known:
+            self._changed.append((before, known))
+
+    def changed(self) -> list[Refound]:
+        """What changes; a delivery that was kept, and was not given again, goes."""
+        return [*self._changed, *((known, None) for known in self._before.values())]

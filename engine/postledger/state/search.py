@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import blake2b
 from itertools import islice
 
 import attrs
 
+from postledger.errors import IntegrityError
 from postledger.keys import keys_meant
 from postledger.phone import digits_of, numbers_meant
-from postledger.state.row import Row, sound
+from postledger.state.row import Refound, Row, sound
 from postledger.state.said import labels_of
 
 LEAST_DIGITS = 4
@@ -115,3 +118,109 @@ def _is_recipient(search: Search, recipient: str) -> bool:
     if digits.isdecimal():
         return any(map(digits.endswith, search.numbers))
     return recipient.casefold() == search.whole
+
+
+# --- the index: what each delivery is found by ---
+
+TAIL = 6
+"""So many of the last digits of a number stand in the index."""
+
+_NUMBERS, _TERMS = 1_000_000, 2**24 - 1
+"""The terms of numbers come first, then those of texts; there are so many of both."""
+
+_TIME, _LATEST = 13, 2**40 - 1
+"""How many bits of a time the index lacks: one there is of 8.2 milliseconds; and the last one."""
+
+AT, STREAM = 3, 8
+"""Where in an entry the time begins, and the stream."""
+
+
+def entry_of(term: int, at: int, stream: int) -> bytes:
+    """What a delivery is found by: a term, its time and its stream, in the order of the index."""
+    length = (stream.bit_length() + 7) // 8
+    return place_of(term, at) + stream.to_bytes(length)
+
+
+def place_of(term: int, at: int | None = None) -> bytes:
+    """How the entries of a term begin, or of a time under that term."""
+    begin = term.to_bytes(AT)
+    return begin if at is None else begin + at.to_bytes(STREAM - AT)
+
+
+def behind(term: int, at: int | None = None) -> bytes:
+    """What is behind the entries of a term, or of a time under that term, and of all times before."""
+    if at is None or at == _LATEST:
+        return place_of(term + 1)
+    return place_of(term, at + 1)
+
+
+def led_to(entry: object) -> tuple[int, int]:
+    """The time and the stream of an entry; raises ``IntegrityError`` for a damaged one."""
+    if not isinstance(entry, bytes) or len(entry) <= STREAM:
+        raise IntegrityError("the search is damaged; run replay")
+    return int.from_bytes(entry[AT:STREAM]), int.from_bytes(entry[STREAM:])
+
+
+def at_of(micros: int) -> int:
+    """The time of the index in which a time in microseconds lies."""
+    return min(max(micros >> _TIME, 0), _LATEST)
+
+
+def entries_of(known: Row) -> set[bytes]:
+    """The entries of a delivery, by the columns ``FOUND_BY`` of its row.
+
+    Raises ``IntegrityError``, ``TypeError``, ``ValueError`` or ``AttributeError`` for a damaged one.
+    """
+    first, stream, recipient, mms_id, reason, route_reason, labels = known
+    terms = set()
+    if recipient is not None:
+        digits = digits_of(recipient)
+        number = digits.isdecimal()
+        terms.add(tails_of(digits)[0] if number else term_of(recipient.casefold()))
+    if mms_id is not None:
+        terms.add(term_of(mms_id.casefold()))
+    shown = reason if reason is not None else route_reason
+    if shown is not None:
+        terms.update(map(term_of, words_of(shown)))
+    if labels is not None:
+        terms.update(term_of(label.casefold()) for label in labels_of(labels).values())
+    return {entry_of(term, at_of(first), stream) for term in terms}
+
+
+def tails_of(digits: str) -> tuple[int, int]:
+    """The first and the last term of the numbers that end in some digits.
+
+    The last digit comes first, so that those that end alike stand together.
+
+    >>> tails_of("16503333058"), tails_of("3058")
+    ((850333, 850333), (850300, 850399))
+    """
+    first = int(digits[: -TAIL - 1 : -1].ljust(TAIL, "0"))
+    return first, first + 10 ** max(0, TAIL - len(digits)) - 1
+
+
+@lru_cache(maxsize=4096)
+def term_of(text: str) -> int:
+    """The term of a word, or of a whole text in lower case."""
+    hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
+    return _NUMBERS + int.from_bytes(hashed.digest()) % (_TERMS - _NUMBERS)
+
+
+def entries_changed(changed: Iterable[Refound]) -> tuple[list[bytes], list[bytes]]:
+    """The entries that go, and those that come, in the order of the index."""
+    gone: list[bytes] = []
+    come: list[bytes] = []
+    for before, now in changed:
+        had = set() if before is None else entries_kept(before) or set()
+        has = set() if now is None else entries_of(now)
+        gone += had - has
+        come += has - had
+    return sorted(gone), sorted(come)
+
+
+def entries_kept(known: Row) -> set[bytes] | None:
+    """The entries of a row as the file had it; ``None`` for a damaged one, which ``verify`` reports."""
+    try:
+        return entries_of(known)
+    except (IntegrityError, TypeError, AttributeError, ValueError, OverflowError):
+        return None
