@@ -157,7 +157,7 @@ def select_and_insert(path: Path, copy: Path) -> int:
     count = select(path, OUTLINES)
     db = sqlite3.connect(copy)
     db.execute("PRAGMA journal_mode=WAL")
-    for sql in generations.states_tables(STATES).values():
+    for sql in generations.states_tables(STATES):
         db.execute(sql)
     for start in range(0, len(made), 500):
         with db:
