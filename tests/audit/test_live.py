@@ -11,7 +11,7 @@ from random import Random
 import attrs
 import pytest
 
-from postledger import Event, IntegrityError, Ledger, Query
+from postledger import Event, IntegrityError, Ledger, Query, Receipt
 from postledger.audit import AuditReport
 from postledger.simulate import ALL, START, Disturbances, simulate
 from tests.conftest import ledger_of
@@ -67,6 +67,18 @@ def test_an_unread_event_counts_when_it_came(ledger: Ledger) -> None:
         unread = sum(kind.events for kind in figures.events.unrecognised.listed)
         found.append((figures.outcomes.all.total, unread))
     assert found == [(1, 0), (0, 0), (0, 1), (0, 0), (0, 0), (0, 0)]
+
+
+def test_what_is_imported_later_changes_no_report_of_before(ledger: Ledger) -> None:
+    """Nor where it says that it was received before the period: it was not known then."""
+    body, day = b"<P><CODE>X1</CODE></P>", timedelta(days=1)
+    ledger.record(body, "text/xml", received_at=START + 9 * day)
+    period = {"since": START + 8 * day, "until": START + 10 * day}
+    before = ledger.audit(**period, as_of=1).figures
+    ledger.record_many([Receipt(body, "text/xml", START)])
+    assert ledger.audit(**period, as_of=1).figures == before
+    assert before is not None
+    assert sum(kind.events for kind in before.events.unrecognised.listed) == 1
 
 
 @pytest.mark.parametrize("verify", [False, True], ids=["read", "verified"])

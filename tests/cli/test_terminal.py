@@ -126,7 +126,7 @@ def test_a_pager_shows_what_is_long(three: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [["deliveries", "{}"], ["events", "{}", "--json"], ["show", "{}", "good"], ["charts"],
-     ["changes", "{}", "--since", "1"], ["query", "{}", "SELECT 1"], ["audit", "{}"], ["replay", "{}"]],
+     ["changes", "{}", "--since", "1"], ["query", "{}", "SELECT 1"], ["audit", "{}"]],
     ids=lambda words: words[0],
 )  # fmt: skip
 def test_each_listing_is_paged(three: Path, tmp_path: Path, words: list[str]) -> None:
@@ -182,6 +182,16 @@ def test_less_is_the_pager_by_default(three: Path) -> None:
     assert "m88" not in shown
     status, shown = terminal("events", three, "--nl", PAGER=None, keys="q")
     assert (status, "Traceback" in shown) == (0, False)
+
+
+@pytest.mark.parametrize("command", ["reconcile", "replay"])
+def test_a_command_whose_status_answers_has_no_pager(
+    ledger: Path, invoice: Path, tmp_path: Path, command: str
+) -> None:
+    """Whoever left a pager early would end it, and its status would say that nothing differs."""
+    words = [command, ledger, *([invoice] if command == "reconcile" else ())]
+    assert terminal(*words, PAGER=f"tee '{tmp_path / 'page'}'")[0] == 0
+    assert not (tmp_path / "page").exists()
 
 
 def test_a_list_that_does_not_end_has_no_pager(three: Path, tmp_path: Path) -> None:

@@ -495,6 +495,14 @@ def test_a_trigger_of_somebody_else_on_the_log_is_told(path: Path) -> None:
             "CREATE UNIQUE INDEX nodes_no_update ON index_1 (position, member)",
             "index nodes_no_update on index_1 is not Postledger's",
         ),
+        (
+            "CREATE UNIQUE INDEX index_1_apart ON index_1 (position, member)",
+            "index index_1_apart on index_1 is not Postledger's",
+        ),
+        (
+            "CREATE INDEX states_1_unread ON states_1 (reason)",
+            "index states_1_unread on states_1 is not Postledger's",
+        ),
         ("CREATE TABLE head_no_delete (a)", "table head_no_delete is not Postledger's"),
         ("CREATE VIEW index_2 AS SELECT 1", "view index_2 is not Postledger's"),
         ("CREATE VIEW states_2 AS SELECT 1", "view states_2 is not Postledger's"),

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
@@ -140,6 +140,41 @@ def test_attributes_of_the_message_are_kept_and_say_nothing() -> None:
     assert other.template is not None
     assert other.template.fill(other.texts) == form % (b"2", b"then")
     assert_read_alike(learned, form % (b"3", b"x"), Envelope())
+
+
+def nested(depth: int, fields: int, text: str) -> bytes:
+    """Two fields that say something, next to many in nested elements of long names."""
+    held = "".join(f"<a{n}>{text}</a{n}>" for n in range(fields))
+    for level in range(depth):
+        name = chr(97 + level) * 60
+        held = f"<{name}>{held}</{name}>"
+    return WORDY.format(
+        "SMS_MT", "N201", "Message Sent", "SMS", f"<TRACKINGID>K</TRACKINGID>{held}"
+    ).encode()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 17), st.integers(1, 150), st.lists(st.sampled_from(["", "x", "y" * 90])))
+@example(17, 138, ["x"])
+@example(5, 60, ["x", "", "y" * 90])
+def test_names_longer_than_the_body_are_refused_in_every_way(
+    depth: int, fields: int, texts: list[str]
+) -> None:
+    """A template, whose texts may be long, is no wider than the shortest body that it stands for."""
+    learned = patterns()
+    for text in texts * 2:
+        assert_read_alike(learned, nested(depth, fields, text), Envelope(content_type="text/xml"))
+
+
+def test_names_longer_than_the_body_break_no_delivery(tmp_path: Path) -> None:
+    """What is refused stands alone: the delivery stays as it is, and the ledger whole."""
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(nested(1, 1, "x"))
+        before = ledger.delivery("K")
+        for depth, fields in ((17, 138), (5, 60), (9, 100)):
+            ledger.record(nested(depth, fields, "x"))
+        assert ledger.delivery("K").state == before.state == "sent"
+        assert ledger.verify().problems == ()
 
 
 @pytest.mark.parametrize(

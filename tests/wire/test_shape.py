@@ -175,6 +175,18 @@ class TestEach:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
         tracemalloc.stop()
 
+    @pytest.mark.parametrize("bad", ["fields", "names"])
+    @pytest.mark.parametrize("at", range(4))
+    def test_a_member_that_is_refused_costs_no_other(self, bad: str, at: int) -> None:
+        """Wherever it stands: one of too many fields, or of names far longer than the body."""
+        held: object = dict.fromkeys((f"k{n}" for n in range(99)), "")
+        for level in range(20):
+            held = {chr(97 + level) * 200: held}
+        members: list[object] = [dict.fromkeys((f"k{n}" for n in range(90)), "x")] * 3
+        members.insert(at, [0] * 401 if bad == "fields" else held)
+        found = read(json.dumps([{"m": one} for one in members]).encode(), limits=Limits(members=4))
+        assert [isinstance(one, ReadError) for one in found] == [n == at for n in range(4)]
+
 
 class TestEmbedded:
     @pytest.mark.parametrize(

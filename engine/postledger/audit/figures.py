@@ -93,7 +93,7 @@ def _figures(groups: Groups, request: Request, bounds: Bounds, as_of: datetime) 
     definitions = groups.reader.definitions
     chart = definitions.chart(DELIVERY)
     mask = Mask.of(definitions, unmask=request.unmask)
-    found, listed = outcomes(groups, chart, mask), findings(groups, mask)
+    found, listed = outcomes(groups, chart, mask), findings(groups, bounds, mask)
     disputed = sum(one.deliveries for one in listed if one.finding == CONTRADICTION)
     return Figures(
         outcomes=found,

@@ -10,6 +10,7 @@ import attrs
 
 from postledger.audit.mask import Mask
 from postledger.findings import MEANINGS, Finding, names
+from postledger.log.as_of import Bounds
 from postledger.projections.groups import Groups
 from postledger.times import time_of
 
@@ -60,7 +61,7 @@ class Found:
     carriers: tuple[At, ...]
 
 
-def findings(groups: Groups, mask: Mask) -> tuple[Found, ...]:
+def findings(groups: Groups, bounds: Bounds, mask: Mask) -> tuple[Found, ...]:
     """All findings in their fixed order, those that no delivery has too."""
     carriers = _carriers(groups)
     return tuple(
@@ -68,7 +69,7 @@ def findings(groups: Groups, mask: Mask) -> tuple[Found, ...]:
             names(finding)[0],
             MEANINGS[finding],
             count,
-            tuple(_listed(groups, finding, mask)) if count else (),
+            tuple(_listed(groups, finding, bounds, mask)) if count else (),
             tuple(At(mask.label(label), n) for n, label in carriers.get(finding, ())),
         )
         for finding, count in groups.by_finding().items()
@@ -93,8 +94,9 @@ def _rank(found: tuple[int, str | None]) -> tuple[int, bool, str]:
     return n, label is None, label or ""
 
 
-def _listed(groups: Groups, finding: Finding, mask: Mask) -> Iterator[Listed]:
-    for key, state, route, to, spid, began, found, first, _ in groups.having(finding, MOST_LISTED):
+def _listed(groups: Groups, finding: Finding, bounds: Bounds, mask: Mask) -> Iterator[Listed]:
+    rows = groups.having(finding, MOST_LISTED, bounds)
+    for key, state, route, to, spid, began, found, first, _ in rows:
         several = bool(found & Finding.RECIPIENT_DIFFERS)
         key_, spid_ = (mask.id(text, to, several=several) for text in (key, spid))
         yield Listed(key_ or "", state, route, mask.recipient(to), spid_, time_of(began), first)

@@ -94,7 +94,7 @@ def contradictions(
     """The pairs of the latest of the ``deliveries`` that have a contradiction, as of ``bounds``."""
     found: list[Pair] = []
     compared = 0
-    for row in groups.having(Finding.CONTRADICTION, MOST_COMPARED) if deliveries else ():
+    for row in groups.having(Finding.CONTRADICTION, MOST_COMPARED, bounds) if deliveries else ():
         key, _, _, to, spid, _, findings, first, stream = row
         several = bool(findings & Finding.RECIPIENT_DIFFERS)
         try:

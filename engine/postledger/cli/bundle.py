@@ -17,7 +17,7 @@ from postledger.audit.render import Beside, render
 from postledger.audit.tables import MOST_LATEST, Key, words
 from postledger.audit.words import count
 from postledger.cli.forms import write_csv
-from postledger.errors import PostledgerError
+from postledger.errors import IntegrityError
 from postledger.export.files import Folder
 from postledger.ledger.ledger import Ledger
 from postledger.model import Delivery
@@ -65,13 +65,11 @@ def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[st
     when = {name: asked[name] for name in ("as_of", "occurred_by", "definitions")}
     fixed = {**when, "as_of": size - 1 if when["as_of"] is None else when["as_of"]}
     found = _Found()
-    # As of a position each state is folded again: that takes longer, and is for what has changed.
-    at = when if ledger.head().size == size else fixed
     period = {name: asked[name] for name in ("since", "until")}
     mask = Mask.of(ledger.definitions, unmask=asked["unmask"])
     with folder("findings.csv") as file:
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        having = found.take(ledger.deliveries(**period, **at))
+        having = found.take(ledger.deliveries(**period, **fixed))
         write_csv(text, (_row(mask, one) for one in having), FIELDS)
         text.detach()
     links: dict[Key, str] = {}
@@ -79,7 +77,7 @@ def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[st
     for number, one in enumerate(chosen, 1):
         try:
             dossier = _dossier(ledger, one, report, fixed)
-        except PostledgerError:
+        except IntegrityError:
             # A damaged event: the report says so, and is made all the same.
             unmade += 1
             continue

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from postledger.cli.layout import CONTROL, cell, escaped, table
 from postledger.cli.params import WholeRange
-from postledger.cli.terminal import Tone, paged
+from postledger.cli.terminal import Tone, colour_option, paged
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
@@ -62,10 +62,12 @@ def output_options(
     json: str = "A JSON array: --fmt json.",
     nl: str = "JSON, one object a line: --fmt jsonl.",
     csv: str = "CSV with a header line: --fmt csv.",
+    pages: bool = True,
 ) -> Callable[[Command], Command]:
     """``--fmt``, with ``--json``, ``--nl`` and ``--csv`` for short; what is long is paged.
 
-    The command gets a ``Form``; the default is a table for people.
+    The command gets a ``Form``; the default is a table for people. One whose exit status is its answer,
+    or that does more than list, has no ``pages``: whoever leaves a pager ends it.
     """
 
     def with_them(command: Command) -> Command:
@@ -81,7 +83,8 @@ def output_options(
             callback=lambda _, __, word: None if word is None else Form(word),
             help="A table (default), JSON, JSON Lines, CSV, TSV, or the table as Markdown.",
         )
-        return paged(option(one_form(json=json, nl=nl, csv=csv)(call)))  # type: ignore[return-value]
+        made = option(one_form(json=json, nl=nl, csv=csv)(call))
+        return (paged if pages else colour_option)(made)  # type: ignore[return-value]
 
     return with_them
 

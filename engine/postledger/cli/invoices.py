@@ -99,12 +99,19 @@ def columns_of(
 
 
 def looks_like(
-    path: Path, said: Columns, delimiter: str, given: Mapping[str, str | None]
+    path: Path,
+    said: Columns,
+    delimiter: str,
+    given: Mapping[str, str | None],
+    *,
+    any_state: bool,
 ) -> Iterator[str]:
     """What to write where a column may be what none was taken for: it is not guessed at."""
     there = columns(path, delimiter)
     taken = {"price": said.price, "segments": said.segments, "state": said.state}
     for what, names in _LIKELY.items():
+        if any_state and what == "state":
+            continue
         if taken[what] is None and given.get(what) is None:
             likely = [name for name in there if _bare(name) in names and name not in said.ids]
             if likely:

@@ -98,6 +98,7 @@ Examples:
     json="A JSON object: all differences, then the totals.",
     nl="The differences as JSON, one object a line.",
     csv="The differences as CSV with a header line.",
+    pages=False,
 )
 def reconcile(
     ledger: Path,
@@ -128,7 +129,7 @@ def reconcile(
     then = {name: given.pop(name) for name in ("as_of", "occurred_by", "definitions")}
     said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
     remark(f"columns: {said.described()}")
-    for hint in looks_like(invoice, said, delimiter, given):
+    for hint in looks_like(invoice, said, delimiter, given, any_state=any_state):
         remark(hint)
     rows = invoice_rows(invoice, said, delimiter, decimal)
     totals = InvoiceTotals()

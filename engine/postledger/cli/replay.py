@@ -71,7 +71,7 @@ Examples:
 )
 @click.option("--adopt", is_flag=True, help="Count what changes, then read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
-@output_options()
+@output_options(pages=False)
 def replay(
     ledger: Path,
     charts: tuple[Path, ...],

@@ -30,16 +30,16 @@ class Bounds:
             self, position=last if self.position is None else min(self.position, last)
         )
 
-    def sql(self) -> tuple[str, tuple[int, ...]]:
-        """Conditions on an event ``e`` and its index row ``i``, each beginning with AND.
+    def sql(self, row: str = "i", event: str = "e") -> tuple[str, tuple[int, ...]]:
+        """Conditions on an event and its row of the index, by these names; each begins with AND.
 
         With them come their parameters.
         """
         conditions, parameters = "", []
         for column, bound in (
-            ("i.position", self.position),
-            ("e.received_at", self.received_by),
-            (_HAPPENED_AT, self.occurred_by),
+            (f"{row}.position", self.position),
+            (f"{event}.received_at", self.received_by),
+            (_HAPPENED_AT.format(row=row, event=event), self.occurred_by),
         ):
             if bound is not None:
                 conditions += f" AND {column} <= ?"
@@ -48,7 +48,10 @@ class Bounds:
 
 
 # Of an event without a time the latest time is known at which it can have happened.
-_HAPPENED_AT = f"CASE WHEN i.occurred_at = {UNDATED} THEN e.received_at ELSE i.occurred_at END"
+_HAPPENED_AT = (
+    f"CASE WHEN {{row}}.occurred_at = {UNDATED} THEN {{event}}.received_at"
+    " ELSE {row}.occurred_at END"
+)
 
 EVERYTHING = Bounds()
 

@@ -373,8 +373,10 @@ def is_derived(name: str) -> bool:
 
 
 def indexes_on(table: str) -> dict[str, str]:
-    """The SQLite indexes that a derived table of that name has."""
-    return {**Index.indexes(table), **_states_indexes(table)}
+    """The SQLite indexes on a derived table of that name, with the SQL that makes them."""
+    kind = table.rstrip("0123456789")
+    made = {"index_": Index.indexes, "states_": _states_indexes}.get(kind)
+    return {} if made is None else made(table)
 
 
 _NUMBERED = ("states", "tallies", "search")

@@ -187,7 +187,7 @@ class Groups:
 
     # --- lists ---
 
-    def having(self, finding: Finding, most: int) -> list[Row]:
+    def having(self, finding: Finding, most: int, bounds: Bounds) -> list[Row]:
         """The latest streams with a finding: key, state, route, recipient, SPID, beginning, findings.
 
         At the end stand the position of its first event and the stream. Those that were first received
@@ -199,13 +199,17 @@ class Groups:
             "(s.findings & ?) <> 0",
             (int(finding),),
         )
-        first = f"SELECT min(i.position) FROM {self.reader.index.name} i WHERE i.stream = f.stream"
+        known, bounded = bounds.sql()
+        first = (
+            f"SELECT min(i.position) FROM {self.reader.index.name} i {JOINED}"
+            f" WHERE i.stream = f.stream{known}"
+        )
         return list(
             self.reader.log.store.stream(
                 f"SELECT key, state, route, recipient, spid, began, findings, ({first}), stream"
                 f" FROM ({sql} ORDER BY s.first_received_at DESC, s.key DESC, s.space DESC"
                 f" LIMIT {most}) f",
-                parameters,
+                (*bounded, *parameters),
             )
         )
 
@@ -223,13 +227,14 @@ class Groups:
         values = [end for _, end in ends]
         name = self.reader.index.name
         if self.since is not None:
-            # An equal one that came before is the one that counts.
+            # An equal one that came before, and was known, is the one that counts.
+            known, bounded = bounds.sql("j", "f")
             held.append(
                 f"NOT EXISTS (SELECT 1 FROM {name} j {JOINED_TOO}"
                 " WHERE j.stream = i.stream AND j.occurred_at = i.occurred_at"
-                " AND j.identity = i.identity AND f.received_at < ?)"
+                f" AND j.identity = i.identity AND f.received_at < ?{known})"
             )
-            values.append(self.since)
+            values += [self.since, *bounded]
         return self._distinct(
             "i", f"{name} i INDEXED BY {bare_of(name)}_unread", held, values, bounds
         )

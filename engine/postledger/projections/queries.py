@@ -216,7 +216,7 @@ def _with_labels(
 def _to(wanted: str) -> tuple[str, object]:
     """What holds of recipients that are the same number, in whatever spelling (``digits_of``)."""
     digits = digits_of(wanted)
-    if not digits.isdecimal():
+    if not (digits.isascii() and digits.isdecimal()):
         return "s.recipient = ?", wanted
     colon = "instr(s.recipient, ':')"
     scheme = f"substr(s.recipient, 1, {colon} - 1)"

@@ -670,8 +670,8 @@ class Patterns:
     def members(self, body: bytes, envelope: Envelope) -> Sequence[Postback | ReadError]:
         """The postbacks of an event's bytes, cut as the vocabularies do that recognise one of them.
 
-        Where several ways to cut them do, none counts. Where none does, a refusal of one stands, as it is
-        why none does; else the plain one.
+        Where several ways to cut them do, none counts. Where none does, the plain one stands if it says
+        where it belongs; else a refusal of one, as it is why none does; else the plain one.
         """
         lexicon = self.definitions.lexicon
         ways = _ways(body, envelope, self.limits, lexicon)
@@ -681,8 +681,9 @@ class Patterns:
         recognised = [members for members, names in zip(ways, known, strict=True) if names]
         if len(recognised) > 1:
             return _contested(ways[0], set().union(*known))
-        refused = [one for one in ways if len(one) == 1 and isinstance(one[0], ReadError)]
-        return (recognised or refused or ways)[0]
+        at_home = [members for members in ways[:1] if _at_home(lexicon, members)]
+        refused = [one for one in ways if all(isinstance(member, ReadError) for member in one)]
+        return (recognised or at_home or refused or ways)[0]
 
     def statement(self, postback: Postback) -> Statement:
         """What a postback says."""
@@ -824,6 +825,12 @@ def _recognising(lexicon: Lexicon, members: Members) -> set[str]:
     return {reading.vocabulary or "" for reading in readings if reading.recognised}
 
 
+def _at_home(lexicon: Lexicon, members: Members) -> bool:
+    """Whether one of the members says to which stream it belongs."""
+    readings = [lexicon.read(one) for one in members if isinstance(one, Postback)]
+    return any(reading.chart is not None and reading.key_at for reading in readings)
+
+
 def _contested(members: Members, rivals: Iterable[str]) -> Members:
     """The members as postbacks that vocabularies of several shapes recognise, so that none counts."""
     told = tuple(sorted(rivals))
@@ -836,11 +843,16 @@ def _contested(members: Members, rivals: Iterable[str]) -> Members:
 
 
 def read(
-    body: bytes, envelope: Envelope, limits: wire.Limits, shapes: Sequence[Shape] = (UNCUT,)
+    body: bytes,
+    envelope: Envelope,
+    limits: wire.Limits,
+    shapes: Sequence[Shape] = (UNCUT,),
+    least: int | None = None,
 ) -> list[Members]:
     """The postbacks of an event's bytes by each shape, by the readers of record; never raises.
 
-    Where shapes give the same because the body has none of their paths, that is one object.
+    Where shapes give the same because the body has none of their paths, that is one object. ``least``
+    is as in ``wire.readings``.
     """
     encoding, query = envelope.content_encoding, envelope.part is Part.QUERY
     try:
@@ -851,6 +863,7 @@ def read(
             content_encoding=encoding,
             query=query,
             shapes=shapes,
+            least=least,
         )
     except ReadError as error:
         # Without its traceback, in which this very frame would keep the body alive.
@@ -911,9 +924,11 @@ def probed(
         return None
     kind = kind_of(pieces[0])
     probes = [_probe(number, piece[-1:], kind) for number, piece in enumerate(pieces[:-1])]
-    body = Template(pieces).fill(probes)
+    template = Template(pieces)
+    body, least = template.fill(probes), len(template.fill([""] * len(probes)))
     # The probes make it longer than the bodies that it stands for.
-    ways = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shapes)
+    # guard: a template is read as the shortest body of it
+    ways = read(body, envelope, attrs.evolve(limits, body_bytes=1 << 20), shapes, least)
     if len(set(map(_told, {id(one): one for one in ways}.values()))) > 1:
         return None
     members = ways[0]

@@ -102,10 +102,12 @@ def readings(
     content_encoding: str | None = None,
     query: bool = False,
     shapes: Sequence[Shape],
+    least: int | None = None,
 ) -> list[Reading | ReadError]:
     """The postbacks of a body by each of several shapes, or why it can't be read; it is parsed once.
 
-    Shapes of whose paths the body has none give one object.
+    Shapes of whose paths the body has none give one object. Where the body stands for others, ``least``
+    is how many bytes the shortest of them has: what goes by the length of a body goes by that.
     """
     if len(body) > limits.body_bytes:
         raise ReadError(
@@ -120,15 +122,16 @@ def readings(
     if not isinstance(document, Message):
         # One more than there may be shows that there are too many.
         document = list(islice(document, limits.members + 1))
+    length = len(body) if least is None else least
     watched = frozenset().union(*(one.paths for one in shapes))
-    plainly = Cut(UNCUT, limits, len(body), embedded, watched)
+    plainly = Cut(UNCUT, limits, length, embedded, watched)
     first = _attempt(plainly, document)
     # Where the plain cut ended early, it has not met all paths.
     met = watched if isinstance(first, ReadError) else plainly.met
     return [
         first
         if met.isdisjoint(one.paths)
-        else _attempt(Cut(one, limits, len(body), embedded), document)
+        else _attempt(Cut(one, limits, length, embedded), document)
         for one in shapes
     ]
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from postledger.errors import ReadError
 from postledger.postback import Postback, Shape, plain
 from postledger.wire.limits import Limits
-from postledger.wire.reading import Field, PathBudget, Reading, bundle, too_many
+from postledger.wire.reading import Field, Reading, bundle, too_many
 from postledger.wire.tree import Branch, Document, Message, Node, Repaired, leaf
 
 Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
@@ -22,6 +22,9 @@ Embedded: TypeAlias = Callable[[str, Limits], "tuple[Node, bool] | None"]
 
 _FIELDS = 100
 """So many fields a body may have for each member that it may have."""
+
+_PATHS, _LEAST = 8, 1024
+"""How long the paths of all fields may be: so many times the body, and so many characters more."""
 
 _INHERITED, _OF_MEMBER, _FIELD = 16, 4096, 64
 """What members inherit: so many times the body, and so many characters for each that there may be.
@@ -51,9 +54,11 @@ class Cut:
         self.embedded = frozenset(shape.embedded)
         self._read = embedded
         self._left = limits.members
-        self._fields = _FIELDS * limits.members
+        # Each member has so many of its own, and of more its share of those that others leave.
+        self._own = _FIELDS
+        self._fields = _FIELDS * (limits.members - 1)
         self.limits = limits
-        self.paths = PathBudget(body_bytes)
+        self._paths = _PATHS * body_bytes + _LEAST
         # guard: what is inherited is bounded
         self.inherited = _INHERITED * body_bytes + limits.members * _OF_MEMBER
 
@@ -81,11 +86,17 @@ class Cut:
 
     def take(self, path: str) -> None:
         """Count a field; ``ReadError`` where there are too many, or their names are too long."""
-        self._fields -= 1
+        if self._own:
+            self._own -= 1
+        else:
+            self._fields -= 1
         if self._fields < 0:
             most = _FIELDS * self.limits.members
             raise ReadError(f"the body has more than the limit of {most} fields")
-        self.paths.take(path)
+        # Nested names must not multiply what is kept of a body.
+        self._paths -= len(path)
+        if self._paths < 0:
+            raise ReadError("the names of nested fields are far longer than the body")
 
     def postbacks(self, document: Document) -> Reading:
         """The postbacks of a document; ``ReadError`` where it has none."""
@@ -96,9 +107,13 @@ class Cut:
     def _attempt(self, member: Message | ReadError) -> Reading:
         if isinstance(member, ReadError):
             return (member,)
+        self._own = _FIELDS
+        left = self._fields, self._paths, self._left, self.inherited
         try:
             return tuple(_Members(self, member).postbacks())
         except ReadError as error:
+            # guard: a member that is refused costs no other
+            self._fields, self._paths, self._left, self.inherited = left
             return (error,)
 
 

@@ -14,8 +14,7 @@ class Limits:
     ``body_bytes`` is the size of the body in bytes, as it came and decompressed; ``depth`` counts
     nested elements or JSON containers, the outermost being 1; ``members`` is the number of messages in
     a bundle. They are those of the program and not of the file: a body that was beyond them is kept
-    unread, and a replay by a program with wider ones reads it again, which appends an event that says
-    so.
+    unread, and ``replay`` with ``index`` by a program with wider ones reads it again.
 
     >>> with Ledger("small.db", limits=Limits(body_bytes=100)) as small:
     ...     small.record(bytes(101)).event.problem

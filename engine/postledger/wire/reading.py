@@ -21,19 +21,6 @@ def unreadable(what: str, error: object) -> ReadError:
     return ReadError(said[:_LONGEST_REASON].encode("utf-8", "replace").decode())
 
 
-class PathBudget:
-    """Counts the paths of a body's fields, so that nested names don't multiply what is kept of it."""
-
-    def __init__(self, body_bytes: int) -> None:
-        self._left = 8 * body_bytes + 1024
-
-    def take(self, path: str) -> None:
-        """Count a path; ``ReadError`` where all together are many times as long as the body."""
-        self._left -= len(path)
-        if self._left < 0:
-            raise ReadError("the names of nested fields are far longer than the body")
-
-
 def too_many(limits: Limits) -> ReadError:
     """The error for a bundle with too many members."""
     return ReadError(f"the bundle has more than the limit of {limits.members} members")

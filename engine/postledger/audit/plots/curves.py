@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 
 import attrs
@@ -49,7 +49,7 @@ def rates(outcomes: Outcomes, before: Before | None, since: datetime | None) -> 
     groups = {date.fromisoformat(g.label): g for g in outcomes.days.groups if g.label}
     if len(groups) < 2:
         return None
-    start = min(groups) if since is None else min(since.date(), min(groups))
+    start = min(groups) if since is None else min(since.astimezone(UTC).date(), min(groups))
     length = (max(groups) - start).days
     if 2 * len(groups) < length:
         return None
@@ -57,7 +57,7 @@ def rates(outcomes: Outcomes, before: Before | None, since: datetime | None) -> 
     then: Rates = {}
     if before is not None:
         earlier = {date.fromisoformat(g.label): g for g in before.days if g.label}
-        then = _rates(outcomes, earlier, before.since.date())
+        then = _rates(outcomes, earlier, before.since.astimezone(UTC).date())
         then = {at: rate for at, rate in then.items() if at <= length}
     scale = _Scale.of([*now.values(), *then.values()])
     lowest = min(now, key=lambda at: now[at])
