@@ -183,22 +183,29 @@ class _Paged(io.TextIOBase):
             self._pipe().close()
         while True:
             try:
-                self._process.wait()
-                return
+                status = self._process.wait()
+                break
             except KeyboardInterrupt:
                 # Meant for the pager, which has the terminal.
                 continue
+        if status > 0:
+            told = f"the pager {self._command[0]} ended with status {status}; --no-pager prints all"
+            click.echo(told, err=True)
 
     def _pipe(self) -> IO[str]:
         if self._process is None:
             self._terminal.flush()
-            self._process = subprocess.Popen(  # noqa: S603
-                self._command,
-                stdin=subprocess.PIPE,
-                encoding=self.encoding,
-                errors=self.errors,
-                env={**_LESS, **os.environ},
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    encoding=self.encoding,
+                    errors=self.errors,
+                    env={**_LESS, **os.environ},
+                )
+            except OSError:
+                # What is named can't be started: the text is shown without.
+                return self._terminal  # type: ignore[no-any-return]
             if sys.stderr.isatty():
                 assert self._process.stdin is not None
                 sys.stderr = self._process.stdin

@@ -295,6 +295,8 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     store.execute(insert("generations", 8), generation)
     if shared is None:
         generation.index_of(store).make()
+    else:
+        shared.index_of(store).mend()
     own = Tallies.table(generation.tallies_name), search_table(generation.search_name)
     for sql in (*states_tables(generation.table), *own):
         store.execute(sql)

@@ -15,11 +15,11 @@ from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED, JOINED_TOO
 from postledger.projections.generations import BEGAN
-from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD
+from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD, Index
 from postledger.projections.queries import Listing, floored
 from postledger.projections.reader import Reader
 from postledger.state.streams import EventRow
-from postledger.store.sqlite import Row, Store, bare_of
+from postledger.store.sqlite import Row, Store, bare_of, indexed_by
 
 PAGE = 1_000
 """How many rows of events are read in one transaction."""
@@ -226,6 +226,7 @@ class Groups:
         held = [UNREAD, *(sql for sql, _ in ends)]
         values = [end for _, end in ends]
         name = self.reader.index.name
+        by_index = indexed_by(self.reader.log.store, f"{bare_of(name)}_unread", Index.indexes(name))
         if self.since is not None:
             # An equal one that came before, and was known, is the one that counts.
             known, bounded = bounds.sql("j", "f")
@@ -235,9 +236,7 @@ class Groups:
                 f" AND j.identity = i.identity AND f.received_at < ?{known})"
             )
             values += [self.since, *bounded]
-        return self._distinct(
-            "i", f"{name} i INDEXED BY {bare_of(name)}_unread", held, values, bounds
-        )
+        return self._distinct("i", f"{name} i{by_index}", held, values, bounds)
 
     def lacking(self, bounds: Bounds) -> Iterator[EventRow]:
         """The distinct events of the period's streams of which any may lack a node."""

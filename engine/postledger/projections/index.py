@@ -106,6 +106,14 @@ class Index:
             self.store.execute(sql)
         self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
 
+    def mend(self) -> None:
+        """Make the indexes on its tables again that are gone, or are others."""
+        there = self.store.objects()
+        for name, sql in self.indexes(self.name).items():
+            if there.get(("index", name), ("", ""))[1] != sql:
+                self.store.execute(f"DROP INDEX IF EXISTS {name}")
+                self.store.execute(sql)
+
     @staticmethod
     def tables(name: str) -> dict[str, str]:
         """The tables of an index of that name, with the SQL that made them."""

@@ -17,7 +17,7 @@ from postledger.projections.generations import APART, BEGAN, NEAR, Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
-from postledger.store.sqlite import LARGEST, Store
+from postledger.store.sqlite import LARGEST, Store, indexed_by
 
 PAGE = 1_000
 """How many streams are read in one transaction."""
@@ -55,9 +55,10 @@ class LiveSnapshot:
             f" WHERE {near} AND {within} AND NOT {APART}",
             (max(since - NEAR, -LARGEST), min(until + NEAR, LARGEST), since, until),
         )
+        by_index = indexed_by(store, f"{live.table}_apart", live.indexes())
         store.execute(
-            f"INSERT INTO {states} SELECT s.* FROM {live.table} s"
-            f" INDEXED BY {live.table}_apart WHERE {APART} AND {within}",
+            f"INSERT INTO {states} SELECT s.* FROM {live.table} s{by_index}"
+            f" WHERE {APART} AND {within}",
             (since, until),
         )
         store.execute(

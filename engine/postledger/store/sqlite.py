@@ -11,7 +11,7 @@ import sqlite3
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from itertools import count
@@ -780,9 +780,6 @@ def _meaning(path: Path, kind: FileKind, error: sqlite3.DatabaseError) -> Ledger
         return IntegrityError(f"{path}: the file is damaged: a text is not UTF-8; {kind.damaged}")
     # It may cite statements of several lines.
     said = " ".join(str(error).split())
-    if said.startswith(("no such index", "no query solution")):
-        # An index by which a statement reads is gone, or is another now.
-        return IntegrityError(f"{path}: {said}; {kind.damaged}")
     if make is None:
         return LedgerError(f"{path}: {said}")
     raised, meaning = make
@@ -814,6 +811,15 @@ _MEANINGS: dict[int, tuple[type[LedgerError], str]] = {
 def iso_of(column: str) -> str:
     """SQL for a column of microseconds as ISO 8601 in UTC, with milliseconds."""
     return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+
+def indexed_by(store: Store, name: str, indexes: Mapping[str, str]) -> str:
+    """What has a statement read by an index of that name, of those with the SQL that makes them.
+
+    Empty where it is gone, or is another now: the same is read without it, and ``verify`` says so.
+    """
+    _, sql = store.objects().get(("index", name), ("", None))
+    return f" INDEXED BY {name}" if sql == indexes[name] else ""
 
 
 def bare_of(table: str) -> str:
