@@ -226,7 +226,25 @@ def test_strangers_who_guess_keep_nobody_waiting(filled: Path) -> None:
 
     statuses = asyncio.run(guess())
     assert set(statuses) == {403, 503}
-    assert statuses.count(503) >= 60 - 2 * desk.WAITING
+    assert statuses.count(503) >= 60 - 2 * desk.OF_CLIENT
+
+
+def test_one_who_guesses_leaves_room_for_others(filled: Path) -> None:
+    """As many as may wait of one address are fewer than may wait in all."""
+    console = visitor(filled).app._desk  # type: ignore[attr-defined]
+
+    async def sign_in(client: str) -> bool:
+        try:
+            return await console.signed_in("nobody", "guessed", client) is None
+        except desk.Refused:
+            return False
+
+    async def both() -> list[bool]:
+        asked = [sign_in("192.0.2.1") for _ in range(30)] + [sign_in("192.0.2.2")]
+        return await asyncio.gather(*asked)
+
+    looked_at = asyncio.run(both())
+    assert (sum(looked_at[:-1]), looked_at[-1]) == (desk.OF_CLIENT, True)
 
 
 def test_what_was_meant_by_a_stranger_is_not_kept_at_any_length(filled: Path) -> None:

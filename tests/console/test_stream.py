@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
@@ -127,6 +128,25 @@ def test_streams_of_a_session_are_bounded(filled: Path) -> None:
             assert next(kept[-1]).startswith("retry: ")
         refused = client.get("/stream?after=0")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+
+
+def test_streams_that_begin_at_once_are_bounded(filled: Path) -> None:
+    """Those that were let in together too."""
+    console = visitor(filled).app._desk  # type: ignore[attr-defined]
+    session = console.sessions.begin()[1]
+
+    async def begun() -> int:
+        stream = Stream(console.asking, (0, 0), None, "")
+        opened = [
+            console.streams.messages(stream, session, console.ask)
+            for _ in range(MOST_OF_SESSION + 5)
+        ]
+        firsts = [await anext(one, None) for one in opened]
+        for one in opened:
+            await one.aclose()
+        return sum(first is not None for first in firsts)
+
+    assert asyncio.run(begun()) == MOST_OF_SESSION
 
 
 def test_a_session_that_ends_ends_its_stream(filled: Path) -> None:

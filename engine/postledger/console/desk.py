@@ -29,8 +29,8 @@ LARGEST_FORM = 1 << 20
 PATIENCE = 30.0
 """Seconds in which a form must be there."""
 
-WAITING = 20
-"""Passwords that wait to be looked at: each takes a part of a second, one after the other."""
+WAITING, OF_CLIENT = 20, 5
+"""Passwords that wait to be looked at, in all and of one address: each takes a part of a second."""
 
 _MOST_FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
@@ -88,7 +88,7 @@ class Desk:
     _doorman: ThreadPoolExecutor = attrs.field(
         factory=lambda: ThreadPoolExecutor(1, "postledger-console")
     )
-    _waiting: set[object] = attrs.field(factory=set)
+    _waiting: list[str | None] = attrs.field(factory=list)
 
     @streams.default
     def _streams_of_ledger(self) -> Streams:
@@ -98,19 +98,21 @@ class Desk:
         """Ask the ledger in a thread; others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, question, *given)
 
-    async def signed_in(self, name: str, password: str) -> User | None:
-        """The user of that name and password; raises ``Refused`` where too many wait."""
+    async def signed_in(self, name: str, password: str, client: str | None) -> User | None:
+        """The user of that name and password; raises ``Refused`` where too many wait.
+
+        ``client`` is the address that asks: whoever guesses takes no more than a share of those.
+        """
         # guard: passwords looked at one by one
-        if len(self._waiting) >= WAITING:
+        if len(self._waiting) >= WAITING or self._waiting.count(client) >= OF_CLIENT:
             raise Refused(503, "Too many people are signing in at once. Try again in a minute.")
-        one = object()
-        self._waiting.add(one)
+        self._waiting.append(client)
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 self._doorman, self.users.signed_in, name, password
             )
         finally:
-            self._waiting.discard(one)
+            self._waiting.remove(client)
 
     def close(self) -> None:
         """End the threads, and close what was opened."""

@@ -42,7 +42,8 @@ async def signed_in(desk: Desk, visit: Visit) -> Response:
     if wait := desk.attempts.wait(name):
         said = f"Too many wrong passwords for this name; try again in {wait} s."
         return await desk.show(visit, "sign-in.html", 429, problem=said)
-    user = await desk.signed_in(name, password)
+    client = visit.request.client
+    user = await desk.signed_in(name, password, client and client.host)
     if user is None:
         desk.attempts.failed(name)
         said = "Name or password is wrong."

@@ -145,6 +145,10 @@ class Streams:
 
     async def messages(self, stream: Stream, session: Session, ask: Ask) -> AsyncIterator[str]:
         """What one browser is sent, until it goes away or the session ends."""
+        # Others may have begun since it was looked at; the browser comes again.
+        # guard: streams counted where they begin
+        if self.is_full(session):
+            return
         self.open += 1
         session.streams += 1
         began = beat = time.monotonic()
