@@ -116,3 +116,17 @@ def test_one_form_at_a_time(run: Run, samples: Path) -> None:
     done = run("deliveries", samples, "--fmt", "xml")
     assert done.exit_code == 2
     assert "'table', 'json', 'jsonl', 'csv', 'tsv', 'markdown'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["audit", "--json", "--unmask"], ["follow", "--json", "--no-live"]]
+)
+def test_no_json_holds_what_a_terminal_obeys(run: Run, tmp_path: Path, words: list[str]) -> None:
+    """It is written out as JSON has it, and says the same to a program."""
+    hostile, command = "Wh\x9b2Ja\u202ex", words[0]
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(sent("K").replace(b"Message Sent", hostile.encode()), "text/xml")
+        ledger.record(sent(f"K{hostile}"), "text/xml")
+    shown = run(command, tmp_path / "a.db", *words[1:]).stdout
+    assert "\\u202e" in shown
+    assert not {"\x9b", "\u202e"} & set(shown)

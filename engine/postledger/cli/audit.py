@@ -22,6 +22,7 @@ from postledger.cli.common import (
     space_option,
     time_travel,
 )
+from postledger.cli.forms import shown_json
 from postledger.cli.params import Time
 from postledger.cli.terminal import pager_option, paging
 from postledger.export.files import whole, whole_folder
@@ -123,7 +124,7 @@ def _forms(
     if markdown is not None:
         yield markdown, AuditReport.to_markdown
     if as_json:
-        yield _STDOUT, AuditReport.to_json
+        yield _STDOUT, lambda report: shown_json(report.to_json())
     if not (html or markdown or as_json or bundle):
         yield _STDOUT, AuditReport.to_markdown
 

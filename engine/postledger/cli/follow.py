@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from postledger.cli.common import ledger_argument, reading
+from postledger.cli.forms import as_json as written_json
 from postledger.cli.layout import cell, paragraph
 from postledger.cli.narrow import Narrow, narrow_options
 from postledger.cli.params import WholeRange
@@ -59,7 +59,7 @@ def follow(
         tone = states(definitions)
         for change in opened.follow(begin, live=live):
             if narrow.lets(change, definitions):
-                row = json.dumps(change.to_dict(), ensure_ascii=False) if as_json else None
+                row = written_json(change.to_dict()) if as_json else None
                 click.echo(row or _toned(change, tone))
 
 

@@ -177,7 +177,11 @@ def write_table(
 
 def as_json(value: object, indent: int | None = None) -> str:
     """JSON in which what a terminal would obey, or not show, is written out."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return shown_json(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def shown_json(text: str) -> str:
+    """A text of JSON in which what a terminal would obey, or not show, is written out."""
     return CONTROL.sub(lambda found: _written_out(found[0]), text)
 
 
