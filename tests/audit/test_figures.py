@@ -480,3 +480,14 @@ def test_deliveries_are_counted_by_space(tmp_path: Path) -> None:
             assert "Deliveries by space and state" in page
             assert "common space" in page
         assert "- Space: carrier" in ledger.audit(tracking_id="b").to_markdown()
+
+
+def test_one_long_text_makes_no_long_report(ledger: Ledger) -> None:
+    """Lists have the beginning of what an event says; the event has all of it."""
+    body = sent("K").replace(b"N201", b"N999").replace(b"Message Sent", b"x" * 100_000)
+    ledger.record(body, "text/xml")
+    report = ledger.audit(unmask=True)
+    assert report.figures is not None
+    (kind,) = report.figures.events.unrecognised.listed
+    assert kind.status == "x" * 200 + "…"
+    assert max(map(len, (report.to_html(), report.to_json()))) < 100_000

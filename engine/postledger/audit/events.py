@@ -11,7 +11,7 @@ from xml.parsers.expat import errors as expat
 
 import attrs
 
-from postledger.audit.mask import Mask
+from postledger.audit.mask import Mask, shortened
 from postledger.errors import IntegrityError
 from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import Bounds
@@ -108,7 +108,8 @@ def events(groups: Groups, bounds: Bounds, mask: Mask) -> Events:
         for row in groups.unread(bounds):
             said, at = told.of(row), row[3:6:2]
             if said.reading == "unrecognised":
-                unrecognised.add((mask.text(said.code), mask.text(said.status)), *at)
+                kind = shortened(mask.text(said.code)), shortened(mask.text(said.status))
+                unrecognised.add(kind, *at)
             elif said.reading == UNVERIFIED:
                 unverified.add((None, mask.id(said.status)), *at)
             elif said.reading != ACCEPTED:

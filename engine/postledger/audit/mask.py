@@ -75,6 +75,15 @@ _DECODERS: tuple[tuple[Callable[[str], bytes], int], ...] = (
 """What undoes an encoding, and to a multiple of how many characters it is padded."""
 
 
+MOST_SHOWN = 200
+"""How many characters of a text stand in lists of a report: events and dossiers have all of it."""
+
+
+def shortened(text: str | None) -> str | None:
+    """A text as lists have it: its beginning, where it is long."""
+    return text if text is None or len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}\u2026"
+
+
 @attrs.frozen
 class Mask:
     """What of a report is shown; ``words`` are the texts that definitions list.

@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from postledger.audit.mask import HIDDEN, Mask
+from postledger.audit.mask import HIDDEN, Mask, shortened
 from postledger.definitions.chart import Region, Statechart
 from postledger.projections.groups import By, Groups, counts
 from postledger.state.row import UNFOLDED
@@ -227,7 +227,7 @@ def _reasons(
     """The reasons of a region; those that are hidden count as one of each space."""
     with counts(groups.reader.log.store) as found:
         for state, reason, space in groups.reasons(region, sorted(states)):
-            shown = mask.text(reason)
+            shown = shortened(mask.text(reason))
             hidden = shown == HIDDEN and space
             found.add((state, f"{HIDDEN} ({mask.label(space)})" if hidden else shown))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
