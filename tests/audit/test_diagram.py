@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from postledger import Receipt
 from postledger.audit.plots.diagram import COMPACT, TURNED, WIDE, Diagram, Style, diagrams
 from postledger.definitions import builtin
+from tests.conftest import ledger_of
+from tests.samples import delivered, failed, sent
 
 STYLES = {"wide": WIDE, "compact": COMPACT, "turned": TURNED}
 PHONE, HALF_A_PAGE = 345, 570
@@ -57,3 +60,23 @@ def test_a_turned_picture_says_the_same() -> None:
         by_column = sorted(wide.boxes, key=lambda box: (box.x, box.y))
         by_row = sorted(turned.boxes, key=lambda box: (box.y, box.x))
         assert [box.name for box in by_row] == [box.name for box in by_column]
+
+
+def test_what_contradicts_is_marked_so_where_it_moved_the_delivery() -> None:
+    """A contradicting event has one mark, whether it changed the state or not; others have none of it."""
+    said = (sent("one"), failed("one"), delivered("one"))
+    with ledger_of([Receipt(body, "text/xml") for body in said]) as ledger:
+        dossier = ledger.audit(tracking_id="one").dossier
+        assert dossier is not None
+        against = {str(e.number) for e in dossier.exhibits if e.verdict == "contradicts"}
+        moved = {
+            str(e.number)
+            for e in dossier.exhibits
+            if e.before["delivery"] != e.after["delivery"] and str(e.number) in against
+        }
+        assert moved
+        for style in STYLES.values():
+            drawn = diagrams(dossier.chart, dossier.exhibits, style)[0]
+            kinds = {badge.text: badge.kind for badge in drawn.badges}
+            assert {text for text, kind in kinds.items() if kind == "refused"} == against
+            assert set(kinds.values()) >= {"refused", "moved"}

@@ -287,6 +287,27 @@ def test_words_of_the_definitions_are_shown() -> None:
         assert report["delivery"]["to"] == "•••••••3058"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("text/xml", "text/xml"),
+        ("Application/JSON; charset=UTF-8", "Application/JSON; charset=UTF-8"),
+        (f"text/xml; charset={TO}", "text/xml; •••"),
+        (f"multipart/form-data; boundary={TO}", "multipart/form-data; •••"),
+        (f"text/{TO}", "•••"),
+        (f"application/{TO}+json", "•••"),
+        ("", "•••"),
+        (None, None),
+    ],
+)
+def test_of_content_types_those_are_shown_that_bodies_are_read_by(
+    text: str | None, shown: str | None
+) -> None:
+    """Of their parameters only a usual charset."""
+    assert Mask(frozenset()).media(text) == shown
+    assert Mask().media(text) == text
+
+
 def test_of_a_reason_the_half_that_is_listed_is_shown() -> None:
     """It came from a table; the rest is hidden as one, and all of it where its digits could tell."""
     made = Mask(frozenset({"expired", "a; b", "165", "033", "x"}))

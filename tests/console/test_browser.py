@@ -149,6 +149,15 @@ def test_path_taken_fits_and_can_be_read(browser: Browser, console: Running, wid
         assert page.locator("#h-path ~ div:visible").count() == 1
 
 
+def test_one_path_is_printed(browser: Browser, console: Running) -> None:
+    """The lying one, from a screen of any width."""
+    with Watched(browser, console, viewport={"width": 390, "height": 900}) as page:
+        page.goto(f"{console.url}/delivery?id={DEGRADED}")
+        page.emulate_media(media="print")
+        assert page.locator(".path-wide").is_visible()
+        assert not page.locator(".path-turned").is_visible()
+
+
 def test_downloads_are_saved(browser: Browser, console: Running) -> None:
     """A click saves a file and leaves the page where it is, with and without a state of before."""
     with Watched(browser, console) as page:

@@ -563,6 +563,32 @@ def test_what_is_not_there_is_said(known: Visitor) -> None:
     assert "Nothing was found" in known.page("/", q="<b>")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("56", "at least 4 digits, and 56 has fewer: give its last 4, or all of it"),
+        ("424957", "whole, or by its last four digits: try 4957"),
+        ("nobody", "the beginning of the id"),
+    ],
+)
+def test_an_empty_search_says_what_was_not_searched(known: Visitor, text: str, said: str) -> None:
+    """Masked texts are not; and it says the rule for numbers, and what searches everything."""
+    page = known.page("/", q=text)
+    (headline,) = re.findall(r'<h2 id="h-list">(.*?)</h2>', page)
+    assert "masked texts were not searched" in headline
+    assert "words of reasons and other texts that are masked are not searched" in page
+    assert "postledger deliveries LEDGER --search TEXT" in page
+    assert said in page
+
+
+def test_a_wrong_password_keeps_the_name(filled: Path) -> None:
+    """As text, whatever was written."""
+    text = visitor(filled, name="").sign_in('"><script>', "guessed").text
+    assert 'value="&#34;&gt;&lt;script&gt;"' in text
+    assert "<script>" not in text
+    assert "guessed" not in text
+
+
 # --- users and sessions ---
 
 

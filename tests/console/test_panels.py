@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_other_events_are_said_not_to_be_there(unread: Visitor) -> None:
         assert unread.get("/event", params={"position": position}).status_code == status
 
 
+def test_a_content_type_that_bodies_are_read_by_is_shown(ledger: Ledger) -> None:
+    """As in a dossier; any other may hold anything."""
+    shown = ("text/xml", "application/json; charset=utf-8", f"text/xml; x={NUMBER}", NUMBER)
+    for content_type in shown:
+        ledger.record(sent("typed"), content_type=content_type)
+    visited = visitor(ledger)
+    pages = [visited.page("/event", position=at + 1) for at in range(len(shown))]
+    types = [re.findall("<dt>Type</dt><dd>(.*?)</dd>", page) for page in pages]
+    assert types == [[shown[0]], [shown[1]], ["text/xml; •••"], ["•••"]]
+    assert "<dd>text/xml</dd>" in visited.page("/delivery", id="typed", event=1)
+
+
 def test_carriers_are_held_against_the_days_before(ledger: Ledger) -> None:
     """The worst change first; who has none comes last."""
     at = datetime.now(UTC)
@@ -125,7 +138,10 @@ def test_carriers_are_held_against_the_days_before(ledger: Ledger) -> None:
         ("0001570", (2, 1, 1), 0.0),
         ("0001950", (1, 1, 0), None),
     ]
-    assert "-50.0 points" in visitor(ledger).page("/carriers")
+    text = visitor(ledger).page("/carriers")
+    assert "-50.0 points" in text
+    assert "Delivered, of those" in text
+    assert "The delivered share is of those with an outcome." in text
 
 
 def test_parked_messages_are_listed(ledger: Ledger) -> None:

@@ -138,7 +138,7 @@ def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) 
         missing=step.missing,
         part=step.part,
         details=mask.text(step.details),
-        content_type=mask.text(event.content_type),
+        content_type=mask.media(event.content_type),
         bytes=len(event.body),
         body=body and body[:LONGEST_BODY],
         cut=max(0, len(body or "") - LONGEST_BODY),

@@ -22,6 +22,7 @@ from postledger.definitions.definitions import Definitions
 from postledger.findings import Finding, names
 from postledger.model import Amount, Delivery
 from postledger.phone import digits_of
+from postledger.wire import READERS
 
 DOT = "•"
 HIDDEN = DOT * 3
@@ -75,6 +76,10 @@ _DECODERS: tuple[tuple[Callable[[str], bytes], int], ...] = (
 """What undoes an encoding, and to a multiple of how many characters it is padded."""
 
 
+_MEDIA = frozenset({*(name for name in READERS if "/" in name), "text/plain"})
+"""The content types that bodies are read by; they tell nobody's number."""
+
+_CHARSET = re.compile(r"; ?charset=(utf-?8|iso-8859-1|us-ascii)", re.IGNORECASE)
 MOST_SHOWN = 200
 """How many characters of a text stand in lists of a report: events and dossiers have all of it."""
 
@@ -120,6 +125,16 @@ class Mask:
 
     def _lists(self, text: str) -> bool:
         return self.words is None or text in self.words or text.casefold() in self.folds
+
+    def media(self, text: str | None) -> str | None:
+        """A content type, if bodies are read by it; of its parameters only a usual charset."""
+        if text is None or self._lists(text):
+            return text
+        name, sign, _ = text.partition(";")
+        if name.lower() not in _MEDIA:
+            return HIDDEN
+        rest = text[len(name) :]
+        return text if not sign or _CHARSET.fullmatch(rest) else f"{name}; {HIDDEN}"
 
     def recipient(self, text: str | None) -> str | None:
         """A recipient, but for its last four characters."""

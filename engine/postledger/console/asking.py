@@ -285,3 +285,23 @@ def _is_told(search: Search, shown: Delivery, found: Delivery) -> bool:
         return True
     key = "" if shown.tracking_id == HIDDEN else shown.tracking_id
     return matches(search, key, shown.to, shown.mms_id, shown.reason, shown.labels.values())
+
+
+def to_try(text: str) -> str:
+    """What to try where a text finds nothing.
+
+    >>> to_try("058")
+    'A number is looked for by at least 4 digits, and 058 has fewer: give its last 4, or all of it.'
+    """
+    search = search_of(text)
+    if search.digits:
+        return (
+            f"A number is looked for by at least {LEAST_DIGITS} digits, and {search.digits} has fewer:"
+            f" give its last {LEAST_DIGITS}, or all of it."
+        )
+    longest = max(search.numbers, key=len, default="")
+    if len(longest) > LEAST_DIGITS:
+        return (
+            f"A number is found whole, or by its last four digits: try {longest[-LEAST_DIGITS:]}."
+        )
+    return "Try the beginning of the id, or a whole label."

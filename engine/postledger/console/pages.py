@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 from postledger.audit.words import text_of
 from postledger.console import downloads
 from postledger.console.access import Access, reason_of
-from postledger.console.asking import Asking, Place, Wanted
+from postledger.console.asking import Asking, Place, Wanted, to_try
 from postledger.console.desk import Desk, Refused, Visit
 from postledger.console.panels import ROUTES as PANELS
 from postledger.console.panels import Page, number_of
@@ -33,7 +33,7 @@ async def sign_in(desk: Desk, visit: Visit) -> Response:
     """The form to sign in by."""
     if visit.session.user is not None:
         return RedirectResponse(f"{visit.root}/", 303)
-    return await desk.show(visit, "sign-in.html", problem="")
+    return await desk.show(visit, "sign-in.html", problem="", name="")
 
 
 async def signed_in(desk: Desk, visit: Visit) -> Response:
@@ -41,13 +41,13 @@ async def signed_in(desk: Desk, visit: Visit) -> Response:
     name, password = visit.form.get("name", "")[:100], visit.form.get("password", "")[:1024]
     if wait := desk.attempts.wait(name):
         said = f"Too many wrong passwords for this name; try again in {wait} s."
-        return await desk.show(visit, "sign-in.html", 429, problem=said)
+        return await desk.show(visit, "sign-in.html", 429, problem=said, name=name)
     client = visit.request.client
     user = await desk.signed_in(name, password, client and client.host)
     if user is None:
         desk.attempts.failed(name)
         said = "Name or password is wrong."
-        return await desk.show(visit, "sign-in.html", 403, problem=said)
+        return await desk.show(visit, "sign-in.html", 403, problem=said, name=name)
     desk.sessions.end(desk.secret_of(visit.request))
     response = RedirectResponse(visit.root + (visit.session.next or "/"), 303)
     # guard: a new secret for whoever signed in
@@ -78,7 +78,9 @@ def _list(asking: Asking, text: str, only: str, before: Place | None) -> dict[st
     overview = overview_of(asking)
     page = asking.found(text) if text else asking.heard(before, wanted)
     verified = held_by(asking).verified
-    return {"overview": overview, "page": page, "size": page.head, "verified": verified}
+    hint = to_try(text) if text and not page.lines else ""
+    values = {"overview": overview, "page": page, "size": page.head, "verified": verified}
+    return values | {"hint": hint}
 
 
 def _before(text: str) -> Place | None:

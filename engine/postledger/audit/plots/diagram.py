@@ -130,8 +130,14 @@ def _diagram(region: Region, visits: tuple[Visit, ...], style: Style) -> Diagram
     ]
     # Those that were taken lie on top of the others.
     drawn.sort(key=lambda one: len(one[0].steps))
+    against = {visit.number for visit in visits if visit.refused}
     moved = [
-        Badge(round(at.real, 1), round(at.imag, 1), ", ".join(map(str, arrow.steps)), "moved")
+        Badge(
+            round(at.real, 1),
+            round(at.imag, 1),
+            ", ".join(map(str, arrow.steps)),
+            "moved" if against.isdisjoint(arrow.steps) else "refused",
+        )
         for arrow, at in drawn
         if arrow.steps
     ]

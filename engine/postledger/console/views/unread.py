@@ -154,6 +154,6 @@ def one_of(asking: Asking, position: int, *, unmask: bool) -> One:
         kind=str(event.kind),
         received_at=event.received_at,
         source=mask.id(event.source) or "",
-        content_type=mask.text(event.content_type),
+        content_type=mask.media(event.content_type),
         body=body_of(event, definitions, mask, None, several=True),
     )
