@@ -20,6 +20,7 @@ from postledger.cli import bundle
 from postledger.log.schema import guards
 from tests.audit.pages import HTML, text, tree
 from tests.audit.traffic import traffic
+from tests.console import bundle as several
 
 Run = Callable[..., Result]
 LINK = re.compile(r'href="(dossiers/[^"]+)"')
@@ -65,6 +66,48 @@ def test_a_bundle_links_the_dossiers_of_what_it_lists(run: Run, busy: Path, tmp_
     assert disputed
     pages = "".join(files[name] for name in dossiers)
     assert all(f"<h1>{key} stands " in pages for key in disputed)
+
+
+def test_every_dossier_of_a_bundle_can_be_reached(run: Run, busy: Path, tmp_path: Path) -> None:
+    """From the list in the report, by its state, and from the list of findings; each leads back."""
+    assert run("audit", busy, "--bundle", tmp_path / "b").exit_code == 0
+    files = files_of(tmp_path / "b")
+    dossiers = {name for name in files if name.startswith("dossiers/")}
+    section = files["report.html"].partition('<section id="dossiers"')[2]
+    assert sorted(LINK.findall(section)) == sorted(dossiers)
+    rows = {
+        row["dossier"]: row
+        for row in csv.DictReader(io.StringIO(files["findings.csv"]))
+        if row["dossier"]
+    }
+    assert set(rows) == dossiers
+    for name, row in rows.items():
+        assert f"<h1>{row['tracking_id']} stands {row['state']}" in files[name]
+        assert 'href="../report.html"' in files[name]
+    assert re.search(r"<a href=[^>]+>[^<]+</a></span></th>\s*<td[^>]+><span>delivered<", section)
+
+
+def test_two_that_are_hidden_alike_are_listed_by_number(run: Run, tmp_path: Path) -> None:
+    """Neither is linked by what stands for its id, and both are in the list, with files of their own."""
+    path = tmp_path / "l.db"
+    ids = [f"4179302670{n}" for n in range(2)]
+    with Ledger(path, providers=["infobip"]) as ledger:
+        # Of one body: the position of their first event tells them apart no more than their ids do.
+        said = several(*ids)
+        ledger.record(said)
+        other = said.replace(b'"id": 5', b'"id": 4').replace(b'"groupId": 3', b'"groupId": 2')
+        for word, instead in (
+            (b"DELIVERED_TO_HANDSET", b"UNDELIVERABLE_REJECTED_OPERATOR"),
+            (b'"DELIVERED"', b'"UNDELIVERABLE"'),
+        ):
+            other = other.replace(word, instead)
+        ledger.record(other)
+    assert run("audit", path, "--bundle", tmp_path / "b").exit_code == 0
+    files = files_of(tmp_path / "b")
+    section = files["report.html"].partition('<section id="dossiers"')[2]
+    assert len(set(LINK.findall(section))) == 2
+    assert not LINK.search(files["report.html"].partition('<section id="dossiers"')[0])
+    assert not any(key in page for key in ids for page in files.values())
 
 
 def test_a_zip_holds_what_the_folder_does(run: Run, busy: Path, tmp_path: Path) -> None:

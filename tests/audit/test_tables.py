@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +101,40 @@ def test_carriers_stand_next_to_each_other() -> None:
         changes.append(now - then)
     assert changes == sorted(changes)
     assert len(changes) == len([label for label in groups if label is not None])
+
+
+def test_the_note_of_carriers_says_what_is_there() -> None:
+    """A ring only where one is drawn, a picture only where it is, and how many have no carrier."""
+    with ledger_of([*traffic(400, seed=6, days=20), sent("NONE", SPID=None)]) as ledger:
+        compared = ledger.audit(since=after(10), until=after(20))
+        report = ledger.audit()
+    assert compared.figures is not None
+    assert report.figures is not None
+    ring, picture = "a ring is the period before", "In the picture"
+    assert ring in (carriers(compared.figures).note or "")
+    note = carriers(report.figures).note or ""
+    assert ring not in note
+    assert picture in note
+    assert " 1 delivery has no known carrier, and no row here." in note
+    assert picture not in report.to_markdown()
+    assert picture in report.to_html()
+
+
+def test_the_last_week_is_as_long_as_the_period() -> None:
+    """Though nothing was received on its last day; what is not over yet ends with the last reception."""
+    with ledger_of(traffic(200, seed=6, days=16)) as ledger:
+        last = ledger.audit().as_of.date()
+        until = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=3)
+        over = ledger.audit(since=after(0), until=until)
+        still = ledger.audit(since=after(0), until=datetime(9000, 1, 1, tzinfo=UTC))
+        then = ledger.audit(since=after(0), until=until, as_of=over.as_of)
+    assert over.counted_until == until
+    assert still.counted_until > until
+    assert then.counted_until == over.as_of
+    assert over.figures is not None
+    chart = drawing.days(over.figures.outcomes, over.counted_until)
+    assert chart is not None
+    assert f"to {(until - timedelta(days=1)).date()};" in chart[0].description
 
 
 def test_findings_stand_by_carrier() -> None:
@@ -222,6 +257,10 @@ def test_histogram_wastes_no_width() -> None:
     assert chart is not None
     assert [block.x for block in chart.blocks] == [1.67, 85.0]
     assert chart.beyond == 3
+    assert "3 beyond its ends are not drawn." in chart.description
+    one = curves.histogram(attrs.evolve(durations, overall=attrs.evolve(found, count=8_001)))
+    assert one is not None
+    assert "1 beyond its ends is not drawn." in one.description
 
 
 @pytest.mark.parametrize("days", [300, 900])

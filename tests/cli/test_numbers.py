@@ -49,9 +49,12 @@ def test_what_is_not_said_is_read_rightly_or_refused(
 @pytest.mark.parametrize(
     ("texts", "problem"),
     [
-        (["1,234"], "x must have one reading, and --decimal point or --decimal comma says which,"),
-        (["0.5", "1,234"], "x must have one reading"),
-        (["0,5", "1.234"], "x must have one reading"),
+        (
+            ["1,234"],
+            "x must be one number, got '1,234', which may be 1.234 or 1234: give --decimal",
+        ),
+        (["0.5", "1,234"], "x must be one number, got"),
+        (["0,5", "1.234"], "x must be one number, got"),
         (["0.5", "0,5"], "x must have a decimal point as rows before, or --decimal says which"),
         (["0,5", "0.5"], "x must have a decimal comma as rows before, or --decimal says which"),
         (["1.234", "0,5"], "x must have a decimal point as rows before"),

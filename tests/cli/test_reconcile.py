@@ -100,16 +100,17 @@ def test_numbers_are_masked_unless_asked_for(run: Run, ledger: Path, invoice: Pa
         (f"{GONE},0\\,01,EUR,1,x", "expected 5 columns, got 6"),
         (
             f'{GONE},"1,234",EUR,1,x',
-            "price must have one reading, and --decimal point or --decimal",
+            "price must be one number, got '1,234', which may be 1.234 or 1234: give --decimal point",
         ),
         (f'{GONE},"0,0,1",EUR,1,x', "price must be an exact decimal such as 0.0075, got '0,0,1'"),
         (f"{GONE},nan,EUR,1,x", "price must be an exact decimal such as 0.0075, got 'nan'"),
         (f"{GONE},1e999,EUR,1,x", "price must be an exact decimal such as 0.0075, got '1e999'"),
         (f"{GONE},{'1' * 61},EUR,1,x", "price must be an exact decimal"),
-        (f"{GONE},1,,1,x", "currency must be text or a number, got nothing"),
+        (f"{GONE},,EUR,1,x", "price must be text or a number, got an empty cell"),
+        (f"{GONE},1,,1,x", "currency must be text or a number, got an empty cell"),
         (f"{GONE},1,EUR,one,x", "segments must be an exact decimal such as 0.0075, got 'one'"),
-        (f"{GONE},1,EUR,1, ", "status must be text or a number, got nothing"),
-        (",1,EUR,1,x", "message_id must be text or a number, got nothing"),
+        (f"{GONE},1,EUR,1, ", "status must be text or a number, got an empty cell"),
+        (",1,EUR,1,x", "message_id must be text or a number, got an empty cell"),
         ('a"b,"c"d,EUR,1,x', "not CSV, a quote within a quoted field must be doubled"),
     ],
 )
@@ -179,7 +180,10 @@ def test_a_period_says_what_must_be_billed(run: Run, ledger: Path, invoice: Path
 @pytest.mark.parametrize(
     ("text", "options", "status", "said"),
     [
-        ("a,b\n", (), 1, "no column is the id for sure; name it with --id; it has: a, b"),
+        ("a,b\n", (), 1, "unclear which column holds the id; name it with --id; it has: a, b"),
+        ("id;price\n", (), 1, "it has: id;price; give --delimiter ';' if that stands between"),
+        ("id\tprice\n", (), 1, "; give --delimiter tab if that stands between columns"),
+        ("id;price\n", ("--id", "id"), 1, "no field id; it has: id;price; give --delimiter ';'"),
         ("id,ID\n", (), 1, "several columns may be the id: id, ID; name it with --id"),
         ("id,price\n", (), 1, "the prices of price have no currency; name it with --currency"),
         ("id,price\n", ("--price", ""), 3, "price -, currency -"),
@@ -296,8 +300,8 @@ def test_a_column_that_may_be_the_price_is_named(run: Run, ledger: Path, invoice
     done = run("reconcile", ledger, invoice, *options)
     assert done.exit_code == 0
     assert done.stderr.splitlines()[1:] == [
-        "no column is the price for sure: --price 'Net amount' if it is; --price '' says no",
-        "no column is the segments for sure: --segments Units if it is; --segments '' says no",
+        "unclear which column holds the price: give --price 'Net amount', or --price '' if none does",
+        "unclear which column holds the segments: give --segments Units, or --segments '' if none does",
     ]
     said = run("reconcile", ledger, invoice, "--price", "", "--segments", "", *options)
     assert said.stderr.count("\n") == 1

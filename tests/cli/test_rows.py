@@ -119,7 +119,7 @@ def test_fields_may_be_missing_in_some_rows_of_json(tmp_path: Path) -> None:
     [
         ("x.csv", "id,at,payload\n", "no field body; it has: id, at, payload"),
         ("x.csv", "", "no field body; it has: none"),
-        ("x.csv", "id;body\n1;2\n", "no field body; it has: id;body; --delimiter names the"),
+        ("x.csv", "id;body\n1;2\n", "no field body; it has: id;body; give --delimiter ';'"),
         ("x.csv", "body,body\n1,2\n", "expected one column body, got 2"),
         (
             "x.jsonl",

@@ -12,7 +12,7 @@ import attrs
 from postledger.audit import tables, words
 from postledger.audit.dossier import Exhibit
 from postledger.audit.plots import calendar, carriers, curves, diagram, drawing
-from postledger.audit.tables import Key
+from postledger.audit.tables import Key, Made
 from postledger.definitions.chart import Statechart
 from postledger.errors import requires
 
@@ -27,10 +27,15 @@ _MARKDOWN = re.compile(
 
 @attrs.frozen
 class Beside:
-    """What stands next to a report: where dossiers of deliveries are, and what the page says of them."""
+    """What stands next to a page: dossiers, what the report says of them, and where the report is.
+
+    ``links`` are the files of the deliveries that the report names; ``dossiers`` are all there are.
+    """
 
     links: Mapping[Key, str] = attrs.field(factory=dict)
     note: str = ""
+    dossiers: Sequence[Made] = ()
+    report: str | None = None
 
 
 ALONE = Beside()

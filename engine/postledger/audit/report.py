@@ -89,8 +89,15 @@ class AuditReport:
 
     @property
     def counted_until(self) -> datetime:
-        """Up to when deliveries were counted: the end of the period, or what the report is as of."""
-        return min(filter(None, (self.request.until, self.as_of)))
+        """Up to when deliveries were counted: the end of the period, or what the report is as of.
+
+        A period that has ended when the report is made is counted to its end, though nothing came then.
+        """
+        asked = self.request
+        if asked.until is None:
+            return self.as_of
+        fixed = asked.as_of is not None or asked.occurred_by is not None
+        return min(asked.until, self.as_of if fixed else max(self.as_of, asked.now))
 
     @property
     def version(self) -> str:

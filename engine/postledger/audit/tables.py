@@ -52,11 +52,22 @@ Key = tuple[str, int]
 
 
 @attrs.frozen
+class Made:
+    """A dossier next to a report: its number and file, and its delivery's name and state."""
+
+    number: int
+    file: str
+    name: str
+    state: str
+
+
+@attrs.frozen
 class Table:
     """A table; the first ``texts`` columns are words, and those of ``words``; all others numbers.
 
     ``marks`` name, for each row or for none, the state whose sign stands before its first cell, ``keys``
-    the delivery that the cell in column ``link`` is about, ``cells`` the picture in column ``drawn``.
+    the delivery that the cell in column ``link`` is about, ``files`` where that cell leads whatever the
+    delivery is, ``cells`` the picture in column ``drawn``.
     Column ``code`` holds hashes. ``told`` says that the heading says what the caption does, ``total``
     that the last row is one.
     """
@@ -68,6 +79,7 @@ class Table:
     note: str | None = None
     marks: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
+    files: tuple[str, ...] = ()
     link: int = 0
     cells: tuple[Cell | None, ...] = ()
     drawn: int = 0
@@ -379,6 +391,18 @@ def listed(found: Found) -> Table:
         tuple(tuple(cell or NONE for cell in row) for row in rows),
         texts=4,
         keys=tuple((d.tracking_id, d.first) for d in shown),
+    )
+
+
+def dossiers(made: Sequence[Made]) -> Table:
+    """All dossiers that stand next to a report, in the order of their numbers."""
+    return Table(
+        "All dossiers of this bundle",
+        ("TRACKINGID", "State", "Number"),
+        tuple((one.name, words(one.state), f"{one.number:03}") for one in made),
+        texts=2,
+        files=tuple(one.file for one in made),
+        told=True,
     )
 
 

@@ -14,7 +14,7 @@ from postledger.audit import AuditReport
 from postledger.audit.argument import QUESTIONING
 from postledger.audit.mask import Mask
 from postledger.audit.render import Beside, render
-from postledger.audit.tables import MOST_LATEST, Key, words
+from postledger.audit.tables import MOST_LATEST, Key, Made, words
 from postledger.audit.words import count
 from postledger.cli.forms import write_csv
 from postledger.errors import IntegrityError
@@ -26,8 +26,11 @@ from postledger.times import iso
 MOST_DISPUTED = 50
 """Of how many deliveries with each finding that questions an outcome there are dossiers: the latest."""
 
-FIELDS = ("tracking_id", "state", "route", "to", "spid", "first_received_at", "findings")
+FIELDS = ("tracking_id", "state", "route", "to", "spid", "first_received_at", "findings", "dossier")
 """The columns of ``findings.csv``."""
+
+_Which = tuple[str, str]
+"""A delivery, by its space and its id."""
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -67,37 +70,45 @@ def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[st
     found = _Found()
     period = {name: asked[name] for name in ("since", "until")}
     mask = Mask.of(ledger.definitions, unmask=asked["unmask"])
-    with folder("findings.csv") as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        having = found.take(ledger.deliveries(**period, **fixed))
-        write_csv(text, (_row(mask, one) for one in having), FIELDS)
-        text.detach()
+    # Which have a dossier is known only after the last: they are gone through twice.
+    deque(found.take(ledger.deliveries(**period, **fixed)), maxlen=0)
     links: dict[Key, str] = {}
-    chosen, unmade = found.chosen(), 0
+    chosen, made = found.chosen(), dict[_Which, Made]()
     for number, one in enumerate(chosen, 1):
         try:
             dossier = _dossier(ledger, one, report, fixed)
         except IntegrityError:
             # A damaged event: the report says so, and is made all the same.
-            unmade += 1
             continue
-        name, key = _named(dossier, number)
-        _put(folder, name, dossier.to_html())
-        # Of two that are hidden alike neither is linked: it would be a guess.
-        links[key] = "" if key in links else name
-    note = _note(found, len(chosen), unmade, report)
-    beside = Beside({key: name for key, name in links.items() if name}, note)
+        entry, key = _named(dossier, number)
+        made[one.space, one.tracking_id] = entry
+        _put(folder, entry.file, render("report.html", dossier, Beside(report="../report.html")))
+        # Of two that are hidden alike neither is linked by its id: it would be a guess.
+        links[key] = "" if key in links else entry.file
+    having = (one for one in ledger.deliveries(**period, **fixed) if one.findings)
+    _put_rows(folder, (_row(mask, one, made) for one in having))
+    note = _note(found, len(chosen), len(chosen) - len(made), report)
+    known = {key: name for key, name in links.items() if name}
+    beside = Beside(known, note, tuple(made.values()))
     _put(folder, "report.json", report.to_json())
     _put(folder, "report.html", render("report.html", report, beside))
     return note
 
 
-def _row(mask: Mask, delivery: Delivery) -> dict[str, Any]:
+def _put_rows(folder: Folder, rows: Iterable[Mapping[str, Any]]) -> None:
+    with folder("findings.csv") as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        write_csv(text, rows, FIELDS)
+        text.detach()
+
+
+def _row(mask: Mask, delivery: Delivery, made: Mapping[_Which, Made]) -> dict[str, Any]:
     several = "recipient_differs" in delivery.findings
 
     def shown(text: str | None) -> str | None:
         return mask.id(text, delivery.to, several=several)
 
+    dossier = made.get((delivery.space, delivery.tracking_id))
     return {
         "tracking_id": shown(delivery.tracking_id),
         "state": delivery.state,
@@ -106,6 +117,7 @@ def _row(mask: Mask, delivery: Delivery) -> dict[str, Any]:
         "spid": shown(delivery.spid),
         "first_received_at": iso(delivery.first_received_at),
         "findings": list(delivery.findings),
+        "dossier": None if dossier is None else dossier.file,
     }
 
 
@@ -122,13 +134,14 @@ def _dossier(
     )
 
 
-def _named(dossier: AuditReport, number: int) -> tuple[str, Key]:
-    """The name of a dossier's file, and what tells its delivery in the report."""
+def _named(dossier: AuditReport, number: int) -> tuple[Made, Key]:
+    """A dossier as the report lists it, and what tells its delivery where the report names it."""
     found = dossier.dossier
     assert found is not None
     shown = found.delivery.tracking_id
     name = f"{number:03}-{_ODD.sub('', shown)[:40]}".rstrip("-")
-    return f"dossiers/{name}.html", (shown, min(one.position for one in found.exhibits))
+    made = Made(number, f"dossiers/{name}.html", found.name, found.argument.state)
+    return made, (shown, min(one.position for one in found.exhibits))
 
 
 def _put(folder: Folder, name: str, text: str) -> None:

@@ -13,7 +13,7 @@ import click
 
 from postledger.arguments import shown
 from postledger.cli.numbers import MARKS, Numbers
-from postledger.cli.rows import Line, Written, columns, rows
+from postledger.cli.rows import Line, Written, columns, delimiter_hint, rows
 from postledger.errors import PostledgerError
 from postledger.invoices.invoice import DELIVERED, InvoiceRow
 from postledger.model import Amount
@@ -85,7 +85,8 @@ def columns_of(
     found = tuple(ids) or tuple(filter(None, [named("id")]))
     if not found:
         raise PostledgerError(
-            f"{path}: no column is the id for sure; name it with --id; it has: {', '.join(there)}"
+            f"{path}: unclear which column holds the id; name it with --id; it has: {', '.join(there)}"
+            f"{delimiter_hint(path, there)}"
         )
     price = named("price")
     one_currency = given.get("one_currency")
@@ -116,7 +117,8 @@ def looks_like(
             likely = [name for name in there if _bare(name) in names and name not in said.ids]
             if likely:
                 options = " or ".join(shlex.join([f"--{what}", name]) for name in likely)
-                yield f"no column is the {what} for sure: {options} if it is; --{what} '' says no"
+                none = f"--{what} '' if none does"
+                yield f"unclear which column holds the {what}: give {options}, or {none}"
 
 
 def _bare(name: str) -> str:
@@ -197,7 +199,8 @@ def _text(name: str, values: Mapping[str, object]) -> str:
     value = values[name]
     text = value.strip() if isinstance(value, str) else ""
     if not text:
-        got = "nothing" if value in (None, "") or isinstance(value, str) else shown(value)
+        empty = "nothing" if value is None else shown(value)
+        got = "an empty cell" if isinstance(value, str) else empty
         raise ValueError(f"{name} must be text or a number, got {got}")
     try:
         text.encode()

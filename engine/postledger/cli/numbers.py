@@ -60,9 +60,10 @@ class Numbers:
             # One sign with three digits after it: decimals, or thousands.
             (sign,) = {one for one in text if one in _OTHER}
             if sign != (self.mark or "."):
+                point, whole = text.replace(sign, "."), text.replace(sign, "")
                 raise ValueError(
-                    f"{name} must have one reading, and --decimal point or --decimal comma says which,"
-                    f" got {shown(text)}"
+                    f"{name} must be one number, got {shown(text)}, which may be {point} or {whole}:"
+                    " give --decimal point or --decimal comma"
                 )
             return sign
         if self.mark not in (None, possible[0]):

@@ -150,9 +150,18 @@ def _place(path: Path, field: str, header: Sequence[str]) -> int:
     if found > 1:
         raise PostledgerError(f"{path}: expected one column {field}, got {found}")
     if not found:
-        hint = "; --delimiter names the character between columns" if len(header) == 1 else ""
-        raise _missing(path, field, header, hint)
+        raise _missing(path, field, header, delimiter_hint(path, header))
     return header.index(field)
+
+
+def delimiter_hint(path: Path, header: Sequence[str]) -> str:
+    """What ends an error about a column where the one of a CSV may be several; else nothing."""
+    if len(header) != 1 or plain_suffix(path) != ".csv":
+        return ""
+    for sign, written in (";", "';'"), ("\t", "tab"), ("|", "'|'"):
+        if sign in header[0]:
+            return f"; give --delimiter {written} if that stands between columns"
+    return "; --delimiter names the character between columns"
 
 
 def _problem(error: csv.Error) -> str:

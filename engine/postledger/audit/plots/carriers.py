@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
 from postledger.audit.argument import QUESTIONING
 from postledger.audit.figures import Figures
 from postledger.audit.findings import MOST_CARRIERS, Found
-from postledger.audit.outcomes import Group, Outcomes
+from postledger.audit.outcomes import Breakdown, Group, Outcomes
 from postledger.audit.pairs import CONTRADICTION
 from postledger.audit.tables import MOST_ROWS, PERCENTS, Cell, Table, percentiles_of, words
 from postledger.audit.words import NONE, count, points, share
@@ -28,10 +28,11 @@ class _Scale:
         return round(100 * (rate - self.floor) / (1 - self.floor), 1)
 
 
-def carriers(figures: Figures) -> Table:
+def carriers(figures: Figures, *, drawn: bool = True) -> Table:
     """The carriers next to each other: the worst change first, or the worst rate.
 
-    A carrier that has few deliveries is compared like any other: their number stands next to it.
+    A carrier that has few deliveries is compared like any other: their number stands next to it. Without
+    ``drawn`` the note says nothing of the pictures.
     """
     o, before = figures.outcomes, figures.before
     then = {} if before is None else {group.label: group for group in before.carriers}
@@ -40,7 +41,7 @@ def carriers(figures: Figures) -> Table:
     ranked = sorted(rated, key=lambda one: _change(*one))[:MOST_ROWS]
     floor = min((rate for *rates, _ in ranked for rate in rates if rate is not None), default=0.0)
     scale = _Scale(min(math.floor(10 * floor) / 10, 0.9))
-    left = len(known) - len(ranked) + o.carriers.kinds
+    ringed = any(was is not None for _, was, _ in ranked)
     success = " or ".join(sorted(o.succeeded)) or "success"
     return Table(
         "Carriers compared",
@@ -53,12 +54,11 @@ def carriers(figures: Figures) -> Table:
             "Contradictions",
         ),
         tuple(_carrier(figures, *one) for one in ranked),
-        note="".join(
+        note=" ".join(
             (
-                f"In the picture each share stands between {100 * scale.floor:.0f} and 100%",
-                ", a ring is the period before." if before is not None else ".",
-                " The times are from sent to outcome.",
-                f" {count(left)} other carriers are in the data." if left else "",
+                *([_pictured(scale, ringed=ringed)] if drawn and ranked else []),
+                "The times are from sent to outcome.",
+                *_left_out(o.carriers, len(ranked)),
             )
         ),
         cells=tuple(
@@ -67,6 +67,23 @@ def carriers(figures: Figures) -> Table:
         drawn=2,
         told=True,
     )
+
+
+def _pictured(scale: _Scale, *, ringed: bool) -> str:
+    """What the pictures in the rows show."""
+    ring = ", a ring is the period before" if ringed else ""
+    return f"In the picture each share stands between {100 * scale.floor:.0f} and 100%{ring}."
+
+
+def _left_out(found: Breakdown, shown: int) -> Iterator[str]:
+    """How many deliveries and carriers the rows do not have."""
+    unknown = sum(group.total for group in found.groups if group.label is None)
+    if unknown:
+        are = "delivery has" if unknown == 1 else "deliveries have"
+        yield f"{count(unknown)} {are} no known carrier, and no row here."
+    others = sum(group.label is not None for group in found.groups) - shown + found.kinds
+    if others:
+        yield f"{count(others)} other {'carrier is' if others == 1 else 'carriers are'} in the data."
 
 
 def _rate(outcomes: Outcomes, group: Group | None) -> float | None:

@@ -193,7 +193,11 @@ def histogram(durations: Durations) -> Chart | None:
     described = (
         f"{count(found.count)} deliveries; half took at most {span(found.p50)}, 90% at most"
         f" {span(found.p90)}, 99% at most {span(found.p99)}."
-        + (f" {count(beyond)} beyond its ends are not drawn." if beyond else "")
+        + (
+            f" {count(beyond)} beyond its ends {'is' if beyond == 1 else 'are'} not drawn."
+            if beyond
+            else ""
+        )
         + " The table below has the numbers."
     )
     named = (("half", found.p50), ("90%", found.p90), ("99%", found.p99))

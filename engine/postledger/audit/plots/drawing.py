@@ -120,18 +120,19 @@ def bar(outcomes: Outcomes) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def days(outcomes: Outcomes) -> tuple[Chart, Chart] | None:
+def days(outcomes: Outcomes, until: datetime | None = None) -> tuple[Chart, Chart] | None:
     """Columns by day, or by a longer span where there are many: all, and below what didn't succeed.
 
     The upper ones count deliveries, the lower ones have the shares of each column, on a scale of their
-    own. Days without deliveries are left out where most have none. ``None`` for fewer than two days.
+    own. Days without deliveries are left out where most have none; else the last is that on which the
+    period ends, if it has an end. ``None`` for fewer than two days.
     """
     groups = {date.fromisoformat(g.label): g for g in outcomes.days.groups if g.label}
     if len(groups) < 2:
         return None
-    shown, whole = _columns_of(outcomes.days.groups)
+    shown, whole = _columns_of(outcomes.days.groups, until)
     peak = max(groups, key=lambda day: groups[day].total)
-    first, last = min(groups), max(groups)
+    first, last = min(groups), max(shown if whole else groups)
     described = (
         f"{count(len(shown))} columns {'from' if whole else 'between'} {first}"
         f" {'to' if whole else 'and'} {last}; the most deliveries,"
@@ -148,7 +149,9 @@ def days(outcomes: Outcomes) -> tuple[Chart, Chart] | None:
     )
 
 
-def _columns_of(days: Sequence[Group]) -> tuple[dict[date, Group | None], bool]:
+def _columns_of(
+    days: Sequence[Group], until: datetime | None
+) -> tuple[dict[date, Group | None], bool]:
     """The columns, each by its first day; and whether none is left out."""
     groups = {date.fromisoformat(g.label): g for g in days if g.label}
     first, last = min(groups), max(groups)
@@ -158,6 +161,9 @@ def _columns_of(days: Sequence[Group]) -> tuple[dict[date, Group | None], bool]:
         ends = datetime.combine(last, time.max, UTC)
         return {one.first: one.group for one in spans(days, unit, None, ends)}, False
     whole = size <= max(_MOST_EMPTY, 8 * len(groups))
+    if whole and until is not None:
+        ended = (until.astimezone(UTC) - timedelta(microseconds=1)).date()
+        size = min(max(size, (ended - first).days + 1), _MOST_COLUMNS)
     every = [first + timedelta(days=i) for i in range(size)] if whole else sorted(groups)
     return {day: groups.get(day) for day in every}, whole
 
