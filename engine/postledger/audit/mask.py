@@ -80,6 +80,7 @@ _MEDIA = frozenset({*(name for name in READERS if "/" in name), "text/plain"})
 """The content types that bodies are read by; they tell nobody's number."""
 
 _CHARSET = re.compile(r"; ?charset=(utf-?8|iso-8859-1|us-ascii)", re.IGNORECASE)
+
 MOST_SHOWN = 200
 """How many characters of a text stand in lists of a report: events and dossiers have all of it."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -16,7 +16,7 @@ from postledger.audit.mask import Mask
 from postledger.audit.render import Beside, render
 from postledger.audit.tables import MOST_LATEST, Key, Made, words
 from postledger.audit.words import count
-from postledger.cli.forms import write_csv
+from postledger.cli.forms import shown_json, write_csv
 from postledger.errors import IntegrityError
 from postledger.export.files import Folder
 from postledger.ledger.ledger import Ledger
@@ -87,10 +87,10 @@ def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[st
         links[key] = "" if key in links else entry.file
     having = (one for one in ledger.deliveries(**period, **fixed) if one.findings)
     _put_rows(folder, (_row(mask, one, made) for one in having))
-    note = _note(found, len(chosen), len(chosen) - len(made), report)
+    note = _note(found.rows, chosen, len(chosen) - len(made), report)
     known = {key: name for key, name in links.items() if name}
     beside = Beside(known, note, tuple(made.values()))
-    _put(folder, "report.json", report.to_json())
+    _put(folder, "report.json", shown_json(report.to_json()))
     _put(folder, "report.html", render("report.html", report, beside))
     return note
 
@@ -149,19 +149,19 @@ def _put(folder: Folder, name: str, text: str) -> None:
         file.write(text.encode())
 
 
-def _note(found: _Found, chosen: int, unmade: int, report: AuditReport) -> str:
+def _note(rows: int, chosen: Sequence[Delivery], unmade: int, report: AuditReport) -> str:
     """What is in the bundle, and what was left out, as sentences."""
     assert report.figures is not None
-    held = {finding: len(latest) for finding, latest in found.latest.items()}
+    held = Counter(finding for one in chosen for finding in one.findings)
     left = [
         f"{count(more)} with {words(one.finding)}"
         for one in report.figures.findings
-        if (more := one.deliveries - held.get(one.finding, 0)) > 0
+        if (more := one.deliveries - held[one.finding]) > 0
     ]
     return " ".join(
         (
-            f"findings.csv lists {count(found.rows)} deliveries with findings;"
-            f" {count(chosen - unmade)} have a dossier here.",
+            f"findings.csv lists {count(rows)} deliveries with findings;"
+            f" {count(len(chosen) - unmade)} have a dossier here.",
             *([f"Without one, as older: {', '.join(left)}."] if left else []),
             *([f"{count(unmade)} could not be made: run verify."] if unmade else []),
         )
