@@ -19,7 +19,7 @@ from postledger.log.event import READ
 
 _FAST = Path("/dev/shm")
 _ASIDE = ("position", "leaf", "imported", "repeats")
-_NOT_FIGURES = ("first", "ledger", "generated_at", "integrity", "request")
+_NOT_FIGURES = ("first", "position", "ledger", "generated_at", "integrity", "request")
 
 Shown = dict[Any, Any]
 
