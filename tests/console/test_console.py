@@ -27,18 +27,6 @@ NUMBER = "16502424956"
 WRITING = {"Origin": ORIGIN}
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    """Where the access record is."""
-    return tmp_path / "access.jsonl"
-
-
-@pytest.fixture
-def known(filled: Path, record: Path) -> Visitor:
-    """One who may unmask, on the samples."""
-    return visitor(filled, access_record=record)
-
-
 def accesses(record: Path) -> list[dict[str, object]]:
     """What the record has."""
     return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []

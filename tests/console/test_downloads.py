@@ -24,18 +24,6 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    """Where the access record is."""
-    return tmp_path / "access.jsonl"
-
-
-@pytest.fixture
-def known(filled: Path, record: Path) -> Visitor:
-    """One who may unmask, on the samples."""
-    return visitor(filled, access_record=record)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_downloads_are_never_shown_by_the_browser(known: Visitor, kind: str) -> None:
     """They are saved under a plain name; were one opened, nothing in it would run or be loaded."""

@@ -12,10 +12,10 @@ import attrs
 import click
 
 from postledger.arguments import shown
-from postledger.cli.numbers import MARKS, Numbers
 from postledger.cli.rows import Line, Written, columns, delimiter_hint, rows
 from postledger.errors import PostledgerError
 from postledger.invoices.invoice import DELIVERED, InvoiceRow
+from postledger.invoices.numbers import MARKS, Numbers
 from postledger.model import Amount
 
 _OBVIOUS: Mapping[str, tuple[str, ...]] = {

@@ -29,9 +29,9 @@ from postledger.cli.common import (
 from postledger.cli.forms import Form, Record, output_options, write_records, write_table
 from postledger.cli.invoices import Columns, columns_of, invoice_rows, looks_like, require_currency
 from postledger.cli.layout import counted
-from postledger.cli.numbers import MARKS
 from postledger.cli.params import Time, WholeRange
 from postledger.invoices.invoice import KINDS, Discrepancy, Reconciled, masked
+from postledger.invoices.numbers import MARKS
 from postledger.invoices.totals import InvoiceSums, InvoiceTotals
 from postledger.model import plain
 

@@ -138,7 +138,7 @@ def paging() -> Iterator[None]:
 
 
 def _pager() -> list[str] | None:
-    """The words of ``$PAGER``, by default ``less``; ``None`` where there is none."""
+    """The command in ``$PAGER``, by default ``less``, as words; ``None`` if it can't be found."""
     try:
         words = shlex.split(os.environ.get("PAGER", "less"))
     except ValueError:

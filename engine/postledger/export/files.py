@@ -78,18 +78,26 @@ def whole(path: Path) -> Iterator[Path]:
     suffix = "".join(target.suffixes[-2:])[-_LONGEST_SUFFIX:]
     partial = target.with_name(f".{token_hex(8)}{suffix}")
     try:
-        partial.touch(exist_ok=False)
-        if target.exists():
-            # Before anything is in it: what others may not read they may not read meanwhile.
-            shutil.copymode(target, partial)
-        yield partial
-        partial.replace(target)
+        with _named(path, partial):
+            partial.touch(exist_ok=False)
+            if target.exists():
+                # Before anything is in it: what others may not read they may not read meanwhile.
+                shutil.copymode(target, partial)
+            yield partial
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path, partial: Path) -> Iterator[None]:
+    """Errors about what stands for a path meanwhile name the path."""
+    try:
+        yield
     except OSError as error:
         if error.filename is not None and Path(error.filename) == partial:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class Folder(Protocol):
@@ -119,13 +127,10 @@ def whole_folder(path: Path) -> Iterator[Folder]:
     _require_room(path, target)
     partial = target.with_name(f".{token_hex(8)}")
     try:
-        partial.mkdir()
-        yield lambda name: _within(partial, name)
-        partial.replace(target)
-    except OSError as error:
-        if error.filename is not None and Path(error.filename) == partial:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        with _named(path, partial):
+            partial.mkdir()
+            yield lambda name: _within(partial, name)
+            partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -296,7 +296,7 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
     if shared is None:
         generation.index_of(store).make()
     else:
-        shared.index_of(store).mend()
+        shared.index_of(store).restore_indexes()
     own = Tallies.table(generation.tallies_name), search_table(generation.search_name)
     for sql in (*states_tables(generation.table), *own):
         store.execute(sql)

@@ -106,7 +106,7 @@ class Index:
             self.store.execute(sql)
         self.store.execute(insert(f"{self.name}_streams", 4), (NOWHERE_ID, *NOWHERE))
 
-    def mend(self) -> None:
+    def restore_indexes(self) -> None:
         """Make the indexes on its tables again that are gone, or are others."""
         there = self.store.objects()
         for name, sql in self.indexes(self.name).items():

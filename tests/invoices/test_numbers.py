@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postledger.cli.numbers import MARKS, Numbers
+from postledger.invoices.numbers import MARKS, Numbers
 
 VALUES = st.integers(0, 6).flatmap(lambda places: st.decimals("-1e9", "1e9", places=places))
 
