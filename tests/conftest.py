@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from postledger import Ledger, Receipt
 from postledger.store.sqlite import Store
+from tests.postgres_server import PostgresServer, missing, postgres_server
 
 # Machines are noisy: how long an example takes says nothing.
 settings.register_profile("noisy", deadline=None)
@@ -51,6 +52,44 @@ def filled(tmp_path: Path, specification: list[bytes]) -> Path:
     with Ledger(tmp_path / "a.db") as ledger:
         ledger.record_many(specification)
     return ledger.path
+
+
+def _session_of(*, tcp: bool) -> Iterator[PostgresServer]:
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
+    with postgres_server(tcp=tcp) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    yield from _session_of(tcp=False)
+
+
+@pytest.fixture(scope="session")
+def _postgres_tcp() -> Iterator[PostgresServer]:
+    yield from _session_of(tcp=True)
+
+
+@pytest.fixture
+def postgres(_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """A PostgreSQL on a socket, the same for all tests: it runs before and after each."""
+    yield _postgres
+    _postgres.restored()
+
+
+@pytest.fixture
+def postgres_tcp(_postgres_tcp: PostgresServer) -> Iterator[PostgresServer]:
+    """Another one that listens on TCP too, and asks for a password there."""
+    yield _postgres_tcp
+    _postgres_tcp.restored()
+
+
+@pytest.fixture
+def postgres_address(postgres: PostgresServer) -> Iterator[str]:
+    """The address of a schema that is not there yet, and is dropped when the test ends."""
+    with postgres.new_schema() as schema:
+        yield postgres.address(schema)
 
 
 @contextmanager
