@@ -14,6 +14,7 @@ from hypothesis import settings
 from postledger import Ledger, Receipt
 from postledger.store.sqlite import Store
 from tests.postgres_server import PostgresServer, missing, postgres_server
+from tests.proxy import Proxy, proxy_of
 
 # Machines are noisy: how long an example takes says nothing.
 settings.register_profile("noisy", deadline=None)
@@ -90,6 +91,14 @@ def postgres_address(postgres: PostgresServer) -> Iterator[str]:
     """The address of a schema that is not there yet, and is dropped when the test ends."""
     with postgres.new_schema() as schema:
         yield postgres.address(schema)
+
+
+@pytest.fixture
+def postgres_proxy(postgres_tcp: PostgresServer) -> Iterator[Proxy]:
+    """A proxy in front of that one: ``postgres_tcp.address(schema, port=postgres_proxy.port)``."""
+    assert postgres_tcp.port is not None
+    with proxy_of(postgres_tcp.port) as proxy:
+        yield proxy
 
 
 @contextmanager

@@ -175,10 +175,15 @@ class PostgresServer:
             self.settings()
         self.start()
 
-    def address(self, schema: str | None = None, **parameters: str) -> str:
-        """Where a ledger is: a schema of it, and any other parameters of libpq."""
+    def address(
+        self, schema: str | None = None, *, port: int | None = None, **parameters: str
+    ) -> str:
+        """Where a ledger is: a schema of it, and any other parameters of libpq.
+
+        ``port`` is a proxy's, in place of its own.
+        """
         given = {**parameters} if schema is None else {"schema": schema, **parameters}
-        user, at = "postgres", f"127.0.0.1:{self.port}"
+        user, at = "postgres", f"127.0.0.1:{port or self.port}"
         if self.port is None:
             at, given = "", {"host": str(self.folder), **given}
         else:
