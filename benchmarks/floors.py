@@ -20,7 +20,7 @@ from postledger.log import log
 from postledger.log.tree import HASH_SIZE, STRIDE
 from postledger.projections import generations, index
 from postledger.state.row import COLUMNS
-from postledger.store.sqlite import insert
+from postledger.store.store import insert
 
 INDEX, STATES = "index_1", "states_1"
 """The tables of a ledger's first generation."""

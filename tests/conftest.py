@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from postledger import Ledger, Receipt
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from tests.postgres_server import PostgresServer, missing, postgres_server
 from tests.proxy import Proxy, proxy_of
 
@@ -109,7 +109,7 @@ def ledger_of(receipts: Iterable[Receipt | bytes]) -> Iterator[Ledger]:
         yield opened
 
 
-def steps_of(store: Store, work: Callable[[], object]) -> int:
+def steps_of(store: SqliteStore, work: Callable[[], object]) -> int:
     """How many steps SQLite takes for that, in hundreds: what it reads, on any machine."""
     steps = 0
 

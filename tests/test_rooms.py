@@ -34,6 +34,7 @@ GROUND = {
     "arguments",
     "phone",
     "keys",
+    "address",
 }
 ORDER = (
     "ground", "wire", "definitions", "store", "log", "state", "projections", "verify", "audit",

@@ -38,8 +38,9 @@ from postledger.state.patterns import Statement, Stream, of_times, placed
 from postledger.state.row import EVENTS, MOST_TALLIED, Row, Tallied, sound
 from postledger.state.search import STREAM, entries_kept
 from postledger.state.streams import EventRow, require_rows
-from postledger.store.sqlite import LARGEST, Store, translated
-from postledger.store.sqlite import Row as LogRow
+from postledger.store.opening import translated
+from postledger.store.store import LARGEST, Store
+from postledger.store.store import Row as LogRow
 
 MOST_PROBLEMS = 20
 PAGE = 2_000
@@ -307,7 +308,7 @@ def _until_error(store: Store, problems: Iterator[str]) -> Iterator[str]:
 def _of_schema(store: Store) -> Iterator[str]:
     """Which tables, indexes, views and triggers are not as they were made, and which are too many."""
     with store.read():
-        there, wanted = store.objects(), _wanted(_live(store))
+        there, wanted = store.objects(), _wanted(store, _live(store))
         own = set(checkpoints.tables_of_all(store))
     for (kind, name), sql in wanted.items():
         found = there.get((kind, name))
@@ -315,7 +316,7 @@ def _of_schema(store: Store) -> Iterator[str]:
             yield f"{kind} {name} is missing"
         elif found[1] != sql:
             yield f"{kind} {name} is not as it was made"
-    guards = schema.guards()
+    guards = schema.guards(store)
     for (kind, name), (table, _) in there.items():
         # guard: only a trigger is a guard
         if (kind, name) in wanted or (kind == "trigger" and name in guards):
@@ -342,13 +343,13 @@ def _live(store: Store) -> Generation:
     return live
 
 
-def _wanted(generation: Generation) -> dict[tuple[str, str], str]:
+def _wanted(store: Store, generation: Generation) -> dict[tuple[str, str], str]:
     """What the schema has to have: (kind, name) to the SQL that made it."""
     tables = {**schema.TABLES, **generations.TABLES, **checkpoints.TABLES, **generation.tables()}
     wanted = {("table", name): sql for name, sql in tables.items()}
     for name, sql in {**schema.INDEXES, **generations.INDEXES, **generation.indexes()}.items():
         wanted["index", name] = sql
-    for name, select in {**schema.VIEWS, **generations.views(generation)}.items():
+    for name, select in {**schema.views(store), **generations.views(store, generation)}.items():
         wanted["view", name] = f"CREATE VIEW {name} AS {select.strip()}"
     return wanted
 
@@ -730,11 +731,11 @@ def _of_search(store: Store, generation: Generation, still: Callable[[], None]) 
                 store.executemany(f"INSERT INTO {wanted} VALUES (?)", entries)
         # guard: what deliveries are found by compared
         differing = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT entry FROM {one} EXCEPT SELECT entry FROM {other})"
+            f"SELECT * FROM (SELECT entry FROM {one} EXCEPT SELECT entry FROM {other}) apart"
             for one, other in ((wanted, kept), (kept, wanted))
         )
         begin = STREAM + 1
-        streams = f"SELECT DISTINCT substr(CAST(entry AS BLOB), {begin}) FROM ({differing})"
+        streams = f"SELECT DISTINCT substr(entry, {begin}) FROM ({differing}) apart"
         for (stream,) in store.stream(streams):
             # Of an entry that is too short there is none.
             number = int.from_bytes(stream or b"")

@@ -17,10 +17,10 @@ from click.testing import Result
 
 from postledger import Ledger
 from postledger.cli import bundle
-from postledger.log.schema import guards
 from tests.audit.pages import HTML, text, tree
 from tests.audit.traffic import traffic
 from tests.console import bundle as several
+from tests.guards import guards
 
 Run = Callable[..., Result]
 LINK = re.compile(r'href="(dossiers/[^"]+)"')

@@ -13,9 +13,9 @@ import pytest
 
 from postledger import Ledger
 from postledger.audit import AuditReport
-from postledger.log.schema import guards
 from tests.audit.test_command import Run
 from tests.audit.traffic import traffic
+from tests.guards import guards
 
 KEY = "MSG0000003=="
 NEVER = "the state differs from the fold; run replay"

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 import pytest
 
 from postledger import UNVERIFIED, Ledger
-from postledger.log.schema import guards
 from tests.cli import Run
 from tests.conftest import FIXTURES
+from tests.guards import guards
 from tests.samples import DEGRADED, sent
 from tests.states import rows
 

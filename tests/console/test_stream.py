@@ -15,7 +15,7 @@ import pytest
 from postledger import Ledger
 from postledger.console.asking import Asking
 from postledger.console.stream import MOST_OF_SESSION, Stream, place_of
-from postledger.store.sqlite import LARGEST
+from postledger.store.store import LARGEST
 from tests.console import Visitor, bundle, running, signed_in, visitor
 from tests.samples import delivered, sent
 

@@ -28,11 +28,11 @@ from postledger import (
     PostledgerError,
     UnknownKey,
 )
-from postledger.log.schema import guards
 from postledger.model import Timeline
 from postledger.store.sqlite import FORMAT
 from tests.conftest import FIXTURES
 from tests.faults import traffic
+from tests.guards import guards
 from tests.states import states
 
 FLIPS = int(os.environ.get("POSTLEDGER_FLIPS", "40"))

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from postledger import Anchor, Ledger, PostledgerError, Receipt
-from postledger.log.schema import guards
 from postledger.projections import replay
 from postledger.projections.generations import states_tables
 from postledger.projections.index import Index
 from tests.conftest import FIXTURES
 from tests.faults import traffic
+from tests.guards import guards
 from tests.samples import delivered, sent
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()

@@ -22,12 +22,12 @@ from postledger import Change, Ledger
 from postledger.errors import IntegrityError
 from postledger.log.event import leaf_of
 from postledger.log.log import Log
-from postledger.log.schema import guards
 from postledger.log.tree import EMPTY, EMPTY_ROOT, extend
 from postledger.model import Anchor
 from postledger.templates import digest_of, written
 from tests.conftest import FIXTURES
 from tests.faults import traffic
+from tests.guards import guards
 from tests.states import rows
 
 UNREADABLE = b"no postback at all"

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from postledger import IntegrityError, Ledger, LedgerError
-from postledger.log.schema import guards
 from postledger.projections import generations
 from postledger.state.patterns import Patterns
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from tests.faults import traffic
+from tests.guards import guards
 
 OTHER = b"<POSTBACK><CODE>N101</CODE><TRACKINGID>other</TRACKINGID></POSTBACK>"
 
@@ -68,7 +68,7 @@ def test_what_was_interned_in_a_write_that_failed_is_interned_again(
 ) -> None:
     """Else the next event would refer to a template that is not there."""
     with monkeypatch.context() as patch:
-        _raising(patch, Store, "_require_file", LedgerError("moved"))
+        _raising(patch, SqliteStore, "_require_file", LedgerError("moved"))
         with pytest.raises(LedgerError, match="moved"):
             ledger.record(OTHER, source="a source")
     ledger.record(OTHER, source="a source")

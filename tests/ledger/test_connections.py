@@ -17,8 +17,8 @@ from postledger import IntegrityError, Ledger, Receipt
 from postledger.definitions.definitions import builtin
 from postledger.ledger import connections
 from postledger.log.event import Kind
-from postledger.log.schema import guards
 from postledger.projections import generations
+from tests.guards import guards
 from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
 from tests.states import rows
 

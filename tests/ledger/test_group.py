@@ -27,9 +27,9 @@ from postledger import (
     StateChanged,
 )
 from postledger.ledger import group
-from postledger.log.schema import guards
 from postledger.projections import generations
-from postledger.store.sqlite import Store, Turn
+from postledger.store.sqlite import SqliteStore, Turn
+from tests.guards import guards
 from tests.samples import delivered, failed, sent
 
 
@@ -272,7 +272,7 @@ def test_what_was_undone_was_not_acknowledged(
     with Ledger(tmp_path / "l.db") as ledger:
         position = ledger.record(sent("SMS_1")).event.position
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "_require_file", fail)
+            patch.setattr(SqliteStore, "_require_file", fail)
             with pytest.raises(LedgerError, match="moved"):
                 ledger.record(sent("SMS_2"))
         ledger.subscribe("webhooks", lambda _: None, live=False)

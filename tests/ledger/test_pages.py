@@ -18,7 +18,7 @@ from postledger import Ledger, LedgerError
 from postledger import verify as verifying
 from postledger.definitions.definitions import builtin
 from postledger.projections import compare, groups, snapshots
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from tests.faults import traffic
 from tests.samples import other
 from tests.states import rows
@@ -43,16 +43,16 @@ class Between:
     def __init__(self, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
         self.calls = 0
         self._call: Callable[[int], object] | None = None
-        store, read = ledger._connections._own().store, Store.read
+        store, read = ledger._connections._own().store, SqliteStore.read
 
         @contextmanager
-        def reading(self_: Store) -> Iterator[None]:
+        def reading(self_: SqliteStore) -> Iterator[None]:
             with read(self_):
                 yield
             if self_ is store and not store.in_transaction:
                 self.now()
 
-        patch.setattr(Store, "read", reading)
+        patch.setattr(SqliteStore, "read", reading)
 
     @contextmanager
     def each(self, call: Callable[[int], object]) -> Iterator[None]:

@@ -14,15 +14,15 @@ from postledger.log import interned as module
 from postledger.log import schema
 from postledger.log.event import Envelope
 from postledger.log.interned import Interned
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from postledger.templates import Template
 from tests.samples import sent
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
+def store() -> Iterator[SqliteStore]:
     """The tables of a log in memory."""
-    made = Store(Path("test.db"), sqlite3.connect(":memory:", isolation_level=None))
+    made = SqliteStore(Path("test.db"), sqlite3.connect(":memory:", isolation_level=None))
     schema.make(made)
     yield made
     made.close()
@@ -40,14 +40,14 @@ def skeleton(name: str) -> Template:
     return Template((f"<{name}>", f"</{name}>", ""))
 
 
-def count(store: Store, table: str) -> int:
+def count(store: SqliteStore, table: str) -> int:
     """How many rows a table has."""
     row = store.one(f"SELECT count(*) FROM {table}")
     assert row is not None
     return int(row[0])
 
 
-def test_equal_values_are_kept_once(store: Store) -> None:
+def test_equal_values_are_kept_once(store: SqliteStore) -> None:
     """By whatever connection, with the same number."""
     one, other = Interned(store), Interned(store)
     assert [one.envelope_id(Envelope(source=s)) for s in "aba"] == [1, 2, 1]
@@ -59,7 +59,7 @@ def test_equal_values_are_kept_once(store: Store) -> None:
     assert other.envelope(2) == Envelope(source="b")
 
 
-def test_envelopes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_envelopes_are_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound they stand inline; those that are there are found."""
     monkeypatch.setattr(module, "MOST_ENVELOPES", 2)
     interned = Interned(store)
@@ -70,7 +70,9 @@ def test_envelopes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert len(interned._envelope_ids) <= 4 * 2 + 1
 
 
-def test_templates_are_bounded_in_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_templates_are_bounded_in_number(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first sight makes one up to half of those allowed, then the second, then none."""
     monkeypatch.setattr(module, "MOST_TEMPLATES", 4)
     interned = Interned(store)
@@ -81,7 +83,9 @@ def test_templates_are_bounded_in_number(store: Store, monkeypatch: pytest.Monke
     assert count(store, "templates") == 4
 
 
-def test_templates_are_bounded_in_characters(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_templates_are_bounded_in_characters(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However few they are."""
     monkeypatch.setattr(module, "MOST_CHARACTERS", 200)
     interned = Interned(store)
@@ -94,7 +98,9 @@ def test_templates_are_bounded_in_characters(store: Store, monkeypatch: pytest.M
     assert sum(admitted[-4:]) == count(store, "templates")
 
 
-def test_words_of_a_skeleton_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_a_skeleton_are_bounded(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then the one without words takes their place; those that are there are used."""
     monkeypatch.setattr(module, "MOST_WORDED", 2)
     interned, plain = Interned(store), skeleton("A")
@@ -106,7 +112,7 @@ def test_words_of_a_skeleton_are_bounded(store: Store, monkeypatch: pytest.Monke
     assert interned.admit(other, skeleton("B")) == other
 
 
-def test_seen_templates_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seen_templates_are_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process remembers to know a second sight does not grow."""
     monkeypatch.setattr(module, "MOST_TEMPLATES", 2)
     monkeypatch.setattr(module, "_MOST_SEEN", 3)
@@ -127,7 +133,7 @@ def test_seen_templates_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatc
         ("digest = x'00'", "it is not what was interned"),
     ],
 )
-def test_damaged_template_is_refused(store: Store, change: str, told: str) -> None:
+def test_damaged_template_is_refused(store: SqliteStore, change: str, told: str) -> None:
     """It is named by its number."""
     Interned(store).admit(template("A"), template("A"))
     store.execute("DROP TRIGGER templates_no_update")

@@ -15,7 +15,7 @@ from postledger.log import interned, schema
 from postledger.log.event import Clock, Entry, Envelope, Kind, Part
 from postledger.log.log import Head, Log
 from postledger.log.tree import EMPTY, STRIDE, extend, root_of
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from postledger.templates import Template, split, written
 from tests.samples import delivered, sent
 
@@ -23,7 +23,7 @@ from tests.samples import delivered, sent
 @pytest.fixture
 def log() -> Iterator[Log]:
     """An empty log in memory."""
-    store = Store(Path("test.db"), sqlite3.connect(":memory:"))
+    store = SqliteStore(Path("test.db"), sqlite3.connect(":memory:"))
     schema.make(store)
     yield Log(store)
     store.close()

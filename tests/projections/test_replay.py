@@ -20,7 +20,7 @@ from postledger.log.log import Log
 from postledger.projections import compare, generations, replay
 from postledger.projections import reader as readers
 from postledger.projections.generations import Generation
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
@@ -703,7 +703,7 @@ def test_recording_in_the_middle_of_opening_is_not_waited_for(
     whole = connections.Connections._whole
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
 
-        def late(self: connections.Connections, store: Store) -> Generation | None:
+        def late(self: connections.Connections, store: SqliteStore) -> Generation | None:
             found = whole(self, store)
             ledger.record(sent("a"))
             other.execute("BEGIN IMMEDIATE")

@@ -106,7 +106,7 @@ def test_a_write_that_is_undone_counts_nothing(
         ledger.record(sent("a"))
         before = tallied(ledger)
         with monkeypatch.context() as patch:
-            patch.setattr("postledger.store.sqlite.Store._require_file", _failing)
+            patch.setattr("postledger.store.sqlite.SqliteStore._require_file", _failing)
             with pytest.raises(RuntimeError):
                 ledger.record(delivered("a"))
         assert tallied(ledger) == before == scanned(ledger)

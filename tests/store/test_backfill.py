@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postledger import Ledger, LedgerBusy
-from postledger.store.sqlite import Store
+from postledger.store.sqlite import SqliteStore
 from tests.samples import sent
 
 
@@ -43,12 +43,12 @@ def test_what_goes_wrong_with_it_is_logged(
     """Recording goes on: what was committed stands in the write-ahead log."""
     caplog.set_level("INFO", "postledger")
 
-    def fail(_: Store) -> None:
+    def fail(_: SqliteStore) -> None:
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         raise error
 
-    monkeypatch.setattr(Store, "backfill", fail)
+    monkeypatch.setattr(SqliteStore, "backfill", fail)
     with Ledger(tmp_path / "l.db") as ledger:
         ledger.record_many(sent(f"SMS_{n}") for n in range(1_000))
         ledger.record_many(sent(f"SMT_{n}") for n in range(1_000))
@@ -70,7 +70,7 @@ def test_an_opening_that_fails_is_tried_again(
     with Ledger(path) as ledger:
         backfill, end = ledger._connections._backfill, time.monotonic() + 30
 
-        def busy() -> Store:
+        def busy() -> SqliteStore:
             raise LedgerBusy("busy once")
 
         with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from postledger.store.sqlite import (
     APPLICATION_ID,
     FORMAT,
     OUTBOX,
-    Store,
+    SqliteStore,
     _patiently,
     open_store,
     require_identity,
@@ -192,7 +192,7 @@ def test_a_commit_that_fails_leaves_no_transaction_open(ledger: Ledger) -> None:
 
 def test_a_savepoint_is_kept_whole_or_undone_whole(tmp_path: Path) -> None:
     """Also one inside another."""
-    store = Store(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
+    store = SqliteStore(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
     store.execute("CREATE TABLE a (b)")
     with store.write():
         store.execute("INSERT INTO a VALUES (1)")
@@ -209,7 +209,7 @@ def test_a_savepoint_is_kept_whole_or_undone_whole(tmp_path: Path) -> None:
 
 def test_scratch_tables_are_gone_afterwards(tmp_path: Path) -> None:
     """And no others with them."""
-    store = Store(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
+    store = SqliteStore(tmp_path / "a.db", sqlite3.connect(tmp_path / "a.db"))
     store.execute("CREATE TEMP TABLE mine (a)")
     with store.scratch("index") as name:
         store.execute(f"CREATE TABLE {name} (a)")
@@ -308,7 +308,7 @@ def test_settings_are_those_of_the_page(ledger: Ledger) -> None:
     assert set(own.values()) == {1}
 
 
-def _tables(store: Store) -> set[str]:
+def _tables(store: SqliteStore) -> set[str]:
     return {name for kind, name in store.objects() if kind == "table"}
 
 

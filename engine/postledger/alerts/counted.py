@@ -18,7 +18,7 @@ from postledger.projections.index import Index
 from postledger.projections.queries import Listing
 from postledger.projections.tallies import Tallies
 from postledger.state.row import EVENTS, HOUR
-from postledger.store.sqlite import Store
+from postledger.store.store import Store
 
 SLOT = HOUR // 12
 """The length of a slot in microseconds: five minutes."""

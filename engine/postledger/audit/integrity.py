@@ -68,7 +68,7 @@ def integrity(log: Log, definitions: Definitions, standing: Standing) -> Integri
         events=verification.events,
         anchor=str(verification.anchor),
         imported=imported,
-        guards=len(guards()),
+        guards=len(guards(log.store)),
         problems=verification.problems,
         first_received_at=_time(first),
         last_received_at=_time(last),

@@ -20,7 +20,7 @@ from postledger.console.sessions import Session
 from postledger.ledger.connections import Own
 from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.generations import Lives
-from postledger.store.sqlite import LARGEST
+from postledger.store.store import LARGEST
 
 MOST_STREAMS, MOST_OF_SESSION = 200, 12
 """Streams that are open at once: of all sessions, and of one."""

@@ -19,7 +19,7 @@ from postledger.progress import Progress, silent
 from postledger.projections.index import chunks
 from postledger.projections.queries import After, Listing, Query, after_of, page_of, rows_of_keys
 from postledger.state.row import Row, delivery_of
-from postledger.store.sqlite import Store
+from postledger.store.store import Store
 
 PAGE = 1_000
 """How many rows, or deliveries, are looked at in one transaction."""

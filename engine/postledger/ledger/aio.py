@@ -17,9 +17,9 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial, wraps
 from itertools import islice
-from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
+from postledger.address import Location
 from postledger.arguments import check, checked, names_of, paths_of
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError, SubscriptionFailed
@@ -30,7 +30,7 @@ from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Given, creation_of, receipt_of
 from postledger.model import Body, Kept, Recorded, StateChanged
 from postledger.projections.checkpoints import Checkpoint
-from postledger.store.sqlite import translated
+from postledger.store.opening import translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class AsyncLedger:
         self._ending: Future[None] | None = None
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """Where the file is."""
         return self._opened.path
 

@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import attrs
 
+from postledger.address import Location
 from postledger.definitions.definitions import Definitions, adding, apart, builtin
 from postledger.errors import DefinitionsDiffer, IntegrityError, LedgerBusy, LedgerError
 from postledger.log import schema
@@ -28,16 +28,14 @@ from postledger.projections.generations import Generation, Lives
 from postledger.projections.reader import Reader
 from postledger.projections.replay import Disturbed, Work
 from postledger.store.backfill import Backfill
-from postledger.store.sqlite import (
-    STILL_READING,
-    Identity,
-    Store,
+from postledger.store.opening import (
     is_of_disk,
     is_of_medium,
     open_store,
-    require_identity,
+    require_there,
     translated,
 )
+from postledger.store.store import STILL_READING, Opened, Store
 from postledger.verify import follows
 from postledger.wire import Limits
 
@@ -84,7 +82,7 @@ class Connections:
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         definitions: Definitions | None,
         *,
         limits: Limits,
@@ -102,7 +100,7 @@ class Connections:
         self._process = os.getpid()
         self._local = threading.local()
         self._opening = threading.Lock()
-        self._file: Identity | None = None
+        self._file: Opened = None
         self._backfill = Backfill(self._opened_store)
         self._opened: list[tuple[threading.Thread, Store]] = []
         self._closed = False
@@ -122,11 +120,8 @@ class Connections:
     @contextmanager
     def read(self) -> Iterator[Own]:
         """A read transaction: all that is read in it is of one time."""
-        with self.call(), translated(self.path):
-            own = self._own()
-            with own.store.read():
-                self._follow(own)
-                yield own
+        with self.call(), translated(self.path), self._reading(self._own()) as own:
+            yield own
 
     @contextmanager
     def pages(self) -> Iterator[Own]:
@@ -135,9 +130,8 @@ class Connections:
         The reader is by the definitions in force at first.
         """
         with self.call(), translated(self.path):
-            own = self._own()
-            with own.store.read():
-                self._follow(own)
+            with self._reading(self._own()) as own:
+                pass
             yield own
 
     @contextmanager
@@ -305,7 +299,7 @@ class Connections:
 
     def require_there(self) -> None:
         """Raise ``LedgerError`` where the file is not the one that was opened: it can still be read."""
-        require_identity(self.path, self._file)
+        require_there(self.path, self._file)
 
     def require_free(self) -> None:
         """Raise ``LedgerError`` where this thread can't write: in a fork, or while it still reads."""
@@ -331,6 +325,20 @@ class Connections:
         if not self.is_of_process:
             # A connection that two processes share would damage the file.
             raise LedgerError(f"{self.path}: opened before a fork; open it again in each process")
+
+    @contextmanager
+    def _reading(self, own: Own) -> Iterator[Own]:
+        """A read transaction over the live generation, whose tables stay until its end."""
+        end = time.monotonic() + self.timeout
+        while True:
+            with own.store.read():
+                self._follow(own)
+                if own.store.hold(own.generation.tables()):
+                    yield own
+                    return
+            # Another process replayed, and dropped them, just as this looked.
+            if time.monotonic() > end:
+                raise LedgerBusy(f"{self.path}: its states are made again and again; try later")
 
     def _follow(self, own: Own) -> None:
         """Read by the live generation: another thread or process may have adopted definitions."""
@@ -368,7 +376,20 @@ class Connections:
             self.path, _make, timeout=self.timeout, readonly=self.readonly, file=self._file
         )
         self._file = store.file
+        store.connected = lambda: self._require_acknowledged(store)
         return store
+
+    def _require_acknowledged(self, store: Store) -> None:
+        """Raise ``IntegrityError`` where a server doesn't have what was acknowledged here before."""
+        position, leaf = self._acknowledged
+        # guard: a server that was behind is refused
+        if position >= 0 and (log := Log(store)).leaf(position) != leaf:
+            size = log.size()
+            lost = f"positions {size} to {position}" if size <= position else f"position {position}"
+            raise IntegrityError(
+                f"{self.path}: {lost} were acknowledged and are not there: the server is another, or a"
+                " replica that was behind; nothing is recorded; open the ledger again to accept that"
+            )
 
     def _open(self) -> Store:
         store = self._opened_store()
@@ -528,7 +549,7 @@ class Connections:
             self.left_behind(own, error)
 
 
-def _difference(path: Path, kept: Definitions, wanted: Definitions) -> str:
+def _difference(path: Location, kept: Definitions, wanted: Definitions) -> str:
     """How the definitions of a ledger differ from those that are given, and what to do."""
     ours, theirs = apart(kept.without_muted(), wanted)
     options = adding(kept, wanted)

@@ -23,7 +23,7 @@ from postledger.errors import LedgerBusy, LedgerError
 from postledger.ledger.connections import Connections, Own
 from postledger.ledger.writing import Given, Told, answer, answer_ahead
 from postledger.model import Kept, Recorded
-from postledger.store.sqlite import is_of_medium
+from postledger.store.opening import is_of_medium
 
 FEW, SLOW = 8, 0.001
 """How many callers, and seconds of a sync, make it worth the while to make answers meanwhile."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -79,6 +77,7 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
     """The health of a ledger, as of one time; what is derived may be missing."""
     with connections.read_log() as own:
         size, received = own.log.size(), own.log.last_received()
+        taken, ahead = own.store.sizes()
     path = connections.path
     behind, open_, kept = 0, tuple[OpenDeliveries, ...](), tuple[Checkpoint, ...]()
     problems: list[str] = []
@@ -98,8 +97,8 @@ def health_of(connections: Connections, pressure: Pressure) -> Health:
     problems += _problems(size, behind, kept)
     return Health(
         size=size,
-        bytes=_bytes(path),
-        wal_bytes=_bytes(path.with_name(f"{path.name}-wal")),
+        bytes=taken,
+        wal_bytes=ahead,
         last_received=None if received is None else time_of(received),
         behind=behind,
         open=open_,
@@ -135,9 +134,3 @@ def _problems(size: int, behind: int, kept: tuple[Checkpoint, ...]) -> Iterator[
             name = f"{checkpoint.kind} {checkpoint.name!r}"
             said = checkpoint.problem
             yield said if said.startswith(name) else f"{name} stopped: {said}"
-
-
-def _bytes(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0

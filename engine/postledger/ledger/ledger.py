@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 import attrs
 
+from postledger.address import Address, Location, is_address
 from postledger.alerts.alert import Alert
 from postledger.alerts.counted import Counted, Periods
 from postledger.alerts.judged import alerts_of
@@ -110,7 +111,8 @@ from postledger.projections.tallies import TallyBy, TallyOf, public_tallies, req
 from postledger.state.patterns import Stream
 from postledger.state.row import HOUR, Row, delivery_of, event_of
 from postledger.state.timeline import content_of, timeline_of
-from postledger.store.sqlite import LARGEST, Store, translated
+from postledger.store.opening import translated
+from postledger.store.store import LARGEST, Store
 from postledger.times import micros, now, time_of
 from postledger.verify import (
     Standing,
@@ -167,7 +169,7 @@ class Ledger:
     @checked
     def __init__(
         self,
-        path: FilePath,
+        path: FilePath | Address,
         *,
         providers: str | Iterable[str] | None = None,
         charts: FilePath | Iterable[FilePath] = (),
@@ -1338,10 +1340,14 @@ class Ledger:
         self.close()
 
 
-def require_openable(path: FilePath, *, timeout: float = 60.0, **_: object) -> Path:
-    """Where the file of a ledger is; raises ``ValueError`` before anything is made there."""
+def require_openable(path: FilePath | Address, *, timeout: float = 60.0, **_: object) -> Location:
+    """Where a ledger is; raises ``ValueError`` before anything is made there."""
     require_least("timeout", timeout, 0)
+    if isinstance(path, Address):
+        return path
     name = str(path)
+    if is_address(name):
+        return Address.parse(name)
     if not name:
         raise ValueError(f"path must name a file, got {name!r}")
     if name == ":memory:" or name.startswith("file:"):

@@ -41,8 +41,8 @@ from postledger.state.patterns import NOWHERE, Statement, Stream, placed
 from postledger.state.plans import Planned
 from postledger.state.row import Row, Searched, Tallied, delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Place, require_rows
-from postledger.store.sqlite import Row as LogRow
-from postledger.store.sqlite import is_of_medium, translated
+from postledger.store.opening import is_of_medium, translated
+from postledger.store.store import Row as LogRow
 from postledger.templates import written
 from postledger.times import iso, micros, now, time_of
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from postledger.store.sqlite import LARGEST
+from postledger.store.store import LARGEST
 from postledger.times import UNDATED, aware, micros
 
 

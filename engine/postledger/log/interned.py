@@ -11,7 +11,7 @@ import json
 
 from postledger.errors import IntegrityError
 from postledger.log.event import Envelope
-from postledger.store.sqlite import Store
+from postledger.store.store import Store
 from postledger.templates import Template
 
 MOST_TEMPLATES = 4096

@@ -24,7 +24,7 @@ from postledger.log.event import (
 from postledger.log.interned import Interned
 from postledger.log.proofs import subtree_from
 from postledger.log.tree import EMPTY, Frontier, extend
-from postledger.store.sqlite import LARGEST, Row, Store
+from postledger.store.store import LARGEST, Row, Store
 from postledger.templates import Template, texts_of, written
 from postledger.times import is_time
 
@@ -44,6 +44,9 @@ _APPEND = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+
+_FEW = 8
+"""How many of the last events are looked at together."""
 
 PAGE_BYTES = 8 << 20
 """A page of events ends with the one whose body makes it larger."""
@@ -330,11 +333,17 @@ class Log:
 
     def last_received(self) -> int | None:
         """The time of reception of the last event that vocabularies read, or ``None``."""
-        rows = self.store.execute(f"{_SELECT} ORDER BY e.position DESC")
-        try:
-            return next((row[1] for row in rows if self._envelope(row).kind in READ), None)
-        finally:
-            rows.close()
+        last = self.last()
+        while last >= 0:
+            rows = self.store.execute(
+                f"SELECT {_FIRST} FROM events e WHERE e.position <= ? ORDER BY e.position DESC LIMIT ?",
+                (last, _FEW),
+            ).fetchall()
+            for row in rows:
+                if self._envelope(row).kind in READ:
+                    return int(row[1])
+            last = rows[-1][0] - 1 if rows else -1
+        return None
 
     def _envelope(self, row: Row) -> Envelope:
         number, inline = row[2], row[3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postledger.errors import IntegrityError
-from postledger.store.sqlite import Store, iso_of
+from postledger.store.store import Store
 
 TABLES = {
     # One row an event. Its bytes are the template with its texts, or stand whole in body. The envelope
@@ -50,28 +50,30 @@ INDEXES = {
     "templates_skeleton": "CREATE INDEX templates_skeleton ON templates (skeleton)",
 }
 
-# For people with an SQLite browser; the engine itself reads none of it.
-VIEWS = {
-    "event_log": f"""SELECT e.position, {iso_of("e.received_at")} AS received_at,
-    coalesce(v.envelope, e.inline) ->> 0 AS kind,
-    coalesce(v.envelope, e.inline) ->> 1 AS clock,
-    coalesce(v.envelope, e.inline) ->> 2 AS source,
-    coalesce(v.envelope, e.inline) ->> 3 AS sender,
-    coalesce(v.envelope, e.inline) ->> 4 AS content_type,
-    coalesce(v.envelope, e.inline) ->> 5 AS content_encoding,
-    coalesce(v.envelope, e.inline) ->> 6 AS part,
-    coalesce(CAST(e.body AS TEXT), (
-        SELECT group_concat(p.value || coalesce(t.value, ''), '')
-        FROM json_each(m.pieces) p LEFT JOIN json_each(e.texts) t ON t.key = p.key)) AS body,
-    lower(hex(e.leaf)) AS leaf
+
+def views(store: Store) -> dict[str, str]:
+    """The view of the log for people who look into the tables: name to SELECT.
+
+    The engine itself reads none of it.
+    """
+    said = ("kind", "clock", "source", "sender", "content_type", "content_encoding", "part")
+    envelope = "coalesce(v.envelope, e.inline)"
+    columns = ",\n    ".join(
+        f"{store.element(envelope, n)} AS {name}" for n, name in enumerate(said)
+    )
+    return {
+        "event_log": f"""SELECT e.position, {store.iso("e.received_at")} AS received_at,
+    {columns},
+    {store.filled("e.body", "m.pieces", "e.texts")} AS body,
+    {store.hex("e.leaf")} AS leaf
 FROM events e
 LEFT JOIN envelopes v ON v.id = e.envelope
-LEFT JOIN templates m ON m.id = e.template""",
-}
+LEFT JOIN templates m ON m.id = e.template"""
+    }
+
 
 _GUARDED = {
-    # INSERT OR REPLACE takes away rows that are in the way of any unique index without a DELETE
-    # trigger firing; so an insert that would meet a row is stopped before it.
+    # What holds of a row that would take the place of one.
     "events": "NEW.position <> (SELECT coalesce(max(position), -1) + 1 FROM events)",
     "envelopes": """NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM envelopes)
         OR EXISTS (SELECT 1 FROM envelopes WHERE envelope = NEW.envelope)""",
@@ -82,28 +84,19 @@ _GUARDED = {
 }
 
 
-def guards() -> dict[str, str]:
+def guards(store: Store | type[Store]) -> dict[str, str]:
     """The triggers that keep what is written as it is: name to SQL."""
     made: dict[str, str] = {}
     for table, taken in _GUARDED.items():
-        stop = f"SELECT RAISE(ABORT, '{table} are append-only')"
-        # guard: no UPDATE and no DELETE
-        for verb in ("UPDATE", "DELETE"):
-            name = f"{table}_no_{verb.lower()}"
-            made[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN {stop}; END"
-        name = f"{table}_no_replace"
-        made[name] = (
-            # guard: no REPLACE
-            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {taken} BEGIN {stop}; END"
-        )
+        made |= store.guards(table, taken)
     return made
 
 
 def make(store: Store) -> None:
     """Make the log's tables and guards; the caller holds the transaction."""
-    for sql in (*TABLES.values(), *INDEXES.values(), *guards().values()):
+    for sql in (*TABLES.values(), *INDEXES.values(), *guards(store).values()):
         store.execute(sql)
-    for name, select in VIEWS.items():
+    for name, select in views(store).items():
         store.view(name, select)
 
 
@@ -113,7 +106,7 @@ def check_guards(store: Store) -> list[str]:
     A trigger of somebody else's on a table of the log counts too: it could skip what is appended.
     """
     there = {name: found for (kind, name), found in store.objects().items() if kind == "trigger"}
-    wanted = guards()
+    wanted = guards(store)
     wrong = [
         f"guard {name} is {'missing' if name not in there else 'changed'}:"
         f" {name.split('_', 1)[0]} can be altered"

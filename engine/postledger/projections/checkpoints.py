@@ -10,7 +10,7 @@ import attrs
 from postledger.errors import IntegrityError, LedgerError
 from postledger.log import schema
 from postledger.projections import generations
-from postledger.store.sqlite import Row, Store
+from postledger.store.store import Row, Store
 
 SUBSCRIPTION, PROJECTION = "subscription", "projection"
 

@@ -13,7 +13,7 @@ from postledger.projections.generations import BEGAN
 from postledger.projections.index import Index
 from postledger.projections.queries import Listing, Query, floored, where
 from postledger.projections.search import among
-from postledger.store.sqlite import Store
+from postledger.store.store import Store
 from postledger.times import iso, time_of
 
 CountBy = Literal[
@@ -165,7 +165,7 @@ def delays_of(
     # The outcome is what was heard last of all that is stamped as it.
     heard = (
         f"SELECT max(heard) FROM (SELECT min(e.received_at) AS heard FROM {index.name} i {JOINED}"
-        " WHERE i.stream = s.stream AND i.occurred_at = s.outcome_at GROUP BY i.identity)"
+        " WHERE i.stream = s.stream AND i.occurred_at = s.outcome_at GROUP BY i.identity) one"
     )
     rows: Iterator[Any] = store.stream(
         f"SELECT s.spid, ({heard}) - s.first_received_at AS took FROM {source}"

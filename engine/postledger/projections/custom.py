@@ -25,7 +25,9 @@ from postledger.projections.changes import PAGE, changes_of
 from postledger.projections.checkpoints import PROJECTION, Checkpoint
 from postledger.projections.generations import Lives
 from postledger.projections.reader import Reader
-from postledger.store.sqlite import LARGEST, Store, insert, is_of_medium
+from postledger.store.opening import is_of_medium
+from postledger.store.sqlite import SqliteStore
+from postledger.store.store import LARGEST, Store, insert
 
 _log = logging.getLogger("postledger")
 
@@ -209,10 +211,11 @@ def _take(
 
 
 def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> None:
-    with _confined(store.db, projection.tables):
+    db = _in_file(store, projection).db
+    with _confined(db, projection.tables):
         for change in changes:
             try:
-                projection.apply(change, store.db)
+                projection.apply(change, db)
             except Exception as error:
                 if _is_of_disk(error):
                     raise
@@ -223,6 +226,20 @@ def _apply(store: Store, projection: Projection, changes: Iterable[Change]) -> N
                     position=change.position,
                 ) from error
             _require_open(store, projection)
+
+
+def _in_file(store: Store, projection: Projection) -> SqliteStore:
+    """The store of a ledger in a file; raises ``LedgerError`` for one on a server.
+
+    What a projection may do there is what SQLite's authorizer allows: only so do its rows follow from
+    what it is told, and nothing else has it.
+    """
+    if not isinstance(store, SqliteStore):
+        raise LedgerError(
+            f"projection {projection.name!r}: projections of your own need a ledger in a file;"
+            " on a server take the changes by a subscription, into tables of your own"
+        )
+    return store
 
 
 def _is_of_disk(error: Exception) -> bool:
@@ -255,7 +272,7 @@ def _build(reader: Reader, projection: Projection) -> None:
     # The empty name stands for a temporary database that spills to disk and is gone with its
     # connection.
     with closing(sqlite3.connect("")) as conn:
-        beside = Store(reader.log.store.path, conn)
+        beside = SqliteStore(_in_file(reader.log.store, projection).path, conn)
         _create(beside, projection, {name: name for name in projection.tables})
         position, kept = -1, Lives()
         for head in _heads(reader, position):
@@ -290,7 +307,7 @@ def _create(store: Store, projection: Projection, names: Mapping[str, str]) -> N
             store.execute(f"CREATE TABLE {names[name]} ({columns}) STRICT")
 
 
-def _copied(store: Store, beside: Store, projection: Projection) -> dict[str, str]:
+def _copied(store: Store, beside: SqliteStore, projection: Projection) -> dict[str, str]:
     """Copy the tables into the ledger in steps; returns the names that they have there for now."""
     copies = {name: f"{name}_{token_hex(6)}" for name in projection.tables}
     with store.write():
@@ -304,7 +321,7 @@ def _copied(store: Store, beside: Store, projection: Projection) -> dict[str, st
         # All are known as its own: what is left of a copy that was killed goes with the next one.
         checkpoints.keep_tables(store, PROJECTION, projection.name, [*old, *copies.values()])
     for name, copy in copies.items():
-        rows = beside.execute(f"SELECT * FROM {name}")
+        rows = beside.conn.execute(f"SELECT * FROM {name}")
         while page := rows.fetchmany(PAGE):
             with store.write():
                 if not _are_there(store, projection, copies):

@@ -38,7 +38,7 @@ from postledger.state.row import (
     Tallied,
 )
 from postledger.state.search import entries_changed
-from postledger.store.sqlite import Store, bare_of, insert, iso_of
+from postledger.store.store import Store, bare_of, insert
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 7
@@ -335,7 +335,7 @@ def switch(store: Store, generation: Generation, adoption: int) -> Generation:
     switched = move(store, generation, stage=LIVE, adoption=adoption)
     if switched is None:
         raise IntegrityError(f"{generation.table} was built by somebody else too; run replay again")
-    for name, select in views(switched).items():
+    for name, select in views(store, switched).items():
         store.view(name, select)
     return switched
 
@@ -358,7 +358,7 @@ def sweep(store: Store) -> None:
         with store.write():
             # Another process may have begun a generation meanwhile, or swept.
             if name in _left(store):
-                store.execute(f"DROP TABLE {name}")
+                store.drop(name)
 
 
 def _left(store: Store) -> list[str]:
@@ -413,7 +413,10 @@ def _tally(table: str) -> str:
     newest, *sums = (f"{table}.{column} + excluded.{column}" for column in SUMS)
     # guard: the last reception is the newest
     latest = ", ".join(f"'{what}'" for what in LATEST)
-    newest = f"iif(what IN ({latest}), max({table}.n, excluded.n), {newest})"
+    newest = (
+        f"CASE WHEN {table}.what IN ({latest}) THEN CASE WHEN excluded.n > {table}.n THEN excluded.n"
+        f" ELSE {table}.n END ELSE {newest} END"
+    )
     added = ", ".join(
         f"{column} = {sum_}" for column, sum_ in zip(SUMS, [newest, *sums], strict=True)
     )
@@ -563,26 +566,26 @@ def search_table(name: str) -> str:
     return f"CREATE TABLE {name} (\n    entry BLOB PRIMARY KEY\n) STRICT, WITHOUT ROWID"
 
 
-def views(generation: Generation) -> dict[str, str]:
+def views(store: Store, generation: Generation) -> dict[str, str]:
     """The views of a generation for people: plain names, ISO times, findings as words."""
     index, states = generation.index_name, generation.table
     said_at = f"nullif(i.occurred_at, {UNDATED})"
     return {
-        "deliveries": _view(states, index, "delivery"),
-        "contents": _view(states, index, "content"),
+        "deliveries": _view(store, states, index, "delivery"),
+        "contents": _view(store, states, index, "content"),
         "statements": f"""
 SELECT i.position, i.member, nullif(t.space, '') AS space, nullif(t.chart, '') AS chart,
-    nullif(t.key, '') AS key, {iso_of(said_at)} AS occurred_at, lower(hex(i.identity)) AS identity
+    nullif(t.key, '') AS key, {store.iso(said_at)} AS occurred_at, {store.hex("i.identity")} AS identity
 FROM {index} i JOIN {index}_streams t ON t.id = i.stream
 """,
     }
 
 
-def _view(states: str, index: str, chart: str) -> str:
+def _view(store: Store, states: str, index: str, chart: str) -> str:
     times = ("created_at", "sent_at", "outcome_at", "first_received_at")
-    iso = ", ".join(f"{iso_of(f's.{column}')} AS {column}" for column in times)
+    iso = ", ".join(f"{store.iso(f's.{column}')} AS {column}" for column in times)
     words = " || ".join(
-        f"CASE WHEN s.findings & {int(f)} THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
+        f"CASE WHEN (s.findings & {int(f)}) <> 0 THEN '{names(f)[0]} ' ELSE '' END" for f in Finding
     )
     key = "mms_id" if chart == "content" else "tracking_id"
     said, kept = ("", "") if chart == "content" else ("s.read, s.grade, ", "s.mms_id, ")

@@ -19,7 +19,7 @@ from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD, 
 from postledger.projections.queries import Listing, floored
 from postledger.projections.reader import Reader
 from postledger.state.streams import EventRow
-from postledger.store.sqlite import Row, Store, bare_of, indexed_by
+from postledger.store.store import Row, Store, bare_of
 
 PAGE = 1_000
 """How many rows of events are read in one transaction."""
@@ -52,6 +52,8 @@ _COUNTED = (
     *("findings", "amounts"),
 )
 """What is counted of a stream, next to its chart and its beginning: a narrow table, read many times."""
+
+_NUMBERS = {"sent_at", "outcome_at", "first_received_at", "events", "repeats", "findings"}
 
 Group = tuple[Any, int, tuple[int, ...]]
 """What its streams have in common, how many they are, and how many are in each state."""
@@ -89,7 +91,7 @@ class Groups:
         # Counted by the state first, so that it is compared once for all streams that share both.
         sql, parameters = self._sql(f"{label} AS label, s.state AS state, count(*) AS n")
         rows = self.reader.log.store.stream(
-            f"SELECT label, sum(n){each} FROM ({sql} GROUP BY 1, 2) GROUP BY 1 ORDER BY {order}",
+            f"SELECT label, sum(n){each} FROM ({sql} GROUP BY 1, 2) equal GROUP BY 1 ORDER BY {order}",
             (*states, *parameters),
         )
         return ((label, total, tuple(counts)) for label, total, *counts in rows)
@@ -162,7 +164,7 @@ class Groups:
         """
         label = _LABELS[by]
         order = f"ORDER BY 2 DESC, {label} IS NOT NULL, 1 LIMIT {most}"
-        timed = f"coalesce(sum({_TIMED}), 0)"
+        timed = f"sum(CASE WHEN {_TIMED} THEN 1 ELSE 0 END)"
         rows = self._rows(f"{label}, count(*), {timed}", (), tail=f"GROUP BY 1 {order}")
         counts = {label: n for label, _, n in rows if n}
         sql, parameters = self._sql(
@@ -225,8 +227,8 @@ class Groups:
         ]
         held = [UNREAD, *(sql for sql, _ in ends)]
         values = [end for _, end in ends]
-        name = self.reader.index.name
-        by_index = indexed_by(self.reader.log.store, f"{bare_of(name)}_unread", Index.indexes(name))
+        name, store = self.reader.index.name, self.reader.log.store
+        by_index = store.by_index(f"{bare_of(name)}_unread", Index.indexes(name))
         if self.since is not None:
             # An equal one that came before, and was known, is the one that counts.
             known, bounded = bounds.sql("j", "f")
@@ -242,8 +244,13 @@ class Groups:
         """The distinct events of the period's streams of which any may lack a node."""
         within, given = self._where()
         # In the order in which the tables stand: each stream is looked up by its number.
-        source = f"{self.counted} s CROSS JOIN {self.reader.index.name} i ON i.stream = s.stream"
-        held = [within, f"(s.findings & {int(LACKING)}) <> 0", f"NOT {UNREAD}"]
+        source = f"{self.counted} s CROSS JOIN {self.reader.index.name} i"
+        held = [
+            "i.stream = s.stream",
+            within,
+            f"(s.findings & {int(LACKING)}) <> 0",
+            f"NOT {UNREAD}",
+        ]
         return self._distinct("s", source, held, given, bounds)
 
     def _distinct(
@@ -314,7 +321,12 @@ def counted(reader: Reader, snapshot: Listing) -> Iterator[str]:
     store = reader.log.store
     with store.scratch("counted") as table:
         columns = ", ".join(_COUNTED)
-        store.execute(f"CREATE TABLE {table} (stream INTEGER PRIMARY KEY, chart, began, {columns})")
+        kinds = ", ".join(
+            f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in _COUNTED
+        )
+        store.execute(
+            f"CREATE TABLE {table} (stream INTEGER PRIMARY KEY, chart TEXT, began INTEGER, {kinds})"
+        )
         # Ended here: what is read next has a transaction of its own.
         with store.read():
             store.execute(

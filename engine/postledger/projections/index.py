@@ -19,7 +19,7 @@ from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.log import JOINED
 from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.streams import KIND, EventRow, Outline
-from postledger.store.sqlite import LARGEST, Store, bare_of, insert
+from postledger.store.store import LARGEST, Store, bare_of, insert
 
 NOWHERE_ID = 0
 """The number of the stream of events that belong to none."""
@@ -179,7 +179,7 @@ class Index:
         """The number of the ``count``-th stream after a number, or else of the last; itself for none."""
         row = self.store.one(
             f"SELECT coalesce(max(id), ?) FROM (SELECT id FROM {self.name}_streams WHERE id > ?"
-            " ORDER BY id LIMIT ?)",
+            " ORDER BY id LIMIT ?) behind",
             (after, after, count),
         )
         assert row is not None

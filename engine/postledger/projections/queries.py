@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from string import ascii_letters
+from string import digits as ascii_digits
 
 import attrs
 
@@ -20,7 +22,7 @@ from postledger.state.patterns import Stream
 from postledger.state.row import UNFOLDED, Row
 from postledger.state.said import label_within
 from postledger.state.search import search_of
-from postledger.store.sqlite import LARGEST, Store
+from postledger.store.store import LARGEST, Store
 from postledger.times import micros, now
 
 
@@ -115,7 +117,7 @@ def page_of(
     # Crossed: the rows are read in the order of the index on that time, no further than the page goes.
     rows = store.execute(
         f"SELECT t.space, t.chart, t.key, s.* FROM {listing.states} s"
-        f" CROSS JOIN {listing.streams} t ON t.id = s.stream WHERE {held}"
+        f" CROSS JOIN {listing.streams} t WHERE t.id = s.stream AND {held}"
         f" ORDER BY s.first_received_at{order}, t.key{order}, t.space{order} LIMIT ?",
         (*parameters, size),
     ).fetchall()
@@ -218,16 +220,17 @@ def _to(wanted: str) -> tuple[str, object]:
     digits = digits_of(wanted)
     if not (digits.isascii() and digits.isdecimal()):
         return "s.recipient = ?", wanted
-    colon = "instr(s.recipient, ':')"
-    scheme = f"substr(s.recipient, 1, {colon} - 1)"
+    # A scheme is a letter, then what schemes have, up to the colon (RFC 3986, 3.1).
+    behind = f"ltrim(s.recipient, '{ascii_letters}{ascii_digits}+.-')"
     bare = (
-        f"CASE WHEN {scheme} GLOB '[A-Za-z]*' AND {scheme} NOT GLOB '*[^A-Za-z0-9+.-]*'"
-        f" THEN substr(s.recipient, {colon} + 1) ELSE s.recipient END"
+        f"CASE WHEN substr({behind}, 1, 1) = ':' AND ltrim(substr(s.recipient, 1, 1),"
+        f" ':{ascii_digits}+.-') <> '' THEN substr({behind}, 2) ELSE s.recipient END"
     )
     for separator in SEPARATORS:
         bare = f"replace({bare}, '{separator}', '')"
     return (
-        f"CASE WHEN {bare} GLOB '00[1-9]??????*' THEN substr({bare}, 3) ELSE {bare} END = ?",
+        f"CASE WHEN substr({bare}, 1, 2) = '00' AND substr({bare}, 3, 1) BETWEEN '1' AND '9'"
+        f" AND length({bare}) >= 9 THEN substr({bare}, 3) ELSE {bare} END = ?",
         digits,
     )
 

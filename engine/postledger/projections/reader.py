@@ -19,7 +19,8 @@ from postledger.state.plans import Plans
 from postledger.state.row import Row, folded_row, unfolded_row
 from postledger.state.streams import EventRow, Facts
 from postledger.state.timeline import verdict_on
-from postledger.store.sqlite import LARGEST, is_of_medium
+from postledger.store.opening import is_of_medium
+from postledger.store.store import LARGEST
 from postledger.times import is_time
 from postledger.wire import Limits
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 
+from postledger.address import Location
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError
 from postledger.log.log import Log
@@ -25,7 +25,8 @@ from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Unplaced
 from postledger.state.row import Row, Searched, Tallied
-from postledger.store.sqlite import Store, is_of_medium
+from postledger.store.opening import is_of_medium
+from postledger.store.store import Store
 from postledger.wire import Limits
 
 CHUNK = 500
@@ -38,7 +39,7 @@ REST = 100
 class Disturbed(LedgerError):
     """Another process replays the same ledger, or adopted definitions meanwhile; nothing was changed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         super().__init__(
             f"{path}: another process replays the same ledger, or adopted definitions meanwhile;"
             " try again"

@@ -35,7 +35,7 @@ from postledger.state.search import (
     tails_of,
     term_of,
 )
-from postledger.store.sqlite import LARGEST, Store
+from postledger.store.store import LARGEST, Store
 
 PAGE = 1_000
 """How many deliveries are looked at together, without the table."""
@@ -198,10 +198,7 @@ class _Keys:
     @classmethod
     def of(cls, store: Store, listing: Listing, begin: str) -> _Keys:
         """Those that begin so."""
-        end = _behind(begin)
-        if end is None:
-            return cls(store, listing, "t.key >= ?", (begin,))
-        return cls(store, listing, "t.key >= ? AND t.key < ?", (begin, end))
+        return cls(store, listing, *store.begins("t.key", begin, _behind(begin)))
 
     def newest(self, until: int) -> Iterator[_Found]:
         """Those that were first received up to then, the newest first."""
@@ -232,10 +229,10 @@ class _Keys:
         """So many of the newest up to a time; -1 for all."""
         rows = self.store.execute(
             f"SELECT s.first_received_at, s.stream FROM {self.listing.streams} t"
-            f" CROSS JOIN {self.listing.states} s ON s.stream = t.id"
-            f" WHERE {self.held} AND s.first_received_at <= ?"
+            f" CROSS JOIN {self.listing.states} s"
+            f" WHERE s.stream = t.id AND {self.held} AND s.first_received_at <= ?"
             " ORDER BY s.first_received_at DESC LIMIT ?",
-            (*self.given, until, most),
+            (*self.given, until, LARGEST if most < 0 else most),
         )
         return _sound(rows.fetchall())
 
@@ -253,8 +250,9 @@ class _Keys:
         """Those that were first received after one time, up to another."""
         rows = self.store.execute(
             f"SELECT s.first_received_at, s.stream FROM {self.listing.states} s"
-            f" CROSS JOIN {self.listing.streams} t ON t.id = s.stream"
-            f" WHERE {self.held} AND s.first_received_at > ? AND s.first_received_at <= ?"
+            f" CROSS JOIN {self.listing.streams} t"
+            f" WHERE t.id = s.stream AND {self.held}"
+            " AND s.first_received_at > ? AND s.first_received_at <= ?"
             " ORDER BY s.first_received_at DESC",
             (*self.given, -LARGEST - 1 if since is None else since, until),
         )

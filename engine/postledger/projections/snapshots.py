@@ -17,7 +17,7 @@ from postledger.projections.generations import APART, BEGAN, NEAR, Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
-from postledger.store.sqlite import LARGEST, Store, indexed_by
+from postledger.store.store import LARGEST, Store
 
 PAGE = 1_000
 """How many streams are read in one transaction."""
@@ -55,7 +55,7 @@ class LiveSnapshot:
             f" WHERE {near} AND {within} AND NOT {APART}",
             (max(since - NEAR, -LARGEST), min(until + NEAR, LARGEST), since, until),
         )
-        by_index = indexed_by(store, f"{live.table}_apart", live.indexes())
+        by_index = store.by_index(f"{live.table}_apart", live.indexes())
         store.execute(
             f"INSERT INTO {states} SELECT s.* FROM {live.table} s{by_index}"
             f" WHERE {APART} AND {within}",

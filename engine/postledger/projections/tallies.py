@@ -22,7 +22,7 @@ from postledger.errors import IntegrityError
 from postledger.findings import names
 from postledger.model import Tally
 from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, LATEST, NEWEST, SUMS, VERIFIED
-from postledger.store.sqlite import Store
+from postledger.store.store import Store
 from postledger.times import micros, time_of
 
 TallyOf = Literal["events", "deliveries", "findings", "sendings"]

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from ipaddress import IPv6Address, ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
+from postledger.address import Location
 from postledger.arguments import FilePath, checked, require_least
 from postledger.definitions.definitions import Definitions
 from postledger.definitions.vocabulary import Reads
@@ -521,8 +521,8 @@ def _named(sources: Iterable[str] | None, senders: Senders) -> frozenset[str] | 
     return names
 
 
-def _path_of(ledger: AsyncLedger) -> Path | None:
-    """Where the file is; ``None`` while it is not open."""
+def _path_of(ledger: AsyncLedger) -> Location | None:
+    """Where it is; ``None`` while it is not open."""
     try:
         return ledger.path
     except LedgerError:

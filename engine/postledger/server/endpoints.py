@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from postledger.address import Location
 from postledger.errors import NotALedger, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.model import plain
@@ -197,7 +198,7 @@ def _open(ledger: Ledger, *, readonly: bool) -> Outbox:
     return Outbox.open(ledger.path, ledger_id_of(ledger), readonly=readonly)
 
 
-def lock_of(ledger: Path, number: int) -> Path:
+def lock_of(ledger: Location, number: int) -> Path:
     """The file that the process which serves an endpoint locks."""
     outbox = outbox_of(ledger)
     return outbox.with_name(f"{outbox.name}-{number}.lock")

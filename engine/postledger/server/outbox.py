@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from postledger.address import Address, Location
 from postledger.errors import LedgerError, UnknownKey
 from postledger.model import plain
-from postledger.store.sqlite import OUTBOX, Store, open_store
+from postledger.store.sqlite import OUTBOX, SqliteStore, open_store
 from postledger.store.sqlite import translated as translated_of
 
 translated = partial(translated_of, kind=OUTBOX)
@@ -188,12 +189,12 @@ class Counts(NamedTuple):
 class Outbox:
     """The outbox of one ledger, over one connection, for one thread at a time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SqliteStore) -> None:
         self.store = store
 
     @classmethod
-    def open(cls, ledger: Path, ledger_id: str, *, readonly: bool = False) -> Outbox:
-        """The outbox next to a ledger's file, created if it is missing (unless ``readonly``).
+    def open(cls, ledger: Location, ledger_id: str, *, readonly: bool = False) -> Outbox:
+        """The outbox of a ledger, created if it is missing (unless ``readonly``).
 
         ``ledger_id`` is that of the ledger, in hexadecimal. Raises ``LedgerError`` for the outbox of
         another ledger, or a damaged one. An outbox that is lost, or deleted, is served from the
@@ -279,7 +280,7 @@ class Outbox:
             self._set_place(endpoint, place)
 
     def _add(self, endpoint: int, message: Message) -> None:
-        added = self.store.execute(
+        added = self.store.conn.execute(
             "INSERT INTO messages"
             " (endpoint, key, about, position, content_type, content_encoding, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (endpoint, key) DO NOTHING",
@@ -503,12 +504,14 @@ _STATUS = (
 )
 
 
-def outbox_of(ledger: Path) -> Path:
-    """Where the outbox of a ledger is."""
+def outbox_of(ledger: Location) -> Path:
+    """Where the outbox of a ledger is: next to its file, or for one on a server in the working folder."""
+    if isinstance(ledger, Address):
+        return Path(f"{ledger.name}{SUFFIX}").absolute()
     return ledger.with_name(f"{ledger.name}{SUFFIX}")
 
 
-def _make(ledger_id: str, store: Store) -> None:
+def _make(ledger_id: str, store: SqliteStore) -> None:
     for sql in _TABLES:
         store.execute(sql)
     store.execute("INSERT INTO owner VALUES (?)", (ledger_id,))

@@ -20,7 +20,7 @@ from postledger.state.life import Life, copy_of
 from postledger.state.patterns import Statement, Stream
 from postledger.state.row import delivery_of, event_of, row_of
 from postledger.state.streams import EventRow, Facts, require_rows
-from postledger.store.sqlite import LARGEST
+from postledger.store.store import LARGEST
 
 _PLACE = itemgetter(3, 4)
 

@@ -26,7 +26,7 @@ from postledger.state.patterns import (
     placed,
     postback_of,
 )
-from postledger.store.sqlite import Row as LogRow
+from postledger.store.store import Row as LogRow
 from postledger.templates import texts_of, written
 
 EventRow = tuple[

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable
 
 from postledger.errors import PostledgerError
-from postledger.store.sqlite import Backlog, Store, translated
+from postledger.store.opening import translated
+from postledger.store.store import Backlog, Store
 
 _log = logging.getLogger("postledger")
 

@@ -11,19 +11,19 @@ import sqlite3
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakSet
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.store.store import LARGEST, STILL_READING, Row, Store, bare_of
 
 if sys.platform != "win32":
     import fcntl
@@ -33,9 +33,6 @@ APPLICATION_ID = 0x504C4752
 
 FORMAT = 1
 """The format of the file, kept as its user version."""
-
-LARGEST = 2**63 - 1
-"""The largest integer that a store holds."""
 
 
 class FileKind(NamedTuple):
@@ -81,45 +78,19 @@ _SETTINGS = (
 _STEPS = 10_000
 """After so many steps of a query SQLite calls Python; they take less than a millisecond."""
 
-_MOST_ROWS = 2_000
-"""So many changed rows, and some for each commit, are backfilled together."""
-
-STILL_READING = "this thread is still reading; end that first, or write in another"
-"""What is said to a thread that writes in its own read transaction."""
-
-Row = tuple[Any, ...]
 Identity = tuple[int, int]
 """What tells a file from another at the same path: its device and its number there."""
 
 
-class Backlog:
-    """The rows that all connections to a file changed since it was last backfilled.
-
-    ``ask`` is called once there are many. It is counted here, since each commit comes by.
-    """
-
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self.rows = 0
-        self._ask = ask
-
-    def changed(self, rows: int) -> None:
-        """Count the rows of one commit."""
-        # Each commit writes some pages whatever it changes.
-        self.rows += rows + 4
-        if self.rows > _MOST_ROWS:
-            self.rows = 0
-            self._ask()
-
-
-class Store:
-    """One connection to a ledger's file, for one thread at a time.
+class SqliteStore(Store):
+    """One connection to a ledger's file.
 
     ``path`` is absolute, so that a later change of the working directory opens no other file.
-    ``committed`` says whether the last write is durable, though it may have been interrupted.
-    ``execute`` and ``executemany`` are those of the connection. A cursor is read to its end, or
-    closed, before another statement runs that could change its rows. ``backlog``, where it is set,
-    counts what each commit changed.
+    ``execute`` and ``executemany`` are those of the connection.
     """
+
+    path: Path
+    file: Identity | None
 
     def __init__(
         self,
@@ -131,13 +102,12 @@ class Store:
         self.path = path
         self.timeout = timeout
         self.kind = kind
-        self.backlog: Backlog | None = None
         self.db = Database(conn)
         self.conn = conn
         # Bound once: they are called for every event.
-        self.execute: Callable[..., sqlite3.Cursor] = conn.execute
-        self.executemany: Callable[..., sqlite3.Cursor] = conn.executemany
-        self._file = _identity(path)
+        self.execute = conn.execute
+        self.executemany = conn.executemany
+        self.file = _identity(path)
         self._ahead_path = f"{path}-wal"
         self._ahead: Identity | None = None
         self._rows = 0
@@ -145,11 +115,6 @@ class Store:
         self._ended: list[str] = []
         self._closed = False
         self.committed = False
-
-    @property
-    def file(self) -> Identity | None:
-        """The file that was opened."""
-        return self._file
 
     @property
     def in_transaction(self) -> bool:
@@ -195,6 +160,10 @@ class Store:
             rows, self._rows = self._rows, self.conn.total_changes
             self.backlog.changed(self._rows - rows)
 
+    def sizes(self) -> tuple[int, int]:
+        """Those of the file, and of its write-ahead log."""
+        return _size(self.path), _size(self.path.with_name(f"{self.path.name}-wal"))
+
     def backfill(self) -> None:
         """Move what is in the write-ahead log to the database, as far as no reader is in the way."""
         self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -214,30 +183,10 @@ class Store:
                 # A read transaction may have filled a scratch table.
                 self.conn.commit()
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """What is written inside is kept whole, or undone whole where it raises."""
-        # One name for all, whose statements are parsed once: of nested ones the innermost is meant.
-        self.execute("SAVEPOINT unit")
-        try:
-            yield
-            # Inside: where this fails, what was written must not stay.
-            self.execute("RELEASE unit")
-        except BaseException:
-            if self.in_transaction:
-                self.execute("ROLLBACK TO unit")
-                self.execute("RELEASE unit")
-            raise
-
     def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a SELECT, one of them in memory."""
-        rows: Iterator[Row] = iter(self.execute(sql, parameters))
+        rows: Iterator[Row] = iter(self.conn.execute(sql, parameters))
         return rows
-
-    def one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
-        """The first row of a SELECT, or ``None``."""
-        row: Row | None = self.execute(sql, parameters).fetchone()
-        return row
 
     @contextmanager
     def scratch(self, prefix: str) -> Iterator[str]:
@@ -289,6 +238,63 @@ class Store:
         """Make a view, in place of any of that name."""
         self.execute(f"DROP VIEW IF EXISTS {name}")
         self.execute(f"CREATE VIEW {name} AS {select.strip()}")
+
+    def hold(self, tables: Iterable[str]) -> bool:  # noqa: ARG002
+        """Nothing is to be done: what is read is as of the begin of the transaction."""
+        return True
+
+    def by_index(self, name: str, indexes: Mapping[str, str]) -> str:
+        """Such a statement reads by it, or fails: none is said where it is gone, or is another now."""
+        _, sql = self.objects().get(("index", name), ("", None))
+        return f" INDEXED BY {name}" if sql == indexes[name] else ""
+
+    @staticmethod
+    def guards(table: str, taken: str) -> dict[str, str]:
+        """The triggers that keep a table append-only."""
+        stop = f"SELECT RAISE(ABORT, '{table} are append-only')"
+        # guard: no UPDATE and no DELETE
+        made = {
+            (
+                name := f"{table}_no_{verb.lower()}"
+            ): f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN {stop}; END"
+            for verb in ("UPDATE", "DELETE")
+        }
+        # INSERT OR REPLACE takes away rows that are in the way of any unique index without a DELETE
+        # trigger firing; so an insert that would meet a row is stopped before it.
+        name = f"{table}_no_replace"
+        # guard: no REPLACE
+        made[name] = (
+            f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {taken} BEGIN {stop}; END"
+        )
+        return made
+
+    def drop(self, table: str) -> None:
+        """Drop a table: those who read it still do."""
+        self.execute(f"DROP TABLE {table}")
+
+    def iso(self, column: str) -> str:
+        """Its text."""
+        return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
+
+    def hex(self, column: str) -> str:
+        """Its digits."""
+        return f"lower(hex({column}))"
+
+    def element(self, array: str, number: int) -> str:
+        """It as text."""
+        return f"{array} ->> {number}"
+
+    def filled(self, body: str, pieces: str, texts: str) -> str:
+        """The body."""
+        return f"""coalesce(CAST({body} AS TEXT), (
+        SELECT group_concat(p.value || coalesce(t.value, ''), '')
+        FROM json_each({pieces}) p LEFT JOIN json_each({texts}) t ON t.key = p.key))"""
+
+    def begins(self, column: str, begin: str, end: str | None) -> tuple[str, tuple[str, ...]]:
+        """Between both ends."""
+        if end is None:
+            return f"{column} >= ?", (begin,)
+        return f"{column} >= ? AND {column} < ?", (begin, end)
 
     @contextmanager
     def query(
@@ -361,7 +367,7 @@ class Store:
         ahead = _identity(self._ahead_path)
         self._ahead = self._ahead or ahead
         # guard: the file is the one that was opened
-        require_identity(self.path, self._file, self.kind, writing=True)
+        require_identity(self.path, self.file, self.kind, writing=True)
         # guard: its write-ahead log too
         if ahead != self._ahead:
             raise LedgerError(
@@ -518,13 +524,13 @@ if hasattr(os, "register_at_fork"):
 
 def open_store(
     path: Path,
-    make: Callable[[Store], None],
+    make: Callable[[SqliteStore], None],
     *,
     timeout: float,
     readonly: bool = False,
     kind: FileKind = LEDGER,
     file: Identity | None = None,
-) -> Store:
+) -> SqliteStore:
     """Open a ledger's file, created by ``make`` if it is missing (unless ``readonly``).
 
     ``kind`` is given for another file of Postledger's, ``file`` for one that is open already: then no
@@ -541,7 +547,7 @@ def open_store(
             raise NotALedger(f"{path}: no such {kind.name}")
         mode = "ro" if readonly else "rwc" if file is None else "rw"
         conn = _connect(path, timeout=timeout, mode=mode)
-        store = Store(path, conn, timeout, kind)
+        store = SqliteStore(path, conn, timeout, kind)
         try:
             require_identity(path, file, kind)
             for setting in _SETTINGS:
@@ -552,7 +558,7 @@ def open_store(
             if not readonly and store.one("PRAGMA journal_mode") != ("wal",):
                 # A copy by VACUUM INTO has another mode than the file that it is of.
                 _patiently(store.db.enable_wal, timeout)
-            store._file = file or _identity(path)
+            store.file = file or _identity(path)
         except BaseException:
             store.close()
             raise
@@ -620,7 +626,9 @@ def _at_rest(path: Path) -> bool:
     return not ahead.exists() or ahead.stat().st_size == 0
 
 
-def _make(store: Store, make: Callable[[Store], None], timeout: float, kind: FileKind) -> None:
+def _make(
+    store: SqliteStore, make: Callable[[SqliteStore], None], timeout: float, kind: FileKind
+) -> None:
     """Create the tables where nobody has: two processes may open a new file at the same time."""
     if format_of(store):
         return
@@ -656,7 +664,7 @@ def _patiently(action: Callable[[], object], timeout: float) -> None:
             time.sleep(0.01)
 
 
-def _check(store: Store, kind: FileKind) -> None:
+def _check(store: SqliteStore, kind: FileKind) -> None:
     if store.one("PRAGMA application_id") != (kind.application_id,):
         raise NotALedger(f"{store.path}: not {_a(kind)}")
     # guard: other formats refused
@@ -671,7 +679,7 @@ def _a(kind: FileKind) -> str:
     return f"an {kind.name}" if kind.name[0] in "aeiou" else f"a {kind.name}"
 
 
-def format_of(store: Store) -> int:
+def format_of(store: SqliteStore) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
@@ -806,28 +814,3 @@ _MEANINGS: dict[int, tuple[type[LedgerError], str]] = {
         "a body is larger than SQLite can hold; nothing was written",
     ),
 }
-
-
-def iso_of(column: str) -> str:
-    """SQL for a column of microseconds as ISO 8601 in UTC, with milliseconds."""
-    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1e6, 'unixepoch')"
-
-
-def indexed_by(store: Store, name: str, indexes: Mapping[str, str]) -> str:
-    """What has a statement read by an index of that name, of those with the SQL that makes them.
-
-    Empty where it is gone, or is another now: the same is read without it, and ``verify`` says so.
-    """
-    _, sql = store.objects().get(("index", name), ("", None))
-    return f" INDEXED BY {name}" if sql == indexes[name] else ""
-
-
-def bare_of(table: str) -> str:
-    """A table's name without that of its schema."""
-    return table.removeprefix("temp.")
-
-
-@lru_cache(maxsize=256)
-def insert(table: str, columns: int) -> str:
-    """The statement that inserts rows of so many columns."""
-    return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"

@@ -1,0 +1,110 @@
+"""Addresses: where a ledger is, if not in a file: a schema of a PostgreSQL database."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+import attrs
+
+SCHEME = "postgresql"
+_SCHEMES = (SCHEME, "postgres")
+_SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
+_SECRET = ("password", "sslpassword")
+_HIDDEN = "***"
+
+
+@attrs.frozen
+class Address:
+    """The address of a ledger on a PostgreSQL server.
+
+    It is a URL as libpq has it (PostgreSQL, "Connection URIs"), with parameters of Postledger's own:
+    ``schema`` names the schema that holds the ledger (``postledger``), ``role`` the role that each
+    session takes, ``durability=off`` allows a server that loses what it acknowledged, as tests want it.
+    Its text never shows a password.
+
+    >>> address = Address.parse("postgresql://me:secret@db.example.com/sms?schema=receipts")
+    >>> str(address), address.name
+    ('postgresql://me@db.example.com/sms?schema=receipts', 'receipts')
+    """
+
+    conninfo: str = attrs.field(repr=False)
+    shown: str
+    schema: str
+    role: str | None = None
+    durable: bool = True
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """The address that a text is; raises ``ValueError`` where it is none."""
+        parts = _split(text)
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        own = {name: value for name, value in given if name in ("schema", "role", "durability")}
+        others = [one for one in given if one[0] not in own]
+        schema = own.get("schema", "postledger")
+        if not _SCHEMA.fullmatch(schema):
+            raise ValueError(
+                "schema must be lower-case letters, digits and _, at most 48 of them, not beginning"
+                f" with a digit or pg_, got {schema!r}"
+            )
+        if own.get("durability", "on") not in ("on", "off"):
+            raise ValueError(f"durability must be on or off, got {own['durability']!r}")
+        user, _, host = parts.netloc.rpartition("@")
+        name, _, password = user.partition(":")
+        secrets = [unquote(password), *(value for key, value in given if key in _SECRET)]
+        plain = [one for one in given if one[0] not in _SECRET]
+        bare = parts._replace(
+            scheme=SCHEME, netloc=f"{name}@{host}" if name else host, query=_query(plain)
+        )
+        return cls(
+            conninfo=parts._replace(scheme=SCHEME, query=_query(others)).geturl(),
+            shown=bare.geturl(),
+            schema=schema,
+            role=own.get("role") or None,
+            durable=own.get("durability", "on") == "on",
+            secrets=tuple(sorted(filter(None, {*secrets, password}), key=len, reverse=True)),
+        )
+
+    @property
+    def name(self) -> str:
+        """What the ledger is called: its schema."""
+        return self.schema
+
+    def without_secrets(self, text: str) -> str:
+        """A text, such as a message of the server, without any password of the address."""
+        for secret in self.secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+Location = Path | Address
+"""Where a ledger is: a file, or a schema on a server."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is meant as an address, and not as the path of a file."""
+    return text.lower().startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES))
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        if parts.scheme not in _SCHEMES or parts.fragment or "\0" in text:
+            raise ValueError
+    except ValueError:
+        # What it is may hold a password.
+        raise ValueError(
+            "address must be such as postgresql://user@host/database?schema=postledger,"
+            " got another text"
+        ) from None
+    return parts
+
+
+def _query(given: list[tuple[str, str]]) -> str:
+    # libpq takes a plus for what it is.
+    return urlencode(given, quote_via=quote, safe="/")

@@ -1,0 +1,120 @@
+"""The catalog: what PostgreSQL says that a schema has, next to the SQL that made it.
+
+That SQL stands in the comment of each table, index, view and trigger, with a digest of how the catalog
+described it when it was made: where that differs now, it was altered since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from postledger.store.dialect import Made
+
+# Each object: kind, name, the table it is on, its comment, its description.
+_DESCRIBED = """
+SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END AS kind, c.relname AS name, c.relname AS on_,
+    obj_description(c.oid, 'pg_class') AS comment,
+    concat_ws(' / ', c.relkind::text, c.relpersistence::text,
+        (SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            a.attgenerated::text, a.attcollation::regcollation::text), ', ' ORDER BY a.attnum)
+         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        (SELECT string_agg(pg_get_constraintdef(k.oid), ', ' ORDER BY k.conname)
+         FROM pg_constraint k WHERE k.conrelid = c.oid),
+        (SELECT string_agg(pg_get_indexdef(i.indexrelid), ', ' ORDER BY i.indexrelid::regclass::text)
+         FROM pg_index i WHERE i.indrelid = c.oid
+            AND obj_description(i.indexrelid, 'pg_class') IS NULL),
+        (SELECT string_agg(r.rulename || ' ' || pg_get_ruledef(r.oid), ', ' ORDER BY r.rulename)
+         FROM pg_rewrite r WHERE r.ev_class = c.oid),
+        c.relrowsecurity::text, c.relhassubclass::text) AS described
+FROM pg_class c WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
+UNION ALL
+SELECT 'index', c.relname, t.relname, obj_description(c.oid, 'pg_class'), pg_get_indexdef(c.oid)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+WHERE c.relnamespace = %(schema)s::regnamespace
+    AND (obj_description(c.oid, 'pg_class') IS NOT NULL)
+UNION ALL
+SELECT 'trigger', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger'),
+    concat_ws(' / ', pg_get_triggerdef(g.oid), g.tgenabled::text, p.prosrc, p.prolang::text)
+FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE t.relnamespace = %(schema)s::regnamespace AND NOT g.tgisinternal
+"""
+_MARK = "\n-- as made: "
+
+
+def objects(conn: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """What a schema has: (kind, name) to the table and the SQL that made it, or else its description."""
+    rows = conn.execute(_DESCRIBED, {"schema": _identifier(schema)}).fetchall()
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for kind, name, table, comment, described in rows:
+        sql, _, digest = (comment or "").rpartition(_MARK)
+        found[kind, name] = table, sql if digest == _digest(described) else f"altered: {described}"
+    return found
+
+
+def note(conn: psycopg.Connection[Any], made: Made) -> None:
+    """Keep the SQL that made something in its comment, with a digest of how it is described by now."""
+    kind = made.kind.lower()
+    of = f"{made.name} ON {made.table}" if kind == "trigger" else made.name
+    # An index without a comment is part of its table.
+    conn.execute(_comment(made.kind, of, made.sql))
+    row = conn.execute(
+        f"SELECT described FROM ({_DESCRIBED}) o WHERE kind = %(kind)s AND name = %(name)s",
+        {"schema": _current(conn), "kind": kind, "name": made.name},
+    ).fetchone()
+    assert row is not None
+    conn.execute(_comment(made.kind, of, f"{made.sql}{_MARK}{_digest(row[0])}"))
+
+
+def problems(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
+    """What the server knows to be damaged in a schema, a line each."""
+    row = conn.execute(
+        "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()"
+    ).fetchone()
+    if row is not None and row[0]:
+        yield f"database: {row[0]} pages did not have their checksums"
+    if conn.execute("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'").fetchone() is None:
+        return
+    rows = conn.execute(
+        "SELECT c.oid::int8, c.relname, c.relkind::text FROM pg_class c LEFT JOIN pg_index i"
+        " ON i.indexrelid = c.oid LEFT JOIN pg_am m ON m.oid = c.relam"
+        " WHERE c.relnamespace = %s::regnamespace AND (c.relkind = 'r' OR m.amname = 'btree')",
+        (_identifier(schema),),
+    ).fetchall()
+    for oid, name, kind in rows:
+        try:
+            if kind == "r":
+                for (said,) in conn.execute(
+                    "SELECT msg FROM verify_heapam(%s::oid::regclass)", (oid,)
+                ):
+                    yield f"database: table {name}: {said}"
+            else:
+                conn.execute("SELECT bt_index_check(%s::oid::regclass, true)", (oid,))
+        except (errors.InsufficientPrivilege, errors.UndefinedFunction):
+            # Who may not ask is not told.
+            return
+        except psycopg.DatabaseError as error:
+            yield f"database: {kind} {name}: {' '.join(str(error).split())}"
+
+
+def _comment(kind: str, of: str, text: str) -> Any:
+    quoted = text.replace("'", "''")
+    return f"COMMENT ON {kind} {of} IS '{quoted}'"
+
+
+def _current(conn: psycopg.Connection[Any]) -> str:
+    row = conn.execute("SELECT quote_ident(current_schema())").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _identifier(schema: str) -> str:
+    return f'"{schema}"'
+
+
+def _digest(described: str) -> str:
+    return sha256(described.encode()).hexdigest()[:32]

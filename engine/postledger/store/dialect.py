@@ -1,0 +1,242 @@
+"""The dialect: what SQLite takes too, as PostgreSQL wants it: statements, and values on the way there.
+
+A NUL, which no text of PostgreSQL can have, is kept as the two characters ``\\x01\\x01``, and
+``\\x01`` as ``\\x01\\x02``: texts stay in their order.
+Texts stand in the order of their bytes, as in SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple, cast
+
+import psycopg
+from psycopg import sql as composed
+from psycopg.abc import Buffer
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumperUnknown, TextLoader
+
+SIZES = (256, 64, 16, 4, 1)
+"""How many rows one INSERT takes: the largest that fits comes first."""
+
+SHORT = 200
+"""So many characters of a key stand in the index by which beginnings are found."""
+
+_TYPES = {"INTEGER": "bigint", "TEXT": 'text COLLATE "C"', "BLOB": "bytea"}
+_TYPE = re.compile(r"\b(INTEGER|TEXT|BLOB)\b")
+_STRICT = re.compile(r"\) STRICT(, WITHOUT ROWID)?\s*$")
+_MADE = re.compile(r"\s*CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\S+)(?: ON (\S+))?")
+_ON = re.compile(r"\bON (\w+)")
+# Of texts of any length: a B-tree holds 2,700 bytes.
+_UNIQUE_TEXTS = re.compile(r",\n    UNIQUE \((key), chart, space\)")
+_UNIQUE_TEXT = re.compile(r"(\benvelope TEXT NOT NULL) UNIQUE")
+_INSERT = re.compile(
+    r"INSERT INTO (?P<into>\S+(?: \([^()]*\))?) VALUES (?P<row>\([?, ]*\))(?P<rest>.*)", re.S
+)
+
+FUNCTIONS = (
+    """CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% are append-only', TG_TABLE_NAME;
+END $$""",
+    """CREATE FUNCTION legible(body bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8');
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$""",
+)
+"""What the guards call, and a body as text where it is one."""
+
+
+class Made(NamedTuple):
+    """A statement that makes something: what, its name, the table that it is on, its SQL as it was given.
+
+    ``statements`` are what PostgreSQL is told; ``scratch`` says that it goes with the connection.
+    """
+
+    kind: str
+    name: str
+    table: str
+    sql: str
+    statements: tuple[str, ...]
+    scratch: bool
+
+
+class Insert(NamedTuple):
+    """A statement that inserts rows: into what, its row of holes, and what comes behind the rows."""
+
+    into: str
+    row: str
+    rest: str
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is said of rows that are in the way."""
+        return not self.rest
+
+    @property
+    def copy(self) -> composed.SQL:
+        """The statement that copies rows."""
+        return composed.SQL(cast("Any", f"COPY {self.into} FROM STDIN"))
+
+    def of(self, rows: int) -> bytes:
+        """The statement that inserts so many rows."""
+        return _rows(self, rows)
+
+
+@lru_cache(maxsize=256)
+def _rows(insert: Insert, rows: int) -> bytes:
+    values = ", ".join([insert.row] * rows)
+    return translated(f"INSERT INTO {insert.into} VALUES {values}{insert.rest}")
+
+
+@lru_cache(maxsize=1024)
+def translated(sql: str) -> bytes:
+    """A statement with ``%s`` for each parameter."""
+    return sql.replace("%", "%%").replace("?", "%s").encode()
+
+
+@lru_cache(maxsize=256)
+def insert_of(sql: str) -> Insert | None:
+    """The parts of a statement that inserts a row of parameters; ``None`` for any other."""
+    found = _INSERT.fullmatch(sql)
+    return None if found is None else Insert(found["into"], found["row"], found["rest"].rstrip())
+
+
+def made_by(sql: str) -> Made | None:
+    """What a statement makes; ``None`` where it makes nothing that lasts as its SQL says."""
+    head = sql[:200].lstrip()
+    if not head.startswith("CREATE "):
+        return None
+    found = _MADE.match(sql)
+    if found is None:
+        return None
+    kind, name, on = found.groups()
+    bare = name.rpartition(".")[2]
+    scratch = name != bare or bool(on and on.startswith("pg_temp."))
+    table = bare if kind == "TABLE" else (_ON.search(sql) or [bare, bare])[1]
+    return Made(kind, bare, table, sql, _made(kind, name, sql), scratch)
+
+
+def _made(kind: str, name: str, sql: str) -> tuple[str, ...]:
+    if kind == "TABLE":
+        return _table(name, sql)
+    if kind == "INDEX":
+        return (sql.replace(f"INDEX {name} ", f"INDEX {name.rpartition('.')[2]} ", 1),)
+    # guard: guards that no replica's role turns off
+    return sql, f"ALTER TABLE {(_ON.search(sql) or ['', ''])[1]} ENABLE ALWAYS TRIGGER {name}"
+
+
+def _table(name: str, sql: str) -> tuple[str, ...]:
+    also = []
+    if _UNIQUE_TEXTS.search(sql):
+        sql = _UNIQUE_TEXTS.sub("", sql)
+        also.append(f"CREATE INDEX ON {name} USING hash (key)")
+        also.append(f"CREATE INDEX ON {name} (left(key, {SHORT}))")
+    if _UNIQUE_TEXT.search(sql):
+        sql = _UNIQUE_TEXT.sub(r"\1", sql)
+        also.append(f"CREATE INDEX ON {name} USING hash (envelope)")
+    if " AS SELECT " not in sql:
+        sql = _TYPE.sub(lambda one: _TYPES[one[1]], _STRICT.sub(")", sql))
+    return sql, *also
+
+
+def guards(table: str) -> dict[str, str]:
+    """The triggers that refuse what would alter a table: name to SQL."""
+    return {
+        (name := f"{table}_no_{verb.lower()}"): f"CREATE TRIGGER {name} BEFORE {verb} ON {table}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+        # guard: no UPDATE, DELETE or TRUNCATE on a server
+        for verb in ("UPDATE", "DELETE", "TRUNCATE")
+    }
+
+
+def iso(column: str) -> str:
+    """A column of microseconds as ISO 8601 in UTC, with milliseconds; no such text for other years."""
+    whole = f"(({column}) / 1000 - CASE WHEN ({column}) % 1000 < 0 THEN 1 ELSE 0 END)"
+    return (
+        f"CASE WHEN ({column}) BETWEEN -62135596800000000 AND 253402300799999999 THEN"
+        f" to_char(timestamp '1970-01-01' + {whole} * interval '1 millisecond',"
+        ' \'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\') END'
+    )
+
+
+def filled(body: str, pieces: str, texts: str) -> str:
+    """A body as text; none where it is no UTF-8, or has a NUL."""
+    return f"""CASE
+        WHEN {body} IS NULL THEN CASE WHEN strpos({pieces} || {texts}, '\\u0000') = 0 THEN (
+            SELECT string_agg(p.value || coalesce(t.value, ''), '' ORDER BY p.place)
+            FROM json_array_elements_text(({pieces})::json) WITH ORDINALITY p (value, place)
+            LEFT JOIN json_array_elements_text(({texts})::json) WITH ORDINALITY t (value, place)
+                ON t.place = p.place) END
+        ELSE legible({body}) END"""
+
+
+def begins(column: str, begin: str, end: str | None) -> tuple[str, tuple[str, ...]]:
+    """What holds of texts from ``begin`` on, before ``end``."""
+    beginning = f"left({column}, {SHORT})"
+    held, given = f"{beginning} >= ? AND {column} >= ?", (begin[:SHORT], begin)
+    if end is None:
+        return held, given
+    return f"{held} AND {beginning} <= ? AND {column} < ?", (*given, end[:SHORT], end)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: of equal ones the second has ``_2`` behind it."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{n}" for n in count(2))
+        free = name not in found
+        found.append(name if free else next(one for one in numbered if one not in {*names, *found}))
+    return found
+
+
+# --- values ---
+
+
+def _kept(text: str) -> str:
+    return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01")
+
+
+def _given(text: str) -> str:
+    return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01")
+
+
+class _StrDumper(StrDumperUnknown):
+    """Texts, with what stands for a NUL."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        if "\x00" in obj or "\x01" in obj:
+            obj = _kept(obj)
+        return obj.encode()
+
+
+class _StrLoader(TextLoader):
+    """Texts, with their NUL."""
+
+    def load(self, data: Buffer) -> str:
+        text = str(data, "utf-8")
+        return _given(text) if "\x01" in text else text
+
+
+class _NumericLoader(psycopg.adapt.Loader):
+    """What a sum of whole numbers is, and any other exact number."""
+
+    def load(self, data: Buffer) -> int | float:
+        number = Decimal(str(data, "ascii"))
+        return int(number) if number == number.to_integral_value() else float(number)
+
+
+def adapt(conn: psycopg.Connection[Any]) -> None:
+    """Have values go to the server, and come from it, as they do with SQLite."""
+    # All of one type, so that a statement is known again whatever its numbers.
+    conn.adapters.register_dumper(int, Int8Dumper)
+    conn.adapters.register_dumper(str, _StrDumper)
+    for name in ("text", "varchar", "bpchar", "name"):
+        conn.adapters.register_loader(name, _StrLoader)
+    conn.adapters.register_loader("numeric", _NumericLoader)

@@ -1,0 +1,74 @@
+"""Opening: a ledger's tables by their location, and what errors mean there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any
+
+from postledger.address import Address, Location
+from postledger.store import sqlite
+from postledger.store.store import Opened, Store
+
+
+def open_store(
+    path: Location,
+    make: Callable[[Store], None],
+    *,
+    timeout: float,
+    readonly: bool = False,
+    file: Opened = None,
+) -> Store:
+    """Open a ledger's tables, made by ``make`` where they are missing (unless ``readonly``).
+
+    ``file`` is that of a store that is open already: then nothing else is made or opened. ``timeout`` is
+    how many seconds a write waits for another's write to end. Raises ``NotALedger``, ``LedgerBusy``,
+    ``IntegrityError`` or ``LedgerError``.
+    """
+    if isinstance(path, Address):
+        opened: Store = _postgres().open_store(
+            path, make, timeout=timeout, readonly=readonly, server=file
+        )
+        return opened
+    return sqlite.open_store(path, make, timeout=timeout, readonly=readonly, file=file)
+
+
+def require_there(path: Location, file: Opened) -> None:
+    """Raise ``LedgerError`` where what was opened is not there any more: it can still be read."""
+    if not isinstance(path, Address):
+        sqlite.require_identity(path, file)
+
+
+def translated(path: Location) -> AbstractContextManager[None]:
+    """Turn what a store raises into errors that say what it means for the ledger."""
+    if isinstance(path, Address):
+        told: AbstractContextManager[None] = _postgres().translated(path)
+        return told
+    return sqlite.translated(path)
+
+
+def is_of_medium(error: BaseException) -> bool:
+    """Whether the disk or the server failed, is full or is locked: nothing just written can be relied on.
+
+    Such an error fails the whole transaction, wherever it shows.
+    """
+    return sqlite.is_of_medium(error) or any(m.is_of_medium(error) for m in _loaded())
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether the disk failed: a connection that met it may take for written what is not."""
+    return sqlite.is_of_disk(error)
+
+
+def _postgres() -> Any:
+    # With it comes psycopg, which is an extra.
+    from postledger.store import postgres
+
+    return postgres
+
+
+def _loaded() -> list[ModuleType]:
+    module = sys.modules.get("postledger.store.postgres")
+    return [] if module is None else [module]

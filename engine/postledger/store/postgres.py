@@ -1,0 +1,749 @@
+"""A ledger in one schema of a PostgreSQL database: how it is reached, written and read.
+
+Everything that is peculiar to PostgreSQL stands here and in ``dialect``. Connections commit each
+statement by itself unless a transaction is begun; a store has one while it needs it, and gives it back
+to the ``Server``. The protocol of a write: the lock in a statement of its own, since a snapshot that is
+older than the lock doesn't show what others wrote before; then all else, which reads what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from itertools import islice
+from secrets import token_hex
+from typing import Any, cast
+
+import psycopg
+from psycopg import errors, pq
+
+from postledger.address import Address
+from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.store import catalog, dialect
+from postledger.store.store import STILL_READING, Cursor, Row, Store, bare_of
+
+_log = logging.getLogger("postledger")
+
+FORMAT = "Postledger ledger, format 1"
+"""The comment on a schema that holds a ledger."""
+
+MOST_CONNECTIONS = 16
+"""How many connections one ledger of one process uses at once."""
+
+LONGEST_IDLE = 10.0
+"""How many seconds a writer may leave the server without a word, before others go on."""
+
+_PAGE = 2_000
+"""How many rows of a long SELECT are fetched together."""
+
+_FEW = 8
+"""So many rows are copied, rather than inserted one by one."""
+
+_SETTINGS = (
+    # guard: synced before it is acknowledged on a server
+    "SET synchronous_commit = on; SET timezone = 'UTC'; SET jit = off; SET cursor_tuple_fraction = 1;"
+    " SET statement_timeout = 0; SET bytea_output = hex; SET client_min_messages = warning;"
+    " SET standard_conforming_strings = on; SET default_transaction_read_only = off"
+)
+_KEEPALIVE: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "postledger",
+}
+_SETTLING = 30.0
+"""For how many seconds it is asked again how a commit ended, of which the answer was lost."""
+
+Connection = psycopg.Connection[Row]
+
+
+class Lost(LedgerError):
+    """The connection was lost before anything was committed: nothing was written."""
+
+
+class Server:
+    """The server of one ledger, as one process uses it: its connections, those that are free first.
+
+    A connection is made where none is free, up to ``MOST_CONNECTIONS``; whoever needs one then waits.
+    """
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._free: list[Connection] = []
+        self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._process = os.getpid()
+        self._users = 0
+
+    def use(self) -> None:
+        """Count a store that uses it."""
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """Count a store that does no more; with the last one all connections are closed."""
+        with self._lock:
+            self._users -= 1
+            free = [] if self._users else self._free
+            self._free = self._free if self._users else []
+        for conn in free:
+            conn.close()
+
+    def take(self) -> tuple[Connection, bool]:
+        """A connection, and whether it was made just now."""
+        if not self._room.acquire(timeout=max(self.timeout, 1.0)):
+            raise LedgerBusy(f"{self.address}: all connections are in use; try again")
+        try:
+            with self._lock:
+                free = self._free.pop() if self._free else None
+            return (self._connected(), True) if free is None else (free, False)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def give(self, conn: Connection) -> None:
+        """Take a connection back, for others to use unless it is broken."""
+        whole = not conn.closed and conn.info.transaction_status is pq.TransactionStatus.IDLE
+        with self._lock:
+            if whole and self._users:
+                self._free.append(conn)
+                conn = cast("Connection", None)
+        if conn is not None:
+            conn.close()
+        self._room.release()
+
+    def forget(self) -> None:
+        """Close what is free: where one connection was lost, others were too."""
+        with self._lock:
+            free, self._free = self._free, []
+        for conn in free:
+            conn.close()
+
+    def _connected(self) -> Connection:
+        address = self.address
+        given = psycopg.conninfo.conninfo_to_dict(address.conninfo)
+        conn = psycopg.connect(
+            address.conninfo,
+            autocommit=True,
+            **{name: value for name, value in _KEEPALIVE.items() if name not in given},
+        )
+        try:
+            dialect.adapt(conn)
+            conn.execute(_SETTINGS)
+            if address.role is not None:
+                conn.execute(f"SET ROLE {_quoted(address.role)}")
+            conn.execute(f"SET search_path = {_quoted(address.schema)}, pg_temp")
+            self._require_safe(conn)
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+    def _require_safe(self, conn: Connection) -> None:
+        """Raise ``LedgerError`` where the server could lose what it acknowledged."""
+        if conn.info.parameter_status("server_encoding") != "UTF8":
+            raise LedgerError(f"{self.address}: the database must have the encoding UTF8")
+        if self.address.durable:
+            for name in ("fsync", "full_page_writes"):
+                row = conn.execute(f"SHOW {name}").fetchone()
+                # guard: a server that may lose what it acknowledged is refused
+                if row != ("on",):
+                    raise LedgerError(
+                        f"{self.address}: the server has {name} = {row and row[0]}, and may lose what"
+                        f" it acknowledged; set it on"
+                    )
+
+
+class PostgresStore(Store):
+    """A ledger's schema, over a connection that it has while it needs one."""
+
+    path: Address
+    file: Server
+
+    def __init__(self, server: Server, timeout: float) -> None:
+        self.path = server.address
+        self.timeout = timeout
+        self.file = server
+        self.committed = False
+        self.execute = self._execute
+        self.executemany = self._executemany
+        self._conn: Connection | None = None
+        self._held = 0
+        self._fresh = False
+        self._ended: list[str] = []
+        self._closed = False
+        server.use()
+
+    # --- the connection ---
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """The connection that it has, or one for as long as this lasts."""
+        self._held += 1
+        try:
+            if self._conn is None:
+                self._conn, made = self.file.take()
+                self._fresh = not made
+                if made:
+                    self._greet()
+            yield self._conn
+        finally:
+            self._held -= 1
+            if not self._held and self._conn is not None:
+                conn, self._conn = self._conn, None
+                self.file.give(conn)
+
+    def _greet(self) -> None:
+        """Tell that it works by another connection: the server may not be the one it was."""
+        if self.connected is not None:
+            try:
+                self.connected()
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        """Close the connection that it has: nothing more is to come over it."""
+        if self._conn is not None:
+            self._conn.close()
+
+    def _first(self, sql: str) -> psycopg.Cursor[Row]:
+        """The first statement over a connection: where that was lost while it was free, over another."""
+        assert self._conn is not None
+        try:
+            return self._conn.execute(sql)
+        except psycopg.OperationalError:
+            if not self._fresh or not self._conn.closed:
+                raise
+            self._again()
+            return self._conn.execute(sql)
+
+    def _again(self) -> None:
+        """Take another connection in place of one that was lost."""
+        self.file.forget()
+        if self._conn is not None:
+            conn, self._conn = self._conn, None
+            self.file.give(conn)
+        self._conn, made = self.file.take()
+        self._fresh = not made
+        if made:
+            self._greet()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        conn = self._conn
+        return conn is not None and conn.info.transaction_status not in (
+            pq.TransactionStatus.IDLE,
+            pq.TransactionStatus.UNKNOWN,
+        )
+
+    # --- transactions ---
+
+    @contextmanager
+    def write(self, patience: float | None = None) -> Iterator[None]:
+        """A transaction that holds the ledger's advisory lock from its start."""
+        if self.in_transaction:
+            raise LedgerError(f"{self.path}: {STILL_READING}")
+        self.committed = False
+        with self._connection():
+            xid = self._begin(self.timeout if patience is None else patience)
+            conn = cast("Connection", self._conn)
+            try:
+                yield
+            except BaseException as error:
+                self._roll_back(conn)
+                if isinstance(error, psycopg.OperationalError) and conn.closed:
+                    raise self._lost(error) from error
+                raise
+            self._commit(conn, xid)
+            self._notify()
+
+    def _begin(self, patience: float) -> str:
+        """Begin a write, with its lock; returns its number.
+
+        Sent at once, each statement by itself: what comes next sees what was committed when the lock
+        was given.
+        """
+        wait = max(1, int(patience * 1_000))
+        begun = self._first(
+            "BEGIN ISOLATION LEVEL READ COMMITTED;"
+            f" SET LOCAL lock_timeout = {wait};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {int(LONGEST_IDLE * 1_000)};"
+            # guard: the lock before anything is read
+            f" SELECT pg_advisory_xact_lock({_lock_of(self.path.schema)});"
+            # From here a lock on a table is waited for as long as the timeout says.
+            " SELECT pg_current_xact_id()::text"
+        )
+        while begun.nextset():
+            pass
+        row = begun.fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def _commit(self, conn: Connection, xid: str) -> None:
+        try:
+            conn.execute("COMMIT")
+        except BaseException as error:
+            if not conn.closed:
+                # guard: an interrupted commit is settled
+                self.committed = self._was_committed(conn, xid)
+            elif isinstance(error, psycopg.OperationalError):
+                # guard: a commit without an answer is settled
+                self.committed = self._settled(xid, error)
+                if self.committed:
+                    return
+                raise self._lost(error) from error
+            raise
+        self.committed = True
+
+    def _was_committed(self, conn: Connection, xid: str) -> bool:
+        """Whether a write ended well that was interrupted here while the server did it."""
+        with suppress(psycopg.Error):
+            self._roll_back(conn)
+            return _status(conn, xid) == "committed"
+        return False
+
+    def _settled(self, xid: str, error: psycopg.Error) -> bool:
+        """Whether a commit was done whose answer was lost, as the server says once it holds no lock.
+
+        Raises ``LedgerError`` where it doesn't say so in time.
+        """
+        end = time.monotonic() + max(self.timeout, _SETTLING)
+        while True:
+            try:
+                self._again()
+                self._begin(max(0.001, end - time.monotonic()))
+                conn = cast("Connection", self._conn)
+                try:
+                    return _status(conn, xid) == "committed"
+                finally:
+                    self._roll_back(conn)
+            except (psycopg.Error, LedgerBusy):
+                if time.monotonic() > end:
+                    raise LedgerError(
+                        f"{self.path}: the connection was lost while it was committed, and it is not"
+                        " known whether this was recorded; record it again"
+                    ) from error
+                time.sleep(0.05)
+
+    def _notify(self) -> None:
+        """Tell who listens that something was written; after the commit, which it must not hold up."""
+        # guard: a notice never undoes what is committed
+        with suppress(psycopg.Error):
+            cast("Connection", self._conn).execute(
+                f"NOTIFY {_quoted(f'postledger_{self.path.schema}')}"
+            )
+
+    def _lost(self, error: psycopg.Error) -> Lost:
+        said = self.path.without_secrets(_line(error))
+        return Lost(f"{self.path}: the connection was lost ({said}); nothing was written")
+
+    def _roll_back(self, conn: Connection) -> None:
+        with suppress(psycopg.Error):
+            if not conn.closed and conn.info.transaction_status is pq.TransactionStatus.ACTIVE:
+                conn.cancel_safe(timeout=5.0)
+            if not conn.closed and conn.info.transaction_status is not pq.TransactionStatus.IDLE:
+                conn.execute("ROLLBACK")
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """A read transaction, whose snapshot stays the same."""
+        if self.in_transaction:
+            yield
+            return
+        with self._connection():
+            self._first("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            conn = cast("Connection", self._conn)
+            try:
+                yield
+            except BaseException:
+                self._roll_back(conn)
+                raise
+            # A read transaction may have filled a scratch table.
+            if not self._closed and not conn.closed:
+                conn.execute("COMMIT")
+
+    # --- statements ---
+
+    def _execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
+        made = dialect.made_by(sql)
+        if made is not None:
+            return self._make(made)
+        with self._connection():
+            conn = cast("Connection", self._conn)
+            try:
+                return cast("Cursor", _run(conn, sql, parameters))
+            except psycopg.OperationalError:
+                # Outside of any transaction it may have been lost while it was free.
+                if not self._fresh or not conn.closed:
+                    raise
+                self._again()
+                return cast("Cursor", _run(cast("Connection", self._conn), sql, parameters))
+
+    def _executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        with self._connection() as conn:
+            insert = dialect.insert_of(sql)
+            given = iter(rows)
+            while page := list(islice(given, _PAGE)):
+                if insert is None:
+                    with conn.cursor() as cursor:
+                        cursor.executemany(dialect.translated(sql), page)
+                elif insert.plain and len(page) >= _FEW:
+                    _copy(conn, insert, page)
+                else:
+                    _insert(conn, insert, page)
+
+    def _make(self, made: dialect.Made) -> Cursor:
+        """Make a table, an index or a trigger, and note the SQL that made it, as it is now."""
+        with self._connection() as conn:
+            for statement in made.statements:
+                cursor = conn.execute(statement)
+            if not made.scratch:
+                catalog.note(conn, made)
+            return cast("Cursor", cursor)
+
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        """The rows of a SELECT, by a cursor of the server."""
+        with self.read():
+            conn = cast("Connection", self._conn)
+            cursor = conn.cursor(f"rows_{token_hex(6)}")
+            cursor.itersize = _PAGE
+            try:
+                yield from cursor.execute(dialect.translated(sql), tuple(parameters) or None)
+            finally:
+                if not conn.closed and self.in_transaction:
+                    with suppress(psycopg.Error):
+                        cursor.close()
+
+    @contextmanager
+    def query(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> Iterator[tuple[list[str], Iterator[Row]]]:
+        """The columns and the rows of a SELECT; nothing can be written."""
+        with self._connection() as conn, self._failing():
+            nested = self.in_transaction
+            conn.execute(
+                "SAVEPOINT query" if nested else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            )
+            try:
+                if nested:
+                    conn.execute("SET LOCAL transaction_read_only = on")
+                cursor = conn.cursor(f"rows_{token_hex(6)}")
+                cursor.itersize = _PAGE
+                cursor.execute(cast("Any", sql), tuple(parameters) or None)
+                columns = dialect.distinct([one.name for one in cursor.description or ()])
+                yield columns, self._rows_of(cursor)
+            finally:
+                conn.execute("ROLLBACK TO query" if nested else "ROLLBACK")
+
+    def _rows_of(self, cursor: psycopg.ServerCursor[Row]) -> Iterator[Row]:
+        with self._failing():
+            yield from cursor
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, ValueError, TypeError) as error:
+            hint = (
+                "; a query may only read"
+                if isinstance(error, errors.ReadOnlySqlTransaction)
+                else ""
+            )
+            said = self.path.without_secrets(_line(error))
+            raise LedgerError(f"{self.path}: the query fails: {said}{hint}") from None
+
+    # --- tables of its own ---
+
+    @contextmanager
+    def scratch(self, prefix: str) -> Iterator[str]:
+        """A prefix for names of temporary tables; the connection is its own until the end."""
+        named = f"pg_temp.{prefix}_{token_hex(6)}"
+        with self._connection() as conn:
+            try:
+                yield named
+            finally:
+                if not conn.closed and not self._closed:
+                    self._drop_scratch(conn, bare_of(named))
+
+    def _drop_scratch(self, conn: Connection, begin: str) -> None:
+        with suppress(psycopg.Error):
+            rows = conn.execute(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, %s)"
+                " AND relnamespace = pg_my_temp_schema()",
+                (begin,),
+            ).fetchall()
+            for (name,) in rows:
+                conn.execute(f"DROP TABLE IF EXISTS pg_temp.{name}")
+
+    def hold(self, tables: Iterable[str]) -> bool:
+        """Lock tables against being dropped: to see them in a snapshot is not to have them."""
+        with self._connection() as conn:
+            try:
+                conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+            except errors.UndefinedTable:
+                return False
+        return True
+
+    # --- the schema ---
+
+    def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """What the schema has, as its catalog says."""
+        with self._connection() as conn:
+            return catalog.objects(conn, self.path.schema)
+
+    def view(self, name: str, select: str) -> None:
+        """Make a view."""
+        select = select.strip()
+        with self._connection() as conn:
+            conn.execute(f"DROP VIEW IF EXISTS {name}")
+            conn.execute(f"CREATE VIEW {name} AS {select}")
+            sql = f"CREATE VIEW {name} AS {select}"
+            catalog.note(conn, dialect.Made("VIEW", name, name, sql, (), scratch=False))
+
+    @staticmethod
+    def guards(table: str, taken: str) -> dict[str, str]:  # noqa: ARG004
+        """The triggers that keep a table append-only; an insert takes no row's place here."""
+        return dialect.guards(table)
+
+    def drop(self, table: str) -> None:
+        """Drop a table, unless somebody reads it: then it is left for later."""
+        with self._connection() as conn:
+            conn.execute("SAVEPOINT dropping")
+            try:
+                conn.execute("SET LOCAL lock_timeout = 100")
+                conn.execute(f"DROP TABLE IF EXISTS {table}")
+            except errors.LockNotAvailable:
+                conn.execute("ROLLBACK TO dropping")
+            conn.execute("RELEASE dropping")
+
+    def problems(self, most: int) -> Iterator[str]:
+        """What the server knows to be damaged, by its checksums and by amcheck where that is there."""
+        with self._connection() as conn:
+            yield from islice(catalog.problems(conn, self.path.schema), most)
+
+    # --- words ---
+
+    def by_index(self, name: str, indexes: Mapping[str, str]) -> str:  # noqa: ARG002
+        """PostgreSQL chooses by itself."""
+        return ""
+
+    def iso(self, column: str) -> str:
+        """Its text."""
+        return dialect.iso(column)
+
+    def hex(self, column: str) -> str:
+        """Its digits."""
+        return f"encode({column}, 'hex')"
+
+    def element(self, array: str, number: int) -> str:
+        """It as text."""
+        return f"(({array})::json ->> {number})"
+
+    def filled(self, body: str, pieces: str, texts: str) -> str:
+        """The body."""
+        return dialect.filled(body, pieces, texts)
+
+    def begins(self, column: str, begin: str, end: str | None) -> tuple[str, tuple[str, ...]]:
+        """Between both ends, of which the index has the beginnings."""
+        return dialect.begins(column, begin, end)
+
+    # --- upkeep ---
+
+    def sizes(self) -> tuple[int, int]:
+        """Those of all tables and indexes; the server's write-ahead log is not of one ledger."""
+        row = self.one(
+            "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"
+            " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        )
+        return int(row[0]) if row else 0, 0
+
+    def backfill(self) -> None:
+        """The server does it."""
+
+    def close(self) -> None:
+        """Give back what it has."""
+        if self._closed:
+            return
+        self._closed = True
+        conn = self._conn
+        if conn is not None and os.getpid() == self.file._process:
+            conn.close()
+        self.file.leave()
+
+
+def open_store(
+    address: Address,
+    make: Callable[[Store], None],
+    *,
+    timeout: float,
+    readonly: bool = False,
+    server: Server | None = None,
+) -> PostgresStore:
+    """Open a ledger's schema; see ``opening.open_store``."""
+    with translated(address):
+        known = server is not None
+        store = PostgresStore(server or Server(address, timeout), timeout)
+        try:
+            if not known:
+                _settle(store, make, readonly=readonly)
+        except BaseException:
+            store.close()
+            raise
+    return store
+
+
+def _settle(store: PostgresStore, make: Callable[[Store], None], *, readonly: bool) -> None:
+    """Make the schema where there is none, and refuse any that is not a ledger's."""
+    address = store.path
+    if not readonly and _format(store) is None:
+        with store.write():
+            # Another process may have been quicker.
+            if _format(store) is None:
+                _make(store, make)
+    found = _format(store)
+    if found is None:
+        raise NotALedger(f"{address}: no such ledger")
+    if found != FORMAT:
+        raise NotALedger(
+            f"{address}: expected a schema with the comment {FORMAT!r}, got {found!r}; open it with"
+            " the Postledger that wrote it"
+        )
+
+
+def _make(store: PostgresStore, make: Callable[[Store], None]) -> None:
+    schema, conn = store.path.schema, cast("Connection", store._conn)
+    if _exists(store):
+        # An administrator may have made it, for a role that makes none.
+        # guard: foreign schemas refused
+        if catalog.objects(conn, schema):
+            raise NotALedger(f"{store.path}: not a ledger: the schema has other tables")
+    else:
+        conn.execute(f"CREATE SCHEMA {_quoted(schema)}")
+    for sql in dialect.FUNCTIONS:
+        conn.execute(sql)
+    make(store)
+    conn.execute(f"COMMENT ON SCHEMA {_quoted(schema)} IS {_literal(FORMAT)}")
+
+
+def _format(store: PostgresStore) -> str | None:
+    """The comment on the schema; ``None`` where there is no ledger, and no schema with tables."""
+    row = store.one(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ?",
+        (store.path.schema,),
+    )
+    return None if row is None or row[0] is None else str(row[0])
+
+
+def _exists(store: PostgresStore) -> bool:
+    return (
+        store.one("SELECT 1 FROM pg_namespace WHERE nspname = ?", (store.path.schema,)) is not None
+    )
+
+
+# --- statements ---
+
+
+def _run(conn: Connection, sql: str, parameters: Sequence[object]) -> psycopg.Cursor[Row]:
+    if parameters:
+        return conn.execute(dialect.translated(sql), parameters)
+    return conn.execute(cast("Any", sql))
+
+
+def _copy(conn: Connection, insert: dialect.Insert, rows: Sequence[Sequence[object]]) -> None:
+    with conn.cursor() as cursor, cursor.copy(insert.copy) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _insert(conn: Connection, insert: dialect.Insert, rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows by few statements, of few sizes, so that the server knows them."""
+    first = 0
+    while first < len(rows):
+        size = next(size for size in dialect.SIZES if size <= len(rows) - first)
+        page = rows[first : first + size]
+        conn.execute(insert.of(size), [value for row in page for value in row])
+        first += size
+
+
+def _status(conn: Connection, xid: str) -> str:
+    try:
+        row = conn.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+    except errors.InvalidParameterValue:
+        # Of a server that was behind: it never heard of it.
+        return "aborted"
+    return str(row and row[0])
+
+
+def _lock_of(schema: str) -> int:
+    """The number of the advisory lock of a ledger, which is the same for all processes."""
+    digest = sha256(f"postledger:{schema}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def _quoted(name: str) -> str:
+    quoted = name.replace('"', '""')
+    return f'"{quoted}"'
+
+
+def _literal(text: str) -> str:
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+# --- what errors mean ---
+
+
+def _line(error: BaseException) -> str:
+    diag = getattr(error, "diag", None)
+    said = (diag and diag.message_primary) or str(error)
+    return " ".join(str(said).split())
+
+
+def is_of_medium(error: BaseException) -> bool:
+    """Whether the server or the connection failed, or is locked: not a statement that is wrong."""
+    return isinstance(error, psycopg.OperationalError | Lost)
+
+
+@contextmanager
+def translated(address: Address) -> Iterator[None]:
+    """Turn what psycopg raises into errors that say what it means for the ledger."""
+    try:
+        yield
+    except IntegrityError as error:
+        if str(address) not in str(error):
+            error.args = (f"{address}: {error}",)
+        raise
+    except psycopg.Error as error:
+        raise _meaning(address, error) from error
+    except UnicodeEncodeError as error:
+        raise LedgerError(
+            f"{address}: half a character (a lone surrogate) can be neither stored nor looked up"
+        ) from error
+
+
+def _meaning(address: Address, error: psycopg.Error) -> LedgerError:
+    said = address.without_secrets(_line(error))
+    if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
+        return LedgerBusy(f"{address}: another process holds the write lock; nothing was written")
+    if isinstance(error, errors.DiskFull):
+        return LedgerError(f"{address}: the server's disk is full; nothing was written")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return LedgerError(f"{address}: the role may not do this: {said}")
+    if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
+        return IntegrityError(f"{address}: the database is damaged: {said}; run verify")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return LedgerError(f"{address}: the server is read-only: a standby?; nothing was written")
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        return LedgerError(f"{address}: can't be reached: {said}")
+    return LedgerError(f"{address}: {said}")
