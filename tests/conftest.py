@@ -15,12 +15,30 @@ from postledger import Ledger, Receipt
 from postledger.store.sqlite import SqliteStore
 from tests.postgres_server import PostgresServer, missing, postgres_server
 from tests.proxy import Proxy, proxy_of
+from tests.stores import on_server, stores_of
 
 # Machines are noisy: how long an example takes says nothing.
 settings.register_profile("noisy", deadline=None)
 settings.load_profile("noisy")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What must hold on both stores runs on each."""
+    stores = stores_of(metafunc.definition)
+    if stores is not None:
+        metafunc.parametrize("_store", stores, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where ledgers stand: in files, or where a test runs on both stores on a server too."""
+    if getattr(request, "param", "file") == "file":
+        yield
+    else:
+        with on_server(request.getfixturevalue("postgres")):
+            yield
 
 
 @pytest.fixture(scope="module", autouse=True)
