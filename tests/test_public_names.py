@@ -19,7 +19,7 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
 
-    Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
+    Address Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
     Count CountBy Cover
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler

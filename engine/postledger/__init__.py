@@ -2,6 +2,7 @@
 
 from importlib import metadata
 
+from postledger.address import Address
 from postledger.alerts.alert import Alert
 from postledger.alerts.rules import Ratio, Rules, Silence, Stuck, Unreadable
 from postledger.alerts.rules_toml import load_rules
@@ -67,6 +68,7 @@ __version__ = metadata.version("postledger")
 
 __all__ = [
     "UNVERIFIED",
+    "Address",
     "Alert",
     "Amount",
     "Anchor",

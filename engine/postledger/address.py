@@ -98,9 +98,10 @@ def _split(text: str) -> SplitResult:
             raise ValueError
     except ValueError:
         # What it is may hold a password.
+        scheme = text.partition(":")[0]
         raise ValueError(
             "address must be such as postgresql://user@host/database?schema=postledger,"
-            " got another text"
+            f" got {scheme}:… of another form"
         ) from None
     return parts
 

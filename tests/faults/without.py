@@ -97,7 +97,7 @@ PROTECTIONS = (
     Without("waiting for the lock", "timeout=timeout", "timeout=0", f"{_PROCESSES} -k overlapping"),
     Without(
         "the file is the one that was opened",
-        "require_identity(self.path, self._file, self.kind, writing=True)",
+        "require_identity(self.path, self.file, self.kind, writing=True)",
         "pass",
         f"{_CLOSING} -k no_longer_there",
     ),
@@ -397,8 +397,8 @@ PROTECTIONS = (
     ),
     Without(
         "the last reception is the newest",
-        "max({table}.n, excluded.n)",
-        "excluded.n",
+        "CASE WHEN excluded.n > {table}.n THEN excluded.n",
+        "CASE WHEN 1 = 1 THEN excluded.n",
         "tests/ledger/test_health.py -k go_back",
     ),
     Without(

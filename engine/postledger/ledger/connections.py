@@ -382,7 +382,6 @@ class Connections:
     def _require_acknowledged(self, store: Store) -> None:
         """Raise ``IntegrityError`` where a server doesn't have what was acknowledged here before."""
         position, leaf = self._acknowledged
-        # guard: a server that was behind is refused
         if position >= 0 and (log := Log(store)).leaf(position) != leaf:
             size = log.size()
             lost = f"positions {size} to {position}" if size <= position else f"position {position}"

@@ -128,7 +128,6 @@ def _made(kind: str, name: str, sql: str) -> tuple[str, ...]:
         return _table(name, sql)
     if kind == "INDEX":
         return (sql.replace(f"INDEX {name} ", f"INDEX {name.rpartition('.')[2]} ", 1),)
-    # guard: guards that no replica's role turns off
     return sql, f"ALTER TABLE {(_ON.search(sql) or ['', ''])[1]} ENABLE ALWAYS TRIGGER {name}"
 
 
@@ -151,7 +150,6 @@ def guards(table: str) -> dict[str, str]:
     return {
         (name := f"{table}_no_{verb.lower()}"): f"CREATE TRIGGER {name} BEFORE {verb} ON {table}"
         " FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
-        # guard: no UPDATE, DELETE or TRUNCATE on a server
         for verb in ("UPDATE", "DELETE", "TRUNCATE")
     }
 

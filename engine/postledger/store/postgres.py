@@ -45,7 +45,6 @@ _FEW = 8
 """So many rows are copied, rather than inserted one by one."""
 
 _SETTINGS = (
-    # guard: synced before it is acknowledged on a server
     "SET synchronous_commit = on; SET timezone = 'UTC'; SET jit = off; SET cursor_tuple_fraction = 1;"
     " SET statement_timeout = 0; SET bytea_output = hex; SET client_min_messages = warning;"
     " SET standard_conforming_strings = on; SET default_transaction_read_only = off"
@@ -155,7 +154,6 @@ class Server:
         if self.address.durable:
             for name in ("fsync", "full_page_writes"):
                 row = conn.execute(f"SHOW {name}").fetchone()
-                # guard: a server that may lose what it acknowledged is refused
                 if row != ("on",):
                     raise LedgerError(
                         f"{self.address}: the server has {name} = {row and row[0]}, and may lose what"
@@ -279,7 +277,6 @@ class PostgresStore(Store):
             "BEGIN ISOLATION LEVEL READ COMMITTED;"
             f" SET LOCAL lock_timeout = {wait};"
             f" SET LOCAL idle_in_transaction_session_timeout = {int(LONGEST_IDLE * 1_000)};"
-            # guard: the lock before anything is read
             f" SELECT pg_advisory_xact_lock({_lock_of(self.path.schema)});"
             # From here a lock on a table is waited for as long as the timeout says.
             " SELECT pg_current_xact_id()::text"
@@ -295,10 +292,8 @@ class PostgresStore(Store):
             conn.execute("COMMIT")
         except BaseException as error:
             if not conn.closed:
-                # guard: an interrupted commit is settled
                 self.committed = self._was_committed(conn, xid)
             elif isinstance(error, psycopg.OperationalError):
-                # guard: a commit without an answer is settled
                 self.committed = self._settled(xid, error)
                 if self.committed:
                     return
@@ -338,7 +333,6 @@ class PostgresStore(Store):
 
     def _notify(self) -> None:
         """Tell who listens that something was written; after the commit, which it must not hold up."""
-        # guard: a notice never undoes what is committed
         with suppress(psycopg.Error):
             cast("Connection", self._conn).execute(
                 f"NOTIFY {_quoted(f'postledger_{self.path.schema}')}"
@@ -625,7 +619,6 @@ def _make(store: PostgresStore, make: Callable[[Store], None]) -> None:
     schema, conn = store.path.schema, cast("Connection", store._conn)
     if _exists(store):
         # An administrator may have made it, for a role that makes none.
-        # guard: foreign schemas refused
         if catalog.objects(conn, schema):
             raise NotALedger(f"{store.path}: not a ledger: the schema has other tables")
     else:
@@ -681,7 +674,7 @@ def _status(conn: Connection, xid: str) -> str:
         row = conn.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
     except errors.InvalidParameterValue:
         # Of a server that was behind: it never heard of it.
-        return "aborted"
+        return "unknown"
     return str(row and row[0])
 
 
