@@ -19,8 +19,8 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
 
-    Address Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change Checkpoint Content
-    Count CountBy Cover
+    Address Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change
+    Checkpoint Content Count CountBy Cover
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler
     Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Limits
