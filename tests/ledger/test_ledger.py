@@ -671,7 +671,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
         (lambda ledger: ledger.accept(2, 1), "last must be at least 2, got 1"),
         (lambda ledger: ledger.created(7, to="1"), "tracking_id must be text or a sequence, got 7"),
         (lambda ledger: ledger.audit(tracking_id=7), "tracking_id must be text, got 7"),
-        (lambda ledger: Ledger(7), r"path must be a path \(str or PathLike\), got 7"),
+        (lambda ledger: Ledger(7), r"path must be a path \(str or PathLike\) or Address, got 7"),
         (lambda ledger: Anchor("x", "0" * 64), "size must be a whole number of at least 0, got 'x'"),
         (lambda ledger: Anchor(True, "0" * 64), "size must be a whole number of at least 0, got True"),
         (lambda ledger: Anchor(-1, "0" * 64), "size must be a whole number of at least 0, got -1"),

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from postledger.address import Address, Location
+from postledger.errors import requires
 from postledger.store import sqlite
 from postledger.store.store import Opened, Store
 
@@ -63,9 +64,10 @@ def is_of_disk(error: BaseException) -> bool:
 
 
 def _postgres() -> Any:
-    # With it comes psycopg, which is an extra.
-    from postledger.store import postgres
-
+    try:
+        from postledger.store import postgres
+    except ImportError:
+        raise requires("a ledger on a server requires psycopg", "'psycopg[binary]'") from None
     return postgres
 
 
