@@ -29,6 +29,7 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.processes
 	$(BIN)/python -m benchmarks.wal
 	$(BIN)/python -m benchmarks.http
+	$(BIN)/python -m benchmarks.postgres
 	$(BIN)/python -m benchmarks.wires
 	$(BIN)/python -m benchmarks.search
 

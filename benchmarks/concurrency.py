@@ -15,8 +15,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from time import process_time
+from typing import TypeVar
 
 import attrs
 import click
@@ -25,6 +28,8 @@ from benchmarks.measure import Figure, any_core
 from benchmarks.report import table
 from postledger import AsyncLedger, Ledger
 from postledger.ledger.writing import answer, receipt_of
+
+T = TypeVar("T")
 
 CALLERS = 64
 DELAY = 2_000
@@ -68,13 +73,20 @@ class Run:
         return cls(count / wall, count / cpu, *at)
 
     @classmethod
-    def since(cls, began: tuple[float, float], waits: list[float], count: int) -> Run:
-        wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
-        return cls.of(waits, wall, cpu, count)
+    def since(
+        cls,
+        began: tuple[float, float],
+        waits: list[float],
+        count: int,
+        cpu: Callable[[], float] = process_time,
+    ) -> Run:
+        wall = time.perf_counter() - began[0]
+        return cls.of(waits, wall, cpu() - began[1], count)
 
 
-def _now() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+def _now(cpu: Callable[[], float] = process_time) -> tuple[float, float]:
+    spent = cpu()
+    return time.perf_counter(), spent
 
 
 def batches(path: Path, made: list[bytes]) -> Run:
@@ -113,53 +125,73 @@ def one_caller(path: Path, made: list[bytes]) -> tuple[Run, Run]:
         return grouped, alone
 
 
-def threads(path: Path, made: list[bytes]) -> Run:
-    """``record`` by 64 threads."""
+def by_threads(
+    record: Sequence[Callable[[T], object]], made: list[T], cpu: Callable[[], float] = process_time
+) -> Run:
+    """What is made is recorded by a thread for each of these calls, which take it in turn."""
     waits: list[float] = []
     left, lock = iter(made), threading.Lock()
 
-    def caller() -> None:
+    def caller(call: Callable[[T], object]) -> None:
         while True:
             with lock:
-                body = next(left, None)
-            if body is None:
+                one = next(left, None)
+            if one is None:
                 return
             start = time.perf_counter()
-            ledger.record(body)
+            call(one)
             waits.append(time.perf_counter() - start)
 
-    with Ledger(path) as ledger:
-        ledger.record_many(bodies("warm", 2_000))
-        began = _now()
-        callers = [threading.Thread(target=caller) for _ in range(CALLERS)]
-        for one in callers:
-            one.start()
-        for one in callers:
-            one.join()
-        return Run.since(began, waits, len(made))
+    began = _now(cpu)
+    callers = [threading.Thread(target=caller, args=(call,)) for call in record]
+    for one in callers:
+        one.start()
+    for one in callers:
+        one.join()
+    assert len(waits) == len(made)
+    return Run.since(began, waits, len(made), cpu)
 
 
-def tasks(path: Path, made: list[bytes], *, whole: bool = True) -> Run:
-    """``record`` by 64 asyncio tasks."""
+async def by_tasks(
+    record: Sequence[Callable[[T], Awaitable[object]]],
+    made: list[T],
+    cpu: Callable[[], float] = process_time,
+) -> Run:
+    """What is made is recorded by an asyncio task for each of these calls, which take it in turn."""
     waits: list[float] = []
 
-    async def caller(ledger: AsyncLedger, left: Iterator[bytes]) -> None:
-        for body in left:
+    async def caller(call: Callable[[T], Awaitable[object]], left: Iterator[T]) -> None:
+        for one in left:
             start = time.perf_counter()
-            if whole:
-                await ledger.record(body)
-            else:
-                await ledger.record(body, answer=False)
+            await call(one)
             waits.append(time.perf_counter() - start)
+
+    began, left = _now(cpu), iter(made)
+    await asyncio.gather(*(caller(call, left) for call in record))
+    return Run.since(began, waits, len(made), cpu)
+
+
+def threads(path: Path | str, made: list[bytes], cpu: Callable[[], float] = process_time) -> Run:
+    """``record`` by 64 threads."""
+    with Ledger(path) as ledger:
+        ledger.record_many(bodies("warm", 2_000))
+        return by_threads([ledger.record] * CALLERS, made, cpu)
+
+
+def tasks(
+    path: Path | str,
+    made: list[bytes],
+    cpu: Callable[[], float] = process_time,
+    *,
+    whole: bool = True,
+) -> Run:
+    """``record`` by 64 asyncio tasks."""
 
     async def main() -> Run:
         async with AsyncLedger(path) as ledger:
-            warm = iter(bodies("warm", 2_000))
-            await asyncio.gather(*(caller(ledger, warm) for _ in range(CALLERS)))
-            waits.clear()
-            began, left = _now(), iter(made)
-            await asyncio.gather(*(caller(ledger, left) for _ in range(CALLERS)))
-            return Run.since(began, waits, len(made))
+            record = ledger.record if whole else partial(ledger.record, answer=False)
+            await by_tasks([record] * CALLERS, bodies("warm", 2_000))
+            return await by_tasks([record] * CALLERS, made, cpu)
 
     return asyncio.run(main())
 

@@ -82,8 +82,8 @@ class EventSourcing(Application[UUID]):
         "DEEPCOPY_FROM_AGGREGATE_CACHE": "n",
     }
 
-    def __init__(self, path: Path) -> None:
-        super().__init__({"SQLITE_DBNAME": str(path)})
+    def __init__(self, path: Path, **settings: str) -> None:
+        super().__init__({"SQLITE_DBNAME": str(path), **settings})
         self._path = path
         self._versions: dict[UUID, int] = {}
 

@@ -230,6 +230,12 @@ class PostgresServer:
         own = [] if self._process is None else [self._process.pid, *_children(self._process.pid)]
         return [*own, self._watcher.pid]
 
+    def cpu(self) -> float:
+        """The seconds of processor time that its processes took since it was started."""
+        own = [] if self._process is None else self.processes()[:-1]
+        ticks = sum(_ticks(pid, ended=pid == own[0]) for pid in own)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         """End it."""
         if self._process is not None and (self.folder / "data/postmaster.pid").exists():
@@ -266,10 +272,17 @@ class PostgresServer:
         return True
 
 
-def _stat(pid: int | str) -> tuple[str, int]:
-    """The state of a process, and its parent."""
-    state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    return state, int(parent)
+def _stat(pid: int | str) -> list[str]:
+    """What the system tells of a process, from its state and its parent on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _ticks(pid: int, *, ended: bool) -> int:
+    """What a process took of the processor, and what its children did that have ended."""
+    try:
+        return sum(map(int, _stat(pid)[11 : 15 if ended else 13]))
+    except OSError:
+        return 0
 
 
 def _children(parent: int) -> list[int]:
@@ -277,7 +290,7 @@ def _children(parent: int) -> list[int]:
     found = []
     for one in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if _stat(one.name)[1] == parent:
+            if int(_stat(one.name)[1]) == parent:
                 found.append(int(one.name))
     return found
 

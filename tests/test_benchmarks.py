@@ -8,6 +8,7 @@ import pytest
 from benchmarks import floors, hostile, http, search, wal
 
 from postledger import Ledger
+from tests.postgres_server import PostgresServer
 from tests.samples import delivered, sent
 
 
@@ -49,6 +50,19 @@ def test_readers_run_next_to_a_recorder(reader: str, tmp_path: Path) -> None:
     seen = wal.beside(path, wal.ACTIONS[reader], traffic)
     assert seen.recorded > 0
     assert seen.largest > 0
+
+
+@pytest.mark.parametrize("way", ["bare_threads", "bare_tasks", "ledger_threads", "ledger_tasks"])
+def test_callers_record_on_postgresql(way: str, postgres: PostgresServer) -> None:
+    """As many rows as there are bodies, next to the first of a ledger, which says how it reads."""
+    from benchmarks.concurrency import bodies
+    from benchmarks.postgres import WARM, WAYS
+
+    with postgres.new_schema() as schema:
+        assert WAYS[way](postgres, schema, bodies("a", 200)).wall > 0
+        with postgres.connect() as conn:
+            counted = conn.execute(f"SELECT count(*) FROM {schema}.events WHERE position > 0")
+            assert counted.fetchone() == (WARM + 200,)
 
 
 def test_each_kind_of_search_finds_something_or_is_said_to_find_nothing(tmp_path: Path) -> None:
