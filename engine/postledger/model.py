@@ -203,13 +203,17 @@ class Step:
     ``against`` is the position of the event that this one repeats, or of the one that entered the
     state which it contradicts. ``before`` and ``after`` are the states by region:
     ``{"delivery": "sent", "route": "xhtml"}``. ``part`` is the part of the message that the event is
-    about and of how many; ``None`` where it is about all of it.
+    about and of how many; ``None`` where it is about all of it. ``number`` is its place in the timeline,
+    from 1: *event 3* is the third of those that are known.
 
     >>> step = ledger.timeline("U01TXzgwNjc4")[-1]
     >>> step.status, str(step.verdict), step.before["delivery"], step.after["delivery"]
     ('Message Sent/Delivered', 'applied', 'sent', 'delivered')
+    >>> step.number, step.event.position
+    (2, 2)
     """
 
+    number: int
     event: Event
     trigger: str | None
     verdict: str
@@ -225,9 +229,10 @@ class Step:
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON has it."""
+        number = fields_of(self, "number")
         event = fields_of(self.event, "position", "member", "received_at", "occurred_at")
         said = fields_of(self, "code", "status", "trigger", "verdict", "against", "before", "after")
-        return {**event, **said, **fields_of(self, "details", "findings", "part")}
+        return {**number, **event, **said, **fields_of(self, "details", "findings", "part")}
 
 
 def part_line(part: tuple[int, int] | None) -> str:
@@ -239,8 +244,17 @@ def part_line(part: tuple[int, int] | None) -> str:
     return "part {} of {}".format(*part) if part else ""
 
 
+def place_line(position: int, member: int) -> str:
+    """Where an event stands in the log, and in a bundle: 7.1 is the second member of position 7.
+
+    >>> place_line(7, 1), place_line(8, 0)
+    ('7.1', '8')
+    """
+    return f"{position}.{member}" if member else str(position)
+
+
 Timeline = tuple[Step, ...]
-"""The steps of a stream in fold order, each repeat behind the event that it repeats."""
+"""The steps of a stream in fold order, each repeat behind the event that it repeats; numbered from 1."""
 
 
 REGIONS = (("route", "route", None), ("reading", "read", "unread"), ("grade", "grade", "none"))

@@ -23,7 +23,7 @@ from tests.console import bundle as several
 from tests.guards import guards
 
 Run = Callable[..., Result]
-LINK = re.compile(r'href="(dossiers/[^"]+)"')
+LINK = re.compile(r'href="(dossiers/[^"#]+)"')
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_bundle_links_the_dossiers_of_what_it_lists(run: Run, busy: Path, tmp_
     files = files_of(tmp_path / "b")
     dossiers = {name for name in files if name.startswith("dossiers/")}
     assert set(files) - dossiers == {"report.html", "report.json", "findings.csv"}
-    links = re.findall(r'href="(dossiers/[^"]+)">([^<]+)</a>', files["report.html"])
+    links = re.findall(r'href="(dossiers/[^"#]+)">([^<]+)</a>', files["report.html"])
     assert links
     for name, key in links:
         root = tree(files[name])
@@ -85,6 +85,33 @@ def test_every_dossier_of_a_bundle_can_be_reached(run: Run, busy: Path, tmp_path
         assert f"<h1>{row['tracking_id']} stands {row['state']}" in files[name]
         assert 'href="../report.html"' in files[name]
     assert re.search(r"<a href=[^>]+>[^<]+</a></span></th>\s*<td[^>]+><span>delivered<", section)
+
+
+def test_a_number_of_an_event_is_that_of_its_dossier(run: Run, busy: Path, tmp_path: Path) -> None:
+    """Wherever a report says *event N*: next to it stands the position, and a link leads there."""
+    assert run("audit", busy, "--bundle", tmp_path / "b").exit_code == 0
+    files = files_of(tmp_path / "b")
+    said = re.compile(r"[Ee]vent (\d+) \(position ([\d.]+)\)")
+    report = tree(files["report.html"])
+    links = {
+        (link.get("href") or "").partition("#")[0::2]: text(link)
+        for link in report.iter(f"{HTML}a")
+        if "#event-" in (link.get("href") or "")
+    }
+    assert len(links) >= 2
+    for (name, place), words in links.items():
+        number, position = said.findall(words)[0]
+        assert place == f"event-{number}"
+        dossier = tree(files[name])
+        (event,) = dossier.findall(f".//*[@id='{place}']")
+        assert event.find(f".//*[@id='position-{position}']") is not None
+        assert f"Event {number}:" in text(event)
+    pages = (files["report.html"], run("audit", busy).stdout)
+    for page in pages:
+        plain = re.sub(r"<[^>]+>", "", page)
+        assert len(said.findall(plain)) >= 2
+        # No other number is called that of an event.
+        assert not re.search(r"\bevent \d", said.sub("", plain))
 
 
 def test_two_that_are_hidden_alike_are_listed_by_number(run: Run, tmp_path: Path) -> None:

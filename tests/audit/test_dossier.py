@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -196,7 +197,28 @@ def test_dossier_as_of_a_position_knows_no_more(samples: Ledger) -> None:
         "xhtml",
         ["no_creation"],
     )
-    assert [e["position"] for e in found["timeline"]] == [5, 6]
+    assert [(e["number"], e["position"]) for e in found["timeline"]] == [(1, 5), (2, 6)]
+
+
+def test_a_dossier_says_what_its_numbers_count(samples: Ledger) -> None:
+    """All that is known, or what was known then; a number leads to the event, and a position too."""
+    now, then = (samples.audit(tracking_id=DEGRADED, as_of=at) for at in (None, 6))
+    for report, said in (
+        (now, "the third of these;"),
+        (then, "the third of those that were known"),
+    ):
+        assert said in report.to_markdown()
+        page = report.to_html()
+        assert said in page
+        table = page.partition("The events in the order")[2].partition("</table>")[0]
+        targets = re.findall(r'href="#([^"]+)"', table)
+        assert report.dossier is not None
+        assert targets == [
+            name
+            for one in report.dossier.exhibits
+            for name in (f"event-{one.number}", f"position-{one.position}")
+        ]
+        assert all(page.count(f'id="{name}"') == 1 for name in targets)
 
 
 def test_unknown_delivery_is_an_error(samples: Ledger) -> None:

@@ -238,13 +238,15 @@ def test_a_hidden_id_is_traced_by_its_first_event() -> None:
         first = {key: 1, other: 2}
         report = ledger.audit()
         for told in (report.to_html(), report.to_markdown()):
-            assert all(f"{HIDDEN} (event {position})" in told for position in first.values())
+            assert all(f"{HIDDEN} (position {position})" in told for position in first.values())
         listed = next(one["listed"] for one in report.to_dict()["findings"] if one["listed"])
         assert [(one["tracking_id"], one["first"]) for one in listed] == [(HIDDEN, 2), (HIDDEN, 1)]
         for one, position in first.items():
             dossier = ledger.audit(tracking_id=one)
-            assert f"<h1>{HIDDEN} (event {position}) stands failed</h1>" in dossier.to_html()
-            assert f"Dossier of the delivery {HIDDEN} (event {position})" in dossier.to_markdown()
+            assert f"<h1>{HIDDEN} (position {position}) stands failed</h1>" in dossier.to_html()
+            assert (
+                f"Dossier of the delivery {HIDDEN} (position {position})" in dossier.to_markdown()
+            )
 
 
 def test_a_text_that_looks_hidden_is_hidden_as_another() -> None:

@@ -31,7 +31,7 @@ def test_what_changed_between_two_times_is_listed(run: Run, path: Path) -> None:
     """From what to what, with the event; what stayed is left out."""
     period = ("--since", "2024-11-05 01:30", "--until", "2024-11-05T05:00+01:00")
     lines = [line.split() for line in run("changes", path, *period).stdout.splitlines()]
-    assert lines[0] == ["tracking", "id", "before", "after", "event", "received", "at"]
+    assert lines[0] == ["tracking", "id", "before", "after", "position", "received", "at"]
     assert lines[2:] == [
         ["a", "sent,", "sms", "delivered,", "sms", "3", "2024-11-05T02:00:00Z"],
         ["c", "delivered,", "sms", "4", "2024-11-05T03:00:00Z"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ def test_show_prints_the_json_of_the_design(run: Run, samples: Path) -> None:
     assert (shown["state"], shown["route"]) == ("delivered", "degraded")
     assert shown["sent_at"] == "2012-06-07T12:27:34Z"
     assert {
-        "position", "received_at", "occurred_at", "code", "status", "trigger", "verdict", "before",
-        "after", "details",
+        "number", "position", "received_at", "occurred_at", "code", "status", "trigger", "verdict",
+        "before", "after", "details",
     } <= timeline[0].keys()  # fmt: skip
     assert [step["verdict"] for step in timeline].count("repeated") == 1
 
@@ -35,7 +36,10 @@ def test_show_tells_people_what_happened(run: Run, samples: Path) -> None:
     """The table of a degraded message names its reason and its contradiction."""
     text = run("show", samples, DEGRADED).stdout
     assert "reason         Handset setting: mms with pass via xHTML;" in text
-    assert "contradicts 6  delivered, degraded" in text
+    assert "contradicts position 6  delivered, degraded" in text
+    assert re.search(r"(?m)^event +position +received at", text)
+    assert re.search(r"(?m)^3 +6 +\d", text)
+    assert re.search(r"(?m)^event 1: Handset setting", text)
 
 
 def test_a_stream_of_another_chart_or_space_is_shown(run: Run, tmp_path: Path) -> None:

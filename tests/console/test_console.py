@@ -409,6 +409,58 @@ def test_slider_folds_again(known: Visitor) -> None:
     assert known.get("/delivery", params={"id": SMS, "step": "9" * 40}).status_code == 200
 
 
+def _numbered(page: str) -> dict[str, str]:
+    """Where each event of the table stands in the log, by the event's number."""
+    table = page.partition("<caption>Events")[2].partition("</table>")[0]
+    numbers = re.findall(r'aria-label="Event (\d+)"', table)
+    positions = re.findall(r'href="/event\?position=\d+">([\d.,]+)</a>', table)
+    assert numbers
+    return dict(zip(numbers, positions, strict=True))
+
+
+def test_a_number_is_one_event_wherever_the_slider_stands(ledger: Ledger) -> None:
+    """Also where events came out of their order: earlier views have gaps, in pictures and words too."""
+    ledger.record_many(
+        [
+            failed("late").replace(b"41:08", b"41:30"),
+            delivered("late"),
+            delivered("late"),
+            sent("late"),
+            sent("late").replace(b"Message Sent", b"Success"),
+        ]
+    )
+    known = visitor(ledger)
+    numbers = _numbered(known.page("/delivery", id="late"))
+    assert len(numbers) == 5
+    assert [*numbers.values()] != sorted(numbers.values())
+    for step in range(1, 5):
+        page = known.page("/delivery", id="late", step=step)
+        then = _numbered(page)
+        assert len(then) == step
+        assert then.items() <= numbers.items()
+        words = re.sub(r"<[^>]+>|\s+", " ", page.partition('id="why"')[2].partition("</p>")[0])
+        assert set(re.findall(r"(?i)event (\d+)", words)) <= then.keys()
+        drawn = page.partition("<desc")[2].partition("</desc>")[0]
+        assert set(re.findall(r"Event (\d+)", drawn)) <= then.keys()
+        for number, position in then.items():
+            shown = known.page("/delivery", id="late", step=step, event=number)
+            (headline,) = re.findall(r'<h2 id="h-event">(.*?)</h2>', shown)
+            assert f"position {position}" in headline
+            steps = re.findall(r'event=(\d+)#event">(?:Previous|Next)', shown)
+            assert set(steps) <= then.keys() - {number}
+    last = known.page("/delivery", id="late", step=4)
+    assert "Numbered among all 5 that are known now" in last
+    assert "Numbered among" not in known.page("/delivery", id="late")
+
+
+def test_where_an_event_stands_is_called_its_position(known: Visitor) -> None:
+    """On pages that show no one delivery, or that a position of a delivery leads to."""
+    for path, query in (("/", {}), ("/unread", {}), ("/event", {"position": 6})):
+        page = re.sub(r"<[^>]+>", " ", known.page(path, **query))
+        assert re.search(r"(?i)positions? +\d", page)
+        assert not re.search(r"(?i)\bevents? +\d", page)
+
+
 def test_the_list_is_the_newest_heard_first(ledger: Ledger) -> None:
     """Each delivery once, where it was heard last; filters and older ones follow."""
     for key in "abc":
@@ -441,10 +493,10 @@ def test_the_list_says_how_far_it_looked(ledger: Ledger, monkeypatch: pytest.Mon
         text = known.get(f"/?{link[1].replace('&amp;', '&')}").text
     none = ", and none before was looked at"
     assert asked == [
-        (f"0 shown of events 16 to 25{none}", "Look further back"),
-        (f"0 shown of events 6 to 15{none}", "Look further back"),
+        (f"0 shown of positions 16 to 25{none}", "Look further back"),
+        (f"0 shown of positions 6 to 15{none}", "Look further back"),
     ]
-    assert "1 shown of events 1 to 5, which is all of them" in text
+    assert "1 shown of positions 1 to 5, which is all of them" in text
     assert ">early</a>" in text
     for query in ("only=none", "before=x", "before=1.x", "before=-1", "only=%3Cscript%3E"):
         assert known.get(f"/?{query}").status_code == 400

@@ -10,7 +10,7 @@ chart, and as of any time. A page shows it part by part, and links each event's 
         else:
             page += f'<a href="#event-{part.event}">{part.text}</a>'
 
-Events are numbered from 1 in the order of the timeline, repeats too, as the dossier numbers them.
+Each event has the number of its step, as everything that shows a delivery has it.
 Nothing of what an event says as text goes into it: it never shows a number or a name of anyone.
 """
 
@@ -123,11 +123,15 @@ class Claim:
     begins in it); ``None`` where it contradicts nothing.
     """
 
-    number: int
     step: Step
     says: str
     moved: bool
     against: int | None
+
+    @property
+    def number(self) -> int:
+        """The number of the event."""
+        return self.step.number
 
     @property
     def held(self) -> bool:
@@ -138,7 +142,7 @@ class Claim:
 
 @attrs.frozen
 class _Case:
-    """A timeline as its first region took it; ``steps`` are numbered from 1."""
+    """A timeline as its first region took it."""
 
     chart: Statechart
     steps: Sequence[Step]
@@ -181,14 +185,14 @@ def claims_of(region: Region, steps: Sequence[Step]) -> Iterator[Claim]:
     """What the events say to a region: those that it hears, repeats left out."""
     heard = {one.trigger for one in region.transitions}
     entered = 0
-    for number, step in enumerate(steps, 1):
+    for step in steps:
         before, after = step.before[region.name], step.after[region.name]
         moved = before != after and step.event.repeats is None
         if not moved and (step.event.repeats is not None or step.trigger not in heard):
             continue
         says = after if moved else _said(region, step)
-        yield Claim(number, step, says, moved, entered if contradicts(region, step) else None)
-        entered = number if moved else entered
+        yield Claim(step, says, moved, entered if contradicts(region, step) else None)
+        entered = step.number if moved else entered
 
 
 def contradicts(region: Region, step: Step) -> bool:
@@ -271,11 +275,10 @@ def _nothing(case: _Case) -> list[Part]:
         return list(_reported(agreeing[0], ()))
     if case.claims:
         return list(_reported(case.claims[0], ()))
-    told = [(n, step) for n, step in enumerate(case.steps, 1) if step.trigger is not None]
-    if not told:
+    step = next((one for one in case.steps if one.trigger is not None), None)
+    if step is None:
         return [Part("No event reported what became of it")]
-    number, step = told[0]
-    parts = [Part("Event "), Part(str(number), "event", number), Part(" reported ")]
+    parts = [Part("Event "), _number(step), Part(" reported ")]
     word = next((s for r, s in step.after.items() if s != step.before[r]), step.trigger or "")
     parts += [_state(word.replace("_", " ")), *_at(step, None)]
     return [*parts, Part(f", which says nothing of its {case.region.name}")]
@@ -291,7 +294,7 @@ def _also(case: _Case) -> Iterator[list[Part]]:
         shown = _day(last.step.event.received_at, known.occurred_at)
         parts = [Part("event "), _event(last), Part(" arrived only at "), Part(shown, "time")]
         yield [*parts, Part(", and the order of arrival has no say")]
-    repeats = [n for n, step in enumerate(case.steps, 1) if step.event.repeats is not None]
+    repeats = [step.number for step in case.steps if step.event.repeats is not None]
     if repeats:
         verb = " repeats another and changes nothing"
         yield [
@@ -325,22 +328,20 @@ def _of_parts(case: _Case) -> Iterator[list[Part]]:
 def _next_to_it(case: _Case) -> Iterator[list[Part]]:
     """The regions in which an event put a state that is noteworthy: one explained, or read too."""
     for region in case.chart.regions[1:]:
-        entered = _entered(region, case.steps)
-        if entered is None:
+        step = _entered(region, case.steps)
+        if step is None:
             continue
-        number, step = entered
         state = step.after[region.name]
         heard = {one.trigger for one in region.transitions}
-        alone = step.trigger in heard and number not in {one.number for one in case.claims}
+        alone = step.trigger in heard and step.number not in {one.number for one in case.claims}
         if state in region.explained or (alone and case.claims):
-            parts = [Part("by event "), Part(str(number), "event", number)]
+            parts = [Part("by event "), _number(step)]
             yield [*parts, Part(f" its {region.name} is "), _state(state)]
 
 
-def _entered(region: Region, steps: Sequence[Step]) -> tuple[int, Step] | None:
+def _entered(region: Region, steps: Sequence[Step]) -> Step | None:
     """The event that entered the state in which a region stands."""
-    numbered = [*enumerate(steps, 1)]
-    moved = ((n, s) for n, s in reversed(numbered) if s.before[region.name] != s.after[region.name])
+    moved = (one for one in reversed(steps) if one.before[region.name] != one.after[region.name])
     return next(moved, None)
 
 
@@ -380,7 +381,7 @@ def _contradictions(case: _Case) -> Iterator[Question]:
 def _questions(case: _Case) -> Iterator[Question]:
     """What questions the outcome without contradicting the state."""
     for region in case.chart.regions[1:]:
-        against = [n for n, step in enumerate(case.steps, 1) if contradicts(region, step)]
+        against = [step.number for step in case.steps if contradicts(region, step)]
         if against:
             stands = case.steps[-1].after[region.name]
             said = [
@@ -388,11 +389,11 @@ def _questions(case: _Case) -> Iterator[Question]:
             ]
             yield _question(QUESTIONING[0], against, [*said, _state(stands)])
     differs, *others = QUESTIONING[1:]
-    named = [n for n, step in enumerate(case.steps, 1) if differs in step.findings]
+    named = [step.number for step in case.steps if differs in step.findings]
     if named:
         yield _question(differs, named, [Part(f" name{'s' * (len(named) == 1)} another recipient")])
     for word in others:
-        found = [n for n, step in enumerate(case.steps, 1) if word in step.findings]
+        found = [step.number for step in case.steps if word in step.findings]
         if found:
             finding = word.replace("_", " ")
             yield _question(word, found, [Part(f" name{'s' * (len(found) == 1)} a {finding}")])
@@ -405,10 +406,10 @@ def _question(finding: str, numbers: Sequence[int], said: Sequence[Part]) -> Que
 def _elsewhere(case: _Case) -> Iterator[Part]:
     """What a system shows that keeps only the latest postback, where it isn't the state."""
     heard = {one.trigger for one in case.region.transitions}
-    numbered = [(n, step) for n, step in enumerate(case.steps, 1) if step.trigger in heard]
-    if not numbered:
+    told = [step for step in case.steps if step.trigger in heard]
+    if not told:
         return
-    number, last = max(numbered, key=lambda one: (one[1].event.received_at, one[0]))
+    last = max(told, key=lambda one: (one.event.received_at, one.number))
     says = _said(case.region, last)
     # What the chart begins in is said by whoever sends the message, in the answer to it.
     if says in (case.state, case.region.initial) or (
@@ -419,7 +420,7 @@ def _elsewhere(case: _Case) -> Iterator[Part]:
     yield Part("A system that keeps only the latest postback shows ")
     yield _state(says)
     yield Part(": event ")
-    yield Part(str(number), "event", number)
+    yield _number(last)
     yield Part(" was received last, at ")
     yield Part(_day(at.received_at, at.occurred_at), "time")
     if at.occurred_at is not None and at.received_at > at.occurred_at:
@@ -468,8 +469,11 @@ def _numbers(numbers: Sequence[int]) -> Iterator[Part]:
 
 
 def _event(claim: Claim) -> Part:
-    against = claim.against is not None
-    return Part(str(claim.number), "event", claim.number, against=against)
+    return attrs.evolve(_number(claim.step), against=claim.against is not None)
+
+
+def _number(step: Step) -> Part:
+    return Part(str(step.number), "event", step.number)
 
 
 def _state(state: str) -> Part:

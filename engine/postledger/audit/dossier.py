@@ -40,7 +40,8 @@ class Proof:
 class Exhibit:
     """One event of the delivery, with its body as received and what proves it.
 
-    ``number`` is its place in the fold order, ``member`` its place in a body that bundles several.
+    ``number`` is its place in the fold order, ``position`` that in the log, ``member`` the one in a body
+    that bundles several.
     ``body`` is ``None`` in a masked report; ``cut`` characters of it are not shown.
     """
 
@@ -87,7 +88,7 @@ class Dossier:
 
     @property
     def name(self) -> str:
-        """The id of the delivery, or its first event where the id is hidden."""
+        """The id of the delivery, or the position of its first event where the id is hidden."""
         return traced(self.delivery.tracking_id, min(e.position for e in self.exhibits))
 
 
@@ -99,10 +100,8 @@ def dossier(
     mask = Mask.of(definitions, unmask=request.unmask)
     prover = _Prover(reader.log, anchor)
     exhibits = tuple(
-        _exhibit(
-            number, step, delivery.to, mask, prover.proof(step.event.position, step.event.leaf)
-        )
-        for number, step in enumerate(steps, 1)
+        _exhibit(step, delivery.to, mask, prover.proof(step.event.position, step.event.leaf))
+        for step in steps
     )
     return Dossier(
         delivery=mask.delivery(delivery),
@@ -114,11 +113,11 @@ def dossier(
     )
 
 
-def _exhibit(number: int, step: Step, to: str | None, mask: Mask, proof: Proof) -> Exhibit:
+def _exhibit(step: Step, to: str | None, mask: Mask, proof: Proof) -> Exhibit:
     event = step.event
     body = None if mask.words is not None else text_of(event.body)
     return Exhibit(
-        number=number,
+        number=step.number,
         position=event.position,
         member=event.member,
         received_at=event.received_at,

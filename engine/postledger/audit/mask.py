@@ -224,9 +224,9 @@ def traced(shown: str, first: int) -> str:
     """An id as it is shown, and where that is not at all, the position of its first event.
 
     >>> traced("ONE", 17), traced("•••", 17)
-    ('ONE', '••• (event 17)')
+    ('ONE', '••• (position 17)')
     """
-    return f"{shown} (event {first})" if shown == HIDDEN else shown
+    return f"{shown} (position {first})" if shown == HIDDEN else shown
 
 
 def tells(text: str, recipient: str | None = None, *, several: bool = False) -> bool:

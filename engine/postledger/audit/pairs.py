@@ -30,10 +30,11 @@ MOST_LISTED = 20
 
 @attrs.frozen
 class Side:
-    """What one event of a pair says: its number in the delivery's timeline, its position, its times."""
+    """What one event of a pair says: its number in the timeline, where it stands, its times."""
 
     event: int
     position: int
+    member: int
     says: str
     occurred_at: datetime | None
     received_at: datetime
@@ -140,7 +141,13 @@ def _side(claim: Claim) -> Side:
     event = claim.step.event
     late = _LATE in claim.step.findings
     return Side(
-        claim.number, event.position, claim.says, event.occurred_at, event.received_at, late
+        claim.number,
+        event.position,
+        event.member,
+        claim.says,
+        event.occurred_at,
+        event.received_at,
+        late,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -19,7 +19,7 @@ from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.pairs import Contradictions, Side
 from postledger.audit.plots.calendar import spans, summed, unit_of
 from postledger.audit.words import NONE, bare, between, count, second, share, span
-from postledger.model import Amount, part_line, plain
+from postledger.model import Amount, part_line, place_line, plain
 
 MOST_ROWS = 12
 """How many rows a table of groups has; the data has more."""
@@ -67,7 +67,8 @@ class Table:
 
     ``marks`` name, for each row or for none, the state whose sign stands before its first cell, ``keys``
     the delivery that the cell in column ``link`` is about, ``files`` where that cell leads whatever the
-    delivery is, ``cells`` the picture in column ``drawn``.
+    delivery is, ``cells`` the picture in column ``drawn``. ``places`` are columns that lead to a place on
+    the page of that delivery, or else on this one.
     Column ``code`` holds hashes. ``told`` says that the heading says what the caption does, ``total``
     that the last row is one.
     """
@@ -80,6 +81,7 @@ class Table:
     marks: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
     files: tuple[str, ...] = ()
+    places: tuple[Mapping[int, str], ...] = ()
     link: int = 0
     cells: tuple[Cell | None, ...] = ()
     drawn: int = 0
@@ -351,6 +353,10 @@ def pairs(found: Contradictions) -> Table:
         ),
         texts=3,
         keys=tuple((one.tracking_id, one.first) for one in shown),
+        places=tuple(
+            {at: f"#event-{one.event}" for at, one in ((1, p.earlier), (2, p.against)) if one}
+            for p in shown
+        ),
         words=(4, 5),
         note=None
         if found.deliveries <= len(shown)
@@ -363,7 +369,8 @@ def _side(side: Side | None) -> str:
     if side is None:
         return "where the chart begins"
     at = "without a time" if side.occurred_at is None else bare(side.occurred_at)
-    return f"event {side.event}: {words(side.says)}, {at}"
+    place = place_line(side.position, side.member)
+    return f"event {side.event} (position {place}): {words(side.says)}, {at}"
 
 
 def _apart(seconds: float | None) -> str:
@@ -486,13 +493,24 @@ def steps(exhibits: Sequence[Exhibit]) -> Table:
     """The events of a delivery at a glance."""
     rows = tuple(
         (
-            *(str(e.number), str(e.position), bare(e.received_at), bare(e.occurred_at)),
+            *(str(e.number), place(e), bare(e.received_at), bare(e.occurred_at)),
             *(e.code or NONE, says(e), verdict(e), effect(e)),
         )
         for e in exhibits
     )
-    head = ("No.", "Position", "Received (UTC)", "Occurred (UTC)", "Code", "Says", "Verdict")
-    return Table("The events in the order in which they are taken", (*head, "Effect"), rows, 8)
+    head = ("Event", "Position", "Received (UTC)", "Occurred (UTC)", "Code", "Says", "Verdict")
+    return Table(
+        "The events in the order in which they are taken",
+        (*head, "Effect"),
+        rows,
+        texts=8,
+        places=tuple({0: f"#event-{e.number}", 1: f"#position-{place(e)}"} for e in exhibits),
+    )
+
+
+def place(exhibit: Exhibit) -> str:
+    """Where an event stands in the log."""
+    return place_line(exhibit.position, exhibit.member)
 
 
 def says(exhibit: Exhibit) -> str:
@@ -502,10 +520,10 @@ def says(exhibit: Exhibit) -> str:
 
 
 def verdict(exhibit: Exhibit) -> str:
-    """The verdict on an event, and the position of the one that it contradicts."""
+    """The verdict on an event, and where the one stands that it contradicts."""
     # What it repeats stands at its own position.
     against = exhibit.against if exhibit.verdict == "contradicts" else None
-    return words(exhibit.verdict) + ("" if against is None else f" {against}")
+    return words(exhibit.verdict) + ("" if against is None else f" position {against}")
 
 
 def effect(exhibit: Exhibit) -> str:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from postledger.audit.integrity import Integrity
 from postledger.audit.request import Request
+from postledger.log.as_of import EVERYTHING
 
 NONE = "–"
 
@@ -174,6 +175,19 @@ def as_of(request: Request, at: datetime) -> str:
         return known
     return (
         f"{known}, as far as it had happened by {time(request.occurred_by)} by the provider's clock"
+    )
+
+
+def numbered(request: Request) -> str:
+    """What the numbers of a dossier's events count, as sentences."""
+    if request.bounds == EVERYTHING:
+        return (
+            "Event 3 is the third of these; one that comes later may be taken before it, and change its"
+            " number. The position of an event in the log never changes."
+        )
+    return (
+        "Event 3 is the third of those that were known then; among all that are known now it may have"
+        " another number. The position of an event in the log never changes."
     )
 
 

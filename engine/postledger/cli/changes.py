@@ -14,7 +14,7 @@ from postledger.cli.common import ledger_argument, reading, remark_more, zone_op
 from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.params import TimeOrPosition
 from postledger.cli.tones import states
-from postledger.model import DELIVERY, REGIONS, Change, Delivery, fields_of, states_line
+from postledger.model import DELIVERY, REGIONS, Change, Delivery, fields_of, place_line, states_line
 
 _STATES = ("state", *(field for _, field, _ in REGIONS))
 _SIDES = ("before", "after")
@@ -29,7 +29,7 @@ _COLUMNS = {
     "space": "space",
     "before": "before",
     "after": "after",
-    "position": "event",
+    "position": "position",
     "received_at": "received at",
 }
 
@@ -100,14 +100,14 @@ def _record(change: Change) -> dict[str, Any]:
 
 def _row(change: Change) -> dict[str, Any]:
     """A change for people: the states as one text, the member where it is not the first."""
-    event, member = change.event, f".{change.event.member}" if change.event.member else ""
+    event = change.event
     assert change.after is not None
     return {
         **fields_of(change.after, "tracking_id", "space"),
         "before": None if change.before is None else _states(change.before),
         "after": _states(change.after),
         **fields_of(event, "received_at"),
-        "position": f"{event.position}{member}",
+        "position": place_line(event.position, event.member),
     }
 
 

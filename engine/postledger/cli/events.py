@@ -14,7 +14,7 @@ from postledger.cli.forms import Form, limit_option, output_options, shown, writ
 from postledger.cli.narrow import Narrow, narrow_options
 from postledger.cli.tones import readings
 from postledger.log.event import Kind
-from postledger.model import Event, fields_of
+from postledger.model import Event, fields_of, place_line
 
 _FIELDS = (
     *(
@@ -118,10 +118,9 @@ def _record(event: Event) -> dict[str, Any]:
 
 def _row(event: Event) -> dict[str, Any]:
     """An event for people: the member where it is not the first, the stream as one text."""
-    member = f".{event.member}" if event.member else ""
     return {
         **fields_of(event, *_COLUMNS.keys() - {"stream"}),
         "reading": f"{event.reading}, accepted" if event.accepted else event.reading,
-        "position": f"{event.position}{member}",
+        "position": place_line(event.position, event.member),
         "stream": " ".join(filter(None, (event.space, event.chart, event.key))),
     }

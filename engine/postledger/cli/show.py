@@ -21,7 +21,7 @@ from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import block, cell, paragraph, table
 from postledger.cli.terminal import Tone, paged
 from postledger.cli.tones import findings, states
-from postledger.model import GOES_WITHOUT_SAYING, Step, part_line, states_line
+from postledger.model import GOES_WITHOUT_SAYING, Step, part_line, place_line, states_line
 from postledger.times import iso
 
 
@@ -51,6 +51,9 @@ def show(
     """Show the state of one TRACKINGID, its findings, and how it came about.
 
     Of a delivery that several fields name, ID has them with / between, as the provider writes them.
+
+    Its events stand in the order in which they are taken, and are numbered in it: event 3 is the third of
+    those that are known, or were known --as-of. The position of an event in the log never changes.
     """
     if (tracking_id is None) is (mms is None):
         raise click.UsageError("Give one ID, or --mms MMSID.")
@@ -78,7 +81,10 @@ def show(
         _print(state, steps, {"state": tone, "findings": findings})
 
 
-_HEADINGS = ("position", "received at", "occurred at", "said", "verdict", "state", "findings")
+_HEADINGS = (
+    *("event", "position", "received at", "occurred at"),
+    *("said", "verdict", "state", "findings"),
+)
 
 
 def _print(state: Mapping[str, Any], steps: Iterable[Step], tones: Mapping[str, Tone]) -> None:
@@ -88,23 +94,18 @@ def _print(state: Mapping[str, Any], steps: Iterable[Step], tones: Mapping[str, 
         click.echo(line)
     click.echo()
     click.echo(table(map(_row, steps), _HEADINGS, tones))
-    details = [(_position(step), step.details) for step in steps if step.details]
+    details = [(step.number, step.details) for step in steps if step.details]
     if details:
         click.echo()
-    for position, text in details:
-        click.echo(paragraph(f"{position}: {cell(text)}"))
-
-
-def _position(step: Step) -> str:
-    """The position of an event, and the member where it is not the first of a bundle."""
-    member = f".{step.event.member}" if step.event.member else ""
-    return f"{step.event.position}{member}"
+    for number, text in details:
+        click.echo(paragraph(f"event {number}: {cell(text)}"))
 
 
 def _row(step: Step) -> list[str]:
     event = step.event
     return [
-        _position(step),
+        str(step.number),
+        place_line(event.position, event.member),
         # A person has no use for microseconds.
         cell(iso(event.received_at.replace(microsecond=0))),
         cell(iso(event.occurred_at)),
@@ -124,10 +125,11 @@ def _said(step: Step) -> str:
 
 
 def _verdict(step: Step) -> str:
-    """The verdict, and the event that this one repeats or contradicts."""
+    """The verdict, and where the event stands that this one repeats or contradicts."""
     if step.against is None:
         return step.verdict.replace("_", " ")
-    return f"{'repeats' if step.verdict == 'repeated' else step.verdict} {step.against}"
+    verb = "repeats" if step.verdict == "repeated" else step.verdict
+    return f"{verb} position {step.against}"
 
 
 def _transition(step: Step) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import count, groupby
 from operator import itemgetter
 
 from postledger.definitions.chart import Statechart
@@ -38,6 +38,7 @@ def _steps(
     # The members of a bundle are of one event.
     at = lru_cache(16)(facts.log.at)
     entered: list[int | None] = [None] * len(chart.regions)
+    number = count(1)
     for fact in folding:
         row = by_identity[fact.occurred_at, fact.identity]
         before = _states(folded)
@@ -48,14 +49,15 @@ def _steps(
         against = None
         if noted.verdict is Verdict.CONTRADICTS and fact.effect is not None:
             against = _against(chart, fact.effect.reading.trigger, before, entered)
-        yield _step(facts, at(row[3]), row, before, after, noted, None, against)
+        yield _step(next(number), facts, at(row[3]), row, before, after, noted, None, against)
         entered = [
             was if before[region.name] == after[region.name] else row[3]
             for region, was in zip(chart.regions, entered, strict=True)
         ]
         for repeat in repeats.get((row[3], row[4]), ()):
             again = Noted(Verdict.REPEATED, fact.findings | Finding.REPEATED)
-            yield _step(facts, at(repeat[3]), repeat, after, after, again, row[3], row[3])
+            stored = at(repeat[3])
+            yield _step(next(number), facts, stored, repeat, after, after, again, row[3], row[3])
 
 
 def _against(
@@ -115,6 +117,7 @@ def _states(folded: Folded) -> dict[str, str]:
 
 
 def _step(
+    number: int,
     facts: Facts,
     stored: Stored,
     row: EventRow,
@@ -134,6 +137,7 @@ def _step(
         return None if at is None else fields[at][1]
 
     return Step(
+        number=number,
         event=event,
         trigger=reading.trigger,
         verdict=noted.verdict,

@@ -11,14 +11,14 @@
     if (!mark || !text) return;
     mark.dataset.state = state;
     const at = text.textContent.replace(/^\D*/, "");
-    text.textContent = { live: "Live at ", paused: "Paused at ", off: "Not live, at " }[state] + at;
+    text.textContent = { live: "Live at position ", paused: "Paused at position ", off: "Not live, at position " }[state] + at;
   }
 
   function heard(message) {
     const said = JSON.parse(message.data), table = live();
     last = message.lastEventId;
     const text = document.getElementById("live-at");
-    if (text) text.textContent = "Live at " + said.at.toLocaleString("en-US");
+    if (text) text.textContent = "Live at position " + said.at.toLocaleString("en-US");
     if (!table || !said.key) return;
     const body = table.tBodies[0];
     document.getElementById("d" + said.key)?.remove();

@@ -10,13 +10,13 @@ from postledger.audit.argument import Argument, argument
 from postledger.audit.dossier import Dossier, Exhibit, dossier
 from postledger.audit.mask import Mask
 from postledger.audit.request import Request
-from postledger.console.asking import Asking
+from postledger.console.asking import Asking, Place
 from postledger.console.views.bodies import Body, body_of
 from postledger.console.views.clocks import Clocks, clocks_of
 from postledger.errors import UnknownKey
 from postledger.findings import Finding, names
 from postledger.ledger.connections import Own
-from postledger.model import DELIVERY, Anchor, Delivery, Step
+from postledger.model import DELIVERY, Anchor, Delivery, Event, Timeline
 from postledger.state.changes import known_after_each
 from postledger.times import time_of
 
@@ -33,15 +33,14 @@ _SEVERAL = names(Finding.RECIPIENT_DIFFERS)[0]
 class Stop:
     """A place of the slider: the delivery as known after ``number`` events, the last at ``position``.
 
-    ``event`` is the number of that event in the order in which they count, ``None`` while it isn't
-    known.
+    ``event`` is the number of that event among all that are known now.
     """
 
     number: int
     position: int
     at: datetime
     state: str
-    event: int | None = None
+    event: int
 
 
 @attrs.frozen
@@ -60,6 +59,7 @@ class Asked:
 class Case:
     """One delivery: its dossier as of the stop that was asked for, and all stops there are.
 
+    Events are numbered among all that are known now, whatever the stop: a number means one event.
     ``stream`` is its space and its id as they are, which are shown nowhere.
     """
 
@@ -75,6 +75,7 @@ class Case:
     body: Body
     anchor: Anchor
     left: int
+    known: int
 
     @property
     def delivery(self) -> Delivery:
@@ -97,6 +98,12 @@ class Case:
         chosen = {one.number for one in list(dict.fromkeys(kept))[:MOST_STOPS]}
         return tuple(one for one in self.stops if one.number in chosen)
 
+    def beside(self, step: int) -> int | None:
+        """The number of the event so many places after the one shown; ``None`` where there is none."""
+        numbers = [one.number for one in self.dossier.exhibits]
+        at = numbers.index(self.shown.number) + step
+        return numbers[at] if 0 <= at < len(numbers) else None
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What doesn't hold: proofs that lead elsewhere."""
@@ -109,20 +116,21 @@ def case_of(asking: Asking, asked: Asked) -> Case:
     with asking.read() as own:
         now = ledger.delivery(asked.key, space=asked.space)
         space, key = now.space, now.tracking_id
-        stops = _stops(own, (space, DELIVERY, key))
+        whole = ledger.timeline(key, space=space)
+        stops = _stops(own, (space, DELIVERY, key), whole)
         stop = _stop(stops, asked)
         latest = stop == stops[-1]
         delivery = now if latest else ledger.delivery(key, space=space, as_of=stop.position)
         as_of = None if latest else stop.position
-        steps = ledger.timeline(key, space=space, as_of=as_of)
-        stops = _numbered(stops, steps)
+        then = whole if latest else ledger.timeline(key, space=space, as_of=as_of)
+        steps = _numbered(then, whole)
         frontier = own.log.head().frontier
         anchor = Anchor(frontier.size, frontier.root().hex())
         mask = Mask() if asked.unmask else asking.mask_of(own.reader.definitions)
         request = Request(as_of=as_of, unmask=asked.unmask)
         found = dossier(own.reader, delivery, steps[:MOST_EVENTS], request, anchor)
         shown = _shown(found, asked)
-        event, several = steps[shown.number - 1].event, _SEVERAL in now.findings
+        event, several = _event(steps, shown.number), _SEVERAL in now.findings
         masked = asking.mask_of(own.reader.definitions)
         return Case(
             stream=(space, key),
@@ -131,26 +139,28 @@ def case_of(asking: Asking, asked: Asked) -> Case:
             dossier=found,
             argument=argument(steps, own.reader.definitions.chart(DELIVERY)),
             stops=stops,
-            stop=stops[stop.number - 1],
+            stop=stop,
             clocks=clocks_of(found.exhibits),
             shown=shown,
             body=body_of(event, own.reader.definitions, mask, delivery.to, several=several),
             anchor=anchor,
             left=max(0, len(steps) - MOST_EVENTS),
+            known=len(whole),
         )
 
 
-def _stops(own: Own, stream: tuple[str, str, str]) -> tuple[Stop, ...]:
+def _stops(own: Own, stream: tuple[str, str, str], whole: Timeline) -> tuple[Stop, ...]:
     """A stop for each event after which a state was known."""
     region = own.reader.definitions.chart(DELIVERY).regions[0].name
-    rows = own.reader.known(stream)
+    rows, numbers = own.reader.known(stream), _numbers(whole)
     known = (
         (row, then.states[region])
         for row, then in known_after_each(own.reader.facts, stream, rows)
         if then is not None
     )
     found = tuple(
-        Stop(number, row[3], time_of(row[5]), state) for number, (row, state) in enumerate(known, 1)
+        Stop(number, row[3], time_of(row[5]), state, numbers[row[3], row[4]])
+        for number, (row, state) in enumerate(known, 1)
     )
     if not found:
         raise UnknownKey(f"no event says what became of {stream[2]!r}")
@@ -169,17 +179,29 @@ def _stop(stops: tuple[Stop, ...], asked: Asked) -> Stop:
     return stops[-1]
 
 
-def _numbered(stops: tuple[Stop, ...], steps: tuple[Step, ...]) -> tuple[Stop, ...]:
-    """The stops with the numbers of their events, as far as these are known."""
-    numbers = {step.event.position: number for number, step in enumerate(steps, 1)}
-    return tuple(attrs.evolve(one, event=numbers.get(one.position)) for one in stops)
+def _numbers(whole: Timeline) -> dict[Place, int]:
+    """The numbers of the events, by where these stand in the log."""
+    return {(step.event.position, step.event.member): step.number for step in whole}
+
+
+def _numbered(steps: Timeline, whole: Timeline) -> Timeline:
+    """What was known then, with the numbers that the events have now."""
+    numbers = _numbers(whole)
+    return tuple(
+        attrs.evolve(one, number=numbers[one.event.position, one.event.member]) for one in steps
+    )
+
+
+def _event(steps: Timeline, number: int) -> Event:
+    return next(one.event for one in steps if one.number == number)
 
 
 def _shown(found: Dossier, asked: Asked) -> Exhibit:
     """The event whose body is shown: that which is asked for, or else the one that decides."""
     exhibits = found.exhibits
-    if asked.event is not None and 0 < asked.event <= len(exhibits):
-        return exhibits[asked.event - 1]
+    for one in exhibits:
+        if one.number == asked.event:
+            return one
     against = [one for one in exhibits if one.verdict == "contradicts"]
     moved = [one for one in exhibits if one.before != one.after]
     return (against or moved or [*exhibits])[-1]
