@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -20,7 +21,18 @@ from postledger.console.access import Access, AccessRecord, Unrecorded
 from postledger.console.sessions import IDLE, LONGEST, SHOWN, Attempts, Sessions
 from postledger.log import log
 from postledger.server import receiver
-from tests.console import HASH, NAME, ORIGIN, PASSWORD, USERS, VIEWER, Visitor, bundle, visitor
+from tests.console import (
+    CONSOLES,
+    HASH,
+    NAME,
+    ORIGIN,
+    PASSWORD,
+    USERS,
+    VIEWER,
+    Visitor,
+    bundle,
+    visitor,
+)
 from tests.samples import DEGRADED, SMS, delivered, failed, sent
 
 NUMBER = "16502424956"
@@ -57,6 +69,25 @@ def test_wrong_password_is_refused_and_guessing_slowed_down(filled: Path) -> Non
     assert statuses == [403] * 9 + [429]
     assert stranger.sign_in(NAME).status_code == 429
     assert stranger.sign_in(VIEWER).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"client": ("203.0.113.9", 5)},
+        {"client": ("127.0.0.1", 5), "headers": {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}},
+    ],
+    ids=["itself", "by a proxy"],
+)
+def test_what_one_address_guesses_keeps_nobody_else_out(filled: Path, said: Any) -> None:
+    """Whoever knows a name, and no password, locks nobody out of it but themselves."""
+    here = visitor(filled, name="")
+    there = Visitor(CONSOLES[-1], ORIGIN, follow_redirects=False, **said)
+    statuses = [there.sign_in(NAME, "guessed").status_code for _ in range(11)]
+    assert statuses == [403] * 10 + [429]
+    assert "from your address" in there.sign_in(NAME).text
+    assert here.sign_in(NAME).status_code == 303
+    assert there.sign_in(VIEWER).status_code == 303
 
 
 def test_cookie_is_for_this_site_alone(filled: Path) -> None:
@@ -697,9 +728,22 @@ def test_sessions_are_bounded() -> None:
     assert sessions.find(first) is None
     assert sessions.find(kept) is not None
     attempts = Attempts()
-    for number in range(2_000):
-        attempts.failed(str(number))
-    assert len(attempts._failed) == 1_000
+    for number in range(20_000):
+        attempts.failed(f"client {number}", "name")
+    assert len(attempts._names._failed) == len(attempts._clients._failed) == 10_000
+
+
+def test_an_address_that_guesses_many_names_waits() -> None:
+    """A minute after fifty wrong passwords, whatever the names were; others don't."""
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    for number in range(50):
+        assert attempts.wait("here", f"name {number}") == 0
+        attempts.failed("here", f"name {number}")
+    assert attempts.wait("here", "another") == 60
+    assert attempts.wait("there", "name 1") == 0
+    now[0] = 61.0
+    assert attempts.wait("here", "another") == 0
 
 
 def _open_files() -> int:

@@ -1078,6 +1078,12 @@ PROTECTIONS = (
         f"{_CONSOLE} -k large_bodies",
     ),
     Without(
+        "what an address guesses slowed down",
+        "return max(self._names.wait((client, name)), self._clients.wait(client))",
+        "return 0",
+        f"{_CONSOLE} -k guessing_slowed_down",
+    ),
+    Without(
         "passwords looked at one by one",
         "if len(self._waiting) >= WAITING or self._waiting.count(client) >= OF_CLIENT:",
         "if False:",

@@ -19,6 +19,7 @@ from postledger.console.render import render
 from postledger.console.sessions import Attempts, Session, Sessions
 from postledger.console.stream import Streams
 from postledger.console.users import User, Users
+from postledger.server.addresses import address_of, networks_of
 
 THREADS = 4
 """How many questions are asked of the ledger at once."""
@@ -33,6 +34,7 @@ WAITING, OF_CLIENT = 20, 5
 """Passwords that wait to be looked at, in all and of one address: each takes a part of a second."""
 
 _MOST_FIELDS = 20
+_THIS_MACHINE = networks_of(["127.0.0.0/8", "::1"])
 _FORM = "application/x-www-form-urlencoded"
 T = TypeVar("T")
 
@@ -65,6 +67,13 @@ class Visit:
         return path.removeprefix(self.root) or "/"
 
     @property
+    def client(self) -> str:
+        """The address that asks; of a proxy on this machine the one that it says it heard."""
+        peer = self.request.client and self.request.client.host
+        forwarded = self.request.headers.getlist("x-forwarded-for")
+        return str(address_of(peer, forwarded, _THIS_MACHINE) or peer or "")
+
+    @property
     def names_hidden(self) -> bool:
         """Whether it asks for a delivery whose id is not shown."""
         return "ref" in self.request.query_params or "ref" in self.form
@@ -88,7 +97,7 @@ class Desk:
     _doorman: ThreadPoolExecutor = attrs.field(
         factory=lambda: ThreadPoolExecutor(1, "postledger-console")
     )
-    _waiting: list[str | None] = attrs.field(factory=list)
+    _waiting: list[str] = attrs.field(factory=list)
 
     @streams.default
     def _streams_of_ledger(self) -> Streams:
@@ -98,7 +107,7 @@ class Desk:
         """Ask the ledger in a thread; others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, question, *given)
 
-    async def signed_in(self, name: str, password: str, client: str | None) -> User | None:
+    async def signed_in(self, name: str, password: str, client: str) -> User | None:
         """The user of that name and password; raises ``Refused`` where too many wait.
 
         ``client`` is the address that asks: whoever guesses takes no more than a share of those.

@@ -39,13 +39,13 @@ async def sign_in(desk: Desk, visit: Visit) -> Response:
 async def signed_in(desk: Desk, visit: Visit) -> Response:
     """A name and a password were given: a new session begins, or the form says what is wrong."""
     name, password = visit.form.get("name", "")[:100], visit.form.get("password", "")[:1024]
-    if wait := desk.attempts.wait(name):
-        said = f"Too many wrong passwords for this name; try again in {wait} s."
+    client = visit.client
+    if wait := desk.attempts.wait(client, name):
+        said = f"Too many wrong passwords from your address; try again in {wait} s."
         return await desk.show(visit, "sign-in.html", 429, problem=said, name=name)
-    client = visit.request.client
-    user = await desk.signed_in(name, password, client and client.host)
+    user = await desk.signed_in(name, password, client)
     if user is None:
-        desk.attempts.failed(name)
+        desk.attempts.failed(client, name)
         said = "Name or password is wrong."
         return await desk.show(visit, "sign-in.html", 403, problem=said, name=name)
     desk.sessions.end(desk.secret_of(visit.request))

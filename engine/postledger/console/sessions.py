@@ -7,7 +7,8 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -22,10 +23,11 @@ SHOWN = 600.0
 _MOST, _MOST_STRANGERS = 1_000, 10_000
 _MOST_TOKENS = 64
 _MOST_SHOWN = 100
-_ATTEMPTS, _WINDOW = 10, 60.0
-_MOST_NAMES = 1_000
+_OF_NAME, _OF_CLIENT, _WINDOW = 10, 50, 60.0
+_MOST_CLIENTS, _MOST_NAMES = 10_000, 10_000
 
 Clock = Callable[[], float]
+K = TypeVar("K", bound=Hashable)
 
 
 @attrs.define(eq=False)
@@ -133,24 +135,45 @@ class Sessions:
 
 
 class Attempts:
-    """How often a name was given with a wrong password of late: guessing is slowed down."""
+    """How often an address gave wrong passwords of late, for one name and in all: that slows guessing.
+
+    What one address guesses keeps nobody out who comes from another.
+    """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._failed: OrderedDict[str, list[float]] = OrderedDict()
+        self._names = _Failed[tuple[str, str]](clock, _OF_NAME, _MOST_NAMES)
+        self._clients = _Failed[str](clock, _OF_CLIENT, _MOST_CLIENTS)
 
-    def wait(self, name: str) -> int:
-        """Seconds until the name may be tried again; 0 where it may now."""
-        now = self._clock()
-        recent = [at for at in self._failed.get(name, ()) if now - at < _WINDOW]
-        return 0 if len(recent) < _ATTEMPTS else max(1, round(recent[0] + _WINDOW - now))
+    def wait(self, client: str, name: str) -> int:
+        """Seconds until an address may try that name again; 0 where it may now."""
+        # guard: what an address guesses slowed down
+        return max(self._names.wait((client, name)), self._clients.wait(client))
 
-    def failed(self, name: str) -> None:
-        """A wrong password was given."""
-        now = self._clock()
-        recent = [at for at in self._failed.pop(name, ()) if now - at < _WINDOW]
-        self._failed[name] = [*recent, now][-_ATTEMPTS:]
-        while len(self._failed) > _MOST_NAMES:
+    def failed(self, client: str, name: str) -> None:
+        """An address gave a wrong password."""
+        self._names.failed((client, name))
+        self._clients.failed(client)
+
+
+@attrs.define
+class _Failed(Generic[K]):
+    """When something failed of late, by who did it; after ``most`` times in a minute they wait."""
+
+    clock: Clock
+    most: int
+    kept: int
+    _failed: OrderedDict[K, list[float]] = attrs.field(factory=OrderedDict)
+
+    def wait(self, key: K) -> int:
+        now = self.clock()
+        recent = [at for at in self._failed.get(key, ()) if now - at < _WINDOW]
+        return 0 if len(recent) < self.most else max(1, round(recent[0] + _WINDOW - now))
+
+    def failed(self, key: K) -> None:
+        now = self.clock()
+        recent = [at for at in self._failed.pop(key, ()) if now - at < _WINDOW]
+        self._failed[key] = [*recent, now][-self.most :]
+        while len(self._failed) > self.kept:
             self._failed.popitem(last=False)
 
 
