@@ -155,11 +155,49 @@ def test_lists_for_people_end_with_how_to_get_more(run: Run, tmp_path: Path) -> 
         listed = run(command, path)
         assert len(listed.stdout.splitlines()) == 102
         *others, last = listed.stderr.splitlines()
-        assert last == "the first 100; --limit, --json, --nl or --csv give more"
+        more = {"deliveries": "20 more", "events": "those after position 99 (of 120)"}[command]
+        assert last == f"the first 100; --limit, --json, --nl or --csv give {more}"
         # What all have in common is said once.
         assert len(others) == (command == "deliveries")
-        assert "the first" not in run(command, path, "--limit", 110).stderr
         assert len(run(command, path, "--nl").stdout.splitlines()) == count
+        assert "the first" not in run(command, path, "--limit", count).stderr
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["deliveries", "{}"], "115 more"),
+        (["deliveries", "{}", "--search", "m11"], "6 more"),
+        (["deliveries", "{}", "--by", "spid,hour"], None),
+        (["events", "{}"], "those after position 4 (of 120)"),
+        (["changes", "{}", "--since", "0"], "115 more"),
+        (["query", "{}", "SELECT tracking_id FROM deliveries"], "more"),
+    ],
+)
+def test_a_limit_says_what_it_leaves_out(
+    run: Run, tmp_path: Path, words: list[str], more: str | None, form: str
+) -> None:
+    """And how to see it; nothing where it leaves out nothing."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(sent(f"m{number}") for number in range(120))
+    asked = [word.format(path) for word in words]
+    told = run(*asked, "--limit", 5, "--fmt", form).stderr.splitlines()
+    listed = [line for line in told if line.startswith("the first")]
+    assert listed == ([f"the first 5; a larger --limit gives {more}"] if more else [])
+    assert "the first" not in run(*asked, "--limit", 121, "--fmt", form).stderr
+
+
+def test_no_more_than_a_thousand_are_counted(run: Run, tmp_path: Path) -> None:
+    """Of those that are left out; more are told as more."""
+    path = tmp_path / "l.db"
+    with Ledger(path) as ledger:
+        ledger.record_many(sent(f"m{number}") for number in range(1_010))
+    for limit, more in ((5, "more than 1,000 more"), (10, "1,000 more")):
+        assert run("deliveries", path, "--limit", limit).stderr.splitlines()[-1] == (
+            f"the first {limit}; a larger --limit gives {more}"
+        )
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def test_deliveries_are_counted_in_every_form(run: Run, samples: Path) -> None:
 
 def test_the_last_line_counts_what_is_not_shown_too(run: Run, samples: Path) -> None:
     """A limit is of the groups, and not of what is counted."""
-    lines = run("deliveries", samples, "--by", "spid", "--limit", 1).stdout.splitlines()
+    done = run("deliveries", samples, "--by", "spid", "--limit", 1)
+    assert done.stderr == "the first 1; a larger --limit gives 2 more\n"
+    lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["0001140", "1"], ["all", "3"]]
     empty = run("deliveries", samples, "--by", "day", "--state", "failed")
     assert empty.stdout.splitlines()[-1].split() == ["all", "0", "0", "–"]

@@ -72,7 +72,8 @@ def test_markdown_has_the_rows_and_columns_of_the_table(run: Run, samples: Path)
     assert set(line) == {"|", "-"}
     assert len(rows) == len(table) - 2 == 100
     assert "the first 100" in done.stderr
-    assert "the first" not in run("deliveries", samples, "--fmt", "markdown", "--limit", 5).stderr
+    limited = run("deliveries", samples, "--fmt", "markdown", "--limit", 5).stderr
+    assert "the first 5; a larger --limit gives 118 more" in limited
 
 
 @pytest.mark.parametrize("said", ["a|b", "<script>x</script>", "*a*", "[a](http://b)", "a\u202eb"])

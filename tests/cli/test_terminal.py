@@ -119,7 +119,7 @@ def test_a_pager_shows_what_is_long(three: Path, tmp_path: Path) -> None:
     assert status == 0
     assert paged.count("\n") == 103
     assert GREEN in paged
-    assert paged.endswith("the first 100; --limit, --json, --nl or --csv give more\n")
+    assert paged.endswith("the first 100; --limit, --json, --nl or --csv give 103 more\n")
     assert plain(shown).splitlines()[-103:] == plain(paged).splitlines()
 
 

@@ -75,13 +75,12 @@ def changes(
             raise click.UsageError("--since must be before --until.")
     most = shown(form, limit)
     with reading(ledger) as opened:
-        found = islice(
-            opened.changes(since, until), None if most is None else min(most, sys.maxsize)
-        )
+        every = opened.changes(since, until)
+        found = islice(every, None if most is None else min(most, sys.maxsize))
         tones = {"after": states(opened.definitions)}
         row = _row if form.for_people else _record
         count = write_records(map(row, found), form, _COLUMNS, _FIELDS, tones)
-    remark_more(count, form, limit)
+        remark_more(count, every, form, limit)
 
 
 def _record(change: Change) -> dict[str, Any]:

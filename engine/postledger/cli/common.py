@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,9 @@ from postledger.ledger.ledger import Ledger
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ERROR = "Error:"
+
+MOST_COUNTED = 1_000
+"""How many are counted, at most, of those that a list leaves out."""
 
 NAMES = (
     *(
@@ -226,10 +230,25 @@ def after_option(command: Command) -> Command:
     )
 
 
-def remark_more(count: int, form: Form, limit: int | None) -> None:
-    """Say that there may be more than is shown."""
-    if limit is None and count == shown(form, limit):
-        remark(f"the first {count}; --limit, --json, --nl or --csv give more")
+def remark_more(
+    count: int, left: Iterable[object], form: Form, limit: int | None, most: int = MOST_COUNTED
+) -> None:
+    """Say how many more there are than the ``count`` that are shown, and how to see them.
+
+    ``left`` are the others, of which no more than ``most`` are counted: each takes a while.
+    """
+    more = 0 if shown(form, limit) is None else sum(1 for _ in islice(left, most + 1))
+    if more:
+        said = f"{more:,} more" if more <= most else f"more than {most:,} more" if most else "more"
+        remark_first(count, limit, said)
+
+
+def remark_first(count: int, limit: int | None, others: str) -> None:
+    """Say that a list has the first ``count`` alone, and what shows the others."""
+    how = "--limit, --json, --nl or --csv give" if limit is None else "a larger --limit gives"
+    # It stands behind what it is about.
+    sys.stdout.flush()
+    remark(f"the first {count}; {how} {others}")
 
 
 def remark_end(ledger: Ledger, as_of: datetime | int | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import click
 
 from postledger.audit.words import share
 from postledger.cli.common import (
+    MOST_COUNTED,
     check_period,
     ledger_argument,
     reading,
@@ -143,15 +146,19 @@ def deliveries(
             _write_counts(counts, by, form, limit)
             remark_not_found(len(counts), query, narrowed=narrowed)
             return
-        query = Query(limit=shown(form, limit), labels=dict(labels), **wanted)
+        most = shown(form, limit)
+        # With those that are counted, and not shown.
+        ahead = None if most is None else most + MOST_COUNTED + 1
+        query = Query(limit=ahead, labels=dict(labels), **wanted)
         found = opened.deliveries(query, **then)
-        records: Iterable[dict[str, Any]] = (one.to_dict() for one in found)
+        listed = islice(found, None if most is None else min(most, sys.maxsize))
+        records: Iterable[dict[str, Any]] = (one.to_dict() for one in listed)
         if form.for_people:
             records = _without_common(list(records))
         tones = {"state": states(opened.definitions, query.chart), "findings": findings}
         count = write_records(records, form, _COLUMNS, _FIELDS, tones)
-        remark_not_found(count, query, narrowed=narrowed)
-    remark_more(count, form, limit)
+        remark_not_found(count, attrs.evolve(query, limit=most), narrowed=narrowed)
+        remark_more(count, found, form, limit)
 
 
 def _write_counts(
@@ -162,14 +169,14 @@ def _write_counts(
     if not form.for_people:
         records = (count.to_dict() for count in listed)
         write_records(records, form, {}, (*by, "deliveries", "delivered", "share"))
+        remark_more(len(listed), counts[len(listed) :], form, limit, len(counts))
         return
     rows = [_counted(map(count.by.get, by), count.deliveries, count.delivered) for count in listed]
     sums = sum(one.deliveries for one in counts), sum(one.delivered for one in counts)
     rows.append(_counted(["all", *[""] * (len(by) - 1)], *sums))
     headings = [name.replace("_", " ") for name in by]
     write_table(rows, [*headings, "deliveries", "delivered", "share"], form)
-    if len(listed) < len(counts):
-        remark_more(len(listed), form, limit)
+    remark_more(len(listed), counts[len(listed) :], form, limit, len(counts))
 
 
 def _counted(values: Iterable[str | None], deliveries: int, delivered: int) -> list[str]:

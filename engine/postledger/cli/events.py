@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from postledger.cli.common import after_option, ledger_argument, reading, remark_more
+from postledger.cli.common import after_option, ledger_argument, reading, remark_first
 from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.narrow import Narrow, narrow_options
 from postledger.cli.tones import readings
@@ -100,15 +100,24 @@ def events(
             and sender in (None, event.sender)
             and (event.repeats is not None or not repeats)
         )
-        record = _row if form.for_people else _record
+        record, reached = _row if form.for_people else _record, after
+
+        def noted(event: Event) -> dict[str, Any]:
+            nonlocal reached
+            reached = event.position
+            return record(event)
+
         count = write_records(
-            map(record, islice(found, None if most is None else min(most, sys.maxsize))),
+            map(noted, islice(found, None if most is None else min(most, sys.maxsize))),
             form,
             _COLUMNS,
             (*_FIELDS, "body", "leaf"),
             {"reading": readings},
         )
-    remark_more(count, form, limit)
+        last = opened.head().size - 1
+    if count == most and reached < last:
+        # Others of what is asked for may be far: they are not looked for.
+        remark_first(count, limit, f"those after position {reached} (of {last})")
 
 
 def _record(event: Event) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def query(ledger: Path, sql: str, limit: int | None, form: Form) -> None:
             count = len(listed)
         else:
             count = write_records(_records(columns, wanted), form, {}, columns)
-    remark_more(count, form, limit)
+        # Nobody knows what a row of them costs.
+        remark_more(count, rows, form, limit, most=0)
 
 
 def _records(columns: Sequence[str], rows: Iterator[Sequence[Any]]) -> Iterator[Record]:
