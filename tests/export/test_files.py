@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 import sqlite3
+import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from postledger import Ledger, PostledgerError
 from postledger.export import files as packed
-from postledger.export.files import whole
+from postledger.export.files import whole, whole_folder
 from tests.cli import Run
 from tests.samples import DEGRADED
 
@@ -82,6 +89,99 @@ def test_a_file_is_whole_or_as_before(tmp_path: Path) -> None:
             partial.write_text("half\ud800", "utf-8")
         assert [path.name for path in tmp_path.iterdir()] == ["report.html"] * (before is not None)
     assert target.read_text() == "before"
+
+
+def test_a_link_into_a_folder_that_is_not_there_is_told(run: Run, tmp_path: Path) -> None:
+    """With where it leads; one to what isn't there yet is followed, one to itself is not."""
+    Ledger(tmp_path / "l.db").close()
+    (tmp_path / "lost").symlink_to(tmp_path / "gone" / "b")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "new").symlink_to("made")
+    for option in ("--bundle", "--html"):
+        done = run("audit", tmp_path / "l.db", option, tmp_path / "lost")
+        assert done.exit_code == 1
+        assert (
+            f"lost: it is a link to {tmp_path / 'gone' / 'b'}, and that folder isn't" in done.stderr
+        )
+    assert (
+        "leads to itself" in run("audit", tmp_path / "l.db", "--bundle", tmp_path / "loop").stderr
+    )
+    assert run("audit", tmp_path / "l.db", "--bundle", tmp_path / "new").exit_code == 0
+    assert (tmp_path / "made" / "report.html").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_a_folder_is_its_owners_alone_until_it_is_whole(tmp_path: Path) -> None:
+    """Then it is as folders are made here, or as the empty one was that it replaces."""
+    before = os.umask(0o027)
+    try:
+        for name, mode in (("new", 0o750), ("there", 0o711)):
+            if name == "there":
+                (tmp_path / name).mkdir()
+                (tmp_path / name).chmod(mode)
+            with whole_folder(tmp_path / name) as folder:
+                (partial,) = tmp_path.glob(".*")
+                assert stat.S_IMODE(partial.stat().st_mode) == 0o700
+                with folder("inner/report.txt") as file:
+                    file.write(b"whole")
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+            assert [
+                str(one.relative_to(tmp_path / name)) for one in (tmp_path / name).iterdir()
+            ] == ["inner"]
+    finally:
+        os.umask(before)
+
+
+ENDED = """
+import sys, time
+from pathlib import Path
+from postledger.cli.common import in_order
+from postledger.export.files import whole, whole_folder
+
+path = Path(sys.argv[1])
+with in_order(), (whole if path.suffix else whole_folder)(path) as given:
+    file = given.open("wb") if path.suffix else given("report.html").__enter__()
+    file.write(b"half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+@pytest.mark.parametrize("name", ["b", "b.html"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_ended_leaves_no_partial_file(
+    tmp_path: Path, name: str, number: signal.Signals
+) -> None:
+    """It ends by the signal that ended it, as a supervisor expects."""
+    command = [sys.executable, "-c", ENDED, str(tmp_path / name)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        assert process.wait(60) == -number
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_command_that_is_ended_leaves_no_partial_file(tmp_path: Path, ignored: bool) -> None:
+    """Whichever it is: the command line sees to it for all. A signal that is ignored stays so."""
+    out = shlex.quote(str(tmp_path / "out.jsonl"))
+    line = f"exec {sys.executable} -m postledger simulate {out} --messages 100000000"
+    line = f"trap '' HUP; {line}" if ignored else line
+    with subprocess.Popen(["/bin/sh", "-c", line], stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        if ignored:
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.2)
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:

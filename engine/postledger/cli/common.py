@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from postledger.cli.ending import in_order
 from postledger.cli.forms import Form, shown
 from postledger.cli.layout import cell
 from postledger.cli.params import (
@@ -92,6 +93,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what Postledger raises becomes a line on stderr and exit 1."""
+        with in_order():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             try:
                 return super().invoke(ctx)

@@ -221,7 +221,7 @@ def _taken(
             recorded = len(batch) - (note is not None)
             taken, last = taken + recorded, batch[recorded - 1][0]
             advance(recorded)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if isinstance(last, Row):
             remark(f"{last.where}: recorded up to this line; run the same command again to go on")
         raise

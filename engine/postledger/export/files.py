@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import shutil
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from postledger.errors import PostledgerError, requires
 
 _SUFFIXES = (".gz", ".zst")
 _LONGEST_SUFFIX = len(".parquet.zst")
+_OWN = 0o700
 _DATABASE = b"SQLite format 3\0"
 _BESIDE_A_DATABASE = re.compile(r"-(wal|shm|journal|turn|[0-9]+\.lock)\Z")
 
@@ -65,8 +67,7 @@ def whole(path: Path) -> Iterator[Path]:
     A pipe or a device is written to itself. Raises ``PostledgerError`` for a database: no report or
     export takes the place of a ledger.
     """
-    # Not Path.resolve, which fails where a link leads to itself: such a link is replaced.
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     if is_database(target):
         raise PostledgerError(
             f"{path}: a ledger, or another SQLite database, is there; name another file"
@@ -87,6 +88,17 @@ def whole(path: Path) -> Iterator[Path]:
             partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _target(path: Path) -> Path:
+    """Where a path leads; raises ``PostledgerError`` for a link into a folder that isn't there."""
+    # Not Path.resolve, which fails where a link leads to itself: such a link is replaced.
+    target = Path(os.path.realpath(path))
+    if path.is_symlink() and not target.parent.is_dir():
+        raise PostledgerError(
+            f"{path}: it is a link to {target}, and that folder isn't there; make it, or name another"
+        )
+    return target
 
 
 @contextmanager
@@ -112,8 +124,8 @@ class Folder(Protocol):
 def whole_folder(path: Path) -> Iterator[Folder]:
     """A folder to write, or a zip of one where the name says so; if it fails nothing changes there.
 
-    A pipe or a device is written a zip. Raises ``PostledgerError`` where a file is, or a folder that
-    is not empty, or a database.
+    A pipe or a device is written a zip. Only its owner reads a folder before it is whole. Raises
+    ``PostledgerError`` where a file is, or a folder that is not empty, or a database.
     """
     if path.suffix == ".zip" or _is_of_another_kind(path):
         with (
@@ -123,16 +135,28 @@ def whole_folder(path: Path) -> Iterator[Folder]:
         ):
             yield lambda name: packed.open(_member(name), "w")
         return
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     _require_room(path, target)
     partial = target.with_name(f".{token_hex(8)}")
     try:
         with _named(path, partial):
-            partial.mkdir()
+            partial.mkdir(_OWN)
             yield lambda name: _within(partial, name)
+            partial.chmod(_usual_mode(partial, target))
             partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _usual_mode(partial: Path, target: Path) -> int:
+    """The mode of the folder that is replaced, or else the one that folders are made with here."""
+    if target.is_dir():
+        return stat.S_IMODE(target.stat().st_mode)
+    probe = partial / token_hex(8)
+    probe.mkdir()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    return mode
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -153,6 +177,8 @@ def _require_room(path: Path, target: Path) -> None:
         raise PostledgerError(
             f"{path}: a ledger, or another SQLite database, is there; name another folder"
         )
+    if target.is_symlink():
+        raise PostledgerError(f"{path}: a link that leads to itself is there; name another folder")
     if target.is_file():
         raise PostledgerError(f"{path}: a file is there; name a folder, or a file ending in .zip")
     if target.is_dir() and any(target.iterdir()):
