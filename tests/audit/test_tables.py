@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
@@ -14,9 +15,9 @@ from postledger import Ledger
 from postledger.audit import tables, words
 from postledger.audit.durations import STEPS, Durations, Percentiles
 from postledger.audit.events import Kinds, Unread
-from postledger.audit.outcomes import Group, Reason, Reasons
+from postledger.audit.outcomes import Before, Group, Reason, Reasons
 from postledger.audit.plots import curves, drawing
-from postledger.audit.plots.calendar import spans, unit_of
+from postledger.audit.plots.calendar import name_of, spans, unit_of
 from postledger.audit.plots.carriers import carriers, findings_by_carrier
 from postledger.audit.plots.diagram import diagrams
 from postledger.audit.request import Request
@@ -185,6 +186,77 @@ def test_hidden_reasons_of_two_spaces_are_two_rows(tmp_path: Path) -> None:
     assert [(one.reason, one.deliveries) for one in shown.outcomes.failures.ranked] == [
         ("••• (twilio)", 2), ("••• (plivo)", 1)
     ]  # fmt: skip
+
+
+def test_a_report_says_how_many_reasons_are_hidden_and_how_to_see_them(tmp_path: Path) -> None:
+    """No vocabulary lists them; one that is listed is shown, and so is the listed part of another."""
+    with Ledger(tmp_path / "l.db", providers=["twilio"]) as ledger:
+        for number, code in enumerate((99001, 99002, 30003)):
+            body = f"MessageSid=SM{number}&MessageStatus=failed&ErrorCode={code}"
+            ledger.record(body.encode(), content_type=FORM)
+        period, full = (ledger.audit(unmask=unmask) for unmask in (False, True))
+        hidden, listed = (ledger.audit(tracking_id=f"SM{number}") for number in (0, 2))
+        unmasked = ledger.audit(tracking_id="SM0", unmask=True)
+    assert period.to_dict()["outcomes"]["failures"]["hidden"] == 2
+    assert full.to_dict()["outcomes"]["failures"]["hidden"] == 0
+    for made, said in (
+        (period, "The reason of 2 deliveries is hidden, or a part of it: no vocabulary lists it"),
+        (hidden, "••• is text that no vocabulary lists; --unmask shows it"),
+    ):
+        assert said in made.to_html()
+        assert said in made.to_markdown()
+        assert "--unmask" in made.to_markdown()
+    for made in (full, listed, unmasked):
+        assert "no vocabulary lists" not in made.to_html()
+
+
+BERLIN, HAVANA = ZoneInfo("Europe/Berlin"), ZoneInfo("America/Havana")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "before", "name"),
+    [
+        (
+            datetime(2026, 11, 1, tzinfo=UTC),
+            datetime(2026, 12, 1, tzinfo=UTC),
+            "2026-10-01",
+            "October",
+        ),
+        (
+            *(datetime(2026, 11, 1, tzinfo=BERLIN), datetime(2026, 12, 1, tzinfo=BERLIN)),
+            *("2026-09-30T22:00", "October"),
+        ),
+        (
+            *(datetime(2026, 3, 1, tzinfo=BERLIN), datetime(2026, 5, 1, tzinfo=BERLIN)),
+            *("2025-12-31T23:00", None),
+        ),
+        # The month of Berlin, given in UTC, is none of UTC: as many hours before it.
+        (
+            *(datetime(2026, 10, 31, 23, tzinfo=UTC), datetime(2026, 11, 30, 23, tzinfo=UTC)),
+            *("2026-10-01T23:00", None),
+        ),
+        # The hours of days with other clocks, by what they last.
+        (
+            *(datetime(2026, 10, 25, tzinfo=BERLIN), datetime(2026, 10, 26, tzinfo=BERLIN)),
+            *("2026-10-23T21:00", None),
+        ),
+        (
+            *(datetime(2026, 4, 1, tzinfo=HAVANA), datetime(2026, 5, 1, tzinfo=HAVANA)),
+            *("2026-03-01T05:00", "March"),
+        ),
+    ],
+)
+def test_the_period_before_is_of_months_of_its_own_zone(
+    since: datetime, until: datetime, before: str, name: str | None
+) -> None:
+    """By the clocks of the zone in which the ends are given; else it lasts as long."""
+    found = Request(since, until).before
+    assert found is not None
+    begun = datetime.fromisoformat(before).replace(tzinfo=UTC)
+    assert (found[0].astimezone(UTC), found[1]) == (begun, since)
+    group = Group(None, 0, ())
+    said = name_of(Before(*found, group, (), ()))
+    assert said == (f"{name} 2026" if name else "the period before")
 
 
 @pytest.mark.parametrize(

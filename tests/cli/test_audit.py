@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -27,6 +28,15 @@ def test_a_report_never_takes_the_place_of_a_ledger(
     assert "a ledger, or another SQLite database, is there; name another file" in done.stderr
     assert samples.read_bytes() == before
     assert (tmp_path / "link.html").is_symlink()
+
+
+def test_months_are_those_of_the_zone(run: Run, samples: Path) -> None:
+    """The month before a month of Berlin is one of Berlin, too; and it is called by its name."""
+    words = ("audit", samples, "--since", "2012-06-01", "--until", "2012-07-01")
+    for zone, begun in (("UTC", "2012-05-01T00:00:00Z"), ("Europe/Berlin", "2012-04-30T22:00:00Z")):
+        report = json.loads(run(*words, "--tz", zone, "--json").stdout)
+        assert report["before"]["since"] == begun
+        assert "June 2012: " in run(*words, "--tz", zone, "--html", "-").stdout
 
 
 def test_a_pipe_stays_a_pipe(run: Run, samples: Path, tmp_path: Path) -> None:

@@ -61,12 +61,16 @@ class Reason:
 
 @attrs.frozen
 class Reasons:
-    """The reasons, most frequent first; ``rest`` deliveries have others, ``kinds`` of them."""
+    """The reasons, most frequent first; ``rest`` deliveries have others, ``kinds`` of them.
+
+    Of ``hidden`` deliveries the reason is not shown, or not all of it: no vocabulary lists it.
+    """
 
     total: int
     ranked: tuple[Reason, ...]
     rest: int
     kinds: int
+    hidden: int = 0
 
 
 @attrs.frozen
@@ -225,12 +229,14 @@ def _reasons(
     groups: Groups, region: Literal["state", "route"], states: frozenset[str], mask: Mask
 ) -> Reasons:
     """The reasons of a region; those that are hidden count as one of each space."""
+    hidden = 0
     with counts(groups.reader.log.store) as found:
         for state, reason, space in groups.reasons(region, sorted(states)):
-            shown = shortened(mask.text(reason))
-            hidden = shown == HIDDEN and space
-            found.add((state, f"{HIDDEN} ({mask.label(space)})" if hidden else shown))
+            told = mask.text(reason)
+            hidden += told != reason
+            shown = f"{HIDDEN} ({mask.label(space)})" if told == HIDDEN and space else told
+            found.add((state, shortened(shown)))
         ranked, rest, kinds = found.ranked(MOST_GROUPS)
     total = sum(one.n for one in ranked) + rest
     listed = tuple(Reason(str(one.key[0]), one.key[1], one.n) for one in ranked)
-    return Reasons(total, listed, rest, kinds)
+    return Reasons(total, listed, rest, kinds, hidden)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 import attrs
@@ -56,17 +56,19 @@ class Request:
     def before(self) -> tuple[datetime, datetime] | None:
         """The period before: of the same length, or of as many months where it is of whole ones.
 
-        ``None`` where this one has an open end, or begins too early to have one before it.
+        Months begin by the clocks of the zone in which the ends of the period are given. ``None`` where
+        this one has an open end, or begins too early to have one before it.
         """
         if self.since is None or self.until is None:
             return None
-        since, until = self.since.astimezone(UTC), self.until.astimezone(UTC)
+        since, until = self.since, self.until
         try:
-            if since == _month_of(since) and until == _month_of(until):
+            if is_month(since) and is_month(until):
                 months = 12 * (until.year - since.year) + until.month - since.month
                 year, month = divmod(12 * since.year + since.month - 1 - months, 12)
-                return since.replace(year=year, month=month + 1), since
-            return since - (until - since), since
+                return day_in(year, month + 1, 1, since.tzinfo), since
+            begun, ended = since.astimezone(UTC), until.astimezone(UTC)
+            return begun - (ended - begun), begun
         except (OverflowError, ValueError):
             return None
 
@@ -110,6 +112,17 @@ class Request:
         return f"postledger deliveries {shlex.quote(ledger)} --finding {word}{self.options()}"
 
 
-def _month_of(at: datetime) -> datetime:
-    """When the month of a time begins."""
-    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def day_in(year: int, month: int, day: int, zone: tzinfo | None) -> datetime:
+    """When a day begins by the clocks of a zone: at midnight, or at what they show in its place."""
+    # Midnight that clocks skip is, by those of the day before, the time at which the day began.
+    return datetime(year, month, day, tzinfo=zone).astimezone(UTC).astimezone(zone)
+
+
+def is_day(at: datetime) -> bool:
+    """Whether a day begins at a time, by the clocks of its zone."""
+    return at.astimezone(UTC) == day_in(at.year, at.month, at.day, at.tzinfo).astimezone(UTC)
+
+
+def is_month(at: datetime) -> bool:
+    """Whether a month begins at a time, by the clocks of its zone."""
+    return at.day == 1 and is_day(at)

@@ -190,6 +190,18 @@ def reasons(found: Reasons, caption: str) -> Table:
         ("Reason as received", "Led to", "Deliveries", "Share"),
         tuple((reason, state, count(n), share(n, found.total)) for reason, state, n in rows),
         texts=2,
+        note=_hidden(found.hidden),
+    )
+
+
+def _hidden(deliveries: int) -> str | None:
+    """That reasons are not shown, and how to see them; ``None`` where all are."""
+    if not deliveries:
+        return None
+    of = "1 delivery" if deliveries == 1 else f"{count(deliveries)} deliveries"
+    return (
+        f"The reason of {of} is hidden, or a part of it: no vocabulary lists it, and it may hold a"
+        " number or a name. --unmask shows all as received."
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from postledger.audit.integrity import Integrity
+from postledger.audit.mask import HIDDEN
 from postledger.audit.request import Request
 from postledger.log.as_of import EVERYTHING
 
@@ -189,6 +190,13 @@ def numbered(request: Request) -> str:
         "Event 3 is the third of those that were known then; among all that are known now it may have"
         " another number. The position of an event in the log never changes."
     )
+
+
+def unlisted(reason: str, request: Request) -> str:
+    """That a reason is hidden, or a part of it, and how to see it; empty where all of it is shown."""
+    if request.unmask or HIDDEN not in reason:
+        return ""
+    return f" ({HIDDEN} is text that no vocabulary lists; --unmask shows it)"
 
 
 def definitions(request: Request, label: str) -> str:

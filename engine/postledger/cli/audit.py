@@ -23,7 +23,7 @@ from postledger.cli.common import (
     time_travel,
 )
 from postledger.cli.forms import shown_json
-from postledger.cli.params import Time
+from postledger.cli.params import Time, zone_of_times
 from postledger.cli.terminal import pager_option, paging
 from postledger.export.files import whole, whole_folder
 from postledger.ledger.ledger import Ledger
@@ -88,6 +88,10 @@ def audit(
     """
     cover = Cover(*(asked.pop(name) for name in ("title", "parties", "reference", "author")))
     _check(asked, bundle)
+    # Its months are those of the zone.
+    asked |= {
+        end: asked[end] and asked[end].astimezone(zone_of_times()) for end in ("since", "until")
+    }
     _check_outputs(html, markdown, bundle, as_json=as_json)
     with ExitStack() as files:
         # Before the work: a file that can't be written is known at once.

@@ -12,7 +12,7 @@ import attrs
 
 from postledger.audit.figures import Figures
 from postledger.audit.outcomes import Before, Group
-from postledger.audit.request import Request
+from postledger.audit.request import Request, is_day
 from postledger.audit.words import NONE, points, share
 
 MOST_DAYS = 14
@@ -143,7 +143,7 @@ def between(first: date, last: date) -> str:
 
 
 def period(since: datetime | None, until: datetime | None) -> str:
-    """A period's name: its month, its days, or its ends.
+    """A period's name: its month, its days, or its ends; by the clocks of the zone in which it is given.
 
     >>> period(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
     'October 2026'
@@ -152,18 +152,17 @@ def period(since: datetime | None, until: datetime | None) -> str:
         ends = ((since, "since"), (until, "until"))
         said = [f"{word} {_moment(end)}" for end, word in ends if end is not None]
         return said[0].capitalize() if said else "All deliveries"
-    one, other = since.astimezone(UTC), until.astimezone(UTC)
-    if one != _start(one.date()) or other != _start(other.date()):
-        return f"{_moment(one)} to {_moment(other)}"
-    first, last = one.date(), other.date() - timedelta(days=1)
-    whole = first.day == 1 and other.day == 1
+    if not (is_day(since) and is_day(until)):
+        return f"{_moment(since)} to {_moment(until)}"
+    first, last = since.date(), until.date() - timedelta(days=1)
+    whole = first.day == 1 and until.day == 1
     return month(first) if whole and month(first) == month(last) else between(first, last)
 
 
 def _moment(at: datetime) -> str:
-    said = at.astimezone(UTC)
+    said = at if is_day(at) else at.astimezone(UTC)
     day = f"{short(said.date())} {said.year}"
-    return day if said == _start(said.date()) else f"{day} {said:%H:%M} UTC"
+    return day if is_day(at) else f"{day} {said:%H:%M} UTC"
 
 
 def headline(figures: Figures, request: Request) -> str:
