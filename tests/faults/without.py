@@ -39,6 +39,7 @@ class Without(NamedTuple):
 _TAMPERING, _PROCESSES = "tests/faults/test_tampering.py", "tests/faults/test_processes.py"
 _KILL, _DAMAGE = "tests/faults/test_kill.py", "tests/faults/test_damage.py"
 _MEDIA, _CLOSING = "tests/faults/test_media.py", "tests/faults/test_closing.py"
+_SERVER, _POSTGRES = "tests/faults/test_server.py", "tests/store/test_postgres.py"
 _TALLIES = "tests/projections/test_tallies.py"
 _CUSTOM, _AIO = "tests/projections/test_custom.py", "tests/ledger/test_aio.py"
 _REPLAY = "tests/projections/test_replay.py"
@@ -56,6 +57,61 @@ _ACCESS = "tests/console/test_access.py"
 _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addresses.py"
 
 PROTECTIONS = (
+    # the server
+    Without(
+        "synced before it is acknowledged on a server",
+        "synchronous_commit = on",
+        "synchronous_commit = off",
+        f"{_SERVER} -k servers",
+    ),
+    Without(
+        "a server that may lose what it acknowledged is refused",
+        'if row != ("on",):',
+        "if False:",
+        f"{_SERVER} -k may_lose",
+    ),
+    Without(
+        "a snapshot is never older than the lock",
+        "READ COMMITTED",
+        "REPEATABLE READ",
+        f"{_SERVER} -k before_the_lock",
+    ),
+    Without(
+        "a commit without an answer is settled",
+        "self._settled(xid, error)",
+        "False",
+        f"{_SERVER} -k answer_is_lost",
+    ),
+    Without(
+        "no statement runs outside of the transaction that it is of",
+        "unused, self._unused = self._unused, False",
+        "unused = True",
+        f"{_SERVER} -k servers",
+    ),
+    Without(
+        "a server that was behind is refused",
+        "if position >= 0 and (",
+        "if False and (",
+        f"{_SERVER} -k was_behind",
+    ),
+    Without(
+        "foreign schemas refused",
+        "if catalog.objects(conn, schema):",
+        "if False:",
+        f"{_POSTGRES} -k foreign",
+    ),
+    Without(
+        "no UPDATE, DELETE or TRUNCATE on a server",
+        '("UPDATE", "DELETE", "TRUNCATE")',
+        '("UPDATE",)',
+        f"{_POSTGRES} -k append_only",
+    ),
+    Without(
+        "guards that no role turns off",
+        "ENABLE ALWAYS TRIGGER",
+        "ENABLE TRIGGER",
+        f"{_POSTGRES} -k append_only",
+    ),
     # the file
     Without(
         "no UPDATE and no DELETE", '("UPDATE", "DELETE")', '("DELETE",)', f"{_TAMPERING} -k plain"

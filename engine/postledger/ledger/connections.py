@@ -12,8 +12,9 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import attrs
 
@@ -35,9 +36,11 @@ from postledger.store.opening import (
     require_there,
     translated,
 )
-from postledger.store.store import STILL_READING, Opened, Store
+from postledger.store.store import STILL_READING, Lost, Opened, Store
 from postledger.verify import follows
 from postledger.wire import Limits
+
+T = TypeVar("T")
 
 _log = logging.getLogger("postledger")
 
@@ -165,6 +168,24 @@ class Connections:
                 raise
             if own.last[0] > self._acknowledged[0]:
                 self._acknowledged = own.last
+
+    def surely(self, write: Callable[[], T], patience: float | None = None) -> T:
+        """Do a write, and do it again where its connection was lost before anything was committed.
+
+        ``patience`` is for how many seconds, by default the timeout.
+        """
+        end = time.monotonic() + (self.timeout if patience is None else patience)
+        told = False
+        while True:
+            try:
+                return write()
+            except Lost as error:
+                if time.monotonic() > end:
+                    raise
+                if not told:
+                    told = True
+                    _log.warning("%s; it is tried again", error)
+                time.sleep(_BETWEEN)
 
     def require_writable(self) -> Own:
         """What this thread writes with; raises ``LedgerError`` where the ledger is for reading only."""
@@ -382,6 +403,7 @@ class Connections:
     def _require_acknowledged(self, store: Store) -> None:
         """Raise ``IntegrityError`` where a server doesn't have what was acknowledged here before."""
         position, leaf = self._acknowledged
+        # guard: a server that was behind is refused
         if position >= 0 and (log := Log(store)).leaf(position) != leaf:
             size = log.size()
             lost = f"positions {size} to {position}" if size <= position else f"position {position}"

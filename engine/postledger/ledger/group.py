@@ -189,7 +189,7 @@ class Groups:
         """
         group: list[Caller] = []
         try:
-            self._commit(group, patience)
+            self._connections.surely(lambda: self._commit(group, patience), patience)
         except Exception as error:
             if leader.settled:
                 # It was interrupted when all was done.

@@ -291,6 +291,10 @@ class Ledger:
             custom.keep_up(own.reader, self._custom.values(), len(given))
         return done
 
+    def _written(self, given: Sequence[Given]) -> list[Told]:
+        with self._connections.write() as own:
+            return self._write(own, given)
+
     def _ring(self) -> None:
         if self._bell.ears:
             self._bell.ring()
@@ -346,8 +350,7 @@ class Ledger:
         for batch in batches(given, size):
             if note is not None:
                 batch.append((Receipt(note(batch), JSON), Kind.IMPORT))
-            with self._connections.write() as own:
-                done = self._write(own, batch)
+            done = self._connections.surely(partial(self._written, batch))
             self._ring()
             yield [(receipt, told) for (receipt, _), (_, told) in zip(batch, done, strict=True)]
 
@@ -374,9 +377,17 @@ class Ledger:
             return [stored.body for stored in own.log.imports()]
 
     def _state_import(self, body: bytes) -> int:
-        with self._connections.write() as own:
-            self._write(own, [(Receipt(body, JSON), Kind.IMPORT)])
-            position = own.log.last()
+        return self._state(body, Kind.IMPORT)
+
+    def _state(self, body: bytes, kind: Kind) -> int:
+        """Append what the program itself states; returns the position."""
+
+        def write() -> int:
+            with self._connections.write() as own:
+                self._write(own, [(Receipt(body, JSON), kind)])
+                return own.log.last()
+
+        position = self._connections.surely(write)
         self._ring()
         return position
 
@@ -898,11 +909,7 @@ class Ledger:
             stated = own.generation.tallies_of(own.store).verified()
             if last is not None and stated == log.last() and now() - last.at < _DAY:
                 return None
-        with self._connections.write() as own:
-            self._write(own, [(Receipt(body_of(anchor), JSON), Kind.VERIFICATION)])
-            position = own.log.last()
-        self._ring()
-        return position
+        return self._state(body_of(anchor), Kind.VERIFICATION)
 
     @checked
     def audit(
@@ -1313,8 +1320,11 @@ class Ledger:
             return there
 
         def move(checkpoint: Checkpoint, position: int, problem: str | None) -> Checkpoint:
-            with self._connections.write() as own:
-                return checkpoints.move(own.store, checkpoint, position, problem)
+            def write() -> Checkpoint:
+                with self._connections.write() as own:
+                    return checkpoints.move(own.store, checkpoint, position, problem)
+
+            return self._connections.surely(write)
 
         return Place(self._bell, self._pages(), load, move, lambda: self.head().size - 1)
 

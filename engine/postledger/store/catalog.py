@@ -31,24 +31,24 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END AS kind, c.relname A
         (SELECT string_agg(r.rulename || ' ' || pg_get_ruledef(r.oid), ', ' ORDER BY r.rulename)
          FROM pg_rewrite r WHERE r.ev_class = c.oid),
         c.relrowsecurity::text, c.relhassubclass::text) AS described
-FROM pg_class c WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
+FROM pg_class c WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
 UNION ALL
 SELECT 'index', c.relname, t.relname, obj_description(c.oid, 'pg_class'), pg_get_indexdef(c.oid)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
-WHERE c.relnamespace = %(schema)s::regnamespace
+WHERE c.relnamespace = $1::regnamespace
     AND (obj_description(c.oid, 'pg_class') IS NOT NULL)
 UNION ALL
 SELECT 'trigger', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger'),
     concat_ws(' / ', pg_get_triggerdef(g.oid), g.tgenabled::text, p.prosrc, p.prolang::text)
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
-WHERE t.relnamespace = %(schema)s::regnamespace AND NOT g.tgisinternal
+WHERE t.relnamespace = $1::regnamespace AND NOT g.tgisinternal
 """
 _MARK = "\n-- as made: "
 
 
 def objects(conn: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], tuple[str, str]]:
     """What a schema has: (kind, name) to the table and the SQL that made it, or else its description."""
-    rows = conn.execute(_DESCRIBED, {"schema": _identifier(schema)}).fetchall()
+    rows = conn.execute(_DESCRIBED, (_identifier(schema),)).fetchall()
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for kind, name, table, comment, described in rows:
         sql, _, digest = (comment or "").rpartition(_MARK)
@@ -63,8 +63,8 @@ def note(conn: psycopg.Connection[Any], made: Made) -> None:
     # An index without a comment is part of its table.
     conn.execute(_comment(made.kind, of, made.sql))
     row = conn.execute(
-        f"SELECT described FROM ({_DESCRIBED}) o WHERE kind = %(kind)s AND name = %(name)s",
-        {"schema": _current(conn), "kind": kind, "name": made.name},
+        f"SELECT described FROM ({_DESCRIBED}) o WHERE kind = $2 AND name = $3",
+        (_current(conn), kind, made.name),
     ).fetchone()
     assert row is not None
     conn.execute(_comment(made.kind, of, f"{made.sql}{_MARK}{_digest(row[0])}"))
@@ -82,18 +82,18 @@ def problems(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
     rows = conn.execute(
         "SELECT c.oid::int8, c.relname, c.relkind::text FROM pg_class c LEFT JOIN pg_index i"
         " ON i.indexrelid = c.oid LEFT JOIN pg_am m ON m.oid = c.relam"
-        " WHERE c.relnamespace = %s::regnamespace AND (c.relkind = 'r' OR m.amname = 'btree')",
+        " WHERE c.relnamespace = $1::regnamespace AND (c.relkind = 'r' OR m.amname = 'btree')",
         (_identifier(schema),),
     ).fetchall()
     for oid, name, kind in rows:
         try:
             if kind == "r":
                 for (said,) in conn.execute(
-                    "SELECT msg FROM verify_heapam(%s::oid::regclass)", (oid,)
+                    "SELECT msg FROM verify_heapam($1::oid::regclass)", (oid,)
                 ):
                     yield f"database: table {name}: {said}"
             else:
-                conn.execute("SELECT bt_index_check(%s::oid::regclass, true)", (oid,))
+                conn.execute("SELECT bt_index_check($1::oid::regclass, true)", (oid,))
         except (errors.InsufficientPrivilege, errors.UndefinedFunction):
             # Who may not ask is not told.
             return

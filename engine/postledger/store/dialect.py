@@ -97,8 +97,10 @@ def _rows(insert: Insert, rows: int) -> bytes:
 
 @lru_cache(maxsize=1024)
 def translated(sql: str) -> bytes:
-    """A statement with ``%s`` for each parameter."""
-    return sql.replace("%", "%%").replace("?", "%s").encode()
+    """A statement with ``$1`` and so on for its parameters."""
+    first, *others = sql.split("?")
+    numbered = (f"${number}{part}" for number, part in enumerate(others, 1))
+    return "".join([first, *numbered]).encode()
 
 
 @lru_cache(maxsize=256)
@@ -128,6 +130,7 @@ def _made(kind: str, name: str, sql: str) -> tuple[str, ...]:
         return _table(name, sql)
     if kind == "INDEX":
         return (sql.replace(f"INDEX {name} ", f"INDEX {name.rpartition('.')[2]} ", 1),)
+    # guard: guards that no role turns off
     return sql, f"ALTER TABLE {(_ON.search(sql) or ['', ''])[1]} ENABLE ALWAYS TRIGGER {name}"
 
 
@@ -150,6 +153,7 @@ def guards(table: str) -> dict[str, str]:
     return {
         (name := f"{table}_no_{verb.lower()}"): f"CREATE TRIGGER {name} BEFORE {verb} ON {table}"
         " FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+        # guard: no UPDATE, DELETE or TRUNCATE on a server
         for verb in ("UPDATE", "DELETE", "TRUNCATE")
     }
 
@@ -238,3 +242,6 @@ def adapt(conn: psycopg.Connection[Any]) -> None:
     for name in ("text", "varchar", "bpchar", "name"):
         conn.adapters.register_loader(name, _StrLoader)
     conn.adapters.register_loader("numeric", _NumericLoader)
+    # Those that take statements as the server has them: long ones would be parsed each time.
+    conn.cursor_factory = psycopg.RawCursor
+    conn.server_cursor_factory = psycopg.RawServerCursor

@@ -25,7 +25,7 @@ from psycopg import errors, pq
 from postledger.address import Address
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.store import catalog, dialect
-from postledger.store.store import STILL_READING, Cursor, Row, Store, bare_of
+from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of
 
 _log = logging.getLogger("postledger")
 
@@ -45,6 +45,7 @@ _FEW = 8
 """So many rows are copied, rather than inserted one by one."""
 
 _SETTINGS = (
+    # guard: synced before it is acknowledged on a server
     "SET synchronous_commit = on; SET timezone = 'UTC'; SET jit = off; SET cursor_tuple_fraction = 1;"
     " SET statement_timeout = 0; SET bytea_output = hex; SET client_min_messages = warning;"
     " SET standard_conforming_strings = on; SET default_transaction_read_only = off"
@@ -62,10 +63,6 @@ _SETTLING = 30.0
 """For how many seconds it is asked again how a commit ended, of which the answer was lost."""
 
 Connection = psycopg.Connection[Row]
-
-
-class Lost(LedgerError):
-    """The connection was lost before anything was committed: nothing was written."""
 
 
 class Server:
@@ -154,6 +151,7 @@ class Server:
         if self.address.durable:
             for name in ("fsync", "full_page_writes"):
                 row = conn.execute(f"SHOW {name}").fetchone()
+                # guard: a server that may lose what it acknowledged is refused
                 if row != ("on",):
                     raise LedgerError(
                         f"{self.address}: the server has {name} = {row and row[0]}, and may lose what"
@@ -176,7 +174,7 @@ class PostgresStore(Store):
         self.executemany = self._executemany
         self._conn: Connection | None = None
         self._held = 0
-        self._fresh = False
+        self._unused = False
         self._ended: list[str] = []
         self._closed = False
         server.use()
@@ -188,17 +186,25 @@ class PostgresStore(Store):
         """The connection that it has, or one for as long as this lasts."""
         self._held += 1
         try:
-            if self._conn is None:
-                self._conn, made = self.file.take()
-                self._fresh = not made
-                if made:
-                    self._greet()
-            yield self._conn
+            self._reach()
+            yield cast("Connection", self._conn)
         finally:
-            self._held -= 1
-            if not self._held and self._conn is not None:
-                conn, self._conn = self._conn, None
-                self.file.give(conn)
+            self._release()
+
+    def _reach(self) -> None:
+        """Have a connection, unless it has one."""
+        if self._conn is None:
+            self._conn, made = self.file.take()
+            self._unused = not made
+            if made:
+                self._greet()
+
+    def _release(self) -> None:
+        """Give the connection back once nothing needs it any more."""
+        self._held -= 1
+        if not self._held and self._conn is not None:
+            conn, self._conn = self._conn, None
+            self.file.give(conn)
 
     def _greet(self) -> None:
         """Tell that it works by another connection: the server may not be the one it was."""
@@ -216,14 +222,23 @@ class PostgresStore(Store):
 
     def _first(self, sql: str) -> psycopg.Cursor[Row]:
         """The first statement over a connection: where that was lost while it was free, over another."""
-        assert self._conn is not None
+        return self._run(sql, ())
+
+    def _run(self, sql: str, parameters: Sequence[object]) -> psycopg.Cursor[Row]:
+        """A statement; where its connection was lost while it was free, over another.
+
+        Only as long as nothing was done over it: what it had begun is gone with it.
+        """
+        # guard: no statement runs outside of the transaction that it is of
+        unused, self._unused = self._unused, False
         try:
-            return self._conn.execute(sql)
-        except psycopg.OperationalError:
-            if not self._fresh or not self._conn.closed:
+            return _run(cast("Connection", self._conn), sql, parameters)
+        except psycopg.OperationalError as error:
+            if not unused or not _is_away(error):
                 raise
-            self._again()
-            return self._conn.execute(sql)
+        self._again()
+        self._unused = False
+        return _run(cast("Connection", self._conn), sql, parameters)
 
     def _again(self) -> None:
         """Take another connection in place of one that was lost."""
@@ -231,10 +246,7 @@ class PostgresStore(Store):
         if self._conn is not None:
             conn, self._conn = self._conn, None
             self.file.give(conn)
-        self._conn, made = self.file.take()
-        self._fresh = not made
-        if made:
-            self._greet()
+        self._reach()
 
     @property
     def in_transaction(self) -> bool:
@@ -249,22 +261,29 @@ class PostgresStore(Store):
 
     @contextmanager
     def write(self, patience: float | None = None) -> Iterator[None]:
-        """A transaction that holds the ledger's advisory lock from its start."""
+        """A transaction that holds the ledger's advisory lock from its start.
+
+        Raises ``Lost`` where the connection is lost before it was committed. Where it is lost meanwhile
+        the server is asked how that ended.
+        """
         if self.in_transaction:
             raise LedgerError(f"{self.path}: {STILL_READING}")
         self.committed = False
-        with self._connection():
-            xid = self._begin(self.timeout if patience is None else patience)
-            conn = cast("Connection", self._conn)
+        self._held += 1
+        try:
             try:
+                self._reach()
+                xid = self._begin(self.timeout if patience is None else patience)
                 yield
             except BaseException as error:
-                self._roll_back(conn)
-                if isinstance(error, psycopg.OperationalError) and conn.closed:
+                self._roll_back()
+                if isinstance(error, psycopg.Error) and (self._conn is None or self._conn.closed):
                     raise self._lost(error) from error
                 raise
-            self._commit(conn, xid)
+            self._commit(xid)
             self._notify()
+        finally:
+            self._release()
 
     def _begin(self, patience: float) -> str:
         """Begin a write, with its lock; returns its number.
@@ -274,6 +293,7 @@ class PostgresStore(Store):
         """
         wait = max(1, int(patience * 1_000))
         begun = self._first(
+            # guard: a snapshot is never older than the lock
             "BEGIN ISOLATION LEVEL READ COMMITTED;"
             f" SET LOCAL lock_timeout = {wait};"
             f" SET LOCAL idle_in_transaction_session_timeout = {int(LONGEST_IDLE * 1_000)};"
@@ -287,25 +307,28 @@ class PostgresStore(Store):
         assert row is not None
         return str(row[0])
 
-    def _commit(self, conn: Connection, xid: str) -> None:
+    def _commit(self, xid: str) -> None:
+        conn = cast("Connection", self._conn)
         try:
             conn.execute("COMMIT")
         except BaseException as error:
-            if not conn.closed:
-                self.committed = self._was_committed(conn, xid)
-            elif isinstance(error, psycopg.OperationalError):
-                self.committed = self._settled(xid, error)
-                if self.committed:
-                    return
+            if not conn.closed and not (isinstance(error, psycopg.Error) and _is_away(error)):
+                self.committed = self._was_committed(xid)
+                raise
+            if not isinstance(error, psycopg.Error):
+                raise
+            # guard: a commit without an answer is settled
+            self.committed = self._settled(xid, error)
+            if not self.committed:
                 raise self._lost(error) from error
-            raise
-        self.committed = True
+        else:
+            self.committed = True
 
-    def _was_committed(self, conn: Connection, xid: str) -> bool:
+    def _was_committed(self, xid: str) -> bool:
         """Whether a write ended well that was interrupted here while the server did it."""
         with suppress(psycopg.Error):
-            self._roll_back(conn)
-            return _status(conn, xid) == "committed"
+            self._roll_back()
+            return _status(cast("Connection", self._conn), xid) == "committed"
         return False
 
     def _settled(self, xid: str, error: psycopg.Error) -> bool:
@@ -318,11 +341,10 @@ class PostgresStore(Store):
             try:
                 self._again()
                 self._begin(max(0.001, end - time.monotonic()))
-                conn = cast("Connection", self._conn)
                 try:
-                    return _status(conn, xid) == "committed"
+                    return _status(cast("Connection", self._conn), xid) == "committed"
                 finally:
-                    self._roll_back(conn)
+                    self._roll_back()
             except (psycopg.Error, LedgerBusy):
                 if time.monotonic() > end:
                     raise LedgerError(
@@ -342,7 +364,10 @@ class PostgresStore(Store):
         said = self.path.without_secrets(_line(error))
         return Lost(f"{self.path}: the connection was lost ({said}); nothing was written")
 
-    def _roll_back(self, conn: Connection) -> None:
+    def _roll_back(self) -> None:
+        conn = self._conn
+        if conn is None:
+            return
         with suppress(psycopg.Error):
             if not conn.closed and conn.info.transaction_status is pq.TransactionStatus.ACTIVE:
                 conn.cancel_safe(timeout=5.0)
@@ -361,11 +386,16 @@ class PostgresStore(Store):
             try:
                 yield
             except BaseException:
-                self._roll_back(conn)
+                self._roll_back()
                 raise
             # A read transaction may have filled a scratch table.
             if not self._closed and not conn.closed:
-                conn.execute("COMMIT")
+                try:
+                    conn.execute("COMMIT")
+                except psycopg.OperationalError:
+                    # All was read.
+                    if not conn.closed:
+                        raise
 
     # --- statements ---
 
@@ -374,18 +404,11 @@ class PostgresStore(Store):
         if made is not None:
             return self._make(made)
         with self._connection():
-            conn = cast("Connection", self._conn)
-            try:
-                return cast("Cursor", _run(conn, sql, parameters))
-            except psycopg.OperationalError:
-                # Outside of any transaction it may have been lost while it was free.
-                if not self._fresh or not conn.closed:
-                    raise
-                self._again()
-                return cast("Cursor", _run(cast("Connection", self._conn), sql, parameters))
+            return cast("Cursor", self._run(sql, parameters))
 
     def _executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         with self._connection() as conn:
+            self._unused = False
             insert = dialect.insert_of(sql)
             given = iter(rows)
             while page := list(islice(given, _PAGE)):
@@ -434,7 +457,9 @@ class PostgresStore(Store):
                     conn.execute("SET LOCAL transaction_read_only = on")
                 cursor = conn.cursor(f"rows_{token_hex(6)}")
                 cursor.itersize = _PAGE
-                cursor.execute(cast("Any", sql), tuple(parameters) or None)
+                # A statement without any may have an operator with a question mark.
+                said = dialect.translated(sql) if parameters else cast("Any", sql)
+                cursor.execute(said, tuple(parameters) or None)
                 columns = dialect.distinct([one.name for one in cursor.description or ()])
                 yield columns, self._rows_of(cursor)
             finally:
@@ -473,7 +498,7 @@ class PostgresStore(Store):
     def _drop_scratch(self, conn: Connection, begin: str) -> None:
         with suppress(psycopg.Error):
             rows = conn.execute(
-                "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, %s)"
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, $1)"
                 " AND relnamespace = pg_my_temp_schema()",
                 (begin,),
             ).fetchall()
@@ -619,6 +644,7 @@ def _make(store: PostgresStore, make: Callable[[Store], None]) -> None:
     schema, conn = store.path.schema, cast("Connection", store._conn)
     if _exists(store):
         # An administrator may have made it, for a role that makes none.
+        # guard: foreign schemas refused
         if catalog.objects(conn, schema):
             raise NotALedger(f"{store.path}: not a ledger: the schema has other tables")
     else:
@@ -671,7 +697,7 @@ def _insert(conn: Connection, insert: dialect.Insert, rows: Sequence[Sequence[ob
 
 def _status(conn: Connection, xid: str) -> str:
     try:
-        row = conn.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
+        row = conn.execute("SELECT pg_xact_status($1::xid8)", (xid,)).fetchone()
     except errors.InvalidParameterValue:
         # Of a server that was behind: it never heard of it.
         return "unknown"
@@ -705,7 +731,9 @@ def _line(error: BaseException) -> str:
 
 def is_of_medium(error: BaseException) -> bool:
     """Whether the server or the connection failed, or is locked: not a statement that is wrong."""
-    return isinstance(error, psycopg.OperationalError | Lost)
+    return isinstance(
+        error, psycopg.OperationalError | errors.IdleInTransactionSessionTimeout | Lost
+    )
 
 
 @contextmanager
@@ -725,6 +753,16 @@ def translated(address: Address) -> Iterator[None]:
         ) from error
 
 
+def _is_away(error: psycopg.Error) -> bool:
+    """Whether the server, or the connection to it, is gone, or takes nobody now.
+
+    The codes are of PostgreSQL's appendix A.
+    """
+    code = error.sqlstate
+    away = code is None or code[:2] == "08" or code[:3] == "57P" or code == "53300"
+    return isinstance(error, psycopg.OperationalError) and away
+
+
 def _meaning(address: Address, error: psycopg.Error) -> LedgerError:
     said = address.without_secrets(_line(error))
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
@@ -737,6 +775,6 @@ def _meaning(address: Address, error: psycopg.Error) -> LedgerError:
         return IntegrityError(f"{address}: the database is damaged: {said}; run verify")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return LedgerError(f"{address}: the server is read-only: a standby?; nothing was written")
-    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-        return LedgerError(f"{address}: can't be reached: {said}")
+    if _is_away(error):
+        return Lost(f"{address}: can't be reached: {said}; nothing was written")
     return LedgerError(f"{address}: {said}")

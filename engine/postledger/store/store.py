@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from postledger.address import Location
+from postledger.errors import LedgerError
 
 LARGEST = 2**63 - 1
 """The largest integer that a store holds."""
@@ -44,6 +45,10 @@ class Cursor(Protocol):
 
     def fetchmany(self, size: int) -> list[Any]:
         """The next rows, at most so many."""
+
+
+class Lost(LedgerError):
+    """The connection to a server was lost before anything was committed: nothing was written."""
 
 
 class Backlog:

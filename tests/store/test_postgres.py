@@ -1,0 +1,63 @@
+"""PostgreSQL: what a schema holds, who may alter it, and what its errors mean."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from postledger import Address, Ledger, LedgerError, NotALedger
+from tests.postgres_server import PostgresServer
+from tests.samples import sent
+
+
+def test_a_foreign_schema_is_left_alone(postgres: PostgresServer, postgres_address: str) -> None:
+    """One that an administrator made, and that is empty, becomes a ledger."""
+    schema = Address.parse(postgres_address).schema
+    with postgres.connect() as conn:
+        conn.execute(f"CREATE SCHEMA {schema}")
+        conn.execute(f"CREATE TABLE {schema}.mine (x int)")
+        with pytest.raises(NotALedger, match="not a ledger: the schema has other tables"):
+            Ledger(postgres_address)
+        conn.execute(f"DROP TABLE {schema}.mine")
+    with Ledger(postgres_address) as ledger:
+        assert ledger.verify().problems == ()
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+@pytest.mark.parametrize("table", ["events", "envelopes", "templates", "nodes"])
+def test_the_log_is_append_only(
+    postgres: PostgresServer, postgres_address: str, table: str, role: str
+) -> None:
+    """Not even who owns it alters it, unless the guards are dropped."""
+    schema = Address.parse(postgres_address).schema
+    with Ledger(postgres_address) as ledger:
+        ledger.record(sent("a"))
+    with postgres.connect() as conn:
+        conn.execute(f"SET session_replication_role = {role}")
+        conn.execute(f"SET search_path = {schema}")
+        row = conn.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1",
+            (table,),
+        ).fetchone()
+        assert row is not None
+        for sql in (
+            f"UPDATE {table} SET {row[0]} = {row[0]}",
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table}",
+        ):
+            with pytest.raises(psycopg.errors.RaiseException, match=f"{table} are append-only"):
+                conn.execute(sql)
+
+
+def test_no_such_ledger(postgres_address: str) -> None:
+    """Who only reads makes none."""
+    with pytest.raises(NotALedger, match="no such ledger"):
+        Ledger(postgres_address, readonly=True)
+
+
+def test_a_server_that_is_not_there() -> None:
+    """It is said in one line, at once."""
+    with pytest.raises(LedgerError, match="can't be reached: ") as caught:
+        Ledger("postgresql://nobody:5ecret@127.0.0.1:1/nothing")
+    assert "5ecret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
