@@ -41,7 +41,7 @@ class Exhibit:
     """One event of the delivery, with its body as received and what proves it.
 
     ``number`` is its place in the fold order, ``position`` that in the log, ``member`` the one in a body
-    that bundles several.
+    that bundles several. ``repeats`` and ``against`` are positions.
     ``body`` is ``None`` in a masked report; ``cut`` characters of it are not shown.
     """
 
