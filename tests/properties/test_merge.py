@@ -175,7 +175,8 @@ def _without_repeats(found: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _distinct(steps: list[Any]) -> list[Any]:
-    return [step for step in steps if step["verdict"] != "repeated"]
+    # Numbers count repeats too.
+    return [{**step, "number": None} for step in steps if step["verdict"] != "repeated"]
 
 
 def _repeats(steps: dict[Any, Any], _: Ledger) -> int:
