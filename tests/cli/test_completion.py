@@ -107,6 +107,32 @@ def test_a_value_that_is_not_one_word_is_not_offered(tmp_path: Path) -> None:
     assert offered("show", tmp_path / "l.db", "a") == (["a-fine"], "")
 
 
+def test_an_id_that_begins_with_a_dash_is_offered_behind_two(tmp_path: Path) -> None:
+    """Elsewhere it would be taken for an option."""
+    with Ledger(tmp_path / "l.db") as opened:
+        opened.record_many(sent(key) for key in ("-a", "--help", "a"))
+    assert offered("show", tmp_path / "l.db", "") == (["a"], "")
+    assert offered("events", tmp_path / "l.db", "--id", "") == (["a"], "")
+    assert offered("show", tmp_path / "l.db", "--", "-a") == (["-a"], "")
+
+
+def test_nothing_is_left_next_to_a_ledger_that_nobody_has_open(samples: Path) -> None:
+    """Neither a log of SQLite nor what it shares with others."""
+    there = {one.name: one.read_bytes() for one in samples.parent.iterdir()}
+    assert offered("show", samples, "U0") == ([SMS], "")
+    assert offered("deliveries", samples, "--spid", "00014") == (["0001470"], "")
+    assert offered("deliveries", samples, "--state", "de") == (["delivered"], "")
+    assert {one.name: one.read_bytes() for one in samples.parent.iterdir()} == there
+
+
+def test_what_another_process_just_wrote_is_offered(tmp_path: Path) -> None:
+    """Its events may stand in the log of SQLite alone."""
+    with Ledger(tmp_path / "l.db") as opened:
+        opened.record(sent("fresh"))
+        assert (tmp_path / "l.db-wal").stat().st_size > 0
+        assert offered("show", tmp_path / "l.db", "f") == (["fresh"], "")
+
+
 def test_no_more_ids_are_offered_than_help(tmp_path: Path) -> None:
     """The first of them, in their order."""
     with Ledger(tmp_path / "l.db") as opened:

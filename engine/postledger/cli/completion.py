@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from click.shell_completion import CompletionItem
 from postledger.definitions.definitions import Definitions, builtin, providers
 from postledger.definitions.said import CLASSES
 from postledger.findings import Finding
-from postledger.ledger.ledger import Ledger
+from postledger.ledger.connections import Connections
 from postledger.model import DELIVERY
 from postledger.projections.counts import COUNTED_BY
+from postledger.wire import Limits
 
 Values = Callable[[click.Context, str], Iterable[str]]
 """The values that there are, by what was typed before and the beginning of the one that is typed."""
@@ -44,16 +46,34 @@ def completed(values: Values) -> Completer:
             return []
         finally:
             logging.disable(logging.NOTSET)
-        # A shell puts them on the line as they are: what it would read as more than one word stays out.
-        return [CompletionItem(one) for one in found if shlex.quote(one) == one]
+        return [CompletionItem(one) for one in found if _is_word(one, incomplete)]
 
     return complete
 
 
-def _opened(ctx: click.Context) -> Ledger | None:
+def _is_word(value: str, incomplete: str) -> bool:
+    """Whether a value means itself on the line: a shell puts it there as it is.
+
+    What begins with a dash is an option, but where one is typed already: that stands behind ``--``.
+    """
+    return shlex.quote(value) == value and value.startswith("-") <= incomplete.startswith("-")
+
+
+def _opened(ctx: click.Context) -> Connections | None:
     # Where the value of an option is still missing, click has not told the arguments apart.
     given = ctx.params.get("ledger") or next(iter(ctx.args), None)
-    return Ledger(given, readonly=True) if given and Path(given).is_file() else None
+    if not given or not Path(given).is_file():
+        return None
+    # Whoever types leaves no files next to a ledger.
+    return Connections(
+        Path(given).absolute(),
+        None,
+        limits=Limits(),
+        timeout=1.0,
+        readonly=True,
+        guarded=True,
+        traceless=True,
+    )
 
 
 def _definitions(ctx: click.Context) -> Definitions:
@@ -61,7 +81,7 @@ def _definitions(ctx: click.Context) -> Definitions:
     ledger = _opened(ctx)
     if ledger is None:
         return builtin()
-    with ledger:
+    with closing(ledger):
         return ledger.definitions
 
 
@@ -95,9 +115,10 @@ def _tallied(by: str) -> Completer:
         ledger = _opened(ctx)
         if ledger is None:
             return []
-        with ledger:
-            counted = ledger.tallies("events" if by == "source" else "deliveries", by=[by])  # type: ignore[list-item]
-        return sorted({value for one in counted if (value := getattr(one, by))})
+        what = "events" if by == "source" else "deliveries"
+        with closing(ledger), ledger.read() as own:
+            counted = list(own.generation.tallies_of(own.store).sums(what, [by]))
+        return sorted({str(value) for value, *_ in counted if value})
 
     return completed(values)
 
@@ -108,7 +129,7 @@ def _ids(chart: str | None) -> Completer:
         if ledger is None:
             return []
         of = chart or ctx.params.get("chart") or DELIVERY
-        with ledger, ledger._connections.read() as own:
+        with closing(ledger), ledger.read() as own:
             return own.reader.index.keys_from(incomplete, of, _MOST_IDS)
 
     return completed(values)

@@ -81,7 +81,10 @@ class Own:
 
 
 class Connections:
-    """The connections to one file; see ``Ledger`` for the parameters and the errors."""
+    """The connections to one file; see ``Ledger`` for the parameters and the errors.
+
+    ``traceless`` is for a glance: see ``open_store``.
+    """
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Connections:
         timeout: float,
         readonly: bool,
         guarded: bool,
+        traceless: bool = False,
     ) -> None:
         self.path = path
         self.readonly = readonly
@@ -100,6 +104,7 @@ class Connections:
         self.limits = limits
         self.timeout = timeout
         self._guarded = guarded
+        self._traceless = traceless
         self._process = os.getpid()
         self._local = threading.local()
         self._opening = threading.Lock()
@@ -394,7 +399,12 @@ class Connections:
 
     def _opened_store(self) -> Store:
         store = open_store(
-            self.path, _make, timeout=self.timeout, readonly=self.readonly, file=self._file
+            self.path,
+            _make,
+            timeout=self.timeout,
+            readonly=self.readonly,
+            traceless=self._traceless,
+            file=self._file,
         )
         self._file = store.file
         store.connected = lambda: self._require_acknowledged(store)

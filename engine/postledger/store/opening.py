@@ -20,20 +20,24 @@ def open_store(
     *,
     timeout: float,
     readonly: bool = False,
+    traceless: bool = False,
     file: Opened = None,
 ) -> Store:
     """Open a ledger's tables, made by ``make`` where they are missing (unless ``readonly``).
 
     ``file`` is that of a store that is open already: then nothing else is made or opened. ``timeout`` is
-    how many seconds a write waits for another's write to end. Raises ``NotALedger``, ``LedgerBusy``,
-    ``IntegrityError`` or ``LedgerError``.
+    how many seconds a write waits for another's write to end. ``traceless``, for a glance by a
+    ``readonly`` store, leaves no file next to a ledger: what is written meanwhile may make it fail.
+    Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
     if isinstance(path, Address):
         opened: Store = _postgres().open_store(
             path, make, timeout=timeout, readonly=readonly, server=file
         )
         return opened
-    return sqlite.open_store(path, make, timeout=timeout, readonly=readonly, file=file)
+    return sqlite.open_store(
+        path, make, timeout=timeout, readonly=readonly, traceless=traceless, file=file
+    )
 
 
 def require_there(path: Location, file: Opened) -> None:

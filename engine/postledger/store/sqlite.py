@@ -528,6 +528,7 @@ def open_store(
     *,
     timeout: float,
     readonly: bool = False,
+    traceless: bool = False,
     kind: FileKind = LEDGER,
     file: Identity | None = None,
 ) -> SqliteStore:
@@ -535,6 +536,8 @@ def open_store(
 
     ``kind`` is given for another file of Postledger's, ``file`` for one that is open already: then no
     other is made or opened. ``timeout`` is how many seconds a write waits for another's write to end.
+    ``traceless``, for a glance by a ``readonly`` store, leaves no file next to it: what is written
+    meanwhile may make it fail.
     Raises ``NotALedger``, ``LedgerBusy``, ``IntegrityError`` or ``LedgerError``.
     """
     with translated(path, kind):
@@ -546,7 +549,7 @@ def open_store(
         if readonly and not path.exists():
             raise NotALedger(f"{path}: no such {kind.name}")
         mode = "ro" if readonly else "rwc" if file is None else "rw"
-        conn = _connect(path, timeout=timeout, mode=mode)
+        conn = _connect(path, timeout=timeout, mode=mode, traceless=traceless)
         store = SqliteStore(path, conn, timeout, kind)
         try:
             require_identity(path, file, kind)
@@ -601,10 +604,13 @@ def _identity(path: str | Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _connect(path: Path, *, timeout: float, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, *, timeout: float, mode: str, traceless: bool) -> sqlite3.Connection:
     # guard: read-only media read
     if mode == "ro" and _at_rest(path):
         # To read a write-ahead log SQLite has to make files next to it, which is not possible here.
+        mode += "&immutable=1"
+    elif traceless and not _in_use(path):
+        # Nor are they to be made.
         mode += "&immutable=1"
     uri = f"{path.as_uri()}?mode={mode}"
     # Each thread has a connection of its own; only closing happens from another.
@@ -624,6 +630,11 @@ def _at_rest(path: Path) -> bool:
         return False
     ahead = path.with_name(f"{path.name}-wal")
     return not ahead.exists() or ahead.stat().st_size == 0
+
+
+def _in_use(path: Path) -> bool:
+    """Whether the files are there that SQLite makes for whoever opens a ledger."""
+    return all(path.with_name(f"{path.name}{end}").exists() for end in ("-wal", "-shm"))
 
 
 def _make(
