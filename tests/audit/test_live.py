@@ -109,6 +109,15 @@ def test_unread_events_are_those_that_the_log_has(verify: bool) -> None:
                 assert counted == len(within) > 0
 
 
+def test_what_is_recognised_and_of_no_delivery_is_not_unreadable(ledger: Ledger) -> None:
+    """An API's answer that a request failed names no message."""
+    failure = b"<RESPONSE><STATUS>Failure</STATUS><ERRORCODE>E1</ERRORCODE></RESPONSE>"
+    assert ledger.record(failure, "text/xml").event.reading == "recognised"
+    told = both(ledger, None, None).figures
+    assert told is not None
+    assert told.events.unreadable.kinds == told.events.unrecognised.kinds == 0
+
+
 def test_states_that_are_behind_the_log_are_not_read_as_they_stand(ledger: Ledger) -> None:
     """The report is of what the log has, by the slower way."""
     ledger.record_many(simulate(30, seed=1))

@@ -112,7 +112,7 @@ def events(groups: Groups, bounds: Bounds, mask: Mask) -> Events:
                 unrecognised.add(kind, *at)
             elif said.reading == UNVERIFIED:
                 unverified.add((None, mask.id(said.status)), *at)
-            elif said.reading != ACCEPTED:
+            elif said.reading == "unreadable":
                 unreadable.add((None, kind_of(said.status or "")), *at)
         for row in groups.lacking(bounds):
             for node in told.of(row).missing:
