@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,15 @@ def run(tmp_path: Path) -> Callable[..., object]:
         return CliRunner().invoke(main, [str(word) for word in words], input=stdin)
 
     return invoke
+
+
+def lose_rows(path: Path, index: str) -> None:
+    """Empty an index on derived tables, which says of itself that it is as it was made."""
+    with closing(sqlite3.connect(path)) as db:
+        (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+        table = index.rpartition("_")[0]
+        db.execute(f"DROP INDEX {index}")
+        db.execute(f"CREATE INDEX {index} ON {table} (findings) WHERE findings < 0")
+        db.execute("PRAGMA writable_schema=ON")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (made, index))
+        db.commit()

@@ -132,6 +132,12 @@ def test_sqlite_has_one_place() -> None:
     assert users == {"postledger.store.sqlite", "postledger.projections.custom"}
 
 
+def test_no_statement_elsewhere_says_which_index_sqlite_reads() -> None:
+    """The store does, in one method: of another store it returns nothing."""
+    naming = {name_of(p) for p in MODULES if re.search(r"\bINDEXED\b", code_of(p))}
+    assert naming == {"postledger.store.sqlite"}
+
+
 def code_of(path: Path) -> str:
     """A module without its docstrings."""
     tree = ast.parse(path.read_text())

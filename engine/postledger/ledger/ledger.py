@@ -971,6 +971,8 @@ class Ledger:
         if found is None:
             with own.store.read():
                 found = standing(own.log, own.generation)
+                if named is None:
+                    found = found.beside(_damaged(own).values())
         size = found.verification.events
         by, bounds = _definitions_of(own, asked, size), asked.bounds.within(size)
         if named is None:
@@ -996,7 +998,9 @@ class Ledger:
                     or live.size != found.verification.events
                 ):
                     return None
-                states.fill(live, *asked.reach)
+                damaged = generations.damaged_indexes(own.store, live)
+                states.fill(live, damaged, *asked.reach)
+                found = found.beside(damaged.values())
             return of_period(own.reader, states.listing, asked, name, found)
 
     def _folded(
@@ -1432,6 +1436,12 @@ def _live(own: Own) -> Listing:
     """Where the live states are."""
     there, streams = own.generation, own.reader.index.streams_table
     return Listing(own.reader.definitions, there.table, streams, search=there.search_name)
+
+
+def _damaged(own: Own) -> dict[str, str]:
+    """What is wrong with the indexes of the live states that figures are read by."""
+    live = generations.live(own.store)
+    return {} if live is None else generations.damaged_indexes(own.store, live)
 
 
 def _known(reader: Reader, stream: Stream) -> Statechart:

@@ -21,30 +21,30 @@ from postledger.findings import Finding, names
 from postledger.log.event import Entry, Envelope, Kind, Stored
 from postledger.log.log import Log
 from postledger.model import DELIVERY
-from postledger.projections.index import Index, chunks
+from postledger.projections.index import NOWHERE_ID, UNREAD, Index, chunks
 from postledger.projections.tallies import Tallies
 from postledger.state.life import Life
 from postledger.state.row import (
     COLUMNS,
     COUNTED,
     FOUND_BY,
-    HOUR,
     KEY,
     LATEST,
     MOST_TALLIED,
+    NEAR,
     SUMS,
     Row,
     Searched,
     Tallied,
 )
 from postledger.state.search import entries_changed
-from postledger.store.store import Store, bare_of, insert
+from postledger.store.store import Store, bare_of, insert, unindexed
 from postledger.times import UNDATED, micros, now
 
 READER_VERSION = 7
 """Counted up when what is read of a body changes, so that an old index is not taken for new."""
 
-COLUMNS_VERSION = 7
+COLUMNS_VERSION = 8
 """Counted up when the columns, the fold, the tallies or the search change: old rows are not new ones."""
 
 TABLE = """CREATE TABLE generations (
@@ -512,11 +512,11 @@ BEGAN = (
 A provider's time that can't be true keeps no delivery from being found.
 """
 
-NEAR = HOUR
-"""How far from its first reception a delivery usually begins, at most."""
-
 APART = f"(s.first_received_at - {BEGAN} NOT BETWEEN -{NEAR} AND {NEAR})"
-"""What holds of a row ``s`` that began farther from it: what a period has of these stands apart."""
+"""What holds of a row ``s`` that began far from its first reception.
+
+What a period has of these stands in an index of its own, by when they began.
+"""
 
 
 def states_tables(table: str) -> Iterator[str]:
@@ -526,10 +526,10 @@ def states_tables(table: str) -> Iterator[str]:
 
 
 def _states_indexes(table: str) -> dict[str, str]:
-    bare, apart = bare_of(table), APART.replace("s.", "")
+    bare, apart, began = bare_of(table), APART.replace("s.", ""), BEGAN.replace("s.", "")
     return {
         f"{bare}_first": f"CREATE INDEX {table}_first ON {bare} (first_received_at)",
-        f"{bare}_apart": f"CREATE INDEX {table}_apart ON {bare} (stream) WHERE {apart}",
+        f"{bare}_apart": f"CREATE INDEX {table}_apart ON {bare} ({began}) WHERE {apart}",
     }
 
 
@@ -559,6 +559,80 @@ def _states(table: str) -> str:
     labels TEXT,
     amounts TEXT
 ) STRICT"""
+
+
+# --- the indexes of few rows: figures are read by them ---
+
+
+def by_unread(store: Store, index: str) -> tuple[str, str]:
+    """What makes a statement read the rows ``i`` of an index that changed no state by those alone.
+
+    It stands behind the name of the table; then the condition of those rows. Where not all of them are
+    in the index of these rows, it is not read by. The caller holds a read transaction.
+    """
+    name, kept = f"{bare_of(index)}_unread", live(store)
+    # guard: an index that lacks rows is not read by
+    if kept is not None and kept.index_name == index and _lacking_unread(store, kept):
+        return "", unindexed(UNREAD)
+    return store.by_index(name, Index.indexes(index)), UNREAD
+
+
+def apart_of(table: str) -> str:
+    """The name of the index of the rows of a table of states that began apart."""
+    return f"{table}_apart"
+
+
+def by_apart(store: Store, table: str) -> str:
+    """What makes a statement read those rows by their index; empty where that is not there."""
+    return store.by_index(apart_of(table), _states_indexes(table))
+
+
+def damaged_indexes(store: Store, generation: Generation) -> dict[str, str]:
+    """What is wrong with the indexes of few rows, by their names: the tallies know how many they are.
+
+    The caller holds a read transaction.
+    """
+    found = {}
+    for name, problem in (
+        (f"{generation.index_name}_unread", _lacking_unread(store, generation)),
+        (apart_of(generation.table), _lacking_apart(store, generation)),
+    ):
+        if problem:
+            found[name] = f"index {name} {problem}"
+    return found
+
+
+def _lacking_unread(store: Store, generation: Generation) -> str:
+    """What is wrong with the index of rows that changed no state; empty for nothing."""
+    index = generation.index_name
+    by_index = store.by_index(f"{index}_unread", generation.indexes())
+    # As a range: a condition of that index would be read by it.
+    nowhere = (
+        f"SELECT count(*) FROM {index} i WHERE i.stream BETWEEN {NOWHERE_ID} AND {NOWHERE_ID}"
+        f" AND (i.findings & {int(Finding.UNRECOGNISED)}) = 0"
+    )
+    counted = f"SELECT count(*), ({nowhere}) FROM {index} i{by_index} WHERE {UNREAD}"
+    found, beside = (by_index and store.one(counted)) or (0, 0)
+    wanted = generation.tallies_of(store).unrecognised() + beside
+    return _lacking(by_index, found, wanted, "replay --index")
+
+
+def _lacking_apart(store: Store, generation: Generation) -> str:
+    """What is wrong with the index of deliveries that began apart; empty for nothing."""
+    by_index = by_apart(store, generation.table)
+    counted = (
+        f"SELECT count(*) FROM {generation.table} s{by_index}"
+        f" JOIN {generation.index_name}_streams t ON t.id = s.stream"
+        f" WHERE {APART} AND t.chart = '{DELIVERY}'"
+    )
+    (found,) = (by_index and store.one(counted)) or (0,)
+    return _lacking(by_index, found, generation.tallies_of(store).apart(), "replay")
+
+
+def _lacking(by_index: str, found: int, wanted: int, fix: str) -> str:
+    if not by_index:
+        return f"is missing, or not as it was made; run {fix}"
+    return "" if found == wanted else f"leads to {found} rows, expected {wanted}; run {fix}"
 
 
 def search_table(name: str) -> str:

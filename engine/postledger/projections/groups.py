@@ -14,8 +14,8 @@ import attrs
 from postledger.findings import Finding
 from postledger.log.as_of import Bounds
 from postledger.log.log import JOINED, JOINED_TOO
-from postledger.projections.generations import BEGAN
-from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD, Index
+from postledger.projections.generations import BEGAN, by_unread
+from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD
 from postledger.projections.queries import Listing, floored
 from postledger.projections.reader import Reader
 from postledger.state.streams import EventRow
@@ -225,10 +225,11 @@ class Groups:
             for sign, end in ((">=", self.since), ("<", self.until))
             if end is not None
         ]
-        held = [UNREAD, *(sql for sql, _ in ends)]
-        values = [end for _, end in ends]
         name, store = self.reader.index.name, self.reader.log.store
-        by_index = store.by_index(f"{bare_of(name)}_unread", Index.indexes(name))
+        with store.read():
+            by_index, unread = by_unread(store, name)
+        held = [unread, *(sql for sql, _ in ends)]
+        values = [end for _, end in ends]
         if self.since is not None:
             # An equal one that came before, and was known, is the one that counts.
             known, bounded = bounds.sql("j", "f")

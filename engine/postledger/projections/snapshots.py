@@ -6,18 +6,19 @@ never changes, so that all of it is as of that position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 import attrs
 
 from postledger.log.as_of import Bounds
 from postledger.projections import generations
-from postledger.projections.generations import APART, BEGAN, NEAR, Generation
+from postledger.projections.generations import APART, BEGAN, Generation
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
-from postledger.store.store import LARGEST, Store
+from postledger.state.row import NEAR
+from postledger.store.store import LARGEST, Store, unindexed
 
 PAGE = 1_000
 """How many streams are read in one transaction."""
@@ -44,8 +45,13 @@ class LiveSnapshot:
     reader: Reader
     listing: Listing
 
-    def fill(self, live: Generation, since: int | None, until: int | None) -> None:
-        """Copy them from the live generation; the caller holds a read transaction."""
+    def fill(
+        self, live: Generation, damaged: Container[str], since: int | None, until: int | None
+    ) -> None:
+        """Copy them from the live generation; the caller holds a read transaction.
+
+        ``damaged`` has the names of ``generations.damaged_indexes``, which are not read by.
+        """
         store, states = self.reader.log.store, self.listing.states
         since, until = (-LARGEST if since is None else since, LARGEST if until is None else until)
         within = f"{BEGAN} >= ? AND {BEGAN} < ?"
@@ -55,10 +61,12 @@ class LiveSnapshot:
             f" WHERE {near} AND {within} AND NOT {APART}",
             (max(since - NEAR, -LARGEST), min(until + NEAR, LARGEST), since, until),
         )
-        by_index = store.by_index(f"{live.table}_apart", live.indexes())
+        by_index, apart = generations.by_apart(store, live.table), APART
+        if generations.apart_of(live.table) in damaged:
+            by_index, apart = "", unindexed(APART)
         store.execute(
             f"INSERT INTO {states} SELECT s.* FROM {live.table} s{by_index}"
-            f" WHERE {APART} AND {within}",
+            f" WHERE {apart} AND {within}",
             (since, until),
         )
         store.execute(

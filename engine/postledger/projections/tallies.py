@@ -21,7 +21,17 @@ from postledger.arguments import shown
 from postledger.errors import IntegrityError
 from postledger.findings import names
 from postledger.model import Tally
-from postledger.state.row import DELIVERIES, EVENTS, HOUR, KEY, LATEST, NEWEST, SUMS, VERIFIED
+from postledger.state.row import (
+    APART,
+    DELIVERIES,
+    EVENTS,
+    HOUR,
+    KEY,
+    LATEST,
+    NEWEST,
+    SUMS,
+    VERIFIED,
+)
 from postledger.store.store import Store
 from postledger.times import micros, time_of
 
@@ -98,15 +108,27 @@ class Tallies:
 
     def newest(self) -> int | None:
         """The newest time of reception, or ``None`` for an empty log."""
-        return self._latest(NEWEST)
+        return self._one(NEWEST)
 
     def verified(self) -> int | None:
         """The position of the event that states the last verification, or ``None``."""
-        return self._latest(VERIFIED)
+        return self._one(VERIFIED)
 
-    def _latest(self, what: str) -> int | None:
+    def _one(self, what: str) -> int | None:
         row = self.store.one(f"SELECT n FROM {self.name} WHERE hour = 0 AND what = ?", (what,))
         return None if row is None else int(row[0])
+
+    def apart(self) -> int:
+        """How many deliveries began far from their first reception: see ``state.row.NEAR``."""
+        return self._one(APART) or 0
+
+    def unrecognised(self) -> int:
+        """How many events were read, but no vocabulary recognised."""
+        row = self.store.one(
+            f"SELECT coalesce(sum(n), 0) FROM {self.name} WHERE what = ? AND value = 'unrecognised'",
+            (EVENTS,),
+        )
+        return 0 if row is None else int(row[0])
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All rows as they are."""

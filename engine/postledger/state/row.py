@@ -239,6 +239,13 @@ that vocabularies read. Its other columns are 0 or empty."""
 VERIFIED = "verified"
 """What the one row stands under whose ``n`` is the position of the last verification of the ledger."""
 
+NEAR = 60_000_000
+"""How far from its first reception a delivery usually begins, at most, in microseconds."""
+
+APART = "apart"
+"""What the one row stands under whose ``n`` are the deliveries that began farther from it. Its other
+columns are 0 or empty."""
+
 LATEST = (NEWEST, VERIFIED)
 """What is not added up: the largest counts."""
 
@@ -276,6 +283,8 @@ FOUND_BY = (
 MOST_TALLIED = 10_000
 """How many keys are held in memory by who counts everything."""
 
+_IMPLAUSIBLE = int(Finding.TIMESTAMP_IMPLAUSIBLE)
+_APART: Key = (0, APART, "", "", 0, "", "", 0)
 _counted = itemgetter(*map(COLUMNS.index, COUNTED))
 _found_by = itemgetter(*map(COLUMNS.index, FOUND_BY))
 _TYPES = {int, str, NoneType}
@@ -355,6 +364,9 @@ class Tallied:
         seconds, took = lasted(sent, outcome)
         key = (hour, DELIVERIES, source, state, seconds, carrier, route, findings)
         self._add(key, n, n * repeats, n * took)
+        began = first if findings & _IMPLAUSIBLE else created if sent is None else sent
+        if began is not None and not -NEAR <= first - began <= NEAR:
+            self._add(_APART, n, 0, 0)
 
     def _add(self, key: Key, n: int, repeats: int, took: int) -> None:
         found = self._sums.get(key)

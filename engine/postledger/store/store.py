@@ -226,6 +226,11 @@ class Store(ABC):
         """Close the connection."""
 
 
+def unindexed(condition: str) -> str:
+    """SQL that holds where a condition does, which no index of just those rows is read for."""
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END = 1"
+
+
 def bare_of(table: str) -> str:
     """A table's name without that of its schema."""
     return table.rpartition(".")[2]
