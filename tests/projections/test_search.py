@@ -23,7 +23,7 @@ from postledger.projections.queries import Query
 from postledger.projections.search import page_of
 from postledger.state.search import matches, search_of
 from postledger.times import iso
-from tests.conftest import ledger_of, steps_of
+from tests.conftest import ledger_of, lose_rows, steps_of
 from tests.samples import DEGRADED, SMS, delivered, sent
 from tests.state.test_said import OWN
 
@@ -119,6 +119,8 @@ FILTERS: dict[str, dict[str, Any]] = {
     "label": {"labels": {"reference": "spring"}},
     "finding": {"finding": "late"},
     "period": {"since": EARLY + timedelta(hours=20), "until": EARLY + timedelta(hours=40)},
+    "since": {"since": EARLY + timedelta(hours=30)},
+    "until": {"until": EARLY + timedelta(hours=3)},
     "none of them": {"state": "failed", "labels": {"reference": "nobody's"}},
 }
 SOUGHT = st.one_of(
@@ -223,6 +225,46 @@ def test_a_first_page_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path
                 steps.append(steps_of(store, asked))
                 assert len(asked()) == 20
     assert steps[1] < 1.2 * steps[0]
+
+
+@pytest.mark.parametrize("text", ["1234", "16501234", "m", "m0"])
+def test_a_page_of_a_period_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path) -> None:
+    """However many came after it, or began apart at another time."""
+    steps = []
+    until = EARLY + timedelta(seconds=100)
+    with Ledger(tmp_path / "test.db") as ledger:
+        for first, last in ((0, 2_500), (2_500, 9_000)):
+            ledger.record_many(
+                Receipt(
+                    sent(
+                        f"m{number:05}",
+                        TO="16501234",
+                        TIMESTAMP=iso(EARLY + timedelta(seconds=number + number % 2 * 9_000)),
+                    ),
+                    received_at=EARLY + timedelta(seconds=number),
+                )
+                for number in range(first, last)
+            )
+            with ledger._listing(None) as (store, listing):
+                asked = partial(page_of, Query(search=text, until=until), store, listing, None, 20)
+                steps.append(steps_of(store, asked))
+                assert [key for (_, _, key), _ in asked()] == [
+                    f"m{n:05}" for n in range(98, 59, -2)
+                ]
+    assert steps[1] < 1.2 * steps[0]
+
+
+def test_a_period_is_searched_though_an_index_lost_its_rows(tmp_path: Path) -> None:
+    """That of deliveries that began apart: all others are looked at then."""
+    path = tmp_path / "test.db"
+    with Ledger(path) as ledger:
+        began = iso(EARLY - timedelta(days=1))
+        ledger.record(sent("apart", TIMESTAMP=began), received_at=EARLY)
+        ledger.record(sent("then"), received_at=EARLY)
+    lose_rows(path, "states_1_apart")
+    with Ledger(path, readonly=True) as ledger:
+        found = ledger.deliveries(search="apart", until=EARLY - timedelta(hours=1))
+        assert [one.tracking_id for one in found] == ["apart"]
 
 
 def test_a_ledger_of_before_the_index_is_opened_and_searched(

@@ -1435,7 +1435,9 @@ def _query(query: Query | None, wanted: Mapping[str, Any]) -> Query:
 def _live(own: Own) -> Listing:
     """Where the live states are."""
     there, streams = own.generation, own.reader.index.streams_table
-    return Listing(own.reader.definitions, there.table, streams, search=there.search_name)
+    return Listing(
+        own.reader.definitions, there.table, streams, there.search_name, there.tallies_name
+    )
 
 
 def _damaged(own: Own) -> dict[str, str]:

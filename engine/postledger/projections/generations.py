@@ -529,7 +529,7 @@ def _states_indexes(table: str) -> dict[str, str]:
     bare, apart, began = bare_of(table), APART.replace("s.", ""), BEGAN.replace("s.", "")
     return {
         f"{bare}_first": f"CREATE INDEX {table}_first ON {bare} (first_received_at)",
-        f"{bare}_apart": f"CREATE INDEX {table}_apart ON {bare} ({began}) WHERE {apart}",
+        f"{bare}_apart": f"CREATE INDEX {table}_apart ON {bare} (({began})) WHERE {apart}",
     }
 
 
@@ -604,34 +604,41 @@ def damaged_indexes(store: Store, generation: Generation) -> dict[str, str]:
 
 def _lacking_unread(store: Store, generation: Generation) -> str:
     """What is wrong with the index of rows that changed no state; empty for nothing."""
-    index = generation.index_name
-    by_index = store.by_index(f"{index}_unread", generation.indexes())
+    index, name = generation.index_name, f"{generation.index_name}_unread"
+    if not (by_index := store.by_index(name, generation.indexes())):
+        return _missing(store, generation, name, "replay --index")
     # As a range: a condition of that index would be read by it.
     nowhere = (
         f"SELECT count(*) FROM {index} i WHERE i.stream BETWEEN {NOWHERE_ID} AND {NOWHERE_ID}"
         f" AND (i.findings & {int(Finding.UNRECOGNISED)}) = 0"
     )
     counted = f"SELECT count(*), ({nowhere}) FROM {index} i{by_index} WHERE {UNREAD}"
-    found, beside = (by_index and store.one(counted)) or (0, 0)
+    found, beside = store.one(counted) or (0, 0)
     wanted = generation.tallies_of(store).unrecognised() + beside
-    return _lacking(by_index, found, wanted, "replay --index")
+    return _lacking(found, wanted, "replay --index")
 
 
 def _lacking_apart(store: Store, generation: Generation) -> str:
     """What is wrong with the index of deliveries that began apart; empty for nothing."""
-    by_index = by_apart(store, generation.table)
+    if not (by_index := by_apart(store, generation.table)):
+        return _missing(store, generation, apart_of(generation.table), "replay")
     counted = (
         f"SELECT count(*) FROM {generation.table} s{by_index}"
         f" JOIN {generation.index_name}_streams t ON t.id = s.stream"
         f" WHERE {APART} AND t.chart = '{DELIVERY}'"
     )
-    (found,) = (by_index and store.one(counted)) or (0,)
-    return _lacking(by_index, found, generation.tallies_of(store).apart(), "replay")
+    (found,) = store.one(counted) or (0,)
+    return _lacking(found, generation.tallies_of(store).apart(), "replay")
 
 
-def _lacking(by_index: str, found: int, wanted: int, fix: str) -> str:
-    if not by_index:
-        return f"is missing, or not as it was made; run {fix}"
+def _missing(store: Store, generation: Generation, name: str, fix: str) -> str:
+    """That an index is gone or another: where it is there, the store itself chooses what it reads by."""
+    _, sql = store.objects().get(("index", name), ("", ""))
+    there = sql == generation.indexes()[name]
+    return "" if there else f"is missing, or not as it was made; run {fix}"
+
+
+def _lacking(found: int, wanted: int, fix: str) -> str:
     return "" if found == wanted else f"leads to {found} rows, expected {wanted}; run {fix}"
 
 

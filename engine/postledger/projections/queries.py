@@ -30,13 +30,15 @@ from postledger.times import micros, now
 class Listing:
     """Where deliveries are listed from: a table of states, one of streams, and their definitions.
 
-    ``search`` is the table that deliveries are found by, where there is one.
+    ``search`` is the table that deliveries are found by, and ``tallies`` that in which they are counted,
+    where there is one.
     """
 
     definitions: Definitions
     states: str
     streams: str
     search: str | None = None
+    tallies: str | None = None
 
 
 @attrs.frozen(field_transformer=typed)

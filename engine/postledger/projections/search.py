@@ -2,8 +2,9 @@
 
 The table of a generation leads from terms to streams, the newest first (``state.search``). It may lead to
 too many: whether a delivery is found its row says. It is walked backwards in time, in all places where
-the text may stand at once, until a page is full. Without such a table, as for the states of another
-time, all rows are looked at.
+the text may stand at once, until a page is full. Of a period only the time around it is walked, and
+next to it those deliveries that began apart from their reception. Without such a table, as for the states
+of another time, all rows are looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from heapq import merge
-from itertools import groupby, islice
+from itertools import islice
 from operator import itemgetter
 
 import attrs
@@ -19,11 +20,12 @@ import attrs
 from postledger.errors import IntegrityError
 from postledger.model import DELIVERY
 from postledger.projections import queries
-from postledger.projections.generations import FIRST
+from postledger.projections.generations import APART, BEGAN, FIRST, by_apart
 from postledger.projections.index import CHUNK, chunks
 from postledger.projections.queries import After, Listing, Query, after_of
+from postledger.projections.tallies import Tallies
 from postledger.state.patterns import Stream
-from postledger.state.row import Row
+from postledger.state.row import NEAR, Row
 from postledger.state.search import (
     Search,
     at_of,
@@ -36,6 +38,7 @@ from postledger.state.search import (
     term_of,
 )
 from postledger.store.store import LARGEST, Store
+from postledger.times import micros
 
 PAGE = 1_000
 """How many deliveries are looked at together, without the table."""
@@ -77,8 +80,9 @@ def _found(
         rows = _all(query, store, listing, after)
     else:
         queries.require_known(query, listing.definitions)
-        places = _Places(store, listing, listing.search, search, after)
-        rows = _led_to(query, places, size)
+        reach = _Reach.of(query, store, listing, after)
+        places = _Places(store, listing, listing.search, search, reach)
+        rows = _led_to(query, places, after, size)
     return (one for one in rows if finds(search, one[0][2], one[1]))
 
 
@@ -92,27 +96,77 @@ def _all(
         after, size = after_of(page) if page else None, len(page)
 
 
-def _led_to(query: Query, places: _Places, size: int) -> Iterator[tuple[Stream, Row]]:
+def _led_to(
+    query: Query, places: _Places, after: After | None, size: int
+) -> Iterator[tuple[Stream, Row]]:
     """What a query asks for in some places; the rows are read as many at once as may be enough."""
     wanted: list[int] = []
-    size = min(max(size, _FIRST), CHUNK)
-    for together in places.streams():
-        wanted += together
-        if len(wanted) >= size:
-            yield from _rows(query, places, wanted)
+    size, last = min(max(size, _FIRST), CHUNK), None
+    for at, stream in places.newest():
+        # Those of one time are sorted together.
+        if len(wanted) >= size and at != last:
+            yield from _rows(query, places, after, wanted)
             wanted, size = [], CHUNK
-    yield from _rows(query, places, wanted)
+        wanted.append(stream)
+        last = at
+    yield from _rows(query, places, after, wanted)
 
 
-def _rows(query: Query, places: _Places, wanted: list[int]) -> list[tuple[Stream, Row]]:
-    store, listing, after = places.store, places.listing, places.after
+def _rows(
+    query: Query, places: _Places, after: After | None, wanted: list[int]
+) -> list[tuple[Stream, Row]]:
+    store, listing = places.store, places.listing
     rows: list[tuple[Stream, Row]] = []
-    for chunk in chunks(wanted):
+    # One may stand in several places.
+    for chunk in chunks(list(dict.fromkeys(wanted))):
         # Few different statements, so that they are parsed once.
         alike = [*chunk, *chunk[-1:] * (-len(chunk) % _FIRST)]
         rows += queries.page_of(query, store, listing, after, LARGEST, alike)
     rows.sort(key=lambda one: (one[1][FIRST], one[0][2], one[0][0]), reverse=True)
     return rows
+
+
+@attrs.frozen
+class _Reach:
+    """The first receptions, from ``since`` up to ``until``, between which deliveries are looked for.
+
+    ``apart`` are those that are looked for whatever their text, the newest first.
+    """
+
+    since: int = -LARGEST
+    until: int = LARGEST
+    apart: tuple[_Found, ...] = ()
+
+    @classmethod
+    def of(cls, query: Query, store: Store, listing: Listing, after: After | None) -> _Reach:
+        """Those of what a query asks for, after a place."""
+        behind_it = LARGEST if after is None else after[0]
+        since = -LARGEST if query.since is None else micros(query.since)
+        until = LARGEST if query.until is None else micros(query.until)
+        if since == -LARGEST and until == LARGEST:
+            return cls(until=behind_it)
+        apart = _apart(store, listing, since, until)
+        if apart is None:
+            return cls(until=behind_it)
+        found = tuple((at_of(first), stream) for first, stream in apart if first <= behind_it)
+        return cls(max(since - NEAR, -LARGEST), min(until + NEAR, behind_it), found)
+
+
+def _apart(store: Store, listing: Listing, since: int, until: int) -> list[_Found] | None:
+    """Those that began in a period, far from their reception; ``None`` for many, or not known."""
+    by_index = by_apart(store, listing.states)
+    if not by_index or listing.tallies is None:
+        return None
+    states = f"{listing.states} s{by_index} WHERE {APART}"
+    # guard: a search relies on no index that lost its rows
+    if Tallies(store, listing.tallies).apart() and store.one(f"SELECT 1 FROM {states}") is None:
+        return None
+    rows = store.execute(
+        f"SELECT s.first_received_at, s.stream FROM {states} AND {BEGAN} >= ? AND {BEGAN} < ?"
+        f" LIMIT {_FEW + 1}",
+        (since, until),
+    ).fetchall()
+    return sorted(_sound(rows), reverse=True) if len(rows) <= _FEW else None
 
 
 @attrs.frozen
@@ -123,13 +177,11 @@ class _Places:
     listing: Listing
     table: str
     search: Search
-    after: After | None
+    reach: _Reach
 
-    def streams(self) -> Iterator[list[int]]:
-        """The streams in all places, the newest first, those of one time together."""
-        newest = merge(*self._each(), key=itemgetter(0), reverse=True)
-        for _, together in groupby(newest, itemgetter(0)):
-            yield list({stream for _, stream in together})
+    def newest(self) -> Iterator[_Found]:
+        """The streams in all places, the newest first."""
+        return merge(*self._each(), key=itemgetter(0), reverse=True)
 
     def _each(self) -> Iterator[Iterator[_Found]]:
         """The entries of each place."""
@@ -137,9 +189,9 @@ class _Places:
         ranges.update(map(tails_of, self.search.numbers))
         for low, high in sorted(ranges):
             yield from self._of_terms(low, high)
-        until = LARGEST if self.after is None else self.after[0]
         for key in self.search.keys:
-            yield _Keys.of(self.store, self.listing, key).newest(until)
+            yield _Keys.of(self.store, self.listing, key, self.reach).newest()
+        yield iter(self.reach.apart)
 
     def _word(self) -> Iterator[int]:
         """The term of the rarest word, which all reasons have that are found."""
@@ -164,19 +216,22 @@ class _Places:
             f"SELECT entry FROM {self.table} WHERE entry >= ? AND entry < ?",
             (place_of(low), behind(high)),
         )
-        yield iter(sorted((led_to(entry) for (entry,) in rows.fetchall()), reverse=True))
+        found = sorted(led_to(rows.fetchall()), reverse=True)
+        # No earlier ones: the others are of the time of the index at both ends, too.
+        since, until = at_of(self.reach.since), at_of(self.reach.until)
+        yield (one for one in found if since <= one[0] <= until)
 
     def _of_term(self, term: int) -> Iterator[_Found]:
         """The entries of a term, in the order in which they stand."""
-        end = behind(term, None if self.after is None else at_of(self.after[0]))
+        begin, end = place_of(term, at_of(self.reach.since)), behind(term, at_of(self.reach.until))
         count = _FIRST
         while True:
             rows = self.store.execute(
                 f"SELECT entry FROM {self.table} WHERE entry >= ? AND entry < ?"
                 " ORDER BY entry DESC LIMIT ?",
-                (place_of(term), end, count),
+                (begin, end, count),
             ).fetchall()
-            yield from (led_to(entry) for (entry,) in rows)
+            yield from led_to(rows)
             if len(rows) < count:
                 return
             (end,), count = rows[-1], min(count * _MORE, CHUNK)
@@ -192,28 +247,29 @@ class _Keys:
 
     store: Store
     listing: Listing
+    reach: _Reach
     held: str
     given: tuple[str, ...]
 
     @classmethod
-    def of(cls, store: Store, listing: Listing, begin: str) -> _Keys:
+    def of(cls, store: Store, listing: Listing, begin: str, reach: _Reach) -> _Keys:
         """Those that begin so."""
-        return cls(store, listing, *store.begins("t.key", begin, _behind(begin)))
+        return cls(store, listing, reach, *store.begins("t.key", begin, _behind(begin)))
 
-    def newest(self, until: int) -> Iterator[_Found]:
-        """Those that were first received up to then, the newest first."""
-        yield from ((at_of(first), stream) for first, stream in self._newest(until))
+    def newest(self) -> Iterator[_Found]:
+        """Those within reach, the newest first."""
+        yield from ((at_of(first), stream) for first, stream in self._newest(self.reach.until))
 
     def _newest(self, until: int) -> Iterator[_Found]:
         many = f"SELECT 1 FROM {self.listing.streams} t WHERE {self.held} LIMIT 1 OFFSET {_FEW}"
         if self.store.one(many, self.given) is None:
-            yield from self._by_keys(until, -1)
+            yield from self._by_keys(until, LARGEST)
             return
         while True:
             since = self._few_before(until)
             rows = self._received(since, until)
             yield from rows
-            if since is None:
+            if since < self.reach.since:
                 return
             until = since
             if len(rows) * _RARE < _FEW:
@@ -226,27 +282,31 @@ class _Keys:
                 yield from (row for row in rows if row[0] > until)
 
     def _by_keys(self, until: int, most: int) -> list[_Found]:
-        """So many of the newest up to a time; -1 for all."""
+        """So many of the newest up to a time."""
+        # Keys often rise with time: those that come first are the newest then, and the others are
+        # put nowhere.
         rows = self.store.execute(
-            f"SELECT s.first_received_at, s.stream FROM {self.listing.streams} t"
-            f" CROSS JOIN {self.listing.states} s"
-            f" WHERE s.stream = t.id AND {self.held} AND s.first_received_at <= ?"
+            f"SELECT s.first_received_at, s.stream FROM (SELECT t.id FROM {self.listing.streams} t"
+            f" WHERE {self.held} ORDER BY t.key DESC LIMIT {LARGEST}) k"
+            f" CROSS JOIN {self.listing.states} s WHERE s.stream = k.id"
+            " AND s.first_received_at >= ? AND s.first_received_at <= ?"
             " ORDER BY s.first_received_at DESC LIMIT ?",
-            (*self.given, until, LARGEST if most < 0 else most),
+            (*self.given, self.reach.since, until, most),
         )
         return _sound(rows.fetchall())
 
-    def _few_before(self, until: int) -> int | None:
-        """The time of which the deliveries are a few before another time; ``None`` for none."""
+    def _few_before(self, until: int) -> int:
+        """The time of which the deliveries are a few before another time, or before which are none."""
         row = self.store.execute(
             f"SELECT first_received_at, stream FROM {self.listing.states}"
             " WHERE first_received_at <= ? ORDER BY first_received_at DESC"
             f" LIMIT 1 OFFSET {_FEW}",
             (until,),
         ).fetchall()
-        return min(_sound(row)[0][0], until - 1) if row else None
+        before = self.reach.since - 1
+        return max(min(_sound(row)[0][0], until - 1), before) if row else before
 
-    def _received(self, since: int | None, until: int) -> list[_Found]:
+    def _received(self, since: int, until: int) -> list[_Found]:
         """Those that were first received after one time, up to another."""
         rows = self.store.execute(
             f"SELECT s.first_received_at, s.stream FROM {self.listing.states} s"
@@ -254,7 +314,7 @@ class _Keys:
             f" WHERE t.id = s.stream AND {self.held}"
             " AND s.first_received_at > ? AND s.first_received_at <= ?"
             " ORDER BY s.first_received_at DESC",
-            (*self.given, -LARGEST - 1 if since is None else since, until),
+            (*self.given, since, until),
         )
         return _sound(rows.fetchall())
 
