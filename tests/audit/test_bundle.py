@@ -138,7 +138,7 @@ def test_two_that_are_hidden_alike_are_listed_by_number(run: Run, tmp_path: Path
 
 
 def test_a_zip_holds_what_the_folder_does(run: Run, busy: Path, tmp_path: Path) -> None:
-    """But for when they were made."""
+    """Byte for byte, once the times at which they were made are left out."""
     for name in ("b", "b.zip"):
         assert run("audit", busy, "--bundle", tmp_path / name).exit_code == 0
     folder, packed = (
@@ -266,7 +266,7 @@ def test_a_bundle_that_fails_leaves_nothing(
 def test_what_can_not_be_bundled_is_refused(
     run: Run, busy: Path, words: list[str], line: str
 ) -> None:
-    """With a line that says why."""
+    """One line says why, and no traceback follows."""
     done = run("audit", busy, *words)
     assert done.exit_code in (1, 2)
     assert line in done.stderr

@@ -32,7 +32,7 @@ def both(ledger: Ledger, since: datetime | None, until: datetime | None) -> Audi
 @pytest.mark.parametrize("disturbances", [ALL, MORE], ids=["all", "more"])
 @pytest.mark.parametrize("seed", range(3))
 def test_figures_of_any_period_are_equal(seed: int, disturbances: Disturbances) -> None:
-    """Over simulated traffic with every disturbance."""
+    """What is read from the states is what a verification counts, with every disturbance."""
     random = Random(seed)
     receipts = list(simulate(250, seed=seed, disturbances=disturbances, rate=0.01))
     random.shuffle(receipts)

@@ -63,7 +63,7 @@ def test_a_sum_is_exact(values: list[Decimal]) -> None:
 
 
 def test_no_digit_of_a_long_sum_is_lost() -> None:
-    """Numbers of very different size too."""
+    """A sum of very large and very small amounts has all digits of both."""
     costs = ("1e99", "0.00000000000000000000000000000000000001")
     postbacks = [{"id": c, "status": "sent", "cost": c, "unit": "USD"} for c in costs]
     with ledger_of_own(postbacks) as ledger:
@@ -109,7 +109,7 @@ def test_outcomes_stand_by_class_of_the_reason(told: Ledger) -> None:
 
 
 def test_a_report_without_classes_and_amounts_has_no_such_tables(tmp_path: Path) -> None:
-    """Most providers say neither."""
+    """Most providers say neither, and an empty table would only take room."""
     with Ledger(tmp_path / "test.db") as ledger:
         page = ledger.audit().to_html()
     assert "class of the reason" not in page

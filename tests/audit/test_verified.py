@@ -153,7 +153,7 @@ def test_a_tampered_index_is_told(path: Path) -> None:
 
 
 def test_a_missing_guard_is_told(path: Path) -> None:
-    """It is looked at each time."""
+    """A report looks for the guards each time, and lists a missing one as a problem."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TRIGGER events_no_update")
     _fails(path, "guard events_no_update is missing")

@@ -347,7 +347,7 @@ def test_a_full_disk_shows_no_number(filled: Path) -> None:
 
 @pytest.mark.parametrize("reason", ["", "  x  ", "y" * 501])
 def test_a_reason_is_required(known: Visitor, record: Path, reason: str) -> None:
-    """One that says something."""
+    """Without one of 5 to 500 characters no number is shown, and nothing recorded."""
     answer = known.submit("/delivery/unmask", _unmasking(known, reason))
     assert "must have 5 to 500 characters" in answer.text
     assert NUMBER not in answer.text
@@ -366,7 +366,7 @@ def test_a_viewer_unmasks_nothing(filled: Path, record: Path) -> None:
 
 
 def test_without_a_record_nobody_unmasks(filled: Path) -> None:
-    """Whatever the role."""
+    """What can't be recorded is not shown, also to the role that may unmask."""
     known = visitor(filled)
     form = {"csrf": known.token("/", "/sign-out"), "id": DEGRADED, "reason": "let me see"}
     assert known.submit("/delivery/unmask", form).status_code == 403

@@ -171,7 +171,7 @@ def test_integrity_says_when_all_was_verified(ledger: Ledger) -> None:
 
 
 def test_a_viewer_is_told_who_may_try(ledger: Ledger, tmp_path: Path) -> None:
-    """There is no form for it."""
+    """The page says that somebody must unmask the body, has no form for it, and takes none."""
     ledger.record(novel("a"))
     viewer = visitor(ledger, name=VIEWER, access_record=tmp_path / "access.jsonl")
     text = viewer.page("/event", position=1)

@@ -107,13 +107,13 @@ def test_other_places_are_refused(filled: Path, text: str) -> None:
 
 
 def test_strangers_hear_nothing(filled: Path) -> None:
-    """They are led to the form."""
+    """Without a session a stream sends no event, but leads to the form of sign-in."""
     stranger = visitor(filled, name="")
     assert stranger.get("/stream?after=0").headers["location"] == "/sign-in"
 
 
 def test_streams_of_a_session_are_bounded(filled: Path) -> None:
-    """Further ones come again later."""
+    """One more than are allowed is told to come again later."""
     with (
         running(filled) as console,
         closing(signed_in(console)) as client,

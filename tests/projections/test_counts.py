@@ -133,7 +133,7 @@ def test_groups_come_in_order(ledger: Ledger) -> None:
 def test_dimensions_that_can_not_be_counted_by_are_refused(
     ledger: Ledger, by: list[Any], error: type[Exception]
 ) -> None:
-    """With those that can."""
+    """The error names all that deliveries can be counted by."""
     with pytest.raises(error, match=r"unknown dimension 'code': expected state, |by must name one"):
         ledger.counts(by=by)
 

@@ -84,7 +84,7 @@ def test_what_is_found_is_what_a_look_at_each_finds(
 
 
 def test_a_search_goes_with_other_filters(filled: Path) -> None:
-    """All of them hold."""
+    """A delivery is listed only if the text and every filter fit it."""
     with Ledger(filled, readonly=True) as ledger:
         assert [one.tracking_id for one in ledger.deliveries(search="3058", route="sms")] == [SMS]
         assert list(ledger.deliveries(search="3058", route="binary")) == []
@@ -208,7 +208,7 @@ def test_ids_that_begin_alike_are_found_where_they_are_old_and_of_few_times(tmp_
 
 @pytest.mark.parametrize("text", ["1234", "16501234", "route carrier", "m", "m0", "597"])
 def test_a_first_page_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path) -> None:
-    """However many deliveries are found."""
+    """Its steps in SQLite stay the same, however many deliveries the text finds."""
     told = {"TO": "16501234", "STATUS": "Message Failed", "MMSID": "597"}
     steps = []
     with Ledger(tmp_path / "test.db") as ledger:
@@ -318,7 +318,7 @@ def test_a_damaged_index_is_reported_and_replay_heals_it(tmp_path: Path, damage:
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
-    """At the call."""
+    """The error comes at the call, and not when the first delivery is read."""
     with Ledger(tmp_path / "test.db") as ledger:
         with pytest.raises(TypeError, match="search must be text, got 1"):
             ledger.deliveries(search=1)

@@ -127,7 +127,7 @@ def test_a_period_takes_whole_hours(ledger: Ledger) -> None:
 def test_what_can_not_be_counted_apart_is_refused(
     by: list[str], problem: str, ledger: Ledger
 ) -> None:
-    """With what may be asked for."""
+    """The error names all that may be asked for."""
     with pytest.raises(ValueError, match=problem):
         ledger.tallies(by=by)  # type: ignore[arg-type]
 
