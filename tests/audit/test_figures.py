@@ -380,11 +380,11 @@ def test_order_of_arrival_changes_no_figure(definitions: Any) -> None:
 
 def test_counts_beyond_memory_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """What doesn't fit into memory is counted in a scratch table: the figures are the same."""
-    from postledger.projections import groups
+    from postledger.store import counting
 
     with ledger_of(traffic(120, seed=5)) as ledger:
         whole = figures(ledger)
-        monkeypatch.setattr(groups, "MOST_IN_MEMORY", 1)
+        monkeypatch.setattr(counting, "MOST_IN_MEMORY", 1)
         assert figures(ledger) == whole
 
 

@@ -17,11 +17,12 @@ from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
 from postledger.model import ACCEPTED, UNVERIFIED
-from postledger.projections.groups import Counts, Groups, counts
+from postledger.projections.groups import Groups
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
 from postledger.state.patterns import Pattern, Statement
 from postledger.state.streams import EventRow
+from postledger.store.counting import Counts, counts
 from postledger.times import is_time, time_of
 
 MOST_LISTED = 20

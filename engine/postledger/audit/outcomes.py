@@ -12,8 +12,9 @@ import attrs
 
 from postledger.audit.mask import HIDDEN, Mask, shortened
 from postledger.definitions.chart import Region, Statechart
-from postledger.projections.groups import By, Groups, counts
+from postledger.projections.groups import By, Groups
 from postledger.state.row import UNFOLDED
+from postledger.store.counting import counts
 
 MOST_GROUPS = 40
 """How many spaces, carriers, handsets and reasons are listed; the others are counted together."""
