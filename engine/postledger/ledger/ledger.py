@@ -285,7 +285,8 @@ class Ledger:
 
     def _write(self, own: Own, given: Sequence[Given], *, answered: bool = False) -> list[Told]:
         """Write in the open transaction, and take it into the projections of a program."""
-        done = write(own, self._connections, given, answered=answered)
+        with own.store.together():
+            done = write(own, self._connections, given, answered=answered)
         # They follow from an index that has it.
         if self._custom and not done[0][0].behind:
             custom.keep_up(own.reader, self._custom.values(), len(given))

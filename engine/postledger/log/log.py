@@ -137,14 +137,12 @@ class Log:
         return Head(frontier, adoption), rows
 
     def _put_head(self, frontier: Frontier, adoption: int) -> None:
-        values = (frontier.size, frontier.to_bytes(), adoption)
-        moved = self.store.execute(
-            "UPDATE head SET size = ?, frontier = ?, adoption = ? WHERE id = 0", values
+        self.store.execute(
+            "INSERT INTO head (id, size, frontier, adoption) VALUES (0, ?, ?, ?) ON CONFLICT (id)"
+            " DO UPDATE SET size = excluded.size, frontier = excluded.frontier,"
+            " adoption = excluded.adoption",
+            (frontier.size, frontier.to_bytes(), adoption),
         )
-        if moved.rowcount != 1:
-            self.store.execute(
-                "INSERT INTO head (id, size, frontier, adoption) VALUES (0, ?, ?, ?)", values
-            )
 
     # --- read ---
 

@@ -70,6 +70,16 @@ def note(conn: psycopg.Connection[Any], made: Made) -> None:
     conn.execute(_comment(made.kind, of, f"{made.sql}{_MARK}{_digest(row[0])}"))
 
 
+def kinds(conn: psycopg.Connection[Any], table: str) -> dict[str, str]:
+    """The types of a table's columns, in their order."""
+    rows = conn.execute(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        (table,),
+    )
+    return dict(rows.fetchall())
+
+
 def problems(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
     """What the server knows to be damaged in a schema, a line each."""
     row = conn.execute(

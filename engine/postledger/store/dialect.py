@@ -8,20 +8,16 @@ Texts stand in the order of their bytes, as in SQLite.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import sql as composed
 from psycopg.abc import Buffer
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown, TextLoader
-
-SIZES = (256, 64, 16, 4, 1)
-"""How many rows one INSERT takes: the largest that fits comes first."""
 
 SHORT = 200
 """So many characters of a key stand in the index by which beginnings are found."""
@@ -35,7 +31,7 @@ _ON = re.compile(r"\bON (\w+)")
 _UNIQUE_TEXTS = re.compile(r",\n    UNIQUE \((key), chart, space\)")
 _UNIQUE_TEXT = re.compile(r"(\benvelope TEXT NOT NULL) UNIQUE")
 _INSERT = re.compile(
-    r"INSERT INTO (?P<into>\S+(?: \([^()]*\))?) VALUES (?P<row>\([?, ]*\))(?P<rest>.*)", re.S
+    r"INSERT INTO (?P<table>\S+)(?: \((?P<columns>[^()]*)\))? VALUES \([?, ]*\)(?P<rest>.*)", re.S
 )
 
 FUNCTIONS = (
@@ -68,31 +64,27 @@ class Made(NamedTuple):
 
 
 class Insert(NamedTuple):
-    """A statement that inserts rows: into what, its row of holes, and what comes behind the rows."""
+    """A statement that inserts rows: into which table and columns (all: none), and what comes behind."""
 
-    into: str
-    row: str
+    table: str
+    columns: tuple[str, ...]
     rest: str
 
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is said of rows that are in the way."""
-        return not self.rest
+    def of(self, kinds: Sequence[str]) -> bytes:
+        """The statement that inserts any number of rows, of which each column is an array.
 
-    @property
-    def copy(self) -> composed.SQL:
-        """The statement that copies rows."""
-        return composed.SQL(cast("Any", f"COPY {self.into} FROM STDIN"))
-
-    def of(self, rows: int) -> bytes:
-        """The statement that inserts so many rows."""
-        return _rows(self, rows)
+        ``kinds`` are the types of the columns. So the server knows the statement again.
+        """
+        return _unnested(self, tuple(kinds))
 
 
 @lru_cache(maxsize=256)
-def _rows(insert: Insert, rows: int) -> bytes:
-    values = ", ".join([insert.row] * rows)
-    return translated(f"INSERT INTO {insert.into} VALUES {values}{insert.rest}")
+def _unnested(insert: Insert, kinds: tuple[str, ...]) -> bytes:
+    columns = f" ({', '.join(insert.columns)})" if insert.columns else ""
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, 1))
+    return (
+        f"INSERT INTO {insert.table}{columns} SELECT * FROM unnest({arrays}){insert.rest}".encode()
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -107,7 +99,41 @@ def translated(sql: str) -> bytes:
 def insert_of(sql: str) -> Insert | None:
     """The parts of a statement that inserts a row of parameters; ``None`` for any other."""
     found = _INSERT.fullmatch(sql)
-    return None if found is None else Insert(found["into"], found["row"], found["rest"].rstrip())
+    if found is None:
+        return None
+    columns = (found["columns"] or "").replace(" ", "")
+    rest = f" {found['rest'].strip()}" if found["rest"].strip() else ""
+    return Insert(found["table"], tuple(filter(None, columns.split(","))), rest)
+
+
+def arrays(rows: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[str]:
+    """The columns of rows as the server reads arrays."""
+    columns = zip(*rows, strict=True)
+    return [
+        f"{{{','.join(map(_ELEMENT[kind], one))}}}"
+        for kind, one in zip(kinds, columns, strict=True)
+    ]
+
+
+def _number(value: Any) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if "\x00" in value or "\x01" in value:
+        value = _kept(value)
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
+
+
+def _bytes(value: Any) -> str:
+    return "NULL" if value is None else f'"\\\\x{value.hex()}"'
+
+
+_ELEMENT: dict[str, Callable[[Any], str]] = {"bigint": _number, "text": _text, "bytea": _bytes}
 
 
 def made_by(sql: str) -> Made | None:
@@ -234,6 +260,16 @@ class _NumericLoader(psycopg.adapt.Loader):
         return int(number) if number == number.to_integral_value() else float(number)
 
 
+class _Cursor(psycopg.RawCursor[Any]):
+    """One that waits for its statement where it is asked how many rows that changed."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+        self._fetch_pipeline()
+        return super().rowcount
+
+
 def adapt(conn: psycopg.Connection[Any]) -> None:
     """Have values go to the server, and come from it, as they do with SQLite."""
     # All of one type, so that a statement is known again whatever its numbers.
@@ -243,5 +279,5 @@ def adapt(conn: psycopg.Connection[Any]) -> None:
         conn.adapters.register_loader(name, _StrLoader)
     conn.adapters.register_loader("numeric", _NumericLoader)
     # Those that take statements as the server has them: long ones would be parsed each time.
-    conn.cursor_factory = psycopg.RawCursor
+    conn.cursor_factory = _Cursor
     conn.server_cursor_factory = psycopg.RawServerCursor

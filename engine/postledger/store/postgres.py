@@ -41,8 +41,8 @@ LONGEST_IDLE = 10.0
 _PAGE = 2_000
 """How many rows of a long SELECT are fetched together."""
 
-_FEW = 8
-"""So many rows are copied, rather than inserted one by one."""
+_MOST_KNOWN = 200
+"""Of how many statements the types of their columns are remembered."""
 
 _SETTINGS = (
     # guard: synced before it is acknowledged on a server
@@ -74,6 +74,7 @@ class Server:
     def __init__(self, address: Address, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
+        self.kinds: dict[dialect.Insert, list[str]] = {}
         self._free: list[Connection] = []
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -175,7 +176,7 @@ class PostgresStore(Store):
         self._conn: Connection | None = None
         self._held = 0
         self._unused = False
-        self._ended: list[str] = []
+        self._pipeline: psycopg.Pipeline | None = None
         self._closed = False
         server.use()
 
@@ -397,6 +398,34 @@ class PostgresStore(Store):
                     if not conn.closed:
                         raise
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A pipeline: the server works while the next statements are made."""
+        with self._connection() as conn, conn.pipeline() as pipeline:
+            self._pipeline = pipeline
+            try:
+                yield
+            finally:
+                self._pipeline = None
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside is kept whole, or undone whole where it raises."""
+        with super().savepoint():
+            try:
+                yield
+            except BaseException:
+                # What comes behind a failed statement is passed over until then.
+                with suppress(psycopg.Error):
+                    self._wait()
+                raise
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for all statements that were sent; what was wrong with one is raised."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
+
     # --- statements ---
 
     def _execute(self, sql: str, parameters: Sequence[object] = ()) -> Cursor:
@@ -415,10 +444,21 @@ class PostgresStore(Store):
                 if insert is None:
                     with conn.cursor() as cursor:
                         cursor.executemany(dialect.translated(sql), page)
-                elif insert.plain and len(page) >= _FEW:
-                    _copy(conn, insert, page)
                 else:
-                    _insert(conn, insert, page)
+                    kinds = self._kinds(insert)
+                    conn.execute(insert.of(kinds), dialect.arrays(page, kinds))
+
+    def _kinds(self, insert: dialect.Insert) -> Sequence[str]:
+        """The types of the columns that are inserted."""
+        known = self.file.kinds.get(insert)
+        if known is None:
+            with self._connection() as conn:
+                types = catalog.kinds(conn, insert.table)
+            known = [types[name] for name in insert.columns or types]
+            if len(self.file.kinds) > _MOST_KNOWN:
+                self.file.kinds.clear()
+            self.file.kinds[insert] = known
+        return known
 
     def _make(self, made: dialect.Made) -> Cursor:
         """Make a table, an index or a trigger, and note the SQL that made it, as it is now."""
@@ -430,7 +470,10 @@ class PostgresStore(Store):
             return cast("Cursor", cursor)
 
     def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
-        """The rows of a SELECT, by a cursor of the server."""
+        """The rows of a SELECT, by a cursor of the server, or all at once in a pipeline."""
+        if self._pipeline is not None:
+            yield from self._execute(sql, parameters).fetchall()
+            return
         with self.read():
             conn = cast("Connection", self._conn)
             cursor = conn.cursor(f"rows_{token_hex(6)}")
@@ -677,22 +720,6 @@ def _run(conn: Connection, sql: str, parameters: Sequence[object]) -> psycopg.Cu
     if parameters:
         return conn.execute(dialect.translated(sql), parameters)
     return conn.execute(cast("Any", sql))
-
-
-def _copy(conn: Connection, insert: dialect.Insert, rows: Sequence[Sequence[object]]) -> None:
-    with conn.cursor() as cursor, cursor.copy(insert.copy) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def _insert(conn: Connection, insert: dialect.Insert, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows by few statements, of few sizes, so that the server knows them."""
-    first = 0
-    while first < len(rows):
-        size = next(size for size in dialect.SIZES if size <= len(rows) - first)
-        page = rows[first : first + size]
-        conn.execute(insert.of(size), [value for row in page for value in row])
-        first += size
 
 
 def _status(conn: Connection, xid: str) -> str:

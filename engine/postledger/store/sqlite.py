@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -163,6 +163,10 @@ class SqliteStore(Store):
     def sizes(self) -> tuple[int, int]:
         """Those of the file, and of its write-ahead log."""
         return _size(self.path), _size(self.path.with_name(f"{self.path.name}-wal"))
+
+    def together(self) -> AbstractContextManager[None]:
+        """There is nobody to wait for."""
+        return nullcontext()
 
     def backfill(self) -> None:
         """Move what is in the write-ahead log to the database, as far as no reader is in the way."""

@@ -123,6 +123,14 @@ class Store(ABC):
                 self.execute("RELEASE unit")
             raise
 
+    @abstractmethod
+    def together(self) -> AbstractContextManager[None]:
+        """Statements that nobody waits for go to the server together, and what they read comes in order.
+
+        What is wrong with one may show at one behind it, at the latest at the end, or at that of the
+        innermost savepoint.
+        """
+
     # --- reading ---
 
     @abstractmethod
