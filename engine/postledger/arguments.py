@@ -12,6 +12,7 @@ from collections import abc
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache, wraps
+from itertools import chain, repeat
 from os import PathLike
 from pathlib import Path
 from reprlib import Repr
@@ -68,8 +69,8 @@ def check(function: Callable[..., object], args: Iterable[Any], kwargs: Mapping[
 
     Raises ``ValueError`` for a time without a zone, and for what is not a number.
     """
-    names, expected = _signature(function)
-    for given in (zip(names, args, strict=False), kwargs.items()):
+    names, rest, expected = _signature(function)
+    for given in (zip(chain(names, repeat(rest)), args, strict=False), kwargs.items()):
         for name, value in given:
             if name in expected:
                 _require(name, value, expected[name])
@@ -180,17 +181,24 @@ def _field(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 @lru_cache(maxsize=256)
-def _signature(function: Callable[..., object]) -> tuple[list[str], dict[str, _Expected]]:
-    """The names of the parameters in order, and what those must be that are annotated one by one."""
+def _signature(
+    function: Callable[..., object],
+) -> tuple[list[str], str, dict[str, _Expected]]:
+    """The names of the parameters in order, that of all further ones, and what each must be.
+
+    What may have any name is not checked.
+    """
     hints = hints_of(function)
     parameters = inspect.signature(function).parameters.values()
-    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    further = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     expected = {
         one.name: _expected(hints[one.name])
         for one in parameters
-        if one.name in hints and one.kind not in several
+        if one.name in hints and one.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    return [one.name for one in parameters if one.kind not in several], expected
+    given = (*further, inspect.Parameter.KEYWORD_ONLY)
+    rest = next((one.name for one in parameters if one.kind is further[0]), "")
+    return [one.name for one in parameters if one.kind not in given], rest, expected
 
 
 @lru_cache(maxsize=64)
