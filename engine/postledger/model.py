@@ -244,7 +244,7 @@ def part_line(part: tuple[int, int] | None) -> str:
     return "part {} of {}".format(*part) if part else ""
 
 
-def place_line(position: int, member: int) -> str:
+def place_line(position: Position, member: int) -> str:
     """Where an event stands in the log, and in a bundle: 7.1 is the second member of position 7.
 
     >>> place_line(7, 1), place_line(8, 0)
@@ -566,6 +566,25 @@ class Count:
     def to_dict(self) -> dict[str, Any]:
         """The count as JSON has it."""
         return {**self.by, **fields_of(self, "deliveries", "delivered", "share")}
+
+
+@attrs.frozen
+class Place:
+    """Where an event stands, of several ledgers: the name of its ledger, and its position there.
+
+    >>> print(Place("berlin", 12))
+    berlin:12
+    """
+
+    ledger: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.ledger}:{self.position}"
+
+
+Position = int | Place
+"""Where an event stands: a position of the log, of several ledgers with the name of its own."""
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from postledger.audit.findings import At, Found, Listed
 from postledger.audit.integrity import Definition, Integrity
 from postledger.audit.outcomes import Before, Breakdown, Group, Outcomes, Reason, Reasons
 from postledger.audit.pairs import Contradictions, Pair, Side, Upheld
-from postledger.audit.report import AuditReport, Cover
+from postledger.audit.report import AuditReport, Cover, Included
 from postledger.audit.request import Request
 from postledger.log.verifications import Verified
 
@@ -34,6 +34,7 @@ __all__ = [
     "Figures",
     "Found",
     "Group",
+    "Included",
     "Integrity",
     "Kinds",
     "Listed",

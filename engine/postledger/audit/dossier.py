@@ -17,7 +17,7 @@ from postledger.findings import MEANINGS, named
 from postledger.log.log import Log
 from postledger.log.proofs import Subtree, inclusion_proof, subtree_from, verify_inclusion
 from postledger.log.tree import STRIDE, root_of
-from postledger.model import DELIVERY, Anchor, Delivery, Step, Timeline, plain
+from postledger.model import DELIVERY, Anchor, Delivery, Position, Step, Timeline, plain
 from postledger.projections.reader import Reader
 
 LONGEST_BODY = 32_768
@@ -46,19 +46,19 @@ class Exhibit:
     """
 
     number: int
-    position: int
+    position: Position
     member: int
     received_at: datetime
     occurred_at: datetime | None
     imported: bool
     source: str
     sender: str
-    repeats: int | None
+    repeats: Position | None
     code: str | None
     status: str | None
     trigger: str | None
     verdict: str
-    against: int | None
+    against: Position | None
     before: dict[str, str]
     after: dict[str, str]
     findings: tuple[str, ...]
@@ -76,7 +76,8 @@ class Exhibit:
 class Dossier:
     """One delivery with all that is known of it, told by its events in fold order.
 
-    ``argument`` is why the state stands. ``problems`` are the events whose proofs don't hold.
+    ``argument`` is why the state stands, ``first`` the position of the event that came up first.
+    ``problems`` are the events whose proofs don't hold.
     """
 
     delivery: Delivery
@@ -85,11 +86,12 @@ class Dossier:
     exhibits: tuple[Exhibit, ...]
     problems: tuple[str, ...]
     argument: Argument
+    first: Position
 
     @property
     def name(self) -> str:
         """The id of the delivery, or the position of its first event where the id is hidden."""
-        return traced(self.delivery.tracking_id, min(e.position for e in self.exhibits))
+        return traced(self.delivery.tracking_id, self.first)
 
 
 def dossier(
@@ -98,7 +100,7 @@ def dossier(
     """The dossier of a delivery from its timeline, with proofs against ``anchor``."""
     definitions = reader.definitions
     mask = Mask.of(definitions, unmask=request.unmask)
-    prover = _Prover(reader.log, anchor)
+    prover = Prover(reader.log, anchor)
     exhibits = tuple(
         _exhibit(step, delivery.to, mask, prover.proof(step.event.position, step.event.leaf))
         for step in steps
@@ -110,6 +112,7 @@ def dossier(
         exhibits=exhibits,
         problems=tuple(prover.problems),
         argument=argument(steps, definitions.chart(DELIVERY)),
+        first=min((step.event.position for step in steps), default=0),
     )
 
 
@@ -145,7 +148,7 @@ def _exhibit(step: Step, to: str | None, mask: Mask, proof: Proof) -> Exhibit:
     )
 
 
-class _Prover:
+class Prover:
     """Makes the proofs of one report, and checks each of them."""
 
     def __init__(self, log: Log, anchor: Anchor) -> None:

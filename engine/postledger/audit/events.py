@@ -16,7 +16,7 @@ from postledger.errors import IntegrityError
 from postledger.log.acceptances import Acceptance, acceptances_of
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
-from postledger.model import ACCEPTED, UNVERIFIED
+from postledger.model import ACCEPTED, UNVERIFIED, Position
 from postledger.projections.groups import Groups
 from postledger.projections.index import NOWHERE_ID
 from postledger.projections.reader import Reader
@@ -56,7 +56,7 @@ class Unread:
     code: str | None
     status: str | None
     events: int
-    first: int
+    first: Position
     first_received_at: datetime | None
     last_received_at: datetime | None
 
@@ -80,7 +80,7 @@ class Missing:
     node: str
     section: str
     events: int
-    first: int
+    first: Position
 
 
 @attrs.frozen

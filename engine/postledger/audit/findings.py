@@ -11,6 +11,7 @@ import attrs
 from postledger.audit.mask import Mask
 from postledger.findings import MEANINGS, Finding, names
 from postledger.log.as_of import Bounds
+from postledger.model import Position
 from postledger.projections.groups import Groups
 from postledger.times import time_of
 
@@ -36,7 +37,7 @@ class Listed:
     to: str | None
     spid: str | None
     began_at: datetime
-    first: int
+    first: Position
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.findings import Finding, names
-from postledger.model import Amount, Delivery
+from postledger.model import Amount, Delivery, Position
 from postledger.phone import digits_of
 from postledger.wire import READERS
 
@@ -220,7 +220,7 @@ def mask(recipient: str) -> str:
     return DOT * (len(recipient) - shown) + recipient[len(recipient) - shown :]
 
 
-def traced(shown: str, first: int) -> str:
+def traced(shown: str, first: Position) -> str:
     """An id as it is shown, and where that is not at all, the position of its first event.
 
     >>> traced("ONE", 17), traced("•••", 17)

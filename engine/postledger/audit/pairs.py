@@ -14,7 +14,7 @@ from postledger.definitions.chart import Region, Statechart
 from postledger.errors import IntegrityError
 from postledger.findings import Finding, names
 from postledger.log.as_of import Bounds
-from postledger.model import Timeline
+from postledger.model import Position, Timeline
 from postledger.projections.groups import Groups
 from postledger.state.timeline import timeline_of
 
@@ -33,7 +33,7 @@ class Side:
     """What one event of a pair says: its number in the timeline, where it stands, its times."""
 
     event: int
-    position: int
+    position: Position
     member: int
     says: str
     occurred_at: datetime | None
@@ -52,7 +52,7 @@ class Pair:
     """
 
     tracking_id: str
-    first: int
+    first: Position
     spid: str | None
     stands: str
     over: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -21,7 +22,7 @@ from postledger.audit.outcomes import Before
 from postledger.audit.plots.calendar import headline
 from postledger.audit.render import render
 from postledger.audit.request import Request
-from postledger.model import Delivery, Timeline, plain
+from postledger.model import Delivery, Place, Timeline, plain
 from postledger.projections.queries import Listing
 from postledger.projections.reader import Reader
 from postledger.times import iso
@@ -56,12 +57,22 @@ class Cover:
 
 
 @attrs.frozen
+class Included:
+    """One of several ledgers that a report is over: the name in its places, its file, its integrity."""
+
+    name: str
+    ledger: str
+    integrity: Integrity
+
+
+@attrs.frozen
 class AuditReport:
     """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
 
     ``ledger`` is the name of its file, ``as_of`` the time that it is told as of, ``definitions`` the
     label of those it was read by. The same figures come again from the anchor that it states: by
-    ``as_of`` the last position before the anchor's size, and ``definitions="then"``.
+    ``as_of`` the last position before the anchor's size, and ``definitions="then"``. A report over
+    several ledgers has each in ``ledgers``, with an anchor of its own, and names the ledger at positions.
 
     >>> report = ledger.audit()
     >>> report.integrity.ok, report.figures.outcomes.all.total
@@ -78,6 +89,19 @@ class AuditReport:
     figures: Figures | None = None
     dossier: Dossier | None = None
     cover: Cover = Cover()
+    ledgers: tuple[Included, ...] = ()
+
+    @property
+    def _stands(self) -> tuple[Included, ...]:
+        """The ledgers that it is over: several, or the one."""
+        return self.ledgers or (Included(self.ledger, self.ledger, self.integrity),)
+
+    @property
+    def arguments(self) -> str:
+        """The ledgers as the command line takes them."""
+        return shlex.join([one.ledger for one in self._stands][:1]) + "".join(
+            f" --with {shlex.quote(one.ledger)}" for one in self._stands[1:]
+        )
 
     @property
     def headline(self) -> str:
@@ -136,6 +160,7 @@ class AuditReport:
                 "masked": not request.unmask,
             },
             "integrity": {"ok": self.integrity.ok, **plain(self.integrity)},
+            **({} if not self.ledgers else {"ledgers": [_included(one) for one in self.ledgers]}),
             **({} if self.figures is None else _figures(self.figures)),
             **({} if self.dossier is None else {"delivery": dossiers.to_dict(self.dossier)}),
         }
@@ -188,6 +213,37 @@ def of_delivery(
         integrity=attrs.evolve(checked, problems=(*checked.problems, *found.problems)),
         dossier=found,
     )
+
+
+T = TypeVar("T")
+
+_POSITIONS = {"Position", "Position | None"}
+"""How the fields that hold one are annotated."""
+
+
+def placed(value: T, place: Callable[[int], Place]) -> T:
+    """A report, or a part of one, in which each position names the ledger that it is of."""
+    changed: Any = value
+    if isinstance(value, tuple):
+        held = [placed(one, place) for one in value]
+        if any(one is not before for one, before in zip(held, value, strict=True)):
+            changed = tuple(held)
+    elif attrs.has(type(changed)):
+        changes = {}
+        for field in attrs.fields(type(changed)):
+            before = getattr(value, field.name)
+            is_position = field.type in _POSITIONS and before is not None
+            after = place(before) if is_position else placed(before, place)
+            if after is not before:
+                changes[field.alias] = after
+        if changes:
+            changed = attrs.evolve(changed, **changes)
+    return changed  # type: ignore[no-any-return]
+
+
+def _included(one: Included) -> dict[str, Any]:
+    found = one.integrity
+    return {"name": one.name, "ledger": one.ledger, "ok": found.ok, **plain(found)}
 
 
 def _figures(figures: Figures) -> dict[str, Any]:

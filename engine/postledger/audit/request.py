@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
@@ -106,10 +105,10 @@ class Request:
         }
         return "".join(f" {name} {value}" for name, value in options.items() if value is not None)
 
-    def listing(self, ledger: str, finding: str) -> str:
-        """The command that lists all deliveries with a finding."""
+    def listing(self, ledgers: str, finding: str) -> str:
+        """The command that lists all deliveries with a finding; the ledgers are its arguments."""
         word = finding.replace("_", "-")
-        return f"postledger deliveries {shlex.quote(ledger)} --finding {word}{self.options()}"
+        return f"postledger deliveries {ledgers} --finding {word}{self.options()}"
 
 
 def day_in(year: int, month: int, day: int, zone: tzinfo | None) -> datetime:

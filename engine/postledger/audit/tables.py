@@ -19,7 +19,7 @@ from postledger.audit.outcomes import Breakdown, Group, Outcomes, Reasons
 from postledger.audit.pairs import Contradictions, Side
 from postledger.audit.plots.calendar import spans, summed, unit_of
 from postledger.audit.words import NONE, bare, between, count, second, share, span
-from postledger.model import Amount, part_line, place_line, plain
+from postledger.model import Amount, Position, part_line, place_line, plain
 
 MOST_ROWS = 12
 """How many rows a table of groups has; the data has more."""
@@ -47,7 +47,7 @@ class Cell:
     bar: bool = False
 
 
-Key = tuple[str, int]
+Key = tuple[str, Position]
 """What tells a delivery in a report: its id as shown, and the position of its first event."""
 
 

@@ -40,10 +40,16 @@ def left_out(untimed: int, disordered: int) -> str:
     return f"Left out: {', and '.join(parts)}." if parts else ""
 
 
-def verified(integrity: Integrity, *, one: bool) -> str:
+def verified(integrity: Integrity, *, one: bool, ledgers: int = 1) -> str:
     """What of a report was verified in its run: all, one delivery, or nothing but the head."""
     if integrity.verified:
-        return "in this run: the whole ledger" if integrity.ok else "in this run: not all holds"
+        whole = "the whole ledger" if ledgers == 1 else f"all of each of the {ledgers} ledgers"
+        return f"in this run: {whole}" if integrity.ok else "in this run: not all holds"
+    if ledgers > 1:
+        if not integrity.ok:
+            return "in this run: not all holds"
+        shown = "this delivery is folded" if one else "figures are folded"
+        return f"in this run: {shown} from the events of {ledgers} ledgers, each proven by its leaf"
     if not one:
         said = "not in this run: figures are read from the states as they stand"
     elif integrity.ok:
@@ -56,15 +62,40 @@ def verified(integrity: Integrity, *, one: bool) -> str:
     return f"{said}; the whole ledger last on {second(last.at)}, at {last.anchor}"
 
 
-def looked_at(integrity: Integrity, *, one: bool) -> str:
+def last_verified(integrity: Integrity) -> str:
+    """When a ledger was verified whole, as far as it says so."""
+    if integrity.last is None:
+        return "no verification of the whole is recorded"
+    return f"verified whole on {second(integrity.last.at)}, at {integrity.last.anchor}"
+
+
+def looked_at(integrity: Integrity, *, one: bool, ledgers: int = 1) -> str:
     """What holds where the whole ledger was not verified, as sentences."""
     said = f"All {integrity.guards} guards against change stand as they were made."
+    if ledgers > 1:
+        under = " It stands under the root of its ledger's anchor (RFC 9162)." if one else ""
+        return (
+            f"{said.removesuffix('.')}, in each of the {ledgers} ledgers. Each event that was read is"
+            f" what was received: its leaf says so.{under} The states are folded from these events."
+            " That none is missing, only a whole verification shows."
+        )
     if not one:
         return f"{said} Figures are read from the states, and not compared with the events."
     return (
         f"{said} Each event of this delivery is what was received: its leaf is proven to stand under"
         " the root that the anchor states (RFC 9162). Its state is the fold of these events, which its"
         " row equals. That no event of it is missing, only a whole verification shows."
+    )
+
+
+def whole(integrity: Integrity, ledgers: int) -> str:
+    """What holds where each of several ledgers was verified whole, as sentences."""
+    return (
+        f"Each of the {ledgers} ledgers was verified whole. The databases are sound, and all"
+        f" {integrity.guards} guards against change stand in each as they were made. The logs have no"
+        " gap, and each event is what was received: the Merkle tree of each log (RFC 9162) has the root"
+        " that its anchor states. Index and states of each equal a new reading of its events; the states"
+        " of this report are folded from the events of all."
     )
 
 

@@ -20,6 +20,7 @@ from postledger.cli.forms import shown_json, write_csv
 from postledger.errors import IntegrityError
 from postledger.export.files import Folder
 from postledger.ledger.ledger import Ledger
+from postledger.ledger.several import Ledgers
 from postledger.model import Delivery
 from postledger.times import iso
 
@@ -59,14 +60,17 @@ class _Found:
         return list(named.values())
 
 
-def write(ledger: Ledger, report: AuditReport, folder: Folder, asked: Mapping[str, Any]) -> str:
+def write(
+    ledger: Ledger | Ledgers, report: AuditReport, folder: Folder, asked: Mapping[str, Any]
+) -> str:
     """Write the bundle of a report of a period; returns what is in it, and what was left out.
 
     What was recorded since the report was made is in no part of it.
     """
-    size = report.integrity.events
-    when = {name: asked[name] for name in ("as_of", "occurred_by", "definitions")}
-    fixed = {**when, "as_of": size - 1 if when["as_of"] is None else when["as_of"]}
+    fixed = {name: asked[name] for name in ("as_of", "occurred_by", "definitions") if name in asked}
+    if fixed["as_of"] is None and not isinstance(ledger, Ledgers):
+        # Several are as of when they were opened.
+        fixed["as_of"] = report.integrity.events - 1
     found = _Found()
     period = {name: asked[name] for name in ("since", "until")}
     mask = Mask.of(ledger.definitions, unmask=asked["unmask"])
@@ -122,7 +126,7 @@ def _row(mask: Mask, delivery: Delivery, made: Mapping[_Which, Made]) -> dict[st
 
 
 def _dossier(
-    ledger: Ledger, delivery: Delivery, report: AuditReport, when: Mapping[str, Any]
+    ledger: Ledger | Ledgers, delivery: Delivery, report: AuditReport, when: Mapping[str, Any]
 ) -> AuditReport:
     """The dossier of a delivery; its title says what became of it, the rest is as on the report."""
     return ledger.audit(
@@ -141,7 +145,7 @@ def _named(dossier: AuditReport, number: int) -> tuple[Made, Key]:
     shown = found.delivery.tracking_id
     name = f"{number:03}-{_ODD.sub('', shown)[:40]}".rstrip("-")
     made = Made(number, f"dossiers/{name}.html", found.name, found.argument.state)
-    return made, (shown, min(one.position for one in found.exhibits))
+    return made, (shown, found.first)
 
 
 def _put(folder: Folder, name: str, text: str) -> None:
