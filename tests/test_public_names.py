@@ -23,8 +23,8 @@ NAMES = """
     Checkpoint Content Count CountBy Cover
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler
-    Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Limits
-    NotALedger OpenDeliveries
+    Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Ledgers
+    Limits NotALedger OpenDeliveries Place
     Postback PostledgerError Pressure Progress Projection ProjectionFailed Query ReadError Receipt
     Ratio Reconciled Recorded
     Retry Rules Silence StateChanged Statechart Step Stuck Subscription SubscriptionFailed Summary Tally

@@ -32,6 +32,7 @@ from postledger.ledger.aio import AsyncLedger, AsyncSubscription
 from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health, OpenDeliveries
 from postledger.ledger.ledger import Ledger, Then
+from postledger.ledger.several import Ledgers
 from postledger.ledger.subscriptions import Handler, Retry, Subscription
 from postledger.ledger.writing import Appended
 from postledger.model import (
@@ -45,6 +46,7 @@ from postledger.model import (
     Delivery,
     Event,
     Kept,
+    Place,
     Receipt,
     Recorded,
     StateChanged,
@@ -102,9 +104,11 @@ __all__ = [
     "Ledger",
     "LedgerBusy",
     "LedgerError",
+    "Ledgers",
     "Limits",
     "NotALedger",
     "OpenDeliveries",
+    "Place",
     "Postback",
     "PostledgerError",
     "Pressure",

@@ -13,13 +13,13 @@ import attrs
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from postledger import Event, Ledger, Step, Timeline, UnknownKey
+from postledger import Event, Ledger, Ledgers, Step, Timeline, UnknownKey
 from postledger.errors import IntegrityError
 from postledger.log.event import READ
 
 _FAST = Path("/dev/shm")
 _ASIDE = ("position", "leaf", "imported", "repeats")
-_NOT_FIGURES = ("first", "position", "ledger", "generated_at", "integrity", "request")
+_NOT_FIGURES = ("first", "position", "ledger", "ledgers", "generated_at", "integrity", "request")
 
 Shown = dict[Any, Any]
 
@@ -114,7 +114,7 @@ def shown(ledger: Ledger, **bounds: Any) -> Shown:
     }
 
 
-def figures(ledger: Ledger, **bounds: Any) -> Any:
+def figures(ledger: Ledger | Ledgers, **bounds: Any) -> Any:
     """The figures of a report, masked and not."""
     if "delivery" not in ledger.definitions.charts:
         return None

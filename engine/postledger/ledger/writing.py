@@ -603,6 +603,11 @@ def import_of(
 
 def accepted(stored: Stored) -> Receipt:
     """An unverified event as it is recorded again: all but its sender stays."""
+    return attrs.evolve(as_received(stored), sender=ACCEPTED)
+
+
+def as_received(stored: Stored) -> Receipt:
+    """An event of a log as what was received."""
     envelope = stored.envelope
     return Receipt(
         stored.body,
@@ -611,7 +616,7 @@ def accepted(stored: Stored) -> Receipt:
         imported=envelope.clock is Clock.STATED,
         source=envelope.source,
         content_encoding=envelope.content_encoding,
-        sender=ACCEPTED,
+        sender=envelope.sender,
         query=envelope.part is Part.QUERY,
     )
 
