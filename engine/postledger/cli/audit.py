@@ -13,20 +13,25 @@ from postledger.audit import AuditReport, Cover
 from postledger.cli.bundle import write as write_bundle
 from postledger.cli.common import (
     asking_space,
+    beside_words,
     check_period,
     ledger_argument,
     progress,
+    reading_with,
     remark,
     remark_end,
     require_space,
     space_option,
     time_travel,
+    when_of,
+    with_option,
 )
 from postledger.cli.forms import shown_json
 from postledger.cli.params import Time, zone_of_times
 from postledger.cli.terminal import pager_option, paging
 from postledger.export.files import whole, whole_folder
 from postledger.ledger.ledger import Ledger
+from postledger.ledger.several import Ledgers
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -38,9 +43,11 @@ Examples:
   postledger audit deliveries.db --since 2026-11-01 --json > november.json
   postledger audit deliveries.db --id TU1TXzU5Nzg3Nw== --html dossier.html
   postledger audit deliveries.db --title "Dispute of June" --party Skycore --party Acme
-  postledger audit deliveries.db --since 2026-11-01 --until 2026-12-01 --bundle november.zip"""
+  postledger audit deliveries.db --since 2026-11-01 --until 2026-12-01 --bundle november.zip
+  postledger audit berlin.db --with lyon.db --with oslo.db --html report.html"""
 )
 @ledger_argument()
+@with_option
 @click.option("--html", type=_FILE, help="Write one page of HTML that holds all it needs.")
 @click.option(
     "--markdown",
@@ -73,6 +80,7 @@ Examples:
 @pager_option
 def audit(
     ledger: Path,
+    beside: tuple[Path, ...],
     html: Path | None,
     markdown: Path | None,
     as_json: bool,  # noqa: FBT001
@@ -87,6 +95,7 @@ def audit(
     contradicts itself: the report says how.
     """
     cover = Cover(*(asked.pop(name) for name in ("title", "parties", "reference", "author")))
+    asked = when_of(beside, asked)
     _check(asked, bundle)
     # Its months are those of the zone.
     asked |= {
@@ -100,11 +109,12 @@ def audit(
             for path, written in _forms(html, markdown, bundle, as_json=as_json)
         ]
         folder = None if bundle is None else files.enter_context(whole_folder(bundle))
+        key = asked["tracking_id"]
         with (
             # A dropped guard is what a report is to tell: it doesn't stop it.
-            Ledger(ledger, readonly=True, guarded=False) as opened,
-            progress("audit", opened.head().size if asked["verify"] else None) as advance,
-            asking_space("audit", ledger, "--id", asked["tracking_id"]),
+            reading_with(ledger, beside, key=key, guarded=False) as opened,
+            progress("audit", _size(opened) if asked["verify"] else None) as advance,
+            asking_space("audit", ledger, *beside_words(beside), "--id", key),
         ):
             require_space(opened, asked["space"])
             remark_end(opened, asked["as_of"])
@@ -117,6 +127,13 @@ def audit(
 
 
 _STDOUT = Path("-")
+
+
+def _size(opened: Ledger | Ledgers) -> int:
+    """How many events there are to verify."""
+    if isinstance(opened, Ledgers):
+        return sum(anchor.size for anchor in opened.anchors.values())
+    return opened.head().size
 
 
 def _forms(
@@ -168,5 +185,6 @@ def _conclude(report: AuditReport) -> None:
     """The anchor, what is wrong, and the exit code."""
     for problem in report.integrity.problems:
         remark(f"Error: {problem}")
-    remark(f"anchor {report.integrity.anchor}")
+    for one in report._stands:
+        remark(f"anchor {f'of {one.name} ' if report.ledgers else ''}{one.integrity.anchor}")
     click.get_current_context().exit(0 if report.integrity.ok else 1)

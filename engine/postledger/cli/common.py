@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -30,6 +30,7 @@ from postledger.cli.terminal import coloured, styled
 from postledger.definitions.definitions import providers
 from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
+from postledger.ledger.several import Ledgers
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,6 +127,18 @@ class Commands(click.Group):
 def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
     """The ledger's path, the first argument of every command."""
     return click.argument("ledger", type=LedgerPath(exists=exists))
+
+
+def with_option(command: Command) -> Command:
+    """``--with``: further ledgers, read with the first as one."""
+    return click.option(
+        "--with",
+        "beside",
+        type=LedgerPath(exists=True),
+        multiple=True,
+        metavar="LEDGER",
+        help="Another ledger, read with the first as one that has the events of both; repeatable.",
+    )(command)
 
 
 def zone_option(command: Command) -> Command:
@@ -256,10 +269,12 @@ def remark_first(count: int, limit: int | None, others: str) -> None:
     remark(f"the first {count}; {how} {others}")
 
 
-def remark_end(ledger: Ledger, as_of: datetime | int | None) -> None:
+def remark_end(ledger: Ledger | Ledgers, as_of: datetime | int | None) -> None:
     """Say where the log ends, where it is asked for as of a position after that."""
+    if isinstance(ledger, Ledgers) or not isinstance(as_of, int):
+        return
     last = ledger.head().size - 1
-    if isinstance(as_of, int) and as_of > last:
+    if as_of > last:
         remark(f"the log ends at position {last}: --as-of {as_of} shows all of it")
 
 
@@ -282,12 +297,13 @@ def asking_space(*words: str | Path) -> Iterator[None]:
         raise UnknownKey(f"{said}{option}", error.spaces) from None
 
 
-def require_space(ledger: Ledger, space: str | None) -> None:
+def require_space(ledger: Ledger | Ledgers, space: str | None) -> None:
     """Raise ``UnknownWord`` for a space that neither a vocabulary nor an event has."""
     known = {one.space for one in ledger.definitions.vocabularies} | {""}
     if space is None or space in known:
         return
-    with ledger._connections.read() as own:
+    whole = ledger._merge.ledger if isinstance(ledger, Ledgers) else ledger
+    with whole._connections.read() as own:
         known.update(own.reader.index.every_space())
     if space not in known:
         there = ", ".join(sorted(known - {""})) or "none, as all ids are in the common space"
@@ -297,6 +313,37 @@ def require_space(ledger: Ledger, space: str | None) -> None:
 def reading(path: Path) -> Ledger:
     """The ledger, opened for reading only."""
     return Ledger(path, readonly=True)
+
+
+@contextmanager
+def reading_with(
+    path: Path, beside: Sequence[Path], *, key: str | None = None, guarded: bool = True
+) -> Iterator[Ledger | Ledgers]:
+    """The ledger, or it and those next to it as one; with a ``key`` only of the events that name it."""
+    if not beside:
+        with Ledger(path, readonly=True, guarded=guarded) as opened:
+            yield opened
+        return
+    with progress("merge") as advance:
+        several = Ledgers(path, *beside, key=key, guarded=guarded, progress=advance)
+    with several:
+        yield several
+
+
+def when_of(beside: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]:
+    """As of when is asked, as one ledger takes it, or several; these have no positions in common."""
+    if not beside:
+        return dict(given)
+    if isinstance(given["as_of"], int):
+        raise click.UsageError("--as-of must be a time where --with is given, got a position.")
+    if given["definitions"] != "now":
+        raise click.UsageError("--definitions then is of one ledger: leave out --with.")
+    return {name: value for name, value in given.items() if name != "definitions"}
+
+
+def beside_words(beside: Sequence[Path]) -> list[str]:
+    """The options that name further ledgers again."""
+    return [word for path in beside for word in ("--with", str(path))]
 
 
 def remark(text: str) -> None:

@@ -17,13 +17,15 @@ from postledger.cli.common import (
     MOST_COUNTED,
     check_period,
     ledger_argument,
-    reading,
+    reading_with,
     remark,
     remark_end,
     remark_more,
     require_space,
     space_option,
     time_travel,
+    when_of,
+    with_option,
 )
 from postledger.cli.finding import remark_not_found
 from postledger.cli.forms import (
@@ -72,9 +74,11 @@ Examples:
   postledger deliveries deliveries.db --stuck 24h --csv > stuck.csv
   postledger deliveries deliveries.db --label reference=A-1 --reason-class unreachable
   postledger deliveries deliveries.db --finding contradiction --nl
-  postledger deliveries deliveries.db --by spid,day --since 2026-11-01 --tz Europe/Berlin"""
+  postledger deliveries deliveries.db --by spid,day --since 2026-11-01 --tz Europe/Berlin
+  postledger deliveries berlin.db --with lyon.db --state failed"""
 )
 @ledger_argument()
+@with_option
 @click.option(
     "--chart", default="delivery", help="Only those of that chart; deliveries by default."
 )
@@ -115,6 +119,7 @@ Examples:
 @output_options()
 def deliveries(
     ledger: Path,
+    beside: tuple[Path, ...],
     limit: int | None,
     labels: tuple[tuple[str, str], ...],
     as_of: datetime | int | None,
@@ -134,10 +139,11 @@ def deliveries(
     first; the last line for people is of all deliveries.
     """
     check_period(wanted["since"], wanted["until"])
-    then: dict[str, Any] = {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions}
+    given = {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions}
+    then = when_of(beside, given)
     asked = {**wanted, "labels": labels or None, "as_of": as_of, "occurred_by": occurred_by}
     narrowed = any(v is not None for k, v in asked.items() if k not in ("search", "chart"))
-    with reading(ledger) as opened:
+    with reading_with(ledger, beside) as opened:
         require_space(opened, wanted["space"])
         remark_end(opened, as_of)
         if by is not None:

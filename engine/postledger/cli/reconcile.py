@@ -19,12 +19,14 @@ from postledger.cli.common import (
     delimiter_of,
     ledger_argument,
     progress,
-    reading,
+    reading_with,
     remark,
     remark_end,
     require_space,
     space_option,
     time_travel,
+    when_of,
+    with_option,
 )
 from postledger.cli.forms import Form, Record, output_options, write_records, write_table
 from postledger.cli.invoices import Columns, columns_of, invoice_rows, looks_like, require_currency
@@ -38,6 +40,7 @@ from postledger.model import plain
 _FIELDS = tuple(one.name for one in attrs.fields(Discrepancy))
 _HEADINGS = ("currency", "billed", "supported", "no price in postbacks", "difference")
 _DIFFERS = 3
+_TIMES = ("as_of", "occurred_by", "definitions")
 
 
 @click.command(
@@ -48,9 +51,11 @@ Examples:
   postledger reconcile deliveries.db november.csv.gz --delimiter ";" --delivered-is DELIVRD --space acme
   postledger reconcile deliveries.db november.csv --price Betrag --currency-is EUR --decimal comma
   postledger reconcile deliveries.db november.csv --as-of 2026-12-05
+  postledger reconcile berlin.db november.csv --with lyon.db
   postledger reconcile deliveries.db november.jsonl --id message --id to --csv > differences.csv"""
 )
 @ledger_argument()
+@with_option
 @click.argument("invoice", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--id",
@@ -102,6 +107,7 @@ Examples:
 )
 def reconcile(
     ledger: Path,
+    beside: tuple[Path, ...],
     invoice: Path,
     ids: tuple[str, ...],
     words: tuple[str, ...],
@@ -126,14 +132,13 @@ def reconcile(
     Exit 3 where anything differs, or a row can't be read.
     """
     check_period(since, until)
-    then = {name: given.pop(name) for name in ("as_of", "occurred_by", "definitions")}
+    then = when_of(beside, {name: given.pop(name) for name in _TIMES})
     said = _columns(invoice, delimiter := delimiter_of(delimiter), given, ids, words, any_state)
     remark(f"columns: {said.described()}")
     for hint in looks_like(invoice, said, delimiter, given, any_state=any_state):
         remark(hint)
-    rows = invoice_rows(invoice, said, delimiter, decimal)
-    totals = InvoiceTotals()
-    with reading(ledger) as opened, asking_space():
+    rows, totals = invoice_rows(invoice, said, delimiter, decimal), InvoiceTotals()
+    with reading_with(ledger, beside) as opened, asking_space():
         require_space(opened, space)
         remark_end(opened, then["as_of"])
         mask = Mask.of(opened.definitions, unmask=unmask)

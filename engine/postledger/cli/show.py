@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,30 @@ import click
 
 from postledger.cli.common import (
     asking_space,
+    beside_words,
     ledger_argument,
-    reading,
+    reading_with,
     remark_end,
     require_space,
     space_option,
     time_travel,
+    when_of,
+    with_option,
 )
 from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import block, cell, paragraph, table
 from postledger.cli.terminal import Tone, paged
 from postledger.cli.tones import findings, states
-from postledger.model import GOES_WITHOUT_SAYING, Step, part_line, place_line, states_line
+from postledger.ledger.several import Ledgers
+from postledger.model import (
+    GOES_WITHOUT_SAYING,
+    Position,
+    Step,
+    part_line,
+    place_line,
+    plain,
+    states_line,
+)
 from postledger.times import iso
 
 
@@ -30,9 +43,11 @@ from postledger.times import iso
 Examples:
   postledger show deliveries.db TU1TXzU5Nzg3Nw==
   postledger show deliveries.db TU1TXzU5Nzg3Nw== --as-of 2026-11-05 --json
-  postledger show deliveries.db --mms 35674"""
+  postledger show deliveries.db --mms 35674
+  postledger show berlin.db --with lyon.db TU1TXzU5Nzg3Nw=="""
 )
 @ledger_argument()
+@with_option
 @click.argument("tracking_id", required=False, metavar="ID")
 @click.option("--mms", metavar="MMSID", help="Show a saved MMS in place of a delivery.")
 @click.option("--chart", default="delivery", help="The chart of ID; delivery by default.")
@@ -42,6 +57,7 @@ Examples:
 @paged
 def show(
     ledger: Path,
+    beside: tuple[Path, ...],
     tracking_id: str | None,
     mms: str | None,
     chart: str,
@@ -59,26 +75,29 @@ def show(
         raise click.UsageError("Give one ID, or --mms MMSID.")
     # Of one time, so that the timeline shows how the state came about.
     named = ["--mms", mms] if mms is not None else [tracking_id or ""]
+    when, key = when_of(beside, when), mms or tracking_id or ""
     with (
-        asking_space("show", ledger, *named),
-        reading(ledger) as opened,
-        opened._connections.read(),
+        asking_space("show", ledger, *beside_words(beside), *named),
+        reading_with(ledger, beside, key=key) as opened,
+        nullcontext() if isinstance(opened, Ledgers) else opened._connections.read(),
     ):
         require_space(opened, when["space"])
         remark_end(opened, when["as_of"])
         if mms is None and chart == "content":
             mms = tracking_id
         if mms is not None:
+            chart = "content"
             state = opened.content(mms, **when).to_dict()
-            steps = opened.timeline(mms, chart="content", **when)
         else:
-            state = opened.delivery(tracking_id or "", chart=chart, **when).to_dict()
-            steps = opened.timeline(tracking_id or "", chart=chart, **when)
-        tone = states(opened.definitions, "content" if mms is not None else chart)
-    if as_json:
-        write_json({**state, "timeline": [step.to_dict() for step in steps]})
-    else:
-        _print(state, steps, {"state": tone, "findings": findings})
+            state = opened.delivery(key, chart=chart, **when).to_dict()
+        steps = opened.timeline(key, chart=chart, **when)
+        place = opened.place if isinstance(opened, Ledgers) else _alone
+        told = [(step, place) for step in steps]
+        tone = states(opened.definitions, chart)
+        if as_json:
+            write_json({**state, "timeline": [_record(*one) for one in told]})
+        else:
+            _print(state, told, {"state": tone, "findings": findings})
 
 
 _HEADINGS = (
@@ -86,31 +105,45 @@ _HEADINGS = (
     *("said", "verdict", "state", "findings"),
 )
 
+_Told = tuple[Step, Callable[[int], Position]]
+"""A step, and what says where events stand: at their positions, or in which of several ledgers."""
 
-def _print(state: Mapping[str, Any], steps: Iterable[Step], tones: Mapping[str, Tone]) -> None:
+
+def _alone(position: int) -> Position:
+    return position
+
+
+def _record(step: Step, place: Callable[[int], Position]) -> dict[str, Any]:
+    """A step as JSON has it; of several ledgers each position names its own."""
+    against = None if step.against is None else place(step.against)
+    where = {"position": place(step.event.position), "against": against}
+    return {**step.to_dict(), **plain(where)}
+
+
+def _print(state: Mapping[str, Any], steps: Sequence[_Told], tones: Mapping[str, Tone]) -> None:
     said = [(name, cell(value)) for name, value in state.items()]
     told = [one for one in said if one not in GOES_WITHOUT_SAYING]
     for line in block(((name.replace("_", " "), value) for name, value in told), tones):
         click.echo(line)
     click.echo()
-    click.echo(table(map(_row, steps), _HEADINGS, tones))
-    details = [(step.number, step.details) for step in steps if step.details]
+    click.echo(table((_row(*one) for one in steps), _HEADINGS, tones))
+    details = [(step.number, step.details) for step, _ in steps if step.details]
     if details:
         click.echo()
     for number, text in details:
         click.echo(paragraph(f"event {number}: {cell(text)}"))
 
 
-def _row(step: Step) -> list[str]:
+def _row(step: Step, place: Callable[[int], Position]) -> list[str]:
     event = step.event
     return [
         str(step.number),
-        place_line(event.position, event.member),
+        cell(place_line(place(event.position), event.member)),
         # A person has no use for microseconds.
         cell(iso(event.received_at.replace(microsecond=0))),
         cell(iso(event.occurred_at)),
         cell(_said(step)),
-        _verdict(step),
+        _verdict(step, place),
         _transition(step),
         cell(list(step.findings)),
     ]
@@ -124,12 +157,12 @@ def _said(step: Step) -> str:
     return ", ".join(filter(None, (said, part_line(step.part))))
 
 
-def _verdict(step: Step) -> str:
+def _verdict(step: Step, place: Callable[[int], Position]) -> str:
     """The verdict, and where the event stands that this one repeats or contradicts."""
     if step.against is None:
         return step.verdict.replace("_", " ")
     verb = "repeats" if step.verdict == "repeated" else step.verdict
-    return f"{verb} position {step.against}"
+    return f"{verb} position {cell(place(step.against))}"
 
 
 def _transition(step: Step) -> str:
