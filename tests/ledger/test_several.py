@@ -16,6 +16,7 @@ import pytest
 
 from postledger import (
     UNVERIFIED,
+    Address,
     Anchor,
     DefinitionsDiffer,
     IntegrityError,
@@ -28,8 +29,9 @@ from postledger import (
     UnknownKey,
 )
 from postledger.definitions import builtin
+from postledger.ledger import several
 from postledger.log.proofs import verify_inclusion
-from postledger.log.schema import guards
+from tests.guards import guards
 from tests.samples import BINARY, DEGRADED, SMS, delivered, first_outcome_stands, sent
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -227,6 +229,36 @@ def test_ledgers_are_named_by_their_files(hosts: tuple[Path, Path], tmp_path: Pa
             Ledgers(*moved, names=names)
     with pytest.raises(ValueError, match="names must be non-empty text"):
         Ledgers(*moved, names=["a", " "])
+
+
+def test_a_file_and_a_server_are_read_as_one(
+    hosts: tuple[Path, Path], postgres_address: str
+) -> None:
+    """A ledger on a server is named by its schema, and its address says no password."""
+    with Ledger(postgres_address) as oslo:
+        oslo.record_many([delivered("T3"), sent("T4")])
+        name = oslo.path.name
+    with Ledgers(hosts[0], postgres_address) as ledgers:
+        assert ledgers.names == ("berlin", name)
+        steps = ledgers.timeline("T3")
+        places = [str(ledgers.place(step.event.position)) for step in steps]
+        assert places == ["berlin:3", f"{name}:1"]
+        assert ledgers.audit(verify=True).integrity.ok
+        assert ledgers.audit(tracking_id="T3").integrity.ok
+        assert [one.tracking_id for one in ledgers.deliveries(state="delivered")] == ["T3"]
+    with pytest.raises(LedgerError, match="are the same ledger"):
+        Ledgers(postgres_address, hosts[0], postgres_address)
+
+
+def test_servers_of_one_schema_are_told_apart() -> None:
+    """By the database, or by the server; a password is in no name."""
+    schema = "?schema=receipts"
+    addresses = [
+        Address.parse(f"postgresql://me:secret@{where}{schema}")
+        for where in ("a.example.com/sms", "b.example.com/sms")
+    ]
+    names = several._names(addresses, None)
+    assert names == ("me@a.example.com/sms/receipts", "me@b.example.com/sms/receipts")
 
 
 def test_a_position_of_none_has_no_place(ledgers: Ledgers) -> None:

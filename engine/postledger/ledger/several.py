@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import attrs
 
+from postledger.address import Address, Location
 from postledger.arguments import FilePath, checked, names_of, require_least, require_name
 from postledger.audit.dossier import Dossier, Prover
 from postledger.audit.integrity import Integrity, integrity
@@ -59,9 +60,9 @@ class Ledgers:
     in several. All that is shown is what one ledger with all the events would show: a postback that two
     of them received is a repeat. They must read by the same definitions, or ``DefinitionsDiffer`` is
     raised, which says how to adopt them. ``names`` are what places call them by, one for each; by
-    default the names of the files. With ``key``, a TRACKINGID or MMSID, only the events that name it are
-    taken in, which is quick. ``progress`` is called with the number of events that were taken in since
-    the last call.
+    default the names of the files, or of the schemas. With ``key``, a TRACKINGID or MMSID, only the
+    events that name it are taken in, which is quick. ``progress`` is called with the number of events
+    that were taken in since the last call.
 
     The events are taken into a temporary folder, and what is asked later is of these; ``refresh`` takes
     in what came since. Positions in timelines are those of the merge: ``place`` says which ledger has the
@@ -78,7 +79,7 @@ class Ledgers:
     @checked
     def __init__(
         self,
-        *paths: FilePath,
+        *paths: FilePath | Address,
         names: Iterable[str] | None = None,
         key: str | None = None,
         timeout: float = 60.0,
@@ -402,7 +403,7 @@ class Ledgers:
         self.close()
 
 
-def _names(paths: Sequence[Path], given: Iterable[str] | None) -> tuple[str, ...]:
+def _names(paths: Sequence[Location], given: Iterable[str] | None) -> tuple[str, ...]:
     """What the ledgers are called: as given, or by their files, with folders where these are alike."""
     if given is not None:
         names = tuple(names_of("names", given))
@@ -411,11 +412,21 @@ def _names(paths: Sequence[Path], given: Iterable[str] | None) -> tuple[str, ...
         if len(names) != len(paths) or len(set(names)) < len(names):
             raise ValueError(f"names must be {len(paths)} different texts, got {', '.join(names)}")
         return names
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        names = tuple("/".join((*path.parts[-depth:-1], path.stem)) for path in paths)
+    parts = [_parts(path) for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = tuple("/".join(one[-depth:]) for one in parts)
         if len(set(names)) == len(names):
             return names
     return tuple(map(str, paths))
+
+
+def _parts(path: Location) -> tuple[str, ...]:
+    """What may name a ledger, the nearest last: its folders and file, or server, database and schema."""
+    if isinstance(path, Address):
+        shown = urlsplit(str(path))
+        return shown.netloc, shown.path.strip("/"), path.schema
+    # What is not UTF-8 can't be written as it is.
+    return (*(os.fsencode(one).decode(errors="replace") for one in (*path.parts[:-1], path.stem)),)
 
 
 def _require_distinct(ledgers: Sequence[Ledger]) -> None:
