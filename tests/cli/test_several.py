@@ -72,7 +72,7 @@ def test_show_names_the_ledger_at_each_position(run: Run, hosts: tuple[Path, Pat
     """In the table, and in JSON as an object."""
     berlin, lyon = hosts
     text = run("show", berlin, "--with", lyon, DEGRADED).stdout
-    assert "contradicts lyon:3" in text
+    assert "contradicts position lyon:3" in text
     assert "repeats " in text
     told = json.loads(run("show", berlin, "--with", lyon, DEGRADED, "--json").stdout)
     places = [step["position"] for step in told["timeline"]]
@@ -115,6 +115,9 @@ def test_a_command_in_a_report_names_all_ledgers(run: Run, tmp_path: Path) -> No
         "`postledger deliveries berlin.db --with 'lyon at sea.db' --finding no-creation --csv`"
         in text
     )
+    page = tmp_path / "page.html"
+    assert run("audit", paths[0], "--with", paths[1], "--id", "T10", "--html", page).exit_code == 0
+    assert '<dd id="position-lyon%20at%20sea:1">lyon at sea:1</dd>' in page.read_text()
 
 
 def test_a_bundle_links_dossiers_over_several(
@@ -130,8 +133,9 @@ def test_a_bundle_links_dossiers_over_several(
         report = bundle.read("report.html").decode()
         assert all(name in report for name in names)
         dossiers = b"".join(bundle.read(name) for name in names).decode()
-        assert "<dt>Position</dt><dd>berlin:" in dossiers
-        assert "<dt>Position</dt><dd>lyon:" in dossiers
+        for place in ("berlin:1", "lyon:1"):
+            assert f'<dd id="position-{place}">{place}</dd>' in dossiers
+            assert f'href="#position-{place}"' in dossiers
 
 
 def test_an_invoice_is_held_against_all(

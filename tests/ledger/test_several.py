@@ -370,7 +370,7 @@ def test_a_hidden_delivery_is_found_by_its_place(tmp_path: Path) -> None:
     with Ledgers(tmp_path / "berlin.db", tmp_path / "lyon.db") as ledgers:
         report = ledgers.audit(tracking_id="16503333058")
         assert report.dossier is not None
-        assert report.dossier.name == "••• (event berlin:1)"
+        assert report.dossier.name == "••• (position berlin:1)"
 
 
 def test_a_number_in_the_name_of_a_ledger_is_hidden(hosts: tuple[Path, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 import attrs
 
@@ -516,13 +517,18 @@ def steps(exhibits: Sequence[Exhibit]) -> Table:
         (*head, "Effect"),
         rows,
         texts=8,
-        places=tuple({0: f"#event-{e.number}", 1: f"#position-{place(e)}"} for e in exhibits),
+        places=tuple({0: f"#event-{e.number}", 1: f"#{mark(e)}"} for e in exhibits),
     )
 
 
 def place(exhibit: Exhibit) -> str:
     """Where an event stands in the log."""
     return place_line(exhibit.position, exhibit.member)
+
+
+def mark(exhibit: Exhibit) -> str:
+    """What that place is called within a page; the name of a ledger may have blanks."""
+    return f"position-{quote(place(exhibit), safe=':.')}"
 
 
 def says(exhibit: Exhibit) -> str:

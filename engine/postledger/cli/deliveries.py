@@ -139,8 +139,7 @@ def deliveries(
     first; the last line for people is of all deliveries.
     """
     check_period(wanted["since"], wanted["until"])
-    given = {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions}
-    then = when_of(beside, given)
+    then = when_of(beside, {"as_of": as_of, "occurred_by": occurred_by, "definitions": definitions})
     asked = {**wanted, "labels": labels or None, "as_of": as_of, "occurred_by": occurred_by}
     narrowed = any(v is not None for k, v in asked.items() if k not in ("search", "chart"))
     with reading_with(ledger, beside) as opened:
