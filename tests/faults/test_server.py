@@ -6,6 +6,7 @@ The server is Debian's PostgreSQL, killed and restarted; the proxy loses a COMMI
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,6 @@ import pytest
 
 from postledger import Address, IntegrityError, Ledger, LedgerBusy, LedgerError, Receipt
 from postledger.log.event import Kind
-from postledger.store import postgres as store
 from tests.postgres_server import LONG, PostgresServer
 from tests.proxy import Proxy
 from tests.samples import delivered, sent
@@ -184,18 +184,41 @@ def test_of_many_callers_none_is_lost_with_a_commit(
             assert postgres_proxy.lost == 10
 
 
-def test_a_writer_that_stands_still_is_passed(
-    postgres_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It holds the lock no longer than the server waits for its next word; it may go on then."""
-    monkeypatch.setattr(store, "LONGEST_IDLE", 0.5)
-    with Ledger(postgres_address) as ledger:
-        own = ledger._connections._own()
-        with pytest.raises(LedgerError, match="nothing was written"), own.store.write():
+_HOLDER = """
+import sys, time
+from postledger import Ledger, LedgerError
+from postledger.store import postgres
+
+postgres.LONGEST_IDLE = 1.0
+with Ledger(sys.argv[1]) as ledger:
+    own = ledger._connections._own()
+    try:
+        with own.store.write():
+            print("holds", flush=True)
+            sys.stdin.readline()
             own.store.execute("SELECT 1")
-            with ThreadPoolExecutor(1) as pool:
-                assert pool.submit(ledger.record, sent("b")).result(30).verdict == "applied"
-            own.store.execute("SELECT 1")
+    except LedgerError as error:
+        print(error, flush=True)
+"""
+
+
+def test_a_writer_that_was_stopped_is_passed(postgres_address: str) -> None:
+    """The server waits for its next word for a while; others go on then, and it is told when it wakes."""
+    with Ledger(postgres_address, timeout=LONG) as ledger:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", _HOLDER, postgres_address],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        with holder:
+            assert holder.stdout.readline() == "holds\n"
+            holder.send_signal(signal.SIGSTOP)
+            assert ledger.record(sent("b")).event.position == 1
+            holder.send_signal(signal.SIGCONT)
+            holder.stdin.write("\n")
+            holder.stdin.flush()
+            assert "nothing was written" in holder.stdout.readline()
         assert ledger.record(sent("a")).event.position == 2
 
 
