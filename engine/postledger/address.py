@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import attrs
 
@@ -13,6 +13,8 @@ _SCHEMES = (SCHEME, "postgres")
 _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
 _SECRET = ("password", "sslpassword")
 _HIDDEN = "***"
+# In a text of any kind, also where a path was made of it: behind a user's or a parameter's name.
+_PASSWORD = re.compile(r"(:/+[^/\s:@]*:)[^@\s]+(?=@)|((?:\b|ssl)password=)[^&\s'\"]+")
 
 
 @attrs.frozen
@@ -40,7 +42,7 @@ class Address:
     def parse(cls, text: str) -> Address:
         """The address that a text is; raises ``ValueError`` where it is none."""
         parts = _split(text)
-        given = parse_qsl(parts.query, keep_blank_values=True)
+        given = _given(parts.query)
         own = {name: value for name, value in given if name in ("schema", "role", "durability")}
         others = [one for one in given if one[0] not in own]
         schema = own.get("schema", "postledger")
@@ -53,8 +55,10 @@ class Address:
             raise ValueError(f"durability must be on or off, got {own['durability']!r}")
         user, _, host = parts.netloc.rpartition("@")
         name, _, password = user.partition(":")
-        secrets = [unquote(password), *(value for key, value in given if key in _SECRET)]
-        plain = [one for one in given if one[0] not in _SECRET]
+        secret, plain = _apart(given)
+        clear = {unquote(password), *secret}
+        # As they are, as they were given, and as they go to libpq.
+        cited = {password, *_as_written(parts), *clear, *map(_encoded, clear)}
         bare = parts._replace(
             scheme=SCHEME, netloc=f"{name}@{host}" if name else host, query=_query(plain)
         )
@@ -64,7 +68,7 @@ class Address:
             schema=schema,
             role=own.get("role") or None,
             durable=own.get("durability", "on") == "on",
-            secrets=tuple(sorted(filter(None, {*secrets, password}), key=len, reverse=True)),
+            secrets=tuple(sorted(filter(None, cited), key=len, reverse=True)),
         )
 
     @property
@@ -86,6 +90,16 @@ Location = Path | Address
 """Where a ledger is: a file, or a schema on a server."""
 
 
+def hidden(text: str) -> str:
+    """A text without the passwords of addresses in it, which may be mistyped.
+
+    >>> from postledger.address import hidden
+    >>> hidden("postgres://me:secret@db.example.com/sms: no such file")
+    'postgres://me:***@db.example.com/sms: no such file'
+    """
+    return _PASSWORD.sub(rf"\1\2{_HIDDEN}", text)
+
+
 def is_address(text: str) -> bool:
     """Whether a text is meant as an address, and not as the path of a file."""
     return text.lower().startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES))
@@ -94,7 +108,8 @@ def is_address(text: str) -> bool:
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        if parts.scheme not in _SCHEMES or parts.fragment or "\0" in text:
+        whole = parts.scheme in _SCHEMES and text.partition(":")[2].startswith("//")
+        if not whole or parts.fragment or "\0" in text:
             raise ValueError
     except ValueError:
         # What it is may hold a password.
@@ -106,6 +121,31 @@ def _split(text: str) -> SplitResult:
     return parts
 
 
-def _query(given: list[tuple[str, str]]) -> str:
+Parameters = list[tuple[str, str]]
+
+
+def _written(query: str) -> Parameters:
+    return [(name, value) for name, _, value in (one.partition("=") for one in query.split("&"))]
+
+
+def _given(query: str) -> Parameters:
     # libpq takes a plus for what it is.
+    return [(unquote(name), unquote(value)) for name, value in _written(query) if name]
+
+
+def _query(given: Parameters) -> str:
     return urlencode(given, quote_via=quote, safe="/")
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="/")
+
+
+def _apart(given: Parameters) -> tuple[list[str], Parameters]:
+    """The passwords among parameters, and the others."""
+    secret = [value for name, value in given if name in _SECRET]
+    return secret, [one for one in given if one[0] not in _SECRET]
+
+
+def _as_written(parts: SplitResult) -> list[str]:
+    return [value for name, value in _written(parts.query) if unquote(name) in _SECRET]

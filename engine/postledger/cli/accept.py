@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from postledger.cli.common import ledger_argument
+from postledger.address import Location
+from postledger.cli.common import ledger_argument, writing
 from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import counted
 from postledger.cli.params import WholeRange
 from postledger.errors import PostledgerError
-from postledger.ledger.ledger import Ledger
 
 _POSITION = WholeRange(min=0)
 
@@ -43,7 +41,7 @@ Examples:
 @click.option("--source", metavar="NAME", help="Only those that this endpoint received.")
 @json_option
 def accept(
-    ledger: Path,
+    ledger: Location,
     first: int,
     last: int,
     source: str | None,
@@ -56,7 +54,7 @@ def accept(
     """
     if last < first:
         raise click.UsageError(f"LAST must be at least {first}, got {last}.")
-    with Ledger(ledger) as opened:
+    with writing(ledger) as opened:
         count = opened.accept(first, last, source=source)
         anchor = opened.head()
     if not count:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.audit import AuditReport, Cover
 from postledger.cli.bundle import write as write_bundle
 from postledger.cli.common import (
@@ -79,8 +80,8 @@ Examples:
 @time_travel
 @pager_option
 def audit(
-    ledger: Path,
-    beside: tuple[Path, ...],
+    ledger: Location,
+    beside: tuple[Location, ...],
     html: Path | None,
     markdown: Path | None,
     as_json: bool,  # noqa: FBT001

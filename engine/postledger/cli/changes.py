@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, reading, remark_more, zone_option
 from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.params import TimeOrPosition
@@ -57,7 +57,7 @@ Examples:
 @limit_option
 @output_options()
 def changes(
-    ledger: Path,
+    ledger: Location,
     since: datetime | int,
     until: datetime | int | None,
     limit: int | None,

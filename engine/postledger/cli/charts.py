@@ -9,10 +9,12 @@ from typing import BinaryIO
 
 import click
 
+from postledger.address import Location
 from postledger.audit.render import picture
 from postledger.cli.common import known_providers, reading, remark
 from postledger.cli.forms import Record, json_option, one_form, write_json
 from postledger.cli.layout import block, cell, counted, paragraph, table
+from postledger.cli.params import LedgerPath
 from postledger.cli.terminal import paged
 from postledger.cli.trying import envelope_of, tried
 from postledger.definitions.chart import Statechart
@@ -73,7 +75,7 @@ Examples:
 )
 @click.option(
     "--ledger",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LedgerPath(exists=True),
     help="The charts and vocabularies that this ledger reads by, in place of those that ship.",
 )
 @click.pass_context
@@ -82,7 +84,7 @@ def charts(
     ctx: click.Context,
     name: str | None,
     form: str | None,
-    ledger: Path | None,
+    ledger: Location | None,
 ) -> None:
     """Show the statecharts: their states, their policy, and what each trigger does.
 
@@ -252,7 +254,7 @@ def _vocabulary(named: str) -> Vocabulary:
     return read_vocabulary(named)
 
 
-def _definitions(ledger: Path | None) -> Definitions:
+def _definitions(ledger: Location | None) -> Definitions:
     if ledger is None:
         return builtin()
     with reading(ledger) as opened:
@@ -260,7 +262,7 @@ def _definitions(ledger: Path | None) -> Definitions:
 
 
 def _named(
-    name: str | None, known: Definitions, form: str | None, ledger: Path | None
+    name: str | None, known: Definitions, form: str | None, ledger: Location | None
 ) -> list[Statechart]:
     if name is None:
         return list(known.charts.values())

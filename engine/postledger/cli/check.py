@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from postledger.address import Location
 from postledger.alerts.rules import Rules
 from postledger.alerts.rules_toml import load_rules
 from postledger.cli.common import ledger_argument, reading, remark, zone_option
@@ -34,7 +35,7 @@ Examples:
 @click.option("--at", type=Time(), help="What a check would have said at that time.")
 @zone_option
 @json_option
-def check(ledger: Path, rules: Path | None, at: datetime | None, as_json: bool) -> None:  # noqa: FBT001
+def check(ledger: Location, rules: Path | None, at: datetime | None, as_json: bool) -> None:  # noqa: FBT001
     """Say what somebody should look at, one line for each alert.
 
     A carrier delivers less than usual; more messages than usual have no outcome after a day; more

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from postledger.address import Location, hidden
 from postledger.cli.ending import in_order
 from postledger.cli.forms import Form, shown
 from postledger.cli.layout import cell
@@ -28,9 +29,10 @@ from postledger.cli.params import (
 )
 from postledger.cli.terminal import coloured, styled
 from postledger.definitions.definitions import providers
-from postledger.errors import PostledgerError, UnknownKey, UnknownWord
+from postledger.errors import NotALedger, PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
 from postledger.ledger.several import Ledgers
+from postledger.store.opening import exists
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,19 +42,9 @@ MOST_COUNTED = 1_000
 """How many are counted, at most, of those that a list leaves out."""
 
 NAMES = (
-    *(
-        "accept",
-        "audit",
-        "changes",
-        "charts",
-        "check",
-        "console",
-        "deliveries",
-        "events",
-        "export",
-        "follow",
-    ),
-    *("forward", "ingest", "query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
+    *("accept", "audit", "changes", "charts", "check", "console"),
+    *("deliveries", "events", "export", "follow", "forward", "ingest"),
+    *("query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""
 
@@ -104,6 +96,12 @@ class Commands(click.Group):
             finally:
                 # Here and not when Python ends, where a closed pipe would be a traceback.
                 sys.stdout.flush()
+        except click.UsageError as error:
+            # It cites what was given, in whatever place.
+            said = error.format_message()
+            if hidden(said) == said:
+                raise
+            raise click.UsageError(hidden(said), error.ctx) from None
         except PostledgerError as error:
             remark(f"Error: {error}")
             ctx.exit(1)
@@ -284,7 +282,7 @@ def space_option(help_text: str) -> Callable[[Command], Command]:
 
 
 @contextmanager
-def asking_space(*words: str | Path) -> Iterator[None]:
+def asking_space(*words: str | Location) -> Iterator[None]:
     """Where several spaces have an id, the error says which option, or command, names one."""
     try:
         yield
@@ -310,14 +308,21 @@ def require_space(ledger: Ledger | Ledgers, space: str | None) -> None:
         raise UnknownWord(f"unknown space {space!r}: expected {there}")
 
 
-def reading(path: Path) -> Ledger:
+def reading(ledger: Location) -> Ledger:
     """The ledger, opened for reading only."""
-    return Ledger(path, readonly=True)
+    return Ledger(ledger, readonly=True)
+
+
+def writing(ledger: Location) -> Ledger:
+    """The ledger, opened to write to it; raises ``NotALedger`` where there is none."""
+    if not exists(ledger):
+        raise NotALedger(f"{ledger}: no such ledger")
+    return Ledger(ledger)
 
 
 @contextmanager
 def reading_with(
-    path: Path, beside: Sequence[Path], *, key: str | None = None, guarded: bool = True
+    path: Location, beside: Sequence[Location], *, key: str | None = None, guarded: bool = True
 ) -> Iterator[Ledger | Ledgers]:
     """The ledger, or it and those next to it as one; with a ``key`` only of the events that name it."""
     if not beside:
@@ -330,7 +335,7 @@ def reading_with(
         yield several
 
 
-def when_of(beside: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]:
+def when_of(beside: Sequence[Location], given: Mapping[str, Any]) -> dict[str, Any]:
     """As of when is asked, as one ledger takes it, or several; these have no positions in common."""
     if not beside:
         return dict(given)
@@ -341,14 +346,14 @@ def when_of(beside: Sequence[Path], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name != "definitions"}
 
 
-def beside_words(beside: Sequence[Path]) -> list[str]:
+def beside_words(beside: Sequence[Location]) -> list[str]:
     """The options that name further ledgers again."""
     return [word for path in beside for word in ("--with", str(path))]
 
 
 def remark(text: str) -> None:
     """A line for people on stderr; what begins with ``Error:`` stands out where there are colours."""
-    said = cell(text)
+    said = hidden(cell(text))
     if said.startswith(_ERROR) and coloured(sys.stderr):
         said = styled(_ERROR, "red") + said.removeprefix(_ERROR)
     click.echo(said, err=True)

@@ -16,6 +16,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from postledger.address import Address, is_address
 from postledger.definitions.definitions import Definitions, builtin, providers
 from postledger.definitions.said import CLASSES
 from postledger.findings import Finding
@@ -31,6 +32,9 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem[
 
 _MOST_IDS = 100
 """So many ids are offered: who sees that many goes on typing."""
+
+_PATIENCE = 2.0
+"""How many seconds a server is waited for, by whoever waits for a shell."""
 
 
 def completed(values: Values) -> Completer:
@@ -61,15 +65,19 @@ def _is_word(value: str, incomplete: str) -> bool:
 
 def _opened(ctx: click.Context) -> Connections | None:
     # Where the value of an option is still missing, click has not told the arguments apart.
-    given = ctx.params.get("ledger") or next(iter(ctx.args), None)
-    if not given or not Path(given).is_file():
+    given = ctx.params.get("ledger") or next(iter(ctx.args), "")
+    if isinstance(given, Address) or is_address(str(given)):
+        path, patience = require_openable(given), _PATIENCE
+    elif given and Path(given).is_file():
+        path, patience = require_openable(given), 1.0
+    else:
         return None
     # Whoever types leaves no files next to a ledger.
     return Connections(
-        Path(given).absolute(),
+        path,
         None,
         limits=Limits(),
-        timeout=1.0,
+        timeout=patience,
         readonly=True,
         guarded=True,
         traceless=True,

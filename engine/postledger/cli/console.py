@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument
 from postledger.cli.listening import address_options, entrance_options
 
@@ -43,7 +43,7 @@ Examples:
     callback=_print_hash,
     help="Ask for a password and print its hash, for the file of users.",
 )
-def console(ledger: Path, *, host: str, port: int, entrance: dict[str, Any]) -> None:
+def console(ledger: Location, *, host: str, port: int, entrance: dict[str, Any]) -> None:
     """Show LEDGER in a browser: search, a page for each delivery, a live list.
 
     It reads only. Numbers are masked; a user with the role "unmasker" unmasks those of a delivery by

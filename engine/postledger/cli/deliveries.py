@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
+from postledger.address import Location
 from postledger.audit.words import share
 from postledger.cli.common import (
     MOST_COUNTED,
@@ -118,8 +118,8 @@ Examples:
 @time_travel
 @output_options()
 def deliveries(
-    ledger: Path,
-    beside: tuple[Path, ...],
+    ledger: Location,
+    beside: tuple[Location, ...],
     limit: int | None,
     labels: tuple[tuple[str, str], ...],
     as_of: datetime | int | None,

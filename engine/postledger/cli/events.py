@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import after_option, ledger_argument, reading, remark_first
 from postledger.cli.forms import Form, limit_option, output_options, shown, write_records
 from postledger.cli.narrow import Narrow, narrow_options
@@ -72,7 +72,7 @@ Examples:
 @limit_option
 @output_options()
 def events(
-    ledger: Path,
+    ledger: Location,
     kind: str | None,
     read_as: str | None,
     source: str | None,

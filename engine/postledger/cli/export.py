@@ -8,6 +8,7 @@ from typing import IO
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import after_option, ledger_argument, progress, reading, remark
 from postledger.cli.layout import counted
 from postledger.export.files import create_packed, plain_suffix, whole
@@ -25,7 +26,7 @@ Examples:
 @ledger_argument()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @after_option
-def export(ledger: Path, file: Path, after: int) -> None:
+def export(ledger: Location, file: Path, after: int) -> None:
     """Write each receipt and statement with its time: .jsonl or .parquet; .gz and .zst are packed.
 
     A ledger that ingests it, with --sources and --statements, has the same states, findings and

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, reading
 from postledger.cli.forms import as_json as written_json
 from postledger.cli.layout import cell, paragraph
@@ -46,7 +46,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @colour_option
 def follow(
-    ledger: Path, *, after: int | None, narrow: Narrow, live: bool | None, as_json: bool
+    ledger: Location, *, after: int | None, narrow: Narrow, live: bool | None, as_json: bool
 ) -> None:
     """Print each change of a delivery's state, in order of position."""
     if live and narrow.until is not None:

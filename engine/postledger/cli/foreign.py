@@ -18,15 +18,16 @@ from typing import Any
 import attrs
 import click
 
-from postledger.cli.common import Command, delimiter_of, remark
+from postledger.address import Location
+from postledger.cli.common import Command, delimiter_of, reading, remark
 from postledger.cli.params import Zone
 from postledger.cli.reception import Format, Reception
 from postledger.cli.rows import Line, require_fields, rows
 from postledger.cli.sources import LARGEST_BODY, Found, Stated, Unfit, query_of, until_unreadable
 from postledger.definitions.language import FORMATS
 from postledger.export.files import plain_suffix
-from postledger.ledger.ledger import Ledger
 from postledger.ledger.writing import Given, import_of
+from postledger.store.opening import exists
 
 _PLAIN = Reception()
 
@@ -61,7 +62,7 @@ class Foreign:
         """The fields that each file must have, the body first."""
         return [name for name in (self.body, self.received_at, self.type_field) if name is not None]
 
-    def logs(self, paths: Sequence[str], ledger: Path) -> Iterator[Log]:
+    def logs(self, paths: Sequence[str], ledger: Location) -> Iterator[Log]:
         """The logs, each from where it came to; raises ``PostledgerError`` for one without a field.
 
         That is raised before the first of them is given.
@@ -131,12 +132,12 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _noted(path: Path) -> _Done:
+def _noted(ledger: Location) -> _Done:
     """How far the logs came that are noted in a ledger, if there is one."""
     done: _Done = {}
-    if path.exists():
-        with Ledger(path, readonly=True) as ledger:
-            for said in map(_said, ledger._imports()):
+    if exists(ledger):
+        with reading(ledger) as opened:
+            for said in map(_said, opened._imports()):
                 if said is not None:
                     done[said[0]] = max(said[1], done.get(said[0], 0))
     return done

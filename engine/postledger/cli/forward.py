@@ -7,12 +7,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, progress, reading, remark
 from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import block, cell, counted, table
@@ -101,7 +101,7 @@ Examples:
 @click.option("--forget", is_flag=True, help="Remove an endpoint with all that waits for it.")
 @json_option
 def forward(
-    ledger: Path,
+    ledger: Location,
     *,
     to: str | None,
     secrets: tuple[str, ...],

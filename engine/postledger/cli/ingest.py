@@ -14,12 +14,14 @@ import attrs
 import click
 
 from postledger import wire
+from postledger.address import Location
 from postledger.cli.common import (
     definition_options,
     ledger_argument,
     only_option,
     progress,
     provider_option,
+    reading,
     remark,
 )
 from postledger.cli.foreign import Foreign, Log, Row, foreign_options
@@ -42,6 +44,7 @@ from postledger.ledger.writing import COUNTED, Appended
 from postledger.log.event import Envelope, Kind, Part
 from postledger.model import UNVERIFIED, Anchor, Receipt, Summary
 from postledger.state.patterns import Patterns
+from postledger.store.opening import exists
 
 _Source = Bodies | Lines | Stdin | Log
 
@@ -103,7 +106,7 @@ Examples:
 @foreign_options
 @json_option
 def ingest(
-    ledger: Path,
+    ledger: Location,
     paths: tuple[str, ...],
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
@@ -163,22 +166,22 @@ def _definitions(
     return builtin(names or None).with_files(charts, words) if charts or words or names else None
 
 
-def _read_by(path: Path, given: Definitions | None) -> Definitions:
+def _read_by(ledger: Location, given: Definitions | None) -> Definitions:
     """What a ledger is read by, or would be if it were made."""
-    if not path.exists():
+    if not exists(ledger):
         return builtin() if given is None else given
-    with Ledger(path, readonly=True) as ledger:
-        return ledger.definitions
+    with reading(ledger) as opened:
+        return opened.definitions
 
 
 def _found(
-    paths: tuple[str, ...], foreign: Foreign | None, stated: Stated, ledger: Path
+    paths: tuple[str, ...], foreign: Foreign | None, stated: Stated, ledger: Location
 ) -> Iterable[_Source]:
     return sources(paths, stated) if foreign is None else foreign.logs(paths, ledger)
 
 
 def _record(
-    path: Path,
+    path: Location,
     found: Iterable[_Source],
     ledger: Callable[[], Ledger],
     said: _Said,
@@ -189,7 +192,7 @@ def _record(
         taken = _taken(source, ledger, said, counts, advance)
         if taken and source.sha256 is not None:
             ledger().imported(source.sha256, taken, said.origin)
-    if not counts["taken"] and not path.exists():
+    if not counts["taken"] and not exists(path):
         none = f"{path}: nothing to record, so no ledger was created"
         if counts["not recorded"]:
             remark(none)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from postledger.address import is_address
 from postledger.cli.when import SECONDS, when
 from postledger.errors import UnknownWord
 from postledger.ledger.ledger import require_openable
@@ -22,19 +24,27 @@ _MOST_DIGITS = 4_000
 
 
 class LedgerPath(click.Path):
-    """The path of a ledger."""
+    """Where a ledger is: the path of a file, or an address."""
 
     def __init__(self, *, exists: bool) -> None:
         super().__init__(exists=exists, dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, absolute as in all messages; a usage error where no file is named."""
+        """The path, absolute as in all messages, or the address; a usage error where it is neither."""
         try:
-            path = require_openable(value)
+            location = require_openable(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        super().convert(value, param, ctx)
-        return path
+        if isinstance(location, Path):
+            super().convert(value, param, ctx)
+        # Whether a server has it is asked when it is opened.
+        return location
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """The files that there are; nothing for an address, which no shell knows."""
+        return [] if is_address(incomplete) else super().shell_complete(ctx, param, incomplete)
 
 
 _ZONE = "postledger.zone"

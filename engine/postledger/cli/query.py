@@ -6,11 +6,11 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, reading, remark_more
 from postledger.cli.forms import (
     Form,
@@ -35,7 +35,7 @@ Examples:
 @click.argument("sql", metavar="SQL")
 @limit_option
 @output_options()
-def query(ledger: Path, sql: str, limit: int | None, form: Form) -> None:
+def query(ledger: Location, sql: str, limit: int | None, form: Form) -> None:
     """Print the rows of a SELECT over the views of the file; nothing can be written.
 
     The views are deliveries (a row each, as `deliveries` lists them), contents, event_log (each event

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import click
 
+from postledger.address import Location
 from postledger.audit.mask import Mask
 from postledger.cli.common import (
     asking_space,
@@ -106,8 +107,8 @@ Examples:
     pages=False,
 )
 def reconcile(
-    ledger: Path,
-    beside: tuple[Path, ...],
+    ledger: Location,
+    beside: tuple[Location, ...],
     invoice: Path,
     ids: tuple[str, ...],
     words: tuple[str, ...],

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import click
 
+from postledger.address import Location
 from postledger.cli.common import (
     definition_options,
     ledger_argument,
@@ -18,6 +19,7 @@ from postledger.cli.common import (
     provider_option,
     reading,
     remark,
+    writing,
 )
 from postledger.cli.forms import Form, Record, output_options, shown, write_records, write_table
 from postledger.cli.layout import cell, counted, paragraph
@@ -73,7 +75,7 @@ Examples:
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
 @output_options(pages=False)
 def replay(
-    ledger: Path,
+    ledger: Location,
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
     names: tuple[str, ...],
@@ -107,7 +109,7 @@ def replay(
         with reading(ledger) as opened:
             _compare(opened, wanted(opened), form)
         return
-    with Ledger(ledger) as opened:
+    with writing(ledger) as opened:
         definitions = wanted(opened) if adopt else None
         changes = None if definitions is None else _announced(opened, definitions)
         with progress("replay", opened.head().size) as advance:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, only_option, provider_option, vocabulary_option
 from postledger.cli.listening import FILE, address_options, entrance_options, require_no_entrance
 from postledger.cli.params import NumberRange, WholeRange
@@ -65,7 +66,7 @@ Examples:
 )
 @entrance_options
 def serve(
-    ledger: Path,
+    ledger: Location,
     *,
     names: tuple[str, ...],
     words: tuple[Path, ...],

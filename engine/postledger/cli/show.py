@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import click
 
+from postledger.address import Location
 from postledger.cli.common import (
     asking_space,
     beside_words,
@@ -56,8 +56,8 @@ Examples:
 @json_option
 @paged
 def show(
-    ledger: Path,
-    beside: tuple[Path, ...],
+    ledger: Location,
+    beside: tuple[Location, ...],
     tracking_id: str | None,
     mms: str | None,
     chart: str,

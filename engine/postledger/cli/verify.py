@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from postledger.address import Location
 from postledger.cli.common import ledger_argument, progress, remark
 from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import counted, paragraph
@@ -32,7 +31,7 @@ Examples:
 @click.option("--record", is_flag=True, help="Where all is well, state so in the log.")
 @json_option
 @colour_option
-def verify(ledger: Path, anchor: Anchor | None, record: bool, as_json: bool) -> None:  # noqa: FBT001
+def verify(ledger: Location, anchor: Anchor | None, record: bool, as_json: bool) -> None:  # noqa: FBT001
     """Check the file, its guards, the log's tree, an anchor, and the states by a new reading.
 
     With --record the verification becomes an event of the log where all was well: reports say when that
@@ -64,7 +63,7 @@ def verify(ledger: Path, anchor: Anchor | None, record: bool, as_json: bool) -> 
     click.get_current_context().exit(0 if found.ok else 1)
 
 
-def _record(ledger: Path, found: Verification) -> None:
+def _record(ledger: Location, found: Verification) -> None:
     """State it in the log; what was found stands whether that can be written or not."""
     try:
         with Ledger(ledger) as opened:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from threading import Lock
 
 import attrs
 
+from postledger.address import Address
 from postledger.alerts.alert import Alert
+from postledger.arguments import FilePath
 from postledger.audit.mask import HIDDEN, Mask
 from postledger.definitions.definitions import Definitions
 from postledger.errors import UnknownKey
@@ -129,7 +130,7 @@ class Names:
 class Asking:
     """Reads a ledger for the pages; a path is opened for reading only, at the first question."""
 
-    def __init__(self, ledger: Ledger | str | Path) -> None:
+    def __init__(self, ledger: Ledger | FilePath | Address) -> None:
         self._given = ledger
         self._opened = ledger if isinstance(ledger, Ledger) else None
         self._lock = Lock()

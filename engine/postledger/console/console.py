@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from postledger.address import Address
 from postledger.arguments import FilePath, checked
 from postledger.console.access import AccessRecord
 from postledger.console.asking import Asking
@@ -61,7 +62,7 @@ class Console:
     @checked
     def __init__(
         self,
-        ledger: Ledger | FilePath,
+        ledger: Ledger | FilePath | Address,
         *,
         users: Users,
         hosts: Iterable[str] = LOCAL,
@@ -69,7 +70,7 @@ class Console:
         https: bool = False,
     ) -> None:
         environment()
-        asking = Asking(ledger if isinstance(ledger, Ledger) else Path(ledger))
+        asking = Asking(ledger)
         record = None if access_record is None else AccessRecord(Path(access_record))
         self._desk = Desk(asking, users, record, https)
         self._pages = Starlette(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from postledger.address import Location
 from postledger.console.access import AccessRecord
 from postledger.console.console import Console
 from postledger.console.guard import LOCAL
@@ -51,7 +52,7 @@ class Serving:
     8100
     """
 
-    ledger: Path
+    ledger: Location
     host: str = "127.0.0.1"
     port: int = 8100
     entrance: Entrance = Entrance()
@@ -81,7 +82,7 @@ def serve_in_receiver(
 
 
 def _opened(
-    ledger: Path, host: str, entrance: Entrance, listening: Callable[[str], None]
+    ledger: Location, host: str, entrance: Entrance, listening: Callable[[str], None]
 ) -> tuple[Mounted, Console]:
     """The console of a ledger that need not be there yet, and what the server must know of it."""
     _require_private(host, entrance)

@@ -26,6 +26,7 @@ PAGE = 1_000
 
 _BILLED = "CREATE TABLE {} (key TEXT PRIMARY KEY, line INTEGER) STRICT, WITHOUT ROWID"
 """The ids that are billed, and on which line first; ``NULL`` where no row of it can be read."""
+_BILL = "INSERT INTO {} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET line = excluded.line"
 
 Reading = Callable[[], AbstractContextManager[tuple[Store, Listing]]]
 """What opens a read transaction: the store, and where the live states are."""
@@ -68,7 +69,7 @@ class Ids:
                 if known.get(key) is None:
                     known[key] = row.line if readable else None
             changed = [(k, n) for k, n in known.items() if k not in lines or lines[k] != n]
-            store.executemany(f"INSERT OR REPLACE INTO {self.billed} VALUES (?, ?)", changed)
+            store.executemany(_BILL.format(self.billed), changed)
             return done
 
     def _found(

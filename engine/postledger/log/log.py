@@ -312,12 +312,13 @@ class Log:
             for number, text in self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
             if Envelope.from_json(text).kind == kind
         ]
-        holes = ", ".join("?" * len(ids))
+        holes = ", ".join("?" * (len(ids) + 1))
         rows = self.store.stream(
             f"{_SELECT} WHERE e.position <= ? AND (e.envelope IN ({holes}) OR e.inline LIKE ?)"
             " ORDER BY e.position",
-            # An envelope begins with the kind: those of strangers need not be read.
-            (LARGEST if until is None else until, *ids, f'["{kind}"%'),
+            # 0 is the number of no envelope. One begins with the kind: those of strangers need not be
+            # read.
+            (LARGEST if until is None else until, 0, *ids, f'["{kind}"%'),
         )
         return (one for one in map(self.stored, rows) if one.kind == kind)
 

@@ -170,7 +170,7 @@ class Receiver:
     @checked
     def __init__(
         self,
-        ledger: AsyncLedger | FilePath,
+        ledger: AsyncLedger | FilePath | Location,
         *,
         sources: Iterable[str] | None = None,
         senders: Senders | None = None,

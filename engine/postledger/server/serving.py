@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
+from postledger.address import Location
 from postledger.definitions.definitions import Definitions
 from postledger.errors import PostledgerError, requires
 from postledger.ledger.ledger import Ledger
@@ -87,7 +88,7 @@ class Serving:
     '127.0.0.1'
     """
 
-    ledger: Path
+    ledger: Location
     host: str = "127.0.0.1"
     port: int = 8000
     sources: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
@@ -38,6 +38,29 @@ def open_store(
     return sqlite.open_store(
         path, make, timeout=timeout, readonly=readonly, traceless=traceless, file=file
     )
+
+
+def exists(path: Location) -> bool:
+    """Whether a ledger is there, or anything else in its place."""
+    if isinstance(path, Address):
+        there: bool = _postgres().exists(path)
+        return there
+    return path.exists()
+
+
+def grant(
+    address: Address,
+    log: Sequence[str],
+    head: str,
+    *,
+    writer: str | None,
+    readers: Sequence[str],
+) -> None:
+    """Let roles of a server write to a ledger there, or read it; see ``roles.grant``."""
+    _postgres()
+    from postledger.store import roles
+
+    roles.grant(address, log, head, writer=writer, readers=readers)
 
 
 def require_there(path: Location, file: Opened) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from itertools import islice
 from secrets import token_hex
@@ -51,7 +51,6 @@ _SETTINGS = (
     " SET standard_conforming_strings = on; SET default_transaction_read_only = off"
 )
 _KEEPALIVE: Mapping[str, Any] = {
-    "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -71,8 +70,9 @@ class Server:
     A connection is made where none is free, up to ``MOST_CONNECTIONS``; whoever needs one then waits.
     """
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: Address, timeout: float, *, readonly: bool = False) -> None:
         self.address = address
+        self.readonly = readonly
         self.timeout = timeout
         self.kinds: dict[dialect.Insert, list[str]] = {}
         self._free: list[Connection] = []
@@ -127,18 +127,23 @@ class Server:
 
     def _connected(self) -> Connection:
         address = self.address
-        given = psycopg.conninfo.conninfo_to_dict(address.conninfo)
+        given = _parameters(address)
+        # Whoever can't wait for another's write can't wait for a server either.
+        patience = {"connect_timeout": max(2, min(10, int(self.timeout)))}
+        defaults = {**_KEEPALIVE, **patience}
         conn = psycopg.connect(
             address.conninfo,
             autocommit=True,
-            **{name: value for name, value in _KEEPALIVE.items() if name not in given},
+            **{name: value for name, value in defaults.items() if name not in given},
         )
         try:
             dialect.adapt(conn)
             conn.execute(_SETTINGS)
             if address.role is not None:
-                conn.execute(f"SET ROLE {_quoted(address.role)}")
-            conn.execute(f"SET search_path = {_quoted(address.schema)}, pg_temp")
+                conn.execute(f"SET ROLE {quoted(address.role)}")
+            elif not self.readonly:
+                _become_writer(conn, address.schema)
+            conn.execute(f"SET search_path = {quoted(address.schema)}, pg_temp")
             self._require_safe(conn)
         except BaseException:
             conn.close()
@@ -358,7 +363,7 @@ class PostgresStore(Store):
         """Tell who listens that something was written; after the commit, which it must not hold up."""
         with suppress(psycopg.Error):
             cast("Connection", self._conn).execute(
-                f"NOTIFY {_quoted(f'postledger_{self.path.schema}')}"
+                f"NOTIFY {quoted(f'postledger_{self.path.schema}')}"
             )
 
     def _lost(self, error: psycopg.Error) -> Lost:
@@ -498,13 +503,13 @@ class PostgresStore(Store):
             try:
                 if nested:
                     conn.execute("SET LOCAL transaction_read_only = on")
-                cursor = conn.cursor(f"rows_{token_hex(6)}")
-                cursor.itersize = _PAGE
-                # A statement without any may have an operator with a question mark.
-                said = dialect.translated(sql) if parameters else cast("Any", sql)
-                cursor.execute(said, tuple(parameters) or None)
-                columns = dialect.distinct([one.name for one in cursor.description or ()])
-                yield columns, self._rows_of(cursor)
+                with closing(conn.cursor(f"rows_{token_hex(6)}")) as cursor:
+                    cursor.itersize = _PAGE
+                    # A statement without any may have an operator with a question mark.
+                    said = dialect.translated(sql) if parameters else cast("Any", sql)
+                    cursor.execute(said, tuple(parameters) or None)
+                    columns = dialect.distinct([one.name for one in cursor.description or ()])
+                    yield columns, self._rows_of(cursor)
             finally:
                 conn.execute("ROLLBACK TO query" if nested else "ROLLBACK")
 
@@ -655,7 +660,7 @@ def open_store(
     """Open a ledger's schema; see ``opening.open_store``."""
     with translated(address):
         known = server is not None
-        store = PostgresStore(server or Server(address, timeout), timeout)
+        store = PostgresStore(server or Server(address, timeout, readonly=readonly), timeout)
         try:
             if not known:
                 _settle(store, make, readonly=readonly)
@@ -663,6 +668,15 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def exists(address: Address) -> bool:
+    """Whether a ledger stands in the schema."""
+    with (
+        translated(address),
+        closing(PostgresStore(Server(address, 0.0, readonly=True), 0.0)) as store,
+    ):
+        return _format(store) is not None
 
 
 def _settle(store: PostgresStore, make: Callable[[Store], None], *, readonly: bool) -> None:
@@ -691,11 +705,11 @@ def _make(store: PostgresStore, make: Callable[[Store], None]) -> None:
         if catalog.objects(conn, schema):
             raise NotALedger(f"{store.path}: not a ledger: the schema has other tables")
     else:
-        conn.execute(f"CREATE SCHEMA {_quoted(schema)}")
+        conn.execute(f"CREATE SCHEMA {quoted(schema)}")
     for sql in dialect.FUNCTIONS:
         conn.execute(sql)
     make(store)
-    conn.execute(f"COMMENT ON SCHEMA {_quoted(schema)} IS {_literal(FORMAT)}")
+    conn.execute(f"COMMENT ON SCHEMA {quoted(schema)} IS {_literal(FORMAT)}")
 
 
 def _format(store: PostgresStore) -> str | None:
@@ -711,6 +725,28 @@ def _exists(store: PostgresStore) -> bool:
     return (
         store.one("SELECT 1 FROM pg_namespace WHERE nspname = ?", (store.path.schema,)) is not None
     )
+
+
+def _become_writer(conn: Connection, schema: str) -> None:
+    """Take the role whose index and states are: what it makes must be that role's too."""
+    row = conn.execute(
+        "SELECT pg_get_userbyid(relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE nspname = %s AND relname = 'generations' AND pg_get_userbyid(relowner) <> current_user"
+        " AND pg_has_role(relowner, 'MEMBER')",
+        (schema,),
+    ).fetchone()
+    if row is not None:
+        conn.execute(f"SET ROLE {quoted(str(row[0]))}")
+
+
+def _parameters(address: Address) -> dict[str, Any]:
+    """What an address says to libpq; raises ``LedgerError`` where it can't be read."""
+    try:
+        return psycopg.conninfo.conninfo_to_dict(address.conninfo)
+    except psycopg.ProgrammingError as error:
+        # What libpq says cites the address, so that it must not be its cause either.
+        said = address.without_secrets(_line(error))
+        raise LedgerError(f"{address.name}: the address can't be read: {said}") from None
 
 
 # --- statements ---
@@ -737,9 +773,10 @@ def _lock_of(schema: str) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-def _quoted(name: str) -> str:
-    quoted = name.replace('"', '""')
-    return f'"{quoted}"'
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _literal(text: str) -> str:
