@@ -9,6 +9,8 @@ Of a Markdown page the fenced blocks run from top to bottom, in a new folder wit
   free one.
 - any block whose info line ends with `file=NAME` is written to that file.
 
+The page on PostgreSQL has a server of its own, which its commands find by libpq's variables.
+
 A comment `<!-- skip: next -->` leaves the next block out; blocks of other languages are text.
 
 The examples in docstrings find all public names, `ledger`, a ledger of the specification's samples,
@@ -21,6 +23,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
 from subprocess import Popen
@@ -34,6 +37,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
+from tests.postgres_server import missing, postgres_server
 from tests.shell import commands, difference, free_port, printed, started
 
 import postledger
@@ -73,6 +77,8 @@ def leave(namespace: dict[str, Any]) -> None:
     """End a page or a module."""
     for server in namespace.get("_servers", ()):
         end(server)
+    if "_postgres" in namespace:
+        namespace["_postgres"].close()
     if "ledger" in namespace:
         namespace["ledger"].close()
     folder = Path.cwd()
@@ -100,6 +106,8 @@ def ran(example: Example, command: str) -> str:
     if command.startswith("curl ") and shutil.which("curl") is None:
         raise SkipTest("curl is not installed")
     namespace = example.namespace
+    if Path(example.path).name == "postgres.md" and "_postgres" not in namespace:
+        namespace["_postgres"] = serve_postgres()
     if command == "kill %1":
         # A shell that has no other job gives the next one this number again.
         end(namespace["_servers"].pop())
@@ -112,6 +120,18 @@ def ran(example: Example, command: str) -> str:
     else:
         said = printed(command.replace("localhost:8000", f"localhost:{namespace.get('_port')}"))
     return said.replace(f":{namespace.get('_port')}", ":8000")
+
+
+def serve_postgres() -> ExitStack:
+    """Start a PostgreSQL that commands take where an address names none."""
+    if (lacking := missing()) is not None:
+        raise SkipTest(lacking)
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres_server())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in server.environment().items():
+            patch.setenv(name, value)
+        return stack.pop_all()
 
 
 def files(document: Document) -> Iterable[Region]:

@@ -191,6 +191,11 @@ class PostgresServer:
         query = urlencode(given, quote_via=quote, safe="/")
         return f"postgresql://{user}@{at}/postgres" + (f"?{query}" if query else "")
 
+    def environment(self) -> dict[str, str]:
+        """The variables by which clients find it where they are told nothing else."""
+        at = {"PGHOST": str(self.folder), "PGPORT": str(self.port or _SETTINGS["port"])}
+        return {**at, "PGUSER": "postgres", "PGPASSFILE": os.devnull}
+
     @contextmanager
     def new_schema(self) -> Iterator[str]:
         """The name of a schema that is not there yet, and is dropped in the end."""

@@ -29,6 +29,7 @@ from postledger.findings import Finding, Verdict
 from postledger.invoices.invoice import Discrepancy, InvoiceRow, Reconciled
 from postledger.invoices.totals import InvoiceSums, InvoiceTotals
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
+from postledger.ledger.copying import Copied
 from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health, OpenDeliveries
 from postledger.ledger.ledger import Ledger, Then
@@ -82,6 +83,7 @@ __all__ = [
     "Change",
     "Checkpoint",
     "Content",
+    "Copied",
     "Count",
     "CountBy",
     "Cover",

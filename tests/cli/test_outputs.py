@@ -20,6 +20,7 @@ import pytest
 
 from postledger import Ledger
 from postledger.cli import main
+from postledger.cli.params import LedgerPath
 from postledger.definitions import builtin
 from tests.cli import SAMPLES, Run
 from tests.samples import DEGRADED, SMS, sent
@@ -49,7 +50,8 @@ def options(command: click.Command, path: str) -> Iterator[str]:
             assert one is not None
             yield from options(one, f"{path} {name}".strip())
     for param in command.params:
-        if isinstance(param.type, click.Path) and not param.type.exists and param.name != "ledger":
+        places = isinstance(param.type, click.Path) and not isinstance(param.type, LedgerPath)
+        if places and not param.type.exists:
             yield path if isinstance(param, click.Argument) else f"{path} {param.opts[0]}"
 
 

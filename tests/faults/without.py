@@ -342,6 +342,12 @@ PROTECTIONS = (
         "tests/ledger/test_senders.py -k fill_no_table",
     ),
     Without(
+        "what is copied is what was received",
+        "if row[8] != stored.leaf:",
+        "if False:",
+        "tests/ledger/test_copying.py -k not_what_was_received",
+    ),
+    Without(
         "no stranger fills the table of templates",
         "is None and self.is_verified",
         "is None",

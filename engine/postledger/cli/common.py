@@ -42,8 +42,8 @@ MOST_COUNTED = 1_000
 """How many are counted, at most, of those that a list leaves out."""
 
 NAMES = (
-    *("accept", "audit", "changes", "charts", "check", "console"),
-    *("deliveries", "events", "export", "follow", "forward", "ingest"),
+    *("accept", "audit", "changes", "charts", "check", "console", "copy"),
+    *("deliveries", "events", "export", "follow", "forward", "grant", "ingest"),
     *("query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
 )
 """The commands, each in the module of its name."""

@@ -21,6 +21,7 @@ from postledger.definitions.definitions import Definitions, builtin, providers
 from postledger.definitions.said import CLASSES
 from postledger.findings import Finding
 from postledger.ledger.connections import Connections
+from postledger.ledger.ledger import require_openable
 from postledger.model import DELIVERY
 from postledger.projections.counts import COUNTED_BY
 from postledger.wire import Limits
@@ -66,18 +67,15 @@ def _is_word(value: str, incomplete: str) -> bool:
 def _opened(ctx: click.Context) -> Connections | None:
     # Where the value of an option is still missing, click has not told the arguments apart.
     given = ctx.params.get("ledger") or next(iter(ctx.args), "")
-    if isinstance(given, Address) or is_address(str(given)):
-        path, patience = require_openable(given), _PATIENCE
-    elif given and Path(given).is_file():
-        path, patience = require_openable(given), 1.0
-    else:
+    on_server = isinstance(given, Address) or is_address(str(given))
+    if not on_server and not (given and Path(given).is_file()):
         return None
     # Whoever types leaves no files next to a ledger.
     return Connections(
-        path,
+        require_openable(given),
         None,
         limits=Limits(),
-        timeout=patience,
+        timeout=_PATIENCE,
         readonly=True,
         guarded=True,
         traceless=True,

@@ -96,8 +96,10 @@ class Connections:
         readonly: bool,
         guarded: bool,
         traceless: bool = False,
+        progress: Progress = silent,
     ) -> None:
         self.path = path
+        self._progress = progress
         self.readonly = readonly
         # Of all threads: whoever writes holds the lock.
         self.lives = Lives()
@@ -400,7 +402,7 @@ class Connections:
     def _opened_store(self) -> Store:
         store = open_store(
             self.path,
-            _make,
+            make_tables,
             timeout=self.timeout,
             readonly=self.readonly,
             traceless=self._traceless,
@@ -450,7 +452,8 @@ class Connections:
         if not log.size():
             self._begin(store, wanted or builtin())
         self._require_derived(store)
-        end, remarked = time.monotonic() + self.timeout, False
+        # Whoever follows how they are made need not be told that they are missing.
+        end, remarked = time.monotonic() + self.timeout, self._progress is not silent
         while True:
             # guard: definitions and states of one time
             with store.read():
@@ -529,7 +532,7 @@ class Connections:
 
     def _again(self, store: Store, definitions: Definitions) -> Generation:
         """Index and states in place of those that are gone, or that another Postledger made."""
-        work = Work(store, definitions, self.limits, silent)
+        work = Work(store, definitions, self.limits, self._progress)
         with store.write():
             if self._whole(store) is None and not self._begun(store, definitions):
                 # What is there of it is no use without the rest.
@@ -572,8 +575,10 @@ class Connections:
                 with own.store.write():
                     # Another process may have taken them in since they were counted.
                     self._follow(own)
-                    until = min(own.log.size(), own.generation.size + replay.REST)
+                    first = own.generation.size
+                    until = min(own.log.size(), first + replay.REST)
                     own.generation = replay.catch_up(own.reader, own.generation, until)
+                self._progress(until - first)
         except Exception as error:
             if is_of_medium(error):
                 raise
@@ -601,8 +606,8 @@ def _tables_of(store: Store) -> set[str]:
     return {name for kind, name in store.objects() if kind == "table"}
 
 
-def _make(store: Store) -> None:
-    """Make all tables of a new file."""
+def make_tables(store: Store) -> None:
+    """Make all tables of a new ledger."""
     schema.make(store)
     _make_derived(store)
 

@@ -37,9 +37,10 @@ from postledger.errors import LedgerError, UnknownKey, UnknownWord
 from postledger.invoices.invoice import DELIVERED, InvoiceRow, Reconciled
 from postledger.invoices.reconciliation import Ids
 from postledger.keys import keys_meant, require_key
-from postledger.ledger import following
+from postledger.ledger import copying, following
 from postledger.ledger.checking import counted_of
 from postledger.ledger.connections import Connections, Own
+from postledger.ledger.copying import Copied
 from postledger.ledger.following import Bell
 from postledger.ledger.group import Groups
 from postledger.ledger.health import Health, health_of
@@ -1050,6 +1051,27 @@ class Ledger:
         for projection in self._custom.values():
             self.project(projection)
         self._bell.ring()
+
+    @checked
+    def copy(self, target: FilePath | Address, *, progress: Progress = silent) -> Copied:
+        """Copy the ledger as it is now to a new file or schema, or to one that has its beginning.
+
+        Every event is copied as it is, so that the root is the same and anchors hold there too; index
+        and states are made there. Others may record meanwhile: what they add is of the next copy, which
+        adds what is new. A copy that was interrupted goes on when it is called again; a new file stands
+        as ``target`` with ``-copy`` behind it until it is whole. Checkpoints of subscriptions and
+        projections of your own are not copied. ``progress`` is called with the number of events that
+        were copied, then of those that index and states were made of. Raises ``LedgerError`` where
+        the target has other events, or gets some meanwhile, ``NotALedger`` where it is anything else.
+
+        >>> ledger.copy("another.db").anchor == ledger.head()
+        True
+        >>> ledger.copy("another.db").added
+        0
+        """
+        place = require_openable(target)
+        with foreign(progress) as told:
+            return copying.copy(self._connections, place, told)
 
     @checked
     def differences(

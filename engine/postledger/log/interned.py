@@ -101,6 +101,26 @@ class Interned:
         self._put(template, plain.digest)
         return template
 
+    def skeleton(self, number: int) -> bytes:
+        """What a template without fixed words is known by, for a copy; raises ``IntegrityError``."""
+        row = self._store.one("SELECT skeleton FROM templates WHERE id = ?", (number,))
+        if row is None:
+            raise IntegrityError(f"template {number} is missing")
+        return bytes(row[0])
+
+    def keep(self, template: Template, skeleton: bytes) -> bool:
+        """Whether a body is kept by a template of a copied log, which is interned if it is new.
+
+        The caller holds the write transaction.
+        """
+        if self.template_id(template) is not None:
+            return True
+        count, _ = self._size()
+        if count >= MOST_TEMPLATES or self._has(template):
+            return False
+        self._put(template, skeleton)
+        return True
+
     def _has_room(self, template: Template) -> bool:
         """Whether a new template may be made; past half of those allowed, only at second sight."""
         count, characters = self._size()

@@ -46,6 +46,12 @@ TABLES = {
 ) STRICT""",
 }
 
+HEAD = "head"
+"""The only one of these tables whose row changes."""
+
+LOG = (*TABLES, "event_log")
+"""What shows the log: its tables, and the view of them."""
+
 INDEXES = {
     "templates_skeleton": "CREATE INDEX templates_skeleton ON templates (skeleton)",
 }

@@ -1,0 +1,183 @@
+"""Copying: the log of a ledger to another place, event by event, so that its anchors hold there too.
+
+Events go with their salts, which nothing else hands out. Index and states are made there by a replay.
+A copy that was interrupted goes on, and one that was whole gets what came since.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import attrs
+
+from postledger.address import Address, Location
+from postledger.errors import IntegrityError, LedgerError
+from postledger.export.files import is_database
+from postledger.ledger.connections import Connections, make_tables
+from postledger.log import schema
+from postledger.log.event import Entry, Stored
+from postledger.log.log import Head, Log, require_whole
+from postledger.model import Anchor
+from postledger.progress import Progress
+from postledger.store.opening import open_store, translated
+from postledger.store.store import Store
+from postledger.templates import written
+
+_PAGE = 2_000
+"""How many events one write transaction takes."""
+
+
+@attrs.frozen
+class Copied:
+    """What a copy did: it has ``anchor``, as the source had, and ``added`` events came to it.
+
+    >>> copied = ledger.copy("copied.db")
+    >>> copied.added == copied.anchor.size == ledger.head().size
+    True
+    """
+
+    anchor: Anchor
+    added: int
+
+
+def copy(source: Connections, target: Location, progress: Progress) -> Copied:
+    """Copy the log as it is now; see ``Ledger.copy``."""
+    if target == source.path:
+        raise ValueError(f"target must be another ledger than the source, got {target}")
+    if isinstance(target, Address):
+        return _copied(source, target, progress)
+    with _renamed(target) as partial:
+        return _copied(source, partial, progress)
+
+
+@contextmanager
+def _renamed(target: Path) -> Iterator[Path]:
+    """Where a new file is made, which takes its name once it is whole; one that is there is itself."""
+    if target.exists():
+        yield target
+        return
+    if is_database(target):
+        raise LedgerError(f"{target}: SQLite keeps this file next to a ledger; name another file")
+    partial = target.with_name(f"{target.name}-copy")
+    yield partial
+    if partial.with_name(f"{partial.name}-wal").exists():
+        raise LedgerError(f"{partial}: another process has it open; close it, and copy again")
+    try:
+        # Unlike a rename this takes the place of nothing that came meanwhile.
+        os.link(partial, target)
+    except FileExistsError:
+        raise LedgerError(f"{target}: it was made meanwhile; the copy is {partial}") from None
+    except OSError:
+        # A file system without such links.
+        partial.replace(target)
+    partial.unlink(missing_ok=True)
+    partial.with_name(f"{partial.name}-turn").unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    # Not every system opens folders.
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _copied(source: Connections, target: Location, progress: Progress) -> Copied:
+    with source.read_log() as own:
+        head = own.log.head()
+    with (
+        translated(target),
+        closing(open_store(target, make_tables, timeout=source.timeout)) as store,
+    ):
+        schema.require_guards(store)
+        added = _copy_events(source, head, store, progress)
+    made = Connections(
+        target,
+        None,
+        limits=source.limits,
+        timeout=source.timeout,
+        readonly=False,
+        guarded=True,
+        # What is there of states is of no use before all events are.
+        progress=progress,
+    )
+    try:
+        with made.read() as own:
+            _require_equal(own.log, head, own.generation.size)
+    finally:
+        made.close()
+    return Copied(Anchor(head.size, head.frontier.root().hex()), added)
+
+
+def _copy_events(source: Connections, head: Head, store: Store, progress: Progress) -> int:
+    """Append what the log at the target lacks, page by page; returns how many events that was."""
+    log = Log(store)
+    with store.read():
+        done = log.head()
+    _require_beginning(source, head, done, store.path)
+    first, skeletons = done.size, dict[int, bytes]()
+    while done.size < head.size:
+        with source.read_log() as own:
+            page = own.log.page(done.size, min(done.size + _PAGE, head.size) - 1)
+            until = page[-1].position + 1 if page else done.size + 1
+            require_whole([stored.position for stored in page], done.size, until)
+            for number in {one.template_id for one in page} - skeletons.keys() - {None}:
+                assert number is not None
+                skeletons[number] = own.log.interned.skeleton(number)
+        with store.write():
+            if log.head().frontier != done.frontier:
+                raise LedgerError(f"{store.path}: others wrote to it meanwhile: it is not a copy")
+            done = _append(log, page, done, skeletons.__getitem__)
+        progress(len(page))
+    return done.size - first
+
+
+def _require_beginning(source: Connections, head: Head, there: Head, target: Location) -> None:
+    """Raise ``LedgerError`` where a log is not the beginning of the source's."""
+    what = f"{target}: not a copy of {source.path}"
+    if there.size > head.size:
+        raise LedgerError(f"{what}: expected at most its {head.size} events, got {there.size}")
+    with source.read_log() as own:
+        root = own.log.root(there.size)
+    if root != there.frontier.root():
+        raise LedgerError(f"{what}: its {there.size} events are others; name another target")
+
+
+def _append(log: Log, page: Sequence[Stored], head: Head, skeleton: Callable[[int], bytes]) -> Head:
+    """Append events as they are; the caller holds the write transaction."""
+    entries = [_entry(log, stored, skeleton) for stored in page]
+    head, rows = log.append(entries, head, b"".join(stored.salt for stored in page))
+    for stored, row in zip(page, rows, strict=True):
+        # guard: what is copied is what was received
+        if row[8] != stored.leaf:
+            raise IntegrityError(
+                f"position {stored.position}: its leaf is not that of its bytes; run verify on the"
+                " source"
+            )
+    return head
+
+
+def _entry(log: Log, stored: Stored, skeleton: Callable[[int], bytes]) -> Entry:
+    whole = Entry(stored.received_at, stored.envelope, stored.body)
+    template, number, texts = stored.template, stored.template_id, stored.texts
+    if template is None or number is None or texts is None:
+        return whole
+    if not log.interned.keep(template, skeleton(number)):
+        return whole
+    return whole._replace(template=template, texts=written(texts))
+
+
+def _require_equal(log: Log, head: Head, known: int) -> None:
+    """Raise ``LedgerError`` unless a log ends as the source's did, and its states know all of it."""
+    path = log.store.path
+    size = log.size()
+    if size != head.size or log.root(size) != head.frontier.root():
+        raise IntegrityError(f"{path}: it is not what the source was; delete it, and copy again")
+    if known != head.size:
+        raise LedgerError(f"{path}: the states are behind the log; run replay")
