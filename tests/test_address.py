@@ -20,6 +20,13 @@ def test_the_text_of_an_address_opens_the_ledger_again_without_its_password() ->
     assert Address.parse(str(address)).shown == str(address)
 
 
+def test_an_address_without_a_host_is_one() -> None:
+    """libpq has places for it where nothing is named."""
+    address = Address.parse("postgresql:///sms?schema=a")
+    assert (address.conninfo, str(address)) == ("postgresql:///sms", "postgresql:///sms?schema=a")
+    assert str(Address.parse("postgres://")) == "postgresql://"
+
+
 @pytest.mark.parametrize("given", ["a+b", "a%2Bb", "%61%2bb"])
 def test_a_plus_in_a_password_is_a_plus(given: str) -> None:
     """As libpq reads it, and not as a form does."""

@@ -59,12 +59,10 @@ class Address:
         clear = {unquote(password), *secret}
         # As they are, as they were given, and as they go to libpq.
         cited = {password, *_as_written(parts), *clear, *map(_encoded, clear)}
-        bare = parts._replace(
-            scheme=SCHEME, netloc=f"{name}@{host}" if name else host, query=_query(plain)
-        )
+        at = f"{name}@{host}" if name else host
         return cls(
-            conninfo=parts._replace(scheme=SCHEME, query=_query(others)).geturl(),
-            shown=bare.geturl(),
+            conninfo=_url(parts.netloc, parts.path, others),
+            shown=_url(at, parts.path, plain),
             schema=schema,
             role=own.get("role") or None,
             durable=own.get("durability", "on") == "on",
@@ -133,8 +131,10 @@ def _given(query: str) -> Parameters:
     return [(unquote(name), unquote(value)) for name, value in _written(query) if name]
 
 
-def _query(given: Parameters) -> str:
-    return urlencode(given, quote_via=quote, safe="/")
+def _url(netloc: str, path: str, given: Parameters) -> str:
+    # One without a host has its slashes too.
+    query = urlencode(given, quote_via=quote, safe="/")
+    return f"{SCHEME}://{netloc}{path}" + (f"?{query}" if query else "")
 
 
 def _encoded(text: str) -> str:
