@@ -731,7 +731,7 @@ def _become_writer(conn: Connection, schema: str) -> None:
     """Take the role whose index and states are: what it makes must be that role's too."""
     row = conn.execute(
         "SELECT pg_get_userbyid(relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE nspname = %s AND relname = 'generations' AND pg_get_userbyid(relowner) <> current_user"
+        " WHERE nspname = $1 AND relname = 'generations' AND pg_get_userbyid(relowner) <> current_user"
         " AND pg_has_role(relowner, 'MEMBER')",
         (schema,),
     ).fetchone()
