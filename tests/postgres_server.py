@@ -194,7 +194,7 @@ class PostgresServer:
     def environment(self) -> dict[str, str]:
         """The variables by which clients find it where they are told nothing else."""
         at = {"PGHOST": str(self.folder), "PGPORT": str(self.port or _SETTINGS["port"])}
-        return {**at, "PGUSER": "postgres", "PGPASSFILE": os.devnull}
+        return {**at, "PGUSER": "postgres", "PGPASSFILE": str(self.folder / "none")}
 
     @contextmanager
     def new_schema(self) -> Iterator[str]:

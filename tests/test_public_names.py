@@ -20,7 +20,7 @@ from postledger import Ledger, PostledgerError
 NAMES = """
 
     Address Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change
-    Checkpoint Content Count CountBy Cover
+    Checkpoint Content Copied Count CountBy Cover
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler
     Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Ledgers

@@ -342,6 +342,12 @@ PROTECTIONS = (
         "tests/ledger/test_senders.py -k fill_no_table",
     ),
     Without(
+        "pages of a server are looked into",
+        "yield from _of_pages(conn, schema)",
+        "pass",
+        "tests/faults/test_pages.py -k amcheck_finds",
+    ),
+    Without(
         "what is copied is what was received",
         "if row[8] != stored.leaf:",
         "if False:",

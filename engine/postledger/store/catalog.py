@@ -43,6 +43,12 @@ SELECT 'trigger', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger'),
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE t.relnamespace = $1::regnamespace AND NOT g.tgisinternal
 """
+_CHECKED = """
+SELECT c.oid::int8, CASE c.relkind WHEN 'r' THEN 'table' ELSE 'index' END, c.relname
+FROM pg_class c LEFT JOIN pg_am m ON m.oid = c.relam
+WHERE c.relnamespace = $1::regnamespace AND (c.relkind = 'r' OR c.relkind = 'i' AND m.amname = 'btree')
+ORDER BY c.relkind DESC, c.relname
+"""
 _MARK = "\n-- as made: "
 
 
@@ -83,32 +89,42 @@ def kinds(conn: psycopg.Connection[Any], table: str) -> dict[str, str]:
 def problems(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
     """What the server knows to be damaged in a schema, a line each."""
     row = conn.execute(
-        "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()"
+        "SELECT checksum_failures, to_char(checksum_last_failure, 'YYYY-MM-DD HH24:MI')"
+        " FROM pg_stat_database WHERE datname = current_database()"
     ).fetchone()
     if row is not None and row[0]:
-        yield f"database: {row[0]} pages did not have their checksums"
-    if conn.execute("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'").fetchone() is None:
+        yield f"database: {row[0]} times a page did not have its checksum, last at {row[1]} UTC"
+    # guard: pages of a server are looked into
+    yield from _of_pages(conn, schema)
+
+
+def _of_pages(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
+    """What amcheck says of the tables and indexes, where it is installed and this role may ask it."""
+    place = conn.execute(
+        "SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
+        " WHERE extname = 'amcheck'"
+    ).fetchone()
+    if place is None:
         return
-    rows = conn.execute(
-        "SELECT c.oid::int8, c.relname, c.relkind::text FROM pg_class c LEFT JOIN pg_index i"
-        " ON i.indexrelid = c.oid LEFT JOIN pg_am m ON m.oid = c.relam"
-        " WHERE c.relnamespace = $1::regnamespace AND (c.relkind = 'r' OR m.amname = 'btree')",
-        (_identifier(schema),),
-    ).fetchall()
-    for oid, name, kind in rows:
+    rows = conn.execute(_CHECKED, (_identifier(schema),)).fetchall()
+    for oid, kind, name in rows:
+        check = "verify_heapam($1)" if kind == "table" else "bt_index_check($1, true)"
+        what = "msg" if kind == "table" else "NULL"
         try:
-            if kind == "r":
-                for (said,) in conn.execute(
-                    "SELECT msg FROM verify_heapam($1::oid::regclass)", (oid,)
-                ):
-                    yield f"database: table {name}: {said}"
-            else:
-                conn.execute("SELECT bt_index_check($1::oid::regclass, true)", (oid,))
+            for (said,) in conn.execute(
+                f"SELECT {what} FROM {place[0]}.{check.replace('$1', '$1::oid::regclass')}", (oid,)
+            ).fetchall():
+                if said:
+                    yield f"database: {kind} {name}: {said}"
         except (errors.InsufficientPrivilege, errors.UndefinedFunction):
             # Who may not ask is not told.
             return
+        except psycopg.OperationalError:
+            # Nothing was found: the connection is lost.
+            raise
         except psycopg.DatabaseError as error:
-            yield f"database: {kind} {name}: {' '.join(str(error).split())}"
+            said = error.diag.message_primary or error
+            yield f"database: {kind} {name}: {' '.join(str(said).split())}"
 
 
 def _comment(kind: str, of: str, text: str) -> Any:
