@@ -33,8 +33,8 @@ NAMES = """
 """
 METHODS = """
 
-    accept audit changes check checkpoints close content counts created definitions deliveries delivery
-    differences events follow head health imported project query reconcile record record_batches
+    accept audit changes check checkpoints close content copy counts created definitions deliveries
+    delivery differences events follow head health imported project query reconcile record record_batches
     record_many replay
     subscribe tallies timeline verified verify
 """
