@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -196,3 +200,29 @@ def test_a_space_is_asked_for_with_all_ledgers(run: Run, tmp_path: Path) -> None
     assert json.loads(shown.stdout)["space"] == "acme"
     done = run("show", paths[0], "--with", paths[1], "X-1", "--space", "nowhere")
     assert "unknown space 'nowhere': expected acme" in done.stderr
+
+
+def test_a_command_that_is_ended_leaves_no_copy(tmp_path: Path) -> None:
+    """What was merged is as secret as the ledgers: it goes with the command."""
+    paths = [tmp_path / f"{name}.db" for name in ("berlin", "lyon")]
+    for number, path in enumerate(paths):
+        with Ledger(path) as ledger:
+            ledger.record_many(sent(f"T{number}-{n}") for n in range(3_000))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "postledger",
+        "deliveries",
+        paths[0],
+        "--with",
+        paths[1],
+        "--nl",
+    ]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as running:
+        while running.poll() is None and not list(temporary.iterdir()):
+            time.sleep(0.01)
+        running.terminate()
+    assert list(temporary.iterdir()) == []

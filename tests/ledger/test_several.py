@@ -23,6 +23,7 @@ from postledger import (
     Ledger,
     LedgerError,
     Ledgers,
+    Limits,
     NotALedger,
     Place,
     Receipt,
@@ -31,6 +32,7 @@ from postledger import (
 from postledger.definitions import builtin
 from postledger.ledger import several
 from postledger.log.proofs import verify_inclusion
+from postledger.projections import generations
 from tests.guards import guards
 from tests.samples import BINARY, DEGRADED, SMS, delivered, first_outcome_stands, sent
 
@@ -284,6 +286,34 @@ def test_a_key_takes_in_what_names_it(hosts: tuple[Path, Path]) -> None:
         pytest.raises(UnknownKey, match="no delivery 'T9' is known"),
     ):
         ledgers.timeline("T9")
+
+
+def test_events_that_a_ledger_has_not_taken_in_are_merged(
+    hosts: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its states are behind its log: they are folded from the log, also where one key is asked for."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    with Ledger(hosts[0]) as berlin, monkeypatch.context() as patch:
+        patch.setattr(generations, "put", fail)
+        berlin.record(delivered("T3"), answer=False)
+    with Ledger(hosts[0], readonly=True) as berlin:
+        assert berlin.delivery("T3").state == "sent"
+    for key in (None, "T3"):
+        with Ledgers(*hosts, key=key) as ledgers:
+            assert ledgers.delivery("T3").state == "delivered"
+
+
+def test_bodies_are_read_within_limits(tmp_path: Path) -> None:
+    """Those of whoever recorded are to be given: a wider one reads what was beyond them."""
+    path, limits = tmp_path / "small.db", Limits(body_bytes=100)
+    with Ledger(path, limits=limits) as ledger:
+        assert ledger.record(sent("T1")).delivery is None
+    for given, states in ((limits, []), (None, ["sent"])):
+        with Ledgers(path, limits=given) as ledgers:
+            assert [one.state for one in ledgers.deliveries()] == states
 
 
 def test_accepted_events_count_as_accepted(hosts: tuple[Path, Path]) -> None:

@@ -22,6 +22,7 @@ from postledger.log.event import READ, Kind, Stored
 from postledger.log.log import Log, require_whole
 from postledger.model import Receipt
 from postledger.times import time_of
+from postledger.wire import Limits
 
 PAGE = 1_000
 """How many events are taken in at once."""
@@ -49,11 +50,12 @@ class Run:
 class Merge:
     """A ledger that others are taken into, until it is closed."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, limits: Limits | None = None) -> None:
         self._runs: list[Run] = []
         self._folder = TemporaryDirectory(prefix="postledger-")
         try:
-            self.ledger = Ledger(Path(self._folder.name, "merge.db"), definitions=definitions)
+            path = Path(self._folder.name, "merge.db")
+            self.ledger = Ledger(path, definitions=definitions, limits=limits)
         except BaseException:
             self._folder.cleanup()
             raise

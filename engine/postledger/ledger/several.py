@@ -32,6 +32,7 @@ from postledger.projections.queries import Query
 from postledger.projections.tallies import TallyBy, TallyOf
 from postledger.verify import Standing, standing
 from postledger.verify import verify as verify_whole
+from postledger.wire import Limits
 
 
 @attrs.define
@@ -61,8 +62,9 @@ class Ledgers:
     of them received is a repeat. They must read by the same definitions, or ``DefinitionsDiffer`` is
     raised, which says how to adopt them. ``names`` are what places call them by, one for each; by
     default the names of the files, or of the schemas. With ``key``, a TRACKINGID or MMSID, only the
-    events that name it are taken in, which is quick. ``progress`` is called with the number of events
-    that were taken in since the last call.
+    events that name it are taken in, which is quick. ``limits`` bound what is read of a body, as they did
+    for whoever recorded. ``progress`` is called with the number of events that were taken in since the
+    last call.
 
     The events are taken into a temporary folder, and what is asked later is of these; ``refresh`` takes
     in what came since. Positions in timelines are those of the merge: ``place`` says which ledger has the
@@ -82,6 +84,7 @@ class Ledgers:
         *paths: FilePath | Address,
         names: Iterable[str] | None = None,
         key: str | None = None,
+        limits: Limits | None = None,
         timeout: float = 60.0,
         guarded: bool = True,
         progress: Progress = silent,
@@ -91,7 +94,9 @@ class Ledgers:
         self._lock = threading.Lock()
         with ExitStack() as stack:
             opened = [
-                stack.enter_context(Ledger(path, timeout=timeout, readonly=True, guarded=guarded))
+                stack.enter_context(
+                    Ledger(path, limits=limits, timeout=timeout, readonly=True, guarded=guarded)
+                )
                 for path in paths
             ]
             _require_distinct(opened)
@@ -101,7 +106,7 @@ class Ledgers:
                 _One(name, one, Standing(Verification(0, Anchor(0, "0" * 64), ()), whole=False))
                 for name, one in zip(self.names, opened, strict=True)
             ]
-            self._merge = Merge(self.definitions)
+            self._merge = Merge(self.definitions, limits)
             stack.callback(self._merge.close)
             self.refresh(progress=progress)
             self._opened = stack.pop_all()
