@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -196,3 +197,18 @@ def test_ingest_makes_no_ledger_of_nothing(run: Run, tmp_path: Path, address: st
     code, text = output(run, tmp_path, address, ["ingest", "{}", str(tmp_path / "none")])
     assert (code, "no ledger was created" in text) == (1, True)
     assert output(run, tmp_path, address, ["verify", "{}"])[0] == 1
+
+
+@pytest.mark.parametrize("words", [["deliveries"], ["ingest", "-"], ["grant", "--reader", "a"]])
+def test_without_psycopg_it_is_said_what_to_install(words: list[str]) -> None:
+    """In one line, and without the password."""
+    name, *rest = words
+    missing = "import sys; sys.modules['psycopg'] = None; from postledger.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", missing, name, f"postgresql://me:{ENCODED}@db/sms", *rest],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    said = (
+        f"a ledger on a server requires psycopg: {sys.executable} -m pip install 'psycopg[binary]'"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {said}\n")

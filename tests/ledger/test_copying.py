@@ -283,3 +283,15 @@ def test_a_copy_holds_few_events_in_memory(source: Path, tmp_path: Path) -> None
     pages: list[int] = []
     copied(source, tmp_path / "b.db", progress=pages.append)
     assert pages[1:4] == [1, 1, 1]
+
+
+def test_a_copy_that_was_killed_as_it_took_its_name_has_one_name(
+    source: Path, tmp_path: Path
+) -> None:
+    """The other is gone after the next copy."""
+    target = tmp_path / "b.db"
+    copied(source, target)
+    (tmp_path / "b.db-copy").hardlink_to(target)
+    assert copied(source, target)[1] == 0
+    assert not (tmp_path / "b.db-copy").exists()
+    assert whole(target) == whole(source)

@@ -56,12 +56,15 @@ def copy(source: Connections, target: Location, progress: Progress) -> Copied:
 @contextmanager
 def _renamed(target: Path) -> Iterator[Path]:
     """Where a new file is made, which takes its name once it is whole; one that is there is itself."""
+    partial = target.with_name(f"{target.name}-copy")
     if target.exists():
+        if partial.exists() and partial.samefile(target):
+            # What was killed between both: SQLite must not find a file by two names.
+            partial.unlink()
         yield target
         return
     if is_database(target):
         raise LedgerError(f"{target}: SQLite keeps this file next to a ledger; name another file")
-    partial = target.with_name(f"{target.name}-copy")
     yield partial
     if partial.with_name(f"{partial.name}-wal").exists():
         raise LedgerError(f"{partial}: another process has it open; close it, and copy again")
