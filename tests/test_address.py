@@ -55,7 +55,7 @@ def test_a_password_is_hidden_in_whatever_form_it_is_cited(given: str) -> None:
 )
 def test_what_is_no_address_is_refused_without_its_password(given: str) -> None:
     """The message says what was expected."""
-    with pytest.raises(ValueError, match="must be") as raised:
+    with pytest.raises(ValueError, match="must") as raised:
         Address.parse(given)
     assert "pass word" not in str(raised.value)
 

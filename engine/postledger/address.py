@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
@@ -103,6 +104,13 @@ def is_address(text: str) -> bool:
     return text.lower().startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES))
 
 
+def named_in_reports(path: Location) -> str:
+    """The name of a ledger's file, or its address, which commands take too."""
+    # A name that is not UTF-8 can't be written as it is.
+    name = str(path) if isinstance(path, Address) else path.name
+    return os.fsencode(name).decode(errors="replace")
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
@@ -113,8 +121,8 @@ def _split(text: str) -> SplitResult:
         # What it is may hold a password.
         scheme = text.partition(":")[0]
         raise ValueError(
-            "address must be such as postgresql://user@host/database?schema=postledger,"
-            f" got {scheme}:… of another form"
+            "address must look like postgresql://user@host/database?schema=postledger,"
+            f" got another form ({scheme}:…)"
         ) from None
     return parts
 

@@ -165,7 +165,7 @@ def test_what_several_ledgers_do_not_have_is_a_usage_error(
         assert "--as-of must be a time where --with is given, got a position." in done.stderr
         done = run(*command, "--with", lyon, "--definitions", "then")
         assert done.exit_code == 2
-        assert "--definitions then is of one ledger: leave out --with." in done.stderr
+        assert "--definitions then takes one ledger; leave out --with." in done.stderr
         done = run(*command, "--with", tmp_path / "nowhere.db")
         assert done.exit_code == 2
         assert "nowhere.db' does not exist" in done.stderr

@@ -64,13 +64,18 @@ class Included:
     ledger: str
     integrity: Integrity
 
+    @property
+    def argument(self) -> str:
+        """The ledger as the command line takes it."""
+        return shlex.quote(self.ledger)
+
 
 @attrs.frozen
 class AuditReport:
     """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
 
-    ``ledger`` is the name of its file, ``as_of`` the time that it is told as of, ``definitions`` the
-    label of those it was read by. The same figures come again from the anchor that it states: by
+    ``ledger`` is the name of its file, or its address, ``as_of`` the time that it is told as of,
+    ``definitions`` the label of those it was read by. The same figures come again from the anchor that it states: by
     ``as_of`` the last position before the anchor's size, and ``definitions="then"``. A report over
     several ledgers has each in ``ledgers``, with an anchor of its own, and names the ledger at positions.
 
@@ -99,9 +104,7 @@ class AuditReport:
     @property
     def arguments(self) -> str:
         """The ledgers as the command line takes them."""
-        return shlex.join([one.ledger for one in self._stands][:1]) + "".join(
-            f" --with {shlex.quote(one.ledger)}" for one in self._stands[1:]
-        )
+        return " --with ".join(one.argument for one in self._stands)
 
     @property
     def headline(self) -> str:

@@ -342,7 +342,7 @@ def when_of(beside: Sequence[Location], given: Mapping[str, Any]) -> dict[str, A
     if isinstance(given["as_of"], int):
         raise click.UsageError("--as-of must be a time where --with is given, got a position.")
     if given["definitions"] != "now":
-        raise click.UsageError("--definitions then is of one ledger: leave out --with.")
+        raise click.UsageError("--definitions then takes one ledger; leave out --with.")
     return {name: value for name, value in given.items() if name != "definitions"}
 
 

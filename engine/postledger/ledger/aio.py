@@ -170,7 +170,7 @@ class AsyncLedger:
 
     @property
     def path(self) -> Location:
-        """Where the file is."""
+        """Where the ledger is."""
         return self._opened.path
 
     @property

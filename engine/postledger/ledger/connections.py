@@ -366,7 +366,9 @@ class Connections:
                     return
             # Another process replayed, and dropped them, just as this looked.
             if time.monotonic() > end:
-                raise LedgerBusy(f"{self.path}: its states are made again and again; try later")
+                raise LedgerBusy(
+                    f"{self.path}: another process keeps replaying it; try again later"
+                )
 
     def _follow(self, own: Own) -> None:
         """Read by the live generation: another thread or process may have adopted definitions."""
@@ -420,8 +422,9 @@ class Connections:
             size = log.size()
             lost = f"positions {size} to {position}" if size <= position else f"position {position}"
             raise IntegrityError(
-                f"{self.path}: {lost} were acknowledged and are not there: the server is another, or a"
-                " replica that was behind; nothing is recorded; open the ledger again to accept that"
+                f"{self.path}: {lost} were acknowledged but are missing: this is another server, or a"
+                " replica that lagged; nothing is recorded until the ledger is opened again, which"
+                " accepts the loss"
             )
 
     def _open(self) -> Store:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 import attrs
 
-from postledger.address import Address, Location, is_address
+from postledger.address import Address, Location, is_address, named_in_reports
 from postledger.alerts.alert import Alert
 from postledger.alerts.counted import Counted, Periods
 from postledger.alerts.judged import alerts_of
@@ -148,10 +147,10 @@ Then = Literal["now", "then"]
 
 
 class Ledger:
-    """A ledger of postbacks in one SQLite file.
+    """A ledger of postbacks, in one SQLite file or in a schema of a PostgreSQL database.
 
-    Opens the file, or creates it if it does not exist. One ledger may be used from several threads, and
-    one file by several processes. ``timeout`` is how many seconds a write waits for another's write to
+    ``path`` is the file, or the address of the schema. Opens it, or creates it if it does not exist. One ledger may be used from several threads, and
+    one ledger by several processes. ``timeout`` is how many seconds a write waits for another's write to
     end, and opening for another process that makes the states again. ``providers`` are the names of the
     vocabularies that ship to read by (an empty list: none of them), ``charts`` and ``vocabulary`` TOML
     files (one, or several) to read by next to those, or in place of those of the same names;
@@ -952,8 +951,7 @@ class Ledger:
                 f"since and until must be left out where tracking_id is given, got {tracking_id!r}"
             )
         asked = Request(since, until, as_of, occurred_by, definitions, unmask)
-        # A name that is not UTF-8 can't be written as it is.
-        name = os.fsencode(self.path.name).decode(errors="replace")
+        name = named_in_reports(self.path)
         found = None
         if verify:
             with foreign(progress) as told, self._connections.pages() as own:

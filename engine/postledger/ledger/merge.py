@@ -81,7 +81,7 @@ class Merge:
         """
         run = self._runs[bisect_right(self._runs, position, key=lambda run: run.first) - 1]
         if not 0 <= position - run.first < run.count:
-            raise IndexError(f"position {position} is not of any of the ledgers")
+            raise IndexError(f"no ledger has an event at position {position} of the merge")
         return run.number, run.begins + position - run.first
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from postledger.address import Address, Location
+from postledger.address import Address, Location, named_in_reports
 from postledger.arguments import FilePath, checked, names_of, require_least, require_name
 from postledger.audit.dossier import Dossier, Prover
 from postledger.audit.integrity import Integrity, integrity
@@ -359,7 +359,7 @@ class Ledgers:
         included = tuple(
             Included(
                 name,
-                mask.file(os.fsencode(one.ledger.path.name).decode(errors="replace")),
+                mask.file(named_in_reports(one.ledger.path)),
                 _integrity(one, standing),
             )
             for name, one, standing in zip(shown, self._ones, found, strict=True)
@@ -415,7 +415,10 @@ def _names(paths: Sequence[Location], given: Iterable[str] | None) -> tuple[str,
         for name in names:
             require_name("names", name)
         if len(names) != len(paths) or len(set(names)) < len(names):
-            raise ValueError(f"names must be {len(paths)} different texts, got {', '.join(names)}")
+            raise ValueError(
+                f"names must be one for each of {len(paths)} ledgers, all different,"
+                f" got {', '.join(names)}"
+            )
         return names
     parts = [_parts(path) for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):

@@ -236,8 +236,8 @@ def _in_file(store: Store, projection: Projection) -> SqliteStore:
     """
     if not isinstance(store, SqliteStore):
         raise LedgerError(
-            f"projection {projection.name!r}: projections of your own need a ledger in a file;"
-            " on a server take the changes by a subscription, into tables of your own"
+            f"projection {projection.name!r}: it requires a ledger in a file;"
+            " on a server, subscribe to changes and write to your own tables"
         )
     return store
 

@@ -7,7 +7,7 @@ of an id, as an MMSID, a label, or words of a reason. A delivery is found by any
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -154,14 +154,16 @@ def behind(term: int, at: int | None = None) -> bytes:
     return place_of(term, at + 1)
 
 
-def led_to(entries: Iterable[tuple[bytes]]) -> list[tuple[int, int]]:
+def led_to(entries: Sequence[tuple[bytes]]) -> list[tuple[int, int]]:
     """The times and the streams of entries; raises ``IntegrityError`` where one is damaged."""
     number = int.from_bytes
     # Together, since it is done for many.
     try:
-        return [(number(one[AT:STREAM]), number(one[STREAM:])) for (one,) in entries]
+        if all(len(one) > STREAM for (one,) in entries):
+            return [(number(one[AT:STREAM]), number(one[STREAM:])) for (one,) in entries]
     except TypeError:
-        raise IntegrityError("the search is damaged; run replay") from None
+        pass
+    raise IntegrityError("the search is damaged; run replay")
 
 
 def at_of(micros: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from types import ModuleType
 from typing import Any
 
 from postledger.address import Address, Location
@@ -72,8 +71,8 @@ def require_there(path: Location, file: Opened) -> None:
 def translated(path: Location) -> AbstractContextManager[None]:
     """Turn what a store raises into errors that say what it means for the ledger."""
     if isinstance(path, Address):
-        told: AbstractContextManager[None] = _postgres().translated(path)
-        return told
+        meaning: AbstractContextManager[None] = _postgres().translated(path)
+        return meaning
     return sqlite.translated(path)
 
 
@@ -82,7 +81,9 @@ def is_of_medium(error: BaseException) -> bool:
 
     Such an error fails the whole transaction, wherever it shows.
     """
-    return sqlite.is_of_medium(error) or any(m.is_of_medium(error) for m in _loaded())
+    # psycopg's errors come only where it was loaded.
+    postgres = sys.modules.get("postledger.store.postgres")
+    return sqlite.is_of_medium(error) or (postgres is not None and postgres.is_of_medium(error))
 
 
 def is_of_disk(error: BaseException) -> bool:
@@ -96,8 +97,3 @@ def _postgres() -> Any:
     except ImportError:
         raise requires("a ledger on a server requires psycopg", "'psycopg[binary]'") from None
     return postgres
-
-
-def _loaded() -> list[ModuleType]:
-    module = sys.modules.get("postledger.store.postgres")
-    return [] if module is None else [module]

@@ -226,11 +226,7 @@ class PostgresStore(Store):
         if self._conn is not None:
             self._conn.close()
 
-    def _first(self, sql: str) -> psycopg.Cursor[Row]:
-        """The first statement over a connection: where that was lost while it was free, over another."""
-        return self._run(sql, ())
-
-    def _run(self, sql: str, parameters: Sequence[object]) -> psycopg.Cursor[Row]:
+    def _run(self, sql: str, parameters: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         """A statement; where its connection was lost while it was free, over another.
 
         Only as long as nothing was done over it: what it had begun is gone with it.
@@ -298,7 +294,7 @@ class PostgresStore(Store):
         was given.
         """
         wait = max(1, int(patience * 1_000))
-        begun = self._first(
+        begun = self._run(
             # guard: a snapshot is never older than the lock
             "BEGIN ISOLATION LEVEL READ COMMITTED;"
             f" SET LOCAL lock_timeout = {wait};"
@@ -354,8 +350,8 @@ class PostgresStore(Store):
             except (psycopg.Error, LedgerBusy):
                 if time.monotonic() > end:
                     raise LedgerError(
-                        f"{self.path}: the connection was lost while it was committed, and it is not"
-                        " known whether this was recorded; record it again"
+                        f"{self.path}: the connection was lost during the commit, and the server"
+                        " didn't say whether this was recorded; record it again: a repeat changes nothing"
                     ) from error
                 time.sleep(0.05)
 
@@ -387,7 +383,7 @@ class PostgresStore(Store):
             yield
             return
         with self._connection():
-            self._first("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            self._run("BEGIN ISOLATION LEVEL REPEATABLE READ")
             conn = cast("Connection", self._conn)
             try:
                 yield
@@ -522,11 +518,13 @@ class PostgresStore(Store):
         try:
             yield
         except (psycopg.Error, ValueError, TypeError) as error:
-            hint = (
-                "; a query may only read"
-                if isinstance(error, errors.ReadOnlySqlTransaction)
-                else ""
+            # What only a cursor reads is refused as syntax.
+            refused = (
+                errors.ReadOnlySqlTransaction,
+                errors.SyntaxError,
+                errors.FeatureNotSupported,
             )
+            hint = "; a query is one SELECT, which only reads" if isinstance(error, refused) else ""
             said = self.path.without_secrets(_line(error))
             raise LedgerError(f"{self.path}: the query fails: {said}{hint}") from None
 
@@ -838,7 +836,9 @@ def _meaning(address: Address, error: psycopg.Error) -> LedgerError:
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return IntegrityError(f"{address}: the database is damaged: {said}; run verify")
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return LedgerError(f"{address}: the server is read-only: a standby?; nothing was written")
+        return LedgerError(
+            f"{address}: the server is read-only (is it a standby?); nothing was written"
+        )
     if _is_away(error):
-        return Lost(f"{address}: can't be reached: {said}; nothing was written")
+        return Lost(f"{address}: can't be reached: {said}")
     return LedgerError(f"{address}: {said}")
