@@ -151,8 +151,9 @@ class Ledger:
 
     ``path`` is the file, or the address of the schema. Opens it, or creates it if it does not exist. It
     may be used from several threads, and by several processes. ``timeout`` is how many seconds a write
-    waits for another's write to end, and opening for another process that makes the states again. ``providers`` are the names of the
-    vocabularies that ship to read by (an empty list: none of them), ``charts`` and ``vocabulary`` TOML
+    waits for another's write to end, and opening for another process that makes the states again.
+    ``providers`` are the names of the vocabularies that ship to read by (an empty list: none of them),
+    ``charts`` and ``vocabulary`` TOML
     files (one, or several) to read by next to those, or in place of those of the same names;
     ``definitions`` are all of them as a value. A new ledger adopts them and keeps their text; an
     existing one must have been read by the same, or ``DefinitionsDiffer`` is raised, which says how to
