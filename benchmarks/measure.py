@@ -100,15 +100,17 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def peaks_megabytes(path: Path, reading: Sequence[str], writing: Sequence[str]) -> dict[str, float]:
+def peaks_megabytes(
+    where: Path | str, reading: Sequence[str], writing: Sequence[str]
+) -> dict[str, float]:
     """The peak memory of processes that do one thing to a ledger each; two may read at once."""
-    peak = partial(_peak_megabytes, path)
+    peak = partial(_peak_megabytes, where)
     with ThreadPoolExecutor(2) as pool:
         peaks = dict(zip(reading, pool.map(peak, reading), strict=True))
     return peaks | {action: peak(action) for action in writing}
 
 
-def _peak_megabytes(path: Path, action: str) -> float:
-    command = [sys.executable, "-m", "benchmarks.memory", action, str(path)]
+def _peak_megabytes(where: Path | str, action: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", action, str(where)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)

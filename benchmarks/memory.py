@@ -1,11 +1,14 @@
-"""One action on a ledger in a process of its own, and the peak memory of that process."""
+"""One action on a ledger in a process of its own, and the peak memory of that process.
+
+The ledger is a file or a server's, whose own memory is not counted.
+"""
 
 from __future__ import annotations
 
 import re
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.measure import any_core
@@ -19,10 +22,23 @@ def export(ledger: Ledger) -> None:
         line_of(event)
 
 
+def through(iterate: Callable[[Ledger], Iterable[object]]) -> Callable[[Ledger], None]:
+    """What goes through all that something yields, and keeps nothing."""
+
+    def go(ledger: Ledger) -> None:
+        for _ in iterate(ledger):
+            pass
+
+    return go
+
+
 READING: dict[str, Callable[[Ledger], object]] = {
     "verify": Ledger.verify,
     "audit": Ledger.audit,
     "export": export,
+    "deliveries": through(Ledger.deliveries),
+    "follow": through(lambda ledger: ledger.follow(live=False)),
+    "changes": through(lambda ledger: ledger.changes(-1)),
 }
 WRITING: dict[str, Callable[[Ledger], object]] = {
     "replay": Ledger.replay,
@@ -31,10 +47,10 @@ WRITING: dict[str, Callable[[Ledger], object]] = {
 """What is measured, by its name, in this order."""
 
 
-def main(action: str, path: str) -> None:
+def main(action: str, where: str) -> None:
     """Do it and print the peak in megabytes."""
     any_core()
-    with Ledger(path) as ledger:
+    with Ledger(where) as ledger:
         (READING | WRITING)[action](ledger)
     print(peak_megabytes())
 

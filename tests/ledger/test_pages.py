@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,18 @@ def test_a_comparison_is_of_the_log_as_it_was(
 
     with between.each(replays), pytest.raises(LedgerError, match="another process replays"):
         list(busy.differences(definitions))
+
+
+@pytest.mark.parametrize("read", [Ledger.events, partial(Ledger.follow, live=False)])
+def test_a_page_takes_few_statements(
+    read: Callable[[Ledger], Iterator[object]], tmp_path: Path
+) -> None:
+    """A server is asked for all events of a page together: each statement is a way there and back."""
+    with Ledger(tmp_path / "test.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 200))
+        store, said = ledger._connections._own().store, list[str]()
+        assert isinstance(store, SqliteStore)
+        store.conn.set_trace_callback(said.append)
+        assert sum(1 for _ in read(ledger)) > 100
+        store.conn.set_trace_callback(None)
+    assert len(said) < 40

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
 
 from postledger import Address, Ledger, LedgerError, NotALedger
+from postledger.projections.queries import Query
+from postledger.projections.search import _Reach
+from postledger.state.row import NEAR
+from postledger.times import micros
 from tests.postgres_server import PostgresServer
 from tests.samples import sent
 
@@ -61,3 +67,25 @@ def test_a_server_that_is_not_there() -> None:
         Ledger("postgresql://nobody:5ecret@127.0.0.1:1/nothing")
     assert "5ecret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_search_in_a_period_looks_at_no_others(postgres_address: str) -> None:
+    """The server chooses its indexes by itself: that none is named doesn't mean that none is there."""
+    since, until = (datetime(2026, 1, day, tzinfo=UTC) for day in (2, 3))
+    with Ledger(postgres_address) as ledger:
+        ledger.record(sent("a"))
+        with ledger._listing(None) as (store, listing):
+            query = Query(search="a", since=since, until=until)
+            reach = _Reach.of(query, store, listing, None)
+    assert (reach.since, reach.until) == (micros(since) - NEAR, micros(until) + NEAR)
+    assert reach.apart == ()
+
+
+def test_keys_are_completed(postgres_address: str) -> None:
+    """In their order, however long they are; a space is no matter."""
+    long = "b" * 300
+    with Ledger(postgres_address) as ledger:
+        ledger.record_many(map(sent, ["a2", "a1", "b", f"{long}2", f"{long}1", "c"]))
+        with ledger._connections.read() as own:
+            found = [own.reader.index.keys_from(one, "delivery", 2) for one in ("a", long, "d")]
+    assert found == [["a1", "a2"], [f"{long}1", f"{long}2"], []]

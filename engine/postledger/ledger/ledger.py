@@ -847,8 +847,7 @@ class Ledger:
                     accepted = acceptances_of(own.log.imports())
                 events = [
                     event
-                    for stored in page
-                    for event in _members(own.reader, stored, accepted or ())
+                    for event in _members(own.reader, page, accepted or ())
                     if streams is None or (event.space, event.chart, event.key) in streams
                 ]
             yield from events
@@ -1516,15 +1515,18 @@ def _page_of_events(
 
 
 def _members(
-    reader: Reader, stored: Stored, acceptances: Iterable[Acceptance] = ()
+    reader: Reader, page: Sequence[Stored], acceptances: Iterable[Acceptance] = ()
 ) -> Iterator[Event]:
-    """The public values of an event: one, or one for each member of a bundle."""
-    statements = reader.facts.statements_of(stored)
-    if not statements:
-        yield event_of(stored, 0, None, None)
-    for member, statement in enumerate(statements):
-        repeats = reader.repeats(statement, stored.position, member)
-        event = event_of(stored, member, statement, repeats)
+    """The public values of events: one each, or one for each member of a bundle."""
+    said = [
+        (stored, member, statement)
+        for stored in page
+        for member, statement in enumerate(reader.facts.statements_of(stored) or [None])
+    ]
+    asked = [(one, stored.position, member) for stored, member, one in said if one is not None]
+    repeats = iter(reader.repeats_of(asked))
+    for stored, member, statement in said:
+        event = event_of(stored, member, statement, None if statement is None else next(repeats))
         if event.reading == UNVERIFIED:
             covered = any(one.covers(event.position, event.source) for one in acceptances)
             event = attrs.evolve(event, accepted=covered)

@@ -41,7 +41,12 @@ def passages_of(reader: Reader, events: Sequence[Stored], kept: Lives) -> Iterat
         return
     place = reader.index.name, reader.definitions.hash
     index, lives = reader.index, kept.as_of((*place, events[0].position))
-    yield from passages(reader.facts, events, lives, index.find, index.rows_of)
+    said = [reader.facts.statements_of(stored) for stored in events]
+    streams = {one.stream: None for several in said for one in several if one.stream[1] == DELIVERY}
+    numbers = index.find_all(list(streams))
+    before = Bounds(position=events[0].position - 1)
+    rows = index.rows_of_all([one for one in numbers.values() if one not in lives], before)
+    yield from passages(reader.facts, events, said, lives, numbers, rows)
     kept.keep((*place, events[-1].position + 1))
 
 

@@ -574,7 +574,7 @@ def by_unread(store: Store, index: str) -> tuple[str, str]:
     # guard: an index that lacks rows is not read by
     if kept is not None and kept.index_name == index and _lacking_unread(store, kept):
         return "", unindexed(UNREAD)
-    return store.by_index(name, Index.indexes(index)), UNREAD
+    return store.by_index(name, Index.indexes(index)) or "", UNREAD
 
 
 def apart_of(table: str) -> str:
@@ -582,8 +582,8 @@ def apart_of(table: str) -> str:
     return f"{table}_apart"
 
 
-def by_apart(store: Store, table: str) -> str:
-    """What makes a statement read those rows by their index; empty where that is not there."""
+def by_apart(store: Store, table: str) -> str | None:
+    """What makes a statement read those rows by their index; ``None`` where that is not there."""
     return store.by_index(apart_of(table), _states_indexes(table))
 
 

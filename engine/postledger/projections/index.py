@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -20,6 +20,8 @@ from postledger.log.log import JOINED
 from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.streams import KIND, EventRow, Outline
 from postledger.store.store import LARGEST, Store, bare_of, insert
+
+T = TypeVar("T")
 
 NOWHERE_ID = 0
 """The number of the stream of events that belong to none."""
@@ -78,6 +80,9 @@ FOLD_ORDER = "ORDER BY i.stream, i.occurred_at, i.identity, i.position, i.member
 
 BEHIND = "(i.stream, i.occurred_at, i.identity, i.position, i.member) > (?, ?, ?, ?, ?)"
 """The rows behind one of them in that order."""
+
+Said = tuple[int, int, bytes, int, int]
+"""What tells a row of the index from others: stream, occurred_at, identity, position, member."""
 
 Placed = tuple[int, int, bytes, int, int, int, str | None]
 """A row of the index: stream, occurred_at, identity, position, member, findings, said."""
@@ -141,7 +146,7 @@ class Index:
         unknown = dict.fromkeys([stream for stream in wanted if stream not in ids])
         made: set[int] = set()
         if unknown:
-            ids.update(self._found(list(unknown)))
+            ids.update(self.find_all(list(unknown)))
             new = [stream for stream in unknown if stream not in ids]
             first = self.newest() + 1
             numbered = list(enumerate(new, first))
@@ -194,6 +199,21 @@ class Index:
         )
         return None if row is None else int(row[0])
 
+    def find_all(self, streams: Sequence[Stream]) -> dict[Stream, int]:
+        """The numbers of those streams of which any event is known."""
+        if len(streams) < 8:
+            each = ((stream, self.find(stream)) for stream in streams)
+            return {stream: number for stream, number in each if number is not None}
+        found: dict[Stream, int] = {}
+        for chunk in chunks([key for _, _, key in streams]):
+            holes = ", ".join("?" * len(chunk))
+            rows = self.store.execute(
+                f"SELECT id, space, chart, key FROM {self.name}_streams WHERE key IN ({holes})",
+                chunk,
+            )
+            found.update(((space, chart, key), n) for n, space, chart, key in rows.fetchall())
+        return found
+
     def spaces(self, chart: str, key: str) -> list[str]:
         """The spaces that have a key."""
         rows = self.store.execute(
@@ -204,10 +224,11 @@ class Index:
 
     def keys_from(self, beginning: str, chart: str, most: int) -> list[str]:
         """The first keys of a chart that begin with a text, in their order."""
+        held, given = self.store.begins("key", beginning, f"{beginning}{_LAST}")
         rows = self.store.execute(
-            f"SELECT DISTINCT key FROM {self.name}_streams WHERE key >= ? AND key < ? AND chart = ?"
+            f"SELECT DISTINCT key FROM {self.name}_streams WHERE {held} AND chart = ?"
             " ORDER BY key LIMIT ?",
-            (beginning, f"{beginning}{_LAST}", chart, most),
+            (*given, chart, most),
         )
         return [str(row[0]) for row in rows.fetchall()]
 
@@ -333,6 +354,23 @@ class Index:
         ).fetchall()
         return [next(members) for _, members in groupby(rows, itemgetter(3))]
 
+    def said_again(self, rows: Sequence[Said]) -> set[tuple[int, int]]:
+        """The positions and members of those rows that another row says the same as."""
+        found: set[tuple[int, int]] = set()
+        for chunk in chunks(rows):
+            # Whether there is one, and not how many: a body may come again and again.
+            holes = ", ".join(["(?, ?, ?, ?, ?)"] * len(chunk))
+            others = self.store.execute(
+                "WITH asked (stream, occurred_at, identity, position, member) AS (VALUES"
+                f" {holes}) SELECT a.position, a.member FROM asked a WHERE EXISTS (SELECT 1 FROM"
+                f" {self.name} i WHERE i.stream = a.stream AND i.occurred_at = a.occurred_at"
+                " AND i.identity = a.identity"
+                " AND (i.position <> a.position OR i.member <> a.member))",
+                [value for row in chunk for value in row],
+            )
+            found.update(others.fetchall())
+        return found
+
     def has(self, stream: int, occurred_at: int, identity: bytes) -> bool:
         """Whether an event of a stream says that."""
         row = self.store.one(
@@ -386,21 +424,6 @@ class Index:
     def _select(self, columns: str = EVENT_ROW) -> str:
         return f"SELECT {columns} FROM {self.name} i {JOINED}"
 
-    def _found(self, streams: list[Stream]) -> dict[Stream, int]:
-        """The numbers of those streams that there are."""
-        if len(streams) < 8:
-            each = ((stream, self.find(stream)) for stream in streams)
-            return {stream: number for stream, number in each if number is not None}
-        found: dict[Stream, int] = {}
-        for chunk in chunks([key for _, _, key in streams]):
-            holes = ", ".join("?" * len(chunk))
-            rows = self.store.execute(
-                f"SELECT id, space, chart, key FROM {self.name}_streams WHERE key IN ({holes})",
-                chunk,
-            )
-            found.update(((space, chart, key), n) for n, space, chart, key in rows.fetchall())
-        return found
-
 
 def _grouped(
     rows: Iterable[Any], charts: Iterator[tuple[int, str]]
@@ -417,7 +440,7 @@ def _chart(charts: Iterator[tuple[int, str]], stream: int) -> str:
     raise IntegrityError(f"stream {stream} is missing; run replay")
 
 
-def chunks(items: Sequence[object]) -> Iterator[list[object]]:
+def chunks(items: Sequence[T]) -> Iterator[list[T]]:
     """The items in lists of as many as one statement asks for."""
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):

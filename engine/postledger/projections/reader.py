@@ -152,6 +152,21 @@ class Reader:
         itself = first is None or (first[3], first[4]) == (position, member)
         return None if first is None or itself else first[3]
 
+    def repeats_of(self, members: Sequence[tuple[Statement, int, int]]) -> list[int | None]:
+        """What ``repeats`` says of each of several members, asked for together."""
+        numbers = self.index.find_all(list({said.stream: None for said, _, _ in members}))
+        again = self.index.said_again(
+            [
+                (numbers[said.stream], said.occurred_at, said.identity, position, member)
+                for said, position, member in members
+                if said.stream in numbers
+            ]
+        )
+        return [
+            self.repeats(said, position, member) if (position, member) in again else None
+            for said, position, member in members
+        ]
+
     def known(self, stream: Stream, bounds: Bounds = EVERYTHING) -> list[EventRow]:
         """The events of a stream in the order of the index; none where none is known."""
         number = self.index.find(stream)

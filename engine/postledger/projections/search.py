@@ -155,7 +155,7 @@ class _Reach:
 def _apart(store: Store, listing: Listing, since: int, until: int) -> list[_Found] | None:
     """Those that began in a period, far from their reception; ``None`` for many, or not known."""
     by_index = by_apart(store, listing.states)
-    if not by_index or listing.tallies is None:
+    if by_index is None or listing.tallies is None:
         return None
     states = f"{listing.states} s{by_index} WHERE {APART}"
     # guard: a search relies on no index that lost its rows

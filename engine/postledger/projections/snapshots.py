@@ -61,7 +61,7 @@ class LiveSnapshot:
             f" WHERE {near} AND {within} AND NOT {APART}",
             (max(since - NEAR, -LARGEST), min(until + NEAR, LARGEST), since, until),
         )
-        by_index, apart = generations.by_apart(store, live.table), APART
+        by_index, apart = generations.by_apart(store, live.table) or "", APART
         if generations.apart_of(live.table) in damaged:
             by_index, apart = "", unindexed(APART)
         store.execute(

@@ -7,7 +7,7 @@ process, and is the same each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import NamedTuple
@@ -67,36 +67,35 @@ class Passage(NamedTuple):
 def passages(
     facts: Facts,
     events: Sequence[Stored],
+    said: Sequence[Sequence[Statement]],
     lives: dict[int, Life],
-    find: Callable[[Stream], int | None],
-    rows_of: Callable[[int], Sequence[EventRow]],
+    numbers: Mapping[Stream, int],
+    rows: Mapping[int, Sequence[EventRow]],
 ) -> Iterator[Passage]:
     """The passages of events that follow each other in the log.
 
-    ``lives`` are those of streams as known before the first event, by number, and are brought forward.
-    ``find`` returns the number of a stream, ``rows_of`` its rows, from the index.
+    ``said`` is what each says. ``lives`` are those of streams as known before the first event, by number,
+    and are brought forward. ``numbers`` are those of the streams, ``rows`` what the index has of them
+    from before.
     """
-    numbers: dict[Stream, int] = {}
     first = events[0].position if events else 0
-    for stored in events:
-        said = facts.statements_of(stored)
-        if not said:
+    for stored, statements in zip(events, said, strict=True):
+        if not statements:
             yield Passage(stored, 0, None)
-        for member, statement in enumerate(said):
+        for member, statement in enumerate(statements):
             stream = statement.stream
             if stream[1] != DELIVERY or DELIVERY not in facts.definitions.charts:
                 # A chart that was given up says nothing.
                 yield Passage(stored, member, statement)
                 continue
-            number = numbers.get(stream) or find(stream)
+            number = numbers.get(stream)
             if number is None:
                 raise IntegrityError(
                     f"position {stored.position}: the index differs from the log;"
                     " run replay --index"
                 )
-            numbers[stream] = number
             if number not in lives:
-                lives[number] = _life(facts, rows_of(number), first)
+                lives[number] = _life(facts, rows.get(number, ()), first)
             life = lives[number]
             before = _known(stream, life)
             repeats = life.add(facts, facts.row_of(number, stored, member, statement))

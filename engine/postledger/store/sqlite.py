@@ -247,10 +247,10 @@ class SqliteStore(Store):
         """Nothing is to be done: what is read is as of the begin of the transaction."""
         return True
 
-    def by_index(self, name: str, indexes: Mapping[str, str]) -> str:
+    def by_index(self, name: str, indexes: Mapping[str, str]) -> str | None:
         """Such a statement reads by it, or fails: none is said where it is gone, or is another now."""
         _, sql = self.objects().get(("index", name), ("", None))
-        return f" INDEXED BY {name}" if sql == indexes[name] else ""
+        return f" INDEXED BY {name}" if sql == indexes[name] else None
 
     @staticmethod
     def guards(table: str, taken: str) -> dict[str, str]:

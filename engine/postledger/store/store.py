@@ -192,11 +192,11 @@ class Store(ABC):
     # --- where both have words of their own ---
 
     @abstractmethod
-    def by_index(self, name: str, indexes: Mapping[str, str]) -> str:
+    def by_index(self, name: str, indexes: Mapping[str, str]) -> str | None:
         """What makes a statement read by an index, behind the name of a table; it begins with a space.
 
-        ``indexes`` are names with the SQL that makes each. Empty where that one is gone, or is another
-        now, and in a store that chooses by itself: the statement reads the same without it.
+        ``indexes`` are names with the SQL that makes each. ``None`` where that one is gone, or is another
+        now; empty in a store that chooses by itself. The statement reads the same without it.
         """
 
     @abstractmethod
