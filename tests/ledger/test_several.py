@@ -215,19 +215,29 @@ def test_a_ledger_next_to_itself_or_a_copy_is_refused(
 
 
 def test_ledgers_are_named_by_their_files(hosts: tuple[Path, Path], tmp_path: Path) -> None:
-    """With as many folders as tell them apart, or by the names that are given."""
+    """By the folders where the files are called the same, or by the names that are given."""
+    with Ledgers(hosts[0]) as ledgers:
+        assert ledgers.names == ("berlin",)
     moved = []
     for path in hosts:
         folder = tmp_path / "of" / path.stem
         folder.mkdir(parents=True)
         moved.append(Path(shutil.move(path, folder / "deliveries.db")))
     with Ledgers(*moved) as ledgers:
-        assert ledgers.names == ("berlin/deliveries", "lyon/deliveries")
+        assert ledgers.names == ("berlin", "lyon")
+        report = ledgers.audit()
+        assert [one.ledger for one in report.ledgers] == [
+            "berlin/deliveries.db",
+            "lyon/deliveries.db",
+        ]
+        assert report.arguments == "berlin/deliveries.db --with lyon/deliveries.db"
     with Ledgers(*moved, names=["a", "b"]) as ledgers:
         assert ledgers.names == ("a", "b")
         assert str(ledgers.place(ledgers.timeline("T3")[0].event.position)) == "a:3"
     for names in (["a"], ["a", "a"], ["a", "b", "c"]):
-        with pytest.raises(ValueError, match="names must be 2 different texts, got a"):
+        with pytest.raises(
+            ValueError, match="names must be one for each of 2 ledgers, all different, got a"
+        ):
             Ledgers(*moved, names=names)
     with pytest.raises(ValueError, match="names must be non-empty text"):
         Ledgers(*moved, names=["a", " "])
@@ -255,18 +265,21 @@ def test_a_file_and_a_server_are_read_as_one(
 def test_servers_of_one_schema_are_told_apart() -> None:
     """By the database, or by the server; a password is in no name."""
     schema = "?schema=receipts"
-    addresses = [
+    one, other, third = (
         Address.parse(f"postgresql://me:secret@{where}{schema}")
-        for where in ("a.example.com/sms", "b.example.com/sms")
-    ]
-    names = several._names(addresses, None)
-    assert names == ("me@a.example.com/sms/receipts", "me@b.example.com/sms/receipts")
+        for where in ("a.example.com/sms", "b.example.com/sms", "a.example.com/mms")
+    )
+    assert several._names([one, other], None) == ("me@a.example.com", "me@b.example.com")
+    assert several._names([one, third], None) == ("sms", "mms")
+    path = Path("/var/receipts.db")
+    assert several._names([one, path], None) == ("sms", "var")
+    assert several._files([one, path]) == (str(one), "receipts.db")
 
 
 def test_a_position_of_none_has_no_place(ledgers: Ledgers) -> None:
     """The first position of the merge has its definitions; after the last there is nothing."""
     for position in (-1, 0, 7, 10**9):
-        with pytest.raises(IndexError, match=f"position {position} is not of any"):
+        with pytest.raises(IndexError, match=f"no ledger has an event at position {position} of"):
             ledgers.place(position)
     assert ledgers.place(6) == Place("lyon", 3)
 

@@ -356,14 +356,9 @@ class Ledgers:
             dossier, unproven = self._proven(report.dossier)
             report, problems = attrs.evolve(report, dossier=dossier), [*problems, *unproven]
         shown = [mask.file(name) for name in self.names]
-        included = tuple(
-            Included(
-                name,
-                mask.file(named_in_reports(one.ledger.path)),
-                _integrity(one, standing),
-            )
-            for name, one, standing in zip(shown, self._ones, found, strict=True)
-        )
+        files = map(mask.file, _files([one.ledger.path for one in self._ones]))
+        each = zip(shown, files, map(_integrity, self._ones, found), strict=True)
+        included = tuple(Included(*one) for one in each)
 
         def place(position: int) -> Place:
             number, there = self._merge.at(position)
@@ -421,11 +416,27 @@ def _names(paths: Sequence[Location], given: Iterable[str] | None) -> tuple[str,
             )
         return names
     parts = [_parts(path) for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = tuple("/".join(one[-depth:]) for one in parts)
-        if len(set(names)) == len(names):
-            return names
-    return tuple(map(str, paths))
+    # What all of them are called says nothing.
+    while len({one[-1] for one in parts}) == 1 < min(len(parts), *map(len, parts)):
+        parts = [one[:-1] for one in parts]
+    return _told_apart(parts)
+
+
+def _files(paths: Sequence[Location]) -> tuple[str, ...]:
+    """The names of the files, with folders where these are alike, or the addresses."""
+    files = [path for path in paths if not isinstance(path, Address)]
+    told = iter(_told_apart([(*_parts(path)[:-1], named_in_reports(path)) for path in files]))
+    return tuple(str(path) if isinstance(path, Address) else next(told) for path in paths)
+
+
+def _told_apart(parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The least of the ends of some paths that are all different, or else the whole paths."""
+    ends: tuple[str, ...] = ()
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        ends = tuple("/".join(one[-depth:]) for one in parts)
+        if len(set(ends)) == len(ends):
+            break
+    return ends
 
 
 def _parts(path: Location) -> tuple[str, ...]:
@@ -433,8 +444,12 @@ def _parts(path: Location) -> tuple[str, ...]:
     if isinstance(path, Address):
         shown = urlsplit(str(path))
         return shown.netloc, shown.path.strip("/"), path.schema
-    # What is not UTF-8 can't be written as it is.
-    return (*(os.fsencode(one).decode(errors="replace") for one in (*path.parts[:-1], path.stem)),)
+    return (*map(_text, path.parts[:-1]), _text(path.stem))
+
+
+def _text(name: str) -> str:
+    """A name as it can be written: what is not UTF-8 can't be as it is."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _require_distinct(ledgers: Sequence[Ledger]) -> None:
