@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -275,14 +276,24 @@ def test_the_times_of_a_copy_are_those_of_the_source(source: Path, tmp_path: Pat
     assert clocks == {Clock.OURS}
 
 
-def test_a_copy_holds_few_events_in_memory(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("from_server", [False, True])
+def test_a_copy_holds_few_events_in_memory(
+    tmp_path: Path, schema: Callable[[], str], *, from_server: bool
+) -> None:
     """A page ends with the body that makes it large, whatever the number of events."""
-    large = 3 * (log_module.PAGE_BYTES // 2)
-    with Ledger(source) as ledger:
-        ledger.record_many(os.urandom(large) for _ in range(4))
+    body, events = log_module.PAGE_BYTES // 2, 24
+    start = schema() if from_server else tmp_path / "source.db"
+    with Ledger(start) as ledger:
+        ledger.record_many(os.urandom(body) for _ in range(events))
+        ledger.record_many(traffic.bodies(0, 300))
     pages: list[int] = []
-    copied(source, tmp_path / "b.db", progress=pages.append)
-    assert pages[1:4] == [1, 1, 1]
+    tracemalloc.start()
+    try:
+        copied(start, tmp_path / "b.db", progress=pages.append)
+        assert tracemalloc.get_traced_memory()[1] < 10 * body
+    finally:
+        tracemalloc.stop()
+    assert pages[:5] == [3, 2, 2, 2, 2]
 
 
 def test_a_copy_that_was_killed_as_it_took_its_name_has_one_name(

@@ -45,6 +45,14 @@ _APPEND = (
 )
 
 
+_BETWEEN = "e.position >= ? AND e.position <= ?"
+_REACH = """SELECT max(position) FROM (
+    SELECT e.position, coalesce(sum(octet_length(e.body)) OVER (
+        ORDER BY e.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM events e WHERE {} ORDER BY e.position LIMIT ?
+) p WHERE before < ?"""
+"""The position of the last event of a page: that whose body makes it larger than it may be."""
+
 _FEW = 8
 """How many of the last events are looked at together."""
 
@@ -93,8 +101,10 @@ class Log:
     def computed_head(self) -> Head:
         """The head as the events alone give it."""
         frontier, adoption = EMPTY, -1
-        for rows in _pages(self.store.stream(f"{_SELECT} ORDER BY e.position")):
-            frontier, _ = extend(frontier, [_leaf(row[0], row[8]) for row in rows])
+        # Without their bodies.
+        given = self.store.stream(f"SELECT {_FIRST}, e.leaf FROM events e ORDER BY e.position")
+        for rows in _pages(given):
+            frontier, _ = extend(frontier, [_leaf(row[0], row[6]) for row in rows])
             for row in rows:
                 if self._envelope(row).kind == Kind.ADOPTION:
                     adoption = row[0]
@@ -152,32 +162,38 @@ class Log:
 
     def _rows(self, first: int, until: int) -> Iterator[Row]:
         return self.store.stream(
-            f"{_SELECT} WHERE e.position >= ? AND e.position <= ? ORDER BY e.position",
-            # No position is beyond what a store counts to.
-            (min(first, LARGEST), min(until, LARGEST)),
+            f"{_SELECT} WHERE {_BETWEEN} ORDER BY e.position", _ends(first, until)
+        )
+
+    def _page(self, where: str, parameters: tuple[int, ...], most: int = LARGEST) -> Iterator[Row]:
+        """The rows of a page: no more of them in memory than a page may have."""
+        if not self.store.one_by_one:
+            # guard: no more of a page comes from a server than it may have
+            row = self.store.one(_REACH.format(where), (*parameters, most, PAGE_BYTES))
+            reach = -1 if row is None or row[0] is None else row[0]
+            where, parameters = f"{where} AND e.position <= ?", (*parameters, reach)
+        return self.store.stream(
+            f"{_SELECT} WHERE {where} ORDER BY e.position LIMIT ?", (*parameters, most)
         )
 
     def page(self, first: int, until: int) -> list[Stored]:
         """The events from ``first`` up to ``until``, but of larger bodies than ``PAGE_BYTES`` fewer."""
-        return _within_bytes(self.events(first, until))
+        return _within_bytes(map(self.stored, self._page(_BETWEEN, _ends(first, until))))
 
     def page_received(self, first: int, since: int, until: int, most: int) -> list[Stored]:
         """The next events from ``first`` on that were received at ``since`` or later, before ``until``.
 
         At most ``most`` of them, and fewer of larger bodies; none where there are no more.
         """
-        rows = self.store.stream(
-            f"{_SELECT} WHERE e.position >= ? AND e.received_at >= ? AND e.received_at < ?"
-            " ORDER BY e.position LIMIT ?",
-            (min(first, LARGEST), since, until, most),
-        )
+        where = "e.position >= ? AND e.received_at >= ? AND e.received_at < ?"
+        rows = self._page(where, (min(first, LARGEST), since, until), most)
         return _within_bytes(map(self.stored, rows))
 
     def page_rows(self, first: int, until: int) -> list[Row]:
         """The rows of ``EVENT`` of such a page, to look into one by one: what is kept counts."""
         found: list[Row] = []
         left = PAGE_BYTES
-        for row in self._rows(first, until):
+        for row in self._page(_BETWEEN, _ends(first, until)):
             found.append(row)
             kept = row[5] if row[6] is None else row[6]
             # What is damaged may be anything.
@@ -430,6 +446,11 @@ def texts_at(position: int, written: str) -> list[str]:
         return texts_of(written)
     except (ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(f"position {position}: its texts are damaged: {error}") from error
+
+
+def _ends(first: int, until: int) -> tuple[int, int]:
+    # No position is beyond what a store counts to.
+    return min(first, LARGEST), min(until, LARGEST)
 
 
 def _within_bytes(events: Iterator[Stored]) -> list[Stored]:

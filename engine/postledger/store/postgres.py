@@ -170,6 +170,7 @@ class Server:
 class PostgresStore(Store):
     """A ledger's schema, over a connection that it has while it needs one."""
 
+    one_by_one = False
     path: Address
     file: Server
 

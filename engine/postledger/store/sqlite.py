@@ -89,6 +89,7 @@ class SqliteStore(Store):
     ``execute`` and ``executemany`` are those of the connection.
     """
 
+    one_by_one = True
     path: Path
     file: Identity | None
 

@@ -76,10 +76,12 @@ class Store(ABC):
     ``path`` is where they are, ``timeout`` how many seconds a write waits for another's to end.
     ``committed`` says whether the last write is durable, though it may have been interrupted. ``execute``
     and ``executemany`` are as DB-API 2.0 has them; a cursor is read to its end before another statement
-    runs that could change its rows. ``backlog``, where it is set, counts what each commit changed;
+    runs that could change its rows. ``one_by_one`` says whether a ``stream`` has one row at a time in
+    memory, or some thousand. ``backlog``, where it is set, counts what each commit changed;
     ``connected`` is called where the store works by another connection than before.
     """
 
+    one_by_one: bool
     path: Location
     timeout: float
     committed: bool
