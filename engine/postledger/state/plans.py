@@ -10,7 +10,7 @@ time; streams that marks can't stand for are folded as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise, product
 from json.encoder import encode_basestring
 from operator import itemgetter
@@ -50,6 +50,9 @@ _MARKED = re.compile(f"{_MARK}([0-9]+) ([0-9]+){_MARK}")
 Made = tuple[bool, tuple[str | int, ...]]
 """A column that is made of pieces: whether it is JSON, and its fixed texts and the indexes of others."""
 
+OWN, TIME, TEXT, FIXED, MADE = range(5)
+"""What a column of a row is picked from: see ``Plan.origins``."""
+
 Key = tuple[Any, ...]
 
 Found = tuple["Plan", Sequence[str], tuple[Sequence[Any], ...]]
@@ -83,6 +86,30 @@ class Plan:
     @_pick.default
     def _picks(self) -> Callable[[Sequence[Any]], Row]:
         return itemgetter(*self.picked)
+
+    def origins(self) -> list[tuple[int, Any]]:
+        """Where each column of a row comes from, for who picks columns of many streams at once.
+
+        ``OWN``: what is the stream's own, as the column is named. ``TIME``: the time of the event of
+        that index. ``TEXT``: the text of that index, among those of all events. ``FIXED``: that value.
+        ``MADE``: pieces, as ``made_text`` puts them together.
+        """
+        times = len(_OWN)
+        texts = times + len(self.verdicts)
+        fixed = texts + self.texts
+        found: list[tuple[int, Any]] = []
+        for column, at in enumerate(self.picked):
+            if at < 0:
+                found.append((MADE, self.made[at]))
+            elif at < times:
+                found.append((OWN, COLUMNS[column]))
+            elif at < texts:
+                found.append((TIME, at - times))
+            elif at < fixed:
+                found.append((TEXT, at - texts))
+            else:
+                found.append((FIXED, self.fixed[at - fixed]))
+        return found
 
     def gives_as(self, other: Plan) -> bool:
         """Whether the other gives the same row of any stream of both."""
@@ -122,7 +149,7 @@ class Plan:
             return None
         if repeats:
             findings |= _REPEATED
-        made = [_made(one, texts) for one in self.made] if self.made else ()
+        made = [made_text(one, texts) for one in self.made] if self.made else ()
         return self._pick(
             (stream, min(received), repeats, findings, source, *times, *texts, *self.fixed, *made)
         )
@@ -214,9 +241,18 @@ class Plans:
         return None if source is None else Planned(plan, *found[1:], source)
 
     def _source(self, kinds: tuple[int, ...], received: Sequence[int]) -> str | None:
-        """The source of the events of a plan, nearly always one; ``None`` where that is damaged."""
+        sources = self.sources(kinds)
+        if sources is None or isinstance(sources, str):
+            return sources
+        return min(zip(received, sources, strict=True))[1]
+
+    def sources(self, kinds: tuple[int, ...]) -> str | tuple[str, ...] | None:
+        """The source of the events of a plan, nearly always one, or else that of each of them.
+
+        ``None`` where that is damaged.
+        """
         try:
-            sources = self._sources[kinds]
+            return self._sources[kinds]
         except KeyError:
             if len(self._sources) >= MOST_PLANS:
                 self._sources.clear()
@@ -226,7 +262,18 @@ class Plans:
             except (IntegrityError, ValueError):
                 return None
             sources = self._sources[kinds] = each[0] if len(set(each)) == 1 else each
-        return sources if isinstance(sources, str) else min(zip(received, sources, strict=True))[1]
+            return sources
+
+    def deciding(self, rows: Sequence[EventRow]) -> tuple[tuple[int, Callable[[str], Word]], ...]:
+        """The indexes of the texts that decide which plan a stream has, and what gives the class of each.
+
+        Streams of the same kinds have the same. None where an event is damaged.
+        """
+        try:
+            opened = self._opened(rows)
+        except (IntegrityError, ValueError, TypeError):
+            return ()
+        return () if opened is None else opened.deciding
 
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
         """The verdict on one of the events, if it arrived after all others and a plan gives it."""
@@ -403,7 +450,7 @@ def _markable(pattern: Pattern) -> bool:
     return pattern.fixed[0] is None and not any(isinstance(t, str) and _MARK in t for t in own)
 
 
-def _made(made: Made, texts: Sequence[str]) -> str:
+def made_text(made: Made, texts: Sequence[str] | Mapping[int, str]) -> str:
     """The text of a column that is made of pieces."""
     as_json, pieces = made
     found = [one if isinstance(one, str) else _within(texts[one], as_json) for one in pieces]

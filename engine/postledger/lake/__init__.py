@@ -1,0 +1,1 @@
+"""The lake: whole logs as columns, for questions that ask all of them."""

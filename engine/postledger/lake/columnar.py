@@ -1,0 +1,312 @@
+"""The columnar fold: the rows of many streams at once, picked by their plans.
+
+Streams of the same kinds, whose events stand in the same order, have one plan (``state.plans``), which
+says from which time or text of which event each column of the row comes. So a column of all streams is
+one gather. No rule of the fold stands here: what no plan gives is folded stream by stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from postledger.findings import Finding
+from postledger.lake.alike import Groups
+from postledger.lake.columns import Columns, in_whole_streams, np, pa, pc
+from postledger.lake.distinct import Distinct
+from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, Plans, made_text
+from postledger.state.row import COLUMNS, Row
+from postledger.state.streams import EventRow
+
+_LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
+_AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
+
+TIMES = ("created_at", "sent_at", "outcome_at", "first_received_at")
+COUNTS = ("stream", "events", "repeats", "findings")
+WORDS = ("state", "route", "source", "read", "grade", "reason_class")
+"""The columns of few values: PyArrow has them as dictionaries. All others are texts."""
+
+Folded = tuple[int, str, int, Row | None]
+"""A stream, its chart, the number of its events, repeats too, and its row."""
+
+
+class Folding(Protocol):
+    """What folds streams one by one, as a ``Reader`` does."""
+
+    @property
+    def plans(self) -> Plans:
+        """The plans of streams seen so far."""
+        ...
+
+    def row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
+        """The row that follows from the events of a stream."""
+        ...
+
+
+@attrs.frozen
+class States:
+    """The rows of streams, in the order of the streams.
+
+    ``table`` is a PyArrow table of the columns of rows. Where ``heard`` is not set, no event says a thing
+    to the chart: there is no row. ``charts`` is a PyArrow array; ``events`` counts repeats too.
+    """
+
+    table: Any
+    heard: Any
+    charts: Any
+    events: Any
+
+    def rows(self) -> Iterator[Folded]:
+        """The rows one by one, as ``Reader.rows`` has them."""
+        rows = zip(*(column.to_pylist() for column in self.table.columns), strict=True)
+        told = zip(self.charts.to_pylist(), self.events.tolist(), self.heard.tolist(), strict=True)
+        for row, (chart, events, heard) in zip(rows, told, strict=True):
+            yield row[0], chart, events, row if heard else None
+
+
+def fold(folding: Folding, tables: Iterable[Any]) -> Iterator[States]:
+    """The rows of all streams of PyArrow tables with the columns ``NAMES``, in the order of the fold.
+
+    One table is in memory at a time, next to what a stream has in those before. Raises ``ValueError`` for
+    a table that lacks a column or is not in that order, and what ``folding`` raises.
+    """
+    last = None
+    for table in in_whole_streams(tables):
+        columns = Columns.of(table)
+        if last is not None and columns.stream[0] <= last:
+            raise ValueError(f"expected a stream after {last}, got {columns.stream[0]}")
+        last = columns.stream[-1]
+        distinct = Distinct.of(columns)
+        groups = Groups(folding.plans, columns, distinct)
+        yield _Gather(columns, distinct, groups).states(folding)
+
+
+class _Gather:
+    """The columns of the rows of streams that have plans: ``some`` of them all."""
+
+    def __init__(self, columns: Columns, distinct: Distinct, groups: Groups) -> None:
+        self._columns, self._distinct, self._all = columns, distinct, groups.all
+        self._choose(np.flatnonzero(groups.of >= 0), groups.of)
+        self._choose(self._some[~self._differ()], groups.of)
+        self._findings = self._found()
+        sound = (self._findings & _AMOUNT_UNREADABLE) == 0
+        self._findings = self._findings[sound]
+        self._choose(self._some[sound], groups.of)
+        self._origins = [group.plan.origins() for group in self._all]
+
+    def _choose(self, some: Any, of: Any) -> None:
+        self._some, self._of = some, of[some]
+        self._first = self._distinct.first[some]
+
+    def _per_group(self, values: Iterable[Any], dtype: Any = None) -> Any:
+        """A value of each group, for each stream."""
+        return np.array([*values], dtype=dtype or np.int64)[self._of]
+
+    def _texts_at(self, places: Sequence[tuple[int, int]], among: Any) -> Any:
+        """Where texts stand in the pool, of which each group has the event and the place in it."""
+        events = np.array([event for event, _ in places], dtype=np.int64)
+        texts = np.array([text for _, text in places], dtype=np.int64)
+        of = self._of[among]
+        return self._distinct.start[self._first[among] + events[of]] + texts[of]
+
+    def _taken(self, at: Any) -> Any:
+        return pc.take(self._columns.pool, pa.array(at), boundscheck=False)
+
+    # --- what takes a closer look, and findings ---
+
+    def _differ(self) -> Any:
+        """The streams whose recipients are not the same."""
+        differ = np.zeros(len(self._some), dtype=bool)
+        if not self._all:
+            return differ
+        places = [[group.place(at) for at in group.plan.recipients] for group in self._all]
+        among = np.arange(len(self._some))
+        for number in range(1, max(map(len, places))):
+            counts = np.array([len(one) for one in places])
+            among = among[counts[self._of[among]] > number]
+            one = self._taken(self._texts_at([(p or [(0, 0)])[0] for p in places], among))
+            other = [p[number] if len(p) > number else (0, 0) for p in places]
+            unlike = pc.not_equal(one, self._taken(self._texts_at(other, among)))
+            differ[among] |= unlike.to_numpy(zero_copy_only=False)
+        return differ
+
+    def _found(self) -> Any:
+        """The findings of each stream, as ``Plan.noted`` has them."""
+        distinct = self._distinct
+        found = self._per_group(group.plan.findings for group in self._all)
+        if distinct.findings.any():
+            found |= np.bitwise_or.reduceat(distinct.findings, distinct.first)[self._some]
+        ordered = [group.plan.ordered for group in self._all]
+        counts = np.array([len(one) for one in ordered], dtype=np.int64)
+        among = np.arange(len(self._some))
+        for number in range(max(counts, default=0)):
+            among = among[counts[self._of[among]] > number]
+            pairs = np.array([one[number] if len(one) > number else (0, 0) for one in ordered])
+            of, first = self._of[among], self._first[among]
+            before, after = (distinct.received[first + pairs[of, at]] for at in (0, 1))
+            found[among[before > after]] |= _LATE
+        found[distinct.repeats[self._some] > 0] |= _REPEATED
+        return found
+
+    # --- columns ---
+
+    def states(self, folding: Folding) -> States:
+        """The rows of all streams: of those without a plan as ``folding`` gives them."""
+        distinct = self._distinct
+        rest = np.ones(len(distinct.streams), dtype=bool)
+        rest[self._some] = False
+        others = np.flatnonzero(rest)
+        rows = self._plainly(folding, others)
+        blank: Row = (None,) * len(COLUMNS)
+        told = list(zip(*[row or blank for row in rows], strict=True)) or [()] * len(COLUMNS)
+        found = []
+        for number, name in enumerate(COLUMNS):
+            numbers = name in COUNTS or name in TIMES
+            column = self._numbers if numbers else self._words if name in WORDS else self._texts
+            found.append(column(number, others, told[number]))
+        heard = np.ones(len(distinct.streams), dtype=bool)
+        heard[others] = [row is not None for row in rows]
+        table = pa.Table.from_arrays(found, names=list(COLUMNS))
+        return States(table, heard, distinct.charts, distinct.counts + distinct.repeats)
+
+    def _plainly(self, folding: Folding, streams: Any) -> list[Row | None]:
+        """The rows of some streams, folded one by one."""
+        distinct = self._distinct
+        begins = distinct.begins[streams]
+        counts = (distinct.counts + distinct.repeats)[streams]
+        ends = np.cumsum(counts)
+        at = np.repeat(begins - (ends - counts), counts) + np.arange(counts.sum())
+        rows = self._columns.rows(at)
+        charts = distinct.charts.take(pa.array(streams)).to_pylist()
+        return [
+            folding.row(stream, chart, rows[end - count : end])
+            for stream, chart, count, end in zip(
+                distinct.streams[streams].tolist(),
+                charts,
+                counts.tolist(),
+                ends.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _origins_of(self, number: int) -> list[tuple[int, Any]]:
+        return [origins[number] for origins in self._origins]
+
+    def _numbers(self, number: int, others: Any, told: Sequence[Any]) -> Any:
+        """A column of numbers; ``told`` are those of the ``others``."""
+        distinct, name = self._distinct, COLUMNS[number]
+        if name == "stream":
+            return pa.array(distinct.streams)
+        some, missing = self._own_numbers(number, name)
+        values = np.zeros(len(distinct.streams), dtype=np.int64)
+        nulls = np.zeros(len(values), dtype=bool)
+        values[self._some], nulls[self._some] = some, missing
+        values[others] = [value or 0 for value in told]
+        nulls[others] = [value is None for value in told]
+        return pa.array(values, mask=nulls)
+
+    def _own_numbers(self, number: int, name: str) -> tuple[Any, Any]:
+        """The numbers of streams with a plan, and where there is none."""
+        distinct, some = self._distinct, self._some
+        if name == "first_received_at":
+            return np.minimum.reduceat(distinct.received, distinct.first)[some], False
+        if name == "repeats":
+            return distinct.repeats[some], False
+        if name == "findings":
+            return self._findings, False
+        origins = self._origins_of(number)
+        if name not in TIMES:
+            return self._per_group(value for _, value in origins), False
+        event = self._per_group(at if kind == TIME else -1 for kind, at in origins)
+        return distinct.occurred[self._first + np.maximum(event, 0)], event < 0
+
+    def _words(self, number: int, others: Any, told: Sequence[Any]) -> Any:
+        """A column of few values."""
+        words: dict[Any, int] = {None: -1}
+
+        def code(word: str | None) -> int:
+            return words.setdefault(word, len(words) - 1)
+
+        codes = np.empty(len(self._distinct.streams), dtype=np.int32)
+        if COLUMNS[number] == "source":
+            codes[self._some] = self._source_codes(code)
+        else:
+            values = [value for _, value in self._origins_of(number)]
+            codes[self._some] = self._per_group(map(code, values), np.int32)
+        codes[others] = [code(word) for word in told]
+        dictionary = pa.array(list(words)[1:], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), dictionary)
+
+    def _source_codes(self, code: Callable[[str], int]) -> Any:
+        """The source of the event that was received first, of those received at once the least."""
+        sources = [group.sources for group in self._all]
+        codes = self._per_group(code(one) if isinstance(one, str) else 0 for one in sources)
+        for number, each in enumerate(sources):
+            if not isinstance(each, str):
+                members = np.flatnonzero(self._of == number)
+                order = sorted(range(len(each)), key=each.__getitem__)
+                received = self._distinct.received[self._first[members] + np.array(order)[:, None]]
+                ranked = np.array([code(each[at]) for at in order])
+                codes[members] = ranked[received.argmin(axis=0)]
+        return codes
+
+    def _texts(self, number: int, others: Any, told: Sequence[Any]) -> Any:
+        """A column of texts: those of events, those that are fixed, and those that are made."""
+        pool, origins = self._columns.pool, self._origins_of(number)
+        picked = np.array([kind == TEXT for kind, _ in origins], dtype=bool)
+        among = np.flatnonzero(picked[self._of])
+        places = [
+            group.place(at) if kind == TEXT else (0, 0)
+            for group, (kind, at) in zip(self._all, origins, strict=True)
+        ]
+        found = self._spread(self._texts_at(places, among), self._some[among])
+        codes, values = self._told_texts(origins, others, told)
+        mask = codes >= 0
+        if not mask.any():
+            return found
+        told_texts = pa.array(values, pool.type).take(pa.array(codes[mask]))
+        return pc.replace_with_mask(found, pa.array(mask), told_texts)
+
+    def _spread(self, at: Any, streams: Any) -> Any:
+        """Texts of the pool as a column, in which some of the streams have one."""
+        count = len(self._distinct.streams)
+        if not len(streams):
+            return pa.nulls(count, self._columns.pool.type)
+        if len(streams) == count:
+            return self._taken(at)
+        places, nulls = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
+        places[streams], nulls[streams] = at, False
+        return pc.take(self._columns.pool, pa.array(places, mask=nulls), boundscheck=False)
+
+    def _told_texts(
+        self, origins: list[tuple[int, Any]], others: Any, told: Sequence[Any]
+    ) -> tuple[Any, list[str]]:
+        """The texts that are not those of events, and of each stream which it has; -1: none."""
+        values: list[str] = []
+        fixed = np.full(len(origins), -1, dtype=np.int64)
+        codes = np.full(len(self._distinct.streams), -1, dtype=np.int64)
+        for number, (kind, value) in enumerate(origins):
+            if kind == FIXED and value is not None:
+                fixed[number] = len(values)
+                values.append(value)
+        codes[self._some] = fixed[self._of]
+        for number, (kind, value) in enumerate(origins):
+            if kind == MADE:
+                members = np.flatnonzero(self._of == number)
+                codes[self._some[members]] = np.arange(len(members)) + len(values)
+                values += self._made(number, members, value)
+        codes[others] = [-1 if text is None else len(values) + at for at, text in enumerate(told)]
+        values += ["" if text is None else text for text in told]
+        return codes, values
+
+    def _made(self, number: int, members: Any, made: Made) -> list[str]:
+        """The texts of a group that are made of pieces."""
+        pieces = [one for one in made[1] if isinstance(one, int)]
+        start, lists = self._distinct.start, []
+        for event, text in map(self._all[number].place, pieces):
+            at = start[self._first[members] + event] + text
+            lists.append(self._taken(at).to_pylist())
+        each = zip(*lists, strict=True) if lists else ()
+        return [made_text(made, dict(zip(pieces, texts, strict=True))) for texts in each]

@@ -1,0 +1,208 @@
+"""The columnar fold gives the rows of the plain one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import strategies as st
+
+from postledger import Ledger, Receipt
+from postledger.lake import columnar
+from postledger.lake.columns import NAMES, in_whole_streams
+from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.projections.reader import Reader
+from postledger.state.plans import Plan
+from tests import strategies
+from tests.conftest import ledger_of
+from tests.lake.tables import table_of
+from tests.properties.hostile import near_misses
+from tests.properties.shown import falsified, folder, run
+from tests.properties.worlds import Made, alike, arrived, made, moments, receipts, spoken
+from tests.samples import delivered, sent
+
+QUICK, LONG = 60, 4_000
+Folded = columnar.Folded
+
+
+def plainly(reader: Reader, bounds: Bounds = EVERYTHING) -> list[Folded]:
+    """The rows of all streams, folded one by one without any plan."""
+    return [
+        (stream, chart, len(rows), reader.plain_row(stream, rows))
+        for stream, chart, rows in reader.index.streams(bounds=bounds)
+    ]
+
+
+def in_columns(reader: Reader, tables: Sequence[Any]) -> list[Folded]:
+    """The rows of all streams of tables."""
+    return [row for states in columnar.fold(reader, tables) for row in states.rows()]
+
+
+def pieces_of(table: Any, size: int) -> Iterator[Any]:
+    """A table cut into pieces of so many rows, wherever streams begin."""
+    for at in range(0, len(table), size):
+        yield table.slice(at, size)
+
+
+def same(reader: Reader, size: int, bounds: Bounds = EVERYTHING) -> None:
+    """Whether both ways give the same rows, findings included, however the events are cut."""
+    table, wanted = table_of(reader, bounds), plainly(reader, bounds)
+    assert in_columns(reader, [table]) == wanted
+    assert in_columns(reader, list(pieces_of(table, size))) == wanted
+
+
+def worlds_are_the_same(
+    one: Made, other: Made, received: list[Receipt], size: int, last: int, known: datetime
+) -> None:
+    """Under any definitions, and as of any time."""
+    with folder() as path, Ledger(path / "1.db", definitions=one.definitions) as ledger:
+        ledger.record_many(received)
+        moment = int(known.timestamp() * 1_000_000)
+        bounds = (EVERYTHING, Bounds(position=last), Bounds(received_by=moment))
+        for definitions in (one.definitions, other.definitions):
+            ledger.replay(definitions)
+            with ledger._connections.read() as own:
+                for some in bounds:
+                    same(own.reader, size, some)
+
+
+_ALIKE = alike().flatmap(
+    lambda bodies: st.tuples(*(receipts(st.just(body)) for body in bodies)).map(list)
+)
+_RECEIVED = st.one_of(
+    arrived(most=25),
+    arrived(spoken(), most=40),
+    st.lists(receipts(near_misses()), max_size=12),
+    _ALIKE,
+    st.lists(strategies.receipts(), max_size=30),
+)
+_WORLD = (made(), made(), _RECEIVED, st.integers(1, 9), st.integers(0, 16), moments())
+
+
+def test_rows_of_columns_are_those_of_the_fold() -> None:
+    """Whatever was received: late, repeated, contradicting, undated, in bundles, of other definitions."""
+    run(worlds_are_the_same, QUICK, *_WORLD)
+
+
+@pytest.mark.long
+def test_rows_of_columns_are_those_of_the_fold_in_many_runs() -> None:
+    """The same on many more examples."""
+    run(worlds_are_the_same, LONG, *_WORLD)
+
+
+def _late_is_missed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(columnar, "_LATE", 0)
+
+
+def _recipients_are_not_compared(patch: pytest.MonkeyPatch) -> None:
+    nobody = columnar.np.zeros
+    patch.setattr(columnar._Gather, "_differ", lambda self: nobody(len(self._some), dtype=bool))
+
+
+def _texts_are_shifted(patch: pytest.MonkeyPatch) -> None:
+    origins = Plan.origins
+
+    def shifted(self: Plan) -> list[tuple[int, Any]]:
+        return [(k, 0) if k == columnar.TEXT else (k, v) for k, v in origins(self)]
+
+    patch.setattr(Plan, "origins", shifted)
+
+
+@pytest.mark.parametrize(
+    "fault", [_late_is_missed, _recipients_are_not_compared, _texts_are_shifted]
+)
+def test_the_property_fails_where_the_fold_is_wrong(
+    fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds what is broken on purpose."""
+    fault(monkeypatch)
+    assert falsified(worlds_are_the_same, 300, *_WORLD)
+
+
+def test_most_streams_are_picked_by_plans() -> None:
+    """Plain streams don't reach the fold of one stream, repeats and recipients of one kind included."""
+    told = [*map(sent, "abcdefgh"), *map(delivered, "abcdefgh"), sent("a")]
+    with ledger_of(map(Receipt, told)) as ledger, ledger._connections.read() as own:
+        asked: list[int] = []
+
+        class Counting:
+            plans = own.reader.plans
+
+            @staticmethod
+            def row(stream: int, chart: str, rows: Any) -> Any:
+                asked.append(stream)
+                return own.reader.row(stream, chart, rows)
+
+        table = table_of(own.reader)
+        found = [r for one in columnar.fold(Counting(), [table]) for r in one.rows()]
+        assert found == plainly(own.reader)
+        assert asked == []
+
+
+def test_a_long_stream_is_folded(ledger: Ledger) -> None:
+    """One of more events than plans have, which lies in many tables."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(30):
+        stamp = (at + timedelta(seconds=number)).isoformat()
+        ledger.record(sent("long", TIMESTAMP=stamp, HANDSET=f"h{number}"))
+    ledger.record(sent("short"))
+    with ledger._connections.read() as own:
+        same(own.reader, 4)
+
+
+def test_no_events_are_no_rows(ledger: Ledger) -> None:
+    """An empty ledger gives none."""
+    with ledger._connections.read() as own:
+        assert in_columns(own.reader, [table_of(own.reader)]) == []
+
+
+def test_columns_have_one_type_in_all_tables(filled: Path) -> None:
+    """So that tables of states can be put together, whatever streams they are of."""
+    with Ledger(filled) as ledger, ledger._connections.read() as own:
+        tables = [s.table for s in columnar.fold(own.reader, pieces_of(table_of(own.reader), 2))]
+    assert len(tables) > 2
+    assert len({str(one.schema) for one in tables}) == 1
+
+
+def test_what_is_out_of_order_is_refused(filled: Path) -> None:
+    """It is never folded: streams that come twice, events behind later ones."""
+    with Ledger(filled) as ledger, ledger._connections.read() as own:
+        ledger_table = table_of(own.reader)
+        backwards = ledger_table.take(pa.array(range(len(ledger_table))[::-1]))
+        with pytest.raises(ValueError, match="expected events in the order of the fold, got pos"):
+            in_columns(own.reader, [backwards])
+        with pytest.raises(ValueError, match="expected a stream after"):
+            in_columns(own.reader, [ledger_table, ledger_table.slice(0, 1)])
+        with pytest.raises(ValueError, match=r"missing: \['said'\]"):
+            in_columns(own.reader, [ledger_table.drop_columns("said")])
+        gone = ledger_table.set_column(
+            NAMES.index("position"), "position", pa.nulls(len(ledger_table), pa.int64())
+        )
+        with pytest.raises(ValueError, match="position must not be null"):
+            in_columns(own.reader, [gone])
+
+
+def test_tables_are_cut_where_streams_begin() -> None:
+    """A stream that goes on in the next table waits for it."""
+    tables = [pa.table({"stream": part}) for part in ([1, 1], [1], [], [1, 2, 2], [3], [3], [4])]
+    found = [table["stream"].to_pylist() for table in in_whole_streams(tables)]
+    assert found == [[1, 1, 1, 1], [2, 2], [3, 3], [4]]
+
+
+@pytest.mark.parametrize("package", ["numpy", "pyarrow"])
+def test_without_its_packages_it_says_what_to_install(package: str) -> None:
+    """One line, and nothing else of the engine takes them."""
+    code = (
+        f"import sys; sys.modules['{package}'] = None; import postledger\n"
+        "try: import postledger.lake.columnar\n"
+        "except postledger.PostledgerError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    line = "a columnar fold requires NumPy and PyArrow: {} -m pip install numpy pyarrow\n"
+    assert done.stdout == line.format(sys.executable)
