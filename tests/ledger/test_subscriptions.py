@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import random
 import subprocess
 import sys
@@ -15,6 +16,10 @@ from typing import Any
 import pytest
 
 from postledger import Ledger, LedgerError, Retry, StateChanged, SubscriptionFailed
+from postledger.ledger import following
+from postledger.store import listening
+from tests.faults import traffic
+from tests.postgres_server import PostgresServer
 from tests.samples import delivered, failed, first_outcome_stands, sent
 
 QUICK = Retry(times=2, wait=0.001)
@@ -302,3 +307,33 @@ def test_a_subscriber_that_is_killed_skips_nothing(tmp_path: Path) -> None:
     steps = [index[b] - index[a] for a, b in pairwise(told)]
     assert all(step == 1 or step <= 0 for step in steps)
     assert sum(step <= 0 for step in steps) > 0, "no kill came between a change and its checkpoint"
+
+
+def test_what_other_processes_write_to_a_server_is_heard(
+    postgres: PostgresServer, postgres_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, also after the connection was lost: who follows need not look by himself."""
+    monkeypatch.setattr(following, "_SOONEST", 1e6)
+    monkeypatch.setattr(following, "_LATEST", 1e6)
+    monkeypatch.setattr(listening, "_AGAIN", 0.05)
+    write = "import sys; from postledger import Ledger; from tests.samples import sent\n"
+    write += "with Ledger(sys.argv[1]) as ledger: ledger.record(sent(sys.argv[2]))"
+    heard = queue.Queue[StateChanged]()
+    with Ledger(postgres_address) as ledger:
+        ledger.record(sent("SMS_1"))
+        ledger.subscribe("a", heard.put)
+        assert heard.get(timeout=60).delivery.tracking_id == "SMS_1"
+        for key in ("SMS_2", "SMS_3"):
+            assert traffic.finish(traffic.python("-c", write, postgres_address, key))[0] == 0
+            assert heard.get(timeout=60).delivery.tracking_id == key
+            postgres.terminate_backends()
+
+
+def test_a_server_that_is_away_leaves_a_ledger_to_be_closed(
+    postgres: PostgresServer, postgres_address: str
+) -> None:
+    """Nothing waits for it."""
+    with Ledger(postgres_address, timeout=1) as ledger:
+        subscription = ledger.subscribe("a", Told())
+        postgres.stop("immediate")
+        subscription.stop()

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -32,6 +32,7 @@ from postledger.store.backfill import Backfill
 from postledger.store.opening import (
     is_of_disk,
     is_of_medium,
+    listen,
     open_store,
     require_there,
     translated,
@@ -324,6 +325,10 @@ class Connections:
         with self._opening:
             # guard: what a failing disk left is closed and forgotten
             self._opened = [one for one in self._opened if one[1] is not store]
+
+    def listen(self, ring: Callable[[], object]) -> Any:
+        """Call ``ring`` after each write by another process, where a server tells; see ``opening``."""
+        return listen(self.path, self._file, ring) if self.is_of_process else None
 
     def require_there(self) -> None:
         """Raise ``LedgerError`` where the file is not the one that was opened: it can still be read."""

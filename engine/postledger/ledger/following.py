@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from postledger.errors import LedgerError
 from postledger.model import StateChanged
@@ -14,17 +15,25 @@ _SOONEST, _LATEST = 0.01, 0.25
 
 
 class Bell:
-    """Wakes those who wait for events, in the process that writes them."""
+    """Wakes those who wait for events, in the process that writes them, and where a server tells of them.
 
-    def __init__(self) -> None:
+    ``listen`` is called with ``ring`` once anybody waits; what it returns, if anything, is closed in
+    the end.
+    """
+
+    def __init__(self, listen: Callable[[Callable[[], object]], Any] = lambda _: None) -> None:
         self.ears: set[Callable[[], object]] = set()
         self.closed = False
+        self._listen = listen
+        self._listener: Any = None
+        self._starting = threading.Lock()
 
     @contextmanager
     def heard_by(self, ear: Callable[[], object]) -> Iterator[None]:
         """Call ``ear``, from whichever thread writes, after each write."""
         self.ears.add(ear)
         try:
+            self._start()
             yield
         finally:
             self.ears.discard(ear)
@@ -38,6 +47,15 @@ class Bell:
         """Say that nothing more will come: the ledger is closed."""
         self.closed = True
         self.ring()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._listener is None and not self.closed:
+                self._listener = self._listen(self.ring)
+                if self.closed and self._listener is not None:
+                    self._listener.close()
 
 
 def patience() -> Iterator[float]:
@@ -63,7 +81,7 @@ def pages(
     Ends when the ledger is closed or ``stopped`` says so.
     """
     waits = patience()
-    with bell.heard_by(heard.set):
+    with bell.heard_by(heard.set) if live else nullcontext():
         while not bell.closed and not stopped():
             heard.clear()
             try:

@@ -183,7 +183,7 @@ class Ledger:
     ) -> None:
         self.path = require_openable(path, timeout=timeout)
         self.readonly = readonly
-        self._bell = Bell()
+        self._bell = Bell(lambda ring: self._connections.listen(ring))
         self._subscriptions: dict[str, Subscription] = {}
         self._custom: dict[str, Projection] = {}
         files = paths_of("charts", charts), paths_of("vocabulary", vocabulary)

@@ -68,6 +68,14 @@ def require_there(path: Location, file: Opened) -> None:
         sqlite.require_identity(path, file)
 
 
+def listen(path: Location, file: Opened, ring: Callable[[], object]) -> Any:
+    """Call ``ring`` after each write by another process, as far as a server tells; ``close`` ends it.
+
+    ``None`` for a file, which tells nobody.
+    """
+    return file.listen(ring) if isinstance(path, Address) else None
+
+
 def translated(path: Location) -> AbstractContextManager[None]:
     """Turn what a store raises into errors that say what it means for the ledger."""
     if isinstance(path, Address):

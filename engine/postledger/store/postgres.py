@@ -25,6 +25,7 @@ from psycopg import errors, pq
 from postledger.address import Address
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.store import catalog, dialect
+from postledger.store.listening import Listener
 from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of
 
 _log = logging.getLogger("postledger")
@@ -119,6 +120,10 @@ class Server:
         if conn is not None:
             conn.close()
         self._room.release()
+
+    def listen(self, ring: Callable[[], object]) -> Listener:
+        """Call ``ring`` after each write, by whichever process."""
+        return Listener(self._connected, f"LISTEN {_channel_of(self.address)}", ring)
 
     def forget(self) -> None:
         """Close what is free: where one connection was lost, others were too."""
@@ -361,9 +366,7 @@ class PostgresStore(Store):
     def _notify(self) -> None:
         """Tell who listens that something was written; after the commit, which it must not hold up."""
         with suppress(psycopg.Error):
-            cast("Connection", self._conn).execute(
-                f"NOTIFY {quoted(f'postledger_{self.path.schema}')}"
-            )
+            cast("Connection", self._conn).execute(f"NOTIFY {_channel_of(self.path)}")
 
     def _lost(self, error: psycopg.Error) -> Lost:
         said = self.path.without_secrets(_line(error))
@@ -766,6 +769,11 @@ def _status(conn: Connection, xid: str) -> str:
         # Of a server that was behind: it never heard of it.
         return "unknown"
     return str(row and row[0])
+
+
+def _channel_of(address: Address) -> str:
+    """On which channel it is told that a ledger was written to."""
+    return quoted(f"postledger_{address.schema}")
 
 
 def _lock_of(schema: str) -> int:
