@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib import import_module
 from itertools import islice
@@ -329,9 +329,10 @@ def reading_with(
         with Ledger(path, readonly=True, guarded=guarded) as opened:
             yield opened
         return
-    with progress("merge") as advance:
-        several = Ledgers(path, *beside, key=key, guarded=guarded, progress=advance)
-    with several:
+    with ExitStack() as stack:
+        with progress("merge") as advance:
+            several = Ledgers(path, *beside, key=key, guarded=guarded, progress=advance)
+            stack.enter_context(several)
         yield several
 
 

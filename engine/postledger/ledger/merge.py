@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import attrs
 
@@ -48,17 +47,14 @@ class Run:
 
 
 class Merge:
-    """A ledger that others are taken into, until it is closed."""
+    """A ledger that others are taken into, in a new folder that only this user may read."""
 
-    def __init__(self, definitions: Definitions, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path, definitions: Definitions, limits: Limits | None = None
+    ) -> None:
         self._runs: list[Run] = []
-        self._folder = TemporaryDirectory(prefix="postledger-")
-        try:
-            path = Path(self._folder.name, "merge.db")
-            self.ledger = Ledger(path, definitions=definitions, limits=limits)
-        except BaseException:
-            self._folder.cleanup()
-            raise
+        folder.mkdir(mode=0o700)
+        self.ledger = Ledger(folder / "merge.db", definitions=definitions, limits=limits)
 
     def take(self, number: int, page: Sequence[Stored]) -> None:
         """Take in the next events of a ledger: what was received, and which of it was accepted.
@@ -83,11 +79,6 @@ class Merge:
         if not 0 <= position - run.first < run.count:
             raise IndexError(f"no ledger has an event at position {position} of the merge")
         return run.number, run.begins + position - run.first
-
-    def close(self) -> None:
-        """Close and remove it."""
-        self.ledger.close()
-        self._folder.cleanup()
 
 
 def _runs(read: Iterable[Stored], first: int, number: int) -> Iterator[Run]:

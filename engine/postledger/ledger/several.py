@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from secrets import token_hex
+from tempfile import gettempdir
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -106,8 +110,11 @@ class Ledgers:
                 _One(name, one, Standing(Verification(0, Anchor(0, "0" * 64), ()), whole=False))
                 for name, one in zip(self.names, opened, strict=True)
             ]
-            self._merge = Merge(self.definitions, limits)
-            stack.callback(self._merge.close)
+            # Named before it is there: a signal that ends the process meanwhile leaves none.
+            folder = Path(gettempdir(), f"postledger-{token_hex(8)}")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            self._merge = Merge(folder, self.definitions, limits)
+            stack.callback(self._merge.ledger.close)
             self.refresh(progress=progress)
             self._opened = stack.pop_all()
 
