@@ -250,6 +250,19 @@ def test_a_row_that_was_billed_before_names_the_line(ledger: Ledger) -> None:
     ]
 
 
+def test_an_invoice_is_held_against_a_server_whatever_its_ids_are(postgres_address: str) -> None:
+    """One of any length, one with a NUL, which none has, and one that is billed twice."""
+    long = "k" * 2_000 + "".join(map(chr, range(300, 2_300)))
+    with Ledger(postgres_address) as ledger:
+        ledger.record_many(delivered(key) for key in ("a", "b", long))
+        rows = [InvoiceRow(n, key) for n, key in enumerate(("a", long, "\0", long, "a"), 2)]
+        found = list(ledger.reconcile(rows))
+    assert [[one.kind for one in each.differences] for each in found] == [
+        *([], [], ["unreadable"], ["billed_twice"], ["billed_twice"]), ["not_billed"],
+    ]  # fmt: skip
+    assert [each.differences[0].first_line for each in found[3:5]] == [3, 2]
+
+
 def test_ids_of_several_fields_are_found_in_any_spelling() -> None:
     """As the provider writes them, and still once."""
     ledger = simulated("telnyx", SEEDS[0])

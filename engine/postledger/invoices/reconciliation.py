@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from itertools import islice
 
 import attrs
@@ -24,8 +25,11 @@ from postledger.store.store import Store
 PAGE = 1_000
 """How many rows, or deliveries, are looked at in one transaction."""
 
-_BILLED = "CREATE TABLE {} (key TEXT PRIMARY KEY, line INTEGER) STRICT, WITHOUT ROWID"
-"""The ids that are billed, and on which line first; ``NULL`` where no row of it can be read."""
+_BILLED = "CREATE TABLE {} (key BLOB PRIMARY KEY, line INTEGER) STRICT, WITHOUT ROWID"
+"""The ids that are billed, by their digests, and on which line first.
+
+No line where no row of it can be read. An index of a server holds no text of any length.
+"""
 _BILL = "INSERT INTO {} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET line = excluded.line"
 
 Reading = Callable[[], AbstractContextManager[tuple[Store, Listing]]]
@@ -68,7 +72,7 @@ class Ids:
                 done.append(compared(row, self._delivery(key, found), first_line))
                 if known.get(key) is None:
                     known[key] = row.line if readable else None
-            changed = [(k, n) for k, n in known.items() if k not in lines or lines[k] != n]
+            changed = [(_digest(k), n) for k, n in known.items() if k not in lines or lines[k] != n]
             store.executemany(_BILL.format(self.billed), changed)
             return done
 
@@ -94,12 +98,13 @@ class Ids:
     def _lines(self, store: Store, keys: Iterable[str]) -> dict[str, int | None]:
         """Of keys that are billed the first line."""
         lines: dict[str, int | None] = {}
-        for chunk in chunks(sorted(keys)):
+        digests = {_digest(key): key for key in keys}
+        for chunk in chunks(sorted(digests)):
             holes = ", ".join("?" * len(chunk))
             rows = store.execute(
                 f"SELECT key, line FROM {self.billed} WHERE key IN ({holes})", chunk
             )
-            lines.update(rows.fetchall())
+            lines.update((digests[bytes(digest)], line) for digest, line in rows.fetchall())
         return lines
 
     def _missing(self, query: Query) -> Iterator[Reconciled]:
@@ -127,3 +132,7 @@ def _placed(row: InvoiceRow, keys: dict[str, str]) -> tuple[InvoiceRow, str | No
         return row, key
     said = "the fields of the id fit several deliveries; write them as the ledger does"
     return attrs.evolve(row, problem=row.problem or said), None
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()
