@@ -23,7 +23,8 @@ class Proxy(ThreadingTCPServer):
     """Forwards to a port of 127.0.0.1, message by message.
 
     ``delay`` is how many seconds each round trip takes longer; ``lost`` counts the COMMITs of which
-    a client was not answered.
+    a client was not answered. Where it ``names_itself`` a client is told another process than the
+    server's, as a pooler does.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -32,6 +33,7 @@ class Proxy(ThreadingTCPServer):
         self.port: int = self.server_address[1]
         self.delay = 0.0
         self.lost = 0
+        self.names_itself = False
         self._arrives: list[bool] = []
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -125,6 +127,8 @@ class _Connection(BaseRequestHandler):
             for message in _messages(answered):
                 if message == _COMMITTED and self.server.loses(arrives=True):
                     break
+                if message[:1] == b"K" and self.server.names_itself:
+                    message = message[:5] + b"\0\0\0\x07" + message[9:]
                 client.sendall(message)
         _shut(client, server)
 

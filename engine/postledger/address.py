@@ -12,7 +12,8 @@ import attrs
 SCHEME = "postgresql"
 _SCHEMES = (SCHEME, "postgres")
 _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
-_SECRET = ("password", "sslpassword")
+_SECRET = re.compile(r"password|secret|scram_\w+_key")
+"""What of a parameter's name says that nobody may see its value."""
 _HIDDEN = "***"
 # In a text of any kind, also where a path was made of it: behind a user's or a parameter's name.
 _PASSWORD = re.compile(r"(:/+[^/\s:@]*:)[^@\s]+(?=@)|((?:\b|ssl)password=)[^&\s'\"]+")
@@ -101,7 +102,8 @@ def hidden(text: str) -> str:
 
 def is_address(text: str) -> bool:
     """Whether a text is meant as an address, and not as the path of a file."""
-    return text.lower().startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES))
+    # One that is mistyped makes no file with a password for a name.
+    return re.match(r"\s*postgres\w*(\+\w+)?:", text, re.IGNORECASE) is not None
 
 
 def named_in_reports(path: Location) -> str:
@@ -111,18 +113,29 @@ def named_in_reports(path: Location) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
+def _bad_port(parts: SplitResult) -> bool:
+    ports = (
+        one.rpartition(":")[2] for one in parts.netloc.rpartition("@")[2].split(",") if ":" in one
+    )
+    # An IPv6 address has colons of its own, and ends with a bracket.
+    return any(not one.isdecimal() and not one.endswith("]") for one in ports if one)
+
+
 def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         whole = parts.scheme in _SCHEMES and text.partition(":")[2].startswith("//")
-        if not whole or parts.fragment or "\0" in text:
+        if not whole or parts.fragment or "\0" in text or text != text.strip():
+            raise ValueError
+        # A password with such a character would be cut there, and its end be shown as a host.
+        if parts.netloc.count("@") > 1 or "@" in f"{parts.path}{parts.query}" or _bad_port(parts):
             raise ValueError
     except ValueError:
         # What it is may hold a password.
         scheme = text.partition(":")[0]
         raise ValueError(
             "address must look like postgresql://user@host/database?schema=postledger,"
-            f" got another form ({scheme}:…)"
+            f" with %40, %2F, %3F and so on for @, / and ? in a password; got another form ({scheme}:…)"
         ) from None
     return parts
 
@@ -151,9 +164,9 @@ def _encoded(text: str) -> str:
 
 def _apart(given: Parameters) -> tuple[list[str], Parameters]:
     """The passwords among parameters, and the others."""
-    secret = [value for name, value in given if name in _SECRET]
-    return secret, [one for one in given if one[0] not in _SECRET]
+    secret = [value for name, value in given if _SECRET.search(name)]
+    return secret, [one for one in given if not _SECRET.search(one[0])]
 
 
 def _as_written(parts: SplitResult) -> list[str]:
-    return [value for name, value in _written(parts.query) if unquote(name) in _SECRET]
+    return [value for name, value in _written(parts.query) if _SECRET.search(unquote(name))]

@@ -19,6 +19,7 @@ import pytest
 
 from postledger import Address, IntegrityError, Ledger, LedgerBusy, LedgerError, Receipt
 from postledger.log.event import Kind
+from postledger.store import postgres as store
 from tests.postgres_server import LONG, PostgresServer
 from tests.proxy import Proxy
 from tests.samples import delivered, sent
@@ -165,6 +166,21 @@ def test_a_commit_of_which_the_answer_is_lost_is_recorded_once(
             assert postgres_proxy.lost == 5
             assert ledger.head().size == 6
             assert ledger.verify().problems == ()
+
+
+def test_a_server_that_says_it_committed_must_have_it(
+    postgres_tcp: PostgresServer, postgres_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that took over may have given the transaction's number to something else."""
+    with postgres_tcp.new_schema() as schema:
+        address = postgres_tcp.address(schema, port=postgres_proxy.port)
+        with Ledger(address) as ledger:
+            ledger.record(sent("a"))
+            monkeypatch.setattr(store, "_status", lambda *_: "committed")
+            postgres_proxy.lose_commits(arrives=False)
+            assert ledger.record(sent("b")).event.position == 2
+            assert postgres_proxy.lost == 1
+            assert ledger.delivery("b").state == "sent"
 
 
 def test_of_many_callers_none_is_lost_with_a_commit(

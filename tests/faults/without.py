@@ -59,6 +59,24 @@ _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addres
 PROTECTIONS = (
     # the server
     Without(
+        "what a server says it committed is there",
+        "done and (self.written is None or self.written())",
+        "done",
+        f"{_SERVER} -k must_have_it",
+    ),
+    Without(
+        "a pooler between is refused",
+        "if row != (conn.info.backend_pid,):",
+        "if False:",
+        f"{_POSTGRES} -k pooler",
+    ),
+    Without(
+        "values go to the server and come back as they are",
+        "SET client_encoding = 'UTF8'; SET array_nulls = on;",
+        "",
+        f"{_POSTGRES} -k settings",
+    ),
+    Without(
         "synced before it is acknowledged on a server",
         "synchronous_commit = on",
         "synchronous_commit = off",

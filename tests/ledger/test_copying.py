@@ -226,7 +226,7 @@ def test_what_is_no_ledger_is_not_touched(
         copied(source, address)
     with Ledger(source) as opened, pytest.raises(LedgerError, match="name another file"):
         opened.copy(f"{source}-journal")
-    with pytest.raises(ValueError, match="target must be another ledger"):
+    with pytest.raises(LedgerError, match="the source itself"):
         copied(source, source)
 
 

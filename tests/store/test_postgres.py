@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -13,7 +14,8 @@ from postledger.projections.search import _Reach
 from postledger.state.row import NEAR
 from postledger.times import micros
 from tests.postgres_server import PostgresServer
-from tests.samples import sent
+from tests.proxy import Proxy
+from tests.samples import delivered, sent
 
 
 def test_a_foreign_schema_is_left_alone(postgres: PostgresServer, postgres_address: str) -> None:
@@ -89,3 +91,81 @@ def test_keys_are_completed(postgres_address: str) -> None:
         with ledger._connections.read() as own:
             found = [own.reader.index.keys_from(one, "delivery", 2) for one in ("a", long, "d")]
     assert found == [["a1", "a2"], [f"{long}1", f"{long}2"], []]
+
+
+def test_a_pooler_between_is_refused(postgres_tcp: PostgresServer, postgres_proxy: Proxy) -> None:
+    """It would give the connection of one ledger to another, with its schema."""
+    postgres_proxy.names_itself = True
+    with (
+        postgres_tcp.new_schema() as schema,
+        pytest.raises(LedgerError, match="a connection pooler stands between"),
+    ):
+        Ledger(postgres_tcp.address(schema, port=postgres_proxy.port))
+
+
+SETTINGS = (
+    "client_encoding = 'LATIN1'",
+    "array_nulls = off",
+    "datestyle = 'SQL, DMY'",
+    "intervalstyle = iso_8601",
+    "quote_all_identifiers = on",
+    "statement_timeout = 1",
+    "lock_timeout = 1",
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "search_path = public",
+)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_a_role_change_nothing(
+    postgres: PostgresServer, postgres_address: str, setting: str
+) -> None:
+    """What is stored, shown and verified is the same for each who opens it."""
+    receipts = [sent("a\u00fc"), sent("NULL", SPID="NULL"), b"not a postback", delivered("a\u00fc")]
+    with Ledger(postgres_address) as ledger:
+        ledger.record_many(receipts)
+        before = list(ledger.deliveries())
+        with postgres.connect() as conn:
+            conn.execute("CREATE ROLE odd SUPERUSER LOGIN")
+            try:
+                conn.execute(f"ALTER ROLE odd SET {setting}")
+                odd = postgres_address.replace("postgres@", "odd@")
+                with Ledger(odd) as other:
+                    assert list(other.deliveries()) == before
+                    other.record_many(receipts)
+                    assert other.verify().problems == ()
+            finally:
+                conn.execute("DROP OWNED BY odd")
+                conn.execute("DROP ROLE odd")
+        assert ledger.verify().problems == ()
+        assert [one.events for one in ledger.deliveries()] == [one.events for one in before]
+
+
+def test_fields_of_any_length_are_kept(postgres_address: str) -> None:
+    """No index holds them whole; those who post next to them are not refused for it."""
+    long = "".join(sha256(f"{n}".encode()).hexdigest() for n in range(200))
+    with Ledger(postgres_address) as ledger:
+        for n, body in enumerate([sent("a", SPID=long), sent(long), sent("b", SPID=f"{long}1")], 1):
+            assert ledger.record(body, source=f"s{n}").event.position == n
+        ledger.record_many([sent("a", SPID=long), sent("c"), delivered(long)])
+        assert ledger.delivery(long).state == "delivered"
+        assert ledger.delivery("a").spid == long
+        ledger.replay(index=True)
+        assert ledger.verify().problems == ()
+        assert {count.by["spid"] for count in ledger.counts(by=["spid"])} == {
+            long,
+            f"{long}1",
+            "0001470",
+        }
+
+
+def test_what_a_query_does_to_its_session_goes_with_it(postgres_address: str) -> None:
+    """A lock that it takes would stop whoever records."""
+    from postledger.store.postgres import _lock_of
+
+    number = _lock_of(Address.parse(postgres_address).schema)
+    with Ledger(postgres_address, timeout=2.0) as ledger:
+        assert len(ledger.query(f"SELECT pg_advisory_lock({number})")) == 1
+        with Ledger(postgres_address, timeout=2.0) as other:
+            assert other.record(sent("a")).event.position == 1

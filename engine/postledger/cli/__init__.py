@@ -21,4 +21,8 @@ from postledger.cli.terminal import colour_option, pager_option
 @colour_option
 @pager_option
 def main() -> None:
-    """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons."""
+    """The state of every SMS and MMS delivery, derived from its postbacks, with the reasons.
+
+    LEDGER is a file, or on PostgreSQL an address in quotes:
+    'postgresql://user@host/database?schema=postledger'.
+    """

@@ -30,6 +30,7 @@ from postledger.console.sessions import Session
 from postledger.console.users import Users
 from postledger.errors import PostledgerError, UnknownKey, UnknownWord
 from postledger.ledger.ledger import Ledger
+from postledger.store.store import Lost
 
 STATIC = Path(__file__).parent / "static"
 SHEET = ("postledger", "sheet")
@@ -135,6 +136,10 @@ class Console:
                 # guard: a hidden id in no message
                 said = _HIDDEN if visit.names_hidden else _sentence(error)
                 response = await self._desk.refuse(visit, 404, said)
+            except Lost as error:
+                _log.error("%s: %s", visit.path, error)
+                # Where the server is concerns nobody who looks.
+                response = await self._desk.refuse(visit, 503, "The ledger can't be reached now.")
             except PostledgerError as error:
                 _log.error("%s: %s", visit.path, error)
                 response = await self._desk.refuse(visit, 503, _sentence(error))

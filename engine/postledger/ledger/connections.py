@@ -80,6 +80,11 @@ class Own:
         """The log over this thread's connection."""
         return self.reader.log
 
+    def is_written(self) -> bool:
+        """Whether what this thread wrote last is there."""
+        position, leaf = self.last
+        return position < 0 or Log(self.store).leaf(position) == leaf
+
 
 class Connections:
     """The connections to one file; see ``Ledger`` for the parameters and the errors.
@@ -399,6 +404,7 @@ class Connections:
     def _made(self, store: Store, generation: Generation, definitions: Definitions) -> Own:
         reader = Work(store, definitions, self.limits).reader(generation)
         own = self._local.own = Own(store, reader, generation)
+        store.written = own.is_written
         return own
 
     def _renew(self, own: Own, generation: Generation, definitions: Definitions) -> None:

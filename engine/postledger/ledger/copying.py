@@ -46,7 +46,7 @@ class Copied:
 def copy(source: Connections, target: Location, progress: Progress) -> Copied:
     """Copy the log as it is now; see ``Ledger.copy``."""
     if target == source.path:
-        raise ValueError(f"target must be another ledger than the source, got {target}")
+        raise LedgerError(f"{target}: the source itself; name another ledger to copy it to")
     if isinstance(target, Address):
         return _copied(source, target, progress)
     with _renamed(target) as partial:

@@ -10,6 +10,7 @@ from typing import Any
 from postledger.errors import LedgerError
 from postledger.model import StateChanged
 from postledger.projections.changes import Page
+from postledger.store.store import Lost
 
 _SOONEST, _LATEST = 0.01, 0.25
 
@@ -86,6 +87,12 @@ def pages(
             heard.clear()
             try:
                 page = read(after)
+            except Lost:
+                # A server that is started again comes back.
+                if bell.closed or not live:
+                    raise
+                heard.wait(next(waits))
+                continue
             except LedgerError:
                 if bell.closed:
                     return

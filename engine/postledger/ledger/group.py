@@ -365,9 +365,18 @@ def _answer_ahead(group: Sequence[Caller], told: Iterable[Told]) -> None:
 
 
 def _settle(group: Sequence[Caller], told: Iterable[Told]) -> None:
-    """Give each caller what is said of its own event."""
+    """Give each caller what is said of its own event; interrupted, once all have theirs.
+
+    All is durable: a caller without an answer would record its event again.
+    """
+    interrupted: BaseException | None = None
     for caller, one in zip(group, told, strict=True):
         try:
             caller.recorded = caller.ahead or answer(one, whole=caller.answered)
         except Exception as error:
             caller.error = error
+        except BaseException as error:
+            interrupted = error
+            caller.recorded = answer(one, whole=caller.answered)
+    if interrupted is not None:
+        raise interrupted

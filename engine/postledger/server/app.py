@@ -37,6 +37,7 @@ from postledger.server.senders import (
     Senders,
     require_source,
 )
+from postledger.store.store import Lost
 
 PACKAGES = " ".join(
     (
@@ -435,6 +436,9 @@ class Receiver:
             reason = self._failure[1]
         if reason is None:
             return _OK
+        if isinstance(reason, Lost):
+            # Where the server is concerns nobody who asks.
+            return PlainTextResponse("the ledger can't be reached now", 503)
         return PlainTextResponse(str(reason).removeprefix(f"{_path_of(self._ledger)}: "), 503)
 
     async def _measured(self) -> Response:

@@ -8,11 +8,11 @@ Texts stand in the order of their bytes, as in SQLite.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg.abc import Buffer
@@ -30,6 +30,10 @@ _ON = re.compile(r"\bON (\w+)")
 # Of texts of any length: a B-tree holds 2,700 bytes.
 _UNIQUE_TEXTS = re.compile(r",\n    UNIQUE \((key), chart, space\)")
 _UNIQUE_TEXT = re.compile(r"(\benvelope TEXT NOT NULL) UNIQUE")
+_TEXTS = re.compile(r"\b(\w+) TEXT\b")
+_KEY = re.compile(r",\n    PRIMARY KEY \(([^()]*)\)")
+_TEXT_KEY = re.compile(r"\b(\w+) TEXT PRIMARY KEY")
+_CONFLICT = re.compile(r"INSERT INTO (?P<table>\S+).* ON CONFLICT \((?P<columns>[^()]*)\)", re.S)
 _INSERT = re.compile(
     r"INSERT INTO (?P<table>\S+)(?: \((?P<columns>[^()]*)\))? VALUES \([?, ]*\)(?P<rest>.*)", re.S
 )
@@ -160,8 +164,41 @@ def _made(kind: str, name: str, sql: str) -> tuple[str, ...]:
     return sql, f"ALTER TABLE {(_ON.search(sql) or ['', ''])[1]} ENABLE ALWAYS TRIGGER {name}"
 
 
+@lru_cache(maxsize=256)
+def conflicting(sql: str) -> str | None:
+    """The table of a statement that says what to do with a row that is in the way, by its columns."""
+    found = _CONFLICT.match(sql)
+    return None if found is None else found["table"]
+
+
+def keyed(sql: str, kinds: Mapping[str, str]) -> str:
+    """Such a statement with the columns as the unique index has them; ``kinds`` are the types of all."""
+    texts = {name for name, kind in kinds.items() if kind == "text"}
+    found = cast("re.Match[str]", _CONFLICT.match(sql))
+    start, end = found.span("columns")
+    return f"{sql[:start]}{_key(found['columns'], texts)}{sql[end:]}"
+
+
+def _key(columns: str, texts: Collection[str]) -> str:
+    """The columns of a key, of which texts stand as hashes: they are of any length.
+
+    Whoever could make one hash meet would have to make both meet.
+    """
+    names = columns.replace(" ", "").split(",")
+    hashed = {name: f"md5({name}), hashtextextended({name}, 0)" for name in texts}
+    return ", ".join(hashed.get(name, name) for name in names)
+
+
 def _table(name: str, sql: str) -> tuple[str, ...]:
     also = []
+    texts = {*_TEXTS.findall(sql)}
+    if (found := _KEY.search(sql)) is not None and texts & {*found[1].replace(" ", "").split(",")}:
+        sql = sql.replace(found[0], "")
+        also.append(f"CREATE UNIQUE INDEX ON {name} ({_key(found[1], texts)})")
+    if (found := _TEXT_KEY.search(sql)) is not None:
+        sql = sql.replace(found[0], f"{found[1]} TEXT NOT NULL")
+        also.append(f"CREATE UNIQUE INDEX ON {name} ({_key(found[1], texts)})")
+        also.append(f"CREATE INDEX ON {name} USING hash ({found[1]})")
     if _UNIQUE_TEXTS.search(sql):
         sql = _UNIQUE_TEXTS.sub("", sql)
         also.append(f"CREATE INDEX ON {name} USING hash (key)")

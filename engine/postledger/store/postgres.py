@@ -51,7 +51,11 @@ _SETTINGS = (
     # What is read is mostly in memory: to look up the rows of a page beats reading all of a table.
     " SET random_page_cost = 1.1;"
     " SET statement_timeout = 0; SET bytea_output = hex; SET client_min_messages = warning;"
-    " SET standard_conforming_strings = on; SET default_transaction_read_only = off"
+    " SET standard_conforming_strings = on; SET default_transaction_read_only = off;"
+    # Whatever the role, the database or the environment says: these change what is stored or compared.
+    # guard: values go to the server and come back as they are
+    " SET client_encoding = 'UTF8'; SET array_nulls = on; SET datestyle = 'ISO, MDY';"
+    " SET intervalstyle = postgres; SET quote_all_identifiers = off; SET lock_timeout = 0"
 )
 _KEEPALIVE: Mapping[str, Any] = {
     "keepalives": 1,
@@ -78,6 +82,7 @@ class Server:
         self.readonly = readonly
         self.timeout = timeout
         self.kinds: dict[dialect.Insert, list[str]] = {}
+        self.keyed: dict[str, str] = {}
         self._free: list[Connection] = []
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -159,6 +164,12 @@ class Server:
 
     def _require_safe(self, conn: Connection) -> None:
         """Raise ``LedgerError`` where the server could lose what it acknowledged."""
+        row = conn.execute("SELECT pg_backend_pid()").fetchone()
+        # guard: a pooler between is refused
+        if row != (conn.info.backend_pid,):
+            raise LedgerError(
+                f"{self.address}: a connection pooler stands between; connect to PostgreSQL itself"
+            )
         if conn.info.parameter_status("server_encoding") != "UTF8":
             raise LedgerError(f"{self.address}: the database must have the encoding UTF8")
         if self.address.durable:
@@ -188,7 +199,7 @@ class PostgresStore(Store):
         self.executemany = self._executemany
         self._conn: Connection | None = None
         self._held = 0
-        self._unused = False
+        self._unused = self._spent = False
         self._pipeline: psycopg.Pipeline | None = None
         self._closed = False
         server.use()
@@ -218,6 +229,9 @@ class PostgresStore(Store):
         self._held -= 1
         if not self._held and self._conn is not None:
             conn, self._conn = self._conn, None
+            spent, self._spent = self._spent, False
+            if spent:
+                conn.close()
             self.file.give(conn)
 
     def _greet(self) -> None:
@@ -304,18 +318,29 @@ class PostgresStore(Store):
         wait = max(1, int(patience * 1_000))
         begun = self._run(
             # guard: a snapshot is never older than the lock
-            "BEGIN ISOLATION LEVEL READ COMMITTED;"
+            f"BEGIN ISOLATION LEVEL READ COMMITTED; {self._of_ledger}"
+            " SET LOCAL synchronous_commit = on;"
             f" SET LOCAL lock_timeout = {wait};"
             f" SET LOCAL idle_in_transaction_session_timeout = {int(LONGEST_IDLE * 1_000)};"
             f" SELECT pg_advisory_xact_lock({_lock_of(self.path.schema)});"
             # From here a lock on a table is waited for as long as the timeout says.
-            " SELECT pg_current_xact_id()::text"
+            " SELECT pg_current_xact_id()::text, pg_backend_pid()"
         )
         while begun.nextset():
             pass
         row = begun.fetchone()
         assert row is not None
-        return str(row[0])
+        xid, server = row
+        if server != cast("Connection", self._conn).info.backend_pid:
+            raise LedgerError(
+                f"{self.path}: a connection pooler stands between; connect to PostgreSQL itself"
+            )
+        return str(xid)
+
+    @property
+    def _of_ledger(self) -> str:
+        """Has the statements of a transaction be of this ledger, whatever the connection was set to."""
+        return f"SET LOCAL search_path = {quoted(self.path.schema)}, pg_temp;"
 
     def _commit(self, xid: str) -> None:
         conn = cast("Connection", self._conn)
@@ -352,7 +377,10 @@ class PostgresStore(Store):
                 self._again()
                 self._begin(max(0.001, end - time.monotonic()))
                 try:
-                    return _status(cast("Connection", self._conn), xid) == "committed"
+                    done = _status(cast("Connection", self._conn), xid) == "committed"
+                    # Another server may have given that number to something else.
+                    # guard: what a server says it committed is there
+                    return done and (self.written is None or self.written())
                 finally:
                     self._roll_back()
             except (psycopg.Error, LedgerBusy):
@@ -389,7 +417,7 @@ class PostgresStore(Store):
             yield
             return
         with self._connection():
-            self._run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            self._run(f"BEGIN ISOLATION LEVEL REPEATABLE READ; {self._of_ledger}")
             conn = cast("Connection", self._conn)
             try:
                 yield
@@ -440,12 +468,24 @@ class PostgresStore(Store):
         if made is not None:
             return self._make(made)
         with self._connection():
-            return cast("Cursor", self._run(sql, parameters))
+            return cast("Cursor", self._run(self._keyed(sql), parameters))
+
+    def _keyed(self, sql: str) -> str:
+        """A statement of which a conflict is in the columns that a unique index has."""
+        table = dialect.conflicting(sql)
+        if table is None:
+            return sql
+        known = self.file.keyed.get(sql)
+        if known is None:
+            with self._connection() as conn:
+                known = dialect.keyed(sql, catalog.kinds(conn, table))
+            self.file.keyed[sql] = known
+        return known
 
     def _executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         with self._connection() as conn:
             self._unused = False
-            insert = dialect.insert_of(sql)
+            insert = dialect.insert_of(self._keyed(sql))
             given = iter(rows)
             while page := list(islice(given, _PAGE)):
                 if insert is None:
@@ -513,6 +553,8 @@ class PostgresStore(Store):
                     columns = dialect.distinct([one.name for one in cursor.description or ()])
                     yield columns, self._rows_of(cursor)
             finally:
+                # Whatever it did to its session goes with it.
+                self._spent = True
                 conn.execute("ROLLBACK TO query" if nested else "ROLLBACK")
 
     def _rows_of(self, cursor: psycopg.ServerCursor[Row]) -> Iterator[Row]:
@@ -694,6 +736,11 @@ def _settle(store: PostgresStore, make: Callable[[Store], None], *, readonly: bo
     found = _format(store)
     if found is None:
         raise NotALedger(f"{address}: no such ledger")
+    row = store.one("SELECT has_schema_privilege(?, 'USAGE')", (address.schema,))
+    if row != (True,):
+        raise LedgerError(
+            f"{address}: the role may not use the schema; `postledger grant` lets it read or write"
+        )
     if found != FORMAT:
         raise NotALedger(
             f"{address}: expected a schema with the comment {FORMAT!r}, got {found!r}; open it with"
@@ -722,7 +769,8 @@ def _format(store: PostgresStore) -> str | None:
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ?",
         (store.path.schema,),
     )
-    return None if row is None or row[0] is None else str(row[0])
+    # The schema public has a comment of PostgreSQL's own.
+    return None if row is None or not str(row[0]).startswith("Postledger") else str(row[0])
 
 
 def _exists(store: PostgresStore) -> bool:
@@ -750,7 +798,10 @@ def _parameters(address: Address) -> dict[str, Any]:
     except psycopg.ProgrammingError as error:
         # What libpq says cites the address, so that it must not be its cause either.
         said = address.without_secrets(_line(error))
-        raise LedgerError(f"{address.name}: the address can't be read: {said}") from None
+        raise LedgerError(
+            f"{address}: the address can't be read: {said}; next to libpq's it may have the parameters"
+            " schema, role and durability"
+        ) from None
 
 
 # --- statements ---
@@ -804,6 +855,9 @@ def _line(error: BaseException) -> str:
 
 def is_of_medium(error: BaseException) -> bool:
     """Whether the server or the connection failed, or is locked: not a statement that is wrong."""
+    if isinstance(error, errors.ProgramLimitExceeded | errors.StatementTooComplex):
+        # That is of what was written.
+        return False
     return isinstance(
         error, psycopg.OperationalError | errors.IdleInTransactionSessionTimeout | Lost
     )

@@ -78,7 +78,8 @@ class Store(ABC):
     and ``executemany`` are as DB-API 2.0 has them; a cursor is read to its end before another statement
     runs that could change its rows. ``one_by_one`` says whether a ``stream`` has one row at a time in
     memory, or some thousand. ``backlog``, where it is set, counts what each commit changed;
-    ``connected`` is called where the store works by another connection than before.
+    ``connected`` is called where the store works by another connection than before, ``written`` says
+    whether what the open transaction appended is there.
     """
 
     one_by_one: bool
@@ -88,6 +89,7 @@ class Store(ABC):
     file: Opened
     backlog: Backlog | None = None
     connected: Callable[[], object] | None = None
+    written: Callable[[], bool] | None = None
     execute: Callable[..., Cursor]
     executemany: Callable[..., object]
 

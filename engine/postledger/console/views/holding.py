@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import attrs
 
+from postledger.address import is_address, named_in_reports
 from postledger.audit.mask import HIDDEN
 from postledger.console.asking import Asking
 from postledger.definitions.definitions import Definitions
@@ -34,6 +37,16 @@ class Held:
     file: str
 
     @property
+    def on_server(self) -> bool:
+        """Whether it is a schema, and not a file."""
+        return is_address(self.file)
+
+    @property
+    def argument(self) -> str:
+        """The ledger as the command line takes it."""
+        return shlex.quote(self.file)
+
+    @property
     def since(self) -> int:
         """How many events came after the last verification."""
         return self.anchor.size - (self.verified.anchor.size if self.verified else 0)
@@ -52,7 +65,12 @@ def held_by(asking: Asking) -> Held:
         definitions = own.reader.definitions
     mask = asking.mask_of(definitions)
     return Held(
-        anchor, verified, problem, ledger.health(), definitions, mask.file(ledger.path.name)
+        anchor,
+        verified,
+        problem,
+        ledger.health(),
+        definitions,
+        mask.file(named_in_reports(ledger.path)),
     )
 
 
