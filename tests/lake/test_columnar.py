@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
-from postledger.lake import columnar
+from postledger.lake import columnar, columns
 from postledger.lake.columns import NAMES, in_whole_streams
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.projections.reader import Reader
@@ -26,6 +26,7 @@ from tests.properties.hostile import near_misses
 from tests.properties.shown import falsified, folder, run
 from tests.properties.worlds import Made, alike, arrived, made, moments, receipts, spoken
 from tests.samples import delivered, sent
+from tests.state.test_said import POSTBACKS, ledger_of_own
 
 QUICK, LONG = 60, 4_000
 Folded = columnar.Folded
@@ -55,6 +56,9 @@ def same(reader: Reader, size: int, bounds: Bounds = EVERYTHING) -> None:
     table, wanted = table_of(reader, bounds), plainly(reader, bounds)
     assert in_columns(reader, [table]) == wanted
     assert in_columns(reader, list(pieces_of(table, size))) == wanted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "PIECE", size)
+        assert in_columns(reader, [table]) == wanted
 
 
 def worlds_are_the_same(
@@ -94,6 +98,17 @@ def test_rows_of_columns_are_those_of_the_fold() -> None:
 def test_rows_of_columns_are_those_of_the_fold_in_many_runs() -> None:
     """The same on many more examples."""
     run(worlds_are_the_same, LONG, *_WORLD)
+
+
+def said_is_the_same(postbacks: list[dict[str, Any]]) -> None:
+    """Labels, amounts and reasons that are made of several texts, whatever these are."""
+    with ledger_of_own(postbacks) as ledger, ledger._connections.read() as own:
+        same(own.reader, 3)
+
+
+def test_what_is_made_of_texts_is_that_of_the_fold() -> None:
+    """Of many streams at once, texts that JSON escapes among them."""
+    run(said_is_the_same, QUICK, st.lists(POSTBACKS, max_size=12))
 
 
 def _late_is_missed(patch: pytest.MonkeyPatch) -> None:
@@ -188,11 +203,13 @@ def test_what_is_out_of_order_is_refused(filled: Path) -> None:
             in_columns(own.reader, [gone])
 
 
-def test_tables_are_cut_where_streams_begin() -> None:
-    """A stream that goes on in the next table waits for it."""
-    tables = [pa.table({"stream": part}) for part in ([1, 1], [1], [], [1, 2, 2], [3], [3], [4])]
+def test_tables_are_cut_where_streams_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that goes on in the next table waits for it; a large table is several pieces."""
+    monkeypatch.setattr(columns, "PIECE", 3)
+    parts = ([1, 1], [1], [], [1, 2, 2], [3], [3], [4, 5, 5, 5, 5, 6, 7, 7, 8])
+    tables = [pa.table({"stream": pa.array(part, pa.int64())}) for part in parts]
     found = [table["stream"].to_pylist() for table in in_whole_streams(tables)]
-    assert found == [[1, 1, 1, 1], [2, 2], [3, 3], [4]]
+    assert found == [[1] * 4, [2, 2], [3, 3], [4], [5] * 4, [6, 7, 7], [8]]
 
 
 @pytest.mark.parametrize("package", ["numpy", "pyarrow"])

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import attrs
 
 from postledger.findings import Finding
-from postledger.lake.alike import Groups
+from postledger.lake.alike import Groups, Known
 from postledger.lake.columns import Columns, in_whole_streams, np, pa, pc
-from postledger.lake.distinct import Distinct
+from postledger.lake.distinct import Distinct, ranges
 from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, Plans, made_text
 from postledger.state.row import COLUMNS, Row
 from postledger.state.streams import EventRow
@@ -73,46 +73,60 @@ def fold(folding: Folding, tables: Iterable[Any]) -> Iterator[States]:
     a table that lacks a column or is not in that order, and what ``folding`` raises.
     """
     last = None
+    known: Known = {}
     for table in in_whole_streams(tables):
         columns = Columns.of(table)
         if last is not None and columns.stream[0] <= last:
             raise ValueError(f"expected a stream after {last}, got {columns.stream[0]}")
         last = columns.stream[-1]
         distinct = Distinct.of(columns)
-        groups = Groups(folding.plans, columns, distinct)
-        yield _Gather(columns, distinct, groups).states(folding)
+        groups = Groups(folding.plans, distinct, known)
+        yield _Gather(distinct, groups).states(folding)
 
 
 class _Gather:
     """The columns of the rows of streams that have plans: ``some`` of them all."""
 
-    def __init__(self, columns: Columns, distinct: Distinct, groups: Groups) -> None:
-        self._columns, self._distinct, self._all = columns, distinct, groups.all
+    def __init__(self, distinct: Distinct, groups: Groups) -> None:
+        self._distinct, self._all, self._pool = distinct, groups.all, distinct.columns.pool
         self._choose(np.flatnonzero(groups.of >= 0), groups.of)
-        self._choose(self._some[~self._differ()], groups.of)
-        self._findings = self._found()
-        sound = (self._findings & _AMOUNT_UNREADABLE) == 0
-        self._findings = self._findings[sound]
-        self._choose(self._some[sound], groups.of)
-        self._origins = [group.plan.origins() for group in self._all]
+        differ = self._differ()
+        if differ.any():
+            self._choose(self._some[~differ], groups.of)
+        findings = self._found()
+        sound = (findings & _AMOUNT_UNREADABLE) == 0
+        if not sound.all():
+            self._choose(self._some[sound], groups.of)
+        self._findings = findings[sound]
 
     def _choose(self, some: Any, of: Any) -> None:
+        distinct = self._distinct
         self._some, self._of = some, of[some]
-        self._first = self._distinct.first[some]
+        self._first = distinct.first[some]
+        self._start = distinct.start[self._first]
+        self._repeated = distinct.counts[some] < distinct.events[some]
 
     def _per_group(self, values: Iterable[Any], dtype: Any = None) -> Any:
         """A value of each group, for each stream."""
         return np.array([*values], dtype=dtype or np.int64)[self._of]
 
-    def _texts_at(self, places: Sequence[tuple[int, int]], among: Any) -> Any:
-        """Where texts stand in the pool, of which each group has the event and the place in it."""
-        events = np.array([event for event, _ in places], dtype=np.int64)
-        texts = np.array([text for _, text in places], dtype=np.int64)
+    def _texts_at(self, texts: Sequence[int], among: Any) -> Any:
+        """Where texts of some streams stand in the pool, of which each group has the index."""
         of = self._of[among]
-        return self._distinct.start[self._first[among] + events[of]] + texts[of]
+        at = self._start[among] + np.array(texts, dtype=np.int64)[of]
+        # Between the texts of other streams stand no texts of repeats.
+        again = np.flatnonzero(self._repeated[among])
+        if len(again):
+            places = [
+                g.places[text] if g.places else (0, 0)
+                for g, text in zip(self._all, texts, strict=True)
+            ]
+            event, text = np.array(places, dtype=np.int64)[of[again]].T
+            at[again] = self._distinct.start[self._first[among][again] + event] + text
+        return at
 
     def _taken(self, at: Any) -> Any:
-        return pc.take(self._columns.pool, pa.array(at), boundscheck=False)
+        return pc.take(self._pool, pa.array(at), boundscheck=False)
 
     # --- what takes a closer look, and findings ---
 
@@ -121,23 +135,25 @@ class _Gather:
         differ = np.zeros(len(self._some), dtype=bool)
         if not self._all:
             return differ
-        places = [[group.place(at) for at in group.plan.recipients] for group in self._all]
+        recipients = [group.plan.recipients for group in self._all]
+        counts = np.array([len(one) for one in recipients])
         among = np.arange(len(self._some))
-        for number in range(1, max(map(len, places))):
-            counts = np.array([len(one) for one in places])
+        for number in range(1, counts.max()):
             among = among[counts[self._of[among]] > number]
-            one = self._taken(self._texts_at([(p or [(0, 0)])[0] for p in places], among))
-            other = [p[number] if len(p) > number else (0, 0) for p in places]
-            unlike = pc.not_equal(one, self._taken(self._texts_at(other, among)))
-            differ[among] |= unlike.to_numpy(zero_copy_only=False)
+            one, other = (
+                self._taken(
+                    self._texts_at([r[at] if at < len(r) else 0 for r in recipients], among)
+                )
+                for at in (0, number)
+            )
+            differ[among] |= pc.not_equal(one, other).to_numpy(zero_copy_only=False)
         return differ
 
     def _found(self) -> Any:
         """The findings of each stream, as ``Plan.noted`` has them."""
         distinct = self._distinct
         found = self._per_group(group.plan.findings for group in self._all)
-        if distinct.findings.any():
-            found |= np.bitwise_or.reduceat(distinct.findings, distinct.first)[self._some]
+        found |= distinct.noted()[self._some]
         ordered = [group.plan.ordered for group in self._all]
         counts = np.array([len(one) for one in ordered], dtype=np.int64)
         among = np.arange(len(self._some))
@@ -147,7 +163,7 @@ class _Gather:
             of, first = self._of[among], self._first[among]
             before, after = (distinct.received[first + pairs[of, at]] for at in (0, 1))
             found[among[before > after]] |= _LATE
-        found[distinct.repeats[self._some] > 0] |= _REPEATED
+        found[self._repeated] |= _REPEATED
         return found
 
     # --- columns ---
@@ -169,16 +185,14 @@ class _Gather:
         heard = np.ones(len(distinct.streams), dtype=bool)
         heard[others] = [row is not None for row in rows]
         table = pa.Table.from_arrays(found, names=list(COLUMNS))
-        return States(table, heard, distinct.charts, distinct.counts + distinct.repeats)
+        return States(table, heard, distinct.charts, distinct.events)
 
     def _plainly(self, folding: Folding, streams: Any) -> list[Row | None]:
         """The rows of some streams, folded one by one."""
         distinct = self._distinct
-        begins = distinct.begins[streams]
-        counts = (distinct.counts + distinct.repeats)[streams]
+        counts = distinct.events[streams]
         ends = np.cumsum(counts)
-        at = np.repeat(begins - (ends - counts), counts) + np.arange(counts.sum())
-        rows = self._columns.rows(at)
+        rows = distinct.columns.rows(ranges(distinct.begins[streams], counts))
         charts = distinct.charts.take(pa.array(streams)).to_pylist()
         return [
             folding.row(stream, chart, rows[end - count : end])
@@ -192,7 +206,7 @@ class _Gather:
         ]
 
     def _origins_of(self, number: int) -> list[tuple[int, Any]]:
-        return [origins[number] for origins in self._origins]
+        return [group.origins[number] for group in self._all]
 
     def _numbers(self, number: int, others: Any, told: Sequence[Any]) -> Any:
         """A column of numbers; ``told`` are those of the ``others``."""
@@ -200,6 +214,8 @@ class _Gather:
         if name == "stream":
             return pa.array(distinct.streams)
         some, missing = self._own_numbers(number, name)
+        if not len(others):
+            return pa.array(some, mask=missing if missing is not False and missing.any() else None)
         values = np.zeros(len(distinct.streams), dtype=np.int64)
         nulls = np.zeros(len(values), dtype=bool)
         values[self._some], nulls[self._some] = some, missing
@@ -211,7 +227,7 @@ class _Gather:
         """The numbers of streams with a plan, and where there is none."""
         distinct, some = self._distinct, self._some
         if name == "first_received_at":
-            return np.minimum.reduceat(distinct.received, distinct.first)[some], False
+            return distinct.first_received()[some], False
         if name == "repeats":
             return distinct.repeats[some], False
         if name == "findings":
@@ -254,31 +270,30 @@ class _Gather:
 
     def _texts(self, number: int, others: Any, told: Sequence[Any]) -> Any:
         """A column of texts: those of events, those that are fixed, and those that are made."""
-        pool, origins = self._columns.pool, self._origins_of(number)
+        origins = self._origins_of(number)
         picked = np.array([kind == TEXT for kind, _ in origins], dtype=bool)
-        among = np.flatnonzero(picked[self._of])
-        places = [
-            group.place(at) if kind == TEXT else (0, 0)
-            for group, (kind, at) in zip(self._all, origins, strict=True)
-        ]
-        found = self._spread(self._texts_at(places, among), self._some[among])
+        among = slice(None) if picked.all() else np.flatnonzero(picked[self._of])
+        at = self._texts_at([text if kind == TEXT else 0 for kind, text in origins], among)
+        found = self._spread(at, self._some[among])
+        if all(one is None for one in told) and all(
+            k == TEXT or value is None for k, value in origins
+        ):
+            return found
         codes, values = self._told_texts(origins, others, told)
         mask = codes >= 0
-        if not mask.any():
-            return found
-        told_texts = pa.array(values, pool.type).take(pa.array(codes[mask]))
+        told_texts = pa.array(values, self._pool.type).take(pa.array(codes[mask]))
         return pc.replace_with_mask(found, pa.array(mask), told_texts)
 
     def _spread(self, at: Any, streams: Any) -> Any:
         """Texts of the pool as a column, in which some of the streams have one."""
         count = len(self._distinct.streams)
         if not len(streams):
-            return pa.nulls(count, self._columns.pool.type)
+            return pa.nulls(count, self._pool.type)
         if len(streams) == count:
             return self._taken(at)
         places, nulls = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
         places[streams], nulls[streams] = at, False
-        return pc.take(self._columns.pool, pa.array(places, mask=nulls), boundscheck=False)
+        return pc.take(self._pool, pa.array(places, mask=nulls), boundscheck=False)
 
     def _told_texts(
         self, origins: list[tuple[int, Any]], others: Any, told: Sequence[Any]
@@ -305,7 +320,7 @@ class _Gather:
         """The texts of a group that are made of pieces."""
         pieces = [one for one in made[1] if isinstance(one, int)]
         start, lists = self._distinct.start, []
-        for event, text in map(self._all[number].place, pieces):
+        for event, text in map(self._all[number].places.__getitem__, pieces):
             at = start[self._first[members] + event] + text
             lists.append(self._taken(at).to_pylist())
         each = zip(*lists, strict=True) if lists else ()

@@ -27,6 +27,9 @@ NAMES = (
 """The columns of a table that is folded, as ``EventRow`` has them, and the chart of the stream."""
 
 _NUMBERS = ("stream", "occurred_at", "position", "member", "received_at", "findings")
+PIECE = 100_000
+"""How many rows are folded together: their numbers stay in a processor's cache."""
+
 _NOTHING = -1
 """What stands in place of the number of a template or of an envelope where there is none."""
 
@@ -116,20 +119,33 @@ def _whole(column: Any) -> Any:
 
 
 def in_whole_streams(tables: Iterable[Any]) -> Iterator[Any]:
-    """Tables of fold order, cut where a stream begins: none has a part of one.
+    """Tables of fold order in pieces of some ``PIECE`` rows, cut where a stream begins.
 
-    What is left of a table waits for the next one.
+    A stream that goes on in the next table waits for it, and is a piece of its own.
     """
     waiting: list[Any] = []
     for table in tables:
         if not len(table):
             continue
         stream = _whole(table["stream"]).to_numpy()
-        begins = int(np.searchsorted(stream, stream[-1]))
-        if begins or (waiting and waiting[-1]["stream"][-1].as_py() != stream[-1]):
-            yield _together([*waiting, table.slice(0, begins)])
+        if waiting and waiting[-1]["stream"][-1].as_py() != stream[0]:
+            yield _together(waiting)
             waiting = []
-        waiting.append(table.slice(begins))
+        at = int(np.searchsorted(stream, stream[0], side="right")) if waiting else 0
+        waiting += [table.slice(0, at)] if at else []
+        begins = int(np.searchsorted(stream, stream[-1]))
+        if waiting and at < len(table):
+            yield _together(waiting)
+            waiting = []
+        while at < begins:
+            until = int(np.searchsorted(stream, stream[min(at + PIECE, begins)]))
+            if until == at:
+                # A stream of more than one piece.
+                until = int(np.searchsorted(stream, stream[at], side="right"))
+            yield table.slice(at, until - at)
+            at = until
+        if at < len(table):
+            waiting = [table.slice(at)]
     if waiting:
         yield _together(waiting)
 

@@ -7,33 +7,39 @@ from typing import Any
 import attrs
 
 from postledger.lake.columns import Columns, np, pa
+from postledger.state.streams import EventRow
+
+MOST_TEXTS = 1000
+"""Streams of events of more texts are folded one by one."""
 
 
 @attrs.frozen
 class Distinct:
     """The distinct events of whole streams, as NumPy arrays.
 
-    Of each event: ``at``, its row of the columns, when it occurred and was received, its ``kind`` and
-    findings, the first of its texts in the pool as ``start``, and how many ``texts`` it has. Of each
-    stream: its ``first`` event here, how many it has as ``counts``, how many ``repeats`` besides, and
-    whether its events take a closer look (``closer``); ``charts`` is a PyArrow array.
+    Of each event: when it occurred and was received, its ``kind`` and findings, the first of its texts in
+    the pool as ``start``, and how many ``texts`` it has. The events stand as in the columns; behind them,
+    once more and without repeats, those of streams that have repeats: ``moved`` are their rows. Of
+    each stream: where it ``begins`` in the columns, how many ``events`` it has there, its ``first`` event
+    here, how many it has as ``counts``, and whether they take a closer look (``closer``). ``charts``
+    is a PyArrow array.
     """
 
-    at: Any
+    columns: Columns
     occurred: Any
     received: Any
     kind: Any
     findings: Any
     start: Any
     texts: Any
+    moved: Any
+    begins: Any
+    events: Any
     first: Any
     counts: Any
-    repeats: Any
     closer: Any
     streams: Any
     charts: Any
-    begins: Any
-    """The first row of each stream in the columns."""
 
     @classmethod
     def of(cls, columns: Columns) -> Distinct:
@@ -42,42 +48,70 @@ class Distinct:
         np.not_equal(columns.stream[1:], columns.stream[:-1], out=new[1:])
         begins = np.flatnonzero(new)
         events = np.diff(begins, append=len(columns))
-        repeats = np.zeros_like(events)
+        texts = np.diff(columns.start)
         closer = np.zeros(len(begins), dtype=bool)
+        closer[_before(begins, np.flatnonzero((columns.kind < 0) | (texts > MOST_TEXTS)))] = True
         again = _again(columns, new)
-        keep: Any = slice(None)
-        if len(again):
-            dropped, tied = _dropped(columns, again)
-            keep = np.ones(len(columns), dtype=bool)
-            keep[dropped] = False
-            np.add.at(repeats, _before(begins, dropped), 1)
-            # Which of equal events of one time is the first, their bytes tell.
-            closer[_before(begins, tied)] = True
-        counts = events - repeats
+        dropped, tied = _dropped(columns, again) if len(again) else (again, again)
+        # Which of equal events of one time is the first, their bytes tell.
+        closer[_before(begins, tied)] = True
+        counts, first = events.copy(), begins.copy()
+        np.subtract.at(counts, _before(begins, dropped), 1)
+        repeated = np.flatnonzero(counts < events)
+        first[repeated] = len(columns) + np.cumsum(counts[repeated]) - counts[repeated]
+        rows = ranges(begins[repeated], events[repeated])
+        moved = rows[~np.isin(rows, dropped, assume_unique=True)]
+
+        def told(values: Any) -> Any:
+            return np.concatenate([values, values[moved]]) if len(moved) else values
+
         return cls(
-            at=np.arange(len(columns))[keep],
-            occurred=columns.occurred_at[keep],
-            received=columns.received_at[keep],
-            kind=columns.kind[keep],
-            findings=columns.findings[keep],
-            start=columns.start[:-1][keep],
-            texts=np.diff(columns.start)[keep],
-            first=np.cumsum(counts) - counts,
+            columns=columns,
+            occurred=told(columns.occurred_at),
+            received=told(columns.received_at),
+            kind=told(columns.kind),
+            findings=told(columns.findings),
+            start=told(columns.start[:-1]),
+            texts=told(texts),
+            moved=moved,
+            begins=begins,
+            events=events,
+            first=first,
             counts=counts,
-            repeats=repeats,
             closer=closer,
             streams=columns.stream[begins],
             charts=columns.chart.take(pa.array(begins)),
-            begins=begins,
         )
 
-    def stream_of(self, events: Any) -> Any:
-        """The streams of some of the events."""
-        return _before(self.first, events)
+    @property
+    def repeats(self) -> Any:
+        """How many events of each stream repeat others."""
+        return self.events - self.counts
+
+    def first_received(self) -> Any:
+        """When the first event of each stream was received."""
+        return np.minimum.reduceat(self.columns.received_at, self.begins)
+
+    def noted(self) -> Any:
+        """The findings of all distinct events of each stream."""
+        noted = np.zeros_like(self.begins)
+        if self.columns.findings.any():
+            np.bitwise_or.reduceat(self.columns.findings, self.begins, out=noted)
+            behind = np.flatnonzero(self.first >= len(self.columns))
+            if len(behind):
+                noted[behind] = np.bitwise_or.reduceat(self.findings, self.first[behind])
+        return noted
+
+    def rows(self, stream: int) -> list[EventRow]:
+        """The events of a stream as the plain fold takes them."""
+        between, size = self.between(stream), len(self.columns)
+        if between.start < size:
+            return self.columns.rows(np.arange(between.start, between.stop))
+        return self.columns.rows(self.moved[between.start - size : between.stop - size])
 
     def tied(self) -> Any:
         """Of each event whether it has the time of the one before it in its stream."""
-        tied = np.zeros(len(self.at), dtype=bool)
+        tied = np.zeros(len(self.occurred), dtype=bool)
         np.equal(self.occurred[1:], self.occurred[:-1], out=tied[1:])
         tied[self.first] = False
         return tied
@@ -86,6 +120,12 @@ class Distinct:
         """The events of a stream."""
         first = int(self.first[stream])
         return slice(first, first + int(self.counts[stream]))
+
+
+def ranges(begins: Any, counts: Any) -> Any:
+    """The numbers from each beginning on, so many of each."""
+    ends = np.cumsum(counts)
+    return np.arange(counts.sum()) + np.repeat(begins - (ends - counts), counts)
 
 
 def _before(begins: Any, at: Any) -> Any:
