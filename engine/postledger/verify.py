@@ -608,7 +608,7 @@ def _of_ends(index: Index, table: str) -> Iterator[str]:
     if index.store.one(first) != ("", "", ""):
         yield "stream 0 of the index is not that of the events that belong to none; run replay"
     for table_, column in ((f"{name}_streams", "id"), (name, "stream")):
-        if index.store.one(f"SELECT 1 FROM {table_} WHERE {column} < {NOWHERE_ID}"):
+        if index.store.one(f"SELECT 1 FROM {table_} WHERE {column} < {NOWHERE_ID} LIMIT 1"):
             yield "the index has streams that were never numbered; run replay --index"
     behind = f"SELECT stream FROM {name} WHERE stream > ? LIMIT 1"
     if (row := index.store.one(behind, (newest,))) is not None:

@@ -617,7 +617,7 @@ def _difference(path: Location, kept: Definitions, wanted: Definitions) -> str:
 
 
 def _tables_of(store: Store) -> set[str]:
-    return {name for kind, name in store.objects() if kind == "table"}
+    return {name for kind, name in store.names() if kind == "table"}
 
 
 def make_tables(store: Store) -> None:
@@ -628,7 +628,7 @@ def make_tables(store: Store) -> None:
 
 def _make_derived(store: Store) -> None:
     """Make the tables next to the log's, but those that are there."""
-    there = {name for _, name in store.objects()}
+    there = {name for _, name in store.names()}
     for name, sql in {**DERIVED, **generations.INDEXES}.items():
         if name not in there:
             store.execute(sql)

@@ -24,7 +24,7 @@ from postledger.log.event import (
 from postledger.log.interned import Interned
 from postledger.log.proofs import subtree_from
 from postledger.log.tree import EMPTY, Frontier, extend
-from postledger.store.store import LARGEST, Row, Store
+from postledger.store.store import LARGEST, Row, Store, holes
 from postledger.templates import Template, texts_of, written
 from postledger.times import is_time
 
@@ -313,12 +313,10 @@ class Log:
         rows = self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
         kind = f'["{Kind.VERIFICATION}"'
         ids = [number for number, text in rows if str(text).startswith(kind)]
-        holes = ", ".join("?" * (len(ids) + 1))
         row = self.store.one(
             "SELECT max(position) FROM events WHERE position >= ? AND position < ? AND"
-            f" (envelope IN ({holes}) OR envelope IS NULL AND inline LIKE ?)",
-            # 0 is the number of no envelope.
-            (first, until, 0, *ids, f"{kind}%"),
+            f" (envelope IN ({holes(len(ids))}) OR envelope IS NULL AND inline LIKE ?)",
+            (first, until, *ids, f"{kind}%"),
         )
         return None if row is None else row[0]
 
@@ -328,13 +326,11 @@ class Log:
             for number, text in self.store.execute("SELECT id, envelope FROM envelopes").fetchall()
             if Envelope.from_json(text).kind == kind
         ]
-        holes = ", ".join("?" * (len(ids) + 1))
         rows = self.store.stream(
-            f"{_SELECT} WHERE e.position <= ? AND (e.envelope IN ({holes}) OR e.inline LIKE ?)"
+            f"{_SELECT} WHERE e.position <= ? AND (e.envelope IN ({holes(len(ids))}) OR e.inline LIKE ?)"
             " ORDER BY e.position",
-            # 0 is the number of no envelope. One begins with the kind: those of strangers need not be
-            # read.
-            (LARGEST if until is None else until, 0, *ids, f'["{kind}"%'),
+            # An envelope begins with the kind: those of strangers need not be read.
+            (LARGEST if until is None else until, *ids, f'["{kind}"%'),
         )
         return (one for one in map(self.stored, rows) if one.kind == kind)
 
@@ -407,13 +403,11 @@ class Log:
         known = [(number, Envelope.from_json(text)) for number, text in rows]
         read = [number for number, envelope in known if envelope.kind in READ]
         stated = [number for number, envelope in known if envelope.clock is Clock.STATED]
-        # 0 is the number of no envelope: a list without any member is not SQL everywhere.
-        holes, others = (", ".join("?" * (len(ids) + 1)) for ids in (stated, read))
         found = self.store.one(
             "SELECT min(received_at), max(received_at),"
-            f" coalesce(sum(CASE WHEN envelope IN ({holes}) THEN 1 ELSE 0 END), 0)"
-            f" FROM events WHERE position <= ? AND envelope IN ({others})",
-            (0, *stated, position, 0, *read),
+            f" coalesce(sum(CASE WHEN envelope IN ({holes(len(stated))}) THEN 1 ELSE 0 END), 0)"
+            f" FROM events WHERE position <= ? AND envelope IN ({holes(len(read))})",
+            (*stated, position, *read),
         )
         assert found is not None
         first, last, count = found

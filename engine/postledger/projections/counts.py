@@ -13,7 +13,7 @@ from postledger.projections.generations import BEGAN
 from postledger.projections.index import Index
 from postledger.projections.queries import Listing, Query, floored, where
 from postledger.projections.search import among
-from postledger.store.store import Store
+from postledger.store.store import Store, holes
 from postledger.times import iso, time_of
 
 CountBy = Literal[
@@ -71,13 +71,12 @@ def counts_of(
     region = listing.definitions.chart(query.chart).regions[0]
     succeeded = sorted(region.final - region.explained)
     columns = [_column(name, zone) for name in by]
-    holes = ", ".join("?" * len(succeeded)) or "NULL"
     held, parameters = where(query, listing.definitions)
     groups: dict[tuple[str | None, ...], list[int]] = {}
     with among(query, store, listing) as also:
         rows = store.stream(
             f"SELECT {', '.join(columns)}, count(*),"
-            f" sum(CASE WHEN s.state IN ({holes}) THEN 1 ELSE 0 END)"
+            f" sum(CASE WHEN s.state IN ({holes(len(succeeded))}) THEN 1 ELSE 0 END)"
             f" FROM {listing.states} s JOIN {listing.streams} t ON t.id = s.stream"
             f" WHERE {held}{also} GROUP BY {', '.join(str(n + 1) for n in range(len(by)))}",
             (*succeeded, *parameters),
@@ -142,8 +141,8 @@ def slots_of(
     slot = floored("s.first_received_at", length)
     rows: Iterator[Any] = store.stream(
         f"SELECT s.spid, {slot}, count(*),"
-        f" sum(CASE WHEN s.state IN ({_holes(succeeded)}) THEN 1 ELSE 0 END),"
-        f" sum(CASE WHEN s.state IN ({_holes(final)}) THEN 0 ELSE 1 END)"
+        f" sum(CASE WHEN s.state IN ({holes(len(succeeded))}) THEN 1 ELSE 0 END),"
+        f" sum(CASE WHEN s.state IN ({holes(len(final))}) THEN 0 ELSE 1 END)"
         f" FROM {listing.states} s JOIN {listing.streams} t ON t.id = s.stream"
         f" WHERE {_PERIOD} GROUP BY 1, 2",
         (*succeeded, *final, DELIVERY, since, until),
@@ -170,14 +169,10 @@ def delays_of(
     rows: Iterator[Any] = store.stream(
         f"SELECT s.spid, ({heard}) - s.first_received_at AS took FROM {source}"
         f" AND s.outcome_at IS NOT NULL AND s.first_received_at / {_SECOND} % {_PRIME} % {every} = 0"
-        " ORDER BY 1, 2",
+        " ORDER BY s.spid IS NOT NULL, 1, 2",
         given,
     )
     return ((carrier, took) for carrier, took in rows if took is not None)
 
 
 _PERIOD = "t.chart = ? AND s.first_received_at >= ? AND s.first_received_at < ?"
-
-
-def _holes(values: list[str]) -> str:
-    return ", ".join("?" * len(values)) or "NULL"

@@ -312,7 +312,7 @@ def _copied(store: Store, beside: SqliteStore, projection: Projection) -> dict[s
     copies = {name: f"{name}_{token_hex(6)}" for name in projection.tables}
     with store.write():
         old = checkpoints.tables_of(store, projection.name)
-        taken = {name.lower() for _, name in store.objects()} - {*old}
+        taken = {name.lower() for _, name in store.names()} - {*old}
         for name in taken & {*copies}:
             raise LedgerError(
                 f"projection {projection.name!r}: table {name}: there is already something of that name"

@@ -305,7 +305,7 @@ def begin(store: Store, definitions: Definitions, shared: Generation | None) -> 
 
 def _numbers(store: Store, kind: str) -> list[int]:
     """The numbers of the tables of a kind, also of those that belong to no generation any more."""
-    names_ = (name.removesuffix("_streams") for _, name in store.objects() if is_derived(name))
+    names_ = (name.removesuffix("_streams") for _, name in store.names() if is_derived(name))
     return [0, *(int(name.removeprefix(f"{kind}_")) for name in names_ if name.startswith(kind))]
 
 
@@ -365,8 +365,8 @@ def _left(store: Store) -> list[str]:
     rows = store.execute("SELECT number, indexed FROM generations").fetchall()
     kept = {f"{kind}_{number}" for number, _ in rows for kind in _NUMBERED}
     kept.update(name for _, number in rows for name in Index.tables(f"index_{number}"))
-    objects = store.objects()
-    return [n for kind, n in objects if kind == "table" and is_derived(n) and n not in kept]
+    names_ = store.names()
+    return [n for kind, n in names_ if kind == "table" and is_derived(n) and n not in kept]
 
 
 def is_derived(name: str) -> bool:

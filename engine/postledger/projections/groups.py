@@ -18,7 +18,7 @@ from postledger.projections.index import BEHIND, EVENT_ROW, FOLD_ORDER, UNREAD
 from postledger.projections.queries import Listing, floored
 from postledger.projections.reader import Reader
 from postledger.state.streams import EventRow
-from postledger.store.store import Row
+from postledger.store.store import Row, holes
 
 PAGE = 1_000
 """How many rows of events are read in one transaction."""
@@ -111,7 +111,7 @@ class Groups:
     def reasons(self, region: Literal["state", "route"], states: Sequence[str]) -> Iterator[Row]:
         """State, reason and space of each stream of which a region is in one of the states."""
         reason = "s.reason" if region == "state" else "s.route_reason"
-        where = f"s.{region} IN ({_holes(states)})"
+        where = f"s.{region} IN ({holes(len(states))})"
         return self._rows(f"s.{region}, {reason}, s.space", (), where, states)
 
     def amounts(self) -> Iterator[Row]:
@@ -134,7 +134,7 @@ class Groups:
         rows = self._rows(
             f"{cases}{_in_each(states)}",
             (*given, *states),
-            f"s.state IN ({_holes(states)})",
+            f"s.state IN ({holes(len(states))})",
             states,
             tail="GROUP BY 1",
         )
@@ -147,7 +147,7 @@ class Groups:
 
     def untimed(self, states: Sequence[str]) -> int:
         """How many streams in one of the states lack the time of sending, or of the outcome."""
-        where = f"s.state IN ({_holes(states)}) AND (s.outcome_at IS NULL OR s.sent_at IS NULL)"
+        where = f"s.state IN ({holes(len(states))}) AND (s.outcome_at IS NULL OR s.sent_at IS NULL)"
         (row,) = self._rows("count(*)", (), where, states)
         return int(row[0])
 
@@ -341,11 +341,6 @@ def _count(found: dict[Finding, int], findings: int, n: int) -> None:
 
 def _in_each(states: Sequence[str]) -> str:
     return ", sum(CASE WHEN s.state = ? THEN 1 ELSE 0 END)" * len(states)
-
-
-def _holes(values: Sequence[object]) -> str:
-    """Holes for values; for none, a value that nothing equals."""
-    return ", ".join("?" * len(values)) or "NULL"
 
 
 def _bins(value: str, edges: Sequence[int]) -> tuple[str, Sequence[int]]:

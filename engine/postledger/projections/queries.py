@@ -180,7 +180,8 @@ def where(query: Query, definitions: Definitions) -> tuple[str, list[object]]:
         except ValueError as error:
             raise UnknownWord(str(error)) from None
     if query.stuck is not None:
-        final = ", ".join(f"'{state}'" for state in sorted(region.final))
+        # No state has an empty name.
+        final = ", ".join(f"'{state}'" for state in ("", *sorted(region.final)))
         wanted.append(
             (
                 f"s.state NOT IN ({final}) AND {BEGAN} <= ?",

@@ -1,19 +1,19 @@
 """The catalog: what PostgreSQL says that a schema has, next to the SQL that made it.
 
-That SQL stands in the comment of each table, index, view and trigger, with a digest of how the catalog
-described it when it was made: where that differs now, it was altered since.
+That SQL stands in the comment of each table, index, view, trigger and function, with a digest of how the
+catalog described it when it was made: where that differs now, it was altered since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
 
-from postledger.store.dialect import Made
+from postledger.store.dialect import FUNCTIONS, Made
 
 # Each object: kind, name, the table it is on, its comment, its description.
 _DESCRIBED = """
@@ -26,22 +26,36 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END AS kind, c.relname A
         (SELECT string_agg(pg_get_constraintdef(k.oid), ', ' ORDER BY k.conname)
          FROM pg_constraint k WHERE k.conrelid = c.oid),
         (SELECT string_agg(pg_get_indexdef(i.indexrelid), ', ' ORDER BY i.indexrelid::regclass::text)
-         FROM pg_index i WHERE i.indrelid = c.oid
+         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+         WHERE i.indrelid = c.oid AND x.relname <> ALL ($2::text[])
             AND obj_description(i.indexrelid, 'pg_class') IS NULL),
         (SELECT string_agg(r.rulename || ' ' || pg_get_ruledef(r.oid), ', ' ORDER BY r.rulename)
          FROM pg_rewrite r WHERE r.ev_class = c.oid),
         c.relrowsecurity::text, c.relhassubclass::text) AS described
 FROM pg_class c WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
+    AND pg_table_is_visible(c.oid)
 UNION ALL
 SELECT 'index', c.relname, t.relname, obj_description(c.oid, 'pg_class'), pg_get_indexdef(c.oid)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
-WHERE c.relnamespace = $1::regnamespace
-    AND (obj_description(c.oid, 'pg_class') IS NOT NULL)
+WHERE c.relnamespace = $1::regnamespace AND pg_table_is_visible(c.oid)
+    AND (c.relname = ANY ($2::text[]) OR obj_description(c.oid, 'pg_class') IS NOT NULL)
 UNION ALL
 SELECT 'trigger', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger'),
     concat_ws(' / ', pg_get_triggerdef(g.oid), g.tgenabled::text, p.prosrc, p.prolang::text)
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE t.relnamespace = $1::regnamespace AND NOT g.tgisinternal
+UNION ALL
+SELECT 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '',
+    obj_description(p.oid, 'pg_proc'),
+    concat_ws(' / ', p.prosrc, p.prolang::text, p.prorettype::regtype::text, p.prokind::text,
+        p.provolatile::text, p.prosecdef::text, p.proconfig::text)
+FROM pg_proc p WHERE p.pronamespace = $1::regnamespace AND NOT EXISTS (
+    SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+# As the transaction sees them: the functions above know nothing of what was dropped since.
+_NAMED = """
+SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'i' THEN 'index' ELSE 'table' END, relname
+FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'v', 'p', 'f', 'm', 'i')
 """
 _CHECKED = """
 SELECT c.oid::int8, CASE c.relkind WHEN 'r' THEN 'table' ELSE 'index' END, c.relname
@@ -52,28 +66,37 @@ ORDER BY c.relkind DESC, c.relname
 _MARK = "\n-- as made: "
 
 
-def objects(conn: psycopg.Connection[Any], schema: str) -> dict[tuple[str, str], tuple[str, str]]:
+Named = tuple[str, str]
+"""The kind of something, and its name."""
+
+
+def names(conn: psycopg.Connection[Any], schema: str) -> set[Named]:
+    """The tables, views and indexes of a schema: (kind, name)."""
+    return {(kind, name) for kind, name in conn.execute(_NAMED, (_identifier(schema),)).fetchall()}
+
+
+def objects(conn: psycopg.Connection[Any], schema: str) -> dict[Named, tuple[str, str]]:
     """What a schema has: (kind, name) to the table and the SQL that made it, or else its description."""
-    rows = conn.execute(_DESCRIBED, (_identifier(schema),)).fetchall()
-    found: dict[tuple[str, str], tuple[str, str]] = {}
-    for kind, name, table, comment, described in rows:
+    found: dict[Named, tuple[str, str]] = {}
+    for kind, name, table, comment, described in conn.execute(_DESCRIBED, _of(schema)).fetchall():
         sql, _, digest = (comment or "").rpartition(_MARK)
         found[kind, name] = table, sql if digest == _digest(described) else f"altered: {described}"
     return found
 
 
-def note(conn: psycopg.Connection[Any], made: Made) -> None:
-    """Keep the SQL that made something in its comment, with a digest of how it is described by now."""
-    kind = made.kind.lower()
-    of = f"{made.name} ON {made.table}" if kind == "trigger" else made.name
-    # An index without a comment is part of its table.
-    conn.execute(_comment(made.kind, of, made.sql))
-    row = conn.execute(
-        f"SELECT described FROM ({_DESCRIBED}) o WHERE kind = $2 AND name = $3",
-        (_current(conn), kind, made.name),
-    ).fetchone()
-    assert row is not None
-    conn.execute(_comment(made.kind, of, f"{made.sql}{_MARK}{_digest(row[0])}"))
+def note(conn: psycopg.Connection[Any], schema: str, made: Mapping[Named, Made]) -> None:
+    """Keep the SQL that made things in their comments, with a digest of how each is described by now.
+
+    What is not there any more has none.
+    """
+    comments = []
+    # An index without a comment, unless it is one of these, is part of its table.
+    given = _of(schema, [name for kind, name in made if kind == "index"])
+    for kind, name, _, _, described in conn.execute(_DESCRIBED, given).fetchall():
+        if (one := made.get((kind, name))) is not None:
+            of = f"{name} ON {one.table}" if kind == "trigger" else name
+            comments.append(_comment(kind, of, f"{one.sql}{_MARK}{_digest(described)}"))
+    conn.execute(cast("Any", "; ".join(comments)))
 
 
 def kinds(conn: psycopg.Connection[Any], table: str) -> dict[str, str]:
@@ -87,7 +110,13 @@ def kinds(conn: psycopg.Connection[Any], table: str) -> dict[str, str]:
 
 
 def problems(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
-    """What the server knows to be damaged in a schema, a line each."""
+    """What is wrong with a schema's functions, and what the server knows to be damaged, a line each."""
+    found = objects(conn, schema).items()
+    there = {name: sql for (kind, name), (_, sql) in found if kind == "function"}
+    for name, sql in FUNCTIONS.items():
+        if there.pop(name, None) != sql:
+            yield f"database: function {name} is not as it was made"
+    yield from (f"database: function {name} is not Postledger's" for name in there)
     row = conn.execute(
         "SELECT checksum_failures, to_char(checksum_last_failure, 'YYYY-MM-DD HH24:MI')"
         " FROM pg_stat_database WHERE datname = current_database()"
@@ -127,15 +156,13 @@ def _of_pages(conn: psycopg.Connection[Any], schema: str) -> Iterator[str]:
             yield f"database: {kind} {name}: {' '.join(str(said).split())}"
 
 
-def _comment(kind: str, of: str, text: str) -> Any:
+def _of(schema: str, made: Sequence[str] = ()) -> tuple[object, ...]:
+    return _identifier(schema), list(made)
+
+
+def _comment(kind: str, of: str, text: str) -> str:
     quoted = text.replace("'", "''")
     return f"COMMENT ON {kind} {of} IS '{quoted}'"
-
-
-def _current(conn: psycopg.Connection[Any]) -> str:
-    row = conn.execute("SELECT quote_ident(current_schema())").fetchone()
-    assert row is not None
-    return str(row[0])
 
 
 def _identifier(schema: str) -> str:

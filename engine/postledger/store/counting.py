@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import NamedTuple
 
 import attrs
@@ -38,8 +39,8 @@ class Counts:
     def __attrs_post_init__(self) -> None:
         self._store.execute(
             f"CREATE TABLE {self._table}"
-            " (kind BLOB PRIMARY KEY, n INTEGER NOT NULL, first INTEGER NOT NULL,"
-            " earliest INTEGER NOT NULL, latest INTEGER NOT NULL)"
+            " (digest BLOB PRIMARY KEY, kind BLOB NOT NULL, n INTEGER NOT NULL,"
+            " first INTEGER NOT NULL, earliest INTEGER NOT NULL, latest INTEGER NOT NULL)"
         )
 
     def add(self, key: Key, position: int = 0, at: int = 0) -> None:
@@ -65,14 +66,19 @@ class Counts:
     def _add_up(self) -> None:
         own = bare_of(self._table)
         # As bytes: there is no text that these can't be.
+        kinds = (
+            json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            for key in self._new
+        )
+        # Under its digest: a key may be longer than what an index of a server holds.
         rows = [
-            (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), *found)
-            for key, found in self._new.items()
+            (sha256(kind).digest(), kind, *found)
+            for kind, found in zip(kinds, self._new.values(), strict=True)
         ]
         # Ended here: what is read next has a transaction of its own.
         with self._store.read():
             self._store.executemany(
-                f"INSERT INTO {self._table} VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind) DO UPDATE SET"
+                f"INSERT INTO {self._table} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET"
                 f" n = {own}.n + excluded.n, {_end(own, 'first', '<')},"
                 f" {_end(own, 'earliest', '<')}, {_end(own, 'latest', '>')}",
                 rows,

@@ -34,36 +34,39 @@ _TEXTS = re.compile(r"\b(\w+) TEXT\b")
 _KEY = re.compile(r",\n    PRIMARY KEY \(([^()]*)\)")
 _TEXT_KEY = re.compile(r"\b(\w+) TEXT PRIMARY KEY")
 _CONFLICT = re.compile(r"INSERT INTO (?P<table>\S+).* ON CONFLICT \((?P<columns>[^()]*)\)", re.S)
+# Texts, names, comments, and what stands for a parameter.
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\?""", re.S)
 _INSERT = re.compile(
     r"INSERT INTO (?P<table>\S+)(?: \((?P<columns>[^()]*)\))? VALUES \([?, ]*\)(?P<rest>.*)", re.S
 )
 
-FUNCTIONS = (
-    """CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+FUNCTIONS = {
+    "append_only()": """CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% are append-only', TG_TABLE_NAME;
 END $$""",
-    """CREATE FUNCTION legible(body bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+    "legible(body bytea)": """CREATE FUNCTION legible(body bytea) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     RETURN convert_from(body, 'UTF8');
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$""",
-)
+}
 """What the guards call, and a body as text where it is one."""
 
 
 class Made(NamedTuple):
     """A statement that makes something: what, its name, the table that it is on, its SQL as it was given.
 
-    ``statements`` are what PostgreSQL is told; ``scratch`` says that it goes with the connection.
+    ``told`` is what PostgreSQL is told; ``scratch`` says that it goes with the connection.
     """
 
     kind: str
     name: str
     table: str
     sql: str
-    statements: tuple[str, ...]
+    told: str
     scratch: bool
 
 
@@ -99,6 +102,15 @@ def translated(sql: str) -> bytes:
     return "".join([first, *numbered]).encode()
 
 
+def asked(sql: str, parameters: Sequence[object]) -> Any:
+    """A user's statement with ``$1`` and so on for its parameters, where it has any: not within texts."""
+    if not parameters:
+        # It may have an operator with a question mark.
+        return sql
+    numbers = count(1)
+    return _QUOTED.sub(lambda one: f"${next(numbers)}" if one[0] == "?" else one[0], sql)
+
+
 @lru_cache(maxsize=256)
 def insert_of(sql: str) -> Insert | None:
     """The parts of a statement that inserts a row of parameters; ``None`` for any other."""
@@ -126,8 +138,7 @@ def _number(value: Any) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "NULL"
-    if "\x00" in value or "\x01" in value:
-        value = _kept(value)
+    # What stands for a NUL is put in its place as of any text that goes to the server.
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{value}"'
@@ -152,7 +163,7 @@ def made_by(sql: str) -> Made | None:
     bare = name.rpartition(".")[2]
     scratch = name != bare or bool(on and on.startswith("pg_temp."))
     table = bare if kind == "TABLE" else (_ON.search(sql) or [bare, bare])[1]
-    return Made(kind, bare, table, sql, _made(kind, name, sql), scratch)
+    return Made(kind.lower(), bare, table, sql, "; ".join(_made(kind, name, sql)), scratch)
 
 
 def _made(kind: str, name: str, sql: str) -> tuple[str, ...]:
@@ -244,11 +255,12 @@ def filled(body: str, pieces: str, texts: str) -> str:
 
 def begins(column: str, begin: str, end: str | None) -> tuple[str, tuple[str, ...]]:
     """What holds of texts from ``begin`` on, before ``end``."""
-    beginning = f"left({column}, {SHORT})"
-    held, given = f"{beginning} >= ? AND {column} >= ?", (begin[:SHORT], begin)
+    # Cut by the server: there a NUL takes two characters.
+    beginning, short = f"left({column}, {SHORT})", f"left(?, {SHORT})"
+    held, given = f"{beginning} >= {short} AND {column} >= ?", (begin, begin)
     if end is None:
         return held, given
-    return f"{held} AND {beginning} <= ? AND {column} < ?", (*given, end[:SHORT], end)
+    return f"{held} AND {beginning} <= {short} AND {column} < ?", (*given, end, end)
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -118,6 +118,7 @@ class Server:
     def give(self, conn: Connection) -> None:
         """Take a connection back, for others to use unless it is broken."""
         whole = not conn.closed and conn.info.transaction_status is pq.TransactionStatus.IDLE
+        whole = whole and conn.prepare_threshold is not None
         with self._lock:
             if whole and self._users:
                 self._free.append(conn)
@@ -201,6 +202,7 @@ class PostgresStore(Store):
         self._held = 0
         self._unused = self._spent = False
         self._pipeline: psycopg.Pipeline | None = None
+        self._made: dict[catalog.Named, dialect.Made] = {}
         self._closed = False
         server.use()
 
@@ -293,12 +295,14 @@ class PostgresStore(Store):
         if self.in_transaction:
             raise LedgerError(f"{self.path}: {STILL_READING}")
         self.committed = False
+        self._made.clear()
         self._held += 1
         try:
             try:
                 self._reach()
                 xid = self._begin(self.timeout if patience is None else patience)
                 yield
+                self._note()
             except BaseException as error:
                 self._roll_back()
                 if isinstance(error, psycopg.Error) and (self._conn is None or self._conn.closed):
@@ -436,10 +440,13 @@ class PostgresStore(Store):
     @contextmanager
     def together(self) -> Iterator[None]:
         """A pipeline: the server works while the next statements are made."""
-        with self._connection() as conn, conn.pipeline() as pipeline:
-            self._pipeline = pipeline
+        with self._connection() as conn:
             try:
-                yield
+                with conn.pipeline() as self._pipeline:
+                    yield
+            except BaseException:
+                _distrust(conn)
+                raise
             finally:
                 self._pipeline = None
 
@@ -449,12 +456,14 @@ class PostgresStore(Store):
         with super().savepoint():
             try:
                 yield
+                self._wait()
             except BaseException:
                 # What comes behind a failed statement is passed over until then.
                 with suppress(psycopg.Error):
                     self._wait()
+                if self._pipeline is not None and self._conn is not None:
+                    _distrust(self._conn)
                 raise
-            self._wait()
 
     def _wait(self) -> None:
         """Wait for all statements that were sent; what was wrong with one is raised."""
@@ -508,13 +517,19 @@ class PostgresStore(Store):
         return known
 
     def _make(self, made: dialect.Made) -> Cursor:
-        """Make a table, an index or a trigger, and note the SQL that made it, as it is now."""
+        """Make something; the SQL that made it is noted at the end of the transaction, or before."""
         with self._connection() as conn:
-            for statement in made.statements:
-                cursor = conn.execute(statement)
+            cursor = conn.execute(cast("Any", made.told))
             if not made.scratch:
-                catalog.note(conn, made)
+                self._made[made.kind, made.name] = made
+            if not self.in_transaction:
+                self._note()
             return cast("Cursor", cursor)
+
+    def _note(self) -> None:
+        if self._made:
+            catalog.note(cast("Connection", self._conn), self.path.schema, self._made)
+            self._made.clear()
 
     def stream(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
         """The rows of a SELECT, by a cursor of the server, or all at once in a pipeline."""
@@ -547,9 +562,7 @@ class PostgresStore(Store):
                     conn.execute("SET LOCAL transaction_read_only = on")
                 with closing(conn.cursor(f"rows_{token_hex(6)}")) as cursor:
                     cursor.itersize = _PAGE
-                    # A statement without any may have an operator with a question mark.
-                    said = dialect.translated(sql) if parameters else cast("Any", sql)
-                    cursor.execute(said, tuple(parameters) or None)
+                    cursor.execute(dialect.asked(sql, parameters), tuple(parameters) or None)
                     columns = dialect.distinct([one.name for one in cursor.description or ()])
                     yield columns, self._rows_of(cursor)
             finally:
@@ -613,16 +626,28 @@ class PostgresStore(Store):
     def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
         """What the schema has, as its catalog says."""
         with self._connection() as conn:
+            self._note()
             return catalog.objects(conn, self.path.schema)
 
-    def view(self, name: str, select: str) -> None:
-        """Make a view."""
-        select = select.strip()
+    def names(self) -> set[tuple[str, str]]:
+        """Its tables, views and indexes, as its catalog says."""
         with self._connection() as conn:
-            conn.execute(f"DROP VIEW IF EXISTS {name}")
-            conn.execute(f"CREATE VIEW {name} AS {select}")
-            sql = f"CREATE VIEW {name} AS {select}"
-            catalog.note(conn, dialect.Made("VIEW", name, name, sql, (), scratch=False))
+            return catalog.names(conn, self.path.schema)
+
+    def view(self, name: str, select: str) -> None:
+        """Make a view: in the place of the one before, unless it has other columns.
+
+        Those that somebody else has of it stay what they are.
+        """
+        sql = f"CREATE VIEW {name} AS {select.strip()}"
+        made = dialect.Made(
+            "view", name, name, sql, sql.replace(" ", " OR REPLACE ", 1), scratch=False
+        )
+        try:
+            with self.savepoint():
+                self._make(made)
+        except errors.InvalidTableDefinition:
+            self._make(made._replace(told=f"DROP VIEW {name}; {sql}"))
 
     @staticmethod
     def guards(table: str, taken: str) -> dict[str, str]:  # noqa: ARG004
@@ -630,13 +655,13 @@ class PostgresStore(Store):
         return dialect.guards(table)
 
     def drop(self, table: str) -> None:
-        """Drop a table, unless somebody reads it: then it is left for later."""
+        """Drop a table, unless somebody reads it, or a view is of it still: then it is left for later."""
         with self._connection() as conn:
             conn.execute("SAVEPOINT dropping")
             try:
                 conn.execute("SET LOCAL lock_timeout = 100")
                 conn.execute(f"DROP TABLE IF EXISTS {table}")
-            except errors.LockNotAvailable:
+            except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
                 conn.execute("ROLLBACK TO dropping")
             conn.execute("RELEASE dropping")
 
@@ -757,8 +782,8 @@ def _make(store: PostgresStore, make: Callable[[Store], None]) -> None:
             raise NotALedger(f"{store.path}: not a ledger: the schema has other tables")
     else:
         conn.execute(f"CREATE SCHEMA {quoted(schema)}")
-    for sql in dialect.FUNCTIONS:
-        conn.execute(sql)
+    for name, sql in dialect.FUNCTIONS.items():
+        store._make(dialect.Made("function", name, "", sql, sql, scratch=False))
     make(store)
     conn.execute(f"COMMENT ON SCHEMA {quoted(schema)} IS {_literal(FORMAT)}")
 
@@ -811,6 +836,15 @@ def _run(conn: Connection, sql: str, parameters: Sequence[object]) -> psycopg.Cu
     if parameters:
         return conn.execute(dialect.translated(sql), parameters)
     return conn.execute(cast("Any", sql))
+
+
+def _distrust(conn: Connection) -> None:
+    """Prepare no statement any more, and run none that was prepared; such a connection is not used again.
+
+    Of a pipeline the statements behind a failed one are passed over, and psycopg takes those that were to
+    be prepared for prepared.
+    """
+    conn.prepare_threshold = None
 
 
 def _status(conn: Connection, xid: str) -> str:

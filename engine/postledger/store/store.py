@@ -173,6 +173,10 @@ class Store(ABC):
         Where that is no more as it was made, the SQL is another text.
         """
 
+    def names(self) -> set[tuple[str, str]]:
+        """The tables, views and indexes that the schema has: (kind, name)."""
+        return {*self.objects()}
+
     @staticmethod
     @abstractmethod
     def guards(table: str, taken: str) -> dict[str, str]:
@@ -246,6 +250,11 @@ def unindexed(condition: str) -> str:
 def bare_of(table: str) -> str:
     """A table's name without that of its schema."""
     return table.rpartition(".")[2]
+
+
+def holes(count: int) -> str:
+    """The holes of so many parameters behind IN; of none, what nothing equals."""
+    return ", ".join("?" * count) or "NULL"
 
 
 @lru_cache(maxsize=256)
