@@ -16,7 +16,7 @@ from postledger import Ledger, Receipt
 from postledger.store.sqlite import SqliteStore
 from tests.postgres_server import PostgresServer, missing, postgres_server
 from tests.proxy import Proxy, proxy_of
-from tests.stores import on_server, stores_of
+from tests.stores import on_server, stores_of, with_few_examples
 
 # Machines are noisy: how long an example takes says nothing.
 settings.register_profile("noisy", deadline=None)
@@ -38,7 +38,10 @@ def _store(request: pytest.FixtureRequest) -> Iterator[None]:
     if getattr(request, "param", "file") == "file":
         yield
     else:
-        with on_server(request.getfixturevalue("postgres")):
+        with (
+            on_server(request.getfixturevalue("quick_postgres")),
+            with_few_examples(request.function),
+        ):
             yield
 
 
@@ -74,21 +77,27 @@ def filled(tmp_path: Path, specification: list[bytes]) -> Path:
     return ledger.path
 
 
-def _session_of(*, tcp: bool) -> Iterator[PostgresServer]:
+def _session_of(*, tcp: bool = False, quick: bool = False) -> Iterator[PostgresServer]:
     if (lacking := missing()) is not None:
         pytest.skip(lacking)
-    with postgres_server(tcp=tcp) as server:
+    with postgres_server(tcp=tcp, quick=quick) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[PostgresServer]:
-    yield from _session_of(tcp=False)
+    yield from _session_of()
 
 
 @pytest.fixture(scope="session")
 def _postgres_tcp() -> Iterator[PostgresServer]:
     yield from _session_of(tcp=True)
+
+
+@pytest.fixture(scope="session")
+def quick_postgres() -> Iterator[PostgresServer]:
+    """One that may lose what it acknowledged, for tests that ask for nothing else."""
+    yield from _session_of(quick=True)
 
 
 @pytest.fixture

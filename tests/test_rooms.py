@@ -124,12 +124,40 @@ def test_no_function_is_long() -> None:
 
 def test_sqlite_has_one_place() -> None:
     """All others go through the store; projections of a user's own are given sqlite-utils."""
-    users = {
+    assert users_of("(sqlite3|sqlite_utils)") == {
+        "postledger.store.sqlite",
+        "postledger.projections.custom",
+    }
+
+
+def users_of(library: str) -> set[str]:
+    """The modules that import a library, at their head or where they need it."""
+    pattern = re.compile(rf"^\s*(from|import) {library}\b", re.M)
+    return {name_of(path) for path in MODULES if pattern.search(code_of(path))}
+
+
+def test_postgresql_has_one_place() -> None:
+    """What connects to a server, what it is told, and what its catalog says."""
+    assert users_of("psycopg") == {
+        f"postledger.store.{name}" for name in ("postgres", "dialect", "catalog", "listening")
+    }
+
+
+def test_one_module_chooses_the_store() -> None:
+    """All others are given one; only what is always in a file names that."""
+    choosing = {
         name_of(path)
         for path in MODULES
-        if re.search(r"^\s*(from|import) (sqlite3|sqlite_utils)\b", code_of(path), re.M)
+        if imports_of(path) & {"postledger.store.sqlite", "postledger.store.postgres"}
     }
-    assert users == {"postledger.store.sqlite", "postledger.projections.custom"}
+    assert choosing == {
+        "postledger.store.opening",
+        # Roles are of servers alone.
+        "postledger.store.roles",
+        # The outbox, and projections of a user's own, are in files.
+        "postledger.server.outbox",
+        "postledger.projections.custom",
+    }
 
 
 def test_no_statement_elsewhere_says_which_index_sqlite_reads() -> None:

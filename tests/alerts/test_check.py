@@ -22,6 +22,7 @@ from postledger import (
     Unreadable,
 )
 from tests.alerts.traffic import START, traffic
+from tests.stores import both_stores
 
 DAY = timedelta(days=1)
 DAYS = 6
@@ -104,6 +105,7 @@ def test_what_is_left_out_is_not_said(usual: Ledger) -> None:
     assert said(both) == [("ratio", "carrier", "0001470"), ("ratio", "carrier", "0001570")]
 
 
+@both_stores
 def test_deliveries_without_outcome_are_said(tmp_path: Path) -> None:
     """Once they are a day old; what carriers say of them comes too late or never."""
     receipts = traffic(5, every=120, name="a")
@@ -117,6 +119,7 @@ def test_deliveries_without_outcome_are_said(tmp_path: Path) -> None:
         assert "have no outcome after 1d, usually" in found[0].text
 
 
+@both_stores
 def test_silence_is_said(tmp_path: Path) -> None:
     """Of a source and a carrier while others go on; of all together only that."""
     last = 4 * DAY
@@ -137,6 +140,7 @@ def test_silence_is_said(tmp_path: Path) -> None:
         assert said(found) == [("silence", "all", None)]
 
 
+@both_stores
 def test_unreadable_events_are_said(tmp_path: Path) -> None:
     """Those whose sender nobody vouches for move nothing, and hide nothing."""
     receipts = traffic(6, every=120)

@@ -23,7 +23,10 @@ from tests.audit import plain
 from tests.audit.traffic import START, traffic
 from tests.conftest import ledger_of
 from tests.samples import delivered, sent
+from tests.stores import both_stores, in_file, shell
 from tests.strategies import receipts
+
+pytestmark = both_stores
 
 _FINDINGS = [names(finding)[0] for finding in Finding]
 _MOMENT = st.integers(-5, 1005).map(
@@ -217,6 +220,7 @@ def busy() -> Any:
         yield ledger
 
 
+@in_file
 @pytest.mark.parametrize(
     "asked",
     [
@@ -233,6 +237,7 @@ def test_figures_of_a_busy_ledger(busy: Ledger, asked: dict[str, Any]) -> None:
     check(busy, **asked)
 
 
+@in_file
 @pytest.mark.parametrize(
     ("since", "until", "before"),
     [
@@ -343,6 +348,7 @@ def adopted(ledger: Ledger) -> tuple[Ledger, dict[str, Any]]:
     return ledger, before
 
 
+@in_file
 def test_report_is_reproduced_from_its_anchor(adopted: tuple[Ledger, dict[str, Any]]) -> None:
     """By the definitions in force then, figure for figure, whatever came and was adopted since."""
     ledger, before = adopted
@@ -352,6 +358,7 @@ def test_report_is_reproduced_from_its_anchor(adopted: tuple[Ledger, dict[str, A
     assert figures(ledger, as_of=at) != before
 
 
+@in_file
 def test_report_says_by_which_definitions_it_was_read(
     adopted: tuple[Ledger, dict[str, Any]],
 ) -> None:
@@ -390,13 +397,10 @@ def test_counts_beyond_memory_are_exact(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_stream_that_can_not_be_folded_has_a_column(ledger: Ledger, tmp_path: Path) -> None:
     """A delivery whose row says that it can't be folded is counted as that, and has no outcome."""
-    import sqlite3
-
     ledger.record_many(traffic(5, seed=1))
-    with sqlite3.connect(ledger.path) as db:
+    with shell(ledger.path) as db:
         (table,) = db.execute("SELECT 'states_' || number FROM generations").fetchone()
         db.execute(f"UPDATE {table} SET state = 'unfolded' WHERE stream = 1")
-    db.close()
     report = ledger.audit()
     found = report.to_dict()["outcomes"]
     assert found["all"]["states"]["unfolded"] == 1

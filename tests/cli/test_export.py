@@ -11,9 +11,11 @@ import pytest
 from postledger import UNVERIFIED, Ledger
 from tests.cli import Run
 from tests.conftest import FIXTURES
-from tests.guards import guards
 from tests.samples import DEGRADED, sent
 from tests.states import rows
+from tests.stores import both_stores, in_file, tamper
+
+pytestmark = both_stores
 
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()
 
@@ -45,6 +47,7 @@ def test_each_form_of_file_comes_back(
         assert copy.verify().ok
 
 
+@in_file
 @pytest.mark.parametrize("name", ["l.jsonl", "l.parquet"])
 def test_an_import_verifies_nothing(run: Run, tmp_path: Path, name: str) -> None:
     """What was unverified stays so; no line makes this program claim a check; a query stays one."""
@@ -86,10 +89,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     run: Run, tmp_path: Path, filled: Path, name: str
 ) -> None:
     """Half a log would pass for a whole one."""
-    with Ledger(filled) as ledger, ledger._connections.write() as own:
-        own.store.execute("DROP TRIGGER events_no_update")
-        own.store.execute("UPDATE events SET leaf = x'00' WHERE position = 9")
-        own.store.execute(guards()["events_no_update"])
+    tamper(filled, "UPDATE events SET leaf = ? WHERE position = 9", b"0")
     target = tmp_path / name
     assert run("export", filled, target).exit_code == 1
     assert not target.exists()
@@ -99,6 +99,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert {path.name for path in tmp_path.iterdir() if "a.db" not in path.name} == {name}
 
 
+@in_file
 def test_an_export_never_takes_the_place_of_a_ledger(
     run: Run, tmp_path: Path, filled: Path
 ) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli import Run
+from tests.stores import both_stores
 
 
+@both_stores
 def test_verify_prints_the_json_of_the_design(run: Run, samples: Path) -> None:
     """Whether all is well, how many events, and the anchor."""
     done = run("verify", samples, "--json")
@@ -22,6 +24,7 @@ def test_verify_prints_the_json_of_the_design(run: Run, samples: Path) -> None:
     assert done.exit_code == 0
 
 
+@both_stores
 def test_verify_with_an_anchor_that_does_not_fit_ends_with_1(run: Run, samples: Path) -> None:
     """An anchor of another history is named with its position."""
     head = json.loads(run("verify", samples, "--json").stdout)["anchor"].partition(":")[2]

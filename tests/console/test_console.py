@@ -34,6 +34,7 @@ from tests.console import (
     visitor,
 )
 from tests.samples import DEGRADED, SMS, delivered, failed, sent
+from tests.stores import both_stores
 
 NUMBER = "16502424956"
 WRITING = {"Origin": ORIGIN}
@@ -396,6 +397,7 @@ def test_console_writes_nothing(filled: Path, record: Path) -> None:
     assert filled.read_bytes() == before
 
 
+@both_stores
 def test_console_stands_next_to_the_receiver(tmp_path: Path) -> None:
     """Mounted below a path, all that it links, keeps and asks for stands there."""
     path, record = tmp_path / "both.db", tmp_path / "access.jsonl"
@@ -430,6 +432,7 @@ def test_console_stands_next_to_the_receiver(tmp_path: Path) -> None:
     assert len(accesses(record)) == 1
 
 
+@both_stores
 def test_slider_folds_again(known: Visitor) -> None:
     """After one event of two it stood sent; a time before the first says so."""
     assert "as known at" not in known.page("/delivery", id=SMS, step=2)
@@ -492,6 +495,7 @@ def test_where_an_event_stands_is_called_its_position(known: Visitor) -> None:
         assert not re.search(r"(?i)\bevents? +\d", page)
 
 
+@both_stores
 def test_the_list_is_the_newest_heard_first(ledger: Ledger) -> None:
     """Each delivery once, where it was heard last; filters and older ones follow."""
     for key in "abc":

@@ -33,6 +33,7 @@ from postledger.definitions import shipped
 from postledger.invoices import reconciliation
 from postledger.simulate import ALL, simulate, story_of
 from tests.samples import delivered, failed, sent
+from tests.stores import both_stores
 
 PROVIDERS = ("telnyx", "infobip", "plivo", "skycore")
 """Prices with and without a currency on the wire, ids of one field and of several, no prices at all."""
@@ -228,6 +229,7 @@ def test_what_is_not_delivered_need_not_be_billed(ledger: Ledger) -> None:
     assert of(list(ledger.reconcile(rows))) == []
 
 
+@both_stores
 def test_a_state_differs_with_state_and_reason(ledger: Ledger) -> None:
     """What an operator has to say to the provider."""
     ledger.record(sent("b", STATUS="Message Failed", STATUSDETAILS="Database Error"))
@@ -238,6 +240,7 @@ def test_a_state_differs_with_state_and_reason(ledger: Ledger) -> None:
     assert delivery.reason
 
 
+@both_stores
 def test_a_row_that_was_billed_before_names_the_line(ledger: Ledger) -> None:
     """The first of them that can be read."""
     ledger.record(delivered("a"))
@@ -277,6 +280,7 @@ def test_ids_of_several_fields_are_found_in_any_spelling() -> None:
     assert of(found) == [("billed_twice", 3, one.tracking_id)]
 
 
+@both_stores
 def test_a_space_must_be_named_where_several_have_deliveries(tmp_path: Path) -> None:
     """Else the deliveries of another provider would be missing on the invoice."""
     with Ledger(tmp_path / "l.db", providers=["skycore", "plivo"]) as ledger:
@@ -292,10 +296,19 @@ def test_a_space_must_be_named_where_several_have_deliveries(tmp_path: Path) -> 
         ]
 
 
+def temporary(ledger: Ledger) -> list[dict[str, Any]]:
+    """The tables that are its own connection's."""
+    if isinstance(ledger.path, Path):
+        return ledger.query("SELECT name FROM sqlite_temp_master")
+    return ledger.query("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()")
+
+
+@both_stores
 def test_the_ledger_is_written_meanwhile_and_keeps_nothing(ledger: Ledger) -> None:
     """No transaction is open between the rows, and no table is left."""
     ledger.record(delivered("a"))
-    tables = ledger.query("SELECT name FROM sqlite_master ORDER BY name")
+    store = ledger._connections._own().store
+    there = store.names()
 
     def rows() -> Iterator[InvoiceRow]:
         yield InvoiceRow(2, "a")
@@ -306,10 +319,11 @@ def test_the_ledger_is_written_meanwhile_and_keeps_nothing(ledger: Ledger) -> No
     assert next(found).differences == ()
     ledger.record(delivered("c"))
     assert of(list(found)) == [("not_billed", None, "c")]
-    assert ledger.query("SELECT name FROM sqlite_master ORDER BY name") == tables
-    assert ledger.query("SELECT name FROM sqlite_temp_master") == []
+    assert store.names() == there
+    assert temporary(ledger) == []
 
 
+@both_stores
 def test_a_replay_meanwhile_does_not_disturb(ledger: Ledger) -> None:
     """Each page reads by what is live then."""
     ledger.record_many([delivered(key) for key in "abc"])
@@ -352,6 +366,7 @@ def test_an_async_ledger_reconciles_too(tmp_path: Path) -> None:
     assert of(asyncio.run(main())) == [("unknown", 2, "x"), ("not_billed", None, "a")]
 
 
+@both_stores
 def test_an_invoice_is_held_against_one_time(ledger: Ledger) -> None:
     """What is recorded while it is read is not known yet, and what is missing is of then, too."""
     ledger.record_many([delivered("a"), delivered("b"), sent("c")])
@@ -366,7 +381,7 @@ def test_an_invoice_is_held_against_one_time(ledger: Ledger) -> None:
         found = of(list(ledger.reconcile(rows(), as_of=3)))
     assert found == [("state_differs", 3, "c"), ("not_billed", None, "b")]
     assert of(list(ledger.reconcile([], as_of=1))) == [("not_billed", None, "a")]
-    assert ledger.query("SELECT name FROM sqlite_temp_master") == []
+    assert temporary(ledger) == []
 
 
 def test_progress_is_told_of_rows_and_deliveries(ledger: Ledger) -> None:

@@ -6,12 +6,10 @@ import asyncio
 import inspect
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -32,19 +30,13 @@ from postledger import (
     UnknownWord,
 )
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.stores import both_stores, in_file, location_of, long_on_server, write_lock
+
+pytestmark = both_stores
 
 
 def public(kind: type) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")}
-
-
-@contextmanager
-def write_lock(path: Path) -> Iterator[sqlite3.Connection]:
-    """Another process that is writing."""
-    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-        other.rollback()
 
 
 def test_the_names_are_those_of_the_ledger(tmp_path: Path) -> None:
@@ -101,7 +93,7 @@ def test_recording_and_reading(tmp_path: Path, specification: list[bytes]) -> No
             batches = [len(batch) async for batch in ledger.record_batches(receipts, 2)]
             assert batches == [2, 2, 1]
             assert ledger.definitions.charts
-            assert (ledger.path, ledger.readonly) == (tmp_path / "l.db", False)
+            assert (ledger.path, ledger.readonly) == (location_of(tmp_path / "l.db"), False)
 
     asyncio.run(main())
 
@@ -237,7 +229,7 @@ def test_a_subscription_that_is_cancelled_at_its_beginning_does_not_go_on(tmp_pa
                 await asyncio.sleep(0.1)
                 beginning.cancel()
                 await asyncio.sleep(0.05)
-                other.rollback()
+                other.execute("ROLLBACK")
                 with pytest.raises(asyncio.CancelledError):
                     await beginning
             assert (await ledger.checkpoints())[0].name == "a"
@@ -314,6 +306,7 @@ print("ended")
 """
 
 
+@in_file
 @pytest.mark.parametrize("end", ["stop", "close"])
 @pytest.mark.parametrize("where", ["", "in a task", "in a thread", "in a plain handler"])
 def test_a_handler_may_end_what_calls_it(tmp_path: Path, end: str, where: str) -> None:
@@ -398,6 +391,7 @@ asyncio.run(main())
 """
 
 
+@in_file
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_an_async_ledger_is_refused_in_a_forked_child(tmp_path: Path) -> None:
     """None of its threads is there: each call is refused, and closing it harms nothing."""
@@ -427,6 +421,7 @@ class Held:
                 db.execute(self.ending)
 
 
+@in_file
 def test_a_call_that_is_cancelled_was_never_begun_or_is_finished(tmp_path: Path) -> None:
     """The one that waits in the queue is taken back; the one that is under way is waited for."""
 
@@ -471,6 +466,7 @@ def test_a_call_that_waits_for_its_turn_can_be_cancelled(tmp_path: Path) -> None
     asyncio.run(main())
 
 
+@in_file
 def test_a_cancelled_call_that_fails_tells_its_error(tmp_path: Path) -> None:
     """The error is the cause of the cancellation, so that it is not lost."""
 
@@ -490,6 +486,7 @@ def test_a_cancelled_call_that_fails_tells_its_error(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@long_on_server
 def test_cancelled_at_random_nothing_is_lost_or_half_written(tmp_path: Path) -> None:
     """All that gave a result is in the ledger; what is in it whole was asked for; it verifies."""
     chance = random.Random(7)
@@ -524,7 +521,7 @@ def test_closing_is_not_cancelled(tmp_path: Path) -> None:
                 closing.cancel()
                 await asyncio.sleep(0.05)
                 assert not closing.done()
-                other.rollback()
+                other.execute("ROLLBACK")
                 with pytest.raises(asyncio.CancelledError):
                     await closing
             assert (await writing).event.position == 1
@@ -536,6 +533,7 @@ def test_closing_is_not_cancelled(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@in_file
 def test_it_can_be_opened_again(tmp_path: Path) -> None:
     """Also by another event loop, and after it could not be opened; not while it is open."""
     folder = tmp_path / "later"
@@ -544,7 +542,7 @@ def test_it_can_be_opened_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with ledger:
             await ledger.record(sent("SMS_1"))
-            with pytest.raises(LedgerError, match=r"l\.db: the ledger is open already"):
+            with pytest.raises(LedgerError, match=r": the ledger is open already"):
                 await ledger.__aenter__()
             assert (await ledger.delivery("SMS_1")).state == "sent"
         with pytest.raises(LedgerError, match="closed"):
@@ -594,22 +592,23 @@ def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
                 states = await asyncio.gather(*(ledger.delivery("SMS_1") for _ in range(20)))
                 assert {delivery.state for delivery in states} == {"sent"}
                 assert not writing.done()
-                other.rollback()
+                other.execute("ROLLBACK")
                 await writing
 
     asyncio.run(main())
 
 
+@in_file
 def test_it_is_open_within_async_with_only(tmp_path: Path) -> None:
     """Before and after, and where it can't be opened, the error says what is the matter."""
 
     async def main() -> None:
         ledger = AsyncLedger(tmp_path / "l.db")
-        with pytest.raises(LedgerError, match=r"l\.db: the ledger is not open yet; .*async with"):
+        with pytest.raises(LedgerError, match=r": the ledger is not open yet; .*async with"):
             await ledger.head()
         async with ledger:
             assert (await ledger.head()).size == 1
-        with pytest.raises(LedgerError, match=r"l\.db: the ledger is closed"):
+        with pytest.raises(LedgerError, match=r": the ledger is closed"):
             await ledger.head()
         await ledger.close()
         with pytest.raises(LedgerError, match="can't be opened"):

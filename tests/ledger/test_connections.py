@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,9 +16,11 @@ from postledger.definitions.definitions import builtin
 from postledger.ledger import connections
 from postledger.log.event import Kind
 from postledger.projections import generations
-from tests.guards import guards
 from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
 from tests.states import rows
+from tests.stores import both_stores, in_file, shell, tamper
+
+pytestmark = both_stores
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +41,7 @@ def recorder(path: Path, count: int, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+@in_file
 def test_processes_record_while_another_adopts(tmp_path: Path) -> None:
     """Each event is kept and acknowledged, and read by what was adopted last."""
     path = tmp_path / "test.db"
@@ -185,23 +186,16 @@ def test_a_changed_kind_is_reported(ledger: Ledger, kind: Kind) -> None:
     ledger.record_many(
         [sent("a"), json.dumps({"created": {"tracking-id": "k", "to": "1"}}).encode()]
     )
-    store = ledger._connections._own().store
     anchor = ledger.head()
-    store.execute("DROP TRIGGER envelopes_no_update")
-    store.execute(
+    tamper(
+        ledger.path,
         "UPDATE envelopes SET envelope = replace(envelope, 'receipt', ?) WHERE id = 2",
-        (kind.value,),
+        kind.value,
     )
-    store.execute(_guard("envelopes_no_update"))
-    store.conn.commit()
     with Ledger(ledger.path, readonly=True) as again:
         for given in (None, anchor):
             problems = again.verify(given).problems
             assert "position 1: the event is not what was received" in problems
-
-
-def _guard(name: str) -> str:
-    return guards()[name]
 
 
 DERIVED = [
@@ -218,10 +212,9 @@ def test_derived_tables_that_were_dropped_come_back(ledger: Ledger, dropped: lis
     before = rows(ledger)
     statements = ledger.query("SELECT * FROM statements ORDER BY position, member")
     ledger.close()
-    db = sqlite3.connect(ledger.path)
-    for name in dropped:
-        db.execute(f"DROP TABLE {name}")
-    db.close()
+    with shell(ledger.path) as db:
+        for name in dropped:
+            db.drop(name)
     with Ledger(ledger.path) as again:
         for doing in (lambda: None, again.replay, lambda: again.replay(index=True)):
             doing()
@@ -234,8 +227,8 @@ def test_derived_tables_that_were_dropped_come_back(ledger: Ledger, dropped: lis
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
 def test_a_new_thread_appends_where_the_live_states_are_lost(ledger: Ledger) -> None:
     """It keeps one connection, however often it asks; reading is refused."""
-    with closing(sqlite3.connect(ledger.path)) as conn, conn:
-        conn.execute("DELETE FROM generations")
+    with shell(ledger.path) as db:
+        db.execute("DELETE FROM generations")
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(ledger.record, sent("a")).result().verdict == "unfolded"
         before = len(list(Path("/proc/self/fd").iterdir()))

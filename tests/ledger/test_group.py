@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,18 @@ from postledger import (
 from postledger.ledger import group
 from postledger.projections import generations
 from postledger.store.sqlite import SqliteStore, Turn
-from tests.guards import guards
 from tests.samples import delivered, failed, sent
+from tests.stores import both_stores, in_file, tamper, write_lock
+
+pytestmark = both_stores
 
 
 @contextmanager
 def held(ledger: Ledger) -> Iterator[ThreadPoolExecutor]:
     """Threads whose calls come while another connection writes: they are written together after it."""
-    with ThreadPoolExecutor(64) as pool, closing(sqlite3.connect(ledger.path)) as other:
-        other.isolation_level = None
-        other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(64) as pool, write_lock(ledger.path):
         # The first one leads, and waits for the lock; those that come later are of its group.
         yield pool
-        other.execute("ROLLBACK")
 
 
 def waiting(ledger: Ledger, count: int) -> None:
@@ -76,19 +75,6 @@ def together(
             futures.append(pool.submit(ledger.record, body, **words))
             waiting(ledger, count)
     return futures
-
-
-def transactions(path: Path) -> Callable[[], int]:
-    """Counts the transactions that others have committed since it was asked the last time."""
-    conn = sqlite3.connect(path)
-    last = [conn.execute("PRAGMA data_version").fetchone()[0]]
-
-    def count() -> int:
-        (now,) = conn.execute("PRAGMA data_version").fetchone()
-        changed, last[0] = now != last[0], now
-        return int(changed)
-
-    return count
 
 
 class AtOnce:
@@ -205,6 +191,7 @@ def test_what_is_wrong_with_one_fails_that_one(tmp_path: Path) -> None:
         assert ledger.head().size == 3
 
 
+@in_file
 def test_a_disk_that_fails_fails_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told that it was kept, and each has an error of its own to raise."""
     fail = raising(failing_disk())
@@ -219,6 +206,7 @@ def test_a_disk_that_fails_fails_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert ledger.record(sent("SMS_1")).verdict == "applied"
 
 
+@in_file
 def test_after_the_disk_failed_the_file_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,10 +226,7 @@ def test_after_the_disk_failed_the_file_is_opened_again(
             patch.setattr(generations, "put", fail)
             with pytest.raises(LedgerError, match="the disk failed"):
                 ledger.record(sent("SMS_3"))
-        with closing(sqlite3.connect(path)) as other, other:
-            other.execute("DROP TRIGGER events_no_delete")
-            other.execute("DELETE FROM events WHERE position = 2")
-            other.execute(guards()["events_no_delete"])
+        tamper(path, "DELETE FROM events WHERE position = 2")
         for _ in range(2):
             with pytest.raises(LedgerError, match="position 2 is not what was acknowledged"):
                 ledger.record(sent("SMS_3"))
@@ -252,6 +237,7 @@ def test_after_the_disk_failed_the_file_is_opened_again(
             other.submit(ledger.record, sent("SMS_3")).result()
 
 
+@in_file
 def test_a_disk_that_fails_for_long_leaves_one_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +250,7 @@ def test_a_disk_that_fails_for_long_leaves_one_connection(
         assert len(ledger._connections._opened) == 1
 
 
+@in_file
 def test_what_was_undone_was_not_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +289,7 @@ def test_a_leader_that_is_interrupted_while_it_waits_hands_over_once(
         assert groups.pressure().waiting == 0
 
 
+@in_file
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
 def test_what_was_durable_when_its_leader_was_interrupted_is_recorded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
@@ -389,6 +377,7 @@ class Slow:
             self.go_on.wait(60)
 
 
+@in_file
 def test_nobody_waits_longer_than_the_timeout_for_a_slow_group(tmp_path: Path) -> None:
     """Whoever came after its beginning is told that nothing was written, and isn't written."""
     slow = Slow()
@@ -420,6 +409,7 @@ class Dying:
             raise SystemExit
 
 
+@in_file
 def test_a_leader_that_dies_leaves_the_others(tmp_path: Path) -> None:
     """What it had begun is undone, and the next one writes the rest."""
     with Ledger(tmp_path / "l.db") as ledger:
@@ -447,6 +437,7 @@ class Recording:
             self.ledger.record(b"again")
 
 
+@in_file
 def test_a_projection_that_records_is_refused(tmp_path: Path) -> None:
     """It would wait for itself; its checkpoint says why it stopped, and the event is kept."""
     with Ledger(tmp_path / "l.db") as ledger:
@@ -511,8 +502,7 @@ def test_closing_writes_the_tasks_that_wait(tmp_path: Path) -> None:
     async def main() -> None:
         ledger = AsyncLedger(tmp_path / "l.db")
         async with ledger:
-            with closing(sqlite3.connect(tmp_path / "l.db", isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
+            with write_lock(tmp_path / "l.db") as other:
                 tasks = [asyncio.ensure_future(ledger.record(sent(f"SMS_{n}"))) for n in range(9)]
                 await asyncio.sleep(0.05)
                 closed = asyncio.ensure_future(ledger.close())
@@ -542,8 +532,7 @@ def test_tasks_are_written_together(tmp_path: Path) -> None:
             counted: list[int] = []
             inner = ledger._opened
             with monitored(inner, counted):
-                with closing(sqlite3.connect(inner.path, isolation_level=None)) as other:
-                    other.execute("BEGIN IMMEDIATE")
+                with write_lock(inner.path) as other:
                     tasks = [
                         asyncio.ensure_future(ledger.record(sent(f"SMS_{n}"), answer=n % 2 == 0))
                         for n in range(30)

@@ -33,6 +33,9 @@ from postledger.projections.index import Index
 from tests.conftest import FIXTURES, ledger_of
 from tests.samples import BINARY, DEGRADED, NEWCOMER, SMS, delivered, sent
 from tests.states import states
+from tests.stores import both_stores, in_file
+
+pytestmark = both_stores
 
 
 def test_the_samples_of_the_specification_in_document_order(
@@ -80,6 +83,7 @@ def test_the_content_of_the_samples_was_saved_and_failed(
     assert (content.state, content.saved, content.failures) == ("failed", True, ("sample.mp3",))
 
 
+@in_file
 def test_any_order_of_the_samples_gives_the_same_states(specification: list[bytes]) -> None:
     """Thirty shuffles of the 11 samples say the same of every delivery and content."""
     with ledger_of(specification) as ledger:
@@ -427,6 +431,7 @@ def test_a_ledger_may_read_by_a_file_alone(tmp_path: Path) -> None:
         Ledger(tmp_path / "unasked.db", providers=[])
 
 
+@in_file
 def test_a_refusal_names_the_command_that_adds(tmp_path: Path, run: Callable[..., Any]) -> None:
     """What a ledger doesn't read by is added by that command, which loses nothing."""
     path, words = tmp_path / "my ledger.db", tmp_path / "newcomer.toml"
@@ -464,6 +469,7 @@ def test_a_creation_needs_a_space_that_postbacks_can_meet(tmp_path: Path) -> Non
         assert ledger.created(["b", "1"], to="1", space="telnyx").verdict == "applied"
 
 
+@in_file
 def test_a_ledger_for_reading_writes_nothing(tmp_path: Path) -> None:
     """Opened for reading, a ledger answers, refuses to record, and needs a file."""
     path = tmp_path / "l.db"
@@ -532,6 +538,7 @@ def test_a_stream_whose_chart_was_given_up_is_told_so(
     assert ledger.verify().problems == ()
 
 
+@in_file
 @pytest.mark.parametrize(
     ("receipt", "told"),
     [
@@ -613,6 +620,7 @@ def test_what_a_progress_raises_comes_through(ledger: Ledger) -> None:
     assert ledger.delivery("b").state == "sent"
 
 
+@in_file
 @pytest.mark.parametrize(
     "error", [sqlite3.OperationalError("mine"), KeyError("mine"), OSError("mine")]
 )
@@ -641,6 +649,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
     raise error
 
 
+@in_file
 @pytest.mark.parametrize(
     ("ask", "told"),
     [

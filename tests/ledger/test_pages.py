@@ -1,14 +1,13 @@
 """Long reading: page by page, of one place in the log, whoever records, adopts or replays meanwhile.
 
-As long as a read transaction is open the write-ahead log can't be begun again: a checkpoint that is not
-busy shows that none is.
+As long as a read transaction is open the write-ahead log of a file can't be begun again, and a server
+keeps old rows.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,13 @@ from postledger import verify as verifying
 from postledger.definitions.definitions import builtin
 from postledger.projections import compare, groups, snapshots
 from postledger.store.sqlite import SqliteStore
+from postledger.store.store import Store
 from tests.faults import traffic
 from tests.samples import other
 from tests.states import rows
+from tests.stores import both_stores, in_file, is_unread, long_on_server, shell
+
+pytestmark = both_stores
 
 _ACME = b'{"acme": "1", "id": "m1", "status": "delivered"}'
 
@@ -44,16 +47,17 @@ class Between:
     def __init__(self, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
         self.calls = 0
         self._call: Callable[[int], object] | None = None
-        store, read = ledger._connections._own().store, SqliteStore.read
+        store = ledger._connections._own().store
+        read = type(store).read
 
         @contextmanager
-        def reading(self_: SqliteStore) -> Iterator[None]:
+        def reading(self_: Store) -> Iterator[None]:
             with read(self_):
                 yield
             if self_ is store and not store.in_transaction:
                 self.now()
 
-        patch.setattr(SqliteStore, "read", reading)
+        patch.setattr(type(store), "read", reading)
 
     @contextmanager
     def each(self, call: Callable[[int], object]) -> Iterator[None]:
@@ -74,13 +78,6 @@ class Between:
 def between(busy: Ledger, monkeypatch: pytest.MonkeyPatch) -> Between:
     """What happens between the pages of that ledger."""
     return Between(busy, monkeypatch)
-
-
-def is_free(ledger: Ledger) -> bool:
-    """Whether the write-ahead log can be emptied: no read transaction is open."""
-    with closing(sqlite3.connect(ledger.path, timeout=0)) as conn:
-        ((is_busy, *_),) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return not is_busy
 
 
 def goes_on(ledger: Ledger, number: int) -> None:
@@ -109,12 +106,13 @@ def test_nothing_is_held_between_pages(busy: Ledger, between: Between, tmp_path:
     busy.replay(traffic.other_vocabulary())
     busy.replay(builtin())
     for reading in read:
-        with between.each(lambda _: free.append(is_free(busy))):
+        with between.each(lambda _: free.append(is_unread(busy.path))):
             reading()
         assert between.calls > 5
         assert all(free)
 
 
+@long_on_server
 def test_verify_is_of_the_log_as_it_was(busy: Ledger, between: Between) -> None:
     """Whatever is recorded, adopted and replayed between its pages, nothing is wrong with it."""
     for most in (3, 4, 12, 60):
@@ -130,7 +128,7 @@ def test_what_was_found_of_states_that_were_replaced_is_not_told(
     busy: Ledger, between: Between, index: bool
 ) -> None:
     """A replay heals them while they are read: what is live then is right."""
-    with closing(sqlite3.connect(busy.path)) as conn, conn:
+    with shell(busy.path) as conn:
         conn.execute("UPDATE states_1 SET state = 'failed' WHERE stream = 3")
         if index:
             conn.execute("UPDATE index_1 SET findings = findings | 64 WHERE stream = 3")
@@ -145,6 +143,7 @@ def test_what_was_found_of_states_that_were_replaced_is_not_told(
         assert busy.verify().problems == ()
 
 
+@long_on_server
 def test_what_is_replaced_again_and_again_is_read_as_of_one_time(
     busy: Ledger, between: Between
 ) -> None:
@@ -159,12 +158,13 @@ def test_what_is_replaced_again_and_again_is_read_as_of_one_time(
         assert busy.verify().problems == ()
         assert busy.audit().figures == calm.figures
         assert rows(busy, as_of=100) == whole
-        with closing(sqlite3.connect(busy.path)) as conn, conn:
+        with shell(busy.path) as conn:
             (table,) = conn.execute("SELECT 'states_' || number FROM generations").fetchone()
             conn.execute(f"UPDATE {table} SET state = 'failed'")
     assert busy.verify().problems != ()
 
 
+@long_on_server
 @pytest.mark.parametrize("asked", [{}, {"as_of": 60}, {"as_of": 60, "definitions": "then"}])
 def test_an_audit_is_of_what_it_verified(
     busy: Ledger, between: Between, asked: dict[str, Any]
@@ -211,6 +211,7 @@ def test_a_list_as_of_then_stays_what_it_was(
     assert {at: rows(busy, as_of=at, **asked) for at in wanted} == wanted
 
 
+@long_on_server
 def test_a_comparison_is_of_the_log_as_it_was(
     busy: Ledger, between: Between, tmp_path: Path
 ) -> None:
@@ -230,6 +231,7 @@ def test_a_comparison_is_of_the_log_as_it_was(
         list(busy.differences(definitions))
 
 
+@in_file
 @pytest.mark.parametrize("read", [Ledger.events, partial(Ledger.follow, live=False)])
 def test_a_page_takes_few_statements(
     read: Callable[[Ledger], Iterator[object]], tmp_path: Path

@@ -15,6 +15,9 @@ from postledger.log import interned
 from postledger.log.event import Kind
 from tests.conftest import FIXTURES
 from tests.samples import delivered, sent
+from tests.stores import both_stores
+
+pytestmark = both_stores
 
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
 BUNDLE = (FIXTURES / "generations/g0/bundle.xml").read_bytes()

@@ -21,6 +21,9 @@ from postledger.store import listening
 from tests.faults import traffic
 from tests.postgres_server import PostgresServer
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.stores import both_stores, in_file
+
+pytestmark = both_stores
 
 QUICK = Retry(times=2, wait=0.001)
 
@@ -203,6 +206,7 @@ def test_a_subscription_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
         assert (again.position, again.key == changes[0].key) == (1, False)
 
 
+@in_file
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -223,6 +227,7 @@ def test_a_mistake_of_the_caller_is_raised_at_once(
     assert ledger.checkpoints() == ()
 
 
+@in_file
 @pytest.mark.parametrize("wrong", [{"times": -1}, {"wait": -0.1}])
 def test_a_retry_counts_from_zero(wrong: Any) -> None:
     """Fewer than no times, or seconds, is a mistake that is raised."""
@@ -277,6 +282,7 @@ with Ledger(sys.argv[1]) as ledger:
 """
 
 
+@in_file
 def test_a_subscriber_that_is_killed_skips_nothing(tmp_path: Path) -> None:
     """SIGKILL at random moments, while another process records: all is told, in order, no gap."""
     ledger_path, told_path = tmp_path / "l.db", tmp_path / "told"

@@ -10,8 +10,10 @@ import pytest
 from postledger import Anchor, Ledger, Verification
 from postledger.ledger import ledger as ledgers
 from tests.audit.test_command import Run
-from tests.audit.test_verified import tamper
 from tests.audit.traffic import traffic
+from tests.stores import both_stores, tamper
+
+pytestmark = both_stores
 
 
 @pytest.fixture
@@ -74,11 +76,15 @@ def test_an_export_does_not_take_it_along(busy: Ledger, run: Run, tmp_path: Path
         assert other.verify().ok
 
 
-@pytest.mark.parametrize("sql", ["body = x'7b7d'", "received_at = received_at + 86400000000"])
-def test_a_verification_that_was_tampered_with_is_told(busy: Ledger, sql: str) -> None:
+@pytest.mark.parametrize(
+    ("sql", "value"), [("body = ?", b"{}"), ("received_at = received_at + ?", 86400000000)]
+)
+def test_a_verification_that_was_tampered_with_is_told(
+    busy: Ledger, sql: str, value: object
+) -> None:
     """By every report, and by verify."""
     position = busy.verified(busy.verify())
-    tamper(busy.path, f"UPDATE events SET {sql} WHERE position = ?", position)
+    tamper(busy.path, f"UPDATE events SET {sql} WHERE position = ?", value, position)
     with Ledger(busy.path, readonly=True) as ledger:
         report = ledger.audit()
         assert report.integrity.last is None

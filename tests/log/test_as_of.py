@@ -14,6 +14,9 @@ from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
 from tests.states import rows, states
+from tests.stores import both_stores, in_file
+
+pytestmark = both_stores
 
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
 
@@ -90,6 +93,7 @@ def test_the_past_of_a_content_can_be_asked_for(ledger: Ledger, specification: l
         ledger.content("35674", as_of=9)
 
 
+@in_file
 def test_scratch_tables_are_gone_afterwards(ledger: Ledger) -> None:
     """A list of the past, read whole or left in the middle, leaves nothing behind."""
     ledger.record_many(sent(f"m{number}") for number in range(1100))
@@ -113,6 +117,7 @@ def test_repeat_of_what_had_not_happened(ledger: Ledger) -> None:
     assert ledger.delivery("a", occurred_by=NOON).repeats == 1
 
 
+@in_file
 @pytest.mark.parametrize("as_of", [1.0, "1", "2001-01-01", True, b"1"])
 def test_what_is_no_moment_and_no_position_is_refused(ledger: Ledger, as_of: object) -> None:
     """The state of today would pass for that of then."""
@@ -158,6 +163,7 @@ class Nowhere(tzinfo):
         return None
 
 
+@in_file
 @pytest.mark.parametrize(
     "moment",
     [

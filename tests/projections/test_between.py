@@ -14,6 +14,9 @@ from postledger.projections import changes
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import delivered, failed, sent
+from tests.stores import both_stores
+
+pytestmark = both_stores
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS = st.integers(0, 4).map(lambda n: DAY + timedelta(hours=n))

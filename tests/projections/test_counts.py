@@ -17,6 +17,9 @@ from postledger.times import zone_of
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import delivered, failed, sent
+from tests.stores import both_stores, in_file
+
+pytestmark = both_stores
 
 FIELDS = {"aggregator": "aggregator_id"}
 ZONES = [UTC, *map(zone_of, ("Asia/Kolkata", "America/New_York", "-05:00"))]
@@ -126,6 +129,7 @@ def test_groups_come_in_order(ledger: Ledger) -> None:
     assert ledger.counts(by=["state"])[0].share == 0
 
 
+@in_file
 @pytest.mark.parametrize(
     ("by", "error"),
     [(["code"], UnknownWord), ([], ValueError), (["day", "day"], ValueError)],

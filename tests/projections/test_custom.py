@@ -25,6 +25,7 @@ from postledger import Change, Ledger, LedgerError, ProjectionFailed
 from postledger.projections import custom
 from tests.conftest import ledger_of
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.stores import both_stores
 from tests.strategies import bodies
 
 Apply = Callable[[Change, Database], None]
@@ -90,6 +91,19 @@ def seen(ledger: Ledger) -> list[int]:
 
 def states(ledger: Ledger) -> dict[str, int]:
     return dict(Counter(delivery.state for delivery in ledger.deliveries()))
+
+
+@both_stores
+def test_it_is_in_a_file(ledger: Ledger) -> None:
+    """On a server nothing would hold it to its own tables; nothing is made there."""
+    if isinstance(ledger.path, Path):
+        ledger.project(Outcomes())
+        return
+    with pytest.raises(LedgerError, match=r"need a ledger in a file; .* by a subscription"):
+        ledger.project(Outcomes())
+    assert ledger.checkpoints() == ()
+    assert ledger.record(sent("a")).verdict == "applied"
+    assert ledger.verify().problems == ()
 
 
 @given(st.lists(bodies(), max_size=12), st.integers(0, 12))

@@ -15,6 +15,9 @@ from postledger.phone import digits_of
 from postledger.projections.queries import Query, after_of, page_of
 from tests.conftest import ledger_of, steps_of
 from tests.samples import first_outcome_stands, sent
+from tests.stores import both_stores, in_file
+
+pytestmark = both_stores
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -95,6 +98,7 @@ def test_a_time_that_cannot_be_true_is_a_finding_and_hides_no_delivery(tmp_path:
         assert "timestamp_implausible" in ledger.delivery("x").findings
 
 
+@in_file
 def test_a_page_reads_no_more_of_a_larger_ledger(tmp_path: Path) -> None:
     """It is read in the order of an index, from its place on."""
     with Ledger(tmp_path / "test.db") as ledger:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
-from contextlib import closing
 from itertools import product
 from pathlib import Path
 
@@ -20,13 +18,16 @@ from postledger.log.log import Log
 from postledger.projections import compare, generations, replay
 from postledger.projections import reader as readers
 from postledger.projections.generations import Generation
-from postledger.store.sqlite import SqliteStore
+from postledger.store.store import Store
 from postledger.wire import Limits
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.samples import DEGRADED, NEWCOMER, delivered, first_outcome_stands, other, sent
 from tests.scan import scanned, tallied
 from tests.states import rows
+from tests.stores import both_stores, in_file, shell, tamper
+
+pytestmark = both_stores
 
 
 def test_another_policy_shows_exactly_the_delivery_that_changes(
@@ -128,6 +129,7 @@ def test_comparing_teaches_nothing(
     assert ledger.verify().problems == ()
 
 
+@in_file
 def test_comparing_changes_no_byte(specification: list[bytes], tmp_path: Path) -> None:
     """The file is the same before and after a comparison."""
     path = tmp_path / "l.db"
@@ -333,7 +335,7 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(
     assert ledger.delivery("m1").state == "delivered"
     assert len(rows(ledger)) == 10
     assert ledger.verify().problems == ()
-    derived = {t for t in store.db.table_names() if generations.is_derived(t)}
+    derived = {t for kind, t in store.names() if kind == "table" and generations.is_derived(t)}
     assert derived == live.tables().keys()
 
 
@@ -348,7 +350,7 @@ def test_what_a_killed_replay_left_to_drop_goes_with_the_next(
         raise Killed
 
     def derived() -> set[str]:
-        return {name for name in store.db.table_names() if generations.is_derived(name)}
+        return {name for _, name in store.names() if generations.is_derived(name)}
 
     with monkeypatch.context() as patch:
         patch.setattr(generations, "sweep", killed)
@@ -468,10 +470,7 @@ def test_a_replay_takes_in_what_the_live_states_lack(
 def test_a_damaged_event_stops_a_reading_of_the_log(ledger: Ledger) -> None:
     """It says which; the live rows stay, and others are recorded."""
     ledger.record_many([sent("a"), sent("b")])
-    store = ledger._connections._own().store
-    store.execute("DROP TRIGGER events_no_update")
-    store.execute("UPDATE events SET texts = '[]' WHERE position = 1")
-    store.conn.commit()
+    tamper(ledger.path, "UPDATE events SET texts = '[]' WHERE position = 1")
     with pytest.raises(IntegrityError, match="position 1: "):
         ledger.replay(index=True)
     assert ledger.delivery("b").state == "sent"
@@ -572,14 +571,14 @@ def test_what_an_older_version_derived_is_made_again_when_it_is_opened(
 
 
 def test_what_an_older_version_counted_is_counted_again(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tallies of events may lack what is kept there since."""
     with monkeypatch.context() as patch:
         patch.setattr(generations, "COLUMNS_VERSION", 2)
-        with Ledger(ledger.path.with_name("old.db")) as old:
+        with Ledger(tmp_path / "old.db") as old:
             old.record_many([sent("a"), delivered("a")])
-    with closing(sqlite3.connect(old.path)) as db, db:
+    with shell(old.path) as db:
         assert db.execute("DELETE FROM tallies_1 WHERE what = 'newest'").rowcount == 1
     with Ledger(old.path) as again:
         assert again.verify().problems == ()
@@ -701,12 +700,12 @@ def test_recording_in_the_middle_of_opening_is_not_waited_for(
 ) -> None:
     """Whoever records takes it in: opening has nothing to write."""
     whole = connections.Connections._whole
-    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+    with shell(ledger.path) as other:
 
-        def late(self: connections.Connections, store: SqliteStore) -> Generation | None:
+        def late(self: connections.Connections, store: Store) -> Generation | None:
             found = whole(self, store)
             ledger.record(sent("a"))
-            other.execute("BEGIN IMMEDIATE")
+            other.lock()
             return found
 
         monkeypatch.setattr(connections.Connections, "_whole", late)
@@ -719,8 +718,8 @@ def test_states_that_another_makes_again_are_waited_for(
 ) -> None:
     """Where they were taken away, and two open the ledger, the second is not refused."""
     ledger.record(sent("a"))
-    with closing(sqlite3.connect(ledger.path)) as conn, conn:
-        conn.execute("DELETE FROM generations")
+    with shell(ledger.path) as db:
+        db.execute("DELETE FROM generations")
     build, begun = replay.build, []
 
     def slow(work: replay.Work, generation: Generation) -> Generation:

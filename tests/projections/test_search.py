@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +24,9 @@ from postledger.times import iso
 from tests.conftest import ledger_of, lose_rows, steps_of
 from tests.samples import DEGRADED, SMS, delivered, sent
 from tests.state.test_said import OWN
+from tests.stores import both_stores, in_file, shell
+
+pytestmark = both_stores
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -206,6 +207,7 @@ def test_ids_that_begin_alike_are_found_where_they_are_old_and_of_few_times(tmp_
     assert found == sorted(times, reverse=True)
 
 
+@in_file
 @pytest.mark.parametrize("text", ["1234", "16501234", "route carrier", "m", "m0", "597"])
 def test_a_first_page_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path) -> None:
     """Its steps in SQLite stay the same, however many deliveries the text finds."""
@@ -227,6 +229,7 @@ def test_a_first_page_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path
     assert steps[1] < 1.2 * steps[0]
 
 
+@in_file
 @pytest.mark.parametrize("text", ["1234", "16501234", "m", "m0"])
 def test_a_page_of_a_period_reads_no_more_of_a_larger_ledger(text: str, tmp_path: Path) -> None:
     """However many came after it, or began apart at another time."""
@@ -254,6 +257,7 @@ def test_a_page_of_a_period_reads_no_more_of_a_larger_ledger(text: str, tmp_path
     assert steps[1] < 1.2 * steps[0]
 
 
+@in_file
 def test_a_period_is_searched_though_an_index_lost_its_rows(tmp_path: Path) -> None:
     """That of deliveries that began apart: all others are looked at then."""
     path = tmp_path / "test.db"
@@ -276,7 +280,7 @@ def test_a_ledger_of_before_the_index_is_opened_and_searched(
         before.setattr(generations, "COLUMNS_VERSION", generations.COLUMNS_VERSION - 1)
         with Ledger(path) as ledger:
             ledger.record_many([sent("a", TO="16503333058"), sent("b")])
-    with closing(sqlite3.connect(path)) as db:
+    with shell(path) as db:
         db.execute("DROP TABLE search_1")
     with pytest.raises(IntegrityError, match="run replay"):
         Ledger(path, readonly=True)
@@ -295,21 +299,26 @@ def reported(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "given_"),
     [
-        "DROP TABLE search_1",
-        "DELETE FROM search_1",
-        "UPDATE search_1 SET entry = x'00' WHERE entry = (SELECT max(entry) FROM search_1)",
-        "INSERT INTO search_1 VALUES (x'000000')",
+        ("DROP TABLE search_1", ()),
+        ("DELETE FROM search_1", ()),
+        (
+            "UPDATE search_1 SET entry = ? WHERE entry = (SELECT entry FROM search_1 LIMIT 1)",
+            (b"\0",),
+        ),
+        ("INSERT INTO search_1 VALUES (?)", (b"\0\0\0",)),
     ],
 )
-def test_a_damaged_index_is_reported_and_replay_heals_it(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_index_is_reported_and_replay_heals_it(
+    tmp_path: Path, damage: str, given_: tuple[bytes, ...]
+) -> None:
     """By opening, a search or verify; nothing is wrong afterwards."""
     path = tmp_path / "test.db"
     with Ledger(path) as ledger:
         ledger.record_many([sent("a", TO="16503333058"), sent("b")])
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute(damage)
+    with shell(path) as db:
+        db.execute(damage, given_)
     assert "run replay" in reported(path)
     with Ledger(path) as ledger:
         ledger.replay()
@@ -317,6 +326,7 @@ def test_a_damaged_index_is_reported_and_replay_heals_it(tmp_path: Path, damage:
         assert ledger.verify().ok
 
 
+@in_file
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     """The error comes at the call, and not when the first delivery is read."""
     with Ledger(tmp_path / "test.db") as ledger:

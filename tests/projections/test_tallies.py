@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +15,9 @@ from postledger.state.row import HOUR, Key, bound_of
 from tests.faults import traffic
 from tests.samples import delivered, failed, sent
 from tests.scan import scanned, tallied
+from tests.stores import both_stores, in_file, shell
+
+pytestmark = both_stores
 
 STATES = "deliveries differ from the states; run replay"
 INDEX = "events differ from the index; run replay --index"
@@ -88,7 +89,7 @@ def test_the_longest_durations_add_up(ledger: Ledger) -> None:
     ledger.record_many([sent("a"), delivered("a", TIMESTAMP="2023-11-03T05:41:08Z")])
     (tally,) = ledger.tallies()
     assert tally.duration == timedelta(days=3650)
-    with closing(sqlite3.connect(ledger.path)) as db, db:
+    with shell(ledger.path) as db:
         db.execute("UPDATE tallies_1 SET n = n * 1000000, took = took * 1000000 WHERE took > 0")
     (tally,) = ledger.tallies()
     assert (tally.count, tally.duration.days) == (1_000_000, timedelta.max.days)
@@ -164,6 +165,7 @@ def test_callers_that_share_a_transaction_count_together(ledger: Ledger) -> None
     assert ledger.verify().problems == ()
 
 
+@in_file
 def test_several_processes_count_together(tmp_path: Path) -> None:
     """Whoever writes, and whoever replays meanwhile."""
     path = tmp_path / "l.db"
@@ -211,7 +213,7 @@ def test_verify_compares_tallies_and_replay_heals_them(
     with Ledger(path) as ledger:
         ledger.record_many([sent("a"), delivered("a"), sent("b")])
         whole = tallied(ledger)
-    with closing(sqlite3.connect(path)) as db, db:
+    with shell(path) as db:
         assert db.execute(statement).rowcount > 0
     with Ledger(path) as ledger:
         assert ledger.verify().problems == (f"the tallies of {problem}",)
@@ -226,9 +228,10 @@ def test_no_rows_are_made_so_that_their_sums_agree(ledger: Ledger) -> None:
     keys = [(hour, "events", "", "recognised", 0, "", "", 0) for hour in range(100)]
     counts = next(filter(None, (nothing(one, other) for one, other in pairwise(keys))))
     columns = ", ".join("?" * 11)
-    with closing(sqlite3.connect(ledger.path)) as db, db:
+    with shell(ledger.path) as db:
         rows = [(*key, n, 0, 0) for key, n in counts]
-        db.executemany(f"INSERT INTO tallies_1 VALUES ({columns})", rows)
+        for row in rows:
+            db.execute(f"INSERT INTO tallies_1 VALUES ({columns})", row)
     assert ledger.verify().problems == (f"the tallies of {INDEX}",)
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from postledger import Event, Ledger, Ledgers, Step, Timeline, UnknownKey
 from postledger.errors import IntegrityError
 from postledger.log.event import READ
+from tests.stores import fewer
 
 _FAST = Path("/dev/shm")
 _ASIDE = ("position", "leaf", "imported", "repeats")
@@ -25,9 +26,9 @@ Shown = dict[Any, Any]
 
 
 def run(check: Callable[..., None], examples: int, *strategies: st.SearchStrategy[Any]) -> None:
-    """Run a property on so many examples."""
+    """Run a property on so many examples, on a server on some of them."""
     chosen = settings(
-        max_examples=examples,
+        max_examples=fewer(examples),
         deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

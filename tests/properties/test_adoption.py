@@ -15,6 +15,7 @@ from postledger.state import patterns
 from postledger.state.patterns import Statement, Unplaced
 from tests.properties.shown import assert_same, falsified, folder, rows, run, shown
 from tests.properties.worlds import Made, arrived, as_json, leaves, made, xml
+from tests.stores import both_stores
 
 QUICK, LONG = 60, 3_000
 _VARIED = ("zone", "key", "time", "words", "chart", "ignores")
@@ -106,6 +107,7 @@ def _statements(made_: Made, receipt: Receipt) -> list[Statement]:
     )
 
 
+@both_stores
 @pytest.mark.parametrize("bodies", [None, words_and_texts()], ids=["all", "words"])
 def test_adoption_leaves_nothing_behind(bodies: st.SearchStrategy[bytes] | None) -> None:
     """What is shown after an adoption is what the definitions in force alone give."""

@@ -13,6 +13,7 @@ from postledger import Event, Ledger, Receipt
 from tests import strategies
 from tests.properties.shown import folder, rows, run, timelines
 from tests.properties.worlds import Made, arrived, made, moments, spoken
+from tests.stores import both_stores
 
 QUICK, LONG = 30, 3_000
 # Of a bundle some members may have happened by a time, and others not.
@@ -77,6 +78,7 @@ def _is_alone(
         assert timelines(ledger, wanted, **bounds) == wanted if wanted else True
 
 
+@both_stores
 def test_as_of_shows_what_those_events_alone_give() -> None:
     """What is shown as of a position, a time, or both is what those events alone give."""
     run(as_of_is_alone, QUICK, *_WORLDS)

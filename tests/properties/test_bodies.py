@@ -11,6 +11,7 @@ from postledger import UNVERIFIED, Ledger, Receipt
 from postledger.model import ACCEPTED, SENDER
 from tests.properties.hostile import any_bodies
 from tests.properties.shown import folder, run
+from tests.stores import both_stores
 
 QUICK, LONG = 150, 10_000
 
@@ -85,6 +86,7 @@ def _received(ledger: Ledger) -> list[Receipt]:
     ]
 
 
+@both_stores
 def test_bodies_come_back_as_received() -> None:
     """Every body comes back byte for byte with its source, type and time, also after reopening."""
     run(comes_back, QUICK, st.lists(_RECEIPTS, min_size=1, max_size=8))

@@ -27,6 +27,7 @@ from tests.properties.shown import (
     timelines,
 )
 from tests.properties.worlds import Made, arrived, made, moments, receipts
+from tests.stores import both_stores
 
 QUICK, LONG = 40, 3_000
 _ARRIVED = arrived(most=12)
@@ -187,6 +188,7 @@ def _said(event: dict[str, Any]) -> Any:
     return event["body"], event["identity"], event["received_at"], event["source"]
 
 
+@both_stores
 def test_merge_in_either_order_shows_the_same() -> None:
     """Two ledgers merged in either order show the same, now and as of any time."""
     run(merges_alike, QUICK, *_WORLDS)
@@ -198,6 +200,7 @@ def test_merge_in_either_order_shows_the_same_in_many_runs() -> None:
     run(merges_alike, LONG, *_WORLDS)
 
 
+@both_stores
 def test_import_of_one_export_twice_adds_repeats() -> None:
     """A second import of the same receipts changes nothing but the number of repeats."""
     run(imports_twice, QUICK, made(), _ARRIVED, st.integers(0, 2**16 - 1))
@@ -225,6 +228,7 @@ def test_unverified_copies_change_nothing_in_many_runs() -> None:
     run(strangers_change_nothing, LONG, *_STRANGE)
 
 
+@both_stores
 def test_what_is_accepted_is_as_if_verified() -> None:
     """States, findings and timelines are those of a ledger in which the check had passed."""
     run(accepted_is_as_if_verified, QUICK, *_ACCEPTED)

@@ -18,6 +18,7 @@ from postledger.wire import Limits
 from tests.properties.hostile import any_bodies, near_misses
 from tests.properties.shown import folder, run
 from tests.properties.worlds import Made, alike, arrived, made, receipts
+from tests.stores import both_stores
 
 QUICK, LONG = 120, 10_000
 _ENVELOPES = st.builds(
@@ -136,6 +137,7 @@ def test_patterns_of_one_kind_of_body_in_many_runs() -> None:
 _ARRIVED = st.one_of(arrived(most=25), st.lists(receipts(near_misses()), max_size=12))
 
 
+@both_stores
 def test_plans_give_the_rows_of_the_fold() -> None:
     """Facts of templates and rows of plans are those of the plain way."""
     run(rows_are_plain, QUICK // 2, made(), made(), _ARRIVED)

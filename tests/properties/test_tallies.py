@@ -15,6 +15,7 @@ from tests.properties.shown import falsified, folder, run
 from tests.properties.worlds import MOMENT, Made, arrived, bodies, made
 from tests.samples import delivered, sent
 from tests.scan import scanned, tallied
+from tests.stores import both_stores
 
 QUICK, LONG = 60, 3_000
 KEYS = ("k1", "k2", "k3")
@@ -81,6 +82,7 @@ def counts_as_scanning(
 _WORLDS = (made(), made(), received(), st.integers(1, 5), st.integers(0, 10))
 
 
+@both_stores
 def test_tallies_count_as_scanning_does() -> None:
     """Any order, repeats, batches and adoption: the sums are the same."""
     run(counts_as_scanning, QUICK, *_WORLDS)

@@ -40,6 +40,7 @@ from postledger.server.senders import (
 from tests.conftest import FIXTURES
 from tests.samples import SMS, delivered, sent
 from tests.server import SECRETS
+from tests.stores import both_stores
 
 SECRET = SECRETS[0]
 BY_PATH = Rule("path", (InPath((SECRET.encode(),)),))
@@ -67,6 +68,7 @@ def path(tmp_path: Path) -> Path:
 # --- what is recorded ---
 
 
+@both_stores
 def test_body_is_recorded_as_it_came(path: Path) -> None:
     """With its source, its content type and its encoding, whatever they are."""
     packed = gzip.compress(sent(SMS))
@@ -99,6 +101,7 @@ def test_query_of_a_get_is_recorded_as_it_came(path: Path) -> None:
     assert f'"{Part.QUERY}"' in text
 
 
+@both_stores
 def test_answer_of_the_provider_begins_a_delivery(path: Path) -> None:
     """The program that sends posts it, with a token of its own."""
     answer = (FIXTURES / "api/response-success.xml").read_bytes()

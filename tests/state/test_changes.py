@@ -16,6 +16,7 @@ from postledger.ledger.following import Bell, pages
 from postledger.projections.changes import Page
 from tests.conftest import ledger_of
 from tests.samples import delivered, failed, first_outcome_stands, sent
+from tests.stores import both_stores
 from tests.strategies import KEYS, contents, postbacks, receipts
 
 Told = tuple[int, tuple[str, str | None] | None, Delivery]
@@ -56,6 +57,7 @@ def expected(ledger: Ledger) -> list[Told]:
     return found
 
 
+@both_stores
 @given(st.lists(st.one_of(postbacks(), contents(), st.just(b"?")), max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_changes_are_the_differences_between_the_states_as_of_each_position(
@@ -96,6 +98,7 @@ def test_changes_after_a_position_are_the_rest_of_all_changes(
         assert list(ledger.follow(after, live=False)) == rest
 
 
+@both_stores
 @given(st.lists(receipts(), min_size=2, max_size=16), st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_follower_is_told_what_a_new_one_would_be(
@@ -134,6 +137,7 @@ def test_a_follower_goes_on_by_the_definitions_in_force(ledger: Ledger) -> None:
         assert change.after["delivery"] == "failed"
 
 
+@both_stores
 def test_streams_go_on_from_page_to_page(ledger: Ledger) -> None:
     """A delivery whose events lie pages apart is told of as one whose events lie side by side."""
     keys = [f"SMS_{n}" for n in range(700)]
@@ -148,6 +152,7 @@ def test_streams_go_on_from_page_to_page(ledger: Ledger) -> None:
     assert [change.delivery.tracking_id for change in changes] == keys + keys
 
 
+@both_stores
 def test_what_comes_while_following_is_told(tmp_path: Path) -> None:
     """A follower is told what this ledger writes, and what another process does."""
     with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
@@ -171,6 +176,7 @@ def test_following_ends_when_the_ledger_is_closed(tmp_path: Path) -> None:
         closing.join()
 
 
+@both_stores
 def test_a_ledger_that_is_closed_in_the_midst_of_a_read_ends_the_iteration() -> None:
     """An error that comes of closing is no error; any other is."""
     bell = Bell()
@@ -192,6 +198,7 @@ def test_a_ledger_that_is_closed_in_the_midst_of_a_read_ends_the_iteration() -> 
                 next(found)
 
 
+@both_stores
 def test_following_goes_on_by_adopted_definitions(tmp_path: Path) -> None:
     """Where another process adopts definitions, what comes from then on is told by those."""
     with Ledger(tmp_path / "l.db") as ledger, Ledger(tmp_path / "l.db") as other:
