@@ -19,8 +19,8 @@ from postledger import Ledger, PostledgerError
 
 NAMES = """
 
-    Address Alert Amount Anchor Appended AsyncLedger AsyncSubscription AuditReport Body Change
-    Checkpoint Content Copied Count CountBy Cover
+    Address Alert Amount Anchor Appended Archive Archived AsyncLedger AsyncSubscription AuditReport
+    Body Change Checkpoint Content Copied Count CountBy Cover
     DefinitionError Definitions DefinitionsDiffer Delivery Difference Discrepancy Event
     FilePath Finding Handler
     Health IntegrityError InvoiceRow InvoiceSums InvoiceTotals Kept Ledger LedgerBusy LedgerError Ledgers
@@ -33,9 +33,9 @@ NAMES = """
 """
 METHODS = """
 
-    accept audit changes check checkpoints close content copy counts created definitions deliveries
-    delivery differences events follow head health imported project query reconcile record record_batches
-    record_many replay
+    accept archive audit changes check checkpoints close content copy counts created definitions
+    deliveries delivery differences events follow head health imported project query reconcile record
+    record_batches record_many replay
     subscribe tallies timeline verified verify
 """
 ALIASES = {

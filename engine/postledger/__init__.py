@@ -28,7 +28,9 @@ from postledger.errors import (
 from postledger.findings import Finding, Verdict
 from postledger.invoices.invoice import Discrepancy, InvoiceRow, Reconciled
 from postledger.invoices.totals import InvoiceSums, InvoiceTotals
+from postledger.lake.writing import Archived
 from postledger.ledger.aio import AsyncLedger, AsyncSubscription
+from postledger.ledger.archive import Archive
 from postledger.ledger.copying import Copied
 from postledger.ledger.group import Pressure
 from postledger.ledger.health import Health, OpenDeliveries
@@ -76,6 +78,8 @@ __all__ = [
     "Amount",
     "Anchor",
     "Appended",
+    "Archive",
+    "Archived",
     "AsyncLedger",
     "AsyncSubscription",
     "AuditReport",

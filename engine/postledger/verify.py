@@ -260,7 +260,7 @@ def _proven_at(reader: Reader, name: str, position: int) -> list[Statement]:
         raise IntegrityError(
             f"{name}: position {position}: the event is not what was received; run verify"
         )
-    _require_split(stored, set())
+    require_split(stored, set())
     return reader.facts.statements_of(stored)
 
 
@@ -377,7 +377,7 @@ def _of_log(
             return
         if stored.kind == Kind.ADOPTION:
             seen.adoptions.append(expected)
-        _require_split(stored, split)
+        require_split(stored, split)
         seen.rows += _members_of(reader, stored)
         leaves.append(stored.leaf)
         expected += 1
@@ -386,7 +386,7 @@ def _of_log(
             leaves.clear()
             yield from _of_nodes(log, nodes)
             if anchor is not None and expected == anchor.size:
-                yield from _of_anchor(frontier, anchor)
+                yield from anchor_problems(frontier, anchor)
     if expected < size:
         yield f"position {expected} is missing"
         return
@@ -398,7 +398,7 @@ def _of_log(
     if anchor is not None and anchor.size > expected:
         yield f"the log ends at size {expected}, before the anchor at size {anchor.size}"
     if anchor is not None and anchor.size == 0:
-        yield from _of_anchor(EMPTY, anchor)
+        yield from anchor_problems(EMPTY, anchor)
 
 
 def _events(log: Log, size: int, progress: Progress = silent) -> Iterator[Stored]:
@@ -410,7 +410,7 @@ def _events(log: Log, size: int, progress: Progress = silent) -> Iterator[Stored
         first = rows[-1][0] + 1
 
 
-def _require_split(stored: Stored, split: set[int]) -> None:
+def require_split(stored: Stored, split: set[int]) -> None:
     """Raise ``IntegrityError`` where an event is not split into texts as its body would be.
 
     A text that holds markup would hide what the body says. ``split`` are the templates known to be
@@ -450,7 +450,8 @@ def _of_nodes(log: Log, nodes: list[tuple[int, bytes]]) -> Iterator[str]:
             yield f"node {number} of the tree is not what its leaves give"
 
 
-def _of_anchor(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
+def anchor_problems(frontier: Frontier, anchor: Anchor) -> Iterator[str]:
+    """What is wrong with an anchor, next to the tree at its size."""
     # guard: the anchor compared
     if frontier.root().hex() != anchor.root:
         yield (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -42,6 +43,7 @@ ROWS = (
     ["check", "{}"],
     ["audit", "{}", "--verify"],
     ["audit", "{}", "--json"],
+    ["archive", "{}", "{archive}"],
     ["copy", "{}", "{copy}"],
     ["copy", "{copy}", "{}"],
     ["grant", "{}", "--reader", "nobody"],
@@ -80,6 +82,7 @@ def output(run: Run, folder: Path, address: str, words: list[str]) -> tuple[int,
         (samples / "two.xml").write_bytes(sent(SMS))
         invoice.write_text(f"id\n{SMS}\n")
     places = {"samples": samples, "invoice": invoice, "copy": folder / "copy.db"}
+    places["archive"] = folder / token_hex(4)
     given = [word.format(address, **places) for word in words]
     done = run(*given)
     assert done.exception is None or isinstance(done.exception, SystemExit)

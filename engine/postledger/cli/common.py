@@ -42,7 +42,7 @@ MOST_COUNTED = 1_000
 """How many are counted, at most, of those that a list leaves out."""
 
 NAMES = (
-    *("accept", "audit", "changes", "charts", "check", "console", "copy"),
+    *("accept", "archive", "audit", "changes", "charts", "check", "console", "copy"),
     *("deliveries", "events", "export", "follow", "forward", "grant", "ingest"),
     *("query", "reconcile", "replay", "serve", "show", "simulate", "verify"),
 )

@@ -1,1 +1,7 @@
-"""The lake: whole logs as columns, for questions that ask all of them."""
+"""The lake: a ledger as Parquet in a folder, for questions about whole logs.
+
+``folder`` is where the files are, ``layout`` what stands in each, ``rows`` what Python has of them.
+``writing`` makes an archive, ``archived`` reads one, ``several`` some as one, ``restating`` reads the
+events again by any definitions, ``folding`` folds and compares, ``checking`` verifies. ``columnar`` picks
+rows from columns. The fold is that of ``state``.
+"""

@@ -225,6 +225,7 @@ class AsyncLedger:
     accept = _in_thread(Ledger.accept, writes=True)
     imported = _in_thread(Ledger.imported, writes=True)
     replay = _in_thread(Ledger.replay, writes=True)
+    archive = _in_thread(Ledger.archive)
     copy = _in_thread(Ledger.copy)
     project = _in_thread(Ledger.project, writes=True)
 

@@ -18,13 +18,15 @@ from postledger.errors import IntegrityError, LedgerError
 from postledger.export.files import is_database
 from postledger.ledger.connections import Connections, make_tables
 from postledger.log import schema
-from postledger.log.event import Entry, Stored
+from postledger.log.event import Entry, Envelope, Stored
 from postledger.log.log import Head, Log, require_whole
+from postledger.log.source import Source
 from postledger.model import Anchor
 from postledger.progress import Progress
 from postledger.store.opening import open_store, translated
 from postledger.store.store import Store
-from postledger.templates import written
+from postledger.templates import Template, written
+from postledger.wire import Limits
 
 _PAGE = 2_000
 """How many events one write transaction takes."""
@@ -43,14 +45,61 @@ class Copied:
     added: int
 
 
-def copy(source: Connections, target: Location, progress: Progress) -> Copied:
-    """Copy the log as it is now; see ``Ledger.copy``."""
-    if target == source.path:
-        raise LedgerError(f"{target}: the source itself; name another ledger to copy it to")
+@attrs.frozen
+class OwnLog:
+    """The log of a ledger, to be copied: each page is read in a transaction of its own."""
+
+    connections: Connections
+
+    @property
+    def name(self) -> str:
+        """Where the ledger is."""
+        return str(self.connections.path)
+
+    def head(self) -> Anchor:
+        """How far it has come."""
+        with self.connections.read_log() as own:
+            frontier = own.log.head().frontier
+        return Anchor(frontier.size, frontier.root().hex())
+
+    def root(self, size: int) -> bytes:
+        """The root over its first ``size`` events."""
+        with self.connections.read_log() as own:
+            return own.log.root(size)
+
+    def page(self, first: int, until: int) -> list[Stored]:
+        """The events from ``first`` up to ``until``, but of larger bodies fewer."""
+        with self.connections.read_log() as own:
+            page = own.log.page(first, until)
+        until = page[-1].position + 1 if page else first + 1
+        require_whole([stored.position for stored in page], first, until)
+        return page
+
+    def template(self, number: int) -> tuple[Template, bytes]:
+        """A template by its number, and what it is known by without fixed words."""
+        with self.connections.read_log() as own:
+            return own.log.interned.template(number), own.log.interned.skeleton(number)
+
+    def envelope(self, number: int) -> Envelope:
+        """An envelope by its number."""
+        with self.connections.read_log() as own:
+            return own.log.interned.envelope(number)
+
+
+@attrs.frozen
+class How:
+    """How a copy is opened: within which limits, and how many seconds it waits for a lock."""
+
+    limits: Limits
+    timeout: float
+
+
+def copy(source: Source, target: Location, how: How, progress: Progress) -> Copied:
+    """Copy a log as it is now; see ``Ledger.copy``."""
     if isinstance(target, Address):
-        return _copied(source, target, progress)
+        return _copied(source, target, how, progress)
     with _renamed(target) as partial:
-        return _copied(source, partial, progress)
+        return _copied(source, partial, how, progress)
 
 
 @contextmanager
@@ -91,20 +140,19 @@ def _sync(folder: Path) -> None:
             os.close(file)
 
 
-def _copied(source: Connections, target: Location, progress: Progress) -> Copied:
-    with source.read_log() as own:
-        head = own.log.head()
+def _copied(source: Source, target: Location, how: How, progress: Progress) -> Copied:
+    head = source.head()
     with (
         translated(target),
-        closing(open_store(target, make_tables, timeout=source.timeout)) as store,
+        closing(open_store(target, make_tables, timeout=how.timeout)) as store,
     ):
         schema.require_guards(store)
         added = _copy_events(source, head, store, progress)
     made = Connections(
         target,
         None,
-        limits=source.limits,
-        timeout=source.timeout,
+        limits=how.limits,
+        timeout=how.timeout,
         readonly=False,
         guarded=True,
         # What is there of states is of no use before all events are.
@@ -115,10 +163,10 @@ def _copied(source: Connections, target: Location, progress: Progress) -> Copied
             _require_equal(own.log, head, own.generation.size)
     finally:
         made.close()
-    return Copied(Anchor(head.size, head.frontier.root().hex()), added)
+    return Copied(head, added)
 
 
-def _copy_events(source: Connections, head: Head, store: Store, progress: Progress) -> int:
+def _copy_events(source: Source, head: Anchor, store: Store, progress: Progress) -> int:
     """Append what the log at the target lacks, page by page; returns how many events that was."""
     log = Log(store)
     with store.read():
@@ -126,13 +174,10 @@ def _copy_events(source: Connections, head: Head, store: Store, progress: Progre
     _require_beginning(source, head, done, store.path)
     first, skeletons = done.size, dict[int, bytes]()
     while done.size < head.size:
-        with source.read_log() as own:
-            page = own.log.page(done.size, min(done.size + _PAGE, head.size) - 1)
-            until = page[-1].position + 1 if page else done.size + 1
-            require_whole([stored.position for stored in page], done.size, until)
-            for number in {one.template_id for one in page} - skeletons.keys() - {None}:
-                assert number is not None
-                skeletons[number] = own.log.interned.skeleton(number)
+        page = source.page(done.size, min(done.size + _PAGE, head.size) - 1)
+        for number in {one.template_id for one in page} - skeletons.keys() - {None}:
+            assert number is not None
+            skeletons[number] = source.template(number)[1]
         with store.write():
             if log.head().frontier != done.frontier:
                 raise LedgerError(f"{store.path}: others wrote to it meanwhile: it is not a copy")
@@ -141,14 +186,12 @@ def _copy_events(source: Connections, head: Head, store: Store, progress: Progre
     return done.size - first
 
 
-def _require_beginning(source: Connections, head: Head, there: Head, target: Location) -> None:
+def _require_beginning(source: Source, head: Anchor, there: Head, target: Location) -> None:
     """Raise ``LedgerError`` where a log is not the beginning of the source's."""
-    what = f"{target}: not a copy of {source.path}"
+    what = f"{target}: not a copy of {source.name}"
     if there.size > head.size:
         raise LedgerError(f"{what}: expected at most its {head.size} events, got {there.size}")
-    with source.read_log() as own:
-        root = own.log.root(there.size)
-    if root != there.frontier.root():
+    if source.root(there.size) != there.frontier.root():
         raise LedgerError(f"{what}: its {there.size} events are others; name another target")
 
 
@@ -176,11 +219,11 @@ def _entry(log: Log, stored: Stored, skeleton: Callable[[int], bytes]) -> Entry:
     return whole._replace(template=template, texts=written(texts))
 
 
-def _require_equal(log: Log, head: Head, known: int) -> None:
+def _require_equal(log: Log, head: Anchor, known: int) -> None:
     """Raise ``LedgerError`` unless a log ends as the source's did, and its states know all of it."""
     path = log.store.path
     size = log.size()
-    if size != head.size or log.root(size) != head.frontier.root():
+    if size != head.size or log.root(size).hex() != head.root:
         raise IntegrityError(f"{path}: it is not what the source was; delete it, and copy again")
     if known != head.size:
         raise LedgerError(f"{path}: the states are behind the log; run replay")

@@ -36,6 +36,10 @@ from postledger.errors import LedgerError, UnknownKey, UnknownWord
 from postledger.invoices.invoice import DELIVERED, InvoiceRow, Reconciled
 from postledger.invoices.reconciliation import Ids
 from postledger.keys import keys_meant, require_key
+from postledger.lake.folder import Folder
+from postledger.lake.layout import ROWS
+from postledger.lake.writing import Archived, Archiving
+from postledger.lake.writing import write as write_archive
 from postledger.ledger import copying, following
 from postledger.ledger.checking import counted_of
 from postledger.ledger.connections import Connections, Own
@@ -1067,9 +1071,47 @@ class Ledger:
         >>> ledger.copy("another.db").added
         0
         """
-        place = require_openable(target)
+        place, own = require_openable(target), self._connections
+        if place == self.path:
+            raise LedgerError(f"{place}: the source itself; name another ledger to copy it to")
+        how = copying.How(own.limits, own.timeout)
         with foreign(progress) as told:
-            return copying.copy(self._connections, place, told)
+            return copying.copy(copying.OwnLog(own), place, how, told)
+
+    @checked
+    def archive(
+        self, folder: FilePath, *, rows: int = ROWS, progress: Progress = silent
+    ) -> Archived:
+        """Write the ledger as it is now to a folder as Parquet, with what follows from it: an archive.
+
+        ``folder`` is a path, or the address of a folder that PyArrow knows, such as
+        ``s3://bucket/folder``. It must be new or empty, or have what a run left that was killed: what is
+        whole of that is kept, and the run goes on, of the events that it began with. It is an archive
+        once its manifest is there, which is written last. About ``rows`` rows are held in memory at
+        once, or those of the longest stream. Others may record meanwhile. An archive has the salts of
+        the events, as a copy does. ``progress`` is called with the number of events, three times for
+        each. Raises ``LedgerError`` where something else is in the folder, ``PostledgerError`` without
+        PyArrow.
+
+        >>> ledger.archive("another-archive").anchor == ledger.head()
+        True
+        """
+        require_least("rows", rows, 1)
+        place = Folder.of(folder)
+        with self._connections.read_log() as own:
+            head, ledger = own.log.head(), generations.ledger_id(own.log)
+            definitions = self._connections.in_force(own.log)
+        anchor = Anchor(head.size, head.frontier.root().hex())
+        work = Archiving(
+            copying.OwnLog(self._connections),
+            ledger,
+            anchor,
+            definitions,
+            self._connections.limits,
+            rows,
+        )
+        with foreign(progress) as told:
+            return write_archive(work, place, told)
 
     @checked
     def differences(

@@ -46,6 +46,15 @@ class Bounds:
                 parameters.append(bound)
         return conditions, tuple(parameters)
 
+    def take(self, position: int, received_at: int, occurred_at: int) -> bool:
+        """Whether they leave an event in, as those conditions do."""
+        happened = received_at if occurred_at == UNDATED else occurred_at
+        return (
+            (self.position is None or position <= self.position)
+            and (self.received_by is None or received_at <= self.received_by)
+            and (self.occurred_by is None or happened <= self.occurred_by)
+        )
+
 
 # Of an event without a time the latest time is known at which it can have happened.
 _HAPPENED_AT = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 
@@ -14,7 +14,7 @@ from postledger.model import Delivery, Step, states_line
 from postledger.progress import Progress, silent
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.index import NOWHERE_ID, Index
-from postledger.projections.reader import Reader
+from postledger.projections.reader import Folding, Reader
 from postledger.projections.replay import CHUNK
 from postledger.state.patterns import Stream
 from postledger.state.plans import outlined
@@ -150,20 +150,31 @@ class _Two:
         return self.new.row(0, self.new.index.stream_of(number)[1], events) if events else None
 
     def difference(self, stream: Stream, before: Row | None, after: Row | None) -> Difference:
-        space, chart, key = stream
-        return Difference(
-            chart=chart,
-            key=key,
-            before=None if before is None else delivery_of(stream, before),
-            after=None if after is None else delivery_of(stream, after),
-            why=_why(self._steps(self.old, stream), self._steps(self.new, stream)),
-            space=space,
-        )
+        old, new = self.old.known(stream, self.bounds), self.new.known(stream, self.bounds)
+        return difference_of(stream, (self.old, old, before), (self.new, new, after))
 
-    def _steps(self, reader: Reader, stream: Stream) -> tuple[Step, ...]:
-        chart = reader.definitions.charts.get(stream[1])
-        known = reader.known(stream, self.bounds)
-        return () if chart is None else timeline_of(reader.facts, chart, known)
+
+Read = tuple[Folding, Sequence[EventRow], Row | None]
+"""A stream as it is read by some definitions: its events, and its row."""
+
+
+def difference_of(stream: Stream, old: Read, new: Read) -> Difference:
+    """What changes of a stream, and why."""
+    space, chart, key = stream
+    before, after = old[2], new[2]
+    return Difference(
+        chart=chart,
+        key=key,
+        before=None if before is None else delivery_of(stream, before),
+        after=None if after is None else delivery_of(stream, after),
+        why=_why(_steps(chart, *old[:2]), _steps(chart, *new[:2])),
+        space=space,
+    )
+
+
+def _steps(name: str, folding: Folding, known: Sequence[EventRow]) -> tuple[Step, ...]:
+    chart = folding.definitions.charts.get(name)
+    return () if chart is None else timeline_of(folding.facts, chart, known)
 
 
 def _same_known(old: Reader, new: Reader, chart: str, rows: list[Outline]) -> bool:

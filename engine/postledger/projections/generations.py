@@ -227,8 +227,13 @@ def read_by(log: Log, generation: Generation, known: Definitions) -> Definitions
 
 def ledger_id(log: Log) -> bytes:
     """The id of a ledger, 16 bytes, as its genesis says it."""
+    return ledger_of(log.at(0))
+
+
+def ledger_of(genesis: Stored) -> bytes:
+    """The id of the ledger that an event begins; raises ``IntegrityError`` where it is damaged."""
     try:
-        found = bytes.fromhex(json.loads(log.at(0).body)["ledger"])
+        found = bytes.fromhex(json.loads(genesis.body)["ledger"])
     except (ValueError, TypeError, KeyError) as error:
         raise IntegrityError(f"position 0: the genesis is damaged: {error}") from error
     return found

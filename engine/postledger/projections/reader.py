@@ -17,7 +17,7 @@ from postledger.projections.index import NOWHERE_ID, Index
 from postledger.state.patterns import Patterns, Statement, Stream
 from postledger.state.plans import Plans
 from postledger.state.row import Row, folded_row, unfolded_row
-from postledger.state.streams import EventRow, Facts
+from postledger.state.streams import EventRow, Events, Facts
 from postledger.state.timeline import verdict_on
 from postledger.store.opening import is_of_medium
 from postledger.store.store import LARGEST
@@ -37,46 +37,22 @@ Folded = tuple[int, str, int, Row | None]
 
 
 @attrs.frozen
-class Reader:
-    """What one thread reads with, under some definitions; the caller holds the transaction."""
+class Folding:
+    """How the rows of streams follow from their events, under some definitions."""
 
-    log: Log
-    index: Index
     facts: Facts
     plans: Plans
-    firsts: Firsts
 
     @classmethod
-    def of(cls, log: Log, index: Index, definitions: Definitions, limits: Limits) -> Reader:
-        """A reader of a log by an index, under definitions."""
-        facts = Facts(log, Patterns(definitions, limits))
-        return cls(log, index, facts, Plans(facts), Firsts(index, facts))
+    def by(cls, events: Events, definitions: Definitions, limits: Limits) -> Folding:
+        """The folding of events that are looked up somewhere, under definitions."""
+        facts = Facts(events, Patterns(definitions, limits))
+        return cls(facts, Plans(facts))
 
     @property
     def definitions(self) -> Definitions:
         """The definitions that it reads by."""
         return self.facts.definitions
-
-    def rows(
-        self,
-        after: int = NOWHERE_ID,
-        until: int = LARGEST,
-        bounds: Bounds = EVERYTHING,
-    ) -> Iterator[Folded]:
-        """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
-        planned = self.plans.row_of_outline
-        outlines = self.index.outlines(after, until, bounds)
-        while page := list(islice(outlines, _PAGE)):
-            rows = [planned(*one) for one in page]
-            others = [one[0] for one, row in zip(page, rows, strict=True) if row is None]
-            whole = self.index.rows_of_all(others, bounds)
-            for (stream, chart, events), row in zip(page, rows, strict=True):
-                yield stream, chart, len(events), row or self.row(stream, chart, whole[stream])
-
-    def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
-        """The row of one stream."""
-        rows = self.index.rows_of(stream, bounds)
-        return self.row(stream, self.index.stream_of(stream)[1], rows) if rows else None
 
     def row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
         """The row that follows from the events of a stream: by its plan, or else folded.
@@ -117,6 +93,42 @@ class Reader:
                 raise
             positions = ", ".join(str(row[3]) for row in rows[:20])
             raise IntegrityError(f"the events at {positions} can't be folded: {error!r}") from error
+
+
+@attrs.frozen
+class Reader(Folding):
+    """What one thread reads with, under some definitions; the caller holds the transaction."""
+
+    log: Log
+    index: Index
+    firsts: Firsts
+
+    @classmethod
+    def of(cls, log: Log, index: Index, definitions: Definitions, limits: Limits) -> Reader:
+        """A reader of a log by an index, under definitions."""
+        facts = Facts(log, Patterns(definitions, limits))
+        return cls(facts, Plans(facts), log, index, Firsts(index, facts))
+
+    def rows(
+        self,
+        after: int = NOWHERE_ID,
+        until: int = LARGEST,
+        bounds: Bounds = EVERYTHING,
+    ) -> Iterator[Folded]:
+        """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
+        planned = self.plans.row_of_outline
+        outlines = self.index.outlines(after, until, bounds)
+        while page := list(islice(outlines, _PAGE)):
+            rows = [planned(*one) for one in page]
+            others = [one[0] for one, row in zip(page, rows, strict=True) if row is None]
+            whole = self.index.rows_of_all(others, bounds)
+            for (stream, chart, events), row in zip(page, rows, strict=True):
+                yield stream, chart, len(events), row or self.row(stream, chart, whole[stream])
+
+    def row_of(self, stream: int, bounds: Bounds = EVERYTHING) -> Row | None:
+        """The row of one stream."""
+        rows = self.index.rows_of(stream, bounds)
+        return self.row(stream, self.index.stream_of(stream)[1], rows) if rows else None
 
     def verdict(self, chart: str, rows: Sequence[EventRow], place: tuple[int, int]) -> Verdict:
         """The verdict on the event at a position and member of a stream.

@@ -7,13 +7,14 @@ from functools import lru_cache
 from itertools import groupby, product
 from operator import itemgetter
 from types import NoneType
+from typing import Protocol
 
 import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
-from postledger.log.event import READ, Clock, Stored
-from postledger.log.log import Log, texts_at
+from postledger.log.event import READ, Clock, Envelope, Stored
+from postledger.log.log import texts_at
 from postledger.state.fold import Fact
 from postledger.state.patterns import (
     Family,
@@ -27,7 +28,7 @@ from postledger.state.patterns import (
     postback_of,
 )
 from postledger.store.store import Row as LogRow
-from postledger.templates import texts_of, written
+from postledger.templates import Template, texts_of, written
 
 EventRow = tuple[
     int, int, bytes, int, int, int, int | None, int | None, str | None, int, str | None
@@ -69,10 +70,35 @@ def require_rows(rows: Iterable[EventRow]) -> None:
             )
 
 
+class Values(Protocol):
+    """Templates and envelopes, by their numbers."""
+
+    def template(self, number: int) -> Template:
+        """A template by its number; raises ``IntegrityError`` if it is missing."""
+        ...
+
+    def envelope(self, number: int) -> Envelope:
+        """An envelope by its number; raises ``IntegrityError`` if it is missing."""
+        ...
+
+
+class Events(Protocol):
+    """Where events are looked up: a log, or an archive of one."""
+
+    @property
+    def interned(self) -> Values:
+        """Its templates and envelopes."""
+        ...
+
+    def at(self, position: int) -> Stored:
+        """The event at a position; raises ``IntegrityError`` if it is missing."""
+        ...
+
+
 class Facts:
     """Makes facts of what index and log have, by the patterns of the definitions in force."""
 
-    def __init__(self, log: Log, patterns: Patterns) -> None:
+    def __init__(self, log: Events, patterns: Patterns) -> None:
         self.log = log
         self.patterns = patterns
         self._families: dict[tuple[int, int], Family | None] = {}

@@ -1,0 +1,296 @@
+"""Archived: the files of one archive, read with what the manifest says of them in hand."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import attrs
+
+from postledger.definitions.definitions import Definitions
+from postledger.errors import IntegrityError
+from postledger.lake.folder import Folder, arrow
+from postledger.lake.layout import (
+    ENVELOPES,
+    EVENTS,
+    MANIFEST,
+    STATEMENTS,
+    TEMPLATES,
+    Manifest,
+    Raw,
+    Said,
+    bucket_of,
+    file_name,
+    kind_of,
+    manifest_of,
+    schema_of,
+)
+from postledger.lake.rows import envelope_of, rows_of, stored_of
+from postledger.log.event import Envelope, Stored
+from postledger.log.tree import EMPTY, extend
+from postledger.model import Anchor
+from postledger.state.patterns import NOWHERE, Stream
+from postledger.templates import Template
+from postledger.wire import Limits
+
+_GROUPS = 4
+"""So many row groups are kept in memory, to look up events."""
+
+StreamSaid = tuple[Stream, list[Said]]
+"""A stream and what is said of it, in the order of the statements."""
+
+
+class Interned:
+    """The templates and envelopes of an archive, by their numbers."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    @cached_property
+    def _templates(self) -> dict[int, tuple[Template, bytes]]:
+        found = {}
+        for number, digest, skeleton, pieces in self._files.rows(TEMPLATES):
+            template = Template(tuple(pieces))
+            if template.digest != digest:
+                raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is damaged"))
+            found[number] = template, skeleton
+        return found
+
+    @cached_property
+    def _envelopes(self) -> dict[int, Envelope]:
+        try:
+            return {number: envelope_of(said) for number, *said in self._files.rows(ENVELOPES)}
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(self._files.says(ENVELOPES, str(error))) from None
+
+    def template(self, number: int) -> Template:
+        """A template by its number; raises ``IntegrityError`` if it is missing."""
+        return self.known(number)[0]
+
+    def known(self, number: int) -> tuple[Template, bytes]:
+        """A template by its number, and what it is known by without fixed words; likewise."""
+        if number not in self._templates:
+            raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is missing"))
+        return self._templates[number]
+
+    def envelope(self, number: int) -> Envelope:
+        """An envelope by its number; raises ``IntegrityError`` if it is missing."""
+        if number not in self._envelopes:
+            raise IntegrityError(self._files.says(ENVELOPES, f"envelope {number} is missing"))
+        return self._envelopes[number]
+
+
+@attrs.frozen(slots=False)
+class Files:
+    """The files of an archive. Errors name the file that is missing, damaged or out of order."""
+
+    folder: Folder
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, folder: Folder) -> Files:
+        """The archive in a folder; raises ``LedgerError`` where there is none."""
+        return cls(folder, manifest_of(folder, MANIFEST))
+
+    def says(self, name: str, reason: str) -> str:
+        """What is wrong with a file, in one line."""
+        return f"{self.folder.name}: {name}: {reason}"
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Any]:
+        """A Parquet file of it; raises ``IntegrityError`` where it is not what the manifest says."""
+        known = self.manifest.files.get(name)
+        if known is None:
+            raise IntegrityError(self.says(name, "it is not in the manifest"))
+        size = self.folder.size_of(name)
+        if size < 0:
+            raise IntegrityError(self.says(name, "it is missing"))
+        if size != known.bytes:
+            raise IntegrityError(self.says(name, f"expected {known.bytes} bytes, got {size}"))
+        try:
+            with self.folder.open(name) as source, arrow("parquet").ParquetFile(source) as file:
+                if file.metadata.num_rows != known.rows:
+                    found = file.metadata.num_rows
+                    raise IntegrityError(
+                        self.says(name, f"expected {known.rows} rows, got {found}")
+                    )
+                if not file.schema_arrow.equals(schema_of(kind_of(name))):
+                    raise IntegrityError(self.says(name, "its columns are others"))
+                yield file
+        except (arrow().ArrowException, OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise IntegrityError(self.says(name, f"it is damaged: {reason}")) from None
+
+    def tables(self, name: str, columns: list[str] | None = None) -> Iterator[Any]:
+        """The row groups of a file."""
+        with self.reading(name) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns)
+
+    def rows(self, name: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a file."""
+        for table in self.tables(name):
+            yield from rows_of(table)
+
+    # --- events ---
+
+    @cached_property
+    def interned(self) -> Interned:
+        """Its templates and envelopes."""
+        return Interned(self)
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return self.manifest.anchor.size
+
+    def pages(self) -> Iterator[list[Raw]]:
+        """The events in order of position; raises ``IntegrityError`` where one is out of place."""
+        yield from self.pages_from(0)
+
+    def pages_from(self, first: int) -> Iterator[list[Raw]]:
+        """The events from a position on, likewise."""
+        expected = 0
+        for name in self.manifest.names(EVENTS):
+            count = self.manifest.files[name].rows
+            if expected + count <= first:
+                expected += count
+                continue
+            for table in self.tables(name):
+                page = list(map(Raw._make, rows_of(table)))
+                self._require_next(name, page, expected)
+                expected += len(page)
+                if expected > first:
+                    yield page[max(0, len(page) - (expected - first)) :]
+        if expected != self.size:
+            raise IntegrityError(f"{self.folder.name}: expected {self.size} events, got {expected}")
+
+    def _require_next(self, name: str, page: list[Raw], expected: int) -> None:
+        for at, raw in enumerate(page, expected):
+            if raw.position != at:
+                raise IntegrityError(self.says(name, f"expected position {at}, got {raw.position}"))
+
+    def stored(self, raw: Raw) -> Stored:
+        """The event of a row; raises ``IntegrityError`` where it is damaged."""
+        template = None if raw.template is None else self.interned.template(raw.template)
+        return stored_of(raw, template)
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, str, int]]:
+        """The first position of each row group of the events, its file and its number there."""
+        found, first = [], 0
+        for name in self.manifest.names(EVENTS):
+            with self.reading(name) as file:
+                for group in range(file.num_row_groups):
+                    found.append((first, name, group))
+                    first += file.metadata.row_group(group).num_rows
+        return found
+
+    @cached_property
+    def _group(self) -> Any:
+        @lru_cache(_GROUPS)
+        def read(name: str, group: int) -> Any:
+            with self.reading(name) as file:
+                return file.read_row_group(group)
+
+        return read
+
+    def at(self, position: int) -> Stored:
+        """The event at a position; raises ``IntegrityError`` where it is missing or damaged."""
+        return self._page(position, position)[0]
+
+    def _page(self, first: int, until: int) -> list[Stored]:
+        """The events from ``first`` up to ``until`` of one row group."""
+        number = bisect_right(self._groups, first, key=itemgetter(0)) - 1
+        if number < 0 or not 0 <= first < self.size:
+            raise IntegrityError(f"{self.folder.name}: position {first} is missing")
+        begins, name, group = self._groups[number]
+        table = self._group(name, group).slice(first - begins, until - first + 1)
+        page = list(map(Raw._make, rows_of(table)))
+        if not page:
+            raise IntegrityError(self.says(name, f"position {first} is missing"))
+        self._require_next(name, page, first)
+        return list(map(self.stored, page))
+
+    # --- what is copied from ---
+
+    @property
+    def name(self) -> str:
+        """The folder, as people call it."""
+        return self.folder.name
+
+    def head(self) -> Anchor:
+        """The anchor of the archive."""
+        return self.manifest.anchor
+
+    def root(self, size: int) -> bytes:
+        """The root over its first ``size`` events, by their leaves."""
+        frontier = EMPTY
+        for name in self.manifest.names(EVENTS):
+            for table in self.tables(name, ["leaf"]):
+                leaves = table.column("leaf").to_pylist()[: size - frontier.size]
+                frontier, _ = extend(frontier, leaves)
+                if frontier.size == size:
+                    return frontier.root()
+        return frontier.root()
+
+    def page(self, first: int, until: int) -> list[Stored]:
+        """The events from ``first`` up to ``until``, or fewer."""
+        return self._page(first, until)
+
+    def template(self, number: int) -> tuple[Template, bytes]:
+        """A template by its number, and what it is known by without fixed words."""
+        return self.interned.known(number)
+
+    def envelope(self, number: int) -> Envelope:
+        """An envelope by its number."""
+        return self.interned.envelope(number)
+
+    # --- statements ---
+
+    @property
+    def definitions(self) -> Definitions:
+        """The definitions that its statements are read by."""
+        return self.manifest.definitions
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that its bodies were read within."""
+        return self.manifest.limits
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets its streams are in."""
+        return self.manifest.buckets
+
+    def streams(self, bucket: int) -> Iterator[StreamSaid]:
+        """The streams of a bucket, but what belongs to none; raises ``IntegrityError`` out of order."""
+        name = file_name(STATEMENTS, bucket)
+        rows = map(Said._make, self.rows(name))
+        yield from streams_of(self._ordered(name, bucket, rows))
+
+    def _ordered(self, name: str, bucket: int, rows: Iterable[Said]) -> Iterator[Said]:
+        last: tuple[Any, ...] | None = None
+        for row in rows:
+            place = (*row[:3], row[3] is None, row[3] or 0, *row[4:7])
+            # guard: an archive out of order is refused
+            if last is not None and place <= last:
+                raise IntegrityError(self.says(name, f"out of order at position {row.position}"))
+            if (last is None or place[:3] != last[:3]) and row[:3] != NOWHERE:
+                there = bucket_of(row[:3], row.position, self.manifest.buckets)
+                if there != bucket:
+                    raise IntegrityError(self.says(name, f"it has a stream of bucket {there}"))
+            last = place
+            yield row
+
+
+def streams_of(rows: Iterable[Said]) -> Iterator[StreamSaid]:
+    """The streams of rows that are in order, but what belongs to none."""
+    for stream, said in groupby(rows, itemgetter(0, 1, 2)):
+        if stream != NOWHERE:
+            yield stream, list(said)

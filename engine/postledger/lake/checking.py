@@ -1,0 +1,180 @@
+"""Checking: is an archive what the ledger was, and does what is derived follow from its events?
+
+Every file by its hash, every event by its leaf, the tree by the manifest and an anchor; then the events
+are read again, and every state folded again without plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice, zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from postledger.errors import LedgerError
+from postledger.lake.archived import Files, streams_of
+from postledger.lake.folding import event_rows
+from postledger.lake.layout import (
+    DELIVERIES,
+    EVENTS,
+    GROUP,
+    STATEMENTS,
+    Said,
+    file_name,
+    kind_of,
+)
+from postledger.lake.restating import Sorted, restated, sorted_rows
+from postledger.lake.rows import rows_of, state_of, tables_of
+from postledger.log.event import READ, Kind, Stored
+from postledger.log.tree import EMPTY, Frontier, extend
+from postledger.model import Anchor, Verification
+from postledger.progress import Progress
+from postledger.projections import generations
+from postledger.projections.reader import Folding
+from postledger.state.patterns import Statement
+from postledger.verify import MOST_PROBLEMS, anchor_problems, require_split
+
+_PLAIN_SIGHTS = 3
+"""So many events of each kind of body are read by the readers of record too."""
+
+
+def verify(files: Files, anchor: Anchor | None, progress: Progress) -> Verification:
+    """Check an archive; what is wrong is listed, the first twenty of it, with its file or position."""
+    found = tuple(islice(_problems(files, anchor, progress), MOST_PROBLEMS))
+    return Verification(files.size, files.manifest.anchor, found)
+
+
+def _problems(files: Files, anchor: Anchor | None, progress: Progress) -> Iterator[str]:
+    broken = False
+    for problem in _of_files(files):
+        broken = True
+        yield problem
+    if broken:
+        # Where files are others, what doesn't follow from them would only be noise.
+        return
+    try:
+        for problem in _of_events(files, anchor, progress):
+            broken = True
+            yield problem
+        if not broken:
+            yield from _of_derived(files, progress)
+    except LedgerError as error:
+        yield str(error)
+
+
+def _of_files(files: Files) -> Iterator[str]:
+    """Which files are missing, or not what the manifest says."""
+    kinds = {kind_of(name) for name in files.manifest.files}
+    buckets = range(files.buckets)
+    wanted = {file_name(kind, n) for kind in (STATEMENTS, DELIVERIES) for n in buckets}
+    for name in sorted(wanted - files.manifest.files.keys()):
+        yield files.says(name, "it is not in the manifest")
+    if EVENTS not in kinds:
+        yield files.says(EVENTS, "there are none in the manifest")
+    for name, known in files.manifest.files.items():
+        try:
+            with files.reading(name):
+                found = files.folder.digest_of(name)
+        except LedgerError as error:
+            yield str(error)
+            continue
+        # guard: files of an archive compared with their hashes
+        if found != known.sha256:
+            yield files.says(name, "it is not the file that was written")
+
+
+def _of_events(files: Files, anchor: Anchor | None, progress: Progress) -> Iterator[str]:
+    """What is wrong with events, their tree, an anchor, and the definitions that were adopted last."""
+    folding = Folding.by(files, files.definitions, files.limits)
+    frontier, split, sights = EMPTY, set[int](), dict[tuple[int, int], int]()
+    adopted: Stored | None = None
+    size = -1 if anchor is None else anchor.size
+    for page in files.pages():
+        leaves = []
+        for stored in map(files.stored, page):
+            # guard: leaves of an archive compared
+            if stored.computed_leaf() != stored.leaf:
+                yield f"position {stored.position}: the event is not what was received"
+                return
+            require_split(stored, split)
+            if not _reads_alike(folding, stored, sights):
+                yield f"position {stored.position}: it is read otherwise by the readers of record"
+            adopted = stored if stored.kind == Kind.ADOPTION else adopted
+            leaves.append(stored.leaf)
+        until = size - frontier.size
+        if anchor is not None and 0 <= until <= len(leaves):
+            yield from anchor_problems(extend(frontier, leaves[:until])[0], anchor)
+        frontier, _ = extend(frontier, leaves)
+        progress(len(page))
+    yield from _of_ends(files, frontier, adopted)
+    if size > frontier.size:
+        yield f"the archive ends at size {frontier.size}, before the anchor at size {size}"
+
+
+def _reads_alike(folding: Folding, stored: Stored, sights: dict[tuple[int, int], int]) -> bool:
+    """Whether an event says what the readers of record read; of each kind the first alone are read."""
+    facts, kind = folding.facts, (stored.template_id or 0, stored.envelope_id or 0)
+    seen = sights[kind] = sights.get(kind, 0) + 1
+    if seen > _PLAIN_SIGHTS or not all(kind) or stored.kind not in READ:
+        return True
+    plain = facts.patterns.read_plainly(stored.body, stored.envelope)
+    quick = facts.statements_of(stored)
+    return list(map(_read, quick)) == list(map(_read, plain))
+
+
+def _read(one: Statement) -> tuple[Any, ...]:
+    return one.stream, one.occurred_at, one.identity, one.findings, one.kind, one.postback
+
+
+def _of_ends(files: Files, frontier: Frontier, adopted: Stored | None) -> Iterator[str]:
+    """What of the manifest does not follow from the events."""
+    if frontier.root().hex() != files.manifest.anchor.root:
+        yield f"{files.folder.name}: the root is not that of the manifest"
+    ledger = generations.ledger_of(files.at(0))
+    if ledger.hex() != files.manifest.ledger:
+        yield f"{files.folder.name}: the manifest names another ledger than the genesis"
+    if adopted is None or generations.adopted(adopted).hash != files.definitions.hash:
+        yield f"{files.folder.name}: the definitions are not those that were adopted last"
+
+
+def _of_derived(files: Files, progress: Progress) -> Iterator[str]:
+    """Which files differ from what the events say, and from a fold of that."""
+    folding = Folding.by(files, files.definitions, files.limits)
+    rows = restated(files, files.definitions, files.limits, progress)
+    with (
+        TemporaryDirectory(prefix="postledger-") as folder,
+        sorted_rows(rows, Path(folder), files.buckets) as made,
+    ):
+        for bucket in range(files.buckets):
+            yield from _of_bucket(files, folding, bucket, made, progress)
+
+
+def _of_bucket(
+    files: Files, folding: Folding, bucket: int, made: Sorted, progress: Progress
+) -> Iterator[str]:
+    table = made.table(bucket)
+    statements = (table.slice(at, GROUP) for at in range(0, table.num_rows, GROUP))
+    name = file_name(STATEMENTS, bucket)
+    # guard: statements of an archive compared
+    if not _are_equal(statements, files.tables(name)):
+        yield files.says(name, "it differs from what the events say")
+    name = file_name(DELIVERIES, bucket)
+    # guard: deliveries of an archive compared
+    if not _are_equal(tables_of(DELIVERIES, _states(folding, table)), files.tables(name)):
+        yield files.says(name, "it differs from the fold")
+    progress(table.num_rows)
+
+
+def _states(folding: Folding, table: Any) -> Iterator[tuple[Any, ...]]:
+    for stream, said in streams_of(map(Said._make, rows_of(table))):
+        row = folding.plain_row(0, event_rows(said))
+        if row is not None:
+            yield state_of(stream, row)
+
+
+def _are_equal(wanted: Iterator[Any], found: Iterator[Any]) -> bool:
+    return all(
+        one is not None and other is not None and one.equals(other)
+        for one, other in zip_longest(wanted, found)
+    )

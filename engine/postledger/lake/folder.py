@@ -1,0 +1,179 @@
+"""Folders: the files of an archive, here or elsewhere; each is whole or not there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+
+from postledger.address import hidden
+from postledger.arguments import FilePath
+from postledger.errors import LedgerError, requires
+
+_SCRATCH = ".scratch"
+_PARTIAL = ".partial"
+_PIECE = 1 << 20
+
+
+def arrow(part: str = "") -> Any:
+    """PyArrow, or a part of it; raises ``PostledgerError`` where it is not installed."""
+    try:
+        return import_module(f"pyarrow.{part}" if part else "pyarrow")
+    except ImportError:
+        raise requires("an archive requires PyArrow", "pyarrow") from None
+
+
+class Written:
+    """A file that is being written, with what is to be known of it: its size and SHA-256."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._hash = sha256()
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        """Write bytes; returns how many these are."""
+        data = bytes(data)
+        self._stream.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            self._stream.close()
+            self.closed = True
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal."""
+        return self._hash.hexdigest()
+
+
+@attrs.frozen
+class Folder:
+    """A folder of a file system; ``name`` is what people call it, ``local`` its path if it is here."""
+
+    name: str
+    system: Any = attrs.field(eq=False, repr=False)
+    root: str
+    local: Path | None
+
+    @classmethod
+    def of(cls, place: FilePath) -> Folder:
+        """The folder of a path, or of an address such as ``s3://bucket/folder``.
+
+        Raises ``LedgerError`` for an address of no file system that PyArrow knows.
+        """
+        systems = arrow("fs")
+        text = str(place)
+        if not text:
+            raise ValueError(f"folder must name a folder, got {text!r}")
+        if "://" not in text:
+            path = Path(place).absolute()
+            return cls(text, systems.LocalFileSystem(), str(path), path)
+        try:
+            system, root = systems.FileSystem.from_uri(text)
+        except (arrow().ArrowException, OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise LedgerError(hidden(f"{text}: not the address of a folder: {reason}")) from None
+        local = Path(root) if isinstance(system, systems.LocalFileSystem) else None
+        return cls(hidden(text), system, root, local)
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return bool(self.system.get_file_info(self._path(name)).is_file)
+
+    def is_file(self) -> bool:
+        """Whether a file is in the place of the folder."""
+        return bool(self.system.get_file_info(self.root).is_file)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is there, or no folder."""
+        selector = arrow("fs").FileSelector(self.root, allow_not_found=True)
+        return not self.system.get_file_info(selector)
+
+    def open(self, name: str) -> Any:
+        """A file to read from any place of it; raises ``OSError`` where it is missing."""
+        return self.system.open_input_file(self._path(name))
+
+    def read(self, name: str) -> bytes:
+        """What a file holds."""
+        with self.open(name) as file:
+            return bytes(file.read())
+
+    def size_of(self, name: str) -> int:
+        """The bytes of a file, -1 where there is none."""
+        info = self.system.get_file_info(self._path(name))
+        return int(info.size) if info.is_file else -1
+
+    def digest_of(self, name: str) -> str:
+        """The SHA-256 of a file, in hexadecimal; raises ``OSError`` where it is missing."""
+        found = sha256()
+        with self.open(name) as file:
+            while piece := file.read(_PIECE):
+                found.update(piece)
+        return found.hexdigest()
+
+    @contextmanager
+    def written(self, name: str) -> Iterator[Written]:
+        """A file to write, which takes its name once it is whole; if that fails nothing changes there."""
+        path = self._path(name)
+        self.system.create_dir(path.rpartition("/")[0], recursive=True)
+        file = Written(self.system.open_output_stream(f"{path}{_PARTIAL}"))
+        try:
+            yield file
+        except BaseException:
+            file.close()
+            self.system.delete_file(f"{path}{_PARTIAL}")
+            raise
+        file.close()
+        self.system.move(f"{path}{_PARTIAL}", path)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, in place of one of that name."""
+        with self.written(name) as file:
+            file.write(data)
+
+    def drop(self, *names: str) -> None:
+        """Remove files and folders, those of them that are there."""
+        for name in names:
+            info = self.system.get_file_info(self._path(name))
+            if info.is_file:
+                self.system.delete_file(self._path(name))
+            elif info.type == arrow("fs").FileType.Directory:
+                self.system.delete_dir(self._path(name))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder here for what is needed meanwhile; what a killed run left of one is removed."""
+        if self.local is None:
+            with TemporaryDirectory(prefix="postledger-") as made:
+                yield Path(made)
+            return
+        folder = self.local / _SCRATCH
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

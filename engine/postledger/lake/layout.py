@@ -1,0 +1,217 @@
+"""The layout of an archive: its files, their columns, and the manifest that is written last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import attrs
+
+from postledger.definitions.definitions import Definitions, from_sources, sources
+from postledger.errors import DefinitionError, LedgerError
+from postledger.lake.folder import Folder, arrow
+from postledger.log.event import Envelope
+from postledger.model import Anchor
+from postledger.state.patterns import NOWHERE, Stream
+from postledger.state.row import COLUMNS
+from postledger.wire import Limits
+
+MANIFEST, BEGUN = "manifest.json", "begun.json"
+"""What an archive is known by, and what stands in its place until it is whole."""
+
+TEMPLATES, ENVELOPES = "templates.parquet", "envelopes.parquet"
+EVENTS, STATEMENTS, DELIVERIES = "events", "statements", "deliveries"
+"""The folders of the files with the events, with what they say, and with what became of deliveries."""
+
+VERSION = 1
+"""The version of the format."""
+
+GROUP = 10_000
+GROUP_BYTES = 32 << 20
+"""How many rows, and bytes of bodies, a row group has."""
+
+PER_FILE = 500_000
+"""How many events one file has."""
+
+MOST_BUCKETS = 500
+"""So many files are written to at once."""
+
+ROWS = 200_000
+"""How many rows are held in memory by default."""
+
+_FORMAT = "postledger archive"
+
+
+class Raw(NamedTuple):
+    """A row of the events: an event of the log, with the numbers of its envelope and template."""
+
+    position: int
+    received_at: int
+    kind: str
+    clock: str
+    source: str
+    sender: str
+    content_type: str | None
+    content_encoding: str | None
+    part: str
+    envelope: int | None
+    template: int | None
+    texts: list[str] | None
+    body: bytes | None
+    salt: bytes
+    leaf: bytes
+
+
+class Said(NamedTuple):
+    """A row of the statements: what a member of an event says, with what the fold takes of the event."""
+
+    space: str
+    chart: str
+    key: str
+    occurred_at: int | None
+    identity: bytes
+    position: int
+    member: int
+    received_at: int
+    template: int | None
+    envelope: int | None
+    texts: list[str] | None
+    findings: int
+    said: str | None
+
+
+ORDER = Said._fields[:7]
+"""The order of the statements: stream, provider's time, identity, position, member."""
+
+_INTEGERS = {"events", "repeats"}
+_TIMES = {"created_at", "sent_at", "outcome_at", "first_received_at"}
+STATES = ("space", "chart", "key", *COLUMNS[1:])
+"""The columns of the deliveries: the stream, and its row."""
+
+
+def schema_of(kind: str) -> Any:
+    """The columns of a kind of file, with their types."""
+    pa = arrow()
+    time, text, texts = pa.timestamp("us", tz="UTC"), pa.string(), pa.list_(pa.string())
+    types: dict[str, Any] = {
+        **dict.fromkeys(("position", "events", "repeats"), pa.int64()),
+        **dict.fromkeys(("member", "envelope", "template", "id"), pa.int32()),
+        **dict.fromkeys(("received_at", "occurred_at", *_TIMES), time),
+        **dict.fromkeys(("texts", "pieces"), texts),
+        **dict.fromkeys(("identity", "salt", "digest", "skeleton"), pa.binary(16)),
+        "leaf": pa.binary(32),
+        "body": pa.binary(),
+    }
+    columns: Mapping[str, tuple[str, ...]] = {
+        EVENTS: Raw._fields,
+        STATEMENTS: Said._fields,
+        DELIVERIES: STATES,
+        TEMPLATES: ("id", "digest", "skeleton", "pieces"),
+        ENVELOPES: ("id", *(field.name for field in attrs.fields(Envelope))),
+    }
+    types["findings"] = pa.int64() if kind == STATEMENTS else texts
+    return pa.schema([(name, types.get(name, text)) for name in columns[kind]])
+
+
+def bucket_of(stream: Stream, position: int, buckets: int) -> int:
+    """The bucket that a stream is in; what belongs to no stream is spread by its position."""
+    if stream == NOWHERE:
+        return position % buckets
+    return crc32("\0".join(stream).encode()) % buckets
+
+
+def kind_of(name: str) -> str:
+    """The kind of a file, by its name."""
+    return name.partition("/")[0]
+
+
+def file_name(kind: str, number: int) -> str:
+    """The name of one of the files of a kind."""
+    return f"{kind}/{number:05}.parquet"
+
+
+@attrs.frozen
+class File:
+    """What is known of a file: its rows, its bytes and its SHA-256 in hexadecimal."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@attrs.frozen
+class Manifest:
+    """What an archive is of, and the files that it has.
+
+    ``ledger`` is the id of the ledger in hexadecimal, ``anchor`` the head of its tree, ``limits`` those
+    that its bodies were read within.
+    """
+
+    ledger: str
+    anchor: Anchor
+    definitions: Definitions
+    limits: Limits
+    buckets: int
+    files: Mapping[str, File]
+
+    def to_json(self) -> bytes:
+        """The manifest as it is written."""
+        counts: dict[str, int] = {}
+        for name, file in self.files.items():
+            kind = kind_of(name).removesuffix(".parquet")
+            counts[kind] = counts.get(kind, 0) + file.rows
+        said = {
+            "format": _FORMAT,
+            "version": VERSION,
+            "ledger": self.ledger,
+            "anchor": str(self.anchor),
+            "counts": counts,
+            "buckets": self.buckets,
+            "limits": attrs.asdict(self.limits),
+            "definitions": {"hash": self.definitions.hash, "sources": sources(self.definitions)},
+            "files": {name: attrs.asdict(file) for name, file in self.files.items()},
+        }
+        return json.dumps(said, ensure_ascii=False, indent=1).encode()
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the files of a kind, in their order."""
+        return sorted(name for name in self.files if kind_of(name) == kind)
+
+
+def manifest_of(folder: Folder, name: str = MANIFEST) -> Manifest:
+    """The manifest of an archive; raises ``LedgerError`` where there is none, or not a whole one."""
+    if not folder.has(name):
+        begun = folder.has(BEGUN) and name == MANIFEST
+        why = "an archive that is not whole; run archive again" if begun else "no archive is there"
+        raise LedgerError(f"{folder.name}: {why}")
+    where = f"{folder.name}: {name} is damaged"
+    try:
+        said = json.loads(folder.read(name))
+        if (said["format"], said["version"]) != (_FORMAT, VERSION):
+            raise LedgerError(
+                f"{folder.name}: expected {_FORMAT} {VERSION},"
+                f" got {said['format']} {said['version']}"
+            )
+        definitions = from_sources((one, text) for one, text in said["definitions"]["sources"])
+        manifest = Manifest(
+            str(said["ledger"]),
+            Anchor.parse(said["anchor"]),
+            definitions,
+            Limits(**said["limits"]),
+            int(said["buckets"]),
+            {one: File(**file) for one, file in said["files"].items()},
+        )
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        DefinitionError,
+    ) as error:
+        raise LedgerError(f"{where}: {error!r}") from None
+    if definitions.hash != said["definitions"]["hash"]:
+        raise LedgerError(f"{where}: its definitions are not those of its hash")
+    return manifest

@@ -1,0 +1,111 @@
+"""Restating: the events of an archive read again, what they say sorted by stream, in bounded memory.
+
+What is read is written to a file for each bucket first, as it comes; then each bucket is sorted alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from postledger.definitions.definitions import Definitions
+from postledger.lake.folder import arrow
+from postledger.lake.layout import GROUP_BYTES, ORDER, STATEMENTS, Raw, Said, bucket_of, schema_of
+from postledger.lake.rows import said_of, table_of
+from postledger.progress import Progress
+from postledger.state.patterns import Patterns
+from postledger.state.streams import Events, Facts
+from postledger.templates import written
+from postledger.wire import Limits
+
+_WAITING = 20_000
+"""So many rows wait in memory to be written."""
+
+
+class Paged(Events, Protocol):
+    """The events of an archive, or of several, to look up or to read all of."""
+
+    def pages(self) -> Iterator[list[Raw]]:
+        """All of them, in order of position."""
+        ...
+
+
+class Sorted:
+    """What events say, by bucket, in a folder for what is needed meanwhile."""
+
+    def __init__(self, folder: Path, buckets: int) -> None:
+        self._folder = folder
+        self.buckets = buckets
+        self._waiting: dict[int, list[Said]] = {}
+        self._size = self._bytes = 0
+        self._files: dict[int, Any] = {}
+        self._open = ExitStack()
+
+    def add(self, row: Said) -> None:
+        """Take a row."""
+        bucket = bucket_of(row[:3], row.position, self.buckets)
+        self._waiting.setdefault(bucket, []).append(row)
+        self._size += 1
+        self._bytes += len(row.said or "")
+        if self._size >= _WAITING or self._bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        ipc = arrow("ipc")
+        for bucket, rows in self._waiting.items():
+            if bucket not in self._files:
+                path = str(self._folder / f"{bucket}.arrow")
+                file = ipc.new_stream(path, schema_of(STATEMENTS))
+                self._files[bucket] = self._open.enter_context(file)
+            self._files[bucket].write_table(table_of(STATEMENTS, rows))
+        self._waiting.clear()
+        self._size = self._bytes = 0
+
+    def end(self) -> None:
+        """All is there."""
+        self._write()
+        self._open.close()
+
+    def table(self, bucket: int) -> Any:
+        """The rows of a bucket in their order."""
+        pa = arrow()
+        if bucket not in self._files:
+            return table_of(STATEMENTS, [])
+        with pa.memory_map(str(self._folder / f"{bucket}.arrow")) as file:
+            table = pa.ipc.open_stream(file).read_all()
+        # What has no time stands last, as it does in the index.
+        return table.sort_by([(name, "ascending") for name in ORDER])
+
+
+@contextmanager
+def sorted_rows(rows: Iterable[Said], folder: Path, buckets: int) -> Iterator[Sorted]:
+    """Rows by bucket, each in its order; what is in the folder is removed by who made it."""
+    made = Sorted(folder, buckets)
+    try:
+        for row in rows:
+            made.add(row)
+    finally:
+        made.end()
+    yield made
+
+
+def restated(
+    events: Paged, definitions: Definitions, limits: Limits, progress: Progress
+) -> Iterator[Said]:
+    """What all events say by some definitions, member by member.
+
+    Raises ``IntegrityError`` where an event is damaged.
+    """
+    facts = Facts(events, Patterns(definitions, limits))
+    for page in events.pages():
+        by_position = {raw.position: raw for raw in page}
+        rows = [(*raw[:2], raw.envelope, None, raw.template, _texts(raw)) for raw in page]
+        for one in facts.unplaced(rows):
+            yield said_of(by_position[one[3]], one)
+        progress(len(page))
+
+
+def _texts(raw: Raw) -> str | None:
+    return None if raw.texts is None else written(raw.texts)

@@ -1,0 +1,147 @@
+"""Several archives, read as one that has the events of all."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from postledger.definitions.definitions import Definitions, apart
+from postledger.errors import DefinitionsDiffer, LedgerError
+from postledger.lake.archived import Files, StreamSaid, streams_of
+from postledger.lake.layout import Raw, Said
+from postledger.lake.restating import Sorted, sorted_rows
+from postledger.lake.rows import rows_of
+from postledger.log.event import Envelope, Stored
+from postledger.templates import Template
+from postledger.wire import Limits
+
+
+class Numbered:
+    """The templates and envelopes of several archives.
+
+    A number is that of one of theirs, times how many archives there are, and the number of the archive.
+    """
+
+    def __init__(self, files: Sequence[Files]) -> None:
+        self._files = files
+
+    def template(self, number: int) -> Template:
+        """A template by its number."""
+        own, which = divmod(number, len(self._files))
+        return self._files[which].interned.template(own)
+
+    def envelope(self, number: int) -> Envelope:
+        """An envelope by its number."""
+        own, which = divmod(number, len(self._files))
+        return self._files[which].interned.envelope(own)
+
+
+class Several:
+    """Archives of several ledgers as one; positions of each begin where those of the one before end."""
+
+    def __init__(self, files: Sequence[Files]) -> None:
+        _require_distinct(files)
+        self._files = files
+        self.definitions: Definitions = _alike(files)
+        self.limits: Limits = files[0].limits
+        self.buckets: int = sum(one.buckets for one in files)
+        self.interned = Numbered(files)
+        self._firsts = [0, *accumulate(one.size for one in files)][:-1]
+
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        # Removed with this object.
+        return TemporaryDirectory(prefix="postledger-")
+
+    @cached_property
+    def _sorted(self) -> Sorted:
+        with sorted_rows(self._said(), Path(self._folder.name), self.buckets) as made:
+            return made
+
+    def close(self) -> None:
+        """Remove what was made meanwhile."""
+        if "_folder" in self.__dict__:
+            self._folder.cleanup()
+            del self.__dict__["_folder"]
+            self.__dict__.pop("_sorted", None)
+
+    def place(self, position: int) -> tuple[int, int]:
+        """Which archive has the event at a position, and where; raises ``IndexError`` where none has."""
+        which = bisect_right(self._firsts, position) - 1
+        there = position - self._firsts[which]
+        if which < 0 or there >= self._files[which].size:
+            raise IndexError(f"position {position} is not of any of the archives")
+        return which, there
+
+    def at(self, position: int) -> Stored:
+        """The event at a position."""
+        which, there = self.place(position)
+        stored = self._files[which].at(there)
+        return stored._replace(
+            position=position,
+            envelope_id=self._number(which, stored.envelope_id),
+            template_id=self._number(which, stored.template_id),
+        )
+
+    def pages(self) -> Iterator[list[Raw]]:
+        """The events of all, one archive after the other."""
+        for which, files in enumerate(self._files):
+            for page in files.pages():
+                yield [
+                    raw._replace(
+                        position=raw.position + self._firsts[which],
+                        envelope=self._number(which, raw.envelope),
+                        template=self._number(which, raw.template),
+                    )
+                    for raw in page
+                ]
+
+    def streams(self, bucket: int) -> Iterator[StreamSaid]:
+        """The streams of a bucket, each with what all archives say of it."""
+        return streams_of(map(Said._make, rows_of(self._sorted.table(bucket))))
+
+    def _said(self) -> Iterator[Said]:
+        for which, files in enumerate(self._files):
+            for bucket in range(files.buckets):
+                for _, said in files.streams(bucket):
+                    for one in said:
+                        yield one._replace(
+                            position=one.position + self._firsts[which],
+                            envelope=self._number(which, one.envelope),
+                            template=self._number(which, one.template),
+                        )
+
+    def _number(self, which: int, number: int | None) -> int | None:
+        return None if number is None else number * len(self._files) + which
+
+
+def _require_distinct(files: Sequence[Files]) -> None:
+    known: dict[str, Files] = {}
+    for one in files:
+        before = known.setdefault(one.manifest.ledger, one)
+        if before is not one:
+            raise LedgerError(
+                f"{before.name} and {one.name} are archives of the same ledger; name one of them"
+            )
+
+
+def _alike(files: Sequence[Files]) -> Definitions:
+    """The definitions that all of them are read by; raises ``DefinitionsDiffer``."""
+    first, *others = files
+    for other in others:
+        if other.definitions.hash != first.definitions.hash:
+            ours, theirs = apart(first.definitions, other.definitions)
+            listed = [
+                f"{one.name} alone reads by {labels}"
+                for one, labels in ((first, ours), (other, theirs))
+                if labels
+            ]
+            raise DefinitionsDiffer(
+                f"all must be read by the same definitions: {'; '.join(listed)}. Adopt the same in"
+                " each ledger, and archive it again"
+            )
+    return first.definitions

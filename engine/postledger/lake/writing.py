@@ -1,0 +1,253 @@
+"""Writing: a ledger as an archive, file by file; the manifest is written last.
+
+What is whole stands in ``begun.json`` meanwhile, with its hash: a run that was killed goes on there, of
+the same events. Only the events are read from the ledger: what they say, and what became of deliveries,
+follows from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from postledger.definitions.definitions import Definitions
+from postledger.errors import IntegrityError, LedgerError
+from postledger.lake.archived import Files, streams_of
+from postledger.lake.folder import Folder, arrow
+from postledger.lake.folding import event_rows
+from postledger.lake.layout import (
+    BEGUN,
+    DELIVERIES,
+    ENVELOPES,
+    EVENTS,
+    GROUP,
+    GROUP_BYTES,
+    MANIFEST,
+    MOST_BUCKETS,
+    PER_FILE,
+    STATEMENTS,
+    TEMPLATES,
+    File,
+    Manifest,
+    Said,
+    file_name,
+    kind_of,
+    manifest_of,
+    schema_of,
+)
+from postledger.lake.restating import restated, sorted_rows
+from postledger.lake.rows import raw_of, rows_of, state_of, table_of, tables_of
+from postledger.log.event import Stored
+from postledger.log.source import Source
+from postledger.model import Anchor
+from postledger.progress import Progress
+from postledger.projections.reader import Folding
+from postledger.wire import Limits
+
+_PAGE = 2_000
+"""How many events are read at once."""
+
+
+@attrs.frozen
+class Archiving:
+    """What is to be archived: the events of a source up to a size, and how they are read."""
+
+    source: Source
+    ledger: bytes
+    anchor: Anchor
+    definitions: Definitions
+    limits: Limits
+    rows: int
+
+
+@attrs.frozen
+class Archived:
+    """What was archived: the events up to ``anchor``, in ``files`` files, of which ``kept`` were there.
+
+    >>> archived = ledger.archive("made")
+    >>> archived.anchor == ledger.head(), archived.files, archived.kept
+    (True, 5, 0)
+    """
+
+    anchor: Anchor
+    files: int
+    kept: int
+
+
+def write(work: Archiving, folder: Folder, progress: Progress) -> Archived:
+    """Write an archive, or the rest of one; raises ``LedgerError`` where something else is there."""
+    manifest = _begin(work, folder)
+    kept = len(manifest.files)
+    writer = _Writer(folder, manifest)
+    _write_events(work, writer, progress)
+    _write_interned(work, writer)
+    _write_derived(work, writer, progress)
+    folder.write(MANIFEST, writer.manifest.to_json())
+    folder.drop(BEGUN)
+    return Archived(manifest.anchor, len(writer.manifest.files), kept)
+
+
+def _begin(work: Archiving, folder: Folder) -> Manifest:
+    """The manifest to begin with: that of a run that was killed, as far as its files are whole."""
+    if folder.is_file():
+        raise LedgerError(f"{folder.name}: a file is there; name a folder")
+    if folder.has(MANIFEST):
+        raise LedgerError(f"{folder.name}: an archive is there; name another folder")
+    if (begun := _begun(work, folder)) is not None:
+        return begun
+    if folder.has(BEGUN):
+        folder.drop(EVENTS, STATEMENTS, DELIVERIES, TEMPLATES, ENVELOPES)
+    elif not folder.is_empty():
+        raise LedgerError(f"{folder.name}: the folder is not empty; name another one")
+    begun = _manifest(work, work.anchor)
+    folder.write(BEGUN, begun.to_json())
+    return begun
+
+
+def _manifest(work: Archiving, anchor: Anchor) -> Manifest:
+    buckets = min(max(-(-anchor.size // work.rows), 1), MOST_BUCKETS)
+    return Manifest(work.ledger.hex(), anchor, work.definitions, work.limits, buckets, {})
+
+
+def _begun(work: Archiving, folder: Folder) -> Manifest | None:
+    """The manifest of a run of the same ledger that was killed, with the files that are whole."""
+    if not folder.has(BEGUN):
+        return None
+    try:
+        begun = manifest_of(folder, BEGUN)
+    except LedgerError:
+        return None
+    size = begun.anchor.size
+    if size > work.anchor.size or work.source.root(size).hex() != begun.anchor.root:
+        return None
+    if attrs.evolve(begun, files={}) != _manifest(work, begun.anchor):
+        return None
+    whole = {
+        name: file
+        for name, file in begun.files.items()
+        if folder.has(name) and folder.digest_of(name) == file.sha256
+    }
+    return attrs.evolve(begun, files=whole)
+
+
+class _Writer:
+    """Writes the files of an archive that it lacks, and notes each."""
+
+    def __init__(self, folder: Folder, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def lacks(self, name: str) -> bool:
+        """Whether a file is to be written."""
+        return name not in self.manifest.files
+
+    def write(self, name: str, tables: Iterable[Any]) -> None:
+        """Write a file of tables, each a row group."""
+        count, schema = 0, schema_of(kind_of(name))
+        with self.folder.written(name) as file:
+            with arrow("parquet").ParquetWriter(file, schema, compression="zstd") as writer:
+                for table in tables:
+                    writer.write_table(table)
+                    count += table.num_rows
+            found = File(count, file.size, file.digest)
+        self.manifest = attrs.evolve(self.manifest, files={**self.manifest.files, name: found})
+        self.folder.write(BEGUN, self.manifest.to_json())
+
+    @property
+    def files(self) -> Files:
+        """What is there already, to read."""
+        return Files(self.folder, self.manifest)
+
+
+def _write_events(work: Archiving, writer: _Writer, progress: Progress) -> None:
+    size = writer.manifest.anchor.size
+    for number, first in enumerate(range(0, size, PER_FILE)):
+        until = min(first + PER_FILE, size)
+        if writer.lacks(name := file_name(EVENTS, number)):
+            writer.write(name, _event_tables(work.source, first, until, progress))
+        else:
+            progress(until - first)
+
+
+def _event_tables(source: Source, first: int, until: int, progress: Progress) -> Iterator[Any]:
+    """The events from ``first`` up to, and without, ``until``, in tables of bounded size."""
+    waiting: list[Stored] = []
+    held = 0
+    while first < until:
+        page = source.page(first, min(first + _PAGE, until) - 1)
+        for stored in page:
+            # guard: what is archived is what was received
+            if stored.computed_leaf() != stored.leaf:
+                raise IntegrityError(
+                    f"position {stored.position}: its leaf is not that of its bytes; run verify on"
+                    " the ledger"
+                )
+            waiting.append(stored)
+            held += len(stored.body)
+            if len(waiting) == GROUP or held >= GROUP_BYTES:
+                yield table_of(EVENTS, list(map(raw_of, waiting)))
+                waiting, held = [], 0
+        first = page[-1].position + 1
+        progress(len(page))
+    if waiting:
+        yield table_of(EVENTS, list(map(raw_of, waiting)))
+
+
+def _write_interned(work: Archiving, writer: _Writer) -> None:
+    """Write the templates and envelopes that the events name."""
+    if not writer.lacks(TEMPLATES) and not writer.lacks(ENVELOPES):
+        return
+    templates, envelopes = set[int](), set[int]()
+    for name in writer.manifest.names(EVENTS):
+        for table in writer.files.tables(name, ["template", "envelope"]):
+            templates |= set(table.column("template").unique().to_pylist())
+            envelopes |= set(table.column("envelope").unique().to_pylist())
+    known = ((n, *work.source.template(n)) for n in sorted(templates - {None}))
+    writer.write(
+        TEMPLATES,
+        tables_of(TEMPLATES, ((n, one.digest, skeleton, one.pieces) for n, one, skeleton in known)),
+    )
+    rows = (
+        (number, *attrs.astuple(work.source.envelope(number)))
+        for number in sorted(envelopes - {None})
+    )
+    writer.write(ENVELOPES, tables_of(ENVELOPES, rows))
+
+
+def _write_derived(work: Archiving, writer: _Writer, progress: Progress) -> None:
+    """Write what the events say, and what became of deliveries, bucket by bucket."""
+    buckets = range(writer.manifest.buckets)
+    names = [file_name(kind, number) for kind in (STATEMENTS, DELIVERIES) for number in buckets]
+    size = writer.manifest.anchor.size
+    if not any(map(writer.lacks, names)):
+        progress(2 * size)
+        return
+    files = writer.files
+    folding = Folding.by(files, work.definitions, work.limits)
+    with writer.folder.scratch() as scratch:
+        rows = restated(files, work.definitions, work.limits, progress)
+        with sorted_rows(rows, scratch, len(buckets)) as made:
+            for number in buckets:
+                _write_bucket(writer, folding, number, made.table(number), progress)
+
+
+def _write_bucket(
+    writer: _Writer, folding: Folding, number: int, table: Any, progress: Progress
+) -> None:
+    if writer.lacks(name := file_name(STATEMENTS, number)):
+        writer.write(name, (table.slice(at, GROUP) for at in range(0, table.num_rows, GROUP)))
+    if writer.lacks(name := file_name(DELIVERIES, number)):
+        writer.write(name, tables_of(DELIVERIES, states(folding, table, progress)))
+    else:
+        progress(table.num_rows)
+
+
+def states(folding: Folding, table: Any, progress: Progress) -> Iterator[tuple[Any, ...]]:
+    """The rows of the deliveries of a bucket, by a fold of its statements."""
+    for stream, said in streams_of(map(Said._make, rows_of(table))):
+        row = folding.row(0, stream[1], event_rows(said))
+        if row is not None:
+            yield state_of(stream, row)
+        progress(len(said))

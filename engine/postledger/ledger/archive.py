@@ -1,0 +1,234 @@
+"""Archives: a ledger as Parquet in a folder, and what can be asked of one, or of several as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from postledger.address import Address
+from postledger.arguments import FilePath, checked, require_least
+from postledger.audit.report import AuditReport, Cover
+from postledger.definitions.definitions import Definitions
+from postledger.errors import LedgerError
+from postledger.lake import checking, folding
+from postledger.lake.archived import Files
+from postledger.lake.folder import Folder
+from postledger.lake.several import Several
+from postledger.ledger import copying
+from postledger.ledger.copying import Copied
+from postledger.ledger.ledger import Ledger, require_openable
+from postledger.ledger.several import Ledgers
+from postledger.log.as_of import Bounds, bounds_of
+from postledger.model import Anchor, Delivery, Place, Verification
+from postledger.progress import Progress, foreign, silent
+from postledger.projections.compare import Difference
+from postledger.state.row import delivery_of
+from postledger.wire import Limits
+
+
+class Archive:
+    """An archive that ``Ledger.archive`` made, or several that are read as one with the events of all.
+
+    Each is a folder, or the address of one that PyArrow knows, such as ``s3://bucket/folder``. Several
+    must be of different ledgers that read by the same definitions, or ``DefinitionsDiffer`` is raised;
+    positions of each begin where those of the one before end, and ``place`` says what stands there. What
+    is folded is read file by file and never from memory of before; an archive that is out of order is
+    refused. Raises ``LedgerError`` where no archive is, ``PostledgerError`` without PyArrow.
+
+    >>> archived = ledger.archive("archive")
+    >>> with Archive("archive") as archive:
+    ...     archive.anchor == ledger.head(), archive.verify().ok
+    (True, True)
+    """
+
+    @checked
+    def __init__(self, *places: FilePath) -> None:
+        require_least("places", len(places), 1)
+        self._files = [Files.of(Folder.of(place)) for place in places]
+        self._lake: folding.Lake = self._files[0]
+        with ExitStack() as stack:
+            if len(places) > 1:
+                self._lake = several = Several(self._files)
+                stack.callback(several.close)
+            self._opened = stack.pop_all()
+
+    @property
+    def definitions(self) -> Definitions:
+        """The definitions that it is read by, those in force when it was made.
+
+        >>> Archive("archive").definitions.hash == ledger.definitions.hash
+        True
+        """
+        return self._lake.definitions
+
+    @property
+    def anchor(self) -> Anchor:
+        """The head of the tree when it was made; raises ``LedgerError`` of several archives.
+
+        >>> Archive("archive").anchor == ledger.head()
+        True
+        """
+        return self._only("an anchor").head()
+
+    @checked
+    def place(self, position: int) -> Place:
+        """Which archive has the event at a position, and where; raises ``IndexError`` where none has.
+
+        >>> print(Archive("archive").place(7))
+        archive:7
+        """
+        which, there = 0, position
+        if isinstance(self._lake, Several):
+            which, there = self._lake.place(position)
+        elif not 0 <= position < self._files[0].size:
+            raise IndexError(f"position {position} is not of the archive")
+        return Place(self._files[which].name, there)
+
+    @checked
+    def fold(
+        self,
+        definitions: Definitions | None = None,
+        *,
+        as_of: datetime | int | None = None,
+        occurred_by: datetime | None = None,
+        progress: Progress = silent,
+    ) -> Iterator[Delivery]:
+        """The state of every stream, of each chart, by the definitions of the archive or by others.
+
+        They come in no order that says anything. With other vocabularies the events are read again first,
+        into a temporary folder. ``as_of`` and ``occurred_by`` are those of ``Ledger.deliveries``.
+        ``progress`` is called with the number of events that were read, and folded. Raises
+        ``IntegrityError`` where a file is missing, damaged or out of order: it names the file.
+
+        >>> sorted({delivery.state for delivery in Archive("archive").fold()})
+        ['delivered', 'failed']
+        """
+        wanted = self.definitions if definitions is None else definitions
+        return self._fold(wanted, bounds_of(as_of, occurred_by), progress)
+
+    def _fold(
+        self, definitions: Definitions, bounds: Bounds, progress: Progress
+    ) -> Iterator[Delivery]:
+        with foreign(progress) as told:
+            for stream, row in folding.folded(self._lake, definitions, bounds, told):
+                if row is not None:
+                    yield delivery_of(stream, row)
+
+    @checked
+    def differences(
+        self, definitions: Definitions, *, progress: Progress = silent
+    ) -> Iterator[Difference]:
+        """What would change if it were read by other definitions, as ``Ledger.differences`` says it.
+
+        >>> list(Archive("archive").differences(ledger.definitions))
+        []
+        """
+        return self._differences(definitions, progress)
+
+    def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
+        with foreign(progress) as told:
+            yield from folding.differences(self._lake, definitions, told)
+
+    @checked
+    def verify(self, anchor: Anchor | None = None, *, progress: Progress = silent) -> Verification:
+        """Check every file, every event by its leaf, the tree, an anchor, and all states by a new fold.
+
+        ``progress`` is called with the number of events, three times for each. Raises ``LedgerError`` of
+        several archives.
+
+        >>> Archive("archive").verify(ledger.head()).ok
+        True
+        """
+        files = self._only("a verification")
+        with foreign(progress) as told:
+            return checking.verify(files, anchor, told)
+
+    @checked
+    def to_ledger(
+        self,
+        target: FilePath | Address,
+        *,
+        limits: Limits | None = None,
+        progress: Progress = silent,
+    ) -> Copied:
+        """Make the ledger that was archived, with the same root, so that anchors hold there too.
+
+        It is made as ``Ledger.copy`` makes one: index and states by a replay; what was interrupted goes
+        on when it is called again. ``limits`` are those of the archive by default. Raises
+        ``LedgerError`` of several archives, and where the target has other events.
+
+        >>> Archive("archive").to_ledger("restored.db").anchor == ledger.head()
+        True
+        """
+        place = require_openable(target)
+        files = self._only("a ledger")
+        how = copying.How(files.limits if limits is None else limits, 60.0)
+        with foreign(progress) as told:
+            return copying.copy(files, place, how, told)
+
+    @checked
+    def audit(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        as_of: datetime | None = None,
+        occurred_by: datetime | None = None,
+        unmask: bool = False,
+        tracking_id: str | None = None,
+        space: str | None = None,
+        cover: Cover | None = None,
+        progress: Progress = silent,
+    ) -> AuditReport:
+        """The audit report, as ``Ledger.audit`` makes it, or ``Ledgers.audit`` of several archives.
+
+        The ledgers are made again in a temporary folder for it: it takes as much room as they do.
+
+        >>> report = Archive("archive").audit()
+        >>> report.integrity.anchor == str(ledger.head())
+        True
+        """
+        with TemporaryDirectory(prefix="postledger-") as folder:
+            paths = []
+            for number, files in enumerate(self._files):
+                paths.append(Path(folder, f"{number}-{Path(files.folder.root).name}.db"))
+                with foreign(progress) as told:
+                    copying.copy(files, paths[-1], copying.How(files.limits, 60.0), told)
+            with self._ledger(paths) as made:
+                return made.audit(
+                    since=since,
+                    until=until,
+                    as_of=as_of,
+                    occurred_by=occurred_by,
+                    unmask=unmask,
+                    tracking_id=tracking_id,
+                    space=space,
+                    cover=cover,
+                )
+
+    def _ledger(self, paths: list[Path]) -> Ledger | Ledgers:
+        if len(paths) == 1:
+            return Ledger(paths[0], readonly=True, limits=self._files[0].limits)
+        return Ledgers(*paths, names=[one.name for one in self._files])
+
+    def _only(self, what: str) -> Files:
+        if len(self._files) > 1:
+            raise LedgerError(f"{what} is of one archive, got {len(self._files)}; open each alone")
+        return self._files[0]
+
+    def close(self) -> None:
+        """Remove what was made meanwhile.
+
+        >>> Archive("archive").close()
+        """
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

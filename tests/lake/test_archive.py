@@ -1,0 +1,487 @@
+"""Archives: what a ledger is, as Parquet; whole or not there, and no file of one is taken for another."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from postledger import (
+    UNVERIFIED,
+    Anchor,
+    Archive,
+    DefinitionsDiffer,
+    Delivery,
+    IntegrityError,
+    Ledger,
+    LedgerError,
+    Ledgers,
+    PostledgerError,
+    Receipt,
+)
+from postledger.definitions.definitions import builtin
+from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.lake import layout, writing
+from postledger.log.event import Clock
+from tests.faults import traffic
+from tests.properties.shown import figures
+from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
+from tests.states import rows
+
+ROWS = 150
+"""So few rows in memory that there are several buckets."""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A ledger of events of all kinds, that adopted other definitions on its way."""
+    with Ledger(tmp_path / "source.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 560))
+        ledger.record(b"\0\1 neither \xff", "text/plain")
+        ledger.record(sent("k" * 3_000), sender=UNVERIFIED, source="gate")
+        ledger.replay(first_outcome_stands())
+        ledger.created("made-here", to="+1 650 333 3058")
+        ledger.record_many(Receipt(one, "text/xml") for one in traffic.bodies(540, 594))
+        ledger.record_many(
+            [sent("x"), failed("x"), delivered("x"), sent("x"), sent("y", TIMESTAMP="")]
+        )
+        ledger.record_many(sent("long", TIMESTAMP=f"2013-11-05T05:{n:02}:08Z") for n in range(60))
+        ledger.record(b'[{"Id": "n1", "What": "arrived"}, {"Id": "n2", "What": "gone out"}]')
+        ledger.verified(ledger.verify())
+    return ledger.path
+
+
+@pytest.fixture
+def archived(source: Path, tmp_path: Path) -> Path:
+    """Its archive."""
+    with Ledger(source, readonly=True) as ledger:
+        ledger.archive(tmp_path / "archive", rows=ROWS)
+    return tmp_path / "archive"
+
+
+def newcomer() -> Any:
+    """Definitions with a vocabulary that comes later."""
+    return first_outcome_stands().with_vocabularies([load_vocabulary(NEWCOMER)])
+
+
+def of(found: Iterable[Delivery]) -> dict[tuple[str, str], dict[str, Any]]:
+    """What was folded, as ``tests.states.rows`` has the rows of a ledger."""
+    return {(one.chart, one.tracking_id): one.to_dict() for one in found}
+
+
+def whole(place: Path) -> list[str]:
+    """The names of the files of an archive."""
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+
+
+def test_a_fold_gives_the_rows_of_the_ledger(source: Path, archived: Path) -> None:
+    """Findings included, by its own definitions and others, and as of a time or position."""
+    with Ledger(source) as ledger, Archive(archived) as archive:
+        assert archive.anchor == ledger.head()
+        assert of(archive.fold()) == rows(ledger)
+        for position in (0, 100, 300, 620):
+            assert of(archive.fold(as_of=position)) == rows(ledger, as_of=position)
+        when = ledger.delivery("long").sent_at
+        assert of(archive.fold(occurred_by=when)) == rows(ledger, occurred_by=when)
+        for definitions in (builtin(), newcomer()):
+            folded = of(archive.fold(definitions))
+            ledger.replay(definitions)
+            assert folded == rows(ledger)
+
+
+def test_differences_are_those_of_the_ledger(source: Path, archived: Path) -> None:
+    """Of other charts, and of other vocabularies, with the reasons."""
+    with Ledger(source) as ledger, Archive(archived) as archive:
+        assert list(archive.differences(ledger.definitions)) == []
+        for definitions in (builtin(), newcomer()):
+            found = sorted(archive.differences(definitions), key=repr)
+            assert found == sorted(ledger.differences(definitions), key=repr)
+            assert found
+
+
+def test_an_archive_becomes_the_ledger_again(source: Path, archived: Path, tmp_path: Path) -> None:
+    """With the same root, rows and reports, by way of a file that was only begun too."""
+    with Archive(archived) as archive, Ledger(source, readonly=True) as ledger:
+        restored = tmp_path / "restored.db"
+        assert archive.to_ledger(restored).anchor == ledger.head()
+        assert archive.to_ledger(restored).added == 0
+        with Ledger(restored, readonly=True) as made:
+            assert made.verify(ledger.head()).ok
+            assert rows(made) == rows(ledger)
+            with made._connections.read_log() as own:
+                assert {one.envelope.clock for one in own.log.events()} == {Clock.OURS}
+        assert figures(archive) == figures(ledger)
+        assert archive.audit().integrity.anchor == str(ledger.head())
+
+
+def test_an_archive_is_verified_against_an_anchor(source: Path, archived: Path) -> None:
+    """One of before, and none of another ledger, or of more events than it has."""
+    with Ledger(source, readonly=True) as ledger, Archive(archived) as archive:
+        with ledger._connections.read_log() as own:
+            before = Anchor(300, own.log.root(300).hex())
+        assert archive.verify(before).problems == archive.verify(ledger.head()).problems == ()
+        (problem,) = archive.verify(Anchor(300, "0" * 64)).problems
+        assert "the root is not that of the anchor" in problem
+        (problem,) = archive.verify(Anchor(9_999, "0" * 64)).problems
+        assert "before the anchor at size 9999" in problem
+
+
+def test_archives_of_several_ledgers_fold_as_their_union(tmp_path: Path) -> None:
+    """A postback that two of them received is a repeat; places name the archive."""
+    bodies = [*traffic.bodies(0, 90), sent("x"), delivered("x"), failed("x"), b"?"]
+    paths = [tmp_path / "berlin.db", tmp_path / "lyon.db", tmp_path / "oslo.db"]
+    for number, path in enumerate(paths):
+        with Ledger(path) as ledger:
+            ledger.record_many(Receipt(one, source=path.stem) for one in bodies[number::3])
+            ledger.record_many(bodies[:10])
+            ledger.archive(tmp_path / path.stem, rows=40)
+    folders = [tmp_path / path.stem for path in paths]
+    with Archive(*folders) as archive, Ledgers(*paths) as ledgers:
+        assert of(archive.fold()) == rows(ledgers._merge.ledger)
+        assert str(archive.place(ledgers.anchors["berlin"].size + 2)) == f"{folders[1]}:2"
+        other = first_outcome_stands().with_vocabularies([load_vocabulary(NEWCOMER)])
+        wanted = {one.key: one.after for one in ledgers._merge.ledger.differences(other)}
+        assert {one.key: one.after for one in archive.differences(other)} == wanted
+        assert figures(archive) == figures(ledgers)
+        with pytest.raises(LedgerError, match="is of one archive, got 3"):
+            archive.verify()
+        with pytest.raises(IndexError):
+            archive.place(10_000)
+    shutil.copytree(folders[0], tmp_path / "again")
+    with pytest.raises(LedgerError, match="are archives of the same ledger"):
+        Archive(folders[0], tmp_path / "again")
+    with Ledger(paths[0]) as ledger:
+        ledger.replay(other)
+        ledger.archive(tmp_path / "other")
+    with pytest.raises(DefinitionsDiffer, match=r"alone reads by delivery 1 .*, newcomer 1"):
+        Archive(tmp_path / "other", folders[1])
+
+
+def spoilt(archived: Path, name: str, how: str) -> None:
+    """Spoil a file of an archive in some way."""
+    file = archived / name
+    if how == "missing":
+        file.unlink()
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:-20])
+    elif how == "swapped":
+        kind = file.parent
+        (other,) = [one for one in sorted(kind.iterdir()) if one != file][:1]
+        file.rename(kind / "aside")
+        other.rename(file)
+        (kind / "aside").rename(other)
+    elif how == "unsorted":
+        table = parquet.read_table(file)
+        backwards = table.take(list(reversed(range(table.num_rows))))
+        parquet.write_table(backwards, file, compression="zstd")
+    elif how == "altered":
+        data = bytearray(file.read_bytes())
+        data[len(data) // 3] ^= 1
+        file.write_bytes(bytes(data))
+
+
+def stated(archived: Path, name: str) -> None:
+    """Have the manifest state a file as it is by now: whoever alters an archive can do that too."""
+    manifest = json.loads((archived / "manifest.json").read_text())
+    data = (archived / name).read_bytes()
+    from hashlib import sha256
+
+    manifest["files"][name] |= {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+    (archived / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "swapped", "unsorted", "altered"])
+@pytest.mark.parametrize("kind", ["events", "statements", "deliveries"])
+def test_a_file_that_is_not_what_was_written_is_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, how: str
+) -> None:
+    """By a verification all of them, by a fold those that it reads."""
+    monkeypatch.setattr(writing, "PER_FILE", 200)
+    with Ledger(source, readonly=True) as ledger:
+        ledger.archive(tmp_path / "archive", rows=ROWS)
+    name = f"{kind}/00001.parquet"
+    spoilt(tmp_path / "archive", name, how)
+    with Archive(tmp_path / "archive") as archive:
+        assert any(name in problem for problem in archive.verify().problems)
+        if kind == "statements" and how != "altered":
+            with pytest.raises(IntegrityError, match=r"statements/0000\d.parquet"):
+                list(archive.fold())
+        if kind == "events" and how not in ("altered", "swapped", "unsorted"):
+            with pytest.raises(IntegrityError, match=name):
+                list(archive.fold(newcomer()))
+
+
+@pytest.mark.parametrize("kind", ["events", "statements", "deliveries"])
+def test_rows_out_of_order_are_refused_though_the_manifest_has_their_hash(
+    archived: Path, kind: str
+) -> None:
+    """Their order alone says so: input out of order is never folded."""
+    name = f"{kind}/00000.parquet"
+    spoilt(archived, name, "unsorted")
+    stated(archived, name)
+    with Archive(archived) as archive:
+        assert any(name in problem for problem in archive.verify().problems)
+        if kind == "statements":
+            with pytest.raises(IntegrityError, match=f"{name}: out of order"):
+                list(archive.fold())
+
+
+def test_buckets_in_each_others_place_are_refused_though_the_manifest_has_their_hashes(
+    archived: Path,
+) -> None:
+    """A stream is in the bucket of its name."""
+    spoilt(archived, "statements/00001.parquet", "swapped")
+    for number in (0, 1):
+        name = f"statements/{number:05}.parquet"
+        manifest = json.loads((archived / "manifest.json").read_text())
+        manifest["files"][name]["rows"] = parquet.read_metadata(archived / name).num_rows
+        (archived / "manifest.json").write_text(json.dumps(manifest))
+        stated(archived, name)
+    with Archive(archived) as archive, pytest.raises(IntegrityError, match="of bucket"):
+        list(archive.fold())
+
+
+def changed(archived: Path, name: str, column: str, value: Any) -> None:
+    """Alter a value of the first row that has one, and have the manifest state it."""
+    table = parquet.read_table(archived / name)
+    values = table.column(column).to_pylist()
+    at = next(at for at, one in enumerate(values) if one not in (None, "") and one != value)
+    values[at] = value
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(column)
+    table = table.set_column(place, field, pa.array(values, field.type))
+    parquet.write_table(table, archived / name, compression="zstd")
+    stated(archived, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "said"),
+    [
+        ("events/00000.parquet", "source", "other", "not what was received"),
+        ("events/00000.parquet", "salt", b"0" * 16, "not what was received"),
+        ("events/00000.parquet", "leaf", b"0" * 32, "not what was received"),
+        ("events/00000.parquet", "texts", ["<CODE>N101</CODE>"] * 9, "position"),
+        ("statements/00000.parquet", "findings", 1 << 3, "statements/00000.parquet: it differs"),
+        ("statements/00000.parquet", "received_at", 0, "statements/00000.parquet: it differs"),
+        ("deliveries/00000.parquet", "state", "failed", "deliveries/00000.parquet: it differs"),
+        ("deliveries/00000.parquet", "findings", ["late"], "deliveries/00000.parquet: it differs"),
+        ("templates.parquet", "pieces", ["a"], "templates.parquet: template 1 is damaged"),
+    ],
+)
+def test_what_was_altered_is_found_though_the_manifest_has_its_hash(
+    archived: Path, name: str, column: str, value: Any, said: str
+) -> None:
+    """By the leaves, by a new reading, and by a new fold."""
+    changed(archived, name, column, value)
+    with Archive(archived) as archive:
+        assert any(said in problem for problem in archive.verify().problems)
+
+
+def test_a_manifest_that_was_altered_is_found(archived: Path) -> None:
+    """Its anchor, its ledger, its definitions, and what is no manifest at all."""
+    text = (archived / "manifest.json").read_text()
+    said = json.loads(text)
+    for change, expected in (
+        ({"anchor": f"{said['anchor'][:-4]}0000"}, "the root is not that of the manifest"),
+        ({"ledger": "00" * 16}, "the manifest names another ledger"),
+    ):
+        (archived / "manifest.json").write_text(json.dumps({**said, **change}))
+        assert any(expected in one for one in Archive(archived).verify().problems)
+    from postledger.definitions.definitions import sources
+
+    other = {"hash": builtin().hash, "sources": sources(builtin())}
+    (archived / "manifest.json").write_text(json.dumps({**said, "definitions": other}))
+    assert any("not those that were adopted" in one for one in Archive(archived).verify().problems)
+    for wrong in ("", "[]", "{}", text[:-30], json.dumps({**said, "version": 2}), "[" * 10_000):
+        (archived / "manifest.json").write_text(wrong)
+        with pytest.raises(LedgerError, match=r"manifest|expected postledger archive 1"):
+            Archive(archived)
+    (archived / "manifest.json").unlink()
+    with pytest.raises(LedgerError, match="no archive is there"):
+        Archive(archived)
+
+
+# Archives, and after so many calls says so and waits to be killed.
+_ARCHIVING = """
+import sys, time
+from postledger import Ledger
+from postledger.lake import layout, writing
+writing.PER_FILE, writing._PAGE = 200, 100
+source, target, last = sys.argv[1:]
+done = 0
+def wait(*_):
+    global done
+    done += 1
+    if done == int(last):
+        print("there", flush=True)
+        time.sleep(600)
+before = writing._Writer.write
+def write(self, name, tables):
+    wait()
+    def told():
+        for one in tables:
+            yield one
+            wait()
+    before(self, name, told())
+writing._Writer.write = write
+with Ledger(source, readonly=True) as ledger:
+    ledger.archive(target, rows=150, progress=wait)
+"""
+
+
+def killed(source: Path, target: Path, after: int) -> None:
+    """Begin an archive, and kill its process after so many steps."""
+    words = [sys.executable, "-c", _ARCHIVING, str(source), str(target), str(after)]
+    environment = {**os.environ, "PYTHONPATH": traffic.PYTHONPATH}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_a_run_that_was_killed_leaves_no_archive_and_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that was; what was recorded meanwhile is of the next archive."""
+    target = tmp_path / "archive"
+    with Ledger(source) as ledger:
+        before, expected = ledger.head(), rows(ledger)
+        for after in (3, 6, 9, 14, 25):
+            killed(source, target, after)
+            with pytest.raises(
+                LedgerError, match="an archive that is not whole; run archive again"
+            ):
+                Archive(target)
+        ledger.record(sent("after"))
+        monkeypatch.setattr(writing, "PER_FILE", 200)
+        made = ledger.archive(target, rows=ROWS)
+    assert made.anchor == before
+    assert made.kept >= 5
+    assert len(whole(target)) == made.files + 1
+    with Archive(target) as archive:
+        assert archive.verify(before).problems == ()
+        assert of(archive.fold()) == expected
+
+
+def test_a_file_of_a_killed_run_that_is_not_whole_is_written_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was altered since, and one that is gone; of another ledger, or by others, none is kept."""
+    target = tmp_path / "archive"
+    monkeypatch.setattr(writing, "PER_FILE", 200)
+    with Ledger(source) as ledger:
+        killed(source, target, 25)
+        spoilt(target, "events/00000.parquet", "altered")
+        (target / "events/00001.parquet").unlink()
+        made = ledger.archive(target, rows=ROWS)
+        assert Archive(target).verify(ledger.head()).problems == ()
+        assert 0 < made.kept < made.files
+        for other, how in (
+            (tmp_path / "rows", {"rows": 99}),
+            (tmp_path / "adopted", {"rows": ROWS}),
+        ):
+            killed(source, other, 25)
+            if other.name == "adopted":
+                ledger.replay(builtin())
+            assert ledger.archive(other, **how).kept == 0
+            assert Archive(other).verify(ledger.head()).problems == ()
+    killed(source, tmp_path / "another", 25)
+    with Ledger(tmp_path / "another.db") as ledger:
+        assert ledger.archive(tmp_path / "another", rows=ROWS).kept == 0
+        assert Archive(tmp_path / "another").verify(ledger.head()).problems == ()
+
+
+def test_nothing_else_is_written_over(source: Path, archived: Path, tmp_path: Path) -> None:
+    """A file, a folder with something in it, an archive; and what is no address says so."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/text.txt").write_text("mine")
+    before = whole(archived)
+    with Ledger(source) as ledger:
+        for place, said in (
+            (source, "a file is there; name a folder"),
+            (tmp_path / "mine", "the folder is not empty"),
+            (archived, "an archive is there"),
+            ("nonsense://a/b", "not the address of a folder"),
+        ):
+            with pytest.raises(LedgerError, match=said):
+                ledger.archive(place)
+        assert ledger.verify().ok
+        with pytest.raises(ValueError, match="rows must be at least 1"):
+            ledger.archive(tmp_path / "new", rows=0)
+    assert whole(archived) == before
+    assert whole(tmp_path / "mine") == ["text.txt"]
+
+
+def test_an_archive_stands_at_an_address_too(source: Path, tmp_path: Path) -> None:
+    """As one of a file system that PyArrow knows."""
+    address = (tmp_path / "there").as_uri()
+    with Ledger(source, readonly=True) as ledger:
+        ledger.archive(address)
+        with Archive(address) as archive:
+            assert archive.verify(ledger.head()).ok
+            assert of(archive.fold()) == rows(ledger)
+
+
+def test_an_event_that_is_not_what_was_received_is_not_archived(
+    source: Path, tmp_path: Path
+) -> None:
+    """The position is named, and there is no archive."""
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(source)) as conn:
+        guard = conn.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'events_no_update'"
+        ).fetchone()[0]
+        conn.execute("DROP TRIGGER events_no_update")
+        conn.execute("UPDATE events SET received_at = received_at + 1 WHERE position = 7")
+        conn.execute(guard)
+        conn.commit()
+    with (
+        Ledger(source) as ledger,
+        pytest.raises(IntegrityError, match="position 7: its leaf is not"),
+    ):
+        ledger.archive(tmp_path / "archive")
+    assert not (tmp_path / "archive/manifest.json").exists()
+
+
+def test_row_groups_and_buckets_are_bounded(source: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """By rows, and by the bytes of bodies; a stream is in one bucket."""
+    monkeypatch.setattr(writing, "GROUP_BYTES", 1 << 20)
+    with Ledger(source) as ledger:
+        ledger.record_many(os.urandom(1 << 19) for _ in range(6))
+        ledger.archive(tmp_path / "archive", rows=100)
+        size = ledger.head().size
+    file = parquet.ParquetFile(tmp_path / "archive/events/00000.parquet")
+    assert file.num_row_groups >= 3
+    names = sorted((tmp_path / "archive/statements").iterdir())
+    assert len(names) == -(-size // 100)
+    streams = [
+        set(parquet.read_table(one, columns=["chart", "key"]).to_pylist()[0]) for one in names
+    ]
+    assert streams
+    assert layout.bucket_of(("", "", ""), 7, 3) == 1
+
+
+def test_without_pyarrow_one_line_says_what_to_install(
+    source: Path, archived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an archive is to be written or read."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.fs", None)
+    said = r"^an archive requires PyArrow: .* -m pip install pyarrow$"
+    with Ledger(source) as ledger, pytest.raises(PostledgerError, match=said):
+        ledger.archive(archived.with_name("new"))
+    with pytest.raises(PostledgerError, match=said):
+        Archive(archived)
