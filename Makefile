@@ -32,6 +32,7 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.postgres
 	$(BIN)/python -m benchmarks.wires
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.columnar
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postledger needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,18 @@ def test_each_kind_of_search_finds_something_or_is_said_to_find_nothing(tmp_path
             found = [list(ledger.deliveries(search=t, **kind.wanted)) for t in kind.texts]
             assert all(found) is not ("none" in name or " no " in name), name
     assert {one.met for one in search.figures(path)} >= {None}
+
+
+def test_the_columnar_fold_stands_beside_select(tmp_path: Path) -> None:
+    """From memory and from a file, with the rows of the plain fold."""
+    # It stays on one core, and so is a process of its own.
+    ran = [sys.executable, "-m", "benchmarks.columnar", "--events", "600", "--rounds", "1"]
+    done = subprocess.run([*ran, "--scratch", tmp_path], check=True, capture_output=True, text=True)
+    first, *others = done.stdout.splitlines()
+    assert first == "600 events, 0 rows differ"
+    assert [line[:22].rstrip() for line in others] == [
+        "SELECT",
+        "stream by stream",
+        "columns, from memory",
+        "columns, from file",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from postledger.lake import columnar, columns
 from postledger.lake.columns import NAMES, in_whole_streams
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.projections.reader import Reader
-from postledger.state.plans import Plan
+from postledger.state.plans import Plan, Plans
 from tests import strategies
 from tests.conftest import ledger_of
 from tests.lake.tables import table_of
@@ -158,6 +159,46 @@ def test_most_streams_are_picked_by_plans() -> None:
         found = [r for one in columnar.fold(Counting(), [table]) for r in one.rows()]
         assert found == plainly(own.reader)
         assert asked == []
+
+
+WORDED = """
+name = "worded"
+version = 1
+roots = [""]
+[fields]
+id = "id"
+status = "status"
+to = "to"
+[[postbacks]]
+match = { status = true }
+chart = "delivery"
+key = "id"
+means = [
+    { status = { fold = "sent" }, trigger = "sent_sms" },
+    { status = { fold = "done" }, trigger = "delivered" },
+    { status = { fold = "lost" }, trigger = "failed" },
+]
+"""
+
+
+def test_words_that_no_template_fixes_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams of one kind of body differ in what the bodies say; without that the rows would be wrong."""
+    (own := tmp_path / "own.toml").write_text(WORDED)
+    said = ("Sent", "DONE", "lost", "Done", "odd", "LOST")
+    told = [
+        Receipt(json.dumps({"id": f"k{n}", "status": word, "to": "1"}).encode(), "application/json")
+        for n in range(36)
+        for word in ((said[n % 6], said[n // 6]) if n % 2 else (said[n % 6],))
+    ]
+    with Ledger(tmp_path / "1.db", vocabulary=own) as ledger:
+        ledger.record_many(told)
+        with ledger._connections.read() as own_reader:
+            same(own_reader.reader, 7)
+            monkeypatch.setattr(Plans, "deciding", lambda self, rows: ())
+            with pytest.raises(AssertionError):
+                same(own_reader.reader, 7)
 
 
 def test_a_long_stream_is_folded(ledger: Ledger) -> None:

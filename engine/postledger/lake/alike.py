@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -12,12 +12,10 @@ from postledger.definitions.conditions import Word
 from postledger.lake.columns import np, pa
 from postledger.lake.distinct import Distinct
 from postledger.state.plans import LONGEST, MOST_PLANS, Key, Plan, Plans, order_of
-from postledger.state.streams import EventRow
 from postledger.times import UNDATED
 
 _WIDTH = 1 << 11
 _MOST = 1 << 62
-_UNWORDED = 4
 
 Deciding = tuple[tuple[int, Callable[[str], Word]], ...]
 
@@ -47,8 +45,16 @@ class Group:
         return [(event, at) for event, (begin, end) in pairs for at in range(end - begin)]
 
 
-Known = dict[Key, Group | Deciding | None]
-"""What was learned of streams of earlier tables: the group, or which texts decide it."""
+Told = tuple[int, int, tuple[Word, ...]]
+"""What an event is to plans: its kind, how many texts it has, and the words that decide."""
+
+
+@attrs.frozen
+class Known:
+    """What was learned of earlier tables: which texts decide what events say, and the groups."""
+
+    deciding: dict[tuple[int, int], Deciding | None] = attrs.field(factory=dict)
+    groups: dict[Key, Group | None] = attrs.field(factory=dict)
 
 
 class Groups:
@@ -58,19 +64,66 @@ class Groups:
         self.all: list[Group] = []
         self.of = np.full(len(distinct.streams), -1, dtype=np.int64)
         self._plans, self._distinct, self._known = plans, distinct, known
-        codes, firsts = encoded(distinct.kind * _WIDTH + distinct.texts * 2 + distinct.tied())
+        self._codes, self._told = self._events()
+        codes = self._codes * 2 + distinct.tied()
         charts = distinct.charts.dictionary_encode().indices.to_numpy().astype(np.int64)
         lengths = np.where(distinct.closer, LONGEST + 1, distinct.counts)
         for length in range(1, LONGEST + 1):
             some = np.flatnonzero(lengths == length)
             if len(some):
-                self._learn(some, *self._alike(some, charts[some], length, codes, len(firsts)))
+                self._learn(some, *self._alike(some, charts[some], length, codes))
 
-    def _alike(self, some: Any, key: Any, length: int, codes: Any, width: int) -> tuple[Any, Any]:
+    def _events(self) -> tuple[Any, list[Told]]:
+        """A number for what each event is to plans, and what each number stands for."""
+        distinct = self._distinct
+        codes, firsts = encoded(distinct.kind * _WIDTH + distinct.texts)
+        pairs = zip(distinct.kind[firsts].tolist(), distinct.texts[firsts].tolist(), strict=True)
+        told: list[Told] = [(kind, texts, ()) for kind, texts in pairs]
+        for number, (kind, texts, _) in enumerate(tuple(told)):
+            if kind < 0:
+                continue
+            deciding = self._deciding(kind, texts, int(firsts[number]))
+            if deciding == ():
+                continue
+            members = np.flatnonzero(codes == number)
+            if deciding is None:
+                distinct.look_closer(members)
+                continue
+            classes, words = self._classes(members, deciding)
+            codes[members] = classes + len(told)
+            told += [(kind, texts, one) for one in words]
+        return codes, told
+
+    def _deciding(self, kind: int, texts: int, event: int) -> Deciding | None:
+        """The texts of an event that decide what it says; ``None`` where that is damaged."""
+        known = self._known.deciding
+        if (kind, texts) not in known:
+            if len(known) >= MOST_PLANS:
+                known.clear()
+            known[kind, texts] = self._plans.deciding(self._distinct.rows(slice(event, event + 1)))
+        return known[kind, texts]
+
+    def _classes(self, members: Any, deciding: Deciding) -> tuple[Any, list[tuple[Word, ...]]]:
+        """A number for the deciding words of each of some events, and the words of each number."""
+        pool, start = self._distinct.columns.pool, self._distinct.start[members]
+        key = np.zeros(len(members), dtype=np.int64)
+        each: list[tuple[list[Word], Any]] = []
+        firsts = key[:1]
+        for text, class_of in deciding:
+            texts = pool.take(pa.array(start + text)).dictionary_encode()
+            numbers: dict[Word, int] = {}
+            found = texts.dictionary.to_pylist()
+            words = [numbers.setdefault(class_of(one), len(numbers)) for one in found]
+            classes = np.array(words, dtype=np.int64)[texts.indices.to_numpy()]
+            each.append((list(numbers), classes))
+            key, firsts = encoded(key * len(numbers) + classes)
+        return key, [tuple([words[c[one]] for words, c in each]) for one in firsts.tolist()]
+
+    def _alike(self, some: Any, key: Any, length: int, codes: Any) -> tuple[Any, Any]:
         """A number for each of some streams, the same for those that run alike."""
         first = self._distinct.first[some]
         key = key * 2 + (self._distinct.occurred[first + (length - 1)] == UNDATED)
-        most = int(key.max()) + 1
+        most, width = int(key.max()) + 1, 2 * len(self._told)
         for at in range(length):
             if most * width >= _MOST:
                 key, firsts = encoded(key)
@@ -82,72 +135,29 @@ class Groups:
     def _learn(self, some: Any, alike: Any, firsts: Any) -> None:
         """Learn the plans of some streams, from the first of each kind."""
         groups = np.full(len(firsts), -1, dtype=np.int64)
-        worded: list[tuple[Any, int]] = []
         for number, stream in enumerate(some[firsts].tolist()):
-            key = self._key(stream)
-            found = self._found(key, stream)
-            if isinstance(found, tuple):
-                for words, members in self._worded(some[alike == number], found):
-                    group = self._found((*key, words), int(members[0]))
-                    assert not isinstance(group, tuple)
-                    worded.append((members, self._number(group)))
-            else:
-                groups[number] = self._number(found)
+            group = self._group(stream)
+            if group is not None:
+                groups[number] = len(self.all)
+                self.all.append(group)
         self.of[some] = groups[alike]
-        for members, group_number in worded:
-            self.of[members] = group_number
 
-    def _key(self, stream: int) -> Key:
-        distinct, between = self._distinct, self._distinct.between(stream)
-        told = (distinct.kind, distinct.texts, distinct.occurred)
-        kinds, texts, times = (tuple(one[between].tolist()) for one in told)
-        return distinct.charts[stream].as_py(), kinds, texts, order_of(times)
-
-    def _found(self, key: Key, stream: int) -> Group | Deciding | None:
-        """The group of a stream, or which texts decide it; ``None``: it has no plan."""
-        if key not in self._known:
-            if len(self._known) >= MOST_PLANS:
-                self._known.clear()
-            rows = self._distinct.rows(stream)
-            # The words that decide stand behind all else.
-            deciding = self._plans.deciding(rows) if len(key) == _UNWORDED else ()
-            self._known[key] = deciding or self._group(key, rows)
-        return self._known[key]
-
-    def _group(self, key: Key, rows: Sequence[EventRow]) -> Group | None:
-        chart, kinds, texts = key[:3]
-        found, sources = self._plans.of(chart, rows), self._plans.sources(kinds)
-        if found is None or sources is None:
-            return None
-        return Group(found[0], _before(texts), sources)
-
-    def _number(self, group: Group | None) -> int:
-        if group is None:
-            return -1
-        self.all.append(group)
-        return len(self.all) - 1
-
-    def _worded(self, members: Any, deciding: Deciding) -> Iterator[tuple[tuple[Word, ...], Any]]:
-        """Streams of the same kinds, by the words that decide their plan."""
-        distinct = self._distinct
-        first = distinct.first[members]
-        before = _before(distinct.texts[distinct.between(int(members[0]))].tolist())
-        key = np.zeros(len(members), dtype=np.int64)
-        each: list[tuple[list[Word], Any]] = []
-        for text, class_of in deciding:
-            event = max(at for at, count in enumerate(before) if count <= text)
-            at = distinct.start[first + event] + text - before[event]
-            texts = distinct.columns.pool.take(pa.array(at)).dictionary_encode()
-            numbers: dict[Word, int] = {}
-            words = [
-                numbers.setdefault(class_of(one), len(numbers))
-                for one in texts.dictionary.to_pylist()
-            ]
-            classes = np.array(words, dtype=np.int64)[texts.indices.to_numpy()]
-            each.append((list(numbers), classes))
-            key, firsts = encoded(key * len(numbers) + classes)
-        for number, one in enumerate(firsts.tolist()):
-            yield tuple([words[classes[one]] for words, classes in each]), members[key == number]
+    def _group(self, stream: int) -> Group | None:
+        """The group of a stream; ``None``: it has no plan."""
+        distinct, known = self._distinct, self._known.groups
+        between, chart = distinct.between(stream), distinct.charts[stream].as_py()
+        told = [self._told[code] for code in self._codes[between].tolist()]
+        key = (chart, *told, order_of(distinct.occurred[between].tolist()))
+        if key not in known:
+            if len(known) >= MOST_PLANS:
+                known.clear()
+            found = self._plans.of(chart, distinct.rows(between))
+            sources = self._plans.sources(tuple([kind for kind, _, _ in told]))
+            known[key] = None
+            if found is not None and sources is not None:
+                before = _before([texts for _, texts, _ in told])
+                known[key] = Group(found[0], before, sources)
+        return known[key]
 
 
 def _before(texts: Sequence[int]) -> tuple[int, ...]:

@@ -73,7 +73,7 @@ def fold(folding: Folding, tables: Iterable[Any]) -> Iterator[States]:
     a table that lacks a column or is not in that order, and what ``folding`` raises.
     """
     last = None
-    known: Known = {}
+    known = Known()
     for table in in_whole_streams(tables):
         columns = Columns.of(table)
         if last is not None and columns.stream[0] <= last:
@@ -135,18 +135,17 @@ class _Gather:
         differ = np.zeros(len(self._some), dtype=bool)
         if not self._all:
             return differ
-        recipients = [group.plan.recipients for group in self._all]
+        recipients = [group.plan.recipients or (0,) for group in self._all]
         counts = np.array([len(one) for one in recipients])
-        among = np.arange(len(self._some))
+        among = np.flatnonzero(counts[self._of] > 1)
+        first = self._taken(self._texts_at([one[0] for one in recipients], among))
         for number in range(1, counts.max()):
-            among = among[counts[self._of[among]] > number]
-            one, other = (
-                self._taken(
-                    self._texts_at([r[at] if at < len(r) else 0 for r in recipients], among)
-                )
-                for at in (0, number)
-            )
-            differ[among] |= pc.not_equal(one, other).to_numpy(zero_copy_only=False)
+            more = counts[self._of[among]] > number
+            if number > 1:
+                among, first = among[more], first.filter(pa.array(more))
+            texts = [one[min(number, len(one) - 1)] for one in recipients]
+            other = self._taken(self._texts_at(texts, among))
+            differ[among] |= pc.not_equal(first, other).to_numpy(zero_copy_only=False)
         return differ
 
     def _found(self) -> Any:

@@ -102,12 +102,17 @@ class Distinct:
                 noted[behind] = np.bitwise_or.reduceat(self.findings, self.first[behind])
         return noted
 
-    def rows(self, stream: int) -> list[EventRow]:
-        """The events of a stream as the plain fold takes them."""
-        between, size = self.between(stream), len(self.columns)
-        if between.start < size:
-            return self.columns.rows(np.arange(between.start, between.stop))
-        return self.columns.rows(self.moved[between.start - size : between.stop - size])
+    def rows(self, between: slice) -> list[EventRow]:
+        """Some events as the plain fold takes them."""
+        at, size = np.arange(between.start, between.stop), len(self.columns)
+        return self.columns.rows(at if between.start < size else self.moved[at - size])
+
+    def look_closer(self, events: Any) -> None:
+        """Fold the streams of some events one by one."""
+        events, size = events.copy(), len(self.columns)
+        behind = events >= size
+        events[behind] = self.moved[events[behind] - size]
+        self.closer[_before(self.begins, events)] = True
 
     def tied(self) -> Any:
         """Of each event whether it has the time of the one before it in its stream."""

@@ -264,15 +264,17 @@ class Plans:
             sources = self._sources[kinds] = each[0] if len(set(each)) == 1 else each
             return sources
 
-    def deciding(self, rows: Sequence[EventRow]) -> tuple[tuple[int, Callable[[str], Word]], ...]:
-        """The indexes of the texts that decide which plan a stream has, and what gives the class of each.
+    def deciding(
+        self, rows: Sequence[EventRow]
+    ) -> tuple[tuple[int, Callable[[str], Word]], ...] | None:
+        """The indexes of the texts that decide what events say, and what gives the class of each.
 
-        Streams of the same kinds have the same. None where an event is damaged.
+        Events of the same kinds have the same. ``None`` where one is damaged.
         """
         try:
             opened = self._opened(rows)
         except (IntegrityError, ValueError, TypeError):
-            return ()
+            return None
         return () if opened is None else opened.deciding
 
     def verdict_on(self, chart: str, rows: Sequence[EventRow], at: int) -> Verdict | None:
