@@ -244,6 +244,18 @@ def test_what_is_out_of_order_is_refused(filled: Path) -> None:
             in_columns(own.reader, [gone])
 
 
+def test_a_number_of_no_template_is_taken_for_no_other(ledger: Ledger) -> None:
+    """However large it is: the stream can't be folded, as the plain way says too."""
+    ledger.record(sent("a"))
+    with ledger._connections.read() as own:
+        table = table_of(own.reader)
+        large = pa.array([one + (1 << 44) for one in table["template"].to_pylist()], pa.int64())
+        altered = table.set_column(NAMES.index("template"), "template", large)
+        ((_, _, _, row),) = in_columns(own.reader, [altered])
+    assert row is not None
+    assert row[1] == "unfolded"
+
+
 def test_tables_are_cut_where_streams_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that goes on in the next table waits for it; a large table is several pieces."""
     monkeypatch.setattr(columns, "PIECE", 3)

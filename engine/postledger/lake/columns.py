@@ -30,6 +30,9 @@ _NUMBERS = ("stream", "occurred_at", "position", "member", "received_at", "findi
 PIECE = 100_000
 """How many rows are folded together: their numbers stay in a processor's cache."""
 
+_TEMPLATES = 1 << 31
+"""No log gives a template such a number, or a larger one."""
+
 _NOTHING = -1
 """What stands in place of the number of a template or of an envelope where there is none."""
 
@@ -78,7 +81,9 @@ class Columns:
         )
         texts, said = found["texts"], found["said"]
         kind = template * KIND + envelope
-        kind[(template < 0) | (envelope < 0) | (envelope >= KIND)] = _NOTHING
+        # A number that no log gives is looked up as it is, not as what it wraps around to.
+        kind[(template < 0) | (template >= _TEMPLATES)] = _NOTHING
+        kind[(envelope < 0) | (envelope >= KIND)] = _NOTHING
         for whole in (pc.invert(texts.is_null()) if texts.null_count else None, said.is_null()):
             if whole is not None and not pc.all(whole).as_py():
                 kind[~whole.to_numpy(zero_copy_only=False)] = _NOTHING
