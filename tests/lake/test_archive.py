@@ -221,6 +221,19 @@ def test_a_file_that_is_not_what_was_written_is_named(
                 list(archive.fold(newcomer()))
 
 
+def test_a_file_with_another_hash_is_named_though_its_rows_are_the_same(archived: Path) -> None:
+    """It is not the file that was written."""
+    name = "deliveries/00001.parquet"
+    parquet.write_table(parquet.read_table(archived / name), archived / name, compression="gzip")
+    before = json.loads((archived / "manifest.json").read_text())["files"][name]["sha256"]
+    stated(archived, name)
+    said = json.loads((archived / "manifest.json").read_text())
+    said["files"][name]["sha256"] = before
+    (archived / "manifest.json").write_text(json.dumps(said))
+    (problem,) = Archive(archived).verify().problems
+    assert problem.endswith(f"{name}: it is not the file that was written")
+
+
 @pytest.mark.parametrize("kind", ["events", "statements", "deliveries"])
 def test_rows_out_of_order_are_refused_though_the_manifest_has_their_hash(
     archived: Path, kind: str
