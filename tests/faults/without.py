@@ -59,6 +59,18 @@ _SENDERS, _ADDRESSES = "tests/server/test_senders.py", "tests/server/test_addres
 PROTECTIONS = (
     # the server
     Without(
+        "what acts by itself is what this program makes",
+        "sound = _is_sound_guard(rests) if",
+        "sound = True if",
+        f"{_POSTGRES} -k would_lose",
+    ),
+    Without(
+        "tables that lose or hide rows are refused",
+        "if (losing := store.losing()) is not None:",
+        "if (losing := None) is not None:",
+        f"{_POSTGRES} -k would_lose",
+    ),
+    Without(
         "what a server says it committed is there",
         "done and (self.written is None or self.written())",
         "done",

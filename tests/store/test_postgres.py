@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
 
 import psycopg
 import pytest
 
-from postledger import Address, Ledger, LedgerError, NotALedger
+from postledger import Address, IntegrityError, Ledger, LedgerError, NotALedger
 from postledger.projections.queries import Query
 from postledger.projections.search import _Reach
 from postledger.state.row import NEAR
@@ -169,3 +171,48 @@ def test_what_a_query_does_to_its_session_goes_with_it(postgres_address: str) ->
         assert len(ledger.query(f"SELECT pg_advisory_lock({number})")) == 1
         with Ledger(postgres_address, timeout=2.0) as other:
             assert other.record(sent("a")).event.position == 1
+
+
+ALTERED = {
+    "a rule": "CREATE RULE lose AS ON INSERT TO events DO INSTEAD NOTHING",
+    "no log": "ALTER TABLE events SET UNLOGGED",
+    "hidden rows": "ALTER TABLE events ENABLE ROW LEVEL SECURITY",
+    "a function": "CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN RETURN NULL; END'",
+    "no guard": "ALTER TABLE events DISABLE TRIGGER events_no_update",
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_log_that_would_lose_events_is_not_opened(
+    postgres: PostgresServer, postgres_address: str, altered: str, *, forged: bool
+) -> None:
+    """Nor where whoever altered it copies the notes of what was there."""
+    schema = Address.parse(postgres_address).schema
+    with Ledger(postgres_address) as ledger:
+        ledger.record(sent("a"))
+    with postgres.connect() as conn:
+        conn.execute(f"SET search_path = {schema}")
+        conn.execute(ALTERED[altered])
+        if forged:
+            made = (
+                "select obj_description(oid, 'pg_trigger') from pg_trigger where not tgisinternal"
+            )
+            row = conn.execute(f"{made} limit 1").fetchone()
+            assert row is not None
+            text = (row[0] or "").replace("'", "''")
+            conn.execute(f"COMMENT ON TRIGGER events_no_update ON events IS '{text}'")
+    with pytest.raises(IntegrityError, match="run verify"):
+        Ledger(postgres_address)
+
+
+def test_readers_leave_room_for_a_writer(postgres_address: str) -> None:
+    """However many queries run, who records waits for none."""
+    with Ledger(postgres_address, timeout=2.0) as ledger, ThreadPoolExecutor(20) as pool:
+        ledger.record(sent("a"))
+        running = [pool.submit(ledger.query, "SELECT pg_sleep(6)") for _ in range(16)]
+        time.sleep(1)
+        assert ledger.record(sent("b")).event.position == 2
+        for one in running:
+            one.result()

@@ -119,12 +119,16 @@ def check_guards(store: Store) -> list[str]:
         for name, sql in wanted.items()
         if there.get(name, ("", ""))[1] != sql
     ]
-    return wrong + [
+    wrong += [
         f"trigger {name} on {table} is not Postledger's: what it does is not recorded"
         for name, (table, _) in there.items()
         # guard: foreign triggers reported
         if table in TABLES and name not in wanted
     ]
+    # guard: tables that lose or hide rows are refused
+    if (losing := store.losing()) is not None:
+        wrong.append(losing)
+    return wrong
 
 
 def require_guards(store: Store) -> None:

@@ -1,7 +1,9 @@
 """The catalog: what PostgreSQL says that a schema has, next to the SQL that made it.
 
-That SQL stands in the comment of each table, index, view, trigger and function, with a digest of how the
-catalog described it when it was made: where that differs now, it was altered since.
+What acts by itself, the triggers, rules and functions, is held against what this program makes. The SQL
+of each table, index and view stands in its comment, with a digest of how the catalog described it when it
+was made: where that differs now, it was altered since. Whoever owns a table can forge that note; the rows
+of the log are held by its tree, and the others follow from them.
 """
 
 from __future__ import annotations
@@ -39,18 +41,31 @@ SELECT 'index', c.relname, t.relname, obj_description(c.oid, 'pg_class'), pg_get
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
 WHERE c.relnamespace = $1::regnamespace AND pg_table_is_visible(c.oid)
     AND (c.relname = ANY ($2::text[]) OR obj_description(c.oid, 'pg_class') IS NOT NULL)
-UNION ALL
-SELECT 'trigger', g.tgname, t.relname, obj_description(g.oid, 'pg_trigger'),
-    concat_ws(' / ', pg_get_triggerdef(g.oid), g.tgenabled::text, p.prosrc, p.prolang::text)
+"""
+# What acts by itself: kind, name, the table it is on, its definition, and what it rests on.
+_ACTING = """
+SELECT 'trigger' AS kind, g.tgname AS name, t.relname AS on_, pg_get_triggerdef(g.oid, true) AS sql,
+    ARRAY[g.tgenabled::text, p.prosrc, l.lanname, p.prosecdef::text, p.proconfig::text] AS rests
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+JOIN pg_language l ON l.oid = p.prolang
 WHERE t.relnamespace = $1::regnamespace AND NOT g.tgisinternal
 UNION ALL
-SELECT 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '',
-    obj_description(p.oid, 'pg_proc'),
-    concat_ws(' / ', p.prosrc, p.prolang::text, p.prorettype::regtype::text, p.prokind::text,
-        p.provolatile::text, p.prosecdef::text, p.proconfig::text)
-FROM pg_proc p WHERE p.pronamespace = $1::regnamespace AND NOT EXISTS (
+SELECT 'trigger', r.rulename, t.relname, pg_get_ruledef(r.oid), '{}'
+FROM pg_rewrite r JOIN pg_class t ON t.oid = r.ev_class
+WHERE t.relnamespace = $1::regnamespace AND r.rulename <> '_RETURN'
+UNION ALL
+SELECT 'function', p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '', p.prosrc,
+    ARRAY[l.lanname, p.prosecdef::text, p.proconfig::text, p.provolatile::text, p.prokind::text]
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = $1::regnamespace AND NOT EXISTS (
     SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+# Tables that lose rows, or hide them.
+_LOSING = """
+SELECT relname, CASE WHEN relrowsecurity THEN 'hides rows (row security)'
+    WHEN relpersistence <> 'p' THEN 'is emptied by a crash (unlogged)' ELSE 'is no plain table' END
+FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'f')
+    AND (relrowsecurity OR relpersistence <> 'p' OR relkind <> 'r' OR relhassubclass) ORDER BY 1
 """
 # As the transaction sees them: the functions above know nothing of what was dropped since.
 _NAMED = """
@@ -81,7 +96,34 @@ def objects(conn: psycopg.Connection[Any], schema: str) -> dict[Named, tuple[str
     for kind, name, table, comment, described in conn.execute(_DESCRIBED, _of(schema)).fetchall():
         sql, _, digest = (comment or "").rpartition(_MARK)
         found[kind, name] = table, sql if digest == _digest(described) else f"altered: {described}"
+    for kind, name, table, sql, rests in conn.execute(_ACTING, (_identifier(schema),)).fetchall():
+        # guard: what acts by itself is what this program makes
+        sound = _is_sound_guard(rests) if kind == "trigger" else _is_sound(name, sql, rests)
+        made = FUNCTIONS.get(name, sql) if kind == "function" else sql
+        found[kind, name] = table, made if sound else f"altered: {sql}"
     return found
+
+
+def losing(conn: psycopg.Connection[Any], schema: str) -> str | None:
+    """Which table of a schema loses rows or hides them, and how; ``None`` where none does."""
+    row = conn.execute(_LOSING, (_identifier(schema),)).fetchone()
+    return None if row is None else f"table {row[0]} {row[1]}"
+
+
+def _is_sound_guard(rests: Sequence[str | None]) -> bool:
+    """Whether a trigger is always fired, and its function is the one that refuses."""
+    return list(rests) == ["A", _body(FUNCTIONS["append_only()"]), "plpgsql", "false", None]
+
+
+def _is_sound(name: str, source: str, rests: Sequence[str | None]) -> bool:
+    made = FUNCTIONS.get(name)
+    volatile = "i" if made is not None and "IMMUTABLE" in made else "v"
+    as_made = ["plpgsql", "false", None, volatile, "f"]
+    return made is not None and source == _body(made) and list(rests) == as_made
+
+
+def _body(function: str) -> str:
+    return function.split("$$")[1]
 
 
 def note(conn: psycopg.Connection[Any], schema: str, made: Mapping[Named, Made]) -> None:
@@ -94,8 +136,7 @@ def note(conn: psycopg.Connection[Any], schema: str, made: Mapping[Named, Made])
     given = _of(schema, [name for kind, name in made if kind == "index"])
     for kind, name, _, _, described in conn.execute(_DESCRIBED, given).fetchall():
         if (one := made.get((kind, name))) is not None:
-            of = f"{name} ON {one.table}" if kind == "trigger" else name
-            comments.append(_comment(kind, of, f"{one.sql}{_MARK}{_digest(described)}"))
+            comments.append(_comment(kind, name, f"{one.sql}{_MARK}{_digest(described)}"))
     conn.execute(cast("Any", "; ".join(comments)))
 
 

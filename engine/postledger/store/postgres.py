@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from itertools import islice
 from secrets import token_hex
@@ -65,6 +65,9 @@ _KEEPALIVE: Mapping[str, Any] = {
     "tcp_user_timeout": 30_000,
     "application_name": "postledger",
 }
+_TRIES = 5
+"""How often the catalog is read again that changed meanwhile."""
+
 _SETTLING = 30.0
 """For how many seconds it is asked again how a commit ended, of which the answer was lost."""
 
@@ -103,19 +106,20 @@ class Server:
         for conn in free:
             conn.close()
 
-    def take(self) -> tuple[Connection, bool]:
-        """A connection, and whether it was made just now."""
-        if not self._room.acquire(timeout=max(self.timeout, 1.0)):
+    def take(self, *, writing: bool) -> tuple[Connection, bool]:
+        """A connection, and whether it was made just now; who writes waits for no reader."""
+        if not writing and not self._room.acquire(timeout=max(self.timeout, 1.0)):
             raise LedgerBusy(f"{self.address}: all connections are in use; try again")
         try:
             with self._lock:
                 free = self._free.pop() if self._free else None
             return (self._connected(), True) if free is None else (free, False)
         except BaseException:
-            self._room.release()
+            if not writing:
+                self._room.release()
             raise
 
-    def give(self, conn: Connection) -> None:
+    def give(self, conn: Connection, *, writing: bool) -> None:
         """Take a connection back, for others to use unless it is broken."""
         whole = not conn.closed and conn.info.transaction_status is pq.TransactionStatus.IDLE
         whole = whole and conn.prepare_threshold is not None
@@ -125,7 +129,8 @@ class Server:
                 conn = cast("Connection", None)
         if conn is not None:
             conn.close()
-        self._room.release()
+        if not writing:
+            self._room.release()
 
     def listen(self, ring: Callable[[], object]) -> Listener:
         """Call ``ring`` after each write, by whichever process."""
@@ -200,7 +205,7 @@ class PostgresStore(Store):
         self.executemany = self._executemany
         self._conn: Connection | None = None
         self._held = 0
-        self._unused = self._spent = False
+        self._unused = self._spent = self._writing = False
         self._pipeline: psycopg.Pipeline | None = None
         self._made: dict[catalog.Named, dialect.Made] = {}
         self._closed = False
@@ -221,7 +226,7 @@ class PostgresStore(Store):
     def _reach(self) -> None:
         """Have a connection, unless it has one."""
         if self._conn is None:
-            self._conn, made = self.file.take()
+            self._conn, made = self.file.take(writing=self._writing)
             self._unused = not made
             if made:
                 self._greet()
@@ -234,7 +239,9 @@ class PostgresStore(Store):
             spent, self._spent = self._spent, False
             if spent:
                 conn.close()
-            self.file.give(conn)
+            self.file.give(conn, writing=self._writing)
+        if not self._held:
+            self._writing = False
 
     def _greet(self) -> None:
         """Tell that it works by another connection: the server may not be the one it was."""
@@ -271,7 +278,7 @@ class PostgresStore(Store):
         self.file.forget()
         if self._conn is not None:
             conn, self._conn = self._conn, None
-            self.file.give(conn)
+            self.file.give(conn, writing=self._writing)
         self._reach()
 
     @property
@@ -299,6 +306,7 @@ class PostgresStore(Store):
         self._held += 1
         try:
             try:
+                self._writing = self._conn is None
                 self._reach()
                 xid = self._begin(self.timeout if patience is None else patience)
                 yield
@@ -627,7 +635,20 @@ class PostgresStore(Store):
         """What the schema has, as its catalog says."""
         with self._connection() as conn:
             self._note()
+            for _ in range(_TRIES):
+                # While another process drops tables the catalog speaks of some that are gone.
+                with suppress(errors.UndefinedTable, errors.InternalError_), self._nested():
+                    return catalog.objects(conn, self.path.schema)
             return catalog.objects(conn, self.path.schema)
+
+    def _nested(self) -> AbstractContextManager[None]:
+        """A savepoint, where a transaction is open."""
+        return self.savepoint() if self.in_transaction else nullcontext()
+
+    def losing(self) -> str | None:
+        """Which table loses rows or hides them, and how."""
+        with self._connection() as conn:
+            return catalog.losing(conn, self.path.schema)
 
     def names(self) -> set[tuple[str, str]]:
         """Its tables, views and indexes, as its catalog says."""

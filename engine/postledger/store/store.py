@@ -193,6 +193,10 @@ class Store(ABC):
     def drop(self, table: str) -> None:
         """Drop a table that nobody uses any more, now or, where somebody still reads it, later."""
 
+    def losing(self) -> str | None:
+        """Which table loses rows or hides them, and how; ``None`` where none can."""
+        return None
+
     @abstractmethod
     def problems(self, most: int) -> Iterator[str]:
         """What the store itself finds wrong with what it keeps, a line each."""
