@@ -78,7 +78,7 @@ PROTECTIONS = (
     ),
     Without(
         "a pooler between is refused",
-        "if row != (conn.info.backend_pid,):",
+        "if server != conn.info.backend_pid:",
         "if False:",
         f"{_POSTGRES} -k pooler",
     ),

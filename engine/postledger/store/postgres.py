@@ -170,12 +170,8 @@ class Server:
 
     def _require_safe(self, conn: Connection) -> None:
         """Raise ``LedgerError`` where the server could lose what it acknowledged."""
-        row = conn.execute("SELECT pg_backend_pid()").fetchone()
-        # guard: a pooler between is refused
-        if row != (conn.info.backend_pid,):
-            raise LedgerError(
-                f"{self.address}: a connection pooler stands between; connect to PostgreSQL itself"
-            )
+        (server,) = conn.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        _require_direct(self.address, conn, server)
         if conn.info.parameter_status("server_encoding") != "UTF8":
             raise LedgerError(f"{self.address}: the database must have the encoding UTF8")
         if self.address.durable:
@@ -343,10 +339,7 @@ class PostgresStore(Store):
         row = begun.fetchone()
         assert row is not None
         xid, server = row
-        if server != cast("Connection", self._conn).info.backend_pid:
-            raise LedgerError(
-                f"{self.path}: a connection pooler stands between; connect to PostgreSQL itself"
-            )
+        _require_direct(self.path, cast("Connection", self._conn), server)
         return str(xid)
 
     @property
@@ -866,6 +859,15 @@ def _distrust(conn: Connection) -> None:
     be prepared for prepared.
     """
     conn.prepare_threshold = None
+
+
+def _require_direct(address: Address, conn: Connection, server: object) -> None:
+    """Raise ``LedgerError`` where others share the connection: ``server`` is the process that answers."""
+    # guard: a pooler between is refused
+    if server != conn.info.backend_pid:
+        raise LedgerError(
+            f"{address}: a connection pooler stands between; connect to PostgreSQL itself"
+        )
 
 
 def _status(conn: Connection, xid: str) -> str:
