@@ -238,6 +238,33 @@ def test_a_writer_that_was_stopped_is_passed(postgres_address: str) -> None:
         assert ledger.record(sent("a")).event.position == 2
 
 
+_REPLAYER = """
+import sys
+from postledger import Ledger
+
+with Ledger(sys.argv[1]) as ledger:
+    for n in range(12):
+        ledger.replay(index=n % 2 == 0)
+"""
+
+
+def test_nobody_is_turned_away_while_another_replays(postgres_address: str) -> None:
+    """Tables and views are replaced under those who open the ledger, record and read meanwhile."""
+    with Ledger(postgres_address) as ledger:
+        ledger.record_many(sent(f"k{n}") for n in range(100))
+    replayer = subprocess.Popen([sys.executable, "-c", _REPLAYER, postgres_address])
+    count = 0
+    while replayer.poll() is None:
+        with Ledger(postgres_address) as ledger, ThreadPoolExecutor(4) as pool:
+            keys = [f"m{count + n}" for n in range(4)]
+            assert {one.verdict for one in pool.map(ledger.record, map(sent, keys))} == {"applied"}
+            count += 4
+            assert len(list(ledger.deliveries())) == 100 + count
+    assert replayer.returncode == 0
+    with Ledger(postgres_address) as ledger:
+        assert ledger.verify().problems == ()
+
+
 def test_a_held_lock_is_said_to_be_held(postgres_address: str) -> None:
     """After the timeout, in one line."""
     with Ledger(postgres_address) as one, Ledger(postgres_address, timeout=0.2) as other:

@@ -111,7 +111,7 @@ def check_guards(store: Store) -> list[str]:
 
     A trigger of somebody else's on a table of the log counts too: it could skip what is appended.
     """
-    there = {name: found for (kind, name), found in store.objects().items() if kind == "trigger"}
+    there = store.triggers()
     wanted = guards(store)
     wrong = [
         f"guard {name} is {'missing' if name not in there else 'changed'}:"

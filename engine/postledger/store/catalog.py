@@ -96,6 +96,12 @@ def objects(conn: psycopg.Connection[Any], schema: str) -> dict[Named, tuple[str
     for kind, name, table, comment, described in conn.execute(_DESCRIBED, _of(schema)).fetchall():
         sql, _, digest = (comment or "").rpartition(_MARK)
         found[kind, name] = table, sql if digest == _digest(described) else f"altered: {described}"
+    return found | acting(conn, schema)
+
+
+def acting(conn: psycopg.Connection[Any], schema: str) -> dict[Named, tuple[str, str]]:
+    """The triggers, rules and functions of a schema, likewise; it waits for no lock."""
+    found: dict[Named, tuple[str, str]] = {}
     for kind, name, table, sql, rests in conn.execute(_ACTING, (_identifier(schema),)).fetchall():
         # guard: what acts by itself is what this program makes
         sound = _is_sound_guard(rests) if kind == "trigger" else _is_sound(name, sql, rests)

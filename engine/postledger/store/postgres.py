@@ -68,6 +68,9 @@ _KEEPALIVE: Mapping[str, Any] = {
 _TRIES = 5
 """How often the catalog is read again that changed meanwhile."""
 
+_CHANGING = (errors.UndefinedTable, errors.InternalError_, errors.DeadlockDetected)
+"""What it says then."""
+
 _SETTLING = 30.0
 """For how many seconds it is asked again how a commit ended, of which the answer was lost."""
 
@@ -630,13 +633,19 @@ class PostgresStore(Store):
             self._note()
             for _ in range(_TRIES):
                 # While another process drops tables the catalog speaks of some that are gone.
-                with suppress(errors.UndefinedTable, errors.InternalError_), self._nested():
+                with suppress(*_CHANGING), self._nested():
                     return catalog.objects(conn, self.path.schema)
             return catalog.objects(conn, self.path.schema)
 
     def _nested(self) -> AbstractContextManager[None]:
         """A savepoint, where a transaction is open."""
         return self.savepoint() if self.in_transaction else nullcontext()
+
+    def triggers(self) -> dict[str, tuple[str, str]]:
+        """Its triggers and rules, whatever others do to tables and views meanwhile."""
+        with self._connection() as conn:
+            found = catalog.acting(conn, self.path.schema).items()
+        return {name: told for (kind, name), told in found if kind == "trigger"}
 
     def losing(self) -> str | None:
         """Which table loses rows or hides them, and how."""

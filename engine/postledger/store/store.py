@@ -193,6 +193,11 @@ class Store(ABC):
     def drop(self, table: str) -> None:
         """Drop a table that nobody uses any more, now or, where somebody still reads it, later."""
 
+    def triggers(self) -> dict[str, tuple[str, str]]:
+        """The triggers: name to the table, and the SQL that made it, or else another text."""
+        found = self.objects().items()
+        return {name: told for (kind, name), told in found if kind == "trigger"}
+
     def losing(self) -> str | None:
         """Which table loses rows or hides them, and how; ``None`` where none can."""
         return None
