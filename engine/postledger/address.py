@@ -42,7 +42,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """The address that a text is; raises ``ValueError`` where it is none."""
+        """Read an address; raises ``ValueError`` where the text is not one."""
         parts = _split(text)
         given = _given(parts.query)
         own = {name: value for name, value in given if name in ("schema", "role", "durability")}

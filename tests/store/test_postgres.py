@@ -21,13 +21,17 @@ from tests.samples import delivered, sent
 
 
 def test_a_foreign_schema_is_left_alone(postgres: PostgresServer, postgres_address: str) -> None:
-    """One that an administrator made, and that is empty, becomes a ledger."""
+    """Its tables stay as they are; an empty one becomes a ledger."""
     schema = Address.parse(postgres_address).schema
     with postgres.connect() as conn:
         conn.execute(f"CREATE SCHEMA {schema}")
         conn.execute(f"CREATE TABLE {schema}.mine (x int)")
         with pytest.raises(NotALedger, match="not a ledger: the schema has other tables"):
             Ledger(postgres_address)
+        tables = (
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'"
+        )
+        assert conn.execute(tables, (schema,)).fetchall() == [("mine",)]
         conn.execute(f"DROP TABLE {schema}.mine")
     with Ledger(postgres_address) as ledger:
         assert ledger.verify().problems == ()

@@ -74,7 +74,7 @@ class Included:
 class AuditReport:
     """What an audit found; ``figures`` of a period, or else the ``dossier`` of one delivery.
 
-    ``ledger`` is the name of its file, or its address, ``as_of`` the time that it is told as of,
+    ``ledger`` is the name of its file, or its address, ``as_of`` the time it is as of,
     ``definitions`` the label of those it was read by. The same figures come again from the anchor that
     it states: by ``as_of`` the last position before the anchor's size, and ``definitions="then"``. A
     report over several ledgers has each in ``ledgers``, with an anchor of its own, and names the ledger
