@@ -263,16 +263,6 @@ def begins(column: str, begin: str, end: str | None) -> tuple[str, tuple[str, ..
     return f"{held} AND {beginning} <= {short} AND {column} < ?", (*given, end, end)
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """Names of columns, each once: of equal ones the second has ``_2`` behind it."""
-    found: list[str] = []
-    for name in names:
-        numbered = (f"{name}_{n}" for n in count(2))
-        free = name not in found
-        found.append(name if free else next(one for one in numbered if one not in {*names, *found}))
-    return found
-
-
 # --- values ---
 
 

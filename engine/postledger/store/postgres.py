@@ -26,7 +26,7 @@ from postledger.address import Address
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
 from postledger.store import catalog, dialect
 from postledger.store.listening import Listener
-from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of
+from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of, distinct
 
 _log = logging.getLogger("postledger")
 
@@ -567,7 +567,7 @@ class PostgresStore(Store):
                 with closing(conn.cursor(f"rows_{token_hex(6)}")) as cursor:
                     cursor.itersize = _PAGE
                     cursor.execute(dialect.asked(sql, parameters), tuple(parameters) or None)
-                    columns = dialect.distinct([one.name for one in cursor.description or ()])
+                    columns = distinct([one.name for one in cursor.description or ()])
                     yield columns, self._rows_of(cursor)
             finally:
                 # Whatever it did to its session goes with it.

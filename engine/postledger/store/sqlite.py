@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
-from postledger.store.store import LARGEST, STILL_READING, Row, Store, bare_of
+from postledger.store.store import LARGEST, STILL_READING, Row, Store, bare_of, distinct
 
 if sys.platform != "win32":
     import fcntl
@@ -321,7 +320,7 @@ class SqliteStore(Store):
                 if cursor.description is None:
                     raise ValueError(f"expected a SELECT, which returns rows, got {sql!r:.60}")
             with closing(cursor):
-                columns = _distinct([column[0] for column in cursor.description])
+                columns = distinct([column[0] for column in cursor.description])
                 yield columns, self._rows_of(cursor)
         finally:
             self.conn.set_progress_handler(None, 0)
@@ -699,19 +698,6 @@ def format_of(store: SqliteStore) -> int:
     """The format of a file; 0 where it is not a ledger, or a new one."""
     row = store.one("PRAGMA user_version")
     return 0 if row is None else int(row[0])
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names of columns, each once: of equal ones the second has ``_2`` behind it."""
-    distinct: list[str] = []
-    for name in names:
-        # Another column may be named so.
-        numbered = (f"{name}_{n}" for n in count(2))
-        free = name not in distinct
-        distinct.append(
-            name if free else next(one for one in numbered if one not in {*names, *distinct})
-        )
-    return distinct
 
 
 def _legible(text: bytes) -> str:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from itertools import count
 from typing import Any, Protocol
 
 from postledger.address import Location
@@ -270,3 +271,16 @@ def holes(count: int) -> str:
 def insert(table: str, columns: int) -> str:
     """The statement that inserts rows of so many columns."""
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: of equal ones the second has ``_2`` behind it."""
+    distinct: list[str] = []
+    for name in names:
+        # Another column may be named so.
+        numbered = (f"{name}_{n}" for n in count(2))
+        free = name not in distinct
+        distinct.append(
+            name if free else next(one for one in numbered if one not in {*names, *distinct})
+        )
+    return distinct
