@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from postledger import Archive, Ledger
+from postledger.lake.layout import schema_of
 from tests.cli import Run
 
 
@@ -61,3 +64,133 @@ def test_an_address_shows_no_password(run: Run, samples: Path) -> None:
     """Not in what is said of it either."""
     done = run("archive", samples, "nonsense://key:secret@bucket/folder")
     assert (done.exit_code, "secret" in done.output) == (1, False)
+
+
+@pytest.fixture
+def archived(run: Run, samples: Path, tmp_path: Path) -> Path:
+    """The archive of the samples."""
+    assert run("archive", samples, tmp_path / "archive").exit_code == 0
+    return tmp_path / "archive"
+
+
+def test_an_archive_is_verified_as_a_ledger_is(run: Run, samples: Path, archived: Path) -> None:
+    """With the same words and exit codes; by its address too."""
+    of_ledger = run("verify", samples, "--json").stdout
+    for place in (archived, archived.as_uri()):
+        done = run("verify", place, "--json")
+        assert (done.exit_code, done.stdout) == (0, of_ledger)
+    anchor = json.loads(of_ledger)["anchor"]
+    assert run("verify", archived, "--anchor", anchor).stdout == run("verify", samples).stdout
+    done = run("verify", archived, "--anchor", f"11:{anchor.partition(':')[2]}")
+    assert (done.exit_code, done.stdout.count("\n")) == (1, 2)
+    (archived / "deliveries/00000.parquet").write_bytes(b"")
+    done = run("verify", archived)
+    assert (done.exit_code, "deliveries/00000.parquet: expected" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_an_archive_is_compared_as_a_ledger_is(
+    run: Run, samples: Path, archived: Path, form: list[str]
+) -> None:
+    """The same rows in each form."""
+    words = ["--provider", "smpp", "--only", *form]
+    of_ledger, of_archive = run("replay", samples, *words), run("replay", archived, *words)
+    assert of_archive.exit_code == 0
+    assert sorted(of_archive.stdout) == sorted(of_ledger.stdout)
+    assert "4 states would change" in of_archive.stderr
+
+
+def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Path) -> None:
+    """By its own definitions or others, as of a position or a time; alone or with others as one."""
+    done = run("replay", archived, "--out", tmp_path / "own")
+    assert done.stdout.startswith("wrote 4 states by content 1 ")
+    (own,) = (tmp_path / "own").iterdir()
+    found, wanted = map(parquet.read_table, (own, archived / "deliveries/00000.parquet"))
+    assert found.schema.equals(schema_of("deliveries"))
+    assert found.equals(wanted)
+    done = run("replay", archived, "--out", tmp_path / "then", "--as-of", "3", "--json")
+    assert json.loads(done.stdout)[0]["states"] == 2
+    words = ["--out", tmp_path / "none", "--provider", "smpp", "--only", "--json"]
+    (said,) = json.loads(run("replay", archived, *words).stdout)
+    assert (said["states"], "smpp" in said["definitions"]) == (0, True)
+    with Ledger(tmp_path / "other.db") as ledger:
+        ledger.record(b"?")
+        ledger.archive(tmp_path / "other")
+    words = ["--with", tmp_path / "other", "--out", tmp_path / "both"]
+    assert run("replay", archived, *words).stdout.startswith("wrote 4 states")
+    assert len(list((tmp_path / "both").iterdir())) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_no_states_take_the_place_of_a_ledger_or_an_archive(
+    run: Run, samples: Path, archived: Path, suffix: str
+) -> None:
+    """Nor of a file next to it, nor of what is in a folder."""
+    with Ledger(samples) as opened:
+        opened.record(b"?")
+        place = samples.with_name(f"{samples.name}{suffix}")
+        before, there = place.stat().st_size, sorted(samples.parent.iterdir())
+        for out in (place, place / "inside", archived, samples.parent):
+            done = run("replay", archived, "--out", out)
+            assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+            assert done.stderr.startswith(f"Error: {out}: ")
+        assert place.stat().st_size == before
+        assert sorted(samples.parent.iterdir()) == there
+        assert opened.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["verify", "{archive}", "--record"], "--record requires a ledger, got an archive."),
+        (["replay", "{archive}"], "An archive is folded with --out, or compared with"),
+        (["replay", "{archive}", "--index"], "--index requires a ledger, got an archive."),
+        (["replay", "{archive}", "--builtin", "--adopt"], "--adopt requires a ledger, got an"),
+        (["replay", "{archive}", "--builtin", "--as-of", "0"], "--as-of requires --out."),
+        (["replay", "{ledger}", "--out", "x"], "--out requires an archive, got a ledger."),
+        (["replay", "{ledger}", "--as-of", "0"], "--as-of requires an archive, got a ledger."),
+        (["replay", "{ledger}", "--with", "{archive}"], "--with requires an archive, got a"),
+        (["replay", "{archive}", "--with", "{ledger}"], "expected the folder of an archive, got"),
+        (
+            ["replay", "{archive}", "--with", "{archive}", "--as-of", "3", "--out", "x"],
+            "--as-of must be a time where --with is given, got a position.",
+        ),
+    ],
+)
+def test_what_an_archive_or_a_ledger_does_not_take_is_wrong_usage(
+    run: Run, samples: Path, archived: Path, words: list[str], said: str
+) -> None:
+    """One line says which of the two it takes."""
+    done = run(*(word.format(archive=archived, ledger=samples) for word in words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_folder_that_is_no_archive_says_so(run: Run, tmp_path: Path) -> None:
+    """A place that isn't there too, and an address of no file system."""
+    for command in ("verify", "replay"):
+        words = ["--builtin"] if command == "replay" else []
+        done = run(command, tmp_path, *words)
+        assert (done.exit_code, done.stderr) == (1, f"Error: {tmp_path}: no archive is there\n")
+        done = run(command, "nonsense://key:secret@bucket/folder", *words)
+        assert (done.exit_code, "secret" in done.output) == (1, False)
+        assert run(command, tmp_path / "nothing", *words).exit_code == 2
+
+
+def test_a_folder_that_can_not_be_written_is_named_with_the_reason(
+    run: Run, samples: Path, archived: Path, tmp_path: Path
+) -> None:
+    """In one line, and no other path stands in it."""
+    (tmp_path / "file").touch()
+    for place, reason in (
+        (tmp_path / "file/inside", "Not a directory"),
+        (tmp_path / ("long" * 100), "File name too long"),
+        (Path("/dev/full/inside"), "Not a directory"),
+    ):
+        for words in (["archive", samples, place], ["replay", archived, "--out", place]):
+            done = run(*words)
+            assert (done.exit_code, done.stdout) == (1, "")
+            assert re.fullmatch(
+                rf"Error: {re.escape(str(place))}: it can't be (read|written): {reason}\n",
+                done.stderr,
+            )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import fs, parquet
 
 from postledger import (
     UNVERIFIED,
@@ -32,6 +32,8 @@ from postledger import (
 from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.lake import layout, writing
+from postledger.lake.folder import Folder
+from postledger.log.as_of import EVERYTHING
 from postledger.log.event import Clock
 from tests.faults import traffic
 from tests.properties.shown import figures
@@ -97,6 +99,52 @@ def test_a_fold_gives_the_rows_of_the_ledger(source: Path, archived: Path) -> No
             folded = of(archive.fold(definitions))
             ledger.replay(definitions)
             assert folded == rows(ledger)
+
+
+def test_a_replay_writes_what_a_fold_gives(source: Path, archived: Path, tmp_path: Path) -> None:
+    """A file a bucket, in the columns of deliveries; by other definitions, and as of a position."""
+    with Ledger(source) as ledger, Archive(archived) as archive:
+        for number, (definitions, position) in enumerate(((None, None), (newcomer(), 300))):
+            place = tmp_path / str(number)
+            count = archive.replay(place, definitions, as_of=position)
+            if definitions is not None:
+                ledger.replay(definitions)
+            wanted = rows(ledger, as_of=position)
+            table = parquet.read_table(place)
+            assert count == len(wanted) == table.num_rows
+            states = {(row["chart"], row["key"]): row["state"] for row in table.to_pylist()}
+            assert states == {key: row["state"] for key, row in wanted.items()}
+            assert len(whole(place)) == len(whole(archived / "deliveries"))
+
+
+def test_a_replay_that_fails_leaves_nothing(archived: Path, tmp_path: Path) -> None:
+    """Neither a part of its folder, nor what stood for that meanwhile."""
+    before = sorted(tmp_path.iterdir())
+    calls = []
+
+    def full(done: int) -> None:
+        calls.append(done)
+        if len(calls) == 100:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), Archive(archived) as archive:
+        archive.replay(tmp_path / "new", progress=full)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_states_are_written_elsewhere_too(archived: Path, tmp_path: Path) -> None:
+    """To a file system that has no folders to rename."""
+    elsewhere = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    folder = Folder("elsewhere", elsewhere, "there", None)
+    with Archive(archived) as archive:
+        count = writing.write_states(
+            archive._lake, archive.definitions, EVERYTHING, folder, lambda _: None
+        )
+        assert parquet.read_table(tmp_path / "there").num_rows == count
+        with pytest.raises(LedgerError, match="elsewhere: the folder is not empty"):
+            writing.write_states(
+                archive._lake, archive.definitions, EVERYTHING, folder, lambda _: None
+            )
 
 
 def test_differences_are_those_of_the_ledger(source: Path, archived: Path) -> None:

@@ -20,6 +20,7 @@ from postledger.cli.ending import in_order
 from postledger.cli.forms import Form, shown
 from postledger.cli.layout import cell
 from postledger.cli.params import (
+    LedgerOrArchive,
     LedgerPath,
     Time,
     TimeOrPosition,
@@ -122,9 +123,10 @@ class Commands(click.Group):
             ctx.exit(1)
 
 
-def ledger_argument(*, exists: bool = True) -> Callable[[Command], Command]:
-    """The ledger's path, the first argument of every command."""
-    return click.argument("ledger", type=LedgerPath(exists=exists))
+def ledger_argument(*, exists: bool = True, archives: bool = False) -> Callable[[Command], Command]:
+    """The ledger's path, the first argument of every command; of some an archive will do."""
+    kind = LedgerOrArchive if archives else LedgerPath
+    return click.argument("ledger", type=kind(exists=exists))
 
 
 def with_option(command: Command) -> Command:
@@ -154,13 +156,19 @@ def zone_option(command: Command) -> Command:
 
 def time_travel(command: Command) -> Command:
     """``--as-of``, ``--occurred-by``, ``--definitions`` and ``--tz``."""
+    return bounds_options(
+        click.option(
+            "--definitions",
+            type=click.Choice(["now", "then"]),
+            default="now",
+            help="Read by the definitions in force now (default), or by those in force then.",
+        )(command)
+    )
+
+
+def bounds_options(command: Command) -> Command:
+    """``--as-of``, ``--occurred-by`` and ``--tz``."""
     command = zone_option(command)
-    command = click.option(
-        "--definitions",
-        type=click.Choice(["now", "then"]),
-        default="now",
-        help="Read by the definitions in force now (default), or by those in force then.",
-    )(command)
     command = click.option(
         "--occurred-by",
         type=Time(),

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from postledger.address import is_address
+from postledger.address import hidden, is_address
 from postledger.cli.when import SECONDS, when
 from postledger.errors import UnknownWord
 from postledger.ledger.ledger import require_openable
@@ -45,6 +46,27 @@ class LedgerPath(click.Path):
     ) -> list[CompletionItem[Any]]:
         """The files that there are; nothing for an address, which no shell knows."""
         return [] if is_address(incomplete) else super().shell_complete(ctx, param, incomplete)
+
+
+@attrs.frozen
+class ArchiveAt:
+    """Where an archive is: the path of a folder, or its address."""
+
+    place: str
+
+    def __str__(self) -> str:
+        return hidden(self.place)
+
+
+class LedgerOrArchive(LedgerPath):
+    """Where a ledger is, or an archive: a folder, or the address of one in a file system."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The place of an archive for a folder, or its address; of a ledger for all else."""
+        text = str(value)
+        if not is_address(text) and ("://" in text or Path(text).is_dir()):
+            return ArchiveAt(text)
+        return super().convert(value, param, ctx)
 
 
 _ZONE = "postledger.zone"

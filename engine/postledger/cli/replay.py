@@ -12,6 +12,8 @@ import attrs
 import click
 
 from postledger.address import Location
+from postledger.cli.archives import Apart, apart_options, require_ledger, times
+from postledger.cli.archives import opened as opened_archive
 from postledger.cli.common import (
     definition_options,
     ledger_argument,
@@ -23,9 +25,12 @@ from postledger.cli.common import (
 )
 from postledger.cli.forms import Form, Record, output_options, shown, write_records, write_table
 from postledger.cli.layout import cell, counted, paragraph
-from postledger.definitions.definitions import Definitions, apart, builtin
+from postledger.cli.params import ArchiveAt
+from postledger.definitions.definitions import Definitions, builtin
+from postledger.definitions.definitions import apart as apart_of
 from postledger.definitions.vocabulary import Reads
 from postledger.errors import DefinitionError, LedgerError
+from postledger.ledger.archive import Archive
 from postledger.ledger.ledger import Ledger
 from postledger.model import GOES_WITHOUT_SAYING, Content, Delivery
 from postledger.projections.compare import Difference
@@ -57,9 +62,11 @@ Examples:
   postledger replay deliveries.db --chart my-delivery.toml
   postledger replay deliveries.db --provider smpp --adopt
   postledger replay deliveries.db --provider smpp --only --adopt
-  postledger replay deliveries.db --builtin --adopt"""
+  postledger replay deliveries.db --builtin --adopt
+  postledger replay 2026-11 --chart my-delivery.toml
+  postledger replay 2026-11 --provider smpp --out by-smpp"""
 )
-@ledger_argument()
+@ledger_argument(archives=True)
 @definition_options("Compare with this chart")
 @provider_option
 @click.option(
@@ -73,9 +80,10 @@ Examples:
 )
 @click.option("--adopt", is_flag=True, help="Count what changes, then read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
+@apart_options
 @output_options(pages=False)
 def replay(
-    ledger: Location,
+    ledger: Location | ArchiveAt,
     charts: tuple[Path, ...],
     words: tuple[Path, ...],
     names: tuple[str, ...],
@@ -83,6 +91,7 @@ def replay(
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
     index: bool,  # noqa: FBT001
+    apart: Apart,
     form: Form,
 ) -> None:
     """Fold the states again, next to the live ones, and switch to them.
@@ -91,26 +100,56 @@ def replay(
     where it was when it is called again. With --chart, --vocabulary, --provider or --builtin it only
     shows which deliveries would change by those, from what to what, and why, and writes nothing. What
     is named is added to the definitions in force, and takes the place of what has the same name.
+
+    LEDGER may be an archive, a folder or the address of one, which stays as it is: with --out its
+    states are folded, by what is named or by its own definitions, to another folder as Parquet.
     """
-    others = bool(charts or words or shipped or names)
-    if adopt and not others:
+    named = _Named(charts, words, names, only, shipped)
+    if adopt and not named.given:
         raise click.UsageError("--adopt requires --chart, --vocabulary, --provider or --builtin.")
     if only and not (words or names):
         raise click.UsageError("--only requires --provider or --vocabulary.")
-    if index and others and not adopt:
-        raise click.UsageError("--index requires --adopt when comparing.")
-
-    def wanted(opened: Ledger) -> Definitions:
-        base = _with_names_of(builtin(), opened.definitions) if shipped else opened.definitions
-        base = base.muted() if only else base
-        return _with(base, charts, words, names)
-
-    if others and not adopt:
-        with reading(ledger) as opened:
-            _compare(opened, wanted(opened), form)
+    if isinstance(ledger, ArchiveAt):
+        require_ledger("--adopt", adopt)
+        require_ledger("--index", index)
+        _replay_archive(ledger, named, apart, form)
         return
+    apart.require_none()
+    if index and named.given and not adopt:
+        raise click.UsageError("--index requires --adopt when comparing.")
+    if named.given and not adopt:
+        with reading(ledger) as opened:
+            _compare(opened, opened.head().size, named.with_those_of(opened.definitions), form)
+        return
+    _replay(ledger, named if adopt else None, index, form)
+
+
+@attrs.frozen
+class _Named:
+    """The definitions that are named next to those in force, or in their place."""
+
+    charts: tuple[Path, ...]
+    words: tuple[Path, ...]
+    providers: tuple[str, ...]
+    only: bool
+    shipped: bool
+
+    @property
+    def given(self) -> bool:
+        """Whether there are any."""
+        return bool(self.charts or self.words or self.providers or self.shipped)
+
+    def with_those_of(self, own: Definitions) -> Definitions:
+        """All that is to be read by; raises ``DefinitionError`` where they don't fit together."""
+        base = _with_names_of(builtin(), own) if self.shipped else own
+        base = base.muted() if self.only else base
+        return _with(base, self.charts, self.words, self.providers)
+
+
+def _replay(ledger: Location, named: _Named | None, index: bool, form: Form) -> None:  # noqa: FBT001
+    """Fold the states again, by what is named from now on."""
     with writing(ledger) as opened:
-        definitions = wanted(opened) if adopt else None
+        definitions = None if named is None else named.with_those_of(opened.definitions)
         changes = None if definitions is None else _announced(opened, definitions)
         with progress("replay", opened.head().size) as advance:
             opened.replay(definitions, index=index, progress=advance)
@@ -120,6 +159,33 @@ def replay(
     else:
         said = {} if changes is None else {"changes": _plain(changes)}
         write_records([{"position": last, "definitions": label, **said}], form, {})
+
+
+def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -> None:
+    """Fold an archive to a folder, or show what would change."""
+    apart.require_sense()
+    if apart.out is None and not named.given:
+        raise click.UsageError(
+            "An archive is folded with --out, or compared with --chart, --vocabulary, --provider"
+            " or --builtin."
+        )
+    with opened_archive(place, apart.beside) as archive:
+        definitions = named.with_those_of(archive.definitions)
+        if apart.out is None:
+            _compare(archive, archive.size, definitions, form)
+            return
+        with progress("replay", times(archive, definitions)) as advance:
+            states = archive.replay(
+                apart.out,
+                definitions,
+                as_of=apart.as_of,
+                occurred_by=apart.occurred_by,
+                progress=advance,
+            )
+    if form.for_people:
+        click.echo(paragraph(f"wrote {counted(states, 'state')} by {definitions.label}"))
+    else:
+        write_records([{"states": states, "definitions": definitions.label}], form, {})
 
 
 def _with_names_of(base: Definitions, others: Definitions) -> Definitions:
@@ -153,7 +219,7 @@ def _advice(fault: str, base: Definitions) -> str:
 
 def _announced(ledger: Ledger, definitions: Definitions) -> Changes:
     """Say what other definitions change, before they are adopted."""
-    dropped, added = apart(ledger.definitions.without_muted(), definitions.without_muted())
+    dropped, added = apart_of(ledger.definitions.without_muted(), definitions.without_muted())
     for verb, labels in (("adding", added), ("dropping", dropped)):
         if labels:
             remark(f"{verb} {labels}")
@@ -195,9 +261,9 @@ def _events(row: Delivery | None) -> int:
     return 0 if row is None else row.events + row.repeats
 
 
-def _compare(ledger: Ledger, definitions: Definitions, form: Form) -> None:
+def _compare(ledger: Ledger | Archive, size: int, definitions: Definitions, form: Form) -> None:
     turns: Counter[tuple[str, str, str]] = Counter()
-    with progress("compare", ledger.head().size, printing=not form.for_people) as advance:
+    with progress("compare", size, printing=not form.for_people) as advance:
         found = _counted(ledger.differences(definitions, progress=advance), turns)
         if not form.for_people:
             write_records(map(_flat if form.is_flat else _record, found), form, {}, _FLAT)
@@ -212,7 +278,7 @@ def _compare(ledger: Ledger, definitions: Definitions, form: Form) -> None:
     count = turns.total()
     if form.for_people and count > len(listed):
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
-    ours, others = apart(ledger.definitions.without_muted(), definitions.without_muted())
+    ours, others = apart_of(ledger.definitions.without_muted(), definitions.without_muted())
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
     remark(f"{counted(count, 'state')} would change {by}; nothing was written")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOTDIR
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +30,17 @@ def arrow(part: str = "") -> Any:
         return import_module(f"pyarrow.{part}" if part else "pyarrow")
     except ImportError:
         raise requires("an archive requires PyArrow", "pyarrow") from None
+
+
+@contextmanager
+def telling(name: str, what: str) -> Iterator[None]:
+    """Say of a folder in one line why it can't be ``what``, written or read: a ``LedgerError``."""
+    try:
+        yield
+    except OSError as error:
+        # PyArrow's own text tells an inner path, and the reason twice.
+        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        raise LedgerError(hidden(f"{name}: it can't be {what}: {reason}")) from None
 
 
 class Written:
@@ -83,14 +96,15 @@ class Folder:
         """
         systems = arrow("fs")
         text = str(place)
-        if not text:
+        if not text or "\0" in text:
             raise ValueError(f"folder must name a folder, got {text!r}")
         if "://" not in text:
             path = Path(place).absolute()
             return cls(text, systems.LocalFileSystem(), str(path), path)
         try:
-            system, root = systems.FileSystem.from_uri(text)
-        except (arrow().ArrowException, OSError, ValueError) as error:
+            with telling(text, "reached"):
+                system, root = systems.FileSystem.from_uri(text)
+        except (arrow().ArrowException, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise LedgerError(hidden(f"{text}: not the address of a folder: {reason}")) from None
         local = Path(root) if isinstance(system, systems.LocalFileSystem) else None
@@ -99,18 +113,28 @@ class Folder:
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
 
+    def _info(self, place: Any) -> Any:
+        with telling(self.name, "read"):
+            return self.system.get_file_info(place)
+
     def has(self, name: str) -> bool:
         """Whether a file is there."""
-        return bool(self.system.get_file_info(self._path(name)).is_file)
+        return bool(self._info(self._path(name)).is_file)
 
     def is_file(self) -> bool:
         """Whether a file is in the place of the folder."""
-        return bool(self.system.get_file_info(self.root).is_file)
+        return bool(self._info(self.root).is_file)
 
     def is_empty(self) -> bool:
         """Whether nothing is there, or no folder."""
-        selector = arrow("fs").FileSelector(self.root, allow_not_found=True)
-        return not self.system.get_file_info(selector)
+        return not self._info(arrow("fs").FileSelector(self.root, allow_not_found=True))
+
+    def require_free(self) -> None:
+        """Raise ``LedgerError`` unless it is empty, or not there."""
+        if self.is_file():
+            raise LedgerError(f"{self.name}: a file is there; name a folder")
+        if not self.is_empty():
+            raise LedgerError(f"{self.name}: the folder is not empty; name another one")
 
     def open(self, name: str) -> Any:
         """A file to read from any place of it; raises ``OSError`` where it is missing."""
@@ -123,7 +147,7 @@ class Folder:
 
     def size_of(self, name: str) -> int:
         """The bytes of a file, -1 where there is none."""
-        info = self.system.get_file_info(self._path(name))
+        info = self._info(self._path(name))
         return int(info.size) if info.is_file else -1
 
     def digest_of(self, name: str) -> str:
@@ -157,11 +181,38 @@ class Folder:
     def drop(self, *names: str) -> None:
         """Remove files and folders, those of them that are there."""
         for name in names:
-            info = self.system.get_file_info(self._path(name))
+            info = self._info(self._path(name))
             if info.is_file:
                 self.system.delete_file(self._path(name))
             elif info.type == arrow("fs").FileType.Directory:
                 self.system.delete_dir(self._path(name))
+
+    @contextmanager
+    def whole(self) -> Iterator[Folder]:
+        """A folder to write to, which takes this one's place once it is whole; else nothing changes.
+
+        Elsewhere than here its files come one after the other then. Raises ``LedgerError`` where
+        something is there already.
+        """
+        self.require_free()
+        with telling(self.name, "written"):
+            parent = None if self.local is None else self.local.parent
+            if parent is not None:
+                if parent.exists() and not parent.is_dir():
+                    raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+                self.system.create_dir(str(parent), recursive=True)
+            with TemporaryDirectory(
+                prefix=".postledger-", dir=parent, ignore_cleanup_errors=True
+            ) as around:
+                made = Path(around, "whole")
+                made.mkdir()
+                systems = arrow("fs")
+                yield Folder(self.name, systems.LocalFileSystem(), str(made), made)
+                if self.local is not None:
+                    made.rename(self.local)
+                else:
+                    self.system.create_dir(self.root, recursive=True)
+                    systems.copy_files(str(made), self.root, destination_filesystem=self.system)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -14,9 +14,9 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
-from postledger.lake.archived import Files, streams_of
-from postledger.lake.folder import Folder, arrow
-from postledger.lake.folding import event_rows
+from postledger.lake.archived import Files, StreamSaid, streams_of
+from postledger.lake.folder import Folder, arrow, telling
+from postledger.lake.folding import Lake, event_rows, stating
 from postledger.lake.layout import (
     BEGUN,
     DELIVERIES,
@@ -39,6 +39,7 @@ from postledger.lake.layout import (
 )
 from postledger.lake.restating import restated, sorted_rows
 from postledger.lake.rows import raw_of, rows_of, state_of, table_of, tables_of
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Stored
 from postledger.log.source import Source
 from postledger.model import Anchor
@@ -78,29 +79,28 @@ class Archived:
 
 def write(work: Archiving, folder: Folder, progress: Progress) -> Archived:
     """Write an archive, or the rest of one; raises ``LedgerError`` where something else is there."""
-    manifest = _begin(work, folder)
-    kept = len(manifest.files)
-    writer = _Writer(folder, manifest)
-    _write_events(work, writer, progress)
-    _write_interned(work, writer)
-    _write_derived(work, writer, progress)
-    folder.write(MANIFEST, writer.manifest.to_json())
-    folder.drop(BEGUN)
+    with telling(folder.name, "written"):
+        manifest = _begin(work, folder)
+        kept = len(manifest.files)
+        writer = _Writer(folder, manifest)
+        _write_events(work, writer, progress)
+        _write_interned(work, writer)
+        _write_derived(work, writer, progress)
+        folder.write(MANIFEST, writer.manifest.to_json())
+        folder.drop(BEGUN)
     return Archived(manifest.anchor, len(writer.manifest.files), kept)
 
 
 def _begin(work: Archiving, folder: Folder) -> Manifest:
     """The manifest to begin with: that of a run that was killed, as far as its files are whole."""
-    if folder.is_file():
-        raise LedgerError(f"{folder.name}: a file is there; name a folder")
     if folder.has(MANIFEST):
         raise LedgerError(f"{folder.name}: an archive is there; name another folder")
     if (begun := _begun(work, folder)) is not None:
         return begun
     if folder.has(BEGUN):
         folder.drop(EVENTS, STATEMENTS, DELIVERIES, TEMPLATES, ENVELOPES)
-    elif not folder.is_empty():
-        raise LedgerError(f"{folder.name}: the folder is not empty; name another one")
+    else:
+        folder.require_free()
     begun = _manifest(work, work.anchor)
     folder.write(BEGUN, begun.to_json())
     return begun
@@ -145,13 +145,7 @@ class _Writer:
 
     def write(self, name: str, tables: Iterable[Any]) -> None:
         """Write a file of tables, each a row group."""
-        count, schema = 0, schema_of(kind_of(name))
-        with self.folder.written(name) as file:
-            with arrow("parquet").ParquetWriter(file, schema, compression="zstd") as writer:
-                for table in tables:
-                    writer.write_table(table)
-                    count += table.num_rows
-            found = File(count, file.size, file.digest)
+        found = _write_tables(self.folder, name, kind_of(name), tables)
         self.manifest = attrs.evolve(self.manifest, files={**self.manifest.files, name: found})
         self.folder.write(BEGUN, self.manifest.to_json())
 
@@ -159,6 +153,16 @@ class _Writer:
     def files(self) -> Files:
         """What is there already, to read."""
         return Files(self.folder, self.manifest)
+
+
+def _write_tables(folder: Folder, name: str, kind: str, tables: Iterable[Any]) -> File:
+    count, schema = 0, schema_of(kind)
+    with folder.written(name) as file:
+        with arrow("parquet").ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table)
+                count += table.num_rows
+        return File(count, file.size, file.digest)
 
 
 def _write_events(work: Archiving, writer: _Writer, progress: Progress) -> None:
@@ -239,15 +243,34 @@ def _write_bucket(
     if writer.lacks(name := file_name(STATEMENTS, number)):
         writer.write(name, (table.slice(at, GROUP) for at in range(0, table.num_rows, GROUP)))
     if writer.lacks(name := file_name(DELIVERIES, number)):
-        writer.write(name, tables_of(DELIVERIES, states(folding, table, progress)))
+        streams = streams_of(map(Said._make, rows_of(table)))
+        writer.write(name, tables_of(DELIVERIES, _rows(folding, streams, EVERYTHING, progress)))
     else:
         progress(table.num_rows)
 
 
-def states(folding: Folding, table: Any, progress: Progress) -> Iterator[tuple[Any, ...]]:
-    """The rows of the deliveries of a bucket, by a fold of its statements."""
-    for stream, said in streams_of(map(Said._make, rows_of(table))):
-        row = folding.row(0, stream[1], event_rows(said))
+def write_states(
+    lake: Lake, definitions: Definitions, bounds: Bounds, folder: Folder, progress: Progress
+) -> int:
+    """Write the deliveries of an archive, folded by some definitions, to a new folder.
+
+    There is a file for each bucket. Returns how many deliveries there are.
+    """
+    folding, count = Folding.by(lake, definitions, lake.limits), 0
+    with folder.whole() as made, stating(lake, definitions, progress) as streams:
+        for bucket in range(lake.buckets):
+            rows = _rows(folding, streams(bucket), bounds, progress)
+            tables = tables_of(DELIVERIES, rows)
+            count += _write_tables(made, f"{bucket:05}.parquet", DELIVERIES, tables).rows
+    return count
+
+
+def _rows(
+    folding: Folding, streams: Iterable[StreamSaid], bounds: Bounds, progress: Progress
+) -> Iterator[tuple[Any, ...]]:
+    for stream, said in streams:
+        events = event_rows(said, bounds)
+        row = folding.row(0, stream[1], events) if events else None
         if row is not None:
             yield state_of(stream, row)
         progress(len(said))

@@ -18,6 +18,7 @@ from postledger.lake import checking, folding
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder
 from postledger.lake.several import Several
+from postledger.lake.writing import write_states
 from postledger.ledger import copying
 from postledger.ledger.copying import Copied
 from postledger.ledger.ledger import Ledger, require_openable
@@ -74,6 +75,15 @@ class Archive:
         """
         return self._only("an anchor").head()
 
+    @property
+    def size(self) -> int:
+        """How many events there are, in all archives together.
+
+        >>> Archive("archive").size == ledger.head().size
+        True
+        """
+        return sum(files.size for files in self._files)
+
     @checked
     def place(self, position: int) -> Place:
         """Which archive has the event at a position, and where; raises ``IndexError`` where none has.
@@ -117,6 +127,31 @@ class Archive:
             for stream, row in folding.folded(self._lake, definitions, bounds, told):
                 if row is not None:
                     yield delivery_of(stream, row)
+
+    @checked
+    def replay(
+        self,
+        folder: FilePath,
+        definitions: Definitions | None = None,
+        *,
+        as_of: datetime | int | None = None,
+        occurred_by: datetime | None = None,
+        progress: Progress = silent,
+    ) -> int:
+        """Fold every stream, as ``fold`` does, and write the states to a new folder as Parquet.
+
+        The columns are those of the deliveries of an archive. ``folder`` is a path, or an address as
+        that of an archive; it must be new or empty, and is there once it is whole. Returns how many
+        states there are. Raises ``LedgerError`` where something else is in the folder, or it can't be
+        written, and what ``fold`` raises.
+
+        >>> Archive("archive").replay("deliveries") == sum(1 for _ in Archive("archive").fold())
+        True
+        """
+        wanted = self.definitions if definitions is None else definitions
+        bounds, place = bounds_of(as_of, occurred_by), Folder.of(folder)
+        with foreign(progress) as told:
+            return write_states(self._lake, wanted, bounds, place, told)
 
     @checked
     def differences(

@@ -1,0 +1,110 @@
+"""Archives: what commands do with an archive in the place of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+import attrs
+import click
+
+from postledger.cli.common import Command, bounds_options, progress
+from postledger.cli.params import ArchiveAt, LedgerOrArchive
+from postledger.definitions.definitions import Definitions
+from postledger.ledger.archive import Archive
+from postledger.model import Anchor, Verification
+from postledger.projections.generations import vocabularies_of
+
+_TIMES = 3
+"""So often a verification counts an event: checked, read, and folded."""
+
+
+@attrs.frozen
+class Apart:
+    """What a replay of archives takes and that of a ledger doesn't."""
+
+    out: str | None
+    beside: tuple[ArchiveAt, ...]
+    as_of: datetime | int | None
+    occurred_by: datetime | None
+
+    def require_none(self) -> None:
+        """A usage error where any of it is given, since the argument is a ledger."""
+        for option, given in self._given().items():
+            if given:
+                raise click.UsageError(f"{option} requires an archive, got a ledger.")
+
+    def require_sense(self) -> None:
+        """A usage error for what means nothing without ``--out``, or with ``--with``."""
+        for option in ("--as-of", "--occurred-by"):
+            if self.out is None and self._given()[option]:
+                raise click.UsageError(f"{option} requires --out.")
+        if self.beside and isinstance(self.as_of, int):
+            raise click.UsageError("--as-of must be a time where --with is given, got a position.")
+
+    def _given(self) -> dict[str, bool]:
+        return {
+            "--out": self.out is not None,
+            "--with": bool(self.beside),
+            "--as-of": self.as_of is not None,
+            "--occurred-by": self.occurred_by is not None,
+        }
+
+
+def apart_options(command: Command) -> Command:
+    """``--out``, ``--with``, ``--as-of`` and ``--occurred-by``; the command gets them as ``apart``."""
+
+    @wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        own = {field.name: kwargs.pop(field.name) for field in attrs.fields(Apart)}
+        return command(*args, apart=Apart(**own), **kwargs)
+
+    made = click.option(
+        "--with",
+        "beside",
+        type=LedgerOrArchive(exists=True),
+        callback=_only_archives,
+        multiple=True,
+        metavar="FOLDER",
+        help="Another archive, folded with the first as one that has the events of both; repeatable.",
+    )(bounds_options(call))
+    return click.option(  # type: ignore[return-value]
+        "--out",
+        metavar="FOLDER",
+        help="Of an archive: fold it, and write the states to this new folder as Parquet.",
+    )(made)
+
+
+def _only_archives(_: click.Context, __: click.Parameter, given: Any) -> tuple[ArchiveAt, ...]:
+    for one in given:
+        if not isinstance(one, ArchiveAt):
+            raise click.BadParameter(f"expected the folder of an archive, got {one}")
+    return tuple(given)
+
+
+def require_ledger(option: str, given: object) -> None:
+    """A usage error where something is given that writes to a ledger."""
+    if given:
+        raise click.UsageError(f"{option} requires a ledger, got an archive.")
+
+
+def verified(place: ArchiveAt, anchor: Anchor | None) -> Verification:
+    """Verify an archive."""
+    with opened(place) as archive, progress("verify", _TIMES * archive.size) as advance:
+        return archive.verify(anchor, progress=advance)
+
+
+@contextmanager
+def opened(place: ArchiveAt, beside: tuple[ArchiveAt, ...] = ()) -> Iterator[Archive]:
+    """The archive, or several as one."""
+    with Archive(*(one.place for one in (place, *beside))) as archive:
+        yield archive
+
+
+def times(archive: Archive, definitions: Definitions) -> int:
+    """How many events a fold by definitions counts: those that it reads again count twice."""
+    again = vocabularies_of(definitions) != vocabularies_of(archive.definitions)
+    return archive.size * (2 if again else 1)
