@@ -1,8 +1,8 @@
 """The columnar fold beside the floor: the rows of the fold, read by ``SELECT`` with nothing decided.
 
 Taken in turn in one process, wall and CPU next to each other, the collector on, as the median of the
-rounds. ``from memory`` folds a PyArrow table, ``from file`` reads it from Parquet too; both end with the
-columns of all rows.
+rounds. ``from memory`` folds the statements of an archive as PyArrow tables, ``from file`` reads them too
+(their hash, zstd, and whether they are in order); both end with the columns of all deliveries.
 """
 
 from __future__ import annotations
@@ -17,38 +17,17 @@ from typing import Any
 
 import click
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.floors import select
 from benchmarks.measure import one_core
 from benchmarks.postbacks import receipts
-from postledger import Ledger
-from postledger.lake.columnar import fold
-from postledger.lake.columns import NAMES
-from postledger.projections.reader import Reader
-from postledger.templates import texts_of
+from postledger import Archive, Ledger
+from postledger.lake.archived import Files
+from postledger.lake.folder import Folder
+from postledger.lake.folding import states
+from postledger.projections.reader import Folding
 
 GOALS = {"columns, from memory": 15, "columns, from file": 7}
-_GROUP = 200_000
-_FEW = ["chart", "member", "template", "envelope", "findings", "said"]
-_TYPES = (
-    pa.int64(), pa.string(), pa.int64(), pa.binary(16), pa.int64(), pa.int32(), pa.int64(),
-    pa.int32(), pa.int32(), pa.list_(pa.string()), pa.int64(), pa.string(),
-)  # fmt: skip
-
-
-def table_of(reader: Reader) -> Any:
-    """The members of all events, as columns in the order of the fold."""
-    columns: list[list[Any]] = [[] for _ in NAMES]
-    for _, chart, rows in reader.index.streams():
-        for row in rows:
-            texts = None if row[8] is None else texts_of(row[8])
-            told = (row[0], chart, *row[1:8], texts, *row[9:])
-            for column, value in zip(columns, told, strict=True):
-                column.append(value)
-    arrays = [pa.array(c, kind) for c, kind in zip(columns, _TYPES, strict=True)]
-    arrays[1] = arrays[1].dictionary_encode()
-    return pa.table(arrays, names=list(NAMES))
 
 
 def measured(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[Any]]:
@@ -72,35 +51,42 @@ def main(events: int, rounds: int, scratch: Path | None, given: Path | None) -> 
     one_core()
     pa.set_cpu_count(1)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        path, file = given or Path(folder) / "l.db", Path(folder) / "l.parquet"
+        path, archive = given or Path(folder) / "l.db", Path(folder) / "archive"
         if given is None:
             with Ledger(path) as ledger:
                 ledger.record_many(islice(receipts(), events))
-        with Ledger(path) as ledger, ledger._connections.read() as own:
-            reader = own.reader
-            table = table_of(reader)
-            # A dictionary serves the columns of few values alone.
-            pq.write_table(
-                table, file, row_group_size=_GROUP, compression="none", use_dictionary=_FEW
-            )
-            wanted = reader.rows()
-            told = (row for states in fold(reader, [table]) for row in states.rows())
-            differing = sum(a != b for a, b in zip(wanted, told, strict=True))
-            click.echo(f"{len(table):,} events, {differing} rows differ")
-            report(len(table), measured(_contenders(path, file, table, reader), rounds))
+        with Ledger(path, readonly=True) as ledger:
+            ledger.archive(archive)
+            wanted = {(chart, one.space, one.tracking_id): one for chart, one in _of(ledger)}
+        for one in Archive(archive).fold(engine="columnar"):
+            assert wanted.pop((one.chart, one.space, one.tracking_id)).to_dict() == one.to_dict()
+        files = Files.of(Folder.of(archive))
+        click.echo(f"{files.size:,} events, {len(wanted)} deliveries differ")
+        tables = [table for bucket in range(files.buckets) for table in files.tables(bucket)]
+        report(files.size, measured(_contenders(path, files, tables), rounds))
 
 
-def _contenders(path: Path, file: Path, table: Any, reader: Reader) -> dict[str, Any]:
+def _of(ledger: Ledger) -> Any:
+    return (
+        (chart, one)
+        for chart in ledger.definitions.charts
+        for one in ledger.deliveries(chart=chart)
+    )
+
+
+def _contenders(path: Path, files: Files, tables: list[Any]) -> dict[str, Any]:
+    folding = Folding.by(files, files.definitions, files.limits)
+
+    def rows(some: Any, engine: Any) -> int:
+        return sum(table.num_rows for table in states(folding, some, engine=engine))
+
     def from_file() -> int:
-        parquet = pq.ParquetFile(file, read_dictionary=["chart"])
-        groups = range(parquet.num_row_groups)
-        tables = (parquet.read_row_group(at, use_threads=False) for at in groups)
-        return sum(len(states.table) for states in fold(reader, tables))
+        return sum(rows(files.tables(bucket), "columnar") for bucket in range(files.buckets))
 
     return {
         "SELECT": lambda: select(path),
-        "stream by stream": lambda: sum(1 for _ in reader.rows()),
-        "columns, from memory": lambda: sum(len(s.table) for s in fold(reader, [table])),
+        "stream by stream": lambda: rows(tables, "plain"),
+        "columns, from memory": lambda: rows(tables, "columnar"),
         "columns, from file": from_file,
     }
 

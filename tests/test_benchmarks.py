@@ -84,7 +84,7 @@ def test_the_columnar_fold_stands_beside_select(tmp_path: Path) -> None:
     ran = [sys.executable, "-m", "benchmarks.columnar", "--events", "600", "--rounds", "1"]
     done = subprocess.run([*ran, "--scratch", tmp_path], check=True, capture_output=True, text=True)
     first, *others = done.stdout.splitlines()
-    assert first == "600 events, 0 rows differ"
+    assert first == "601 events, 0 deliveries differ"
     assert [line[:22].rstrip() for line in others] == [
         "SELECT",
         "stream by stream",

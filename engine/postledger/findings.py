@@ -108,6 +108,16 @@ def names(findings: int) -> tuple[str, ...]:
     return tuple(finding.name.lower() for finding in Finding if finding & findings and finding.name)
 
 
+@lru_cache(maxsize=8192)
+def bits(words: tuple[str, ...]) -> int:
+    """The set of findings of public words; raises ``ValueError`` for another word.
+
+    >>> names(bits(("late", "contradiction")))
+    ('contradiction', 'late')
+    """
+    return sum(named(word) for word in set(words))
+
+
 def named(word: str) -> Finding:
     """The finding of a public word; raises ``ValueError`` with the words there are.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from postledger import Ledger, Receipt
 from postledger.lake import columnar, columns
-from postledger.lake.columns import NAMES, in_whole_streams
+from postledger.lake.columns import in_whole_streams
+from postledger.lake.layout import STREAM, Said
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.projections.reader import Reader
 from postledger.state.plans import Plan, Plans
 from tests import strategies
 from tests.conftest import ledger_of
-from tests.lake.tables import table_of
+from tests.lake.tables import plainly, statements_of, told
 from tests.properties.hostile import near_misses
 from tests.properties.shown import falsified, folder, run
 from tests.properties.worlds import Made, alike, arrived, made, moments, receipts, spoken
@@ -30,20 +31,11 @@ from tests.samples import delivered, sent
 from tests.state.test_said import POSTBACKS, ledger_of_own
 
 QUICK, LONG = 60, 4_000
-Folded = columnar.Folded
 
 
-def plainly(reader: Reader, bounds: Bounds = EVERYTHING) -> list[Folded]:
-    """The rows of all streams, folded one by one without any plan."""
-    return [
-        (stream, chart, len(rows), reader.plain_row(stream, rows))
-        for stream, chart, rows in reader.index.streams(bounds=bounds)
-    ]
-
-
-def in_columns(reader: Reader, tables: Sequence[Any]) -> list[Folded]:
-    """The rows of all streams of tables."""
-    return [row for states in columnar.fold(reader, tables) for row in states.rows()]
+def in_columns(reader: Reader, tables: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The deliveries of all streams of tables."""
+    return told(columnar.states(reader, tables))
 
 
 def pieces_of(table: Any, size: int) -> Iterator[Any]:
@@ -54,7 +46,7 @@ def pieces_of(table: Any, size: int) -> Iterator[Any]:
 
 def same(reader: Reader, size: int, bounds: Bounds = EVERYTHING) -> None:
     """Whether both ways give the same rows, findings included, however the events are cut."""
-    table, wanted = table_of(reader, bounds), plainly(reader, bounds)
+    table, wanted = statements_of(reader, bounds), plainly(reader, bounds)
     assert in_columns(reader, [table]) == wanted
     assert in_columns(reader, list(pieces_of(table, size))) == wanted
     with pytest.MonkeyPatch.context() as patch:
@@ -143,20 +135,19 @@ def test_the_property_fails_where_the_fold_is_wrong(
 
 def test_most_streams_are_picked_by_plans() -> None:
     """Plain streams don't reach the fold of one stream, repeats and recipients of one kind included."""
-    told = [*map(sent, "abcdefgh"), *map(delivered, "abcdefgh"), sent("a")]
-    with ledger_of(map(Receipt, told)) as ledger, ledger._connections.read() as own:
-        asked: list[int] = []
+    bodies = [*map(sent, "abcdefgh"), *map(delivered, "abcdefgh"), sent("a")]
+    with ledger_of(map(Receipt, bodies)) as ledger, ledger._connections.read() as own:
+        asked: list[str] = []
 
         class Counting:
             plans = own.reader.plans
 
             @staticmethod
             def row(stream: int, chart: str, rows: Any) -> Any:
-                asked.append(stream)
+                asked.append(chart)
                 return own.reader.row(stream, chart, rows)
 
-        table = table_of(own.reader)
-        found = [r for one in columnar.fold(Counting(), [table]) for r in one.rows()]
+        found = told(columnar.states(Counting(), [statements_of(own.reader)]))
         assert found == plainly(own.reader)
         assert asked == []
 
@@ -187,13 +178,13 @@ def test_words_that_no_template_fixes_decide(
     """Streams of one kind of body differ in what the bodies say; without that the rows would be wrong."""
     (own := tmp_path / "own.toml").write_text(WORDED)
     said = ("Sent", "DONE", "lost", "Done", "odd", "LOST")
-    told = [
+    received = [
         Receipt(json.dumps({"id": f"k{n}", "status": word, "to": "1"}).encode(), "application/json")
         for n in range(36)
         for word in ((said[n % 6], said[n // 6]) if n % 2 else (said[n % 6],))
     ]
     with Ledger(tmp_path / "1.db", vocabulary=own) as ledger:
-        ledger.record_many(told)
+        ledger.record_many(received)
         with ledger._connections.read() as own_reader:
             same(own_reader.reader, 7)
             monkeypatch.setattr(Plans, "deciding", lambda self, rows: ())
@@ -215,33 +206,15 @@ def test_a_long_stream_is_folded(ledger: Ledger) -> None:
 def test_no_events_are_no_rows(ledger: Ledger) -> None:
     """An empty ledger gives none."""
     with ledger._connections.read() as own:
-        assert in_columns(own.reader, [table_of(own.reader)]) == []
+        assert in_columns(own.reader, [statements_of(own.reader)]) == []
 
 
 def test_columns_have_one_type_in_all_tables(filled: Path) -> None:
     """So that tables of states can be put together, whatever streams they are of."""
     with Ledger(filled) as ledger, ledger._connections.read() as own:
-        tables = [s.table for s in columnar.fold(own.reader, pieces_of(table_of(own.reader), 2))]
+        tables = list(columnar.states(own.reader, pieces_of(statements_of(own.reader), 2)))
     assert len(tables) > 2
     assert len({str(one.schema) for one in tables}) == 1
-
-
-def test_what_is_out_of_order_is_refused(filled: Path) -> None:
-    """It is never folded: streams that come twice, events behind later ones."""
-    with Ledger(filled) as ledger, ledger._connections.read() as own:
-        ledger_table = table_of(own.reader)
-        backwards = ledger_table.take(pa.array(range(len(ledger_table))[::-1]))
-        with pytest.raises(ValueError, match="expected events in the order of the fold, got pos"):
-            in_columns(own.reader, [backwards])
-        with pytest.raises(ValueError, match="expected a stream after"):
-            in_columns(own.reader, [ledger_table, ledger_table.slice(0, 1)])
-        with pytest.raises(ValueError, match=r"missing: \['said'\]"):
-            in_columns(own.reader, [ledger_table.drop_columns("said")])
-        gone = ledger_table.set_column(
-            NAMES.index("position"), "position", pa.nulls(len(ledger_table), pa.int64())
-        )
-        with pytest.raises(ValueError, match="position must not be null"):
-            in_columns(own.reader, [gone])
 
 
 def test_a_number_of_no_template_is_taken_for_no_other(ledger: Ledger) -> None:
@@ -249,11 +222,11 @@ def test_a_number_of_no_template_is_taken_for_no_other(ledger: Ledger) -> None:
     for key in "ab":
         ledger.record(sent(key))
     with ledger._connections.read() as own:
-        table = table_of(own.reader)
+        table = statements_of(own.reader)
         sound, altered = table["template"].to_pylist()
         numbers = pa.array([sound, altered + (1 << 44)], pa.int64())
-        told = table.set_column(NAMES.index("template"), "template", numbers)
-        states = [row and row[1] for *_, row in in_columns(own.reader, [told])]
+        other = table.set_column(Said._fields.index("template"), "template", numbers)
+        states = [row[3] for row in in_columns(own.reader, [other])]
     assert states == ["sent", "unfolded"]
 
 
@@ -261,8 +234,10 @@ def test_tables_are_cut_where_streams_begin(monkeypatch: pytest.MonkeyPatch) -> 
     """A stream that goes on in the next table waits for it; a large table is several pieces."""
     monkeypatch.setattr(columns, "PIECE", 3)
     parts = ([1, 1], [1], [], [1, 2, 2], [3], [3], [4, 5, 5, 5, 5, 6, 7, 7, 8])
-    tables = [pa.table({"stream": pa.array(part, pa.int64())}) for part in parts]
-    found = [table["stream"].to_pylist() for table in in_whole_streams(tables)]
+    tables = [
+        pa.table({one: pa.array(map(str, part), pa.string()) for one in STREAM}) for part in parts
+    ]
+    found = [list(map(int, table["key"].to_pylist())) for table in in_whole_streams(tables)]
     assert found == [[1] * 4, [2, 2], [3, 3], [4], [5] * 4, [6, 7, 7], [8]]
 
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 from postledger import Archive, Ledger, Ledgers, Receipt
-from postledger.lake import archived
+from postledger.lake.archived import Files
+from postledger.lake.folding import ENGINES
+from tests.lake.feeds import FEEDS
 from tests.properties.shown import falsified, folder, run
 from tests.properties.worlds import Made, arrived, made, moments
 
@@ -58,7 +60,11 @@ def archives_alike(
         with Ledger(parts[0]) as ledger, Archive(path / "0") as archive:
             assert archive.verify(ledger.head()).problems == ()
             for bounds in ({}, {"as_of": known}, {"occurred_by": happened}, {"as_of": 2}):
-                assert folded(archive, **bounds) == rows(ledger, **bounds)
+                wanted = rows(ledger, **bounds)
+                for engine in ENGINES:
+                    assert folded(archive, engine=engine, **bounds) == wanted
+                for fed_by in FEEDS:
+                    assert folded(archive, statements=fed_by(path / "0"), **bounds) == wanted
             by_others = folded(archive, other.definitions)
             ledger.replay(other.definitions)
             assert by_others == rows(ledger)
@@ -77,10 +83,10 @@ def test_an_archive_says_what_its_ledger_says_in_many_runs() -> None:
 
 def test_a_lost_statement_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fold that leaves out the last of what is said of a stream falsifies the property."""
-    streams = archived.streams_of
+    tables = Files.tables
 
-    def lost(given: Any) -> Any:
-        return ((stream, said[:-1]) for stream, said in streams(given) if said[:-1])
+    def lost(files: Files, bucket: int) -> Any:
+        return (one.slice(0, one.num_rows - 1) for one in tables(files, bucket))
 
-    monkeypatch.setattr(archived, "streams_of", lost)
+    monkeypatch.setattr(Files, "tables", lost)
     assert falsified(archives_alike, QUICK, *_WORLDS)

@@ -62,7 +62,7 @@ class Groups:
 
     def __init__(self, plans: Plans, distinct: Distinct, known: Known) -> None:
         self.all: list[Group] = []
-        self.of = np.full(len(distinct.streams), -1, dtype=np.int64)
+        self.of = np.full(len(distinct), -1, dtype=np.int64)
         self._plans, self._distinct, self._known = plans, distinct, known
         self._codes, self._told = self._events()
         codes = self._codes * 2 + distinct.tied()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -18,31 +17,29 @@ from postledger.lake.folder import Folder, arrow
 from postledger.lake.layout import (
     ENVELOPES,
     EVENTS,
+    GROUP_BYTES,
     MANIFEST,
+    ORDER,
+    PIECE,
     STATEMENTS,
     TEMPLATES,
     Manifest,
     Raw,
-    Said,
     bucket_of,
     file_name,
     kind_of,
     manifest_of,
     schema_of,
 )
-from postledger.lake.rows import envelope_of, rows_of, stored_of
+from postledger.lake.rows import envelope_of, ordered, rows_of, stored_of
 from postledger.log.event import Envelope, Stored
 from postledger.log.tree import EMPTY, extend
 from postledger.model import Anchor
-from postledger.state.patterns import NOWHERE, Stream
 from postledger.templates import Template
 from postledger.wire import Limits
 
 _GROUPS = 4
 """So many row groups are kept in memory, to look up events."""
-
-StreamSaid = tuple[Stream, list[Said]]
-"""A stream and what is said of it, in the order of the statements."""
 
 
 class Interned:
@@ -102,8 +99,11 @@ class Files:
         return f"{self.folder.name}: {name}: {reason}"
 
     @contextmanager
-    def reading(self, name: str) -> Iterator[Any]:
-        """A Parquet file of it; raises ``IntegrityError`` where it is not what the manifest says."""
+    def reading(self, name: str, *, is_new: bool = True) -> Iterator[Any]:
+        """A Parquet file of it; raises ``IntegrityError`` where it is not what the manifest says.
+
+        The hash of one that is not new was compared before.
+        """
         known = self.manifest.files.get(name)
         if known is None:
             raise IntegrityError(self.says(name, "it is not in the manifest"))
@@ -113,6 +113,9 @@ class Files:
         if size != known.bytes:
             raise IntegrityError(self.says(name, f"expected {known.bytes} bytes, got {size}"))
         try:
+            # guard: files of an archive compared with their hashes
+            if is_new and self.folder.digest_of(name) != known.sha256:
+                raise IntegrityError(self.says(name, "it is not the file that was written"))
             with self.folder.open(name) as source, arrow("parquet").ParquetFile(source) as file:
                 if file.metadata.num_rows != known.rows:
                     found = file.metadata.num_rows
@@ -126,7 +129,7 @@ class Files:
             reason = str(error).partition("\n")[0]
             raise IntegrityError(self.says(name, f"it is damaged: {reason}")) from None
 
-    def tables(self, name: str, columns: list[str] | None = None) -> Iterator[Any]:
+    def groups(self, name: str, columns: list[str] | None = None) -> Iterator[Any]:
         """The row groups of a file."""
         with self.reading(name) as file:
             for group in range(file.num_row_groups):
@@ -134,7 +137,7 @@ class Files:
 
     def rows(self, name: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a file."""
-        for table in self.tables(name):
+        for table in self.groups(name):
             yield from rows_of(table)
 
     # --- events ---
@@ -161,7 +164,7 @@ class Files:
             if expected + count <= first:
                 expected += count
                 continue
-            for table in self.tables(name):
+            for table in self.groups(name):
                 page = list(map(Raw._make, rows_of(table)))
                 self._require_next(name, page, expected)
                 expected += len(page)
@@ -182,7 +185,10 @@ class Files:
 
     @cached_property
     def _groups(self) -> list[tuple[int, str, int]]:
-        """The first position of each row group of the events, its file and its number there."""
+        """The first position of each row group of the events, its file and its number there.
+
+        With these the files are known to be those that were written.
+        """
         found, first = [], 0
         for name in self.manifest.names(EVENTS):
             with self.reading(name) as file:
@@ -195,7 +201,7 @@ class Files:
     def _group(self) -> Any:
         @lru_cache(_GROUPS)
         def read(name: str, group: int) -> Any:
-            with self.reading(name) as file:
+            with self.reading(name, is_new=False) as file:
                 return file.read_row_group(group)
 
         return read
@@ -232,7 +238,7 @@ class Files:
         """The root over its first ``size`` events, by their leaves."""
         frontier = EMPTY
         for name in self.manifest.names(EVENTS):
-            for table in self.tables(name, ["leaf"]):
+            for table in self.groups(name, ["leaf"]):
                 leaves = table.column("leaf").to_pylist()[: size - frontier.size]
                 frontier, _ = extend(frontier, leaves)
                 if frontier.size == size:
@@ -268,29 +274,27 @@ class Files:
         """How many buckets its streams are in."""
         return self.manifest.buckets
 
-    def streams(self, bucket: int) -> Iterator[StreamSaid]:
-        """The streams of a bucket, but what belongs to none; raises ``IntegrityError`` out of order."""
+    def tables(self, bucket: int) -> Iterator[Any]:
+        """The statements of a bucket; raises ``IntegrityError`` where they are out of order or place."""
         name = file_name(STATEMENTS, bucket)
-        rows = map(Said._make, self.rows(name))
-        yield from streams_of(self._ordered(name, bucket, rows))
+        for table in ordered(self._pieces(name), lambda reason: self.says(name, reason)):
+            space, chart, key, *_, position, _ = (table[column][0].as_py() for column in ORDER)
+            there = bucket_of((space, chart, key), position, self.buckets)
+            if there != bucket:
+                raise IntegrityError(self.says(name, f"it has a stream of bucket {there}"))
+            yield table
 
-    def _ordered(self, name: str, bucket: int, rows: Iterable[Said]) -> Iterator[Said]:
-        last: tuple[Any, ...] | None = None
-        for row in rows:
-            place = (*row[:3], row[3] is None, row[3] or 0, *row[4:7])
-            # guard: an archive out of order is refused
-            if last is not None and place <= last:
-                raise IntegrityError(self.says(name, f"out of order at position {row.position}"))
-            if (last is None or place[:3] != last[:3]) and row[:3] != NOWHERE:
-                there = bucket_of(row[:3], row.position, self.manifest.buckets)
-                if there != bucket:
-                    raise IntegrityError(self.says(name, f"it has a stream of bucket {there}"))
-            last = place
-            yield row
-
-
-def streams_of(rows: Iterable[Said]) -> Iterator[StreamSaid]:
-    """The streams of rows that are in order, but what belongs to none."""
-    for stream, said in groupby(rows, itemgetter(0, 1, 2)):
-        if stream != NOWHERE:
-            yield stream, list(said)
+    def _pieces(self, name: str) -> Iterator[Any]:
+        """The rows of a file, as many row groups together as make a piece."""
+        with self.reading(name) as file:
+            waiting: list[int] = []
+            rows = size = 0
+            for group in range(file.num_row_groups):
+                found = file.metadata.row_group(group)
+                waiting.append(group)
+                rows, size = rows + found.num_rows, size + found.total_byte_size
+                if rows >= PIECE or size >= GROUP_BYTES:
+                    yield file.read_row_groups(waiting)
+                    waiting, rows, size = [], 0, 0
+            if waiting:
+                yield file.read_row_groups(waiting)

@@ -10,26 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-import attrs
-
-from postledger.findings import Finding
+from postledger.findings import Finding, names
 from postledger.lake.alike import Groups, Known
 from postledger.lake.columns import Columns, in_whole_streams, np, pa, pc
 from postledger.lake.distinct import Distinct, ranges
+from postledger.lake.layout import DELIVERIES, STREAM, schema_of
+from postledger.state.patterns import NOWHERE
 from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, Plans, made_text
 from postledger.state.row import COLUMNS, Row
 from postledger.state.streams import EventRow
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
 _AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
+_SCHEMA = schema_of(DELIVERIES)
+_FINDINGS = _SCHEMA.field("findings").type
 
 TIMES = ("created_at", "sent_at", "outcome_at", "first_received_at")
-COUNTS = ("stream", "events", "repeats", "findings")
+COUNTS = ("events", "repeats", "findings")
 WORDS = ("state", "route", "source", "read", "grade", "reason_class")
-"""The columns of few values: PyArrow has them as dictionaries. All others are texts."""
-
-Folded = tuple[int, str, int, Row | None]
-"""A stream, its chart, the number of its events, repeats too, and its row."""
+"""The columns of few values. All others are texts."""
 
 
 class Folding(Protocol):
@@ -45,43 +44,23 @@ class Folding(Protocol):
         ...
 
 
-@attrs.frozen
-class States:
-    """The rows of streams, in the order of the streams.
+def states(folding: Folding, tables: Iterable[Any]) -> Iterator[Any]:
+    """Tables of the deliveries that follow from tables of statements, which are in order.
 
-    ``table`` is a PyArrow table of the columns of rows. Where ``heard`` is not set, no event says a thing
-    to the chart: there is no row. ``charts`` is a PyArrow array; ``events`` counts repeats too.
+    One table is in memory at a time, next to what a stream has in those before. Raises what ``folding``
+    raises.
     """
-
-    table: Any
-    heard: Any
-    charts: Any
-    events: Any
-
-    def rows(self) -> Iterator[Folded]:
-        """The rows one by one, as ``Reader.rows`` has them."""
-        rows = zip(*(column.to_pylist() for column in self.table.columns), strict=True)
-        told = zip(self.charts.to_pylist(), self.events.tolist(), self.heard.tolist(), strict=True)
-        for row, (chart, events, heard) in zip(rows, told, strict=True):
-            yield row[0], chart, events, row if heard else None
-
-
-def fold(folding: Folding, tables: Iterable[Any]) -> Iterator[States]:
-    """The rows of all streams of PyArrow tables with the columns ``NAMES``, in the order of the fold.
-
-    One table is in memory at a time, next to what a stream has in those before. Raises ``ValueError`` for
-    a table that lacks a column or is not in that order, and what ``folding`` raises.
-    """
-    last = None
     known = Known()
-    for table in in_whole_streams(tables):
-        columns = Columns.of(table)
-        if last is not None and columns.stream[0] <= last:
-            raise ValueError(f"expected a stream after {last}, got {columns.stream[0]}")
-        last = columns.stream[-1]
-        distinct = Distinct.of(columns)
-        groups = Groups(folding.plans, distinct, known)
-        yield _Gather(distinct, groups).states(folding)
+    for table in in_whole_streams(map(_placed, tables)):
+        distinct = Distinct.of(Columns.of(table))
+        yield _Gather(distinct, Groups(folding.plans, distinct, known)).states(folding)
+
+
+def _placed(table: Any) -> Any:
+    """The table without what belongs to no stream, which stands first."""
+    if not len(table) or table["chart"][0].as_py():
+        return table
+    return table.filter(pc.not_equal(table["chart"], NOWHERE[1]))
 
 
 class _Gather:
@@ -167,24 +146,31 @@ class _Gather:
 
     # --- columns ---
 
-    def states(self, folding: Folding) -> States:
-        """The rows of all streams: of those without a plan as ``folding`` gives them."""
+    def states(self, folding: Folding) -> Any:
+        """The deliveries of all streams: of those without a plan as ``folding`` gives them."""
         distinct = self._distinct
-        rest = np.ones(len(distinct.streams), dtype=bool)
+        rest = np.ones(len(distinct), dtype=bool)
         rest[self._some] = False
         others = np.flatnonzero(rest)
         rows = self._plainly(folding, others)
         blank: Row = (None,) * len(COLUMNS)
         told = list(zip(*[row or blank for row in rows], strict=True)) or [()] * len(COLUMNS)
-        found = []
-        for number, name in enumerate(COLUMNS):
+        begins = pa.array(distinct.begins)
+        found = [getattr(distinct.columns, name).take(begins) for name in STREAM]
+        for number, name in enumerate(COLUMNS[1:], 1):
             numbers = name in COUNTS or name in TIMES
             column = self._numbers if numbers else self._words if name in WORDS else self._texts
             found.append(column(number, others, told[number]))
-        heard = np.ones(len(distinct.streams), dtype=bool)
+        table = pa.Table.from_arrays(
+            [_typed(one, field.type) for one, field in zip(found, _SCHEMA, strict=True)],
+            schema=_SCHEMA,
+        )
+        if None not in rows:
+            return table
+        # Where there is no row, no event says a thing to the chart.
+        heard = np.ones(len(distinct), dtype=bool)
         heard[others] = [row is not None for row in rows]
-        table = pa.Table.from_arrays(found, names=list(COLUMNS))
-        return States(table, heard, distinct.charts, distinct.events)
+        return table.filter(pa.array(heard))
 
     def _plainly(self, folding: Folding, streams: Any) -> list[Row | None]:
         """The rows of some streams, folded one by one."""
@@ -194,14 +180,8 @@ class _Gather:
         rows = distinct.columns.rows(ranges(distinct.begins[streams], counts))
         charts = distinct.charts.take(pa.array(streams)).to_pylist()
         return [
-            folding.row(stream, chart, rows[end - count : end])
-            for stream, chart, count, end in zip(
-                distinct.streams[streams].tolist(),
-                charts,
-                counts.tolist(),
-                ends.tolist(),
-                strict=True,
-            )
+            folding.row(0, chart, rows[end - count : end])
+            for chart, count, end in zip(charts, counts.tolist(), ends.tolist(), strict=True)
         ]
 
     def _origins_of(self, number: int) -> list[tuple[int, Any]]:
@@ -210,12 +190,10 @@ class _Gather:
     def _numbers(self, number: int, others: Any, told: Sequence[Any]) -> Any:
         """A column of numbers; ``told`` are those of the ``others``."""
         distinct, name = self._distinct, COLUMNS[number]
-        if name == "stream":
-            return pa.array(distinct.streams)
         some, missing = self._own_numbers(number, name)
         if not len(others):
             return pa.array(some, mask=missing if missing is not False and missing.any() else None)
-        values = np.zeros(len(distinct.streams), dtype=np.int64)
+        values = np.zeros(len(distinct), dtype=np.int64)
         nulls = np.zeros(len(values), dtype=bool)
         values[self._some], nulls[self._some] = some, missing
         values[others] = [value or 0 for value in told]
@@ -244,7 +222,7 @@ class _Gather:
         def code(word: str | None) -> int:
             return words.setdefault(word, len(words) - 1)
 
-        codes = np.empty(len(self._distinct.streams), dtype=np.int32)
+        codes = np.empty(len(self._distinct), dtype=np.int32)
         if COLUMNS[number] == "source":
             codes[self._some] = self._source_codes(code)
         else:
@@ -285,7 +263,7 @@ class _Gather:
 
     def _spread(self, at: Any, streams: Any) -> Any:
         """Texts of the pool as a column, in which some of the streams have one."""
-        count = len(self._distinct.streams)
+        count = len(self._distinct)
         if not len(streams):
             return pa.nulls(count, self._pool.type)
         if len(streams) == count:
@@ -300,7 +278,7 @@ class _Gather:
         """The texts that are not those of events, and of each stream which it has; -1: none."""
         values: list[str] = []
         fixed = np.full(len(origins), -1, dtype=np.int64)
-        codes = np.full(len(self._distinct.streams), -1, dtype=np.int64)
+        codes = np.full(len(self._distinct), -1, dtype=np.int64)
         for number, (kind, value) in enumerate(origins):
             if kind == FIXED and value is not None:
                 fixed[number] = len(values)
@@ -324,3 +302,12 @@ class _Gather:
             lists.append(self._taken(at).to_pylist())
         each = zip(*lists, strict=True) if lists else ()
         return [made_text(made, dict(zip(pieces, texts, strict=True))) for texts in each]
+
+
+def _typed(column: Any, kind: Any) -> Any:
+    """A column as the deliveries have it: findings by their names."""
+    if kind != _FINDINGS:
+        return column.cast(kind)
+    found = column.dictionary_encode()
+    words = [names(one) for one in found.dictionary.to_pylist()]
+    return pa.array(words, kind).take(found.indices)

@@ -1,14 +1,16 @@
-"""Columns: the members of events in the order of the fold, as arrays in place of rows."""
+"""Columns: statements in the order of the fold, as arrays in place of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib import import_module
+from itertools import repeat
 from typing import Any
 
 import attrs
 
 from postledger.errors import requires
+from postledger.lake.layout import PIECE, STREAM, Said
 from postledger.state.streams import KIND, EventRow
 from postledger.templates import written
 from postledger.times import UNDATED
@@ -20,15 +22,7 @@ try:
 except ImportError:
     raise requires("a columnar fold requires NumPy and PyArrow", "numpy pyarrow") from None
 
-NAMES = (
-    "stream", "chart", "occurred_at", "identity", "position", "member", "received_at",
-    "template", "envelope", "texts", "findings", "said",
-)  # fmt: skip
-"""The columns of a table that is folded, as ``EventRow`` has them, and the chart of the stream."""
-
-_NUMBERS = ("stream", "occurred_at", "position", "member", "received_at", "findings")
-PIECE = 100_000
-"""How many rows are folded together: their numbers stay in a processor's cache."""
+_NUMBERS = ("occurred_at", "position", "member", "received_at", "findings")
 
 _TEMPLATES = 1 << 31
 """No log gives a template such a number, or a larger one."""
@@ -41,12 +35,15 @@ _NOTHING = -1
 class Columns:
     """Whole streams, one after the other: NumPy arrays of numbers, PyArrow arrays of all else.
 
-    ``texts`` are lists of texts: those of event ``i`` are ``pool[start[i] : start[i + 1]]``. ``kind``
-    is less than 0 where a plan can't read an event: it is kept whole, or the index keeps what it says.
+    ``new`` says of each event whether a stream begins with it. ``texts`` are lists of texts: those of
+    event ``i`` are ``pool[start[i] : start[i + 1]]``. ``kind`` is less than 0 where a plan can't read
+    an event: it is kept whole, or the index keeps what it says.
     """
 
-    stream: Any
+    new: Any
+    space: Any
     chart: Any
+    key: Any
     occurred_at: Any
     identity: Any
     position: Any
@@ -63,17 +60,10 @@ class Columns:
 
     @classmethod
     def of(cls, table: Any) -> Columns:
-        """The columns of a PyArrow table; raises ``ValueError`` where one is missing.
-
-        Times are microseconds or timestamps, those that the provider left out null or ``UNDATED``.
-        """
-        if missing := [name for name in NAMES if name not in table.column_names]:
-            raise ValueError(f"table must have the columns {', '.join(NAMES)}; missing: {missing}")
-        found = {name: _whole(table[name]) for name in NAMES}
+        """The columns of a table of statements; times are microseconds, no time is ``UNDATED``."""
+        found = {name: _whole(table[name]) for name in Said._fields}
         found["occurred_at"] = found["occurred_at"].cast(pa.int64()).fill_null(UNDATED)
         for name in _NUMBERS:
-            if found[name].null_count:
-                raise ValueError(f"{name} must not be null, got {found[name].null_count} nulls")
             found[name] = found[name].cast(pa.int64()).to_numpy(zero_copy_only=False)
         template, envelope = (
             found[name].cast(pa.int64()).fill_null(_NOTHING).to_numpy(zero_copy_only=False)
@@ -88,10 +78,10 @@ class Columns:
             if whole is not None and not pc.all(whole).as_py():
                 kind[~whole.to_numpy(zero_copy_only=False)] = _NOTHING
         start = texts.offsets.to_numpy().astype(np.int64)
-        return cls(**found, start=start, pool=texts.values, kind=kind)
+        return cls(new=new_in(table), **found, start=start, pool=texts.values, kind=kind)
 
     def __len__(self) -> int:
-        return len(self.stream)
+        return len(self.new)
 
     def identities(self) -> Any:
         """The identities as two numbers each, which are in the order of the bytes."""
@@ -102,10 +92,7 @@ class Columns:
 
     def rows(self, at: Any) -> list[EventRow]:
         """Some members of events as the plain fold takes them."""
-        names = (
-            "stream", "occurred_at", "identity", "position", "member", "received_at",
-            "template", "envelope", "texts", "findings", "said",
-        )  # fmt: skip
+        names = Said._fields[len(STREAM) :]
         lists = []
         for name in names:
             column = getattr(self, name)
@@ -113,7 +100,7 @@ class Columns:
             lists.append(column[at].tolist() if numbers else column.take(pa.array(at)).to_pylist())
         texts = names.index("texts")
         lists[texts] = [None if one is None else written(one) for one in lists[texts]]
-        return list(zip(*lists, strict=True))
+        return list(zip(repeat(0, len(at)), *lists, strict=True))
 
 
 def _whole(column: Any) -> Any:
@@ -123,8 +110,19 @@ def _whole(column: Any) -> Any:
     return column
 
 
+def new_in(table: Any) -> Any:
+    """Of each row whether a stream begins with it, as a NumPy array."""
+    new = np.zeros(len(table), dtype=bool)
+    new[:1] = True
+    for name in STREAM:
+        column = _whole(table[name])
+        differ = pc.not_equal(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
+        new[1:] |= differ.to_numpy(zero_copy_only=False)
+    return new
+
+
 def in_whole_streams(tables: Iterable[Any]) -> Iterator[Any]:
-    """Tables of fold order in pieces of some ``PIECE`` rows, cut where a stream begins.
+    """Tables of statements in pieces of some ``PIECE`` rows, cut where a stream begins.
 
     A stream that goes on in the next table waits for it, and is a piece of its own.
     """
@@ -132,30 +130,27 @@ def in_whole_streams(tables: Iterable[Any]) -> Iterator[Any]:
     for table in tables:
         if not len(table):
             continue
-        stream = _whole(table["stream"]).to_numpy()
-        if waiting and waiting[-1]["stream"][-1].as_py() != stream[0]:
-            yield _together(waiting)
-            waiting = []
-        at = int(np.searchsorted(stream, stream[0], side="right")) if waiting else 0
-        waiting += [table.slice(0, at)] if at else []
-        begins = int(np.searchsorted(stream, stream[-1]))
-        if waiting and at < len(table):
-            yield _together(waiting)
-            waiting = []
-        while at < begins:
-            until = int(np.searchsorted(stream, stream[min(at + PIECE, begins)]))
+        begins = np.flatnonzero(new_in(table))
+        at = 0
+        if waiting:
+            if _stream_at(waiting[-1], -1) == _stream_at(table, 0):
+                at = int(begins[1]) if len(begins) > 1 else len(table)
+                waiting.append(table.slice(0, at))
+            if at == len(table):
+                continue
+            yield pa.concat_tables(waiting)
+        last = int(begins[-1])
+        while at < last:
+            until = int(begins[np.searchsorted(begins, min(at + PIECE, last), side="right") - 1])
             if until == at:
                 # A stream of more than one piece.
-                until = int(np.searchsorted(stream, stream[at], side="right"))
+                until = int(begins[np.searchsorted(begins, at, side="right")])
             yield table.slice(at, until - at)
             at = until
-        if at < len(table):
-            waiting = [table.slice(at)]
+        waiting = [table.slice(last)]
     if waiting:
-        yield _together(waiting)
+        yield pa.concat_tables(waiting)
 
 
-def _together(tables: Sequence[Any]) -> Any:
-    return pa.concat_tables(
-        [pa.Table.from_batches([t]) if isinstance(t, pa.RecordBatch) else t for t in tables]
-    )
+def _stream_at(table: Any, row: int) -> tuple[str, ...]:
+    return tuple([table[name][row].as_py() for name in STREAM])

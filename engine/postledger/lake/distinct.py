@@ -38,20 +38,17 @@ class Distinct:
     first: Any
     counts: Any
     closer: Any
-    streams: Any
     charts: Any
 
     @classmethod
     def of(cls, columns: Columns) -> Distinct:
-        """Those of columns; raises ``ValueError`` where these are not in the order of the fold."""
-        new = np.ones(len(columns), dtype=bool)
-        np.not_equal(columns.stream[1:], columns.stream[:-1], out=new[1:])
-        begins = np.flatnonzero(new)
+        """Those of columns, which are in the order of the fold."""
+        begins = np.flatnonzero(columns.new)
         events = np.diff(begins, append=len(columns))
         texts = np.diff(columns.start)
         closer = np.zeros(len(begins), dtype=bool)
         closer[_before(begins, np.flatnonzero((columns.kind < 0) | (texts > MOST_TEXTS)))] = True
-        again = _again(columns, new)
+        again = _again(columns)
         dropped, tied = _dropped(columns, again) if len(again) else (again, again)
         # Which of equal events of one time is the first, their bytes tell.
         closer[_before(begins, tied)] = True
@@ -79,9 +76,11 @@ class Distinct:
             first=first,
             counts=counts,
             closer=closer,
-            streams=columns.stream[begins],
             charts=columns.chart.take(pa.array(begins)),
         )
+
+    def __len__(self) -> int:
+        return len(self.begins)
 
     @property
     def repeats(self) -> Any:
@@ -137,24 +136,12 @@ def _before(begins: Any, at: Any) -> Any:
     return np.searchsorted(begins, at, side="right") - 1
 
 
-def _again(columns: Columns, new: Any) -> Any:
+def _again(columns: Columns) -> Any:
     """The rows that say what the one before them says."""
-    stream, occurred = columns.stream, columns.occurred_at
-    disordered = stream[1:] < stream[:-1]
-    disordered |= ~new[1:] & (occurred[1:] < occurred[:-1])
-    same = np.flatnonzero(~new[1:] & (occurred[1:] == occurred[:-1])) + 1
+    occurred = columns.occurred_at
+    same = np.flatnonzero(~columns.new[1:] & (occurred[1:] == occurred[:-1])) + 1
     identities = columns.identities()
-    here, before = identities[same], identities[same - 1]
-    equal = (here == before).all(axis=1)
-    less = (here[:, 0] < before[:, 0]) | (
-        (here[:, 0] == before[:, 0]) & (here[:, 1] < before[:, 1])
-    )
-    for at in (*(np.flatnonzero(disordered)[:1] + 1).tolist(), *same[less][:1].tolist()):
-        raise ValueError(
-            f"expected events in the order of the fold, got position {columns.position[at]} after"
-            f" {columns.position[at - 1]}"
-        )
-    return same[equal]
+    return same[(identities[same] == identities[same - 1]).all(axis=1)]
 
 
 def _dropped(columns: Columns, again: Any) -> tuple[Any, Any]:

@@ -6,17 +6,30 @@ as they stand; by others the events are read again first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from postledger.definitions.definitions import Definitions
-from postledger.lake.archived import StreamSaid, streams_of
-from postledger.lake.layout import Said
+from postledger.lake.folder import arrow
+from postledger.lake.layout import DELIVERIES, STREAM, Said, schema_of
 from postledger.lake.restating import Paged, restated, sorted_rows
-from postledger.lake.rows import event_row, rows_of
+from postledger.lake.rows import (
+    StreamSaid,
+    as_statements,
+    event_row,
+    ordered,
+    rows_of,
+    state_of,
+    streams_of,
+    tables_of,
+    within,
+)
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.progress import Progress
 from postledger.projections.compare import Difference, difference_of
@@ -25,7 +38,6 @@ from postledger.projections.reader import Folding
 from postledger.state.patterns import Stream
 from postledger.state.row import Row
 from postledger.state.streams import EventRow
-from postledger.times import UNDATED
 from postledger.wire import Limits
 
 
@@ -47,23 +59,32 @@ class Lake(Paged, Protocol):
         """How many buckets the streams are in."""
         ...
 
-    def streams(self, bucket: int) -> Iterator[StreamSaid]:
-        """The streams of a bucket in their order; raises ``IntegrityError`` for any other order."""
+    def tables(self, bucket: int) -> Iterator[Any]:
+        """The statements of a bucket in their order; raises ``IntegrityError`` for any other order."""
         ...
 
 
-Streams = Callable[[int], Iterator[StreamSaid]]
-"""The streams of a bucket."""
+Tables = Callable[[int], Iterator[Any]]
+"""The statements of a bucket, in their order."""
 
-FoldedStream = tuple[Stream, Row | None]
-"""A stream, and its row; ``None`` where nothing says what became of it."""
+Engine = Literal["plain", "columnar"]
+"""What folds: stream after stream, or many streams at once; of both the rows are the same."""
+
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+
+def engine_of(wanted: Engine | None) -> Engine:
+    """The engine that was asked for; without a wish the columnar one, where NumPy is installed."""
+    if wanted is None:
+        return "plain" if find_spec("numpy") is None else "columnar"
+    return wanted
 
 
 @contextmanager
-def stating(lake: Lake, definitions: Definitions, progress: Progress) -> Iterator[Streams]:
-    """The streams of each bucket, as some definitions read them."""
+def stating(lake: Lake, definitions: Definitions, progress: Progress) -> Iterator[Tables]:
+    """The statements of each bucket, as some definitions read them."""
     if vocabularies_of(definitions) == vocabularies_of(lake.definitions):
-        yield lake.streams
+        yield lake.tables
         return
     with (
         TemporaryDirectory(prefix="postledger-") as folder,
@@ -71,64 +92,145 @@ def stating(lake: Lake, definitions: Definitions, progress: Progress) -> Iterato
             restated(lake, definitions, lake.limits, progress), Path(folder), lake.buckets
         ) as made,
     ):
-        yield lambda bucket: streams_of(map(Said._make, rows_of(made.table(bucket))))
+        yield lambda bucket: iter([made.table(bucket)])
 
 
 def folded(
-    lake: Lake, definitions: Definitions, bounds: Bounds, progress: Progress
-) -> Iterator[FoldedStream]:
-    """The rows of all streams that have an event within the bounds, by some definitions."""
+    lake: Lake,
+    definitions: Definitions,
+    bounds: Bounds,
+    engine: Engine | None,
+    progress: Progress,
+) -> Iterator[Any]:
+    """The deliveries of each bucket, in tables: all that have an event within the bounds."""
     folding = Folding.by(lake, definitions, lake.limits)
-    with stating(lake, definitions, progress) as streams:
+    with stating(lake, definitions, progress) as tables:
         for bucket in range(lake.buckets):
-            for stream, said in streams(bucket):
-                if events := event_rows(said, bounds):
-                    yield stream, folding.row(0, stream[1], events)
-                progress(len(said))
+            yield from states(folding, counting(tables(bucket), progress), bounds, engine)
 
 
-def event_rows(said: list[Said], bounds: Bounds = EVERYTHING) -> list[EventRow]:
-    """What the fold reads of a stream, within the bounds."""
-    if bounds is EVERYTHING:
-        return [event_row(0, one) for one in said]
-    return [
-        event_row(0, one)
-        for one in said
-        if bounds.take(
-            one.position,
-            one.received_at,
-            UNDATED if one.occurred_at is None else one.occurred_at,
+def given(lake: Lake, definitions: Definitions, statements: object) -> Iterator[Any]:
+    """Tables of statements that another engine has of an archive; raises ``ValueError``."""
+    if vocabularies_of(definitions) != vocabularies_of(lake.definitions):
+        raise ValueError(
+            "definitions must have the vocabularies that the statements are read by, those of the"
+            f" archive, got {definitions.label}"
         )
-    ]
+    return ordered(as_statements(statements), "statements: {}".format)
 
 
-def differences(lake: Lake, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
+def counting(tables: Iterable[Any], progress: Progress) -> Iterator[Any]:
+    """The tables; of each it is told, once it is folded, how many rows it has."""
+    for table in tables:
+        yield table
+        progress(table.num_rows)
+
+
+def states(
+    folding: Folding,
+    tables: Iterable[Any],
+    bounds: Bounds = EVERYTHING,
+    engine: Engine | None = None,
+) -> Iterator[Any]:
+    """Tables of the deliveries that follow from tables of statements, which are in order.
+
+    One table is in memory at a time, next to what a stream has in those before.
+    """
+    some = (within(table, bounds) for table in tables)
+    if engine_of(engine) == "columnar":
+        columnar = import_module("postledger.lake.columnar")
+        yield from columnar.states(folding, some)
+        return
+    rows = ((stream, folding.row(0, stream[1], event_rows(s))) for stream, s in streams_of(some))
+    yield from tables_of(DELIVERIES, (state_of(stream, row) for stream, row in rows if row))
+
+
+def event_rows(said: Iterable[Said]) -> list[EventRow]:
+    """What the fold reads of a stream."""
+    return [event_row(0, one) for one in said]
+
+
+def differences(
+    lake: Lake, definitions: Definitions, engine: Engine | None, progress: Progress
+) -> Iterator[Difference]:
     """What would change if the events were read by other definitions."""
     old = Folding.by(lake, lake.definitions, lake.limits)
     new = Folding.by(lake, definitions, lake.limits)
-    with stating(lake, definitions, progress) as streams:
+    with stating(lake, definitions, progress) as tables:
         for bucket in range(lake.buckets):
-            # Of the same statements each stream is read once.
-            same = streams == lake.streams
-            pairs = _same(lake, bucket) if same else _pairs(lake.streams(bucket), streams(bucket))
-            for stream, before, after in pairs:
-                one, other = _row(old, stream, before), _row(new, stream, after)
-                if one != other:
-                    yield difference_of(stream, (old, before, one), (new, after, other))
-                progress(len(before))
+            before, after = partial(lake.tables, bucket), partial(tables, bucket)
+            yield from differing((old, before), (new, after), engine, progress)
 
 
-Pair = tuple[Stream, list[EventRow], list[EventRow]]
-"""A stream, with its events as two sets of definitions read them."""
+Reading = tuple[Folding, Callable[[], Iterable[Any]]]
+"""How statements are folded, and these, as often as they are asked for."""
 
 
-def _same(lake: Lake, bucket: int) -> Iterator[Pair]:
-    for stream, said in lake.streams(bucket):
-        events = event_rows(said)
-        yield stream, events, events
+def differing(
+    old: Reading, new: Reading, engine: Engine | None, progress: Progress
+) -> Iterator[Difference]:
+    """Where two readings of the same events differ, and why.
+
+    Both are folded; of the streams that are not the same, each is looked at closely.
+    """
+    (one, before), (other, after) = old, new
+    unlike = _unlike(
+        states(one, counting(before(), progress), EVERYTHING, engine),
+        states(other, after(), EVERYTHING, engine),
+    )
+    if not unlike:
+        return
+    for stream, was, will in _pairs(_only(unlike, before()), _only(unlike, after())):
+        rows = _row(one, stream, was), _row(other, stream, will)
+        yield difference_of(stream, (one, was, rows[0]), (other, will, rows[1]))
 
 
-def _pairs(old: Iterator[StreamSaid], new: Iterator[StreamSaid]) -> Iterator[Pair]:
+def _unlike(one: Iterable[Any], other: Iterable[Any]) -> set[Stream]:
+    """The streams whose deliveries are not the same in both, or are in one alone."""
+    pa, pc = arrow(), arrow("compute")
+    schema = schema_of(DELIVERIES)
+    told = [pa.concat_tables([schema.empty_table(), *tables]) for tables in (one, other)]
+    ids = [_ids(table) for table in told]
+    common = [pc.is_in(ids[at], value_set=ids[1 - at]) for at in (0, 1)]
+    found = [table.filter(pc.invert(some)) for table, some in zip(told, common, strict=True)]
+    # What is in both stands in the same place of both: they are in order.
+    was, will = (table.filter(some) for table, some in zip(told, common, strict=True))
+    found.append(was.filter(_differ(was, will)))
+    return {stream for table in found for stream in rows_of(table.select(STREAM))}
+
+
+def _differ(one: Any, other: Any) -> Any:
+    """Of each row whether it is not the same in both tables."""
+    pc = arrow("compute")
+    unlike: Any = None
+    for name in one.column_names:
+        a, b = one[name], other[name]
+        if name == "findings":
+            a, b = pc.binary_join(a, " "), pc.binary_join(b, " ")
+        differ = pc.fill_null(pc.not_equal(a, b), pc.xor(a.is_null(), b.is_null()))
+        unlike = differ if unlike is None else pc.or_(unlike, differ)
+    return unlike
+
+
+def _ids(table: Any) -> Any:
+    """One text for each stream, another for any other stream."""
+    pa, pc = arrow(), arrow("compute")
+    space, chart, key = (table[name] for name in STREAM)
+    length = pc.binary_length(space).cast(pa.string())
+    return pc.binary_join_element_wise(length, space, chart, key, " ")
+
+
+def _only(streams: set[Stream], tables: Iterable[Any]) -> Iterator[StreamSaid]:
+    """Some streams alone."""
+    pa, pc = arrow(), arrow("compute")
+    keys = pa.array({key for _, _, key in streams}, pa.string())
+    some = (table.filter(pc.is_in(table["key"], value_set=keys)) for table in tables)
+    return (found for found in streams_of(some) if found[0] in streams)
+
+
+def _pairs(
+    old: Iterator[StreamSaid], new: Iterator[StreamSaid]
+) -> Iterator[tuple[Stream, list[EventRow], list[EventRow]]]:
     """The streams of both, each once, in their order."""
     one, other = next(old, None), next(new, None)
     while one is not None or other is not None:

@@ -30,7 +30,10 @@ VERSION = 1
 
 GROUP = 10_000
 GROUP_BYTES = 32 << 20
-"""How many rows, and bytes of bodies, a row group has."""
+"""How many rows, and bytes of bodies, a row group of events has: one is read to look up an event."""
+
+PIECE = 100_000
+"""How many rows all other row groups have, and are folded together: they stay in a processor's cache."""
 
 PER_FILE = 500_000
 """How many events one file has."""
@@ -82,13 +85,25 @@ class Said(NamedTuple):
     said: str | None
 
 
+STREAM = Said._fields[:3]
+"""What names a stream."""
+
 ORDER = Said._fields[:7]
 """The order of the statements: stream, provider's time, identity, position, member."""
 
-_INTEGERS = {"events", "repeats"}
+OPTIONAL = ("occurred_at", "template", "envelope", "texts", "said")
+"""The columns of the statements that may be null."""
+
 _TIMES = {"created_at", "sent_at", "outcome_at", "first_received_at"}
 STATES = ("space", "chart", "key", *COLUMNS[1:])
 """The columns of the deliveries: the stream, and its row."""
+
+FEW = (
+    *("space", "chart", "member", "kind", "clock", "source", "sender", "content_type"),
+    *("content_encoding", "part", "envelope", "template", "findings", "said", "state", "route"),
+    *("read", "grade", "reason", "reason_class", "route_reason", "spid", "handset"),
+)
+"""The columns of few values, which a dictionary serves; to all others it is a burden."""
 
 
 def schema_of(kind: str) -> Any:

@@ -1,17 +1,28 @@
-"""Rows: what Python has of tables of Arrow, and tables of what Python has; times are microseconds."""
+"""Rows and tables: what Python has of tables of Arrow, and the other way; times are microseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from postledger.errors import IntegrityError
-from postledger.findings import names
+from postledger.findings import bits, names
 from postledger.lake.folder import arrow
-from postledger.lake.layout import GROUP, Raw, Said, schema_of
+from postledger.lake.layout import (
+    GROUP,
+    OPTIONAL,
+    ORDER,
+    PIECE,
+    STATEMENTS,
+    Raw,
+    Said,
+    schema_of,
+)
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Clock, Envelope, Kind, Part, Stored
-from postledger.state.patterns import Stream, Unplaced
+from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.row import COLUMNS, Row
 from postledger.state.streams import EventRow
 from postledger.templates import Template, written
@@ -141,8 +152,121 @@ def state_of(stream: Stream, row: Row) -> tuple[Any, ...]:
     return (*stream, *row[1:_FINDINGS], findings, *row[_FINDINGS + 1 :])
 
 
+def row_of_state(state: Sequence[Any]) -> tuple[Stream, Row]:
+    """The stream and the row of the fold, of a row of the deliveries."""
+    space, chart, key, *told = state
+    at = _FINDINGS - 1
+    return (space, chart, key), (0, *told[:at], bits(tuple(told[at])), *told[at + 1 :])
+
+
 def tables_of(kind: str, rows: Iterable[Sequence[Any]]) -> Iterator[Any]:
-    """Tables of so many rows as a row group has."""
+    """Tables of some rows."""
     rows = iter(rows)
     while page := list(islice(rows, GROUP)):
         yield table_of(kind, page)
+
+
+def regrouped(tables: Iterable[Any], size: int = PIECE) -> Iterator[Any]:
+    """The same rows in tables of so many; the last may have fewer."""
+    pa = arrow()
+    waiting: list[Any] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        if count < size:
+            continue
+        whole = pa.concat_tables(waiting)
+        at = count - count % size
+        yield from (whole.slice(one, size) for one in range(0, at, size))
+        waiting, count = ([whole.slice(at)] if at < count else []), count - at
+    if count:
+        yield pa.concat_tables(waiting)
+
+
+# --- tables of statements ---
+
+
+def as_statements(given: Any) -> Iterator[Any]:
+    """Tables of statements, of what another engine has of them: a table, or a stream of Arrow.
+
+    Raises ``ValueError`` where a column is missing, or has values of another type.
+    """
+    pa, schema = arrow(), schema_of(STATEMENTS)
+    if not hasattr(given, "__arrow_c_stream__"):
+        raise ValueError(f"statements must be a table or a stream of Arrow, got {given!r:.80}")
+    reader = pa.RecordBatchReader.from_stream(given)
+    if missing := [name for name in schema.names if name not in reader.schema.names]:
+        raise ValueError(f"statements must have the columns of an archive; missing: {missing}")
+    for batch in reader:
+        table = pa.Table.from_batches([batch]).select(schema.names)
+        try:
+            yield table.cast(schema)
+        except (pa.ArrowException, ValueError) as error:
+            raise ValueError(f"statements must have the types of an archive: {error}") from None
+
+
+def ordered(tables: Iterable[Any], says: Callable[[str], str]) -> Iterator[Any]:
+    """Tables of statements that are in the order of the fold.
+
+    Raises ``IntegrityError`` where one is not, or lacks a value; ``says`` names what it is of.
+    """
+    pa, last = arrow(), None
+    for table in tables:
+        if not table.num_rows:
+            continue
+        for name in table.column_names:
+            if name not in OPTIONAL and table[name].null_count:
+                raise IntegrityError(says(f"{name} is missing in a row"))
+        told = table if last is None else pa.concat_tables([last, table])
+        disorder = _disorder(told)
+        # guard: an archive out of order is refused
+        if disorder is not None:
+            raise IntegrityError(says(f"out of order at position {told['position'][disorder]}"))
+        last = table.slice(table.num_rows - 1)
+        yield table
+
+
+def _disorder(table: Any) -> int | None:
+    """The first row that doesn't come after the one before it."""
+    pa, pc = arrow(), arrow("compute")
+    after: Any = None
+    for name in reversed(ORDER):
+        values = table[name].combine_chunks()
+        if name == "occurred_at":
+            values = pc.fill_null(values.cast(pa.int64()), UNDATED)
+        one, other = values.slice(0, len(values) - 1), values.slice(1)
+        greater = pc.greater(other, one)
+        after = greater if after is None else pc.or_(greater, pc.and_(pc.equal(one, other), after))
+    at = pc.index(after, pa.scalar(value=False)).as_py()
+    return None if at < 0 else at + 1
+
+
+def within(table: Any, bounds: Bounds) -> Any:
+    """The statements of events within the bounds, as ``Bounds.take`` has them."""
+    if bounds is EVERYTHING:
+        return table
+    pa, pc = arrow(), arrow("compute")
+    happened = pc.coalesce(table["occurred_at"], table["received_at"])
+    taken: Any = None
+    for values, bound in (
+        (table["position"], bounds.position),
+        (table["received_at"].cast(pa.int64()), bounds.received_by),
+        (happened.cast(pa.int64()), bounds.occurred_by),
+    ):
+        if bound is not None:
+            some = pc.less_equal(values, bound)
+            taken = some if taken is None else pc.and_(taken, some)
+    return table if taken is None else table.filter(taken)
+
+
+StreamSaid = tuple[Stream, list[Said]]
+"""A stream and what is said of it, in the order of the statements."""
+
+
+def streams_of(tables: Iterable[Any]) -> Iterator[StreamSaid]:
+    """The streams of tables that are in order, but what belongs to none."""
+    rows = (row for table in tables for row in map(Said._make, rows_of(table)))
+    for stream, said in groupby(rows, itemgetter(0, 1, 2)):
+        if stream != NOWHERE:
+            yield stream, list(said)

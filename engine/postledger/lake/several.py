@@ -8,10 +8,11 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from postledger.definitions.definitions import Definitions, apart
 from postledger.errors import DefinitionsDiffer, LedgerError
-from postledger.lake.archived import Files, StreamSaid, streams_of
+from postledger.lake.archived import Files
 from postledger.lake.layout import Raw, Said
 from postledger.lake.restating import Sorted, sorted_rows
 from postledger.lake.rows import rows_of
@@ -100,20 +101,24 @@ class Several:
                     for raw in page
                 ]
 
-    def streams(self, bucket: int) -> Iterator[StreamSaid]:
-        """The streams of a bucket, each with what all archives say of it."""
-        return streams_of(map(Said._make, rows_of(self._sorted.table(bucket))))
+    def tables(self, bucket: int) -> Iterator[Any]:
+        """The statements of a bucket, those of all archives."""
+        yield self._sorted.table(bucket)
+
+    def statements(self, which: int, bucket: int) -> Iterator[Said]:
+        """What one of the archives says in one of its buckets, as the union numbers it."""
+        for table in self._files[which].tables(bucket):
+            for one in map(Said._make, rows_of(table)):
+                yield one._replace(
+                    position=one.position + self._firsts[which],
+                    envelope=self._number(which, one.envelope),
+                    template=self._number(which, one.template),
+                )
 
     def _said(self) -> Iterator[Said]:
         for which, files in enumerate(self._files):
             for bucket in range(files.buckets):
-                for _, said in files.streams(bucket):
-                    for one in said:
-                        yield one._replace(
-                            position=one.position + self._firsts[which],
-                            envelope=self._number(which, one.envelope),
-                            template=self._number(which, one.template),
-                        )
+                yield from self.statements(which, bucket)
 
     def _number(self, which: int, number: int | None) -> int | None:
         return None if number is None else number * len(self._files) + which

@@ -14,14 +14,15 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
-from postledger.lake.archived import Files, StreamSaid, streams_of
+from postledger.lake.archived import Files
 from postledger.lake.folder import Folder, arrow, telling
-from postledger.lake.folding import Lake, event_rows, stating
+from postledger.lake.folding import Engine, Lake, counting, states, stating
 from postledger.lake.layout import (
     BEGUN,
     DELIVERIES,
     ENVELOPES,
     EVENTS,
+    FEW,
     GROUP,
     GROUP_BYTES,
     MANIFEST,
@@ -31,15 +32,14 @@ from postledger.lake.layout import (
     TEMPLATES,
     File,
     Manifest,
-    Said,
     file_name,
     kind_of,
     manifest_of,
     schema_of,
 )
 from postledger.lake.restating import restated, sorted_rows
-from postledger.lake.rows import raw_of, rows_of, state_of, table_of, tables_of
-from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.lake.rows import raw_of, regrouped, table_of, tables_of
+from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
 from postledger.log.source import Source
 from postledger.model import Anchor
@@ -157,8 +157,11 @@ class _Writer:
 
 def _write_tables(folder: Folder, name: str, kind: str, tables: Iterable[Any]) -> File:
     count, schema = 0, schema_of(kind)
+    # To read a list of texts takes three times as long where a dictionary was tried first.
+    few = [one for one in FEW if one in schema.names]
+    how = {"compression": "zstd", "use_dictionary": few}
     with folder.written(name) as file:
-        with arrow("parquet").ParquetWriter(file, schema, compression="zstd") as writer:
+        with arrow("parquet").ParquetWriter(file, schema, **how) as writer:
             for table in tables:
                 writer.write_table(table)
                 count += table.num_rows
@@ -205,7 +208,7 @@ def _write_interned(work: Archiving, writer: _Writer) -> None:
         return
     templates, envelopes = set[int](), set[int]()
     for name in writer.manifest.names(EVENTS):
-        for table in writer.files.tables(name, ["template", "envelope"]):
+        for table in writer.files.groups(name, ["template", "envelope"]):
             templates |= set(table.column("template").unique().to_pylist())
             envelopes |= set(table.column("envelope").unique().to_pylist())
     known = ((n, *work.source.template(n)) for n in sorted(templates - {None}))
@@ -241,36 +244,28 @@ def _write_bucket(
     writer: _Writer, folding: Folding, number: int, table: Any, progress: Progress
 ) -> None:
     if writer.lacks(name := file_name(STATEMENTS, number)):
-        writer.write(name, (table.slice(at, GROUP) for at in range(0, table.num_rows, GROUP)))
+        writer.write(name, regrouped([table]))
     if writer.lacks(name := file_name(DELIVERIES, number)):
-        streams = streams_of(map(Said._make, rows_of(table)))
-        writer.write(name, tables_of(DELIVERIES, _rows(folding, streams, EVERYTHING, progress)))
-    else:
-        progress(table.num_rows)
+        writer.write(name, regrouped(states(folding, [table])))
+    progress(table.num_rows)
 
 
 def write_states(
-    lake: Lake, definitions: Definitions, bounds: Bounds, folder: Folder, progress: Progress
+    lake: Lake,
+    definitions: Definitions,
+    bounds: Bounds,
+    engine: Engine,
+    folder: Folder,
+    progress: Progress,
 ) -> int:
     """Write the deliveries of an archive, folded by some definitions, to a new folder.
 
     There is a file for each bucket. Returns how many deliveries there are.
     """
     folding, count = Folding.by(lake, definitions, lake.limits), 0
-    with folder.whole() as made, stating(lake, definitions, progress) as streams:
+    with folder.whole() as made, stating(lake, definitions, progress) as tables:
         for bucket in range(lake.buckets):
-            rows = _rows(folding, streams(bucket), bounds, progress)
-            tables = tables_of(DELIVERIES, rows)
-            count += _write_tables(made, f"{bucket:05}.parquet", DELIVERIES, tables).rows
+            some = counting(tables(bucket), progress)
+            found = regrouped(states(folding, some, bounds, engine))
+            count += _write_tables(made, f"{bucket:05}.parquet", DELIVERIES, found).rows
     return count
-
-
-def _rows(
-    folding: Folding, streams: Iterable[StreamSaid], bounds: Bounds, progress: Progress
-) -> Iterator[tuple[Any, ...]]:
-    for stream, said in streams:
-        events = event_rows(said, bounds)
-        row = folding.row(0, stream[1], events) if events else None
-        if row is not None:
-            yield state_of(stream, row)
-        progress(len(said))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 from postledger.address import Address
 from postledger.arguments import FilePath, checked, require_least
@@ -17,6 +17,8 @@ from postledger.errors import LedgerError
 from postledger.lake import checking, folding
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder
+from postledger.lake.folding import Engine, engine_of
+from postledger.lake.rows import row_of_state, rows_of
 from postledger.lake.several import Several
 from postledger.lake.writing import write_states
 from postledger.ledger import copying
@@ -27,6 +29,7 @@ from postledger.log.as_of import Bounds, bounds_of
 from postledger.model import Anchor, Delivery, Place, Verification
 from postledger.progress import Progress, foreign, silent
 from postledger.projections.compare import Difference
+from postledger.projections.reader import Folding
 from postledger.state.row import delivery_of
 from postledger.wire import Limits
 
@@ -105,27 +108,49 @@ class Archive:
         *,
         as_of: datetime | int | None = None,
         occurred_by: datetime | None = None,
+        statements: object = None,
+        engine: Engine | None = None,
         progress: Progress = silent,
     ) -> Iterator[Delivery]:
         """The state of every stream, of each chart, by the definitions of the archive or by others.
 
         They come in no order that says anything. With other vocabularies the events are read again first,
         into a temporary folder. ``as_of`` and ``occurred_by`` are those of ``Ledger.deliveries``.
-        ``progress`` is called with the number of events that were read, and folded. Raises
-        ``IntegrityError`` where a file is missing, damaged or out of order: it names the file.
+
+        ``statements`` are those of the archive, or some of them, in their order, as another engine reads
+        them: a table or a stream of Arrow, such as DuckDB and Polars have. ``engine`` is ``"plain"``
+        (stream after stream) or ``"columnar"`` (many at once; by default, where NumPy is installed): of
+        both the states are the same. ``progress`` is called with the number of events that were read, and
+        folded.
+
+        Raises ``IntegrityError`` where a file is missing, damaged or out of order: it names the file;
+        ``ValueError`` for statements with other columns, or that other vocabularies are to read.
 
         >>> sorted({delivery.state for delivery in Archive("archive").fold()})
         ['delivered', 'failed']
         """
         wanted = self.definitions if definitions is None else definitions
-        return self._fold(wanted, bounds_of(as_of, occurred_by), progress)
+        bounds, chosen = bounds_of(as_of, occurred_by), engine_of(engine)
+        given = None if statements is None else folding.given(self._lake, wanted, statements)
+        return self._fold(wanted, bounds, given, chosen, progress)
 
     def _fold(
-        self, definitions: Definitions, bounds: Bounds, progress: Progress
+        self,
+        definitions: Definitions,
+        bounds: Bounds,
+        given: Iterator[Any] | None,
+        engine: Engine,
+        progress: Progress,
     ) -> Iterator[Delivery]:
+        lake = self._lake
         with foreign(progress) as told:
-            for stream, row in folding.folded(self._lake, definitions, bounds, told):
-                if row is not None:
+            if given is None:
+                tables = folding.folded(lake, definitions, bounds, engine, told)
+            else:
+                how = Folding.by(lake, definitions, lake.limits)
+                tables = folding.states(how, folding.counting(given, told), bounds, engine)
+            for table in tables:
+                for stream, row in map(row_of_state, rows_of(table)):
                     yield delivery_of(stream, row)
 
     @checked
@@ -136,6 +161,7 @@ class Archive:
         *,
         as_of: datetime | int | None = None,
         occurred_by: datetime | None = None,
+        engine: Engine | None = None,
         progress: Progress = silent,
     ) -> int:
         """Fold every stream, as ``fold`` does, and write the states to a new folder as Parquet.
@@ -151,22 +177,30 @@ class Archive:
         wanted = self.definitions if definitions is None else definitions
         bounds, place = bounds_of(as_of, occurred_by), Folder.of(folder)
         with foreign(progress) as told:
-            return write_states(self._lake, wanted, bounds, place, told)
+            return write_states(self._lake, wanted, bounds, engine_of(engine), place, told)
 
     @checked
     def differences(
-        self, definitions: Definitions, *, progress: Progress = silent
+        self,
+        definitions: Definitions,
+        *,
+        engine: Engine | None = None,
+        progress: Progress = silent,
     ) -> Iterator[Difference]:
         """What would change if it were read by other definitions, as ``Ledger.differences`` says it.
+
+        ``engine`` is that of ``fold``.
 
         >>> list(Archive("archive").differences(ledger.definitions))
         []
         """
-        return self._differences(definitions, progress)
+        return self._differences(definitions, engine_of(engine), progress)
 
-    def _differences(self, definitions: Definitions, progress: Progress) -> Iterator[Difference]:
+    def _differences(
+        self, definitions: Definitions, engine: Engine, progress: Progress
+    ) -> Iterator[Difference]:
         with foreign(progress) as told:
-            yield from folding.differences(self._lake, definitions, told)
+            yield from folding.differences(self._lake, definitions, engine, told)
 
     @checked
     def verify(self, anchor: Anchor | None = None, *, progress: Progress = silent) -> Verification:
