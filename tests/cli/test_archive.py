@@ -30,6 +30,23 @@ def test_a_ledger_is_archived(run: Run, samples: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"anchor": str(head), "files": 9, "kept": 0}
 
 
+def test_an_archive_is_copied_to_a_ledger(run: Run, samples: Path, tmp_path: Path) -> None:
+    """With the same anchor; what is whole stays, and what is another ledger is refused."""
+    archive, target = tmp_path / "archive", tmp_path / "restored.db"
+    (*_, anchor) = run("archive", samples, archive).stdout.splitlines()
+    done = run("copy", archive, target)
+    assert done.stdout.splitlines() == ["copied 12 events", anchor]
+    assert run("verify", target, "--anchor", anchor.split()[1]).exit_code == 0
+    done = run("copy", archive, target)
+    assert done.stdout.splitlines() == ["copied 0 events; 12 events were there", anchor]
+    with Ledger(tmp_path / "mine.db") as ledger:
+        ledger.record(b"?")
+    done = run("copy", archive, tmp_path / "mine.db")
+    assert (done.exit_code, done.stdout, done.stderr[:7]) == (1, "", "Error: ")
+    with Ledger(tmp_path / "mine.db") as ledger:
+        assert ledger.head().size == 2
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_no_archive_takes_the_place_of_a_ledger(
     run: Run, samples: Path, tmp_path: Path, suffix: str
