@@ -539,6 +539,27 @@ def test_an_archive_stands_at_an_address_too(source: Path, tmp_path: Path) -> No
             assert of(archive.fold()) == rows(ledger)
 
 
+def test_an_archive_stands_in_a_file_system_of_fsspec_too(source: Path) -> None:
+    """Whatever has one; where it is not installed, one line says so."""
+    address = "fsspec+memory://there/2026"
+    with Ledger(source, readonly=True) as ledger:
+        ledger.archive(address, rows=ROWS)
+        with Archive(address) as archive:
+            assert archive.verify(ledger.head()).ok
+            assert of(archive.fold()) == rows(ledger)
+            assert archive.replay("fsspec+memory://there/states") == len(rows(ledger))
+        with pytest.raises(LedgerError, match="an archive is there"):
+            ledger.archive(address)
+    code = (
+        "import sys; sys.modules['fsspec'] = None; import postledger\n"
+        f"try: postledger.Archive('{address}')\n"
+        "except postledger.PostledgerError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = f"{address} requires fsspec: {sys.executable} -m pip install fsspec\n"
+    assert done.stdout == said
+
+
 def test_an_event_that_is_not_what_was_received_is_not_archived(
     source: Path, tmp_path: Path
 ) -> None:

@@ -92,7 +92,8 @@ class Folder:
     def of(cls, place: FilePath) -> Folder:
         """The folder of a path, or of an address such as ``s3://bucket/folder``.
 
-        Raises ``LedgerError`` for an address of no file system that PyArrow knows.
+        ``fsspec+sftp://host/folder`` is of a file system that fsspec knows. Raises ``LedgerError`` for an
+        address of no file system, ``PostledgerError`` for one that a missing package has.
         """
         systems = arrow("fs")
         text = str(place)
@@ -104,6 +105,9 @@ class Folder:
         try:
             with telling(text, "reached"):
                 system, root = systems.FileSystem.from_uri(text)
+        except ImportError as error:
+            package = error.name or "fsspec"
+            raise requires(hidden(f"{text} requires {package}"), package) from None
         except (arrow().ArrowException, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise LedgerError(hidden(f"{text}: not the address of a folder: {reason}")) from None
