@@ -551,7 +551,11 @@ def test_an_archive_stands_in_a_file_system_of_fsspec_too(source: Path) -> None:
         with pytest.raises(LedgerError, match="an archive is there"):
             ledger.archive(address)
     code = (
-        "import sys; sys.modules['fsspec'] = None; import postledger\n"
+        "import sys, postledger\n"
+        "class Nowhere:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'fsspec': raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Nowhere())\n"
         f"try: postledger.Archive('{address}')\n"
         "except postledger.PostledgerError as error: print(error)"
     )
