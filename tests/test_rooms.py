@@ -139,7 +139,8 @@ def users_of(library: str) -> set[str]:
 def test_postgresql_has_one_place() -> None:
     """What connects to a server, what it is told, and what its catalog says."""
     assert users_of("psycopg") == {
-        f"postledger.store.{name}" for name in ("postgres", "dialect", "catalog", "listening")
+        f"postledger.store.{name}"
+        for name in ("postgres", "server", "refusals", "dialect", "catalog", "listening")
     }
 
 

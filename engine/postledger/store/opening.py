@@ -90,8 +90,8 @@ def is_of_medium(error: BaseException) -> bool:
     Such an error fails the whole transaction, wherever it shows.
     """
     # psycopg's errors come only where it was loaded.
-    postgres = sys.modules.get("postledger.store.postgres")
-    return sqlite.is_of_medium(error) or (postgres is not None and postgres.is_of_medium(error))
+    refusals = sys.modules.get("postledger.store.refusals")
+    return sqlite.is_of_medium(error) or (refusals is not None and refusals.is_of_medium(error))
 
 
 def is_of_disk(error: BaseException) -> bool:

@@ -1,16 +1,16 @@
 """A ledger in one schema of a PostgreSQL database: how it is reached, written and read.
 
-Everything that is peculiar to PostgreSQL stands here and in ``dialect``. Connections commit each
-statement by itself unless a transaction is begun; a store has one while it needs it, and gives it back
-to the ``Server``. The protocol of a write: the lock in a statement of its own, since a snapshot that is
-older than the lock doesn't show what others wrote before; then all else, which reads what is committed.
+What is peculiar to PostgreSQL stands here, in ``server`` (its connections), ``refusals`` (what its errors
+mean), ``dialect`` and ``catalog``. Connections commit each statement by itself unless a transaction is
+begun; a store has one while it needs it, and gives it back to the ``Server``. The protocol of a write:
+the lock in a statement of its own, since a snapshot that is older than the lock doesn't show what others
+wrote before; then all else, which reads what is committed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
@@ -23,18 +23,16 @@ import psycopg
 from psycopg import errors, pq
 
 from postledger.address import Address
-from postledger.errors import IntegrityError, LedgerBusy, LedgerError, NotALedger
+from postledger.errors import LedgerBusy, LedgerError, NotALedger
 from postledger.store import catalog, dialect
-from postledger.store.listening import Listener
+from postledger.store.refusals import is_away, line, translated
+from postledger.store.server import Connection, Server, channel_of, quoted, require_direct
 from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of, distinct
 
 _log = logging.getLogger("postledger")
 
 FORMAT = "Postledger ledger, format 1"
 """The comment on a schema that holds a ledger."""
-
-MOST_CONNECTIONS = 16
-"""How many connections one ledger of one process uses at once."""
 
 LONGEST_IDLE = 10.0
 """How many seconds a writer may leave the server without a word, before others go on."""
@@ -45,26 +43,6 @@ _PAGE = 2_000
 _MOST_KNOWN = 200
 """Of how many statements the types of their columns are remembered."""
 
-_SETTINGS = (
-    # guard: synced before it is acknowledged on a server
-    "SET synchronous_commit = on; SET timezone = 'UTC'; SET jit = off; SET cursor_tuple_fraction = 1;"
-    # What is read is mostly in memory: to look up the rows of a page beats reading all of a table.
-    " SET random_page_cost = 1.1;"
-    " SET statement_timeout = 0; SET bytea_output = hex; SET client_min_messages = warning;"
-    " SET standard_conforming_strings = on; SET default_transaction_read_only = off;"
-    # Whatever the role, the database or the environment says: these change what is stored or compared.
-    # guard: values go to the server and come back as they are
-    " SET client_encoding = 'UTF8'; SET array_nulls = on; SET datestyle = 'ISO, MDY';"
-    " SET intervalstyle = postgres; SET quote_all_identifiers = off; SET lock_timeout = 0"
-)
-_KEEPALIVE: Mapping[str, Any] = {
-    "keepalives": 1,
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-    "application_name": "postledger",
-}
 _TRIES = 5
 """How often the catalog is read again that changed meanwhile."""
 
@@ -73,119 +51,6 @@ _CHANGING = (errors.UndefinedTable, errors.InternalError_, errors.DeadlockDetect
 
 _SETTLING = 30.0
 """For how many seconds it is asked again how a commit ended, of which the answer was lost."""
-
-Connection = psycopg.Connection[Row]
-
-
-class Server:
-    """The server of one ledger, as one process uses it: its connections, those that are free first.
-
-    A connection is made where none is free, up to ``MOST_CONNECTIONS``; whoever needs one then waits.
-    """
-
-    def __init__(self, address: Address, timeout: float, *, readonly: bool = False) -> None:
-        self.address = address
-        self.readonly = readonly
-        self.timeout = timeout
-        self.kinds: dict[dialect.Insert, list[str]] = {}
-        self.keyed: dict[str, str] = {}
-        self._free: list[Connection] = []
-        self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        self._process = os.getpid()
-        self._users = 0
-
-    def use(self) -> None:
-        """Count a store that uses it."""
-        with self._lock:
-            self._users += 1
-
-    def leave(self) -> None:
-        """Count a store that does no more; with the last one all connections are closed."""
-        with self._lock:
-            self._users -= 1
-            free = [] if self._users else self._free
-            self._free = self._free if self._users else []
-        for conn in free:
-            conn.close()
-
-    def take(self, *, writing: bool) -> tuple[Connection, bool]:
-        """A connection, and whether it was made just now; who writes waits for no reader."""
-        if not writing and not self._room.acquire(timeout=max(self.timeout, 1.0)):
-            raise LedgerBusy(f"{self.address}: all connections are in use; try again")
-        try:
-            with self._lock:
-                free = self._free.pop() if self._free else None
-            return (self._connected(), True) if free is None else (free, False)
-        except BaseException:
-            if not writing:
-                self._room.release()
-            raise
-
-    def give(self, conn: Connection, *, writing: bool) -> None:
-        """Take a connection back, for others to use unless it is broken."""
-        whole = not conn.closed and conn.info.transaction_status is pq.TransactionStatus.IDLE
-        whole = whole and conn.prepare_threshold is not None
-        with self._lock:
-            if whole and self._users:
-                self._free.append(conn)
-                conn = cast("Connection", None)
-        if conn is not None:
-            conn.close()
-        if not writing:
-            self._room.release()
-
-    def listen(self, ring: Callable[[], object]) -> Listener:
-        """Call ``ring`` after each write, by whichever process."""
-        return Listener(self._connected, f"LISTEN {_channel_of(self.address)}", ring)
-
-    def forget(self) -> None:
-        """Close what is free: where one connection was lost, others were too."""
-        with self._lock:
-            free, self._free = self._free, []
-        for conn in free:
-            conn.close()
-
-    def _connected(self) -> Connection:
-        address = self.address
-        given = _parameters(address)
-        # Whoever can't wait for another's write can't wait for a server either.
-        patience = {"connect_timeout": max(2, min(10, int(self.timeout)))}
-        defaults = {**_KEEPALIVE, **patience}
-        conn = psycopg.connect(
-            address.conninfo,
-            autocommit=True,
-            **{name: value for name, value in defaults.items() if name not in given},
-        )
-        try:
-            dialect.adapt(conn)
-            conn.execute(_SETTINGS)
-            if address.role is not None:
-                conn.execute(f"SET ROLE {quoted(address.role)}")
-            elif not self.readonly:
-                _become_writer(conn, address.schema)
-            conn.execute(f"SET search_path = {quoted(address.schema)}, pg_temp")
-            self._require_safe(conn)
-        except BaseException:
-            conn.close()
-            raise
-        return conn
-
-    def _require_safe(self, conn: Connection) -> None:
-        """Raise ``LedgerError`` where the server could lose what it acknowledged."""
-        (server,) = conn.execute("SELECT pg_backend_pid()").fetchone() or (None,)
-        _require_direct(self.address, conn, server)
-        if conn.info.parameter_status("server_encoding") != "UTF8":
-            raise LedgerError(f"{self.address}: the database must have the encoding UTF8")
-        if self.address.durable:
-            for name in ("fsync", "full_page_writes"):
-                row = conn.execute(f"SHOW {name}").fetchone()
-                # guard: a server that may lose what it acknowledged is refused
-                if row != ("on",):
-                    raise LedgerError(
-                        f"{self.address}: the server has {name} = {row and row[0]}, and may lose what"
-                        f" it acknowledged; set it on"
-                    )
 
 
 class PostgresStore(Store):
@@ -266,7 +131,7 @@ class PostgresStore(Store):
         try:
             return _run(cast("Connection", self._conn), sql, parameters)
         except psycopg.OperationalError as error:
-            if not unused or not _is_away(error):
+            if not unused or not is_away(error):
                 raise
         self._again()
         self._unused = False
@@ -342,7 +207,7 @@ class PostgresStore(Store):
         row = begun.fetchone()
         assert row is not None
         xid, server = row
-        _require_direct(self.path, cast("Connection", self._conn), server)
+        require_direct(self.path, cast("Connection", self._conn), server)
         return str(xid)
 
     @property
@@ -355,7 +220,7 @@ class PostgresStore(Store):
         try:
             conn.execute("COMMIT")
         except BaseException as error:
-            if not conn.closed and not (isinstance(error, psycopg.Error) and _is_away(error)):
+            if not conn.closed and not (isinstance(error, psycopg.Error) and is_away(error)):
                 self.committed = self._was_committed(xid)
                 raise
             if not isinstance(error, psycopg.Error):
@@ -402,10 +267,10 @@ class PostgresStore(Store):
     def _notify(self) -> None:
         """Tell who listens that something was written; after the commit, which it must not hold up."""
         with suppress(psycopg.Error):
-            cast("Connection", self._conn).execute(f"NOTIFY {_channel_of(self.path)}")
+            cast("Connection", self._conn).execute(f"NOTIFY {channel_of(self.path)}")
 
     def _lost(self, error: psycopg.Error) -> Lost:
-        said = self.path.without_secrets(_line(error))
+        said = self.path.without_secrets(line(error))
         return Lost(f"{self.path}: the connection was lost ({said}); nothing was written")
 
     def _roll_back(self) -> None:
@@ -590,7 +455,7 @@ class PostgresStore(Store):
                 errors.FeatureNotSupported,
             )
             hint = "; a query is one SELECT, which only reads" if isinstance(error, refused) else ""
-            said = self.path.without_secrets(_line(error))
+            said = self.path.without_secrets(line(error))
             raise LedgerError(f"{self.path}: the query fails: {said}{hint}") from None
 
     # --- tables of its own ---
@@ -827,31 +692,6 @@ def _exists(store: PostgresStore) -> bool:
     )
 
 
-def _become_writer(conn: Connection, schema: str) -> None:
-    """Take the role whose index and states are: what it makes must be that role's too."""
-    row = conn.execute(
-        "SELECT pg_get_userbyid(relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE nspname = $1 AND relname = 'generations' AND pg_get_userbyid(relowner) <> current_user"
-        " AND pg_has_role(relowner, 'MEMBER')",
-        (schema,),
-    ).fetchone()
-    if row is not None:
-        conn.execute(f"SET ROLE {quoted(str(row[0]))}")
-
-
-def _parameters(address: Address) -> dict[str, Any]:
-    """What an address says to libpq; raises ``LedgerError`` where it can't be read."""
-    try:
-        return psycopg.conninfo.conninfo_to_dict(address.conninfo)
-    except psycopg.ProgrammingError as error:
-        # What libpq says cites the address, so that it must not be its cause either.
-        said = address.without_secrets(_line(error))
-        raise LedgerError(
-            f"{address}: the address can't be read: {said}; next to libpq's it may have the parameters"
-            " schema, role and durability"
-        ) from None
-
-
 # --- statements ---
 
 
@@ -870,15 +710,6 @@ def _distrust(conn: Connection) -> None:
     conn.prepare_threshold = None
 
 
-def _require_direct(address: Address, conn: Connection, server: object) -> None:
-    """Raise ``LedgerError`` where others share the connection: ``server`` is the process that answers."""
-    # guard: a pooler between is refused
-    if server != conn.info.backend_pid:
-        raise LedgerError(
-            f"{address}: a connection pooler stands between; connect to PostgreSQL itself"
-        )
-
-
 def _status(conn: Connection, xid: str) -> str:
     try:
         row = conn.execute("SELECT pg_xact_status($1::xid8)", (xid,)).fetchone()
@@ -888,88 +719,12 @@ def _status(conn: Connection, xid: str) -> str:
     return str(row and row[0])
 
 
-def _channel_of(address: Address) -> str:
-    """On which channel it is told that a ledger was written to."""
-    return quoted(f"postledger_{address.schema}")
-
-
 def _lock_of(schema: str) -> int:
     """The number of the advisory lock of a ledger, which is the same for all processes."""
     digest = sha256(f"postledger:{schema}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
-def quoted(name: str) -> str:
-    """A name as SQL has it."""
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
-
-
 def _literal(text: str) -> str:
     quoted = text.replace("'", "''")
     return f"'{quoted}'"
-
-
-# --- what errors mean ---
-
-
-def _line(error: BaseException) -> str:
-    diag = getattr(error, "diag", None)
-    said = (diag and diag.message_primary) or str(error)
-    return " ".join(str(said).split())
-
-
-def is_of_medium(error: BaseException) -> bool:
-    """Whether the server or the connection failed, or is locked: not a statement that is wrong."""
-    if isinstance(error, errors.ProgramLimitExceeded | errors.StatementTooComplex):
-        # That is of what was written.
-        return False
-    return isinstance(
-        error, psycopg.OperationalError | errors.IdleInTransactionSessionTimeout | Lost
-    )
-
-
-@contextmanager
-def translated(address: Address) -> Iterator[None]:
-    """Turn what psycopg raises into errors that say what it means for the ledger."""
-    try:
-        yield
-    except IntegrityError as error:
-        if str(address) not in str(error):
-            error.args = (f"{address}: {error}",)
-        raise
-    except psycopg.Error as error:
-        raise _meaning(address, error) from error
-    except UnicodeEncodeError as error:
-        raise LedgerError(
-            f"{address}: half a character (a lone surrogate) can be neither stored nor looked up"
-        ) from error
-
-
-def _is_away(error: psycopg.Error) -> bool:
-    """Whether the server, or the connection to it, is gone, or takes nobody now.
-
-    The codes are of PostgreSQL's appendix A.
-    """
-    code = error.sqlstate
-    away = code is None or code[:2] == "08" or code[:3] == "57P" or code == "53300"
-    return isinstance(error, psycopg.OperationalError) and away
-
-
-def _meaning(address: Address, error: psycopg.Error) -> LedgerError:
-    said = address.without_secrets(_line(error))
-    if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
-        return LedgerBusy(f"{address}: another process holds the write lock; nothing was written")
-    if isinstance(error, errors.DiskFull):
-        return LedgerError(f"{address}: the server's disk is full; nothing was written")
-    if isinstance(error, errors.InsufficientPrivilege):
-        return LedgerError(f"{address}: the role may not do this: {said}")
-    if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
-        return IntegrityError(f"{address}: the database is damaged: {said}; run verify")
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return LedgerError(
-            f"{address}: the server is read-only (is it a standby?); nothing was written"
-        )
-    if _is_away(error):
-        return Lost(f"{address}: can't be reached: {said}")
-    return LedgerError(f"{address}: {said}")
