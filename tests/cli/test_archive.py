@@ -20,14 +20,14 @@ def test_a_ledger_is_archived(run: Run, samples: Path, tmp_path: Path) -> None:
     with Ledger(samples, readonly=True) as ledger:
         head = ledger.head()
     done = run("archive", samples, tmp_path / "archive")
-    assert done.stdout.splitlines() == ["archived 12 events in 5 files", f"anchor {head}"]
+    assert done.stdout.splitlines() == ["archived 12 events in 6 files", f"anchor {head}"]
     with Archive(tmp_path / "archive") as archive:
         assert archive.verify(head).ok
     again = run("archive", samples, tmp_path / "archive")
     assert (again.exit_code, again.stdout) == (1, "")
     assert again.stderr.endswith("archive: an archive is there; name another folder\n")
     done = run("archive", samples, tmp_path / "other", "--rows", 5, "--json")
-    assert json.loads(done.stdout) == {"anchor": str(head), "files": 9, "kept": 0}
+    assert json.loads(done.stdout) == {"anchor": str(head), "files": 12, "kept": 0}
 
 
 def test_an_archive_is_copied_to_a_ledger(run: Run, samples: Path, tmp_path: Path) -> None:

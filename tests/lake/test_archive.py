@@ -205,6 +205,49 @@ def test_statements_from_elsewhere_are_refused_unless_they_are_an_archive_s(
             archive.fold(engine="quick")  # type: ignore[arg-type]
 
 
+def changed(place: Path) -> list[dict[str, Any]]:
+    """The changes of an archive, with the maps of states as such."""
+    return [
+        {**row, **{side: row[side] and dict(row[side]) for side in ("before", "after")}}
+        for row in parquet.read_table(place / "changes").to_pylist()
+    ]
+
+
+def told(ledger: Ledger) -> list[dict[str, Any]]:
+    """The changes that a ledger tells whoever follows it, in the same columns."""
+    return [
+        {
+            "space": change.delivery.space,
+            "chart": change.delivery.chart,
+            "key": change.delivery.tracking_id,
+            "position": change.position,
+            "member": change.event.member,
+            "received_at": change.event.received_at,
+            "occurred_at": change.event.occurred_at,
+            "change": change.key,
+            "before_state": change.before and change.before["delivery"],
+            "state": change.after["delivery"],
+            "reason": change.delivery.reason,
+            "findings": list(change.delivery.findings),
+            "before": change.before,
+            "after": change.after,
+        }
+        for change in ledger.follow(live=False)
+    ]
+
+
+def test_changes_are_those_of_the_ledger(source: Path, archived: Path) -> None:
+    """Row for row, with their keys; sorted by stream and position."""
+    with Ledger(source) as ledger:
+        wanted = told(ledger)
+    found = changed(archived)
+    assert sorted(found, key=lambda row: (row["position"], row["member"])) == wanted
+    assert len(wanted) > 300
+    for file in (archived / "changes").iterdir():
+        places = [tuple(row.values())[:5] for row in parquet.read_table(file).to_pylist()]
+        assert places == sorted(places)
+
+
 def test_an_archive_becomes_the_ledger_again(source: Path, archived: Path, tmp_path: Path) -> None:
     """With the same root, rows and reports, by way of a file that was only begun too."""
     with Archive(archived) as archive, Ledger(source, readonly=True) as ledger:
@@ -297,7 +340,7 @@ def stated(archived: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "swapped", "unsorted", "altered"])
-@pytest.mark.parametrize("kind", ["events", "statements", "deliveries"])
+@pytest.mark.parametrize("kind", ["events", "statements", "deliveries", "changes"])
 def test_a_file_that_is_not_what_was_written_is_named(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, how: str
 ) -> None:
@@ -327,7 +370,7 @@ def test_a_file_with_another_hash_is_named_though_its_rows_are_the_same(archived
     assert problem.endswith(f"{name}: it is not the file that was written")
 
 
-@pytest.mark.parametrize("kind", ["events", "statements", "deliveries"])
+@pytest.mark.parametrize("kind", ["events", "statements", "deliveries", "changes"])
 def test_rows_out_of_order_are_refused_though_the_manifest_has_their_hash(
     archived: Path, kind: str
 ) -> None:
@@ -357,7 +400,7 @@ def test_buckets_in_each_others_place_are_refused_though_the_manifest_has_their_
         list(archive.fold())
 
 
-def changed(archived: Path, name: str, column: str, value: Any) -> None:
+def altered(archived: Path, name: str, column: str, value: Any) -> None:
     """Alter a value of the first row that has one, and have the manifest state it."""
     table = parquet.read_table(archived / name)
     values = table.column(column).to_pylist()
@@ -381,6 +424,8 @@ def changed(archived: Path, name: str, column: str, value: Any) -> None:
         ("statements/00000.parquet", "received_at", 0, "statements/00000.parquet: it differs"),
         ("deliveries/00000.parquet", "state", "failed", "deliveries/00000.parquet: it differs"),
         ("deliveries/00000.parquet", "findings", ["late"], "deliveries/00000.parquet: it differs"),
+        ("changes/00000.parquet", "state", "failed", "changes/00000.parquet: it differs"),
+        ("changes/00000.parquet", "change", "0" * 32, "changes/00000.parquet: it differs"),
         ("templates.parquet", "pieces", ["a"], "templates.parquet: template 1 is damaged"),
     ],
 )
@@ -388,7 +433,7 @@ def test_what_was_altered_is_found_though_the_manifest_has_its_hash(
     archived: Path, name: str, column: str, value: Any, said: str
 ) -> None:
     """By the leaves, by a new reading, and by a new fold."""
-    changed(archived, name, column, value)
+    altered(archived, name, column, value)
     with Archive(archived) as archive:
         assert any(said in problem for problem in archive.verify().problems)
 

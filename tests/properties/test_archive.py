@@ -14,6 +14,7 @@ from postledger import Archive, Ledger, Ledgers, Receipt
 from postledger.lake.archived import Files
 from postledger.lake.folding import ENGINES
 from tests.lake.feeds import FEEDS
+from tests.lake.test_archive import changed, told
 from tests.properties.shown import falsified, folder, run
 from tests.properties.worlds import Made, arrived, made, moments
 
@@ -65,6 +66,8 @@ def archives_alike(
                     assert folded(archive, engine=engine, **bounds) == wanted
                 for fed_by in FEEDS:
                     assert folded(archive, statements=fed_by(path / "0"), **bounds) == wanted
+            found = changed(path / "0")
+            assert sorted(found, key=lambda row: (row["position"], row["member"])) == told(ledger)
             by_others = folded(archive, other.definitions)
             ledger.replay(other.definitions)
             assert by_others == rows(ledger)

@@ -31,7 +31,7 @@ Examples:
 )
 @json_option
 def archive(ledger: Location, folder: str, rows: int, as_json: bool) -> None:  # noqa: FBT001
-    """Write LEDGER, as it is now, to FOLDER as Parquet: its events, what they say, and the deliveries.
+    """Write LEDGER, as it is now, to FOLDER as Parquet: events, what they say and change, deliveries.
 
     FOLDER is a path, or an address such as s3://bucket/folder. It must be new or empty; a run that was
     killed goes on when it is started again. An archive can be verified, folded by other definitions,

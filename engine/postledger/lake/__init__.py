@@ -2,6 +2,6 @@
 
 ``folder`` is where the files are, ``layout`` what stands in each, ``rows`` what Python has of them.
 ``writing`` makes an archive, ``archived`` reads one, ``several`` some as one, ``restating`` reads the
-events again by any definitions, ``folding`` folds and compares, ``checking`` verifies. ``columnar`` picks
-rows from columns. The fold is that of ``state``.
+events again by any definitions, ``folding`` folds and compares, ``changing`` says what events changed,
+``checking`` verifies. ``columnar`` picks rows from columns. The fold is that of ``state``.
 """

@@ -6,7 +6,7 @@ are read again, and every state folded again without plans.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,15 +14,18 @@ from typing import Any
 
 from postledger.errors import LedgerError
 from postledger.lake.archived import Files
+from postledger.lake.changing import changes
 from postledger.lake.folding import event_rows
 from postledger.lake.layout import (
+    CHANGES,
     DELIVERIES,
+    DERIVED,
     EVENTS,
     STATEMENTS,
     file_name,
     kind_of,
 )
-from postledger.lake.restating import Sorted, restated, sorted_rows
+from postledger.lake.restating import Leaves, restated, sorted_rows
 from postledger.lake.rows import regrouped, state_of, streams_of, tables_of
 from postledger.log.event import READ, Kind, Stored
 from postledger.log.tree import EMPTY, Frontier, extend
@@ -65,7 +68,7 @@ def _of_files(files: Files) -> Iterator[str]:
     """Which files are missing, or not what the manifest says."""
     kinds = {kind_of(name) for name in files.manifest.files}
     buckets = range(files.buckets)
-    wanted = {file_name(kind, n) for kind in (STATEMENTS, DELIVERIES) for n in buckets}
+    wanted = {file_name(kind, n) for kind in DERIVED for n in buckets}
     for name in sorted(wanted - files.manifest.files.keys()):
         yield files.says(name, "it is not in the manifest")
     if EVENTS not in kinds:
@@ -135,19 +138,22 @@ def _of_ends(files: Files, frontier: Frontier, adopted: Stored | None) -> Iterat
 def _of_derived(files: Files, progress: Progress) -> Iterator[str]:
     """Which files differ from what the events say, and from a fold of that."""
     folding = Folding.by(files, files.definitions, files.limits)
-    rows = restated(files, files.definitions, files.limits, progress)
-    with (
-        TemporaryDirectory(prefix="postledger-") as folder,
-        sorted_rows(rows, Path(folder), files.buckets) as made,
-    ):
-        for bucket in range(files.buckets):
-            yield from _of_bucket(files, folding, bucket, made, progress)
+    with TemporaryDirectory(prefix="postledger-") as folder:
+        leaves = Leaves(files, Path(folder))
+        rows = restated(leaves, files.definitions, files.limits, progress)
+        with (
+            sorted_rows(rows, Path(folder), files.buckets) as made,
+            leaves.reading() as leaf,
+        ):
+            for bucket in range(files.buckets):
+                table = made.table(bucket)
+                yield from _of_bucket(files, folding, bucket, table, leaf)
+                progress(table.num_rows)
 
 
 def _of_bucket(
-    files: Files, folding: Folding, bucket: int, made: Sorted, progress: Progress
+    files: Files, folding: Folding, bucket: int, table: Any, leaf: Callable[[int], bytes]
 ) -> Iterator[str]:
-    table = made.table(bucket)
     name = file_name(STATEMENTS, bucket)
     # guard: statements of an archive compared
     if not _are_equal(regrouped([table]), files.groups(name)):
@@ -157,7 +163,11 @@ def _of_bucket(
     # guard: deliveries of an archive compared
     if not _are_equal(folded, files.groups(name)):
         yield files.says(name, "it differs from the fold")
-    progress(table.num_rows)
+    name = file_name(CHANGES, bucket)
+    changed = changes(folding, files.manifest.ledger, table, leaf, plainly=True)
+    # guard: changes of an archive compared
+    if not _are_equal(changed, files.groups(name)):
+        yield files.says(name, "it differs from a fold up to each event")
 
 
 def _states(folding: Folding, table: Any) -> Iterator[tuple[Any, ...]]:

@@ -22,8 +22,13 @@ MANIFEST, BEGUN = "manifest.json", "begun.json"
 """What an archive is known by, and what stands in its place until it is whole."""
 
 TEMPLATES, ENVELOPES = "templates.parquet", "envelopes.parquet"
-EVENTS, STATEMENTS, DELIVERIES = "events", "statements", "deliveries"
-"""The folders of the files with the events, with what they say, and with what became of deliveries."""
+EVENTS, STATEMENTS = "events", "statements"
+DELIVERIES, CHANGES = "deliveries", "changes"
+"""The folders of the files with the events and what they say, with what became of deliveries, and with
+what each event changed."""
+
+DERIVED = (STATEMENTS, DELIVERIES, CHANGES)
+"""What follows from the events, a file of each for a bucket."""
 
 VERSION = 1
 """The version of the format."""
@@ -85,6 +90,28 @@ class Said(NamedTuple):
     said: str | None
 
 
+class Changed(NamedTuple):
+    """A row of the changes: an event that changed the state of a delivery, as ``StateChanged`` has it.
+
+    ``change`` is its key, ``state``, ``reason`` and ``findings`` are those of the delivery after it.
+    """
+
+    space: str
+    chart: str
+    key: str
+    position: int
+    member: int
+    received_at: int
+    occurred_at: int | None
+    change: str
+    before_state: str | None
+    state: str
+    reason: str | None
+    findings: tuple[str, ...]
+    before: list[tuple[str, str]] | None
+    after: list[tuple[str, str]]
+
+
 STREAM = Said._fields[:3]
 """What names a stream."""
 
@@ -118,11 +145,13 @@ def schema_of(kind: str) -> Any:
         **dict.fromkeys(("identity", "salt", "digest", "skeleton"), pa.binary(16)),
         "leaf": pa.binary(32),
         "body": pa.binary(),
+        **dict.fromkeys(("before", "after"), pa.map_(text, text)),
     }
     columns: Mapping[str, tuple[str, ...]] = {
         EVENTS: Raw._fields,
         STATEMENTS: Said._fields,
         DELIVERIES: STATES,
+        CHANGES: Changed._fields,
         TEMPLATES: ("id", "digest", "skeleton", "pieces"),
         ENVELOPES: ("id", *(field.name for field in attrs.fields(Envelope))),
     }

@@ -5,8 +5,9 @@ What is read is written to a file for each bucket first, as it comes; then each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,11 +15,15 @@ from postledger.definitions.definitions import Definitions
 from postledger.lake.folder import arrow
 from postledger.lake.layout import GROUP_BYTES, ORDER, STATEMENTS, Raw, Said, bucket_of, schema_of
 from postledger.lake.rows import said_of, table_of
+from postledger.log.event import Stored
 from postledger.progress import Progress
 from postledger.state.patterns import Patterns
-from postledger.state.streams import Events, Facts
+from postledger.state.streams import Events, Facts, Values
 from postledger.templates import written
 from postledger.wire import Limits
+
+_LEAF = 32
+"""The bytes of a leaf."""
 
 _WAITING = 20_000
 """So many rows wait in memory to be written."""
@@ -30,6 +35,39 @@ class Paged(Events, Protocol):
     def pages(self) -> Iterator[list[Raw]]:
         """All of them, in order of position."""
         ...
+
+
+class Leaves:
+    """The events of an archive, whose leaves are kept by position in a file as they are read."""
+
+    def __init__(self, events: Paged, folder: Path) -> None:
+        self._events = events
+        self._path = folder / "leaves"
+
+    @property
+    def interned(self) -> Values:
+        """Templates and envelopes."""
+        return self._events.interned
+
+    def at(self, position: int) -> Stored:
+        """The event at a position."""
+        return self._events.at(position)
+
+    def pages(self) -> Iterator[list[Raw]]:
+        """All of them, in order of position."""
+        with self._path.open("wb") as file:
+            for page in self._events.pages():
+                file.write(b"".join([raw.leaf for raw in page]))
+                yield page
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int], bytes]]:
+        """The leaf at a position, once all were read."""
+        with (
+            self._path.open("rb") as file,
+            mmap(file.fileno(), 0, access=ACCESS_READ) as leaves,
+        ):
+            yield lambda position: leaves[_LEAF * position : _LEAF * (position + 1)]
 
 
 class Sorted:

@@ -16,18 +16,22 @@ from postledger.lake.layout import (
     ORDER,
     PIECE,
     STATEMENTS,
+    Changed,
     Raw,
     Said,
     schema_of,
 )
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Clock, Envelope, Kind, Part, Stored
+from postledger.projections.changes import Turn
 from postledger.state.patterns import NOWHERE, Stream, Unplaced
 from postledger.state.row import COLUMNS, Row
 from postledger.state.streams import EventRow
 from postledger.templates import Template, written
 from postledger.times import UNDATED
 
+_STATE = COLUMNS.index("state")
+_SHOWN = tuple(map(COLUMNS.index, ("reason", "route_reason", "findings")))
 _FINDINGS = COLUMNS.index("findings")
 
 
@@ -157,6 +161,26 @@ def row_of_state(state: Sequence[Any]) -> tuple[Stream, Row]:
     space, chart, key, *told = state
     at = _FINDINGS - 1
     return (space, chart, key), (0, *told[:at], bits(tuple(told[at])), *told[at + 1 :])
+
+
+def changed_of(stream: Stream, turn: Turn, key: str) -> Changed:
+    """The row of a change, by what tells it from any other."""
+    row, before, after, delivery = turn
+    reason, other, findings = (delivery[column] for column in _SHOWN)
+    return Changed(
+        *stream,
+        row[3],
+        row[4],
+        row[5],
+        None if row[1] == UNDATED else row[1],
+        key,
+        None if before is None else before[next(iter(before))],
+        delivery[_STATE],
+        other if reason is None else reason,
+        names(findings),
+        None if before is None else list(before.items()),
+        list(after.items()),
+    )
 
 
 def tables_of(kind: str, rows: Iterable[Sequence[Any]]) -> Iterator[Any]:

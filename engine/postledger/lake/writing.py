@@ -7,7 +7,7 @@ follows from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -15,11 +15,14 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
 from postledger.lake.archived import Files
+from postledger.lake.changing import changes
 from postledger.lake.folder import Folder, arrow, telling
 from postledger.lake.folding import Engine, Lake, counting, states, stating
 from postledger.lake.layout import (
     BEGUN,
+    CHANGES,
     DELIVERIES,
+    DERIVED,
     ENVELOPES,
     EVENTS,
     FEW,
@@ -37,7 +40,7 @@ from postledger.lake.layout import (
     manifest_of,
     schema_of,
 )
-from postledger.lake.restating import restated, sorted_rows
+from postledger.lake.restating import Leaves, restated, sorted_rows
 from postledger.lake.rows import raw_of, regrouped, table_of, tables_of
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
@@ -69,7 +72,7 @@ class Archived:
 
     >>> archived = ledger.archive("made")
     >>> archived.anchor == ledger.head(), archived.files, archived.kept
-    (True, 5, 0)
+    (True, 6, 0)
     """
 
     anchor: Anchor
@@ -98,7 +101,7 @@ def _begin(work: Archiving, folder: Folder) -> Manifest:
     if (begun := _begun(work, folder)) is not None:
         return begun
     if folder.has(BEGUN):
-        folder.drop(EVENTS, STATEMENTS, DELIVERIES, TEMPLATES, ENVELOPES)
+        folder.drop(EVENTS, *DERIVED, TEMPLATES, ENVELOPES)
     else:
         folder.require_free()
     begun = _manifest(work, work.anchor)
@@ -224,9 +227,9 @@ def _write_interned(work: Archiving, writer: _Writer) -> None:
 
 
 def _write_derived(work: Archiving, writer: _Writer, progress: Progress) -> None:
-    """Write what the events say, and what became of deliveries, bucket by bucket."""
+    """Write what the events say, what became of deliveries and what changed them, bucket by bucket."""
     buckets = range(writer.manifest.buckets)
-    names = [file_name(kind, number) for kind in (STATEMENTS, DELIVERIES) for number in buckets]
+    names = [file_name(kind, number) for kind in DERIVED for number in buckets]
     size = writer.manifest.anchor.size
     if not any(map(writer.lacks, names)):
         progress(2 * size)
@@ -234,20 +237,24 @@ def _write_derived(work: Archiving, writer: _Writer, progress: Progress) -> None
     files = writer.files
     folding = Folding.by(files, work.definitions, work.limits)
     with writer.folder.scratch() as scratch:
-        rows = restated(files, work.definitions, work.limits, progress)
-        with sorted_rows(rows, scratch, len(buckets)) as made:
+        leaves = Leaves(files, scratch)
+        rows = restated(leaves, work.definitions, work.limits, progress)
+        with sorted_rows(rows, scratch, len(buckets)) as made, leaves.reading() as leaf:
             for number in buckets:
-                _write_bucket(writer, folding, number, made.table(number), progress)
+                table = made.table(number)
+                _write_bucket(writer, folding, number, table, leaf)
+                progress(table.num_rows)
 
 
 def _write_bucket(
-    writer: _Writer, folding: Folding, number: int, table: Any, progress: Progress
+    writer: _Writer, folding: Folding, number: int, table: Any, leaf: Callable[[int], bytes]
 ) -> None:
     if writer.lacks(name := file_name(STATEMENTS, number)):
         writer.write(name, regrouped([table]))
     if writer.lacks(name := file_name(DELIVERIES, number)):
         writer.write(name, regrouped(states(folding, [table])))
-    progress(table.num_rows)
+    if writer.lacks(name := file_name(CHANGES, number)):
+        writer.write(name, changes(folding, writer.manifest.ledger, table, leaf))
 
 
 def write_states(

@@ -161,7 +161,7 @@ def reread(
         before=states[0],
         after=states[1] or {},
         event=event,
-        key=key_of(ledger_id, event, known.stream, "adopted"),
+        key=key_of(ledger_id, event.leaf, event.member, known.stream, "adopted"),
     )
 
 
@@ -204,12 +204,12 @@ def state_changed(passage: Passage, ledger_id: bytes, definitions: str) -> State
         before=before,
         after=after,
         event=event,
-        key=key_of(ledger_id, event, passage.after.stream, definitions),
+        key=key_of(ledger_id, event.leaf, event.member, passage.after.stream, definitions),
     )
 
 
-def key_of(ledger_id: bytes, event: Event, stream: Stream, definitions: str) -> str:
+def key_of(ledger_id: bytes, leaf: bytes, member: int, stream: Stream, definitions: str) -> str:
     """What tells a change from any other, also of a ledger that was restored: 32 hexadecimal digits."""
-    said = [ledger_id.hex(), event.leaf.hex(), str(event.member), *stream, definitions]
+    said = [ledger_id.hex(), leaf.hex(), str(member), *stream, definitions]
     written = "".join(f"{len(one)}:{one}" for one in said)
     return blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
