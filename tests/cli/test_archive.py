@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from postledger import Archive, Ledger
+from postledger.lake.folding import ENGINES
 from postledger.lake.layout import schema_of
 from tests.cli import Run
 
@@ -111,10 +112,12 @@ def test_an_archive_is_compared_as_a_ledger_is(
 ) -> None:
     """The same rows in each form."""
     words = ["--provider", "smpp", "--only", *form]
-    of_ledger, of_archive = run("replay", samples, *words), run("replay", archived, *words)
-    assert of_archive.exit_code == 0
-    assert sorted(of_archive.stdout) == sorted(of_ledger.stdout)
-    assert "4 states would change" in of_archive.stderr
+    of_ledger = run("replay", samples, *words)
+    for engine in ([], *(["--engine", name] for name in ENGINES)):
+        of_archive = run("replay", archived, *words, *engine)
+        assert of_archive.exit_code == 0
+        assert sorted(of_archive.stdout) == sorted(of_ledger.stdout)
+        assert "4 states would change" in of_archive.stderr
 
 
 def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Path) -> None:
@@ -125,6 +128,9 @@ def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Pa
     found, wanted = map(parquet.read_table, (own, archived / "deliveries/00000.parquet"))
     assert found.schema.equals(schema_of("deliveries"))
     assert found.equals(wanted)
+    for engine in ENGINES:
+        run("replay", archived, "--out", tmp_path / engine, "--engine", engine)
+        assert parquet.read_table(tmp_path / engine).equals(wanted)
     done = run("replay", archived, "--out", tmp_path / "then", "--as-of", "3", "--json")
     assert json.loads(done.stdout)[0]["states"] == 2
     words = ["--out", tmp_path / "none", "--provider", "smpp", "--only", "--json"]
@@ -165,6 +171,10 @@ def test_no_states_take_the_place_of_a_ledger_or_an_archive(
         (["replay", "{archive}", "--builtin", "--adopt"], "--adopt requires a ledger, got an"),
         (["replay", "{archive}", "--builtin", "--as-of", "0"], "--as-of requires --out."),
         (["replay", "{ledger}", "--out", "x"], "--out requires an archive, got a ledger."),
+        (
+            ["replay", "{ledger}", "--engine", "plain"],
+            "--engine requires an archive, got a ledger.",
+        ),
         (["replay", "{ledger}", "--as-of", "0"], "--as-of requires an archive, got a ledger."),
         (["replay", "{ledger}", "--with", "{archive}"], "--with requires an archive, got a"),
         (["replay", "{archive}", "--with", "{ledger}"], "expected the folder of an archive, got"),

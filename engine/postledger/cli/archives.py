@@ -14,6 +14,7 @@ import click
 from postledger.cli.common import Command, bounds_options, progress
 from postledger.cli.params import ArchiveAt, LedgerOrArchive
 from postledger.definitions.definitions import Definitions
+from postledger.lake.folding import ENGINES, Engine
 from postledger.ledger.archive import Archive
 from postledger.model import Anchor, Verification
 from postledger.projections.generations import vocabularies_of
@@ -27,6 +28,7 @@ class Apart:
     """What a replay of archives takes and that of a ledger doesn't."""
 
     out: str | None
+    engine: Engine | None
     beside: tuple[ArchiveAt, ...]
     as_of: datetime | int | None
     occurred_by: datetime | None
@@ -48,6 +50,7 @@ class Apart:
     def _given(self) -> dict[str, bool]:
         return {
             "--out": self.out is not None,
+            "--engine": self.engine is not None,
             "--with": bool(self.beside),
             "--as-of": self.as_of is not None,
             "--occurred-by": self.occurred_by is not None,
@@ -55,7 +58,7 @@ class Apart:
 
 
 def apart_options(command: Command) -> Command:
-    """``--out``, ``--with``, ``--as-of`` and ``--occurred-by``; the command gets them as ``apart``."""
+    """What ``Apart`` has, as options; the command gets them as ``apart``."""
 
     @wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -71,6 +74,11 @@ def apart_options(command: Command) -> Command:
         metavar="FOLDER",
         help="Another archive, folded with the first as one that has the events of both; repeatable.",
     )(bounds_options(call))
+    made = click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        help="What folds an archive: stream by stream, or many at once (where NumPy is installed).",
+    )(made)
     return click.option(  # type: ignore[return-value]
         "--out",
         metavar="FOLDER",

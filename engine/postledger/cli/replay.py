@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from postledger.definitions.definitions import Definitions, builtin
 from postledger.definitions.definitions import apart as apart_of
 from postledger.definitions.vocabulary import Reads
 from postledger.errors import DefinitionError, LedgerError
-from postledger.ledger.archive import Archive
 from postledger.ledger.ledger import Ledger
 from postledger.model import GOES_WITHOUT_SAYING, Content, Delivery
 from postledger.projections.compare import Difference
@@ -119,7 +119,8 @@ def replay(
         raise click.UsageError("--index requires --adopt when comparing.")
     if named.given and not adopt:
         with reading(ledger) as opened:
-            _compare(opened, opened.head().size, named.with_those_of(opened.definitions), form)
+            own, size = opened.definitions, opened.head().size
+            _compare(opened.differences, size, own, named.with_those_of(own), form)
         return
     _replay(ledger, named if adopt else None, index, form)
 
@@ -170,9 +171,11 @@ def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -
             " or --builtin."
         )
     with opened_archive(place, apart.beside) as archive:
-        definitions = named.with_those_of(archive.definitions)
+        own = archive.definitions
+        definitions = named.with_those_of(own)
         if apart.out is None:
-            _compare(archive, archive.size, definitions, form)
+            differing = partial(archive.differences, engine=apart.engine)
+            _compare(differing, archive.size, own, definitions, form)
             return
         with progress("replay", times(archive, definitions)) as advance:
             states = archive.replay(
@@ -180,6 +183,7 @@ def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -
                 definitions,
                 as_of=apart.as_of,
                 occurred_by=apart.occurred_by,
+                engine=apart.engine,
                 progress=advance,
             )
     if form.for_people:
@@ -261,10 +265,16 @@ def _events(row: Delivery | None) -> int:
     return 0 if row is None else row.events + row.repeats
 
 
-def _compare(ledger: Ledger | Archive, size: int, definitions: Definitions, form: Form) -> None:
+def _compare(
+    differing: Callable[..., Iterator[Difference]],
+    size: int,
+    own: Definitions,
+    definitions: Definitions,
+    form: Form,
+) -> None:
     turns: Counter[tuple[str, str, str]] = Counter()
     with progress("compare", size, printing=not form.for_people) as advance:
-        found = _counted(ledger.differences(definitions, progress=advance), turns)
+        found = _counted(differing(definitions, progress=advance), turns)
         if not form.for_people:
             write_records(map(_flat if form.is_flat else _record, found), form, {}, _FLAT)
         else:
@@ -278,7 +288,7 @@ def _compare(ledger: Ledger | Archive, size: int, definitions: Definitions, form
     count = turns.total()
     if form.for_people and count > len(listed):
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
-    ours, others = apart_of(ledger.definitions.without_muted(), definitions.without_muted())
+    ours, others = apart_of(own.without_muted(), definitions.without_muted())
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
     remark(f"{counted(count, 'state')} would change {by}; nothing was written")
 
