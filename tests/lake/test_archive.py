@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
+from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,9 +33,12 @@ from postledger import (
 )
 from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
-from postledger.lake import layout, writing
+from postledger.lake import archived as archived_module
+from postledger.lake import layout, restating, writing
+from postledger.lake import rows as rows_module
 from postledger.lake.folder import Folder
 from postledger.lake.folding import ENGINES, Engine
+from postledger.log import log
 from postledger.log.as_of import EVERYTHING
 from postledger.log.event import Clock
 from tests.faults import traffic
@@ -538,19 +543,62 @@ def test_a_file_of_a_killed_run_that_is_not_whole_is_written_again(
         made = ledger.archive(target, rows=ROWS)
         assert Archive(target).verify(ledger.head()).problems == ()
         assert 0 < made.kept < made.files
-        for other, how in (
-            (tmp_path / "rows", {"rows": 99}),
-            (tmp_path / "adopted", {"rows": ROWS}),
-        ):
-            killed(source, other, 25)
-            if other.name == "adopted":
-                ledger.replay(builtin())
-            assert ledger.archive(other, **how).kept == 0
-            assert Archive(other).verify(ledger.head()).problems == ()
+        killed(source, tmp_path / "adopted", 25)
+        ledger.replay(builtin())
+        assert ledger.archive(tmp_path / "adopted", rows=ROWS).kept == 0
+        assert Archive(tmp_path / "adopted").verify(ledger.head()).problems == ()
     killed(source, tmp_path / "another", 25)
     with Ledger(tmp_path / "another.db") as ledger:
         assert ledger.archive(tmp_path / "another", rows=ROWS).kept == 0
         assert Archive(tmp_path / "another").verify(ledger.head()).problems == ()
+
+
+def test_a_killed_run_goes_on_with_other_buckets(source: Path, tmp_path: Path) -> None:
+    """The events are kept, and what is derived is written again by the new number."""
+    target = tmp_path / "archive"
+    killed(source, target, 25)
+    with Ledger(source) as ledger:
+        made = ledger.archive(target, rows=99)
+        assert 0 < made.kept < made.files
+        buckets = len(list((target / "changes").iterdir()))
+        assert buckets == -(-ledger.head().size // 99)
+        assert len(whole(target)) == made.files + 1
+        assert Archive(target).verify(ledger.head()).problems == ()
+
+
+def test_memory_is_bounded_for_large_bodies_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of bodies of 100 kB no more are held at once than the setting says, to write and to fold."""
+    for module in (layout, archived_module, rows_module, restating, writing):
+        monkeypatch.setattr(module, "GROUP_BYTES", 1 << 19)
+    monkeypatch.setattr(log, "PAGE_BYTES", 1 << 19)
+    told = (
+        sent(f"k{n % 70}", HANDSET=f"{n}{b64encode(os.urandom(75_000)).decode()}")
+        for n in range(100)
+    )
+    peaks = []
+    for number, setting in enumerate((1_000, 200_000)):
+        held = [0]
+
+        def look(_: int, held: list[int] = held) -> None:
+            held[0] = max(held[0], pa.total_allocated_bytes())
+
+        with Ledger(tmp_path / f"{number}.db") as ledger:
+            ledger.record_many(told)
+            before = pa.total_allocated_bytes()
+            place = tmp_path / str(number)
+            tracemalloc.start()
+            ledger.archive(place, rows=setting, progress=look)
+            assert Archive(place).replay(tmp_path / f"states {number}", progress=look) == 70
+            peaks.append(tracemalloc.get_traced_memory()[1] + held[0] - before)
+            tracemalloc.stop()
+            told = (one.body for one in list(ledger.events())[1:])
+            assert Archive(place).verify(ledger.head()).problems == ()
+    statements = tmp_path / "0/statements"
+    assert len(list(statements.iterdir())) >= 10
+    # All texts together are 10 MB.
+    assert peaks[0] < 9 << 20 < peaks[1]
 
 
 def test_nothing_else_is_written_over(source: Path, archived: Path, tmp_path: Path) -> None:

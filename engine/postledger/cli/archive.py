@@ -27,7 +27,7 @@ Examples:
     type=click.IntRange(1),
     default=ROWS,
     show_default=True,
-    help="About how many rows to hold in memory at once.",
+    help="About how many rows to hold in memory at once; of more than 1 kB one counts as several.",
 )
 @json_option
 def archive(ledger: Location, folder: str, rows: int, as_json: bool) -> None:  # noqa: FBT001

@@ -28,7 +28,7 @@ def changes(
     definitions, turns = folding.definitions.hash, Turns(folding, plainly=plainly)
     ledger_id = bytes.fromhex(ledger)
     # As rows of Python they take more memory than as a table.
-    pages = (table.slice(at, GROUP) for at in range(0, table.num_rows, GROUP))
+    pages = regrouped([table], GROUP)
     rows = (
         changed_of(
             stream, turn, key_of(ledger_id, leaf(turn.row[3]), turn.row[4], stream, definitions)

@@ -49,6 +49,9 @@ MOST_BUCKETS = 500
 ROWS = 200_000
 """How many rows are held in memory by default."""
 
+ROW_BYTES = 1_000
+"""A row of more bytes of texts counts as several."""
+
 _FORMAT = "postledger archive"
 
 

@@ -13,8 +13,17 @@ from typing import Any, Protocol
 
 from postledger.definitions.definitions import Definitions
 from postledger.lake.folder import arrow
-from postledger.lake.layout import GROUP_BYTES, ORDER, STATEMENTS, Raw, Said, bucket_of, schema_of
-from postledger.lake.rows import said_of, table_of
+from postledger.lake.layout import (
+    GROUP_BYTES,
+    MOST_BUCKETS,
+    ORDER,
+    STATEMENTS,
+    Raw,
+    Said,
+    bucket_of,
+    schema_of,
+)
+from postledger.lake.rows import rows_of, said_of, table_of
 from postledger.log.event import Stored
 from postledger.progress import Progress
 from postledger.state.patterns import Patterns
@@ -78,6 +87,7 @@ class Sorted:
         self.buckets = buckets
         self._waiting: dict[int, list[Said]] = {}
         self._size = self._bytes = 0
+        self.bytes = 0
         self._files: dict[int, Any] = {}
         self._open = ExitStack()
 
@@ -86,7 +96,7 @@ class Sorted:
         bucket = bucket_of(row[:3], row.position, self.buckets)
         self._waiting.setdefault(bucket, []).append(row)
         self._size += 1
-        self._bytes += len(row.said or "")
+        self._bytes += _bytes_of(row)
         if self._size >= _WAITING or self._bytes >= GROUP_BYTES:
             self._write()
 
@@ -94,11 +104,11 @@ class Sorted:
         ipc = arrow("ipc")
         for bucket, rows in self._waiting.items():
             if bucket not in self._files:
-                path = str(self._folder / f"{bucket}.arrow")
-                file = ipc.new_stream(path, schema_of(STATEMENTS))
+                file = ipc.new_stream(str(self._path(bucket)), schema_of(STATEMENTS))
                 self._files[bucket] = self._open.enter_context(file)
             self._files[bucket].write_table(table_of(STATEMENTS, rows))
         self._waiting.clear()
+        self.bytes += self._bytes
         self._size = self._bytes = 0
 
     def end(self) -> None:
@@ -106,12 +116,27 @@ class Sorted:
         self._write()
         self._open.close()
 
+    def _path(self, bucket: int) -> Path:
+        return self._folder / f"{bucket}.arrow"
+
+    def taken(self) -> Iterator[Said]:
+        """All rows as they came, bucket by bucket, of which nothing is kept here."""
+        pa = arrow()
+        for bucket in self._files:
+            with (
+                pa.memory_map(str(self._path(bucket))) as file,
+                pa.ipc.open_stream(file) as batches,
+            ):
+                for batch in batches:
+                    yield from map(Said._make, rows_of(batch))
+            self._path(bucket).unlink()
+
     def table(self, bucket: int) -> Any:
         """The rows of a bucket in their order."""
         pa = arrow()
         if bucket not in self._files:
             return table_of(STATEMENTS, [])
-        with pa.memory_map(str(self._folder / f"{bucket}.arrow")) as file:
+        with pa.memory_map(str(self._path(bucket))) as file:
             table = pa.ipc.open_stream(file).read_all()
         # What has no time stands last, as it does in the index.
         return table.sort_by([(name, "ascending") for name in ORDER])
@@ -127,6 +152,25 @@ def sorted_rows(rows: Iterable[Said], folder: Path, buckets: int) -> Iterator[So
     finally:
         made.end()
     yield made
+
+
+@contextmanager
+def spread(made: Sorted, folder: Path, most: int) -> Iterator[Sorted]:
+    """The same rows in so many buckets that each has about ``most`` bytes of texts at the most."""
+    buckets = min(-(-made.bytes // most), MOST_BUCKETS)
+    if buckets <= made.buckets:
+        yield made
+        return
+    wider = folder / "wider"
+    wider.mkdir()
+    with sorted_rows(made.taken(), wider, buckets) as found:
+        yield found
+
+
+def _bytes_of(row: Said) -> int:
+    """About how many bytes the texts of a row take."""
+    said = 0 if row.said is None else len(row.said)
+    return said if row.texts is None else said + sum(map(len, row.texts))
 
 
 def restated(

@@ -12,6 +12,7 @@ from postledger.findings import bits, names
 from postledger.lake.folder import arrow
 from postledger.lake.layout import (
     GROUP,
+    GROUP_BYTES,
     OPTIONAL,
     ORDER,
     PIECE,
@@ -191,7 +192,7 @@ def tables_of(kind: str, rows: Iterable[Sequence[Any]]) -> Iterator[Any]:
 
 
 def regrouped(tables: Iterable[Any], size: int = PIECE) -> Iterator[Any]:
-    """The same rows in tables of so many; the last may have fewer."""
+    """The same rows in tables of so many; the last may have fewer, and those of larger bodies."""
     pa = arrow()
     waiting: list[Any] = []
     count = 0
@@ -202,10 +203,21 @@ def regrouped(tables: Iterable[Any], size: int = PIECE) -> Iterator[Any]:
             continue
         whole = pa.concat_tables(waiting)
         at = count - count % size
-        yield from (whole.slice(one, size) for one in range(0, at, size))
+        for one in range(0, at, size):
+            yield from _within_bytes(whole.slice(one, size))
         waiting, count = ([whole.slice(at)] if at < count else []), count - at
     if count:
-        yield pa.concat_tables(waiting)
+        yield from _within_bytes(pa.concat_tables(waiting))
+
+
+def _within_bytes(table: Any) -> Iterator[Any]:
+    """A table in pieces of about ``GROUP_BYTES`` at the most."""
+    if table.nbytes <= GROUP_BYTES or table.num_rows < 2:
+        yield table
+        return
+    half = table.num_rows // 2
+    yield from _within_bytes(table.slice(0, half))
+    yield from _within_bytes(table.slice(half))
 
 
 # --- tables of statements ---

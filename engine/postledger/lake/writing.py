@@ -31,6 +31,7 @@ from postledger.lake.layout import (
     MANIFEST,
     MOST_BUCKETS,
     PER_FILE,
+    ROW_BYTES,
     STATEMENTS,
     TEMPLATES,
     File,
@@ -40,7 +41,7 @@ from postledger.lake.layout import (
     manifest_of,
     schema_of,
 )
-from postledger.lake.restating import Leaves, restated, sorted_rows
+from postledger.lake.restating import Leaves, restated, sorted_rows, spread
 from postledger.lake.rows import raw_of, regrouped, table_of, tables_of
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
@@ -110,8 +111,8 @@ def _begin(work: Archiving, folder: Folder) -> Manifest:
 
 
 def _manifest(work: Archiving, anchor: Anchor) -> Manifest:
-    buckets = min(max(-(-anchor.size // work.rows), 1), MOST_BUCKETS)
-    return Manifest(work.ledger.hex(), anchor, work.definitions, work.limits, buckets, {})
+    # The buckets are settled when it is known what the events say.
+    return Manifest(work.ledger.hex(), anchor, work.definitions, work.limits, 0, {})
 
 
 def _begun(work: Archiving, folder: Folder) -> Manifest | None:
@@ -125,7 +126,7 @@ def _begun(work: Archiving, folder: Folder) -> Manifest | None:
     size = begun.anchor.size
     if size > work.anchor.size or work.source.root(size).hex() != begun.anchor.root:
         return None
-    if attrs.evolve(begun, files={}) != _manifest(work, begun.anchor):
+    if attrs.evolve(begun, buckets=0, files={}) != _manifest(work, begun.anchor):
         return None
     whole = {
         name: file
@@ -151,6 +152,14 @@ class _Writer:
         found = _write_tables(self.folder, name, kind_of(name), tables)
         self.manifest = attrs.evolve(self.manifest, files={**self.manifest.files, name: found})
         self.folder.write(BEGUN, self.manifest.to_json())
+
+    def settle(self, buckets: int) -> None:
+        """Have so many buckets: what there is by another number is removed."""
+        if buckets != self.manifest.buckets:
+            self.folder.drop(*DERIVED)
+            known = self.manifest.files.items()
+            files = {name: file for name, file in known if kind_of(name) not in DERIVED}
+            self.manifest = attrs.evolve(self.manifest, buckets=buckets, files=files)
 
     @property
     def files(self) -> Files:
@@ -228,19 +237,24 @@ def _write_interned(work: Archiving, writer: _Writer) -> None:
 
 def _write_derived(work: Archiving, writer: _Writer, progress: Progress) -> None:
     """Write what the events say, what became of deliveries and what changed them, bucket by bucket."""
-    buckets = range(writer.manifest.buckets)
-    names = [file_name(kind, number) for kind in DERIVED for number in buckets]
-    size = writer.manifest.anchor.size
-    if not any(map(writer.lacks, names)):
+    size, known = writer.manifest.anchor.size, range(writer.manifest.buckets)
+    names = [file_name(kind, number) for kind in DERIVED for number in known]
+    if names and not any(map(writer.lacks, names)):
         progress(2 * size)
         return
     files = writer.files
     folding = Folding.by(files, work.definitions, work.limits)
+    buckets = min(max(-(-size // work.rows), 1), MOST_BUCKETS)
     with writer.folder.scratch() as scratch:
         leaves = Leaves(files, scratch)
         rows = restated(leaves, work.definitions, work.limits, progress)
-        with sorted_rows(rows, scratch, len(buckets)) as made, leaves.reading() as leaf:
-            for number in buckets:
+        with (
+            sorted_rows(rows, scratch, buckets) as counted,
+            spread(counted, scratch, work.rows * ROW_BYTES) as made,
+            leaves.reading() as leaf,
+        ):
+            writer.settle(made.buckets)
+            for number in range(made.buckets):
                 table = made.table(number)
                 _write_bucket(writer, folding, number, table, leaf)
                 progress(table.num_rows)

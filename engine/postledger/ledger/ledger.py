@@ -1088,10 +1088,10 @@ class Ledger:
         ``s3://bucket/folder``. It must be new or empty, or have what a run left that was killed: what is
         whole of that is kept, and the run goes on, of the events that it began with. It is an archive
         once its manifest is there, which is written last. About ``rows`` rows are held in memory at
-        once, or those of the longest stream. Others may record meanwhile. An archive has the salts of
-        the events, as a copy does. ``progress`` is called with the number of events, three times for
-        each. Raises ``LedgerError`` where something else is in the folder, ``PostledgerError`` without
-        PyArrow.
+        once (one of more than 1 kB counts as several), or those of the longest stream. Others may
+        record meanwhile. An archive has the salts of the events, as a copy does. ``progress`` is called
+        with the number of events, three times for each. Raises ``LedgerError`` where something else is
+        in the folder, or it can't be written, ``PostledgerError`` without PyArrow.
 
         >>> ledger.archive("another-archive").anchor == ledger.head()
         True
