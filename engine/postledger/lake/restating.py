@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,11 +71,14 @@ class Leaves:
     @contextmanager
     def reading(self) -> Iterator[Callable[[int], bytes]]:
         """The leaf at a position, once all were read."""
-        with (
-            self._path.open("rb") as file,
-            mmap(file.fileno(), 0, access=ACCESS_READ) as leaves,
-        ):
-            yield lambda position: leaves[_LEAF * position : _LEAF * (position + 1)]
+        # Not mapped to memory: of a long log that alone would be more than all else.
+        with self._path.open("rb", buffering=0) as file:
+
+            def leaf(position: int) -> bytes:
+                file.seek(_LEAF * position)
+                return file.read(_LEAF)
+
+            yield leaf
 
 
 class Sorted:
