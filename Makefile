@@ -33,6 +33,7 @@ bench: $(VENV)/.benched
 	$(BIN)/python -m benchmarks.wires
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.columnar
+	$(BIN)/python -m benchmarks.spark
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Postledger needs Python 3.11 or newer: make PYTHON=python3.11")'

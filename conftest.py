@@ -37,6 +37,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
+from tests import spark_cluster
 from tests.postgres_server import missing, postgres_server
 from tests.shell import commands, difference, free_port, printed, started
 
@@ -106,6 +107,8 @@ def ran(example: Example, command: str) -> str:
     if command.startswith("curl ") and shutil.which("curl") is None:
         raise SkipTest("curl is not installed")
     namespace = example.namespace
+    if Path(example.path).name == "spark.md" and (lacking := spark_cluster.missing()) is not None:
+        raise SkipTest(lacking)
     if Path(example.path).name == "postgres.md" and "_postgres" not in namespace:
         namespace["_postgres"] = serve_postgres()
     if command == "kill %1":

@@ -23,6 +23,7 @@ from postledger.lake.layout import (
     PIECE,
     STATEMENTS,
     TEMPLATES,
+    File,
     Manifest,
     Raw,
     bucket_of,
@@ -98,12 +99,8 @@ class Files:
         """What is wrong with a file, in one line."""
         return f"{self.folder.name}: {name}: {reason}"
 
-    @contextmanager
-    def reading(self, name: str, *, is_new: bool = True) -> Iterator[Any]:
-        """A Parquet file of it; raises ``IntegrityError`` where it is not what the manifest says.
-
-        The hash of one that is not new was compared before.
-        """
+    def require_size(self, name: str) -> File:
+        """What is known of a file; raises ``IntegrityError`` where it is missing or of another size."""
         known = self.manifest.files.get(name)
         if known is None:
             raise IntegrityError(self.says(name, "it is not in the manifest"))
@@ -112,6 +109,15 @@ class Files:
             raise IntegrityError(self.says(name, "it is missing"))
         if size != known.bytes:
             raise IntegrityError(self.says(name, f"expected {known.bytes} bytes, got {size}"))
+        return known
+
+    @contextmanager
+    def reading(self, name: str, *, is_new: bool = True) -> Iterator[Any]:
+        """A Parquet file of it; raises ``IntegrityError`` where it is not what the manifest says.
+
+        The hash of one that is not new was compared before.
+        """
+        known = self.require_size(name)
         try:
             # guard: files of an archive compared with their hashes
             if is_new and self.folder.digest_of(name) != known.sha256:
@@ -172,6 +178,28 @@ class Files:
                     yield page[max(0, len(page) - (expected - first)) :]
         if expected != self.size:
             raise IntegrityError(f"{self.folder.name}: expected {self.size} events, got {expected}")
+
+    def part(self, name: str, part: int, parts: int) -> Iterator[list[Raw]]:
+        """The events of one of so many parts of a file, which have about as many row groups each.
+
+        The hash of the file is compared by the first that this process reads of it.
+        """
+        names = self.manifest.names(EVENTS)
+        expected = sum(self.manifest.files[one].rows for one in names[: names.index(name)])
+        with self.reading(name, is_new=name not in self._known) as file:
+            self._known.add(name)
+            first, until = (file.num_row_groups * at // parts for at in (part, part + 1))
+            expected += sum(file.metadata.row_group(group).num_rows for group in range(first))
+            for group in range(first, until):
+                page = list(map(Raw._make, rows_of(file.read_row_group(group))))
+                self._require_next(name, page, expected)
+                expected += len(page)
+                yield page
+
+    @cached_property
+    def _known(self) -> set[str]:
+        """The files whose hash was compared."""
+        return set()
 
     def _require_next(self, name: str, page: list[Raw], expected: int) -> None:
         for at, raw in enumerate(page, expected):

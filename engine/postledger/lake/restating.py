@@ -182,8 +182,12 @@ def restated(
 
     Raises ``IntegrityError`` where an event is damaged.
     """
-    facts = Facts(events, Patterns(definitions, limits))
-    for page in events.pages():
+    yield from stated(Facts(events, Patterns(definitions, limits)), events.pages(), progress)
+
+
+def stated(facts: Facts, pages: Iterable[list[Raw]], progress: Progress) -> Iterator[Said]:
+    """What the events of some pages say, member by member; likewise."""
+    for page in pages:
         by_position = {raw.position: raw for raw in page}
         rows = [(*raw[:2], raw.envelope, None, raw.template, _texts(raw)) for raw in page]
         for one in facts.unplaced(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -46,7 +46,7 @@ class Several:
 
     def __init__(self, files: Sequence[Files]) -> None:
         _require_distinct(files)
-        self._files = files
+        self.files = files
         self.definitions: Definitions = _alike(files)
         self.limits: Limits = files[0].limits
         self.buckets: int = sum(one.buckets for one in files)
@@ -74,14 +74,14 @@ class Several:
         """Which archive has the event at a position, and where; raises ``IndexError`` where none has."""
         which = bisect_right(self._firsts, position) - 1
         there = position - self._firsts[which]
-        if which < 0 or there >= self._files[which].size:
+        if which < 0 or there >= self.files[which].size:
             raise IndexError(f"position {position} is not of any of the archives")
         return which, there
 
     def at(self, position: int) -> Stored:
         """The event at a position."""
         which, there = self.place(position)
-        stored = self._files[which].at(there)
+        stored = self.files[which].at(there)
         return stored._replace(
             position=position,
             envelope_id=self._number(which, stored.envelope_id),
@@ -90,16 +90,23 @@ class Several:
 
     def pages(self) -> Iterator[list[Raw]]:
         """The events of all, one archive after the other."""
-        for which, files in enumerate(self._files):
-            for page in files.pages():
-                yield [
-                    raw._replace(
-                        position=raw.position + self._firsts[which],
-                        envelope=self._number(which, raw.envelope),
-                        template=self._number(which, raw.template),
-                    )
-                    for raw in page
-                ]
+        for which, files in enumerate(self.files):
+            yield from self._numbered(which, files.pages())
+
+    def part(self, which: int, name: str, part: int, parts: int) -> Iterator[list[Raw]]:
+        """The events of a part of a file of one of the archives, as the union numbers them."""
+        yield from self._numbered(which, self.files[which].part(name, part, parts))
+
+    def _numbered(self, which: int, pages: Iterable[list[Raw]]) -> Iterator[list[Raw]]:
+        for page in pages:
+            yield [
+                raw._replace(
+                    position=raw.position + self._firsts[which],
+                    envelope=self._number(which, raw.envelope),
+                    template=self._number(which, raw.template),
+                )
+                for raw in page
+            ]
 
     def tables(self, bucket: int) -> Iterator[Any]:
         """The statements of a bucket, those of all archives."""
@@ -107,7 +114,7 @@ class Several:
 
     def statements(self, which: int, bucket: int) -> Iterator[Said]:
         """What one of the archives says in one of its buckets, as the union numbers it."""
-        for table in self._files[which].tables(bucket):
+        for table in self.files[which].tables(bucket):
             for one in map(Said._make, rows_of(table)):
                 yield one._replace(
                     position=one.position + self._firsts[which],
@@ -116,12 +123,12 @@ class Several:
                 )
 
     def _said(self) -> Iterator[Said]:
-        for which, files in enumerate(self._files):
+        for which, files in enumerate(self.files):
             for bucket in range(files.buckets):
                 yield from self.statements(which, bucket)
 
     def _number(self, which: int, number: int | None) -> int | None:
-        return None if number is None else number * len(self._files) + which
+        return None if number is None else number * len(self.files) + which
 
 
 def _require_distinct(files: Sequence[Files]) -> None:

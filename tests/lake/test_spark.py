@@ -1,0 +1,288 @@
+"""Spark: whatever folds, on however many processes, the states are those of the ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from benchmarks.postbacks import receipts
+
+from postledger import (
+    UNVERIFIED,
+    Archive,
+    Definitions,
+    Delivery,
+    IntegrityError,
+    Ledger,
+    LedgerError,
+    Ledgers,
+    Receipt,
+)
+from postledger.definitions.definitions import builtin
+from postledger.definitions.vocabulary_toml import load_vocabulary
+from postledger.lake import writing
+from postledger.lake.layout import DELIVERIES, schema_of
+from postledger.lake.rows import row_of_state, rows_of
+from postledger.state.row import delivery_of
+from tests.faults import traffic
+from tests.properties.shown import folder, run
+from tests.properties.worlds import Made, arrived, made, moments
+from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
+from tests.spark_cluster import missing, spark_cluster
+from tests.states import rows
+
+if missing() is None:
+    from postledger.lake.spark import differences, fold, plain_errors
+
+ROWS = 150
+"""So few rows in memory that there are several buckets."""
+
+Found = dict[tuple[str, str, str], Delivery]
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cluster of two workers, which are processes of their own."""
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
+    with spark_cluster(tmp_path_factory.mktemp("spark")) as session:
+        yield session
+
+
+def hostile(path: Path) -> None:
+    """A ledger of events of all kinds, among them long, contradicting and undated streams."""
+    with Ledger(path) as ledger:
+        ledger.record_many(traffic.bodies(0, 400))
+        ledger.record_many(islice(receipts(), 200))
+        ledger.record(b"\0\1 neither \xff", "text/plain")
+        ledger.record(sent("k" * 3_000), sender=UNVERIFIED, source="gate")
+        ledger.replay(first_outcome_stands())
+        ledger.created("made-here", to="+1 650 333 3058")
+        ledger.record_many(Receipt(one, "text/xml") for one in traffic.bodies(380, 420))
+        for key in ("x", "été", "\U0001f4a9", "\uffee"):
+            ledger.record_many([sent(key), failed(key), delivered(key), sent(key)])
+        ledger.record_many([delivered("late"), sent("late")])
+        ledger.record_many([sent("y", TIMESTAMP=""), delivered("y", TIMESTAMP="")])
+        ledger.record_many(sent("long", TIMESTAMP=f"2013-11-05T05:{n:02}:08Z") for n in range(60))
+        ledger.record_many(sent("many", TO=f"1650{n}") for n in range(40))
+        ledger.record(b'[{"Id": "n1", "What": "arrived"}, {"Id": "n2", "What": "gone out"}]')
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its file, next to its archive of several buckets."""
+    path = tmp_path_factory.mktemp("source") / "source.db"
+    hostile(path)
+    with Ledger(path, readonly=True) as ledger, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "PER_FILE", 300)
+        ledger.archive(path.with_name("archive"), rows=ROWS)
+    return path
+
+
+def newcomer() -> Definitions:
+    """Definitions with a vocabulary that comes later."""
+    return first_outcome_stands().with_vocabularies([load_vocabulary(NEWCOMER)])
+
+
+def of(frame: Any) -> Found:
+    """The deliveries of a frame by their streams, each there once."""
+    table = frame.toArrow().cast(schema_of(DELIVERIES))
+    found = [delivery_of(*row_of_state(row)) for row in rows_of(table)]
+    told = {(one.chart, one.space, one.tracking_id): one for one in found}
+    assert len(told) == len(found)
+    return told
+
+
+def plain(archive: Archive, *given: Any, **bounds: Any) -> Found:
+    """Those of a fold in this process, stream after stream."""
+    found = archive.fold(*given, engine="plain", **bounds)
+    return {(one.chart, one.space, one.tracking_id): one for one in found}
+
+
+def shown(found: Found) -> dict[tuple[str, str], dict[str, Any]]:
+    """As ``tests.states.rows`` has the rows of a ledger."""
+    return {(chart, key): one.to_dict() for (chart, _, key), one in found.items()}
+
+
+def test_a_fold_gives_the_rows_of_the_ledger(spark: Any, source: Path) -> None:
+    """Findings included: 0 rows differ, in any zone that Spark has, as of a position or a time."""
+    with Archive(source.with_name("archive")) as archive, Ledger(source) as ledger:
+        assert archive._files[0].buckets > 4
+        found = of(fold(spark, archive))
+        assert found == of(fold(spark, archive, engine="plain")) == plain(archive)
+        assert shown(found) == rows(ledger)
+        assert {finding for one in found.values() for finding in one.findings} >= {
+            *("late", "contradiction", "repeated"),
+        }
+        when = ledger.delivery("long").sent_at
+        known = next(iter(ledger.events(after=299))).received_at
+        for bounds in ({"as_of": 0}, {"as_of": 300}, {"as_of": known}, {"occurred_by": when}):
+            assert shown(of(fold(spark, archive, **bounds))) == rows(ledger, **bounds)
+
+
+@pytest.mark.parametrize("others", [builtin, newcomer])
+def test_other_definitions_give_what_they_give_the_ledger(
+    spark: Any, source: Path, tmp_path: Path, others: Callable[[], Definitions]
+) -> None:
+    """Other charts fold the buckets as they are; for other vocabularies Spark sorts what they read."""
+    definitions = others()
+    with Ledger(source, readonly=True) as ledger:
+        ledger.copy(tmp_path / "copy.db")
+    with (
+        Archive(source.with_name("archive")) as archive,
+        Ledger(tmp_path / "copy.db") as ledger,
+    ):
+        told = differences(spark, archive, definitions).toArrow().to_pylist()
+        wanted = [recorded(one) for one in archive.differences(definitions, engine="plain")]
+        assert sorted(map(parsed, told), key=str) == sorted(wanted, key=str)
+        assert wanted
+        ledger.replay(definitions)
+        found = of(fold(spark, archive, definitions))
+        assert shown(found) == rows(ledger)
+        assert found == plain(archive, definitions)
+        bounds = {"as_of": 300, "occurred_by": ledger.delivery("long").sent_at}
+        assert shown(of(fold(spark, archive, definitions, **bounds))) == rows(ledger, **bounds)
+        assert differences(spark, archive, archive.definitions).count() == 0
+
+
+def recorded(one: Any) -> dict[str, Any]:
+    """A difference as values that JSON has."""
+    sides = {
+        name: None if side is None else json.loads(json.dumps(side.to_dict()))
+        for name, side in (("before", one.before), ("after", one.after))
+    }
+    return {"space": one.space, "chart": one.chart, "key": one.key, **sides, "why": one.why}
+
+
+def parsed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the differences with its texts read."""
+    sides = {name: row[name] and json.loads(row[name]) for name in ("before", "after")}
+    return {**row, **sides}
+
+
+def test_archives_of_several_ledgers_fold_as_their_union(spark: Any, tmp_path: Path) -> None:
+    """By their own definitions and others: what two of them received is a repeat."""
+    bodies = [*traffic.bodies(0, 90), sent("x"), delivered("x"), failed("x"), b"?"]
+    bodies.append(b'[{"Id": "n1", "What": "arrived"}]')
+    paths = [tmp_path / "berlin.db", tmp_path / "lyon.db"]
+    for number, path in enumerate(paths):
+        with Ledger(path) as ledger:
+            ledger.record_many(Receipt(one, source=path.stem) for one in bodies[number::2])
+            ledger.record_many(bodies[:10])
+            ledger.archive(tmp_path / path.stem, rows=40)
+    with Archive(tmp_path / "berlin", tmp_path / "lyon") as archive, Ledgers(*paths) as ledgers:
+        merged = ledgers._merge.ledger
+        found = of(fold(spark, archive))
+        assert shown(found) == rows(merged)
+        assert found == plain(archive)
+        assert any("repeated" in one.findings for one in found.values())
+        assert shown(of(fold(spark, archive, as_of=30))) == shown(plain(archive, as_of=30))
+        for definitions in (first_outcome_stands(), newcomer()):
+            told = differences(spark, archive, definitions).toArrow().to_pylist()
+            wanted = [recorded(one) for one in archive.differences(definitions, engine="plain")]
+            assert sorted(map(parsed, told), key=str) == sorted(wanted, key=str)
+            assert wanted
+            assert of(fold(spark, archive, definitions)) == plain(archive, definitions)
+
+
+def test_whatever_was_received_spark_folds_it(spark: Any) -> None:
+    """Invented definitions and postbacks, by their own and by others."""
+
+    def alike(one: Made, other: Made, received: list[Receipt], known: Any) -> None:
+        with folder() as path:
+            with Ledger(path / "0.db", definitions=one.definitions) as ledger:
+                ledger.record_many(attrs.evolve(r, imported=False) for r in received)
+                ledger.archive(path / "archive", rows=5)
+            with Archive(path / "archive") as archive:
+                for given in ((), (other.definitions,)):
+                    assert of(fold(spark, archive, *given)) == plain(archive, *given)
+                    bounded = of(fold(spark, archive, *given, as_of=known))
+                    assert bounded == plain(archive, *given, as_of=known)
+
+    run(alike, 4, made(), made(), arrived(most=12), moments())
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "swapped", "unsorted"])
+@pytest.mark.parametrize("kind", ["events", "statements"])
+def test_a_file_that_is_not_what_was_written_is_named(
+    spark: Any, source: Path, tmp_path: Path, kind: str, how: str
+) -> None:
+    """In one line, at once or when rows are asked for; input out of order is never folded."""
+    from tests.lake.test_archive import spoilt, stated
+
+    with Ledger(source, readonly=True) as ledger, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "PER_FILE", 300)
+        ledger.archive(tmp_path / "archive", rows=400)
+    name = f"{kind}/00000.parquet"
+    spoilt(tmp_path / "archive", name, how)
+    if how == "unsorted":
+        # Whoever alters an archive can have the manifest state that too.
+        stated(tmp_path / "archive", name)
+    definitions = builtin() if kind == "statements" else newcomer()
+    said = rf"archive: {kind}/0000\d.parquet: [^\n]+$"
+    with pytest.raises(IntegrityError, match=said) as raised, plain_errors():
+        fold(spark, tmp_path / "archive", definitions).count()
+    assert raised.value.__cause__ is None
+
+
+def test_an_archive_that_was_made_again_meanwhile_is_not_folded(
+    spark: Any, source: Path, tmp_path: Path
+) -> None:
+    """Workers fold what the program that asked has seen, or nothing."""
+    with Ledger(tmp_path / "a.db") as ledger:
+        ledger.record(sent("a"))
+        ledger.archive(tmp_path / "archive")
+        states = fold(spark, tmp_path / "archive")
+        manifest = tmp_path / "archive/manifest.json"
+        manifest.write_bytes(manifest.read_bytes() + b"\n")
+    said = r"archive: manifest.json was changed meanwhile$"
+    with pytest.raises(LedgerError, match=said), plain_errors():
+        states.count()
+
+
+def test_other_faults_of_spark_are_one_line(spark: Any, source: Path) -> None:
+    """Spark's own error is the cause."""
+    states = fold(spark, source.with_name("archive"))
+    with pytest.raises(LedgerError, match=r"^Spark failed: .*no_column") as raised, plain_errors():
+        states.select("no_column").count()
+    assert raised.value.__cause__ is not None
+
+
+def test_a_frame_can_be_asked_with_sql(spark: Any, source: Path) -> None:
+    """Totals are those of the ledger."""
+    fold(spark, source.with_name("archive")).createOrReplaceTempView("deliveries")
+    said = spark.sql(
+        "SELECT state, count(*) AS n FROM deliveries WHERE chart = 'delivery' GROUP BY state"
+    )
+    with Ledger(source, readonly=True) as ledger:
+        wanted = Counter(one.state for one in ledger.deliveries())
+    assert {row.state: row.n for row in said.collect()} == wanted
+
+
+@pytest.mark.parametrize("package", ["pyspark", "pandas"])
+def test_without_pyspark_one_line_says_what_to_install(source: Path, package: str) -> None:
+    """Rather than a traceback."""
+    script = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from postledger import PostledgerError\n"
+        "try:\n"
+        "    from postledger.lake.spark import fold\n"
+        f"    fold(None, {str(source.with_name('archive'))!r})\n"
+        "except PostledgerError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": traffic.PYTHONPATH}
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    assert said.stdout.startswith("a fold by Spark requires PySpark and pandas: ")
+    assert said.stdout.count("\n") == 1
