@@ -12,11 +12,15 @@ demo: $(VENV)/.installed
 	$(BIN)/postledger deliveries $(DEMO)/demo.db
 	$(BIN)/postledger show $(DEMO)/demo.db TU1TXzU5Nzg3Nw==
 
+# The tests start Python thousands of times: without bytecode each start compiles the engine anew.
+test long: export PYTHONDONTWRITEBYTECODE :=
+
+# The tests of a file stay in one process and in order: they share ledgers, and a page of docs its names.
 test: $(VENV)/.tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 long: $(VENV)/.tested
 	$(BIN)/python -m pytest -m long

@@ -44,6 +44,11 @@ from tests.shell import commands, difference, free_port, printed, started
 import postledger
 
 ROOT = Path(__file__).parent
+
+# GNU readline, which pytest loads, tells each process that it starts of a terminal of 80 columns.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 
 
