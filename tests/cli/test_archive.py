@@ -170,6 +170,10 @@ def test_no_states_take_the_place_of_a_ledger_or_an_archive(
         (["replay", "{archive}", "--index"], "--index requires a ledger, got an archive."),
         (["replay", "{archive}", "--builtin", "--adopt"], "--adopt requires a ledger, got an"),
         (["replay", "{archive}", "--builtin", "--as-of", "0"], "--as-of requires --out."),
+        (
+            ["replay", "{archive}", "--builtin", "--engine", "spark"],
+            "--engine spark requires --out.",
+        ),
         (["replay", "{ledger}", "--out", "x"], "--out requires an archive, got a ledger."),
         (
             ["replay", "{ledger}", "--engine", "plain"],

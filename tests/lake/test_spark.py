@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +17,7 @@ from typing import Any
 import attrs
 import pytest
 from benchmarks.postbacks import receipts
+from pyarrow import parquet
 
 from postledger import (
     UNVERIFIED,
@@ -41,7 +44,7 @@ from tests.spark_cluster import missing, spark_cluster
 from tests.states import rows
 
 if missing() is None:
-    from postledger.lake.spark import differences, fold, plain_errors
+    from postledger.lake.spark import differences, fold, plain_errors, replay
 
 ROWS = 150
 """So few rows in memory that there are several buckets."""
@@ -266,6 +269,65 @@ def test_a_frame_can_be_asked_with_sql(spark: Any, source: Path) -> None:
     with Ledger(source, readonly=True) as ledger:
         wanted = Counter(one.state for one in ledger.deliveries())
     assert {row.state: row.n for row in said.collect()} == wanted
+
+
+@pytest.mark.parametrize("address", ["{}", "fsspec+file://{}"])
+def test_states_are_written_to_a_folder(
+    spark: Any, source: Path, tmp_path: Path, address: str
+) -> None:
+    """Here and elsewhere, those of a fold in one process; one that fails leaves nothing there."""
+    archive, out = source.with_name("archive"), tmp_path / "states"
+    count = replay(spark, archive, address.format(out))
+    with Archive(archive) as opened:
+        assert count == opened.replay(tmp_path / "plain", engine="plain")
+        assert len(list(out.iterdir())) == opened._files[0].buckets
+    assert {one.suffix for one in out.iterdir()} == {".parquet"}
+    told = [parquet.read_table(folder).to_pylist() for folder in (out, tmp_path / "plain")]
+    assert sorted(told[0], key=str) == sorted(told[1], key=str)
+    with pytest.raises(LedgerError, match=r"states: the folder is not empty; name another one$"):
+        replay(spark, archive, address.format(out))
+    shutil.copytree(archive, tmp_path / "spoilt")
+    (tmp_path / "spoilt/statements/00001.parquet").write_bytes(
+        bytes((archive / "statements/00001.parquet").stat().st_size)
+    )
+    with pytest.raises(IntegrityError, match=r"spoilt: statements/00001.parquet: [^\n]+$"):
+        replay(spark, tmp_path / "spoilt", address.format(tmp_path / "none"))
+    assert not list(tmp_path.glob("none/*"))
+
+
+def test_the_command_folds_by_spark(source: Path, tmp_path: Path) -> None:
+    """It prints what it wrote and nothing else, or one line; no process of it is left."""
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
+    archive = source.with_name("archive")
+    environment = {**os.environ, "PYTHONPATH": traffic.PYTHONPATH, "TMPDIR": str(tmp_path)}
+
+    def ran(*words: object, **others: str) -> subprocess.CompletedProcess[str]:
+        given = [sys.executable, "-m", "postledger", "replay", *map(str, words)]
+        return subprocess.run(
+            [*given, "--engine", "spark"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, **others},
+        )
+
+    done = ran(archive, "--out", "states", "--as-of", "300", "--json")
+    with Archive(archive) as opened:
+        count = opened.replay(tmp_path / "plain", as_of=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)[0]["states"] == count
+    assert parquet.read_table(tmp_path / "states").num_rows == count
+    done = ran(archive, "--out", "states")
+    said = "Error: states: the folder is not empty; name another one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    done = ran(archive, "--out", "other", PATH="", JAVA_HOME="")
+    said = "Error: Spark requires Java 17 or newer, such as openjdk-17-jre-headless\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    done = ran(archive, "--out", "other", JAVA_HOME="/nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: Spark can't be started: [^\n]+\n", done.stderr)
+    assert {one.name for one in tmp_path.iterdir()} == {"states", "plain"}
 
 
 @pytest.mark.parametrize("package", ["pyspark", "pandas"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import click
@@ -28,7 +28,7 @@ class Apart:
     """What a replay of archives takes and that of a ledger doesn't."""
 
     out: str | None
-    engine: Engine | None
+    engine: Engine | Literal["spark"] | None
     beside: tuple[ArchiveAt, ...]
     as_of: datetime | int | None
     occurred_by: datetime | None
@@ -44,6 +44,8 @@ class Apart:
         for option in ("--as-of", "--occurred-by"):
             if self.out is None and self._given()[option]:
                 raise click.UsageError(f"{option} requires --out.")
+        if self.out is None and self.engine == "spark":
+            raise click.UsageError("--engine spark requires --out.")
         if self.beside and isinstance(self.as_of, int):
             raise click.UsageError("--as-of must be a time where --with is given, got a position.")
 
@@ -76,8 +78,8 @@ def apart_options(command: Command) -> Command:
     )(bounds_options(call))
     made = click.option(
         "--engine",
-        type=click.Choice(ENGINES),
-        help="What folds an archive: stream by stream, or many at once (where NumPy is installed).",
+        type=click.Choice([*ENGINES, "spark"]),
+        help="What folds an archive: stream by stream, many at once (with NumPy), or Spark.",
     )(made)
     return click.option(  # type: ignore[return-value]
         "--out",
@@ -110,6 +112,20 @@ def opened(place: ArchiveAt, beside: tuple[ArchiveAt, ...] = ()) -> Iterator[Arc
     """The archive, or several as one."""
     with Archive(*(one.place for one in (place, *beside))) as archive:
         yield archive
+
+
+def replayed(archive: Archive, definitions: Definitions, apart: Apart) -> int:
+    """Fold an archive to a folder; returns how many states it has."""
+    assert apart.out is not None
+    bounds: dict[str, Any] = {"as_of": apart.as_of, "occurred_by": apart.occurred_by}
+    if apart.engine == "spark":
+        from postledger.lake import spark
+
+        with spark.session() as session:
+            return spark.replay(session, archive, apart.out, definitions, **bounds)
+    engine = apart.engine
+    with progress("replay", times(archive, definitions)) as told:
+        return archive.replay(apart.out, definitions, engine=engine, progress=told, **bounds)
 
 
 def times(archive: Archive, definitions: Definitions) -> int:

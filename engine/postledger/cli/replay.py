@@ -13,7 +13,7 @@ import attrs
 import click
 
 from postledger.address import Location
-from postledger.cli.archives import Apart, apart_options, require_ledger, times
+from postledger.cli.archives import Apart, apart_options, replayed, require_ledger
 from postledger.cli.archives import opened as opened_archive
 from postledger.cli.common import (
     definition_options,
@@ -64,7 +64,8 @@ Examples:
   postledger replay deliveries.db --provider smpp --only --adopt
   postledger replay deliveries.db --builtin --adopt
   postledger replay 2026-11 --chart my-delivery.toml
-  postledger replay 2026-11 --provider smpp --out by-smpp"""
+  postledger replay 2026-11 --provider smpp --out by-smpp
+  postledger replay 2026-11 --engine spark --out states"""
 )
 @ledger_argument(archives=True)
 @definition_options("Compare with this chart")
@@ -174,18 +175,11 @@ def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -
         own = archive.definitions
         definitions = named.with_those_of(own)
         if apart.out is None:
-            differing = partial(archive.differences, engine=apart.engine)
+            engine = None if apart.engine == "spark" else apart.engine
+            differing = partial(archive.differences, engine=engine)
             _compare(differing, archive.size, own, definitions, form)
             return
-        with progress("replay", times(archive, definitions)) as advance:
-            states = archive.replay(
-                apart.out,
-                definitions,
-                as_of=apart.as_of,
-                occurred_by=apart.occurred_by,
-                engine=apart.engine,
-                progress=advance,
-            )
+        states = replayed(archive, definitions, apart)
     if form.for_people:
         click.echo(paragraph(f"wrote {counted(states, 'state')} by {definitions.label}"))
     else:

@@ -9,7 +9,10 @@ say into the order of the fold.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -18,7 +21,7 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Protocol
 
 import attrs
@@ -28,7 +31,7 @@ from postledger.arguments import FilePath
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import IntegrityError, LedgerError, PostledgerError, requires
 from postledger.lake.archived import Files
-from postledger.lake.folder import Folder, arrow
+from postledger.lake.folder import Folder, arrow, telling
 from postledger.lake.folding import Engine, differing, engine_of, states
 from postledger.lake.layout import (
     CHANGES,
@@ -47,6 +50,7 @@ from postledger.lake.layout import (
 from postledger.lake.restating import stated
 from postledger.lake.rows import ordered, regrouped, tables_of
 from postledger.lake.several import Several
+from postledger.lake.writing import write_tables
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.progress import silent
 from postledger.projections.compare import Difference
@@ -56,6 +60,7 @@ from postledger.projections.reader import Folding
 _NEEDED = "a fold by Spark requires PySpark and pandas", "'pyspark>=4' 'pandas>=2.2,<3'"
 try:
     from py4j.protocol import Py4JError
+    from pyspark import TaskContext
     from pyspark.errors import PySparkException, PythonException
     from pyspark.sql import DataFrame, SparkSession
 except ImportError:
@@ -64,6 +69,7 @@ except ImportError:
 _SHARE = 50_000
 """About so many events a task reads again."""
 
+_PARTIAL = ".partial"
 _Lake = Files | Several
 
 _DIFFERENCE = ("space", "chart", "key", "before", "after", "why")
@@ -120,6 +126,52 @@ def differences(
     return frame.mapInArrow(partial(_batches, step, work), _columns(_difference_schema()))
 
 
+def replay(
+    spark: SparkSession,
+    archive: Opened | FilePath,
+    folder: FilePath,
+    definitions: Definitions | None = None,
+    *,
+    as_of: datetime | int | None = None,
+    occurred_by: datetime | None = None,
+    engine: Engine | None = None,
+) -> int:
+    """Fold every stream, and write the states to a new folder as Parquet: ``Archive.replay`` by Spark.
+
+    The workers write, so all nodes must reach the folder. Returns how many states there are. Raises what
+    ``Archive.replay`` raises, in one line; and ``LedgerError`` where Spark itself fails.
+    """
+    bounds, place = bounds_of(as_of, occurred_by), Folder.of(folder)
+    work = _Work.of(archive, definitions, bounds, engine)
+    with _shared(place) as (made, root):
+        with plain_errors():
+            frame, step = _deliveries(spark, work)
+            wrote = partial(_batches, partial(_wrote, step, made), work)
+            told = frame.mapInArrow(wrote, "name string, rows bigint").collect()
+        _settle(made, root, {name for name, _ in told})
+    return sum(rows for _, rows in told)
+
+
+@contextmanager
+def session() -> Iterator[SparkSession]:
+    """A session as Spark is configured here, by default on all cores of this machine, which is quiet.
+
+    Raises ``PostledgerError`` where Java is missing, ``LedgerError`` where Spark can't be started.
+    """
+    if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
+        raise PostledgerError("Spark requires Java 17 or newer, such as openjdk-17-jre-headless")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("postledger")
+    for name, value in _QUIET.items():
+        builder = builder.config(name, value)
+    with _aside("Spark can't be started"):
+        made = builder.getOrCreate()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """What workers raised, as they raised it: ``IntegrityError`` with the name of the file.
@@ -143,6 +195,30 @@ def plain_errors() -> Iterator[None]:
 
 
 _RAISED = re.compile(r"^postledger\.errors\.(\w+): (.*)$", re.M)
+
+
+_QUIET = {
+    "spark.log.level": "OFF",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+@contextmanager
+def _aside(what: str) -> Iterator[None]:
+    """What is said on the way goes nowhere; where that fails, its last line is the error."""
+    own = os.dup(2)
+    with TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            said.seek(0)
+            lines = said.read().decode("utf-8", "replace").strip().splitlines()
+            raise LedgerError(f"{what}: {lines[-1] if lines else error}") from error
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
 
 
 # --- what workers are sent ---
@@ -276,6 +352,40 @@ def _differences_of_buckets(work: _Work, batches: Iterator[Any]) -> Iterator[Any
         tables = partial(lake.tables, bucket)
         found = differing((work.own(), tables), (work.folding(), tables), work.engine, silent)
         yield from _told(found)
+
+
+@contextmanager
+def _shared(place: Folder) -> Iterator[tuple[Folder, str]]:
+    """A folder that all nodes reach, for files of tasks, and where these belong in the end."""
+    if place.local is not None:
+        with place.whole() as made:
+            yield made, made.root
+        return
+    place.require_free()
+    try:
+        yield attrs.evolve(place, root=f"{place.root}/{_PARTIAL}"), place.root
+    finally:
+        place.drop(_PARTIAL)
+
+
+def _settle(made: Folder, root: str, names: set[str]) -> None:
+    """Give the files of tasks their names; those of attempts that came to nothing go."""
+    for info in made.system.get_file_info(arrow("fs").FileSelector(made.root)):
+        if info.base_name in names:
+            number = info.base_name.partition("-")[0]
+            made.system.move(info.path, f"{root}/{number}.parquet")
+        else:
+            made.system.delete_file(info.path)
+
+
+def _wrote(step: Step, made: Folder, work: _Work, batches: Iterator[Any]) -> Iterator[Any]:
+    """Write the file of a task under a name of this attempt, which may not be the only one."""
+    task = TaskContext.get()
+    assert task is not None
+    name = f"{task.partitionId():05}-{task.taskAttemptId()}"
+    with telling(made.name, "written"):
+        rows = write_tables(made, name, DELIVERIES, regrouped(step(work, batches))).rows
+    yield arrow().table({"name": [name], "rows": [rows]})
 
 
 # --- what Spark brings into the order of the fold ---

@@ -149,7 +149,7 @@ class _Writer:
 
     def write(self, name: str, tables: Iterable[Any]) -> None:
         """Write a file of tables, each a row group."""
-        found = _write_tables(self.folder, name, kind_of(name), tables)
+        found = write_tables(self.folder, name, kind_of(name), tables)
         self.manifest = attrs.evolve(self.manifest, files={**self.manifest.files, name: found})
         self.folder.write(BEGUN, self.manifest.to_json())
 
@@ -167,7 +167,8 @@ class _Writer:
         return Files(self.folder, self.manifest)
 
 
-def _write_tables(folder: Folder, name: str, kind: str, tables: Iterable[Any]) -> File:
+def write_tables(folder: Folder, name: str, kind: str, tables: Iterable[Any]) -> File:
+    """Write a file of tables, each a row group."""
     count, schema = 0, schema_of(kind)
     # To read a list of texts takes three times as long where a dictionary was tried first.
     few = [one for one in FEW if one in schema.names]
@@ -288,5 +289,5 @@ def write_states(
         for bucket in range(lake.buckets):
             some = counting(tables(bucket), progress)
             found = regrouped(states(folding, some, bounds, engine))
-            count += _write_tables(made, f"{bucket:05}.parquet", DELIVERIES, found).rows
+            count += write_tables(made, f"{bucket:05}.parquet", DELIVERIES, found).rows
     return count
