@@ -14,7 +14,7 @@ from typing import Any
 
 from postledger.errors import LedgerError
 from postledger.lake.archived import Files
-from postledger.lake.changing import changes
+from postledger.lake.changing import Changing
 from postledger.lake.folding import event_rows
 from postledger.lake.layout import (
     CHANGES,
@@ -164,7 +164,8 @@ def _of_bucket(
     if not _are_equal(folded, files.groups(name)):
         yield files.says(name, "it differs from the fold")
     name = file_name(CHANGES, bucket)
-    changed = changes(folding, files.manifest.ledger, table, leaf, plainly=True)
+    changing = Changing(folding, bytes.fromhex(files.manifest.ledger), leaf)
+    changed = changing.changes(table, plainly=True)
     # guard: changes of an archive compared
     if not _are_equal(changed, files.groups(name)):
         yield files.says(name, "it differs from a fold up to each event")

@@ -190,7 +190,7 @@ def _unlike(one: Iterable[Any], other: Iterable[Any]) -> set[Stream]:
     pa, pc = arrow(), arrow("compute")
     schema = schema_of(DELIVERIES)
     told = [pa.concat_tables([schema.empty_table(), *tables]) for tables in (one, other)]
-    ids = [_ids(table) for table in told]
+    ids = [ids_of(table) for table in told]
     common = [pc.is_in(ids[at], value_set=ids[1 - at]) for at in (0, 1)]
     found = [table.filter(pc.invert(some)) for table, some in zip(told, common, strict=True)]
     # What is in both stands in the same place of both: they are in order.
@@ -212,8 +212,8 @@ def _differ(one: Any, other: Any) -> Any:
     return unlike
 
 
-def _ids(table: Any) -> Any:
-    """One text for each stream, another for any other stream."""
+def ids_of(table: Any) -> Any:
+    """Of each row a text that is its stream's, and no other's."""
     pa, pc = arrow(), arrow("compute")
     space, chart, key = (table[name] for name in STREAM)
     length = pc.binary_length(space).cast(pa.string())

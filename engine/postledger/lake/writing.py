@@ -15,7 +15,7 @@ import attrs
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
 from postledger.lake.archived import Files
-from postledger.lake.changing import changes
+from postledger.lake.changing import Changing
 from postledger.lake.folder import Folder, arrow, telling
 from postledger.lake.folding import Engine, Lake, counting, states, stating
 from postledger.lake.layout import (
@@ -269,7 +269,8 @@ def _write_bucket(
     if writer.lacks(name := file_name(DELIVERIES, number)):
         writer.write(name, regrouped(states(folding, [table])))
     if writer.lacks(name := file_name(CHANGES, number)):
-        writer.write(name, changes(folding, writer.manifest.ledger, table, leaf))
+        ledger = bytes.fromhex(writer.manifest.ledger)
+        writer.write(name, Changing(folding, ledger, leaf).changes(table))
 
 
 def write_states(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
@@ -24,13 +23,11 @@ from postledger.state.changes import (
     state_changed,
 )
 from postledger.state.patterns import Stream
-from postledger.state.plans import LONGEST
-from postledger.state.row import COLUMNS, UNFOLDED, Row, event_of, row_of
+from postledger.state.row import Row, event_of, row_of
 from postledger.state.streams import EventRow
 
-_STATE = COLUMNS.index("state")
-_COLUMN_OF = {region: COLUMNS.index(field) for region, field, _ in REGIONS}
-_PLACE = itemgetter(3, 4)
+COLUMN_OF = {region: field for region, field, _ in REGIONS}
+"""The columns of a delivery with the states of the regions next to that of the outcome."""
 
 PAGE = 500
 """How many events are looked at in one read transaction."""
@@ -153,58 +150,18 @@ class Turn(NamedTuple):
     delivery: Row
 
 
-class Turns:
-    """What events change of deliveries, stream by stream: the changes that ``page_of`` finds.
+def turns_of(folding: Folding, stream: Stream, rows: Sequence[EventRow]) -> Iterator[Turn]:
+    """What the events of a stream change, in the order in which they were received.
 
-    Short streams are read by their plans; ``plainly`` none is.
+    These are the changes that ``page_of`` finds.
     """
-
-    def __init__(self, folding: Folding, *, plainly: bool = False) -> None:
-        self._folding = folding
-        chart = folding.definitions.charts.get(DELIVERY)
-        self._names = [] if chart is None else [region.name for region in chart.regions]
-        by_plans = _COLUMN_OF.keys() >= set(self._names[1:]) and not plainly
-        self._longest = LONGEST if by_plans else 0
-        if by_plans:
-            self._states = itemgetter(_STATE, *(_COLUMN_OF[name] for name in self._names[1:]))
-
-    def of(self, stream: Stream, rows: Sequence[EventRow]) -> Iterator[Turn]:
-        """What the events of a stream change, in the order in which they were received."""
-        if stream[1] != DELIVERY or not self._names:
-            return
-        found = self._by_plans(rows) if len(rows) <= self._longest else None
-        yield from self._by_life(stream, rows) if found is None else found
-
-    def _by_life(self, stream: Stream, rows: Sequence[EventRow]) -> Iterator[Turn]:
-        before: Mapping[str, str] | None = None
-        for row, known in known_after_each(self._folding.facts, stream, rows):
-            if known is None or known.states == before:
-                continue
-            delivery = row_of(0, known.folded, known.repeats, "")
-            assert delivery is not None
-            yield Turn(row, before, known.states, delivery)
-            before = known.states
-
-    def _by_plans(self, rows: Sequence[EventRow]) -> list[Turn] | None:
-        """By the row of what was known after each event; ``None`` where one can't be folded."""
-        found: list[Turn] = []
-        before: Mapping[str, str] | None = None
-        last: Any = None
-        places = sorted(rows, key=_PLACE)
-        in_order = places == rows
-        for number, row in enumerate(places, 1):
-            known = rows[:number] if in_order else [r for r in rows if _PLACE(r) <= _PLACE(row)]
-            delivery = self._folding.row(0, DELIVERY, known)
-            if delivery is None or (states := self._states(delivery)) == last:
-                continue
-            if delivery[_STATE] == UNFOLDED:
-                return None
-            after = dict(zip(self._names, _tuple(states), strict=True))
-            found.append(Turn(row, before, after, delivery))
-            before, last = after, states
-        return found
-
-
-def _tuple(states: Any) -> tuple[str, ...]:
-    # Of a chart of one region it is the state alone.
-    return states if isinstance(states, tuple) else (states,)
+    if stream[1] != DELIVERY or DELIVERY not in folding.definitions.charts:
+        return
+    before: Mapping[str, str] | None = None
+    for row, known in known_after_each(folding.facts, stream, rows):
+        if known is None or known.states == before:
+            continue
+        delivery = row_of(0, known.folded, known.repeats, "")
+        assert delivery is not None
+        yield Turn(row, before, known.states, delivery)
+        before = known.states
