@@ -140,7 +140,7 @@ def test_postgresql_has_one_place() -> None:
     """What connects to a server, what it is told, and what its catalog says."""
     assert users_of("psycopg") == {
         f"postledger.store.{name}"
-        for name in ("postgres", "server", "refusals", "dialect", "catalog", "listening")
+        for name in ("postgres", "pool", "refusals", "dialect", "catalog", "listening")
     }
 
 

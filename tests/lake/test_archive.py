@@ -297,10 +297,12 @@ def test_archives_of_several_ledgers_fold_as_their_union(tmp_path: Path) -> None
         wanted = {one.key: one.after for one in ledgers._merge.ledger.differences(other)}
         assert {one.key: one.after for one in archive.differences(other)} == wanted
         assert figures(archive) == figures(ledgers)
-        with pytest.raises(LedgerError, match="is of one archive, got 3"):
+        with pytest.raises(LedgerError, match="requires one archive, got 3"):
             archive.verify()
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=r"position must be from 0 to \d+, got 10000"):
             archive.place(10_000)
+        with pytest.raises(ValueError, match="as_of must be a time for several archives, got 3"):
+            archive.fold(as_of=3)
     shutil.copytree(folders[0], tmp_path / "again")
     with pytest.raises(LedgerError, match="are archives of the same ledger"):
         Archive(folders[0], tmp_path / "again")
@@ -372,7 +374,7 @@ def test_a_file_with_another_hash_is_named_though_its_rows_are_the_same(archived
     said["files"][name]["sha256"] = before
     (archived / "manifest.json").write_text(json.dumps(said))
     (problem,) = Archive(archived).verify().problems
-    assert problem.endswith(f"{name}: it is not the file that was written")
+    assert problem.endswith(f"{name}: its SHA-256 is not that of the manifest")
 
 
 @pytest.mark.parametrize("kind", ["events", "statements", "deliveries", "changes"])
@@ -515,9 +517,7 @@ def test_a_run_that_was_killed_leaves_no_archive_and_goes_on(
         before, expected = ledger.head(), rows(ledger)
         for after in (3, 6, 9, 14, 25):
             killed(source, target, after)
-            with pytest.raises(
-                LedgerError, match="an archive that is not whole; run archive again"
-            ):
+            with pytest.raises(LedgerError, match="the archive is unfinished; run archive again"):
                 Archive(target)
         ledger.record(sent("after"))
         monkeypatch.setattr(writing, "PER_FILE", 200)

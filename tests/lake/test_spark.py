@@ -188,7 +188,10 @@ def test_archives_of_several_ledgers_fold_as_their_union(spark: Any, tmp_path: P
         assert shown(found) == rows(merged)
         assert found == plain(archive)
         assert any("repeated" in one.findings for one in found.values())
-        assert shown(of(fold(spark, archive, as_of=30))) == shown(plain(archive, as_of=30))
+        when = merged.delivery("x").sent_at
+        assert of(fold(spark, archive, occurred_by=when)) == plain(archive, occurred_by=when)
+        with pytest.raises(ValueError, match="as_of must be a time for several archives, got 30"):
+            fold(spark, archive, as_of=30)
         for definitions in (first_outcome_stands(), newcomer()):
             told = differences(spark, archive, definitions).toArrow().to_pylist()
             wanted = [recorded(one) for one in archive.differences(definitions, engine="plain")]

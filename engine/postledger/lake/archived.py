@@ -121,7 +121,7 @@ class Files:
         try:
             # guard: files of an archive compared with their hashes
             if is_new and self.folder.digest_of(name) != known.sha256:
-                raise IntegrityError(self.says(name, "it is not the file that was written"))
+                raise IntegrityError(self.says(name, "its SHA-256 is not that of the manifest"))
             with self.folder.open(name) as source, arrow("parquet").ParquetFile(source) as file:
                 if file.metadata.num_rows != known.rows:
                     found = file.metadata.num_rows
@@ -129,7 +129,7 @@ class Files:
                         self.says(name, f"expected {known.rows} rows, got {found}")
                     )
                 if not file.schema_arrow.equals(schema_of(kind_of(name))):
-                    raise IntegrityError(self.says(name, "its columns are others"))
+                    raise IntegrityError(self.says(name, "it has other columns than an archive"))
                 yield file
         except (arrow().ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
@@ -160,22 +160,13 @@ class Files:
 
     def pages(self) -> Iterator[list[Raw]]:
         """The events in order of position; raises ``IntegrityError`` where one is out of place."""
-        yield from self.pages_from(0)
-
-    def pages_from(self, first: int) -> Iterator[list[Raw]]:
-        """The events from a position on, likewise."""
         expected = 0
         for name in self.manifest.names(EVENTS):
-            count = self.manifest.files[name].rows
-            if expected + count <= first:
-                expected += count
-                continue
             for table in self.groups(name):
                 page = list(map(Raw._make, rows_of(table)))
                 self._require_next(name, page, expected)
                 expected += len(page)
-                if expected > first:
-                    yield page[max(0, len(page) - (expected - first)) :]
+                yield page
         if expected != self.size:
             raise IntegrityError(f"{self.folder.name}: expected {self.size} events, got {expected}")
 
@@ -236,10 +227,10 @@ class Files:
 
     def at(self, position: int) -> Stored:
         """The event at a position; raises ``IntegrityError`` where it is missing or damaged."""
-        return self._page(position, position)[0]
+        return self.page(position, position)[0]
 
-    def _page(self, first: int, until: int) -> list[Stored]:
-        """The events from ``first`` up to ``until`` of one row group."""
+    def page(self, first: int, until: int) -> list[Stored]:
+        """The events from ``first`` up to ``until``, or fewer: those of one row group."""
         number = bisect_right(self._groups, first, key=itemgetter(0)) - 1
         if number < 0 or not 0 <= first < self.size:
             raise IntegrityError(f"{self.folder.name}: position {first} is missing")
@@ -272,10 +263,6 @@ class Files:
                 if frontier.size == size:
                     return frontier.root()
         return frontier.root()
-
-    def page(self, first: int, until: int) -> list[Stored]:
-        """The events from ``first`` up to ``until``, or fewer."""
-        return self._page(first, until)
 
     def template(self, number: int) -> tuple[Template, bytes]:
         """A template by its number, and what it is known by without fixed words."""

@@ -72,7 +72,7 @@ def _of_files(files: Files) -> Iterator[str]:
     for name in sorted(wanted - files.manifest.files.keys()):
         yield files.says(name, "it is not in the manifest")
     if EVENTS not in kinds:
-        yield files.says(EVENTS, "there are none in the manifest")
+        yield f"{files.folder.name}: the manifest names no events"
     for name in files.manifest.files:
         try:
             with files.reading(name):
@@ -96,7 +96,7 @@ def _of_events(files: Files, anchor: Anchor | None, progress: Progress) -> Itera
                 return
             require_split(stored, split)
             if not _reads_alike(folding, stored, sights):
-                yield f"position {stored.position}: it is read otherwise by the readers of record"
+                yield f"position {stored.position}: the quick reading and the plain one differ"
             adopted = stored if stored.kind == Kind.ADOPTION else adopted
             leaves.append(stored.leaf)
         until = size - frontier.size

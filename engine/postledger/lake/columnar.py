@@ -15,7 +15,7 @@ from postledger.lake.alike import Groups, Known
 from postledger.lake.columns import Columns, in_whole_streams, np, pa, pc
 from postledger.lake.distinct import Distinct, ranges
 from postledger.lake.layout import DELIVERIES, STREAM, schema_of
-from postledger.state.patterns import NOWHERE
+from postledger.lake.rows import of_streams
 from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, Plans, made_text
 from postledger.state.row import COLUMNS, Row
 from postledger.state.streams import EventRow
@@ -51,16 +51,9 @@ def states(folding: Folding, tables: Iterable[Any]) -> Iterator[Any]:
     raises.
     """
     known = Known()
-    for table in in_whole_streams(map(_placed, tables)):
+    for table in in_whole_streams(map(of_streams, tables)):
         distinct = Distinct.of(Columns.of(table))
         yield _Gather(distinct, Groups(folding.plans, distinct, known)).states(folding)
-
-
-def _placed(table: Any) -> Any:
-    """The table without what belongs to no stream, which stands first."""
-    if not len(table) or table["chart"][0].as_py():
-        return table
-    return table.filter(pc.not_equal(table["chart"], NOWHERE[1]))
 
 
 class _Gather:

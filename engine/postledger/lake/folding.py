@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -30,7 +31,7 @@ from postledger.lake.rows import (
     tables_of,
     within,
 )
-from postledger.log.as_of import EVERYTHING, Bounds
+from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
 from postledger.progress import Progress
 from postledger.projections.compare import Difference, difference_of
 from postledger.projections.generations import vocabularies_of
@@ -62,6 +63,14 @@ class Lake(Paged, Protocol):
     def tables(self, bucket: int) -> Iterator[Any]:
         """The statements of a bucket in their order; raises ``IntegrityError`` for any other order."""
         ...
+
+
+def bounds_for(archives: int, as_of: datetime | int | None, occurred_by: datetime | None) -> Bounds:
+    """The bounds of a fold; raises ``ValueError`` for a position in several archives, a naive time."""
+    if archives > 1 and isinstance(as_of, int):
+        # Their positions are not in the order of time.
+        raise ValueError(f"as_of must be a time for several archives, got {as_of}")
+    return bounds_of(as_of, occurred_by)
 
 
 Tables = Callable[[int], Iterator[Any]]

@@ -231,7 +231,7 @@ def manifest_of(folder: Folder, name: str = MANIFEST) -> Manifest:
     """The manifest of an archive; raises ``LedgerError`` where there is none, or not a whole one."""
     if not folder.has(name):
         begun = folder.has(BEGUN) and name == MANIFEST
-        why = "an archive that is not whole; run archive again" if begun else "no archive is there"
+        why = "the archive is unfinished; run archive again" if begun else "no archive is there"
         raise LedgerError(f"{folder.name}: {why}")
     where = f"{folder.name}: {name} is damaged"
     try:

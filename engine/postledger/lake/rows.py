@@ -296,13 +296,19 @@ def within(table: Any, bounds: Bounds) -> Any:
     return table if taken is None else table.filter(taken)
 
 
+def of_streams(table: Any) -> Any:
+    """The statements that belong to a stream; what belongs to none has no chart."""
+    pc = arrow("compute")
+    named = pc.not_equal(table["chart"], NOWHERE[1])
+    return table if pc.all(named).as_py() else table.filter(named)
+
+
 StreamSaid = tuple[Stream, list[Said]]
 """A stream and what is said of it, in the order of the statements."""
 
 
 def streams_of(tables: Iterable[Any]) -> Iterator[StreamSaid]:
     """The streams of tables that are in order, but what belongs to none."""
-    rows = (row for table in tables for row in map(Said._make, rows_of(table)))
+    rows = (row for table in map(of_streams, tables) for row in map(Said._make, rows_of(table)))
     for stream, said in groupby(rows, itemgetter(0, 1, 2)):
-        if stream != NOWHERE:
-            yield stream, list(said)
+        yield stream, list(said)

@@ -51,7 +51,7 @@ class Several:
         self.limits: Limits = files[0].limits
         self.buckets: int = sum(one.buckets for one in files)
         self.interned = Numbered(files)
-        self._firsts = [0, *accumulate(one.size for one in files)][:-1]
+        *self._firsts, self.size = accumulate((one.size for one in files), initial=0)
 
     @cached_property
     def _folder(self) -> TemporaryDirectory[str]:
@@ -75,7 +75,7 @@ class Several:
         which = bisect_right(self._firsts, position) - 1
         there = position - self._firsts[which]
         if which < 0 or there >= self.files[which].size:
-            raise IndexError(f"position {position} is not of any of the archives")
+            raise IndexError(f"position must be from 0 to {self.size - 1}, got {position}")
         return which, there
 
     def at(self, position: int) -> Stored:

@@ -32,7 +32,7 @@ from postledger.definitions.definitions import Definitions, from_sources, source
 from postledger.errors import IntegrityError, LedgerError, PostledgerError, requires
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder, arrow, telling
-from postledger.lake.folding import Engine, differing, engine_of, states
+from postledger.lake.folding import Engine, bounds_for, differing, engine_of, states
 from postledger.lake.layout import (
     CHANGES,
     DELIVERIES,
@@ -48,10 +48,10 @@ from postledger.lake.layout import (
     schema_of,
 )
 from postledger.lake.restating import stated
-from postledger.lake.rows import ordered, regrouped, tables_of
+from postledger.lake.rows import of_streams, ordered, regrouped, tables_of
 from postledger.lake.several import Several
 from postledger.lake.writing import write_tables
-from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.progress import silent
 from postledger.projections.compare import Difference
 from postledger.projections.generations import vocabularies_of
@@ -98,7 +98,7 @@ def fold(
     file is missing or has another size. What workers find, they raise when rows are asked for: Spark's
     error has the line that names the file, and ``plain_errors`` raises that line alone.
     """
-    bounds = bounds_of(as_of, occurred_by)
+    bounds = bounds_for(len(_archives(archive)), as_of, occurred_by)
     work = _Work.of(archive, definitions, bounds, engine)
     frame, step = _deliveries(spark, work)
     return frame.mapInArrow(partial(_batches, step, work), _columns(schema_of(DELIVERIES)))
@@ -141,7 +141,8 @@ def replay(
     The workers write, so all nodes must reach the folder. Returns how many states there are. Raises what
     ``Archive.replay`` raises, in one line; and ``LedgerError`` where Spark itself fails.
     """
-    bounds, place = bounds_of(as_of, occurred_by), Folder.of(folder)
+    bounds = bounds_for(len(_archives(archive)), as_of, occurred_by)
+    place = Folder.of(folder)
     work = _Work.of(archive, definitions, bounds, engine)
     with _shared(place) as (made, root):
         with plain_errors():
@@ -224,6 +225,11 @@ def _aside(what: str) -> Iterator[None]:
 # --- what workers are sent ---
 
 
+def _archives(archive: Opened | FilePath) -> list[Files]:
+    given = getattr(archive, "_files", None)
+    return [Files.of(Folder.of(archive))] if given is None else list(given)  # type: ignore[arg-type]
+
+
 @attrs.frozen
 class _Work:
     """What is to be folded, and by what: small values, of which each worker makes the rest, once."""
@@ -245,8 +251,7 @@ class _Work:
         """The work on an archive, whose files are there; raises ``IntegrityError`` where one is not."""
         if find_spec("pandas") is None:
             raise requires(*_NEEDED)
-        given = getattr(archive, "_files", None)
-        files = [Files.of(Folder.of(archive))] if given is None else list(given)  # type: ignore[arg-type]
+        files = _archives(archive)
         for one in files:
             for name in one.manifest.files:
                 if kind_of(name) not in (DELIVERIES, CHANGES):
@@ -459,7 +464,8 @@ def _said(pieces: Sequence[_Piece], work: _Work, batches: Iterator[Any]) -> Iter
     schema = _sent_schema()
     for piece in (pieces[number] for number in _numbers_of(batches)):
         for table in _tables_of(work, piece):
-            some = _of_streams(table)
+            # What belongs to none would be one large partition.
+            some = of_streams(table)
             sides = pa.repeat(pa.scalar(piece.side, pa.int32()), some.num_rows)
             yield some.append_column(_SIDE, sides).cast(schema)
 
@@ -477,16 +483,6 @@ def _tables_of(work: _Work, piece: _Piece) -> Iterator[Any]:
     if isinstance(lake, Several):
         return tables_of(STATEMENTS, lake.statements(piece.which, piece.number))
     return lake.tables(piece.number)
-
-
-def _of_streams(table: Any) -> Any:
-    """The statements that belong to a stream: what belongs to none would be one large partition."""
-    pc = arrow("compute")
-    some: Any = None
-    for name in STREAM:
-        named = pc.not_equal(table[name], "")
-        some = named if some is None else pc.or_(some, named)
-    return table.filter(some)
 
 
 def _sorted(batches: Iterable[Any]) -> Iterator[Any]:

@@ -25,7 +25,7 @@ from postledger.ledger import copying
 from postledger.ledger.copying import Copied
 from postledger.ledger.ledger import Ledger, require_openable
 from postledger.ledger.several import Ledgers
-from postledger.log.as_of import Bounds, bounds_of
+from postledger.log.as_of import Bounds
 from postledger.model import Anchor, Delivery, Place, Verification
 from postledger.progress import Progress, foreign, silent
 from postledger.projections.compare import Difference
@@ -39,9 +39,9 @@ class Archive:
 
     Each is a folder, or the address of one that PyArrow knows, such as ``s3://bucket/folder``. Several
     must be of different ledgers that read by the same definitions, or ``DefinitionsDiffer`` is raised;
-    positions of each begin where those of the one before end, and ``place`` says what stands there. What
-    is folded is read file by file and never from memory of before; an archive that is out of order is
-    refused. Raises ``LedgerError`` where no archive is, ``PostledgerError`` without PyArrow.
+    positions of each begin where those of the one before end, and ``place`` says what stands there. Each
+    file is checked as it is read; what several say is sorted once, for the first fold. Raises
+    ``LedgerError`` where no archive is, ``PostledgerError`` without PyArrow.
 
     >>> archived = ledger.archive("archive")
     >>> with Archive("archive") as archive:
@@ -98,7 +98,7 @@ class Archive:
         if isinstance(self._lake, Several):
             which, there = self._lake.place(position)
         elif not 0 <= position < self._files[0].size:
-            raise IndexError(f"position {position} is not of the archive")
+            raise IndexError(f"position must be from 0 to {self.size - 1}, got {position}")
         return Place(self._files[which].name, there)
 
     @checked
@@ -114,8 +114,9 @@ class Archive:
     ) -> Iterator[Delivery]:
         """The state of every stream, of each chart, by the definitions of the archive or by others.
 
-        They come in no order that says anything. With other vocabularies the events are read again first,
-        into a temporary folder. ``as_of`` and ``occurred_by`` are those of ``Ledger.deliveries``.
+        They come in no particular order. With other vocabularies the events are read again first,
+        into a temporary folder. ``as_of`` and ``occurred_by`` are those of ``Ledger.deliveries``, but of
+        several archives no position.
 
         ``statements`` are those of the archive, or some of them, in their order, as another engine reads
         them: a table or a stream of Arrow, such as DuckDB and Polars have. ``engine`` is ``"plain"``
@@ -130,7 +131,7 @@ class Archive:
         ['delivered', 'failed']
         """
         wanted = self.definitions if definitions is None else definitions
-        bounds, chosen = bounds_of(as_of, occurred_by), engine_of(engine)
+        bounds, chosen = folding.bounds_for(len(self._files), as_of, occurred_by), engine_of(engine)
         given = None if statements is None else folding.given(self._lake, wanted, statements)
         return self._fold(wanted, bounds, given, chosen, progress)
 
@@ -175,7 +176,7 @@ class Archive:
         True
         """
         wanted = self.definitions if definitions is None else definitions
-        bounds, place = bounds_of(as_of, occurred_by), Folder.of(folder)
+        bounds, place = folding.bounds_for(len(self._files), as_of, occurred_by), Folder.of(folder)
         with foreign(progress) as told:
             return write_states(self._lake, wanted, bounds, engine_of(engine), place, told)
 
@@ -286,7 +287,9 @@ class Archive:
 
     def _only(self, what: str) -> Files:
         if len(self._files) > 1:
-            raise LedgerError(f"{what} is of one archive, got {len(self._files)}; open each alone")
+            raise LedgerError(
+                f"{what} requires one archive, got {len(self._files)}; open each alone"
+            )
         return self._files[0]
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """A ledger in one schema of a PostgreSQL database: how it is reached, written and read.
 
-What is peculiar to PostgreSQL stands here, in ``server`` (its connections), ``refusals`` (what its errors
+What is peculiar to PostgreSQL stands here, in ``pool`` (its connections), ``refusals`` (what its errors
 mean), ``dialect`` and ``catalog``. Connections commit each statement by itself unless a transaction is
-begun; a store has one while it needs it, and gives it back to the ``Server``. The protocol of a write:
+begun; a store has one while it needs it, and gives it back to the ``Pool``. The protocol of a write:
 the lock in a statement of its own, since a snapshot that is older than the lock doesn't show what others
 wrote before; then all else, which reads what is committed.
 """
@@ -25,8 +25,8 @@ from psycopg import errors, pq
 from postledger.address import Address
 from postledger.errors import LedgerBusy, LedgerError, NotALedger
 from postledger.store import catalog, dialect
+from postledger.store.pool import Connection, Pool, channel_of, quoted, require_direct
 from postledger.store.refusals import is_away, line, translated
-from postledger.store.server import Connection, Server, channel_of, quoted, require_direct
 from postledger.store.store import STILL_READING, Cursor, Lost, Row, Store, bare_of, distinct
 
 _log = logging.getLogger("postledger")
@@ -58,9 +58,9 @@ class PostgresStore(Store):
 
     one_by_one = False
     path: Address
-    file: Server
+    file: Pool
 
-    def __init__(self, server: Server, timeout: float) -> None:
+    def __init__(self, server: Pool, timeout: float) -> None:
         self.path = server.address
         self.timeout = timeout
         self.file = server
@@ -614,12 +614,12 @@ def open_store(
     *,
     timeout: float,
     readonly: bool = False,
-    server: Server | None = None,
+    server: Pool | None = None,
 ) -> PostgresStore:
     """Open a ledger's schema; see ``opening.open_store``."""
     with translated(address):
         known = server is not None
-        store = PostgresStore(server or Server(address, timeout, readonly=readonly), timeout)
+        store = PostgresStore(server or Pool(address, timeout, readonly=readonly), timeout)
         try:
             if not known:
                 _settle(store, make, readonly=readonly)
@@ -633,7 +633,7 @@ def exists(address: Address) -> bool:
     """Whether a ledger stands in the schema."""
     with (
         translated(address),
-        closing(PostgresStore(Server(address, 0.0, readonly=True), 0.0)) as store,
+        closing(PostgresStore(Pool(address, 0.0, readonly=True), 0.0)) as store,
     ):
         return _format(store) is not None
 

@@ -11,9 +11,9 @@ from contextlib import closing
 
 from postledger.address import Address
 from postledger.errors import LedgerError
+from postledger.store.pool import quoted
 from postledger.store.postgres import PostgresStore, open_store
 from postledger.store.refusals import translated
-from postledger.store.server import quoted
 from postledger.store.store import Store
 
 _OWNED = (

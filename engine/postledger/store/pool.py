@@ -43,7 +43,7 @@ _KEEPALIVE: Mapping[str, Any] = {
 Connection = psycopg.Connection[Row]
 
 
-class Server:
+class Pool:
     """The server of one ledger, as one process uses it: its connections, those that are free first.
 
     A connection is made where none is free, up to ``MOST_CONNECTIONS``; whoever needs one then waits.
