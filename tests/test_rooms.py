@@ -25,6 +25,7 @@ MODULES = sorted(ENGINE.rglob("*.py"))
 
 GROUND = {
     "errors",
+    "lock",
     "model",
     "times",
     "findings",

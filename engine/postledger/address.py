@@ -16,7 +16,9 @@ _SECRET = re.compile(r"password|secret|scram_\w+_key")
 """What of a parameter's name says that nobody may see its value."""
 _HIDDEN = "***"
 # In a text of any kind, also where a path was made of it: behind a user's or a parameter's name.
-_PASSWORD = re.compile(r"(:/+[^/\s:@]*:)[^@\s]+(?=@)|((?:\b|ssl)password=)[^&\s'\"]+")
+_PASSWORD = re.compile(
+    r"(:/+[^/\s:@]*:)[^@\s]+(?=@)|((?:\b|ssl)password=|[?&][\w-]*(?:secret|token|access_key)[\w-]*=)[^&\s'\"]+"
+)
 
 
 @attrs.frozen

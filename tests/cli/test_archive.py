@@ -225,3 +225,30 @@ def test_a_folder_that_can_not_be_written_is_named_with_the_reason(
                 rf"Error: {re.escape(str(place))}: it can't be (read|written): {reason}\n",
                 done.stderr,
             )
+
+
+def test_an_archive_is_told_from_a_ledger(run: Run, samples: Path, tmp_path: Path) -> None:
+    """Commands that take none say which do; none is ingested as if it were postbacks."""
+    archive = tmp_path / "archive"
+    run("archive", samples, archive)
+    for command in ("deliveries", "audit", "check", "follow"):
+        done = run(command, archive)
+        assert done.exit_code == 2
+        assert "is an archive, which verify, replay and copy take" in " ".join(done.stderr.split())
+    with Ledger(samples, readonly=True) as ledger:
+        head = ledger.head()
+    done = run("ingest", samples, archive)
+    assert done.exit_code == 1
+    assert "an archive; `postledger copy` makes it a ledger" in done.stderr
+    with Ledger(samples, readonly=True) as ledger:
+        assert ledger.head() == head
+
+
+def test_secrets_of_an_address_are_hidden(run: Run) -> None:
+    """Whatever is wrong with it."""
+    address = "s3://AK:SECRET1@bucket/x?secret_key=SECRET2&session_token=SECRET3&no=1"
+    done = run("verify", address)
+    assert done.exit_code == 1
+    assert "SECRET" not in done.stdout + done.stderr
+    done = run("verify", "s3://")
+    assert done.stderr == "Error: s3://: not the address of a folder: it names none\n"

@@ -402,6 +402,42 @@ PROTECTIONS = (
         "tests/lake/test_archive.py -k another_hash",
     ),
     Without(
+        "no bucket of an archive is passed over",
+        "not least <= count <= _MOST:",
+        "False:",
+        "tests/lake/test_archive.py -k hostile_manifest",
+    ),
+    Without(
+        "files of an archive are in its folder",
+        "if not _NAME.fullmatch(name):",
+        "if False:",
+        "tests/lake/test_archive.py -k hostile_manifest",
+    ),
+    Without(
+        "files that an archive doesn't have are named",
+        "for name in sorted({*files.folder.names(), *files.manifest.files} - known):",
+        "for name in ():",
+        "tests/lake/test_archive.py -k no_file_of_it",
+    ),
+    Without(
+        "one run writes an archive",
+        'lock = Lock(path, f"{self.name}: another run writes there", "archive as its owner")',
+        "from contextlib import nullcontext as lock; lock.close = str",
+        "tests/lake/test_archive.py -k two_runs",
+    ),
+    Without(
+        "what a run of another ledger began is left alone",
+        "if begun.ledger != work.ledger.hex():",
+        "if False:",
+        "tests/lake/test_archive.py -k of_a_killed_run",
+    ),
+    Without(
+        "statements of another archive are refused",
+        "if known is None or _of(known) != (one.received_at, one.template, one.envelope):",
+        "if False:",
+        "tests/lake/test_archive.py -k another_archive",
+    ),
+    Without(
         "an archive out of order is refused",
         "if disorder is not None:",
         "if False:",
@@ -835,7 +871,7 @@ PROTECTIONS = (
     ),
     Without(
         "an endpoint is not removed while it is served",
-        "closing(Lock(path, outbox.endpoint(number).shown))",
+        "closing(endpoint_lock(path, outbox.endpoint(number).shown))",
         "suppress()",
         f"{_FORWARDER} -k forgotten",
     ),

@@ -42,7 +42,7 @@ from postledger.log import log
 from postledger.log.as_of import EVERYTHING
 from postledger.log.event import Clock
 from tests.faults import traffic
-from tests.lake.feeds import FEEDS, Feed, sorted_by_duckdb
+from tests.lake.feeds import FEEDS, Feed, sorted_by_duckdb, sorted_by_polars
 from tests.properties.shown import figures
 from tests.samples import NEWCOMER, delivered, failed, first_outcome_stands, sent
 from tests.states import rows
@@ -548,9 +548,15 @@ def test_a_file_of_a_killed_run_that_is_not_whole_is_written_again(
         assert ledger.archive(tmp_path / "adopted", rows=ROWS).kept == 0
         assert Archive(tmp_path / "adopted").verify(ledger.head()).problems == ()
     killed(source, tmp_path / "another", 25)
-    with Ledger(tmp_path / "another.db") as ledger:
-        assert ledger.archive(tmp_path / "another", rows=ROWS).kept == 0
-        assert Archive(tmp_path / "another").verify(ledger.head()).problems == ()
+    # What a killed run leaves of its lock holds nobody.
+    (tmp_path / "another/.lock").unlink(missing_ok=True)
+    before = whole(tmp_path / "another")
+    with (
+        Ledger(tmp_path / "another.db") as ledger,
+        pytest.raises(LedgerError, match="an archive of another ledger was begun there"),
+    ):
+        ledger.archive(tmp_path / "another", rows=ROWS)
+    assert whole(tmp_path / "another") == before
 
 
 def test_a_killed_run_goes_on_with_other_buckets(source: Path, tmp_path: Path) -> None:
@@ -620,6 +626,95 @@ def test_nothing_else_is_written_over(source: Path, archived: Path, tmp_path: Pa
             ledger.archive(tmp_path / "new", rows=0)
     assert whole(archived) == before
     assert whole(tmp_path / "mine") == ["text.txt"]
+
+
+def test_two_runs_do_not_write_one_archive(source: Path, tmp_path: Path) -> None:
+    """The second is refused, and the first goes on."""
+    refused: list[str] = []
+    with Ledger(source, readonly=True) as ledger:
+
+        def again(_: int) -> None:
+            if not refused:
+                with pytest.raises(LedgerError, match="another run writes there") as caught:
+                    ledger.archive(tmp_path / "archive", rows=ROWS)
+                refused.append(str(caught.value))
+
+        ledger.archive(tmp_path / "archive", rows=ROWS, progress=again)
+        assert Archive(tmp_path / "archive").verify(ledger.head()).problems == ()
+    assert refused
+    assert not list((tmp_path / "archive").glob(".*"))
+
+
+def test_what_is_no_file_of_it_is_named(archived: Path) -> None:
+    """SQL over a folder would count it, whether the manifest lists it or not."""
+    shutil.copy(archived / "deliveries/00000.parquet", archived / "deliveries/copy.parquet")
+    (problem,) = Archive(archived).verify().problems
+    assert problem.endswith("deliveries/copy.parquet: the archive has no such file")
+    (archived / "deliveries/copy.parquet").rename(archived / "deliveries/00099.parquet")
+    manifest = json.loads((archived / "manifest.json").read_text())
+    manifest["files"]["deliveries/00099.parquet"] = manifest["files"]["deliveries/00000.parquet"]
+    (archived / "manifest.json").write_text(json.dumps(manifest))
+    (problem,) = Archive(archived).verify().problems
+    assert problem.endswith("deliveries/00099.parquet: the archive has no such file")
+
+
+@pytest.mark.parametrize("buckets", [-1, 0, 10**12, 1e999, True, None, "3", 1.5])
+def test_a_hostile_manifest_is_refused(archived: Path, buckets: object) -> None:
+    """With other buckets, or names of files elsewhere: nothing is passed over, or read from there."""
+    manifest = json.loads((archived / "manifest.json").read_text())
+    (archived / "manifest.json").write_text(json.dumps(manifest | {"buckets": buckets}))
+    with pytest.raises(LedgerError, match=r"manifest.json is damaged: buckets must be from 1 to"):
+        Archive(archived)
+    for name in (
+        "events/../../x/events/00000.parquet",
+        "events/\0.parquet",
+        "/etc/passwd",
+        "\udc80",
+    ):
+        files = {name: manifest["files"]["events/00000.parquet"]}
+        (archived / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
+        with pytest.raises(LedgerError, match="damaged: expected the name of a file of an archive"):
+            Archive(archived)
+    del manifest["format"]
+    (archived / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(LedgerError, match="damaged: 'format' is missing"):
+        Archive(archived)
+
+
+def test_statements_of_another_archive_are_refused(archived: Path, tmp_path: Path) -> None:
+    """Its numbers mean other bodies."""
+    with Ledger(tmp_path / "another.db") as ledger:
+        ledger.record_many(traffic.bodies(0, 90))
+        ledger.archive(tmp_path / "another")
+    for one, other in ((archived, tmp_path / "another"), (tmp_path / "another", archived)):
+        with (
+            Archive(one) as archive,
+            pytest.raises(IntegrityError, match=r"position \d+ is another event in the archive"),
+        ):
+            list(archive.fold(statements=sorted_by_polars(other)))
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        *(("events/00000.parquet", one) for one in ("salt", "received_at", "leaf", "texts")),
+        ("templates.parquet", "pieces"),
+        *(("statements/00000.parquet", one) for one in ("key", "identity", "texts")),
+    ],
+)
+def test_what_is_missing_in_a_row_is_one_line(archived: Path, name: str, column: str) -> None:
+    """Though the manifest has the hash of the file."""
+    table = parquet.read_table(archived / name)
+    at, values = table.column_names.index(column), table.column(column).to_pylist()
+    row = next(n for n, value in enumerate(values) if value)
+    values[row] = [None] if isinstance(values[row], list) else None
+    field = table.schema.field(column)
+    parquet.write_table(table.set_column(at, field, pa.array(values, field.type)), archived / name)
+    stated(archived, name)
+    with Archive(archived) as archive:
+        assert any("missing" in one or "damaged" in one for one in archive.verify().problems)
+        with pytest.raises(IntegrityError, match=r"missing|damaged"):
+            list(archive.fold(None if name.startswith("statements") else newcomer()))
 
 
 def test_an_archive_stands_at_an_address_too(source: Path, tmp_path: Path) -> None:

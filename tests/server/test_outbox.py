@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from postledger import Ledger, LedgerError, NotALedger, PostledgerError, UnknownKey
 from postledger.server import outbox as outboxes
-from postledger.server.endpoints import Endpoint, endpoint_of, endpoints
-from postledger.server.lock import Lock
+from postledger.server.endpoints import Endpoint, endpoint_lock, endpoint_of, endpoints
 from postledger.server.outbox import Ended, Message, Outbox, Waiting, outbox_of
 
 NOW, LEDGER_ID = 1_000.0, "5e0f"
@@ -275,17 +274,17 @@ def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     """Another gets one line, and the lock when it is free."""
-    lock = Lock(tmp_path / "lock", "https://example.org/hook")
+    lock = endpoint_lock(tmp_path / "lock", "https://example.org/hook")
     with pytest.raises(PostledgerError, match="hook: another forwarder sends there"):
-        Lock(tmp_path / "lock", "https://example.org/hook")
+        endpoint_lock(tmp_path / "lock", "https://example.org/hook")
     lock.close()
-    Lock(tmp_path / "lock", "https://example.org/hook").close()
+    endpoint_lock(tmp_path / "lock", "https://example.org/hook").close()
 
 
 def test_a_lock_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     """In one line, with its name."""
     with pytest.raises(PostledgerError, match=rf"{tmp_path}: can't be opened \(Is a directory\)"):
-        Lock(tmp_path, "https://example.org/hook")
+        endpoint_lock(tmp_path, "https://example.org/hook")
 
 
 CHAINS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True)

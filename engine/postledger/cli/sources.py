@@ -15,9 +15,10 @@ from typing import IO, Any
 import attrs
 
 from postledger import wire
-from postledger.errors import PostledgerError, ReadError
+from postledger.errors import LedgerError, PostledgerError, ReadError
 from postledger.export.files import is_database, plain_suffix, unpacked
 from postledger.export.formats import LINES, Row, begins_row, is_export, read_parquet, row_of
+from postledger.lake.layout import EVENTS, MANIFEST
 from postledger.log.event import Kind
 from postledger.model import Receipt
 
@@ -224,6 +225,8 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
+    if (path / MANIFEST).is_file() and (path / EVENTS).is_dir():
+        raise LedgerError(f"{path}: an archive; `postledger copy` makes it a ledger")
     folder = path.resolve()
     if folder not in seen:
         seen.add(folder)

@@ -3,6 +3,6 @@
 ``folder`` is where the files are, ``layout`` what stands in each, ``rows`` what Python has of them.
 ``writing`` makes an archive, ``archived`` reads one, ``several`` some as one, ``restating`` reads the
 events again by any definitions, ``folding`` folds and compares, ``changing`` says what events changed,
-``checking`` verifies. ``columnar`` picks rows from ``columns``, of ``distinct`` events of streams that run
-``alike``; ``spark`` folds with many processes. The fold is that of ``state``.
+``checking`` verifies. ``columnar`` picks rows from ``columns``, of ``distinct`` events of streams that
+run ``alike``; ``spark`` folds with many processes. The fold is that of ``state``.
 """

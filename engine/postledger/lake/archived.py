@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from postledger.definitions.definitions import Definitions
-from postledger.errors import IntegrityError
+from postledger.errors import IntegrityError, LedgerError
 from postledger.lake.folder import Folder, arrow
 from postledger.lake.layout import (
     ENVELOPES,
@@ -53,6 +53,8 @@ class Interned:
     def _templates(self) -> dict[int, tuple[Template, bytes]]:
         found = {}
         for number, digest, skeleton, pieces in self._files.rows(TEMPLATES):
+            if pieces is None or None in pieces:
+                raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is damaged"))
             template = Template(tuple(pieces))
             if template.digest != digest:
                 raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is damaged"))
@@ -131,6 +133,8 @@ class Files:
                 if not file.schema_arrow.equals(schema_of(kind_of(name))):
                     raise IntegrityError(self.says(name, "it has other columns than an archive"))
                 yield file
+        except PermissionError:
+            raise LedgerError(self.says(name, "it can't be read: Permission denied")) from None
         except (arrow().ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise IntegrityError(self.says(name, f"it is damaged: {reason}")) from None
@@ -193,6 +197,9 @@ class Files:
         return set()
 
     def _require_next(self, name: str, page: list[Raw], expected: int) -> None:
+        for raw in page:
+            if None in (raw.received_at, raw.salt, raw.leaf) or None in (raw.texts or ()):
+                raise IntegrityError(self.says(name, f"position {raw.position} is damaged"))
         for at, raw in enumerate(page, expected):
             if raw.position != at:
                 raise IntegrityError(self.says(name, f"expected position {at}, got {raw.position}"))

@@ -21,6 +21,7 @@ from postledger.lake.layout import (
     DELIVERIES,
     DERIVED,
     EVENTS,
+    MANIFEST,
     STATEMENTS,
     file_name,
     kind_of,
@@ -71,6 +72,10 @@ def _of_files(files: Files) -> Iterator[str]:
     wanted = {file_name(kind, n) for kind in DERIVED for n in buckets}
     for name in sorted(wanted - files.manifest.files.keys()):
         yield files.says(name, "it is not in the manifest")
+    known = {MANIFEST, *(n for n in files.manifest.files if kind_of(n) not in DERIVED), *wanted}
+    # guard: files that an archive doesn't have are named
+    for name in sorted({*files.folder.names(), *files.manifest.files} - known):
+        yield files.says(name, "the archive has no such file")
     if EVENTS not in kinds:
         yield f"{files.folder.name}: the manifest names no events"
     for name in files.manifest.files:

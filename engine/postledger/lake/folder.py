@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import ENOTDIR
 from hashlib import sha256
 from importlib import import_module
@@ -17,9 +17,11 @@ import attrs
 
 from postledger.address import hidden
 from postledger.arguments import FilePath
-from postledger.errors import LedgerError, requires
+from postledger.errors import LedgerError, PostledgerError, requires
+from postledger.lock import Lock
 
 _SCRATCH = ".scratch"
+_LOCK = ".lock"
 _PARTIAL = ".partial"
 _PIECE = 1 << 20
 
@@ -111,6 +113,8 @@ class Folder:
         except (arrow().ArrowException, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise LedgerError(hidden(f"{text}: not the address of a folder: {reason}")) from None
+        if not root.strip("/"):
+            raise LedgerError(hidden(f"{text}: not the address of a folder: it names none"))
         local = Path(root) if isinstance(system, systems.LocalFileSystem) else None
         return cls(hidden(text), system, root, local)
 
@@ -131,7 +135,38 @@ class Folder:
 
     def is_empty(self) -> bool:
         """Whether nothing is there, or no folder."""
-        return not self._info(arrow("fs").FileSelector(self.root, allow_not_found=True))
+        found = self._info(arrow("fs").FileSelector(self.root, allow_not_found=True))
+        return all(info.base_name == _LOCK for info in found)
+
+    def names(self) -> Iterator[str]:
+        """All files of it and of the folders in it, but those that are hidden."""
+        selector = arrow("fs").FileSelector(self.root, recursive=True)
+        for info in self._info(selector):
+            name = info.path.removeprefix(self.root).lstrip("/")
+            if info.is_file and not any(part.startswith(".") for part in name.split("/")):
+                yield name
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of a folder that is here; raises ``LedgerError`` where one is at work."""
+        if self.local is None:
+            yield
+            return
+        self.system.create_dir(str(self.local), recursive=True)
+        path = self.local / _LOCK
+        try:
+            # guard: one run writes an archive
+            lock = Lock(path, f"{self.name}: another run writes there", "archive as its owner")
+        except LedgerError:
+            raise
+        except PostledgerError as error:
+            raise LedgerError(str(error)) from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+            lock.close()
 
     def require_free(self) -> None:
         """Raise ``LedgerError`` unless it is empty, or not there."""

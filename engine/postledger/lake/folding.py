@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol, get_args
 
 from postledger.definitions.definitions import Definitions
+from postledger.errors import IntegrityError
 from postledger.lake.folder import arrow
 from postledger.lake.layout import DELIVERIES, STREAM, Said, schema_of
 from postledger.lake.restating import Paged, restated, sorted_rows
@@ -32,6 +33,7 @@ from postledger.lake.rows import (
     within,
 )
 from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
+from postledger.log.event import Stored
 from postledger.progress import Progress
 from postledger.projections.compare import Difference, difference_of
 from postledger.projections.generations import vocabularies_of
@@ -125,7 +127,28 @@ def given(lake: Lake, definitions: Definitions, statements: object) -> Iterator[
             "definitions must have the vocabularies that the statements are read by, those of the"
             f" archive, got {definitions.label}"
         )
-    return ordered(as_statements(statements), "statements: {}".format)
+    return _own(lake, ordered(as_statements(statements), "statements: {}".format))
+
+
+def _own(lake: Lake, tables: Iterable[Any]) -> Iterator[Any]:
+    """The tables; raises ``IntegrityError`` where the first or last row of one is of no event here."""
+    for table in tables:
+        for at in {0, table.num_rows - 1}:
+            (one,) = map(Said._make, rows_of(table.slice(at, 1)))
+            try:
+                known = lake.at(one.position)
+            except (IntegrityError, IndexError):
+                known = None
+            # guard: statements of another archive are refused
+            if known is None or _of(known) != (one.received_at, one.template, one.envelope):
+                raise IntegrityError(
+                    f"statements: position {one.position} is another event in the archive"
+                )
+        yield table
+
+
+def _of(stored: Stored) -> tuple[int, int | None, int | None]:
+    return stored.received_at, stored.template_id, stored.envelope_id
 
 
 def counting(tables: Iterable[Any], progress: Progress) -> Iterator[Any]:

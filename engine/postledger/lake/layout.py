@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -53,6 +54,10 @@ ROW_BYTES = 1_000
 """A row of more bytes of texts counts as several."""
 
 _FORMAT = "postledger archive"
+_MOST = 1_000_000
+_NAME = re.compile(
+    r"(events|statements|deliveries|changes)/[0-9]{5,9}\.parquet|templates\.parquet|envelopes\.parquet"
+)
 
 
 class Raw(NamedTuple):
@@ -247,18 +252,34 @@ def manifest_of(folder: Folder, name: str = MANIFEST) -> Manifest:
             Anchor.parse(said["anchor"]),
             definitions,
             Limits(**said["limits"]),
-            int(said["buckets"]),
-            {one: File(**file) for one, file in said["files"].items()},
+            _buckets(said["buckets"], least=0 if name == BEGUN else 1),
+            {_own_name(one): File(**file) for one, file in said["files"].items()},
         )
+    except KeyError as error:
+        raise LedgerError(f"{where}: {error} is missing") from None
     except (
         ValueError,
         TypeError,
-        KeyError,
         AttributeError,
+        OverflowError,
         RecursionError,
         DefinitionError,
     ) as error:
-        raise LedgerError(f"{where}: {error!r}") from None
+        raise LedgerError(f"{where}: {error}") from None
     if definitions.hash != said["definitions"]["hash"]:
         raise LedgerError(f"{where}: its definitions are not those of its hash")
     return manifest
+
+
+def _buckets(count: object, least: int) -> int:
+    # guard: no bucket of an archive is passed over
+    if not isinstance(count, int) or isinstance(count, bool) or not least <= count <= _MOST:
+        raise ValueError(f"buckets must be from {least} to {_MOST}, got {count!r:.40}")
+    return count
+
+
+def _own_name(name: str) -> str:
+    # guard: files of an archive are in its folder
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"expected the name of a file of an archive, got {name!r:.80}")
+    return name

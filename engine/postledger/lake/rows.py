@@ -230,14 +230,22 @@ def as_statements(given: Any) -> Iterator[Any]:
     """
     pa, schema = arrow(), schema_of(STATEMENTS)
     if not hasattr(given, "__arrow_c_stream__"):
-        raise ValueError(f"statements must be a table or a stream of Arrow, got {given!r:.80}")
+        hint = "; collect it" if hasattr(given, "collect") else ""
+        raise ValueError(
+            f"statements must be a table or a stream of Arrow, got {given!r:.80}{hint}"
+        )
     reader = pa.RecordBatchReader.from_stream(given)
     if missing := [name for name in schema.names if name not in reader.schema.names]:
         raise ValueError(f"statements must have the columns of an archive; missing: {missing}")
+    if twice := [name for name in schema.names if reader.schema.names.count(name) > 1]:
+        raise ValueError(f"statements must have each column once, got twice: {twice}")
     for batch in reader:
         table = pa.Table.from_batches([batch]).select(schema.names)
         try:
-            yield table.cast(schema)
+            told = table.cast(schema)
+            # Texts that are not UTF-8, say.
+            told.validate(full=True)
+            yield told
         except (pa.ArrowException, ValueError) as error:
             raise ValueError(f"statements must have the types of an archive: {error}") from None
 
@@ -254,6 +262,8 @@ def ordered(tables: Iterable[Any], says: Callable[[str], str]) -> Iterator[Any]:
         for name in table.column_names:
             if name not in OPTIONAL and table[name].null_count:
                 raise IntegrityError(says(f"{name} is missing in a row"))
+        if arrow("compute").list_flatten(table["texts"]).null_count:
+            raise IntegrityError(says("a text is missing in a row"))
         told = table if last is None else pa.concat_tables([last, table])
         disorder = _disorder(told)
         # guard: an archive out of order is refused

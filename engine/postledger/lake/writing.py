@@ -8,6 +8,7 @@ follows from them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -83,22 +84,32 @@ class Archived:
 
 def write(work: Archiving, folder: Folder, progress: Progress) -> Archived:
     """Write an archive, or the rest of one; raises ``LedgerError`` where something else is there."""
-    with telling(folder.name, "written"):
+    with telling(folder.name, "written"), _alone(folder):
         manifest = _begin(work, folder)
-        kept = len(manifest.files)
         writer = _Writer(folder, manifest)
         _write_events(work, writer, progress)
         _write_interned(work, writer)
         _write_derived(work, writer, progress)
         folder.write(MANIFEST, writer.manifest.to_json())
         folder.drop(BEGUN)
-    return Archived(manifest.anchor, len(writer.manifest.files), kept)
+    files = writer.manifest.files
+    kept = sum(files.get(name) == file for name, file in manifest.files.items())
+    return Archived(manifest.anchor, len(files), kept)
+
+
+@contextmanager
+def _alone(folder: Folder) -> Iterator[None]:
+    """Keep other runs out, of a folder where something may be written."""
+    if folder.has(MANIFEST):
+        raise LedgerError(f"{folder.name}: an archive is there; name another folder")
+    if not folder.has(BEGUN):
+        folder.require_free()
+    with folder.alone():
+        yield
 
 
 def _begin(work: Archiving, folder: Folder) -> Manifest:
     """The manifest to begin with: that of a run that was killed, as far as its files are whole."""
-    if folder.has(MANIFEST):
-        raise LedgerError(f"{folder.name}: an archive is there; name another folder")
     if (begun := _begun(work, folder)) is not None:
         return begun
     if folder.has(BEGUN):
@@ -123,6 +134,11 @@ def _begun(work: Archiving, folder: Folder) -> Manifest | None:
         begun = manifest_of(folder, BEGUN)
     except LedgerError:
         return None
+    # guard: what a run of another ledger began is left alone
+    if begun.ledger != work.ledger.hex():
+        raise LedgerError(
+            f"{folder.name}: an archive of another ledger was begun there; name another folder"
+        )
     size = begun.anchor.size
     if size > work.anchor.size or work.source.root(size).hex() != begun.anchor.root:
         return None

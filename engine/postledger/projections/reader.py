@@ -77,7 +77,8 @@ class Folding:
         except Exception as error:
             if is_of_medium(error):
                 raise
-            _log.error("stream %s can't be folded: %s; run verify", stream, error)
+            of = f"the stream of position {rows[0][3]}"
+            _log.error("%s can't be folded: %s; run verify", of, error)
             return unfolded_row(stream, _earliest(rows), len(rows))
 
     def plain_row(self, stream: int, rows: Sequence[EventRow]) -> Row | None:

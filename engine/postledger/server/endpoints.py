@@ -12,9 +12,9 @@ import attrs
 from postledger.address import Location
 from postledger.errors import NotALedger, UnknownKey
 from postledger.ledger.ledger import Ledger
+from postledger.lock import Lock
 from postledger.model import plain
 from postledger.server.feed import CHANGES, POSTBACKS, ledger_id_of
-from postledger.server.lock import Lock
 from postledger.server.outbox import Outbox, Waiting, outbox_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Endpoint:
         with self._outbox() as (outbox, number):
             path = lock_of(self.ledger.path, number)
             # guard: an endpoint is not removed while it is served
-            with closing(Lock(path, outbox.endpoint(number).shown)):
+            with closing(endpoint_lock(path, outbox.endpoint(number).shown)):
                 count = outbox.forget(number)
                 # Windows removes no file that is open.
                 with suppress(OSError):
@@ -196,6 +196,15 @@ def _existing(ledger: Ledger) -> Outbox | None:
 
 def _open(ledger: Ledger, *, readonly: bool) -> Outbox:
     return Outbox.open(ledger.path, ledger_id_of(ledger), readonly=readonly)
+
+
+def endpoint_lock(path: Path, endpoint: str) -> Lock:
+    """The lock of an endpoint: one process at a time sends there, which keeps the order."""
+    return Lock(
+        path,
+        f"{endpoint}: another forwarder sends there; one at a time keeps the order",
+        "forward as the user whose file it is",
+    )
 
 
 def lock_of(ledger: Location, number: int) -> Path:

@@ -21,10 +21,9 @@ from postledger.arguments import all_of, checked
 from postledger.errors import LedgerError, PostledgerError, UnknownKey
 from postledger.ledger.ledger import Ledger
 from postledger.progress import Progress, silent
-from postledger.server.endpoints import Endpoint, identity_of, lock_of, number_of
+from postledger.server.endpoints import Endpoint, endpoint_lock, identity_of, lock_of, number_of
 from postledger.server.feed import CHANGES, POSTBACKS, Feed, ledger_id_of
 from postledger.server.intake import Intake
-from postledger.server.lock import Lock
 from postledger.server.outbox import Due, Ended, Outbox
 from postledger.server.schedule import Schedule
 from postledger.server.signing import headers_of, secret_of
@@ -238,7 +237,7 @@ class _Run:
         )
         number = self._of._add()
         with (
-            closing(Lock(lock_of(self._of.ledger.path, number), self._of.shown)),
+            closing(endpoint_lock(lock_of(self._of.ledger.path, number), self._of.shown)),
             ThreadPoolExecutor(1, "postledger outbox") as thread,
             self._of.ledger._bell.heard_by(wake),
         ):

@@ -1,4 +1,4 @@
-"""The lock of an endpoint: one process at a time sends there, which keeps the order."""
+"""Locks: what one process at a time does; the kernel frees one when its holder dies."""
 
 from __future__ import annotations
 
@@ -10,27 +10,20 @@ from postledger.errors import PostledgerError
 
 
 class Lock:
-    """Held by the one process that serves an endpoint; the kernel frees it when that dies.
+    """Held by one process; ``taken`` and ``denied`` say what it means that another holds it, or may."""
 
-    ``endpoint`` is what a message calls it.
-    """
-
-    def __init__(self, path: Path, endpoint: str) -> None:
+    def __init__(self, path: Path, taken: str, denied: str) -> None:
         """Take it; raises ``PostledgerError`` where another has it, or the file can't be opened."""
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         except OSError as error:
-            raise PostledgerError(
-                f"{path}: can't be opened ({error.strerror}); forward as the user whose file it is"
-            ) from None
+            raise PostledgerError(f"{path}: can't be opened ({error.strerror}); {denied}") from None
         try:
             # guard: one process for each endpoint
             _lock(self._file)
         except OSError:
             os.close(self._file)
-            raise PostledgerError(
-                f"{endpoint}: another forwarder sends there; one at a time keeps the order"
-            ) from None
+            raise PostledgerError(taken) from None
 
     def close(self) -> None:
         """Let another have it."""
