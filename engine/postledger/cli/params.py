@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from postledger.address import hidden, is_address
 from postledger.cli.when import SECONDS, when
 from postledger.errors import UnknownWord
-from postledger.lake.layout import MANIFEST
+from postledger.export.files import is_archive
 from postledger.ledger.ledger import require_openable
 from postledger.model import Anchor
 from postledger.projections.counts import require_dimensions
@@ -38,7 +38,7 @@ class LedgerPath(click.Path):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if isinstance(location, Path):
-            if location.joinpath(MANIFEST).is_file():
+            if is_archive(location):
                 self.fail(
                     f"{str(value)!r} is an archive, which verify, replay and copy take; copy it to a"
                     " ledger first.",

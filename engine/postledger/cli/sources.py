@@ -16,9 +16,8 @@ import attrs
 
 from postledger import wire
 from postledger.errors import LedgerError, PostledgerError, ReadError
-from postledger.export.files import is_database, plain_suffix, unpacked
+from postledger.export.files import is_archive, is_database, plain_suffix, unpacked
 from postledger.export.formats import LINES, Row, begins_row, is_export, read_parquet, row_of
-from postledger.lake.layout import EVENTS, MANIFEST
 from postledger.log.event import Kind
 from postledger.model import Receipt
 
@@ -225,7 +224,7 @@ def _below(path: Path, seen: set[Path]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    if (path / MANIFEST).is_file() and (path / EVENTS).is_dir():
+    if is_archive(path):
         raise LedgerError(f"{path}: an archive; `postledger copy` makes it a ledger")
     folder = path.resolve()
     if folder not in seen:

@@ -191,6 +191,11 @@ def _within(folder: Path, name: str) -> IO[bytes]:
     return file.open("wb")
 
 
+def is_archive(path: Path) -> bool:
+    """Whether an archive of a ledger is in a folder."""
+    return path.joinpath("manifest.json").is_file() and path.joinpath("events").is_dir()
+
+
 def is_database(path: Path) -> bool:
     """Whether a SQLite database is at ``path``, or a file that is kept next to one."""
     target = Path(os.path.realpath(path))
