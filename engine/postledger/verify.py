@@ -738,7 +738,7 @@ def _of_search(store: Store, generation: Generation, still: Callable[[], None]) 
         begin = STREAM + 1
         streams = f"SELECT DISTINCT substr(entry, {begin}) FROM ({differing}) apart"
         for (stream,) in store.stream(streams):
-            # Of an entry that is too short, or is none, there is none.
+            # A malformed or truncated entry names no stream: 0 stands for it.
             number = int.from_bytes(stream if isinstance(stream, bytes) else b"")
             yield f"stream {number}: the search differs from the state; run replay"
 

@@ -1,4 +1,4 @@
-"""Changing: what each event changed, bucket by bucket, as whoever follows the ledger is told it.
+"""Changing: what each event changed, bucket by bucket: the changes that ``Ledger.follow`` reports.
 
 The state before and after an event are two folds, of what was received up to it. Where many streams are
 folded at once, so are these: the first events of all streams, then the first two, and so on.

@@ -152,7 +152,7 @@ def _of(stored: Stored) -> tuple[int, int | None, int | None]:
 
 
 def counting(tables: Iterable[Any], progress: Progress) -> Iterator[Any]:
-    """The tables; of each it is told, once it is folded, how many rows it has."""
+    """The tables; reports the number of rows of each once it has been folded."""
     for table in tables:
         yield table
         progress(table.num_rows)

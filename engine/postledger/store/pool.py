@@ -1,4 +1,4 @@
-"""The server of a ledger: the connections of one process to it, and what each is told first."""
+"""The connections of one process to the server of a ledger, and how each is set up."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def require_direct(address: Address, conn: Connection, server: object) -> None:
 
 
 def channel_of(address: Address) -> str:
-    """On which channel it is told that a ledger was written to."""
+    """The channel that announces writes to a ledger."""
     return quoted(f"postledger_{address.schema}")
 
 

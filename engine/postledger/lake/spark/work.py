@@ -1,4 +1,4 @@
-"""Spark: archives folded by many processes, here or on a cluster; the fold is that of ``folding``.
+"""Work: what processes of Spark do with archives; the fold is that of ``folding``.
 
 Each Python worker opens the archive itself, with all checks that a fold in one process makes, and keeps
 it open with the plans that it learned. Where the vocabularies are those of one archive, a task is a
@@ -9,10 +9,6 @@ say into the order of the fold.
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -21,15 +17,14 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import attrs
 
-from postledger import errors
 from postledger.arguments import FilePath
 from postledger.definitions.definitions import Definitions, from_sources, sources
-from postledger.errors import IntegrityError, LedgerError, PostledgerError, requires
+from postledger.errors import IntegrityError, LedgerError, requires
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder, arrow, telling
 from postledger.lake.folding import Engine, bounds_for, differing, engine_of, states
@@ -50,6 +45,7 @@ from postledger.lake.layout import (
 from postledger.lake.restating import stated
 from postledger.lake.rows import of_streams, ordered, regrouped, tables_of
 from postledger.lake.several import Several
+from postledger.lake.spark.session import NEEDED, plain_errors
 from postledger.lake.writing import write_tables
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.progress import silent
@@ -57,14 +53,11 @@ from postledger.projections.compare import Difference
 from postledger.projections.generations import vocabularies_of
 from postledger.projections.reader import Folding
 
-_NEEDED = "a fold by Spark requires PySpark and pandas", "'pyspark>=4' 'pandas>=2.2,<3'"
 try:
-    from py4j.protocol import Py4JError
     from pyspark import TaskContext
-    from pyspark.errors import PySparkException, PythonException
     from pyspark.sql import DataFrame, SparkSession
 except ImportError:
-    raise requires(*_NEEDED) from None
+    raise requires(*NEEDED) from None
 
 _SHARE = 50_000
 """About so many events a task reads again."""
@@ -114,7 +107,7 @@ def differences(
     """What would change if it were read by other definitions: ``Archive.differences`` as a DataFrame.
 
     Its columns are texts: ``space``, ``chart``, ``key``, ``before`` and ``after`` (the delivery as JSON,
-    null where there is none) and ``why``. Errors are those of ``fold``.
+    or null) and ``why``. Errors are those of ``fold``.
     """
     work = _Work.of(archive, definitions, EVERYTHING, engine)
     lake = work.lake()
@@ -153,75 +146,6 @@ def replay(
     return sum(rows for _, rows in told)
 
 
-@contextmanager
-def session() -> Iterator[SparkSession]:
-    """A session as Spark is configured here, by default on all cores of this machine, which is quiet.
-
-    Raises ``PostledgerError`` where Java is missing, ``LedgerError`` where Spark can't be started.
-    """
-    if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
-        raise PostledgerError("Spark requires Java 17 or newer, such as openjdk-17-jre-headless")
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("postledger")
-    for name, value in _QUIET.items():
-        builder = builder.config(name, value)
-    with _aside("Spark can't be started"):
-        made = builder.getOrCreate()
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """What workers raised, as they raised it: ``IntegrityError`` with the name of the file.
-
-    Whatever else fails in Spark is a ``LedgerError`` of one line, with Spark's error as its cause.
-    """
-    try:
-        yield
-    except (PySparkException, Py4JError) as error:
-        raised = _RAISED.findall(str(error))
-        if raised:
-            name, line = raised[-1]
-            kind = getattr(errors, name, LedgerError)
-            raise (kind if kind in (IntegrityError, PostledgerError) else LedgerError)(
-                line
-            ) from None
-        lines = str(error).strip().splitlines() or [repr(error)]
-        # Python's traceback ends with what happened, Java's begins with it.
-        line = lines[-1 if isinstance(error, PythonException) else 0]
-        raise LedgerError(f"Spark failed: {line}") from error
-
-
-_RAISED = re.compile(r"^postledger\.errors\.(\w+): (.*)$", re.M)
-
-
-_QUIET = {
-    "spark.log.level": "OFF",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-}
-
-
-@contextmanager
-def _aside(what: str) -> Iterator[None]:
-    """What is said on the way goes nowhere; where that fails, its last line is the error."""
-    own = os.dup(2)
-    with TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except Exception as error:
-            said.seek(0)
-            lines = said.read().decode("utf-8", "replace").strip().splitlines()
-            raise LedgerError(f"{what}: {lines[-1] if lines else error}") from error
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-
-
 # --- what workers are sent ---
 
 
@@ -250,7 +174,7 @@ class _Work:
     ) -> _Work:
         """The work on an archive, whose files are there; raises ``IntegrityError`` where one is not."""
         if find_spec("pandas") is None:
-            raise requires(*_NEEDED)
+            raise requires(*NEEDED)
         files = _archives(archive)
         for one in files:
             for name in one.manifest.files:
@@ -400,7 +324,7 @@ def _wrote(step: Step, made: Folder, work: _Work, batches: Iterator[Any]) -> Ite
 class _Piece:
     """What a task reads: a bucket of statements, or a part of a file of events to be read again.
 
-    ``which`` is the number of the archive, ``side`` 1 for what the definitions asked for read.
+    ``which`` is the number of the archive.
     """
 
     kind: str
