@@ -295,7 +295,8 @@ def _require_503(clients: Clients) -> None:
     assert clients.counts[200] == answered
 
 
-# Posts until the disk is full, makes room, and posts on.
+# Posts until the disk is full, makes room, and posts on. The room holds ten times what is waited for,
+# even where each post is a group of its own, with some 40 kB of pages.
 _UNTIL_FULL = """
 import sys
 from pathlib import Path
@@ -304,16 +305,16 @@ from tests.server import serving
 
 folder, clients = Path(sys.argv[1]), Clients()
 ballast = folder / "ballast"
-ballast.write_bytes(bytes(1_000_000))
+ballast.write_bytes(bytes(2_000_000))
 with serving(folder / "test.db", "--no-access-log") as server:
     with clients.posting(server.port):
         clients.wait(503, 20)
         ballast.unlink()
-        clients.wait(200, 50)
+        clients.wait(200, 5)
     assert server.stop() == 0
 check(folder / "test.db", clients)
 assert clients.counts.keys() == {200, 503}, clients.counts
-assert clients.counts[200] > 150, clients.counts
+assert clients.counts[200] > 50, clients.counts
 """
 
 
