@@ -89,7 +89,7 @@ def main(events: int, buckets: int, rounds: int, master: str, given: str | None)
                     "one process": (1, lambda e=engine: in_this_process(archive, e)),  # type: ignore[misc]
                     "Spark": (_CORES[master], lambda e=engine: by_spark(spark, archive, e)),  # type: ignore[misc]
                 }
-                report(engine, archive._files[0].size, contenders, rounds)
+                report(engine, archive._lake.files[0].size, contenders, rounds)
 
 
 def report(

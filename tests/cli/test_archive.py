@@ -14,6 +14,9 @@ from postledger import Archive, Ledger
 from postledger.lake.folding import ENGINES
 from postledger.lake.layout import schema_of
 from tests.cli import Run
+from tests.faults import traffic
+from tests.faults.test_media import IN_TMPFS, mounted
+from tests.samples import first_outcome_stands
 
 
 def test_a_ledger_is_archived(run: Run, samples: Path, tmp_path: Path) -> None:
@@ -142,6 +145,38 @@ def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Pa
     words = ["--with", tmp_path / "other", "--out", tmp_path / "both"]
     assert run("replay", archived, *words).stdout.startswith("wrote 4 states")
     assert len(list((tmp_path / "both").iterdir())) == 2
+    with Ledger(tmp_path / "other.db") as ledger:
+        ledger.replay(first_outcome_stands())
+        ledger.archive(tmp_path / "unlike")
+    words = ["--with", tmp_path / "unlike", "--out", tmp_path / "named"]
+    assert "must be read by the same definitions" in run("replay", archived, *words).stderr
+    assert not (tmp_path / "named").exists()
+    done = run("replay", archived, *words, "--builtin")
+    assert done.stdout.startswith("wrote 4 states"), done.stderr
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_states_go_where_a_link_leads(
+    run: Run, archived: Path, tmp_path: Path, there: bool
+) -> None:
+    """Whether a folder is there already or not; the link stays."""
+    if there:
+        (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert run("replay", archived, "--out", tmp_path / "link").stdout.startswith("wrote 4 states")
+    assert (tmp_path / "link").is_symlink()
+    assert [one.name for one in (tmp_path / "real").iterdir()] == ["00000.parquet"]
+
+
+@mounted
+def test_states_do_not_replace_a_mounted_folder(archived: Path, tmp_path: Path) -> None:
+    """That is said before anything is folded."""
+    process = traffic.python(
+        *("-m", "postledger", "replay", archived, "--out", tmp_path / "full"),
+        prefix=("unshare", "-rm", "sh", "-c", IN_TMPFS, "sh", str(tmp_path / "full")),
+    )
+    said = f"Error: {tmp_path / 'full'}: a file system is mounted there; name a folder within it\n"
+    assert traffic.finish(process) == (1, "", said)
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])

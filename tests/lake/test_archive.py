@@ -22,12 +22,14 @@ from postledger import (
     UNVERIFIED,
     Anchor,
     Archive,
+    Definitions,
     DefinitionsDiffer,
     Delivery,
     IntegrityError,
     Ledger,
     LedgerError,
     Ledgers,
+    Limits,
     PostledgerError,
     Receipt,
 )
@@ -306,11 +308,36 @@ def test_archives_of_several_ledgers_fold_as_their_union(tmp_path: Path) -> None
     shutil.copytree(folders[0], tmp_path / "again")
     with pytest.raises(LedgerError, match="are archives of the same ledger"):
         Archive(folders[0], tmp_path / "again")
-    with Ledger(paths[0]) as ledger:
-        ledger.replay(other)
-        ledger.archive(tmp_path / "other")
-    with pytest.raises(DefinitionsDiffer, match=r"alone reads by delivery 1 .*, newcomer 1"):
-        Archive(tmp_path / "other", folders[1])
+    with Ledger(paths[0], limits=Limits(depth=9)) as ledger:
+        ledger.archive(tmp_path / "narrow")
+    with pytest.raises(LedgerError, match=r"other limits, Limits\(.*\) and Limits\(.*depth=9.*\);"):
+        Archive(folders[1], tmp_path / "narrow")
+
+
+@pytest.mark.parametrize("adopted", [first_outcome_stands(), newcomer()])
+def test_archives_read_by_different_definitions_fold_by_those_that_are_named(
+    tmp_path: Path, adopted: Definitions
+) -> None:
+    """As archives that are read by the same do; by their own there is nothing to fold."""
+    bodies = [*traffic.bodies(0, 60), b'[{"Id": "n1", "What": "arrived"}]']
+    for number, name in enumerate(("lyon", "berlin")):
+        with Ledger(tmp_path / f"{name}.db") as ledger:
+            ledger.record_many(bodies[number::2])
+            ledger.archive(tmp_path / name, rows=40)
+    with Ledger(tmp_path / "berlin.db") as ledger:
+        ledger.replay(adopted)
+        ledger.archive(tmp_path / "unlike", rows=40)
+    with (
+        Archive(tmp_path / "lyon", tmp_path / "berlin") as alike,
+        Archive(tmp_path / "lyon", tmp_path / "unlike") as archive,
+    ):
+        for definitions in (builtin(), adopted):
+            found = of(archive.fold(definitions))
+            assert found
+            assert found == of(alike.fold(definitions))
+        for ask in (archive.fold, lambda: archive.differences(builtin()), archive.audit):
+            with pytest.raises(DefinitionsDiffer, match=r"alone reads by delivery 1 .*; "):
+                list(ask())
 
 
 def spoilt(archived: Path, name: str, how: str) -> None:

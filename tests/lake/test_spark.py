@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from postledger import (
     UNVERIFIED,
     Archive,
     Definitions,
+    DefinitionsDiffer,
     Delivery,
     IntegrityError,
     Ledger,
@@ -119,7 +121,7 @@ def shown(found: Found) -> dict[tuple[str, str], dict[str, Any]]:
 def test_a_fold_gives_the_rows_of_the_ledger(spark: Any, source: Path) -> None:
     """Findings included: 0 rows differ, in any zone that Spark has, as of a position or a time."""
     with Archive(source.with_name("archive")) as archive, Ledger(source) as ledger:
-        assert archive._files[0].buckets > 4
+        assert archive._lake.files[0].buckets > 4
         found = of(fold(spark, archive))
         assert found == of(fold(spark, archive, engine="plain")) == plain(archive)
         assert shown(found) == rows(ledger)
@@ -198,6 +200,15 @@ def test_archives_of_several_ledgers_fold_as_their_union(spark: Any, tmp_path: P
             assert sorted(map(parsed, told), key=str) == sorted(wanted, key=str)
             assert wanted
             assert of(fold(spark, archive, definitions)) == plain(archive, definitions)
+    with Ledger(paths[0]) as ledger:
+        ledger.replay(newcomer())
+        ledger.archive(tmp_path / "unlike", rows=40)
+    with Archive(tmp_path / "lyon", tmp_path / "unlike") as archive:
+        for definitions in (first_outcome_stands(), newcomer()):
+            assert of(fold(spark, archive, definitions)) == plain(archive, definitions)
+        for ask in (partial(fold, spark), partial(differences, spark, definitions=newcomer())):
+            with pytest.raises(DefinitionsDiffer):
+                ask(archive)
 
 
 def test_whatever_was_received_spark_folds_it(spark: Any) -> None:
@@ -283,7 +294,7 @@ def test_states_are_written_to_a_folder(
     count = replay(spark, archive, address.format(out))
     with Archive(archive) as opened:
         assert count == opened.replay(tmp_path / "plain", engine="plain")
-        assert len(list(out.iterdir())) == opened._files[0].buckets
+        assert len(list(out.iterdir())) == opened._lake.files[0].buckets
     assert {one.suffix for one in out.iterdir()} == {".parquet"}
     told = [parquet.read_table(folder).to_pylist() for folder in (out, tmp_path / "plain")]
     assert sorted(told[0], key=str) == sorted(told[1], key=str)

@@ -17,7 +17,6 @@ from postledger.definitions.definitions import Definitions
 from postledger.lake.folding import ENGINES, Engine
 from postledger.ledger.archive import Archive
 from postledger.model import Anchor, Verification
-from postledger.projections.generations import vocabularies_of
 
 _TIMES = 3
 """So often a verification counts an event: checked, read, and folded."""
@@ -114,6 +113,11 @@ def opened(place: ArchiveAt, beside: tuple[ArchiveAt, ...] = ()) -> Iterator[Arc
         yield archive
 
 
+def definitions_of(*places: ArchiveAt) -> list[Definitions]:
+    """The definitions of each archive."""
+    return [Archive(one.place).definitions for one in places]
+
+
 def replayed(archive: Archive, definitions: Definitions, apart: Apart) -> int:
     """Fold an archive to a folder; returns how many states it has."""
     assert apart.out is not None
@@ -130,5 +134,4 @@ def replayed(archive: Archive, definitions: Definitions, apart: Apart) -> int:
 
 def times(archive: Archive, definitions: Definitions) -> int:
     """How many events a fold by definitions counts: those that it reads again count twice."""
-    again = vocabularies_of(definitions) != vocabularies_of(archive.definitions)
-    return archive.size * (2 if again else 1)
+    return archive.size * (1 if archive.is_read_by(definitions) else 2)

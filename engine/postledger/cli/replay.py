@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import attrs
 import click
 
 from postledger.address import Location
-from postledger.cli.archives import Apart, apart_options, replayed, require_ledger
+from postledger.cli.archives import Apart, apart_options, definitions_of, replayed, require_ledger
 from postledger.cli.archives import opened as opened_archive
 from postledger.cli.common import (
     definition_options,
@@ -141,9 +141,12 @@ class _Named:
         """Whether there are any."""
         return bool(self.charts or self.words or self.providers or self.shipped)
 
-    def with_those_of(self, own: Definitions) -> Definitions:
-        """All that is to be read by; raises ``DefinitionError`` where they don't fit together."""
-        base = _with_names_of(builtin(), own) if self.shipped else own
+    def with_those_of(self, own: Definitions, *others: Definitions) -> Definitions:
+        """All that is to be read by; raises ``DefinitionError`` where they don't fit together.
+
+        Others are those of further archives, which may differ where built-in ones take their place.
+        """
+        base = reduce(_with_names_of, (own, *others), builtin()) if self.shipped else own
         base = base.muted() if self.only else base
         return _with(base, self.charts, self.words, self.providers)
 
@@ -172,12 +175,12 @@ def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -
             " or --builtin."
         )
     with opened_archive(place, apart.beside) as archive:
-        own = archive.definitions
-        definitions = named.with_those_of(own)
+        owns = definitions_of(place, *apart.beside) if named.shipped else [archive.definitions]
+        definitions = named.with_those_of(*owns)
         if apart.out is None:
             engine = None if apart.engine == "spark" else apart.engine
             differing = partial(archive.differences, engine=engine)
-            _compare(differing, archive.size, own, definitions, form)
+            _compare(differing, archive.size, archive.definitions, definitions, form)
             return
         states = replayed(archive, definitions, apart)
     if form.for_people:

@@ -235,7 +235,13 @@ class Folder:
         """
         self.require_free()
         with telling(self.name, "written"):
-            parent = None if self.local is None else self.local.parent
+            # A link stays one: what it leads to is what is made.
+            target = None if self.local is None else self.local.resolve()
+            parent = None if target is None else target.parent
+            if target is not None and target.is_mount():
+                raise LedgerError(
+                    f"{self.name}: a file system is mounted there; name a folder within it"
+                )
             if parent is not None:
                 if parent.exists() and not parent.is_dir():
                     raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
@@ -247,8 +253,8 @@ class Folder:
                 made.mkdir()
                 systems = arrow("fs")
                 yield Folder(self.name, systems.LocalFileSystem(), str(made), made)
-                if self.local is not None:
-                    made.rename(self.local)
+                if target is not None:
+                    made.rename(target)
                 else:
                     self.system.create_dir(self.root, recursive=True)
                     systems.copy_files(str(made), self.root, destination_filesystem=self.system)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError
 from postledger.lake.folder import arrow
+from postledger.lake.lake import Lake
 from postledger.lake.layout import DELIVERIES, STREAM, Said, schema_of
-from postledger.lake.restating import Paged, restated, sorted_rows
+from postledger.lake.restating import restated, sorted_rows
 from postledger.lake.rows import (
     StreamSaid,
     as_statements,
@@ -32,48 +32,14 @@ from postledger.lake.rows import (
     tables_of,
     within,
 )
-from postledger.log.as_of import EVERYTHING, Bounds, bounds_of
+from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Stored
 from postledger.progress import Progress
 from postledger.projections.compare import Difference, difference_of
-from postledger.projections.generations import vocabularies_of
 from postledger.projections.reader import Folding
 from postledger.state.patterns import Stream
 from postledger.state.row import Row
 from postledger.state.streams import EventRow
-from postledger.wire import Limits
-
-
-class Lake(Paged, Protocol):
-    """An archive, or several as one."""
-
-    @property
-    def definitions(self) -> Definitions:
-        """The definitions that the statements are read by."""
-        ...
-
-    @property
-    def limits(self) -> Limits:
-        """The limits that bodies are read within."""
-        ...
-
-    @property
-    def buckets(self) -> int:
-        """How many buckets the streams are in."""
-        ...
-
-    def tables(self, bucket: int) -> Iterator[Any]:
-        """The statements of a bucket in their order; raises ``IntegrityError`` for any other order."""
-        ...
-
-
-def bounds_for(archives: int, as_of: datetime | int | None, occurred_by: datetime | None) -> Bounds:
-    """The bounds of a fold; raises ``ValueError`` for a position in several archives, a naive time."""
-    if archives > 1 and isinstance(as_of, int):
-        # Their positions are not in the order of time.
-        raise ValueError(f"as_of must be a time for several archives, got {as_of}")
-    return bounds_of(as_of, occurred_by)
-
 
 Tables = Callable[[int], Iterator[Any]]
 """The statements of a bucket, in their order."""
@@ -94,7 +60,7 @@ def engine_of(wanted: Engine | None) -> Engine:
 @contextmanager
 def stating(lake: Lake, definitions: Definitions, progress: Progress) -> Iterator[Tables]:
     """The statements of each bucket, as some definitions read them."""
-    if vocabularies_of(definitions) == vocabularies_of(lake.definitions):
+    if lake.is_read_by(definitions):
         yield lake.tables
         return
     with (
@@ -122,7 +88,7 @@ def folded(
 
 def given(lake: Lake, definitions: Definitions, statements: object) -> Iterator[Any]:
     """Tables of statements that another engine has of an archive; raises ``ValueError``."""
-    if vocabularies_of(definitions) != vocabularies_of(lake.definitions):
+    if not lake.is_read_by(definitions):
         raise ValueError(
             "definitions must have the vocabularies that the statements are read by, those of the"
             f" archive, got {definitions.label}"
@@ -137,7 +103,7 @@ def _own(lake: Lake, tables: Iterable[Any]) -> Iterator[Any]:
             (one,) = map(Said._make, rows_of(table.slice(at, 1)))
             try:
                 known = lake.at(one.position)
-            except (IntegrityError, IndexError):
+            except IntegrityError:
                 known = None
             # guard: statements of another archive are refused
             if known is None or _of(known) != (one.received_at, one.template, one.envelope):

@@ -18,7 +18,8 @@ from postledger.errors import IntegrityError, LedgerError
 from postledger.lake.archived import Files
 from postledger.lake.changing import Changing
 from postledger.lake.folder import Folder, arrow, telling
-from postledger.lake.folding import Engine, Lake, counting, states, stating
+from postledger.lake.folding import Engine, counting, states, stating
+from postledger.lake.lake import Lake
 from postledger.lake.layout import (
     BEGUN,
     CHANGES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +17,8 @@ from postledger.lake import checking, folding
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder
 from postledger.lake.folding import Engine, engine_of
+from postledger.lake.lake import Lake
 from postledger.lake.rows import row_of_state, rows_of
-from postledger.lake.several import Several
 from postledger.lake.writing import write_states
 from postledger.ledger import copying
 from postledger.ledger.copying import Copied
@@ -38,10 +37,11 @@ class Archive:
     """An archive that ``Ledger.archive`` made, or several that are read as one with the events of all.
 
     Each is a folder, or the address of one that PyArrow knows, such as ``s3://bucket/folder``. Several
-    must be of different ledgers that read by the same definitions, or ``DefinitionsDiffer`` is raised;
-    positions of each begin where those of the one before end, and ``place`` says what stands there. Each
-    file is checked as it is read; what several say is sorted once, for the first fold. Raises
-    ``LedgerError`` where no archive is, ``PostledgerError`` without PyArrow.
+    must be of different ledgers, made within the same limits; those that read by different definitions
+    fold by others that are named. Positions of each begin where those of the one before end, and
+    ``place`` says what stands there. Each file is checked as it is read; what several say is sorted once,
+    for the first fold. Raises ``LedgerError`` where no archive is, and where several are not such;
+    ``PostledgerError`` without PyArrow.
 
     >>> archived = ledger.archive("archive")
     >>> with Archive("archive") as archive:
@@ -52,22 +52,27 @@ class Archive:
     @checked
     def __init__(self, *places: FilePath) -> None:
         require_least("places", len(places), 1)
-        self._files = [Files.of(Folder.of(place)) for place in places]
-        self._lake: folding.Lake = self._files[0]
-        with ExitStack() as stack:
-            if len(places) > 1:
-                self._lake = several = Several(self._files)
-                stack.callback(several.close)
-            self._opened = stack.pop_all()
+        self._lake = Lake([Files.of(Folder.of(place)) for place in places])
 
     @property
     def definitions(self) -> Definitions:
         """The definitions that it is read by, those in force when it was made.
 
+        Raises ``DefinitionsDiffer`` where several were read by different ones.
+
         >>> Archive("archive").definitions.hash == ledger.definitions.hash
         True
         """
         return self._lake.definitions
+
+    @checked
+    def is_read_by(self, definitions: Definitions) -> bool:
+        """Whether it has what these definitions read, or must read all events again to fold by them.
+
+        >>> Archive("archive").is_read_by(ledger.definitions)
+        True
+        """
+        return self._lake.is_read_by(definitions)
 
     @property
     def anchor(self) -> Anchor:
@@ -85,7 +90,7 @@ class Archive:
         >>> Archive("archive").size == ledger.head().size
         True
         """
-        return sum(files.size for files in self._files)
+        return self._lake.size
 
     @checked
     def place(self, position: int) -> Place:
@@ -94,12 +99,8 @@ class Archive:
         >>> print(Archive("archive").place(7))
         archive:7
         """
-        which, there = 0, position
-        if isinstance(self._lake, Several):
-            which, there = self._lake.place(position)
-        elif not 0 <= position < self._files[0].size:
-            raise IndexError(f"position must be from 0 to {self.size - 1}, got {position}")
-        return Place(self._files[which].name, there)
+        which, there = self._lake.place(position)
+        return Place(self._lake.files[which].name, there)
 
     @checked
     def fold(
@@ -125,13 +126,14 @@ class Archive:
         folded.
 
         Raises ``IntegrityError`` where a file is missing, damaged or out of order: it names the file;
-        ``ValueError`` for statements with other columns, or that other vocabularies are to read.
+        ``ValueError`` for statements with other columns, or that other vocabularies are to read;
+        ``DefinitionsDiffer`` without ``definitions`` where several archives were read by different ones.
 
         >>> sorted({delivery.state for delivery in Archive("archive").fold()})
         ['delivered', 'failed']
         """
         wanted = self.definitions if definitions is None else definitions
-        bounds, chosen = folding.bounds_for(len(self._files), as_of, occurred_by), engine_of(engine)
+        bounds, chosen = self._lake.bounds(as_of, occurred_by), engine_of(engine)
         given = None if statements is None else folding.given(self._lake, wanted, statements)
         return self._fold(wanted, bounds, given, chosen, progress)
 
@@ -176,7 +178,7 @@ class Archive:
         True
         """
         wanted = self.definitions if definitions is None else definitions
-        bounds, place = folding.bounds_for(len(self._files), as_of, occurred_by), Folder.of(folder)
+        bounds, place = self._lake.bounds(as_of, occurred_by), Folder.of(folder)
         with foreign(progress) as told:
             return write_states(self._lake, wanted, bounds, engine_of(engine), place, told)
 
@@ -190,7 +192,7 @@ class Archive:
     ) -> Iterator[Difference]:
         """What would change if it were read by other definitions, as ``Ledger.differences`` says it.
 
-        ``engine`` is that of ``fold``.
+        ``engine`` is that of ``fold``. Raises ``DefinitionsDiffer`` as that does without definitions.
 
         >>> list(Archive("archive").differences(ledger.definitions))
         []
@@ -264,7 +266,7 @@ class Archive:
         """
         with TemporaryDirectory(prefix="postledger-") as folder:
             paths = []
-            for number, files in enumerate(self._files):
+            for number, files in enumerate(self._lake.files):
                 paths.append(Path(folder, f"{number}-{Path(files.folder.root).name}.db"))
                 with foreign(progress) as told:
                     copying.copy(files, paths[-1], copying.How(files.limits, 60.0), told)
@@ -282,22 +284,23 @@ class Archive:
 
     def _ledger(self, paths: list[Path]) -> Ledger | Ledgers:
         if len(paths) == 1:
-            return Ledger(paths[0], readonly=True, limits=self._files[0].limits)
-        return Ledgers(*paths, names=[one.name for one in self._files])
+            return Ledger(paths[0], readonly=True, limits=self._lake.limits)
+        return Ledgers(*paths, names=[one.name for one in self._lake.files])
 
     def _only(self, what: str) -> Files:
-        if len(self._files) > 1:
+        first, *others = self._lake.files
+        if others:
             raise LedgerError(
-                f"{what} requires one archive, got {len(self._files)}; open each alone"
+                f"{what} requires one archive, got {1 + len(others)}; open each alone"
             )
-        return self._files[0]
+        return first
 
     def close(self) -> None:
         """Remove what was made meanwhile.
 
         >>> Archive("archive").close()
         """
-        self._opened.close()
+        self._lake.close()
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,8 @@ from postledger.definitions.definitions import Definitions, from_sources, source
 from postledger.errors import IntegrityError, LedgerError, requires
 from postledger.lake.archived import Files
 from postledger.lake.folder import Folder, arrow, telling
-from postledger.lake.folding import Engine, bounds_for, differing, engine_of, states
+from postledger.lake.folding import Engine, differing, engine_of, states
+from postledger.lake.lake import Lake
 from postledger.lake.layout import (
     CHANGES,
     DELIVERIES,
@@ -44,13 +45,11 @@ from postledger.lake.layout import (
 )
 from postledger.lake.restating import stated
 from postledger.lake.rows import of_streams, ordered, regrouped, tables_of
-from postledger.lake.several import Several
 from postledger.lake.spark.session import NEEDED, plain_errors
 from postledger.lake.writing import write_tables
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.progress import silent
 from postledger.projections.compare import Difference
-from postledger.projections.generations import vocabularies_of
 from postledger.projections.reader import Folding
 
 try:
@@ -63,7 +62,6 @@ _SHARE = 50_000
 """About so many events a task reads again."""
 
 _PARTIAL = ".partial"
-_Lake = Files | Several
 
 _DIFFERENCE = ("space", "chart", "key", "before", "after", "why")
 _SIDE = "side"
@@ -72,7 +70,7 @@ _SIDE = "side"
 class Opened(Protocol):
     """An ``Archive``, of one folder or several."""
 
-    _files: list[Files]
+    _lake: Lake
 
 
 def fold(
@@ -91,8 +89,8 @@ def fold(
     file is missing or has another size. What workers find, they raise when rows are asked for: Spark's
     error has the line that names the file, and ``plain_errors`` raises that line alone.
     """
-    bounds = bounds_for(len(_archives(archive)), as_of, occurred_by)
-    work = _Work.of(archive, definitions, bounds, engine)
+    lake = _opened(archive)
+    work = _Work.of(lake, definitions, lake.bounds(as_of, occurred_by), engine)
     frame, step = _deliveries(spark, work)
     return frame.mapInArrow(partial(_batches, step, work), _columns(schema_of(DELIVERIES)))
 
@@ -109,9 +107,11 @@ def differences(
     Its columns are texts: ``space``, ``chart``, ``key``, ``before`` and ``after`` (the delivery as JSON,
     or null) and ``why``. Errors are those of ``fold``.
     """
-    work = _Work.of(archive, definitions, EVERYTHING, engine)
-    lake = work.lake()
-    if isinstance(lake, Files) and work.is_as_stated(lake):
+    lake = _opened(archive)
+    work = _Work.of(lake, definitions, EVERYTHING, engine)
+    # Where several have no definitions in common, that is said here rather than by a worker.
+    work.own()
+    if lake.is_one and work.is_as_stated(lake):
         frame, step = _numbers(spark, lake.buckets), _differences_of_buckets
     else:
         pieces = [*_statements(lake), *(() if work.is_as_stated(lake) else _events(lake))]
@@ -134,9 +134,8 @@ def replay(
     The workers write, so all nodes must reach the folder. Returns how many states there are. Raises what
     ``Archive.replay`` raises, in one line; and ``LedgerError`` where Spark itself fails.
     """
-    bounds = bounds_for(len(_archives(archive)), as_of, occurred_by)
-    place = Folder.of(folder)
-    work = _Work.of(archive, definitions, bounds, engine)
+    lake, place = _opened(archive), Folder.of(folder)
+    work = _Work.of(lake, definitions, lake.bounds(as_of, occurred_by), engine)
     with _shared(place) as (made, root):
         with plain_errors():
             frame, step = _deliveries(spark, work)
@@ -149,9 +148,9 @@ def replay(
 # --- what workers are sent ---
 
 
-def _archives(archive: Opened | FilePath) -> list[Files]:
-    given = getattr(archive, "_files", None)
-    return [Files.of(Folder.of(archive))] if given is None else list(given)  # type: ignore[arg-type]
+def _opened(archive: Opened | FilePath) -> Lake:
+    given = getattr(archive, "_lake", None)
+    return Lake([Files.of(Folder.of(archive))]) if given is None else given  # type: ignore[arg-type]
 
 
 @attrs.frozen
@@ -167,25 +166,24 @@ class _Work:
     @classmethod
     def of(
         cls,
-        archive: Opened | FilePath,
+        lake: Lake,
         definitions: Definitions | None,
         bounds: Bounds,
         engine: Engine | None,
     ) -> _Work:
-        """The work on an archive, whose files are there; raises ``IntegrityError`` where one is not."""
+        """The work on archives, whose files are there; raises ``IntegrityError`` where one is not."""
         if find_spec("pandas") is None:
             raise requires(*NEEDED)
-        files = _archives(archive)
-        for one in files:
+        for one in lake.files:
             for name in one.manifest.files:
                 if kind_of(name) not in (DELIVERIES, CHANGES):
                     one.require_size(name)
-        folders = tuple(one.folder for one in files)
-        wanted = files[0].definitions if definitions is None else definitions
+        folders = tuple(one.folder for one in lake.files)
+        wanted = lake.definitions if definitions is None else definitions
         told = tuple(sources(wanted))
         return cls(folders, tuple(map(_hash, folders)), told, bounds, engine_of(engine))
 
-    def lake(self) -> _Lake:
+    def lake(self) -> Lake:
         """The archive, or several as one, which this process opened before."""
         return _lake(self.folders, self.manifests)
 
@@ -198,9 +196,9 @@ class _Work:
         own = tuple(sources(self.lake().definitions))
         return _folding(self.folders, self.manifests, own)
 
-    def is_as_stated(self, lake: _Lake) -> bool:
+    def is_as_stated(self, lake: Lake) -> bool:
         """Whether the statements of the archive are what the definitions read."""
-        return vocabularies_of(from_sources(self.sources)) == vocabularies_of(lake.definitions)
+        return lake.is_read_by(from_sources(self.sources))
 
 
 def _hash(folder: Folder) -> str:
@@ -208,12 +206,12 @@ def _hash(folder: Folder) -> str:
 
 
 @lru_cache(maxsize=4)
-def _lake(folders: tuple[Folder, ...], manifests: tuple[str, ...]) -> _Lake:
+def _lake(folders: tuple[Folder, ...], manifests: tuple[str, ...]) -> Lake:
     files = [Files.of(folder) for folder in folders]
     for folder, expected in zip(folders, manifests, strict=True):
         if _hash(folder) != expected:
             raise LedgerError(f"{folder.name}: {MANIFEST} was changed meanwhile")
-    return files[0] if len(files) == 1 else Several(files)
+    return Lake(files)
 
 
 @lru_cache(maxsize=4)
@@ -264,7 +262,7 @@ def _deliveries(spark: SparkSession, work: _Work) -> tuple[DataFrame, Step]:
     lake = work.lake()
     if not work.is_as_stated(lake):
         return _in_order(spark, work, lake, _events(lake)), _states_of_sorted
-    if isinstance(lake, Files):
+    if lake.is_one:
         return _numbers(spark, lake.buckets), _states_of_buckets
     return _in_order(spark, work, lake, _statements(lake)), _states_of_sorted
 
@@ -339,21 +337,17 @@ class _Piece:
         return int(self.kind == EVENTS)
 
 
-def _files_of(lake: _Lake) -> Sequence[Files]:
-    return [lake] if isinstance(lake, Files) else lake.files
-
-
-def _statements(lake: _Lake) -> list[_Piece]:
+def _statements(lake: Lake) -> list[_Piece]:
     return [
         _Piece(STATEMENTS, which, bucket)
-        for which, files in enumerate(_files_of(lake))
+        for which, files in enumerate(lake.files)
         for bucket in range(files.buckets)
     ]
 
 
-def _events(lake: _Lake) -> list[_Piece]:
+def _events(lake: Lake) -> list[_Piece]:
     found = []
-    for which, files in enumerate(_files_of(lake)):
+    for which, files in enumerate(lake.files):
         rows = [files.manifest.files[name].rows for name in files.manifest.names(EVENTS)]
         if sum(rows) != files.size:
             said = f"expected {files.size} events, got {sum(rows)}"
@@ -364,7 +358,7 @@ def _events(lake: _Lake) -> list[_Piece]:
     return found
 
 
-def _in_order(spark: SparkSession, work: _Work, lake: _Lake, pieces: Sequence[_Piece]) -> DataFrame:
+def _in_order(spark: SparkSession, work: _Work, lake: Lake, pieces: Sequence[_Piece]) -> DataFrame:
     """The statements of pieces: each stream in one partition, and each partition in order."""
     columns = import_module("pyspark.sql.functions")
     said = _numbers(spark, len(pieces)).mapInArrow(
@@ -398,15 +392,11 @@ def _tables_of(work: _Work, piece: _Piece) -> Iterator[Any]:
     """The statements of a piece, as a union numbers them."""
     lake = work.lake()
     if piece.kind == EVENTS:
-        name, part, parts = file_name(EVENTS, piece.number), piece.part, piece.parts
-        if isinstance(lake, Several):
-            pages = lake.part(piece.which, name, part, parts)
-        else:
-            pages = lake.part(name, part, parts)
+        pages = lake.part(piece.which, file_name(EVENTS, piece.number), piece.part, piece.parts)
         return tables_of(STATEMENTS, stated(work.folding().facts, pages, silent))
-    if isinstance(lake, Several):
-        return tables_of(STATEMENTS, lake.statements(piece.which, piece.number))
-    return lake.tables(piece.number)
+    if lake.is_one:
+        return lake.tables(piece.number)
+    return tables_of(STATEMENTS, lake.statements(piece.which, piece.number))
 
 
 def _sorted(batches: Iterable[Any]) -> Iterator[Any]:

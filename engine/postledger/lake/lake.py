@@ -1,9 +1,10 @@
-"""Several archives, read as one that has the events of all."""
+"""A lake: an archive, or several read as one that has the events of all."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +17,10 @@ from postledger.lake.archived import Files
 from postledger.lake.layout import Raw, Said
 from postledger.lake.restating import Sorted, sorted_rows
 from postledger.lake.rows import rows_of
+from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.event import Envelope, Stored
+from postledger.projections.generations import vocabularies_of
+from postledger.state.streams import Values
 from postledger.templates import Template
 from postledger.wire import Limits
 
@@ -41,17 +45,31 @@ class Numbered:
         return self._files[which].interned.envelope(own)
 
 
-class Several:
-    """Archives of several ledgers as one; positions of each begin where those of the one before end."""
+class Lake:
+    """Archives of several ledgers as one; positions of each begin where those of the one before end.
+
+    One archive alone is as it stands. Raises ``LedgerError`` where two are of the same ledger, or were
+    made with other limits.
+    """
 
     def __init__(self, files: Sequence[Files]) -> None:
         _require_distinct(files)
         self.files = files
-        self.definitions: Definitions = _alike(files)
-        self.limits: Limits = files[0].limits
+        self.limits: Limits = _limits(files)
         self.buckets: int = sum(one.buckets for one in files)
-        self.interned = Numbered(files)
+        self.is_one: bool = len(files) == 1
+        self.interned: Values = files[0].interned if self.is_one else Numbered(files)
         *self._firsts, self.size = accumulate((one.size for one in files), initial=0)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """The definitions that all are read by; raises ``DefinitionsDiffer``."""
+        return _alike(self.files)
+
+    def is_read_by(self, definitions: Definitions) -> bool:
+        """Whether the statements of all are what those definitions read."""
+        wanted = vocabularies_of(definitions)
+        return all(vocabularies_of(one.definitions) == wanted for one in self.files)
 
     @cached_property
     def _folder(self) -> TemporaryDirectory[str]:
@@ -63,6 +81,13 @@ class Several:
         with sorted_rows(self._said(), Path(self._folder.name), self.buckets) as made:
             return made
 
+    def bounds(self, as_of: datetime | int | None, occurred_by: datetime | None) -> Bounds:
+        """The bounds of a fold; raises ``ValueError`` for a position in several, or a naive time."""
+        if not self.is_one and isinstance(as_of, int):
+            # Their positions are not in the order of time.
+            raise ValueError(f"as_of must be a time for several archives, got {as_of}")
+        return bounds_of(as_of, occurred_by)
+
     def close(self) -> None:
         """Remove what was made meanwhile."""
         if "_folder" in self.__dict__:
@@ -72,14 +97,15 @@ class Several:
 
     def place(self, position: int) -> tuple[int, int]:
         """Which archive has the event at a position, and where; raises ``IndexError`` where none has."""
-        which = bisect_right(self._firsts, position) - 1
-        there = position - self._firsts[which]
-        if which < 0 or there >= self.files[which].size:
+        if not 0 <= position < self.size:
             raise IndexError(f"position must be from 0 to {self.size - 1}, got {position}")
-        return which, there
+        which = bisect_right(self._firsts, position) - 1
+        return which, position - self._firsts[which]
 
     def at(self, position: int) -> Stored:
-        """The event at a position."""
+        """The event at a position; raises ``IntegrityError`` where it is missing or damaged."""
+        if self.is_one or not 0 <= position < self.size:
+            return self.files[0].at(position)
         which, there = self.place(position)
         stored = self.files[which].at(there)
         return stored._replace(
@@ -98,6 +124,9 @@ class Several:
         yield from self._numbered(which, self.files[which].part(name, part, parts))
 
     def _numbered(self, which: int, pages: Iterable[list[Raw]]) -> Iterator[list[Raw]]:
+        if self.is_one:
+            yield from pages
+            return
         for page in pages:
             yield [
                 raw._replace(
@@ -109,8 +138,11 @@ class Several:
             ]
 
     def tables(self, bucket: int) -> Iterator[Any]:
-        """The statements of a bucket, those of all archives."""
-        yield self._sorted.table(bucket)
+        """The statements of a bucket in their order; raises ``IntegrityError`` for any other order."""
+        if self.is_one:
+            yield from self.files[0].tables(bucket)
+        else:
+            yield self._sorted.table(bucket)
 
     def statements(self, which: int, bucket: int) -> Iterator[Said]:
         """What one of the archives says in one of its buckets, as the union numbers it."""
@@ -141,6 +173,18 @@ def _require_distinct(files: Sequence[Files]) -> None:
             )
 
 
+def _limits(files: Sequence[Files]) -> Limits:
+    first, *others = files
+    for other in others:
+        if other.limits != first.limits:
+            # By either's, bodies of the other would be read that were not, or the reverse.
+            raise LedgerError(
+                f"{first.name} and {other.name} were made with other limits, {first.limits} and"
+                f" {other.limits}; archive one of the ledgers again with those of the other"
+            )
+    return first.limits
+
+
 def _alike(files: Sequence[Files]) -> Definitions:
     """The definitions that all of them are read by; raises ``DefinitionsDiffer``."""
     first, *others = files
@@ -153,7 +197,7 @@ def _alike(files: Sequence[Files]) -> Definitions:
                 if labels
             ]
             raise DefinitionsDiffer(
-                f"all must be read by the same definitions: {'; '.join(listed)}. Adopt the same in"
-                " each ledger, and archive it again"
+                f"all must be read by the same definitions: {'; '.join(listed)}. Name the definitions"
+                " to fold by, or adopt the same in each ledger and archive it again"
             )
     return first.definitions
