@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -342,6 +344,31 @@ def test_the_command_folds_by_spark(source: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"Error: Spark can't be started: [^\n]+\n", done.stderr)
     assert {one.name for one in tmp_path.iterdir()} == {"states", "plain"}
+
+
+def test_an_interrupt_is_one_line(source: Path, tmp_path: Path) -> None:
+    """In the middle of Spark's work, too; nothing is left where it wrote."""
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from postledger.cli import main; main()"
+    )
+    words = ["replay", source.with_name("archive"), "--engine", "spark", "--out", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONPATH": traffic.PYTHONPATH}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        while process.poll() is None and not list(tmp_path.glob(".postledger-*")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out, err) == (1, "", "\nAborted!\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("package", ["pyspark", "pandas"])

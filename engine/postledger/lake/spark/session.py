@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
@@ -42,15 +44,21 @@ def session() -> Iterator[SparkSession]:
     builder = SparkSession.builder.appName("postledger")
     for name, value in _QUIET.items():
         builder = builder.config(name, value)
+    interrupting = signal.getsignal(signal.SIGINT)
     with _aside("Spark can't be started"):
         made = builder.getOrCreate()
-    # A run that is ended loses its connection to Java, which is no news.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    if threading.current_thread() is threading.main_thread():
+        # Spark's own answer to an interrupt asks Java over the connection in use; to stop is enough.
+        signal.signal(signal.SIGINT, interrupting)
+    # A run that is ended loses its connection to Java, which py4j logs as the root.
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield made
     finally:
         with suppress(Py4JError, OSError):
             made.stop()
+        logging.disable(logged)
 
 
 @contextmanager
