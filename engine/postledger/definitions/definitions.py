@@ -205,6 +205,13 @@ def apart(definitions: Definitions, others: Definitions) -> tuple[str, str]:
     )
 
 
+def unshared(one: tuple[str, Definitions], other: tuple[str, Definitions]) -> str:
+    """What only the one reads by, and what only the other, each by its name."""
+    (name, own), (another, others) = one, other
+    labels = zip((name, another), apart(own, others), strict=True)
+    return "; ".join(f"{who} alone reads by {said}" for who, said in labels if said)
+
+
 def adding(kept: Definitions, wanted: Definitions) -> list[str] | None:
     """The options of ``replay`` that add what only ``wanted`` has; ``None`` where none would do.
 

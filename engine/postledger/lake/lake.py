@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from postledger.definitions.definitions import Definitions, apart
+from postledger.definitions.definitions import Definitions, unshared
 from postledger.errors import DefinitionsDiffer, LedgerError
 from postledger.lake.archived import Files
 from postledger.lake.layout import Raw, Said
@@ -190,14 +190,9 @@ def _alike(files: Sequence[Files]) -> Definitions:
     first, *others = files
     for other in others:
         if other.definitions.hash != first.definitions.hash:
-            ours, theirs = apart(first.definitions, other.definitions)
-            listed = [
-                f"{one.name} alone reads by {labels}"
-                for one, labels in ((first, ours), (other, theirs))
-                if labels
-            ]
+            said = unshared((first.name, first.definitions), (other.name, other.definitions))
             raise DefinitionsDiffer(
-                f"all must be read by the same definitions: {'; '.join(listed)}. Name the definitions"
-                " to fold by, or adopt the same in each ledger and archive it again"
+                f"all must be read by the same definitions: {said}. Name the definitions to fold by, or"
+                " adopt the same in each ledger and archive it again"
             )
     return first.definitions

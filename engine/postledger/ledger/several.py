@@ -23,7 +23,7 @@ from postledger.audit.dossier import Dossier, Prover
 from postledger.audit.integrity import Integrity, integrity
 from postledger.audit.mask import Mask
 from postledger.audit.report import AuditReport, Cover, Included, placed
-from postledger.definitions.definitions import Definitions, adding, apart
+from postledger.definitions.definitions import Definitions, adding, unshared
 from postledger.errors import DefinitionsDiffer, LedgerError
 from postledger.invoices.invoice import InvoiceRow, Reconciled
 from postledger.ledger.ledger import Ledger
@@ -479,14 +479,9 @@ def _alike(ledgers: Sequence[Ledger]) -> Definitions:
     for other in others:
         theirs = other.definitions
         if theirs.hash != definitions.hash:
-            ours, more = apart(definitions, theirs)
-            listed = [
-                f"{one.path} alone reads by {labels}"
-                for one, labels in ((first, ours), (other, more))
-                if labels
-            ]
+            said = unshared((str(first.path), definitions), (str(other.path), theirs))
             raise DefinitionsDiffer(
-                f"all must read by the same definitions: {'; '.join(listed)}."
+                f"all must read by the same definitions: {said}."
                 f" {_adopting(other, first) or _adopting(first, other) or _BY_HAND}"
             )
     return definitions
