@@ -22,7 +22,7 @@ from benchmarks.floors import select
 from benchmarks.measure import one_core
 from benchmarks.postbacks import receipts
 from postledger import Archive, Ledger
-from postledger.lake.archived import Files
+from postledger.lake.files import Files
 from postledger.lake.folder import Folder
 from postledger.lake.folding import states
 from postledger.projections.reader import Folding

@@ -35,9 +35,10 @@ from postledger import (
 )
 from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
-from postledger.lake import archived as archived_module
-from postledger.lake import layout, restating, writing
+from postledger.lake import files as files_module
+from postledger.lake import layout, writing
 from postledger.lake import rows as rows_module
+from postledger.lake import statements as statements_module
 from postledger.lake.folder import Folder
 from postledger.lake.folding import ENGINES, Engine
 from postledger.log import log
@@ -603,7 +604,7 @@ def test_memory_is_bounded_for_large_bodies_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of bodies of 100 kB no more are held at once than the setting says, to write and to fold."""
-    for module in (layout, archived_module, rows_module, restating, writing):
+    for module in (layout, files_module, rows_module, statements_module, writing):
         monkeypatch.setattr(module, "GROUP_BYTES", 1 << 19)
     monkeypatch.setattr(log, "PAGE_BYTES", 1 << 19)
     told = (

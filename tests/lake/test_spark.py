@@ -38,8 +38,7 @@ from postledger.definitions.definitions import builtin
 from postledger.definitions.vocabulary_toml import load_vocabulary
 from postledger.lake import writing
 from postledger.lake.layout import DELIVERIES, schema_of
-from postledger.lake.rows import row_of_state, rows_of
-from postledger.state.row import delivery_of
+from postledger.lake.rows import deliveries_of
 from tests.faults import traffic
 from tests.properties.shown import folder, run
 from tests.properties.worlds import Made, arrived, made, moments
@@ -103,7 +102,7 @@ def newcomer() -> Definitions:
 def of(frame: Any) -> Found:
     """The deliveries of a frame by their streams, each there once."""
     table = frame.toArrow().cast(schema_of(DELIVERIES))
-    found = [delivery_of(*row_of_state(row)) for row in rows_of(table)]
+    found = list(deliveries_of(table))
     told = {(one.chart, one.space, one.tracking_id): one for one in found}
     assert len(told) == len(found)
     return told

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from postledger import Archive, Ledger, Ledgers, Receipt
-from postledger.lake.archived import Files
+from postledger.lake.files import Files
 from postledger.lake.folding import ENGINES
 from tests.lake.feeds import FEEDS
 from tests.lake.test_archive import changed, told

@@ -19,8 +19,7 @@ from benchmarks.hostile import hot, names, nonces
 from benchmarks.postbacks import START, receipts
 
 from postledger import Archive, Delivery, Ledger
-from postledger.lake.rows import row_of_state, rows_of
-from postledger.state.row import delivery_of
+from postledger.lake.rows import deliveries_of
 from tests.faults import traffic
 from tests.lake.feeds import sorted_by_duckdb, sorted_by_polars
 from tests.samples import delivered, failed, first_outcome_stands, sent
@@ -109,8 +108,7 @@ def by_spark(tmp_path: Path, archived: Path) -> Iterator[Fold]:
 
         def folded(*given: Any, **bounds: Any) -> Iterator[Delivery]:
             table = fold(spark, archived, *given, **bounds).toArrow()
-            for stream, row in map(row_of_state, rows_of(table)):
-                yield delivery_of(stream, row)
+            yield from deliveries_of(table)
 
         yield folded
 

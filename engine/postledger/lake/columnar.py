@@ -8,7 +8,7 @@ one gather. No rule of the fold stands here: what no plan gives is folded stream
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from postledger.findings import Finding, names
 from postledger.lake.alike import Groups, Known
@@ -16,9 +16,9 @@ from postledger.lake.columns import Columns, in_whole_streams, np, pa, pc
 from postledger.lake.distinct import Distinct, ranges
 from postledger.lake.layout import DELIVERIES, STREAM, schema_of
 from postledger.lake.rows import of_streams
-from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, Plans, made_text
+from postledger.projections.reader import Folding
+from postledger.state.plans import FIXED, MADE, TEXT, TIME, Made, made_text
 from postledger.state.row import COLUMNS, Row
-from postledger.state.streams import EventRow
 
 _LATE, _REPEATED = int(Finding.LATE), int(Finding.REPEATED)
 _AMOUNT_UNREADABLE = int(Finding.AMOUNT_UNREADABLE)
@@ -29,19 +29,6 @@ TIMES = ("created_at", "sent_at", "outcome_at", "first_received_at")
 COUNTS = ("events", "repeats", "findings")
 WORDS = ("state", "route", "source", "read", "grade", "reason_class")
 """The columns of few values. All others are texts."""
-
-
-class Folding(Protocol):
-    """What folds streams one by one, as a ``Reader`` does."""
-
-    @property
-    def plans(self) -> Plans:
-        """The plans of streams seen so far."""
-        ...
-
-    def row(self, stream: int, chart: str, rows: Sequence[EventRow]) -> Row | None:
-        """The row that follows from the events of a stream."""
-        ...
 
 
 def states(folding: Folding, tables: Iterable[Any]) -> Iterator[Any]:

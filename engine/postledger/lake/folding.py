@@ -20,7 +20,6 @@ from postledger.errors import IntegrityError
 from postledger.lake.folder import arrow
 from postledger.lake.lake import Lake
 from postledger.lake.layout import DELIVERIES, STREAM, Said, schema_of
-from postledger.lake.restating import restated, sorted_rows
 from postledger.lake.rows import (
     StreamSaid,
     as_statements,
@@ -32,6 +31,7 @@ from postledger.lake.rows import (
     tables_of,
     within,
 )
+from postledger.lake.statements import Buckets, stated
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Stored
 from postledger.progress import Progress
@@ -58,32 +58,25 @@ def engine_of(wanted: Engine | None) -> Engine:
 
 
 @contextmanager
-def stating(lake: Lake, definitions: Definitions, progress: Progress) -> Iterator[Tables]:
-    """The statements of each bucket, as some definitions read them."""
-    if lake.is_read_by(definitions):
+def stating(lake: Lake, folding: Folding, progress: Progress) -> Iterator[Tables]:
+    """The statements of each bucket, as the definitions of a folding read them."""
+    if lake.is_read_by(folding.definitions):
         yield lake.tables
         return
-    with (
-        TemporaryDirectory(prefix="postledger-") as folder,
-        sorted_rows(
-            restated(lake, definitions, lake.limits, progress), Path(folder), lake.buckets
-        ) as made,
-    ):
+    with TemporaryDirectory(prefix="postledger-") as folder:
+        rows = stated(folding.facts, lake.pages(), progress)
+        made = Buckets(Path(folder), lake.buckets, rows)
         yield lambda bucket: iter([made.table(bucket)])
 
 
 def folded(
-    lake: Lake,
-    definitions: Definitions,
-    bounds: Bounds,
-    engine: Engine | None,
-    progress: Progress,
-) -> Iterator[Any]:
+    lake: Lake, definitions: Definitions, bounds: Bounds, engine: Engine, progress: Progress
+) -> Iterator[Iterator[Any]]:
     """The deliveries of each bucket, in tables: all that have an event within the bounds."""
     folding = Folding.by(lake, definitions, lake.limits)
-    with stating(lake, definitions, progress) as tables:
+    with stating(lake, folding, progress) as tables:
         for bucket in range(lake.buckets):
-            yield from states(folding, counting(tables(bucket), progress), bounds, engine)
+            yield states(folding, counting(tables(bucket), progress), bounds, engine)
 
 
 def given(lake: Lake, definitions: Definitions, statements: object) -> Iterator[Any]:
@@ -93,27 +86,24 @@ def given(lake: Lake, definitions: Definitions, statements: object) -> Iterator[
             "definitions must have the vocabularies that the statements are read by, those of the"
             f" archive, got {definitions.label}"
         )
-    return _own(lake, ordered(as_statements(statements), "statements: {}".format))
+    return _of_this_archive(lake, ordered(as_statements(statements), "statements: {}".format))
 
 
-def _own(lake: Lake, tables: Iterable[Any]) -> Iterator[Any]:
+def _of_this_archive(lake: Lake, tables: Iterable[Any]) -> Iterator[Any]:
     """The tables; raises ``IntegrityError`` where the first or last row of one is of no event here."""
     for table in tables:
         for at in {0, table.num_rows - 1}:
             (one,) = map(Said._make, rows_of(table.slice(at, 1)))
-            try:
-                known = lake.at(one.position)
-            except IntegrityError:
-                known = None
+            known = lake.at(one.position) if 0 <= one.position < lake.size else None
             # guard: statements of another archive are refused
-            if known is None or _of(known) != (one.received_at, one.template, one.envelope):
+            if known is None or _numbers_of(known) != (one.received_at, one.template, one.envelope):
                 raise IntegrityError(
                     f"statements: position {one.position} is another event in the archive"
                 )
         yield table
 
 
-def _of(stored: Stored) -> tuple[int, int | None, int | None]:
+def _numbers_of(stored: Stored) -> tuple[int, int | None, int | None]:
     return stored.received_at, stored.template_id, stored.envelope_id
 
 
@@ -154,7 +144,7 @@ def differences(
     """What would change if the events were read by other definitions."""
     old = Folding.by(lake, lake.definitions, lake.limits)
     new = Folding.by(lake, definitions, lake.limits)
-    with stating(lake, definitions, progress) as tables:
+    with stating(lake, new, progress) as tables:
         for bucket in range(lake.buckets):
             before, after = partial(lake.tables, bucket), partial(tables, bucket)
             yield from differing((old, before), (new, after), engine, progress)

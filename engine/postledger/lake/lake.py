@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from postledger.definitions.definitions import Definitions, unshared
 from postledger.errors import DefinitionsDiffer, LedgerError
-from postledger.lake.archived import Files
+from postledger.lake.files import Files
 from postledger.lake.layout import Raw, Said
-from postledger.lake.restating import Sorted, sorted_rows
 from postledger.lake.rows import rows_of
+from postledger.lake.statements import Buckets
 from postledger.log.as_of import Bounds, bounds_of
 from postledger.log.event import Envelope, Stored
 from postledger.projections.generations import vocabularies_of
@@ -24,15 +25,18 @@ from postledger.state.streams import Values
 from postledger.templates import Template
 from postledger.wire import Limits
 
+Row = TypeVar("Row", Raw, Said)
+
 
 class Numbered:
-    """The templates and envelopes of several archives.
-
-    A number is that of one of theirs, times how many archives there are, and the number of the archive.
-    """
+    """The templates and envelopes of several archives: number *n* of archive *k* of *m* is *n m + k*."""
 
     def __init__(self, files: Sequence[Files]) -> None:
         self._files = files
+
+    def number(self, which: int, own: int | None) -> int | None:
+        """The number of what one of the archives has by a number of its own."""
+        return None if own is None else own * len(self._files) + which
 
     def template(self, number: int) -> Template:
         """A template by its number."""
@@ -58,8 +62,10 @@ class Lake:
         self.limits: Limits = _limits(files)
         self.buckets: int = sum(one.buckets for one in files)
         self.is_one: bool = len(files) == 1
-        self.interned: Values = files[0].interned if self.is_one else Numbered(files)
+        self._numbered = Numbered(files)
+        self.interned: Values = files[0].interned if self.is_one else self._numbered
         *self._firsts, self.size = accumulate((one.size for one in files), initial=0)
+        self._made = ExitStack()
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -72,14 +78,9 @@ class Lake:
         return all(vocabularies_of(one.definitions) == wanted for one in self.files)
 
     @cached_property
-    def _folder(self) -> TemporaryDirectory[str]:
-        # Removed with this object.
-        return TemporaryDirectory(prefix="postledger-")
-
-    @cached_property
-    def _sorted(self) -> Sorted:
-        with sorted_rows(self._said(), Path(self._folder.name), self.buckets) as made:
-            return made
+    def _sorted(self) -> Buckets:
+        folder = self._made.enter_context(TemporaryDirectory(prefix="postledger-"))
+        return Buckets(Path(folder), self.buckets, self._said())
 
     def bounds(self, as_of: datetime | int | None, occurred_by: datetime | None) -> Bounds:
         """The bounds of a fold; raises ``ValueError`` for a position in several, or a naive time."""
@@ -90,10 +91,8 @@ class Lake:
 
     def close(self) -> None:
         """Remove what was made meanwhile."""
-        if "_folder" in self.__dict__:
-            self._folder.cleanup()
-            del self.__dict__["_folder"]
-            self.__dict__.pop("_sorted", None)
+        self._made.close()
+        self.__dict__.pop("_sorted", None)
 
     def place(self, position: int) -> tuple[int, int]:
         """Which archive has the event at a position, and where; raises ``IndexError`` where none has."""
@@ -110,32 +109,33 @@ class Lake:
         stored = self.files[which].at(there)
         return stored._replace(
             position=position,
-            envelope_id=self._number(which, stored.envelope_id),
-            template_id=self._number(which, stored.template_id),
+            envelope_id=self._numbered.number(which, stored.envelope_id),
+            template_id=self._numbered.number(which, stored.template_id),
         )
 
     def pages(self) -> Iterator[list[Raw]]:
         """The events of all, one archive after the other."""
         for which, files in enumerate(self.files):
-            yield from self._numbered(which, files.pages())
+            for page in files.pages():
+                yield self._renumbered(which, page)
 
     def part(self, which: int, name: str, part: int, parts: int) -> Iterator[list[Raw]]:
         """The events of a part of a file of one of the archives, as the union numbers them."""
-        yield from self._numbered(which, self.files[which].part(name, part, parts))
+        for page in self.files[which].part(name, part, parts):
+            yield self._renumbered(which, page)
 
-    def _numbered(self, which: int, pages: Iterable[list[Raw]]) -> Iterator[list[Raw]]:
+    def _renumbered(self, which: int, rows: list[Row]) -> list[Row]:
         if self.is_one:
-            yield from pages
-            return
-        for page in pages:
-            yield [
-                raw._replace(
-                    position=raw.position + self._firsts[which],
-                    envelope=self._number(which, raw.envelope),
-                    template=self._number(which, raw.template),
-                )
-                for raw in page
-            ]
+            return rows
+        first, number = self._firsts[which], self._numbered.number
+        return [
+            row._replace(
+                position=row.position + first,
+                envelope=number(which, row.envelope),
+                template=number(which, row.template),
+            )
+            for row in rows
+        ]
 
     def tables(self, bucket: int) -> Iterator[Any]:
         """The statements of a bucket in their order; raises ``IntegrityError`` for any other order."""
@@ -147,20 +147,12 @@ class Lake:
     def statements(self, which: int, bucket: int) -> Iterator[Said]:
         """What one of the archives says in one of its buckets, as the union numbers it."""
         for table in self.files[which].tables(bucket):
-            for one in map(Said._make, rows_of(table)):
-                yield one._replace(
-                    position=one.position + self._firsts[which],
-                    envelope=self._number(which, one.envelope),
-                    template=self._number(which, one.template),
-                )
+            yield from self._renumbered(which, list(map(Said._make, rows_of(table))))
 
     def _said(self) -> Iterator[Said]:
         for which, files in enumerate(self.files):
             for bucket in range(files.buckets):
                 yield from self.statements(which, bucket)
-
-    def _number(self, which: int, number: int | None) -> int | None:
-        return None if number is None else number * len(self.files) + which
 
 
 def _require_distinct(files: Sequence[Files]) -> None:

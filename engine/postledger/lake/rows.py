@@ -24,9 +24,10 @@ from postledger.lake.layout import (
 )
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.log.event import Clock, Envelope, Kind, Part, Stored
+from postledger.model import Delivery
 from postledger.projections.changes import Turn
 from postledger.state.patterns import NOWHERE, Stream, Unplaced
-from postledger.state.row import COLUMNS, Row
+from postledger.state.row import COLUMNS, Row, delivery_of
 from postledger.state.streams import EventRow
 from postledger.templates import Template, written
 from postledger.times import UNDATED
@@ -157,15 +158,16 @@ def state_of(stream: Stream, row: Row) -> tuple[Any, ...]:
     return (*stream, *row[1:_FINDINGS], findings, *row[_FINDINGS + 1 :])
 
 
-def row_of_state(state: Sequence[Any]) -> tuple[Stream, Row]:
-    """The stream and the row of the fold, of a row of the deliveries."""
-    space, chart, key, *told = state
+def deliveries_of(table: Any) -> Iterator[Delivery]:
+    """The deliveries of a table of them."""
     at = _FINDINGS - 1
-    return (space, chart, key), (0, *told[:at], bits(tuple(told[at])), *told[at + 1 :])
+    for space, chart, key, *row in rows_of(table):
+        whole: Row = (0, *row[:at], bits(tuple(row[at])), *row[at + 1 :])
+        yield delivery_of((space, chart, key), whole)
 
 
 def changed_of(stream: Stream, turn: Turn, key: str) -> Changed:
-    """The row of a change, by what tells it from any other."""
+    """The row of a change; ``key`` identifies it."""
     row, before, after, delivery = turn
     reason, other, findings = (delivery[column] for column in _SHOWN)
     return Changed(

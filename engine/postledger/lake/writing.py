@@ -15,10 +15,10 @@ import attrs
 
 from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
-from postledger.lake.archived import Files
-from postledger.lake.changing import Changing
+from postledger.lake.changes import Changing
+from postledger.lake.files import Files
 from postledger.lake.folder import Folder, arrow, telling
-from postledger.lake.folding import Engine, counting, states, stating
+from postledger.lake.folding import Engine, folded, states
 from postledger.lake.lake import Lake
 from postledger.lake.layout import (
     BEGUN,
@@ -43,8 +43,14 @@ from postledger.lake.layout import (
     manifest_of,
     schema_of,
 )
-from postledger.lake.restating import Leaves, restated, sorted_rows, spread
 from postledger.lake.rows import raw_of, regrouped, table_of, tables_of
+from postledger.lake.statements import (
+    Buckets,
+    keeping_leaves,
+    reading_leaves,
+    repartitioned,
+    stated,
+)
 from postledger.log.as_of import Bounds
 from postledger.log.event import Stored
 from postledger.log.source import Source
@@ -264,13 +270,10 @@ def _write_derived(work: Archiving, writer: _Writer, progress: Progress) -> None
     folding = Folding.by(files, work.definitions, work.limits)
     buckets = min(max(-(-size // work.rows), 1), MOST_BUCKETS)
     with writer.folder.scratch() as scratch:
-        leaves = Leaves(files, scratch)
-        rows = restated(leaves, work.definitions, work.limits, progress)
-        with (
-            sorted_rows(rows, scratch, buckets) as counted,
-            spread(counted, scratch, work.rows * ROW_BYTES) as made,
-            leaves.reading() as leaf,
-        ):
+        leaves = scratch / "leaves"
+        rows = stated(folding.facts, keeping_leaves(files.pages(), leaves), progress)
+        made = repartitioned(Buckets(scratch, buckets, rows), scratch, work.rows * ROW_BYTES)
+        with reading_leaves(leaves) as leaf:
             writer.settle(made.buckets)
             for number in range(made.buckets):
                 table = made.table(number)
@@ -302,10 +305,9 @@ def write_states(
 
     There is a file for each bucket. Returns how many deliveries there are.
     """
-    folding, count = Folding.by(lake, definitions, lake.limits), 0
-    with folder.whole() as made, stating(lake, definitions, progress) as tables:
-        for bucket in range(lake.buckets):
-            some = counting(tables(bucket), progress)
-            found = regrouped(states(folding, some, bounds, engine))
-            count += write_tables(made, f"{bucket:05}.parquet", DELIVERIES, found).rows
+    count = 0
+    with folder.whole() as made:
+        for bucket, tables in enumerate(folded(lake, definitions, bounds, engine, progress)):
+            name = f"{bucket:05}.parquet"
+            count += write_tables(made, name, DELIVERIES, regrouped(tables)).rows
     return count

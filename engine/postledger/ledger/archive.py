@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -13,12 +14,12 @@ from postledger.arguments import FilePath, checked, require_least
 from postledger.audit.report import AuditReport, Cover
 from postledger.definitions.definitions import Definitions
 from postledger.errors import LedgerError
-from postledger.lake import checking, folding
-from postledger.lake.archived import Files
+from postledger.lake import folding, verification
+from postledger.lake.files import Files
 from postledger.lake.folder import Folder
 from postledger.lake.folding import Engine, engine_of
 from postledger.lake.lake import Lake
-from postledger.lake.rows import row_of_state, rows_of
+from postledger.lake.rows import deliveries_of
 from postledger.lake.writing import write_states
 from postledger.ledger import copying
 from postledger.ledger.copying import Copied
@@ -29,7 +30,6 @@ from postledger.model import Anchor, Delivery, Place, Verification
 from postledger.progress import Progress, foreign, silent
 from postledger.projections.compare import Difference
 from postledger.projections.reader import Folding
-from postledger.state.row import delivery_of
 from postledger.wire import Limits
 
 
@@ -147,14 +147,16 @@ class Archive:
     ) -> Iterator[Delivery]:
         lake = self._lake
         with foreign(progress) as told:
+            tables: Iterator[Any]
             if given is None:
-                tables = folding.folded(lake, definitions, bounds, engine, told)
+                tables = chain.from_iterable(
+                    folding.folded(lake, definitions, bounds, engine, told)
+                )
             else:
                 how = Folding.by(lake, definitions, lake.limits)
                 tables = folding.states(how, folding.counting(given, told), bounds, engine)
             for table in tables:
-                for stream, row in map(row_of_state, rows_of(table)):
-                    yield delivery_of(stream, row)
+                yield from deliveries_of(table)
 
     @checked
     def replay(
@@ -217,7 +219,7 @@ class Archive:
         """
         files = self._only("a verification")
         with foreign(progress) as told:
-            return checking.verify(files, anchor, told)
+            return verification.verify(files, anchor, told)
 
     @checked
     def to_ledger(

@@ -34,7 +34,7 @@ _QUIET = {
 
 @contextmanager
 def session() -> Iterator[SparkSession]:
-    """A session as Spark is configured here, by default on all cores of this machine, which is quiet.
+    """A quiet session, configured as Spark is here; by default it uses all cores of this machine.
 
     Raises ``PostledgerError`` where Java is missing, ``LedgerError`` where Spark can't be started.
     """

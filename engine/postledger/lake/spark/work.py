@@ -25,7 +25,7 @@ import attrs
 from postledger.arguments import FilePath
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import IntegrityError, LedgerError, requires
-from postledger.lake.archived import Files
+from postledger.lake.files import Files
 from postledger.lake.folder import Folder, arrow, telling
 from postledger.lake.folding import Engine, differing, engine_of, states
 from postledger.lake.lake import Lake
@@ -43,9 +43,9 @@ from postledger.lake.layout import (
     kind_of,
     schema_of,
 )
-from postledger.lake.restating import stated
 from postledger.lake.rows import of_streams, ordered, regrouped, tables_of
 from postledger.lake.spark.session import NEEDED, plain_errors
+from postledger.lake.statements import stated
 from postledger.lake.writing import write_tables
 from postledger.log.as_of import EVERYTHING, Bounds
 from postledger.progress import silent

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from postledger.errors import LedgerError
-from postledger.lake.archived import Files
-from postledger.lake.changing import Changing
+from postledger.lake.changes import Changing
+from postledger.lake.files import Files
 from postledger.lake.folding import event_rows
 from postledger.lake.layout import (
     CHANGES,
@@ -26,8 +26,8 @@ from postledger.lake.layout import (
     file_name,
     kind_of,
 )
-from postledger.lake.restating import Leaves, restated, sorted_rows
 from postledger.lake.rows import regrouped, state_of, streams_of, tables_of
+from postledger.lake.statements import Buckets, keeping_leaves, reading_leaves, stated
 from postledger.log.event import READ, Kind, Stored
 from postledger.log.tree import EMPTY, Frontier, extend
 from postledger.model import Anchor, Verification
@@ -144,12 +144,10 @@ def _of_derived(files: Files, progress: Progress) -> Iterator[str]:
     """Which files differ from what the events say, and from a fold of that."""
     folding = Folding.by(files, files.definitions, files.limits)
     with TemporaryDirectory(prefix="postledger-") as folder:
-        leaves = Leaves(files, Path(folder))
-        rows = restated(leaves, files.definitions, files.limits, progress)
-        with (
-            sorted_rows(rows, Path(folder), files.buckets) as made,
-            leaves.reading() as leaf,
-        ):
+        leaves = Path(folder, "leaves")
+        rows = stated(folding.facts, keeping_leaves(files.pages(), leaves), progress)
+        made = Buckets(Path(folder), files.buckets, rows)
+        with reading_leaves(leaves) as leaf:
             for bucket in range(files.buckets):
                 table = made.table(bucket)
                 yield from _of_bucket(files, folding, bucket, table, leaf)
