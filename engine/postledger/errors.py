@@ -19,6 +19,7 @@ Every message is one line that a user can act on.
 from __future__ import annotations
 
 import sys
+import typing
 
 
 class PostledgerError(Exception):
@@ -73,6 +74,9 @@ class LedgerError(PostledgerError):
         ...
     postledger.errors.LedgerError: ...specification.db: opened for reading only
     """
+
+    # Whether what events are read from is damaged or can't be read, rather than what one of them says.
+    is_of_medium = False
 
 
 class LedgerBusy(LedgerError):
@@ -191,6 +195,15 @@ class UnknownKey(PostledgerError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+_Error = typing.TypeVar("_Error", bound=LedgerError)
+
+
+def of_medium(error: _Error) -> _Error:
+    """The error, said to be of what events are read from, and not of what one of them says."""
+    error.is_of_medium = True
+    return error
 
 
 def requires(what: str, package: str) -> PostledgerError:

@@ -109,6 +109,11 @@ def test_an_archive_is_verified_as_a_ledger_is(run: Run, samples: Path, archived
     assert (done.exit_code, "deliveries/00000.parquet: expected" in done.stdout) == (1, True)
 
 
+def lines(text: str) -> list[str]:
+    """The lines of an output in any order: which is the last of a list in JSON makes no difference."""
+    return sorted(one.strip(" [],") for one in text.splitlines())
+
+
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
 def test_an_archive_is_compared_as_a_ledger_is(
     run: Run, samples: Path, archived: Path, form: list[str]
@@ -119,7 +124,7 @@ def test_an_archive_is_compared_as_a_ledger_is(
     for engine in ([], *(["--engine", name] for name in ENGINES)):
         of_archive = run("replay", archived, *words, *engine)
         assert of_archive.exit_code == 0
-        assert sorted(of_archive.stdout) == sorted(of_ledger.stdout)
+        assert lines(of_archive.stdout) == lines(of_ledger.stdout)
         assert "4 states would change" in of_archive.stderr
 
 
@@ -149,7 +154,7 @@ def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Pa
         ledger.replay(first_outcome_stands())
         ledger.archive(tmp_path / "unlike")
     words = ["--with", tmp_path / "unlike", "--out", tmp_path / "named"]
-    assert "must be read by the same definitions" in run("replay", archived, *words).stderr
+    assert "were read by different definitions" in run("replay", archived, *words).stderr
     assert not (tmp_path / "named").exists()
     done = run("replay", archived, *words, "--builtin")
     assert done.stdout.startswith("wrote 4 states"), done.stderr

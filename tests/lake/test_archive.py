@@ -11,6 +11,8 @@ import sys
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ from postledger.lake import rows as rows_module
 from postledger.lake import statements as statements_module
 from postledger.lake.folder import Folder
 from postledger.lake.folding import ENGINES, Engine
+from postledger.lake.layout import STREAM
 from postledger.log import log
 from postledger.log.as_of import EVERYTHING
 from postledger.log.event import Clock
@@ -337,7 +340,9 @@ def test_archives_read_by_different_definitions_fold_by_those_that_are_named(
             assert found
             assert found == of(alike.fold(definitions))
         for ask in (archive.fold, lambda: archive.differences(builtin()), archive.audit):
-            with pytest.raises(DefinitionsDiffer, match=r"alone reads by delivery 1 .*; "):
+            with pytest.raises(
+                DefinitionsDiffer, match=r"/lyon alone reads by delivery 1 .*; .*/unlike alone"
+            ):
                 list(ask())
 
 
@@ -390,6 +395,46 @@ def test_a_file_that_is_not_what_was_written_is_named(
         if kind in ("events", "statements"):
             with pytest.raises(IntegrityError, match=rf"{kind}/0000\d.parquet"):
                 list(archive.fold(None if kind == "statements" else newcomer()))
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "altered"])
+@pytest.mark.parametrize("name", ["templates.parquet", "envelopes.parquet"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_that_a_fold_looks_into_is_no_state_of_a_stream(
+    archived: Path, tmp_path: Path, name: str, how: str, engine: Engine
+) -> None:
+    """It is named as any other, and nothing is written."""
+    spoilt(archived, name, how)
+    with Archive(archived) as archive:
+        for ask in (archive.fold, partial(archive.differences, builtin())):
+            with pytest.raises(IntegrityError, match=f"archive: {name}: "):
+                list(ask(engine=engine))
+        with pytest.raises(IntegrityError, match=f"archive: {name}: "):
+            archive.replay(tmp_path / "states", engine=engine)
+    assert not (tmp_path / "states").exists()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_event_that_a_tie_asks_for_is_missing_and_no_state(
+    tmp_path: Path, engine: Engine
+) -> None:
+    """Of equal postbacks of one moment the bodies decide, which stand in the events."""
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    bodies = (sent("a"), sent("a") + b"\n", sent("a"))
+    with Ledger(tmp_path / "tie.db") as ledger:
+        ledger.record_many(
+            Receipt(body, "text/xml", when, source=source)
+            for body, source in zip(bodies, "bac", strict=True)
+        )
+        ledger.archive(tmp_path / "tie")
+    with Archive(tmp_path / "tie") as archive:
+        assert {one.state for one in archive.fold(engine=engine)} == {"sent"}
+    (tmp_path / "tie/events/00000.parquet").unlink()
+    with (
+        Archive(tmp_path / "tie") as archive,
+        pytest.raises(IntegrityError, match=r"events/00000\.parquet: it is missing"),
+    ):
+        list(archive.fold(engine=engine))
 
 
 def test_a_file_with_another_hash_is_named_though_its_rows_are_the_same(archived: Path) -> None:
@@ -814,10 +859,12 @@ def test_row_groups_and_buckets_are_bounded(source: Path, tmp_path: Path, monkey
     assert file.num_row_groups >= 3
     names = sorted((tmp_path / "archive/statements").iterdir())
     assert len(names) == -(-size // 100)
-    streams = [
-        set(parquet.read_table(one, columns=["chart", "key"]).to_pylist()[0]) for one in names
+    found = [
+        {tuple(row.values()) for row in parquet.read_table(one, columns=[*STREAM]).to_pylist()}
+        - {("", "", "")}
+        for one in names
     ]
-    assert streams
+    assert sum(map(len, found)) == len(set().union(*found)) > 0
     assert layout.bucket_of(("", "", ""), 7, 3) == 1
 
 

@@ -267,6 +267,17 @@ def test_an_archive_that_was_made_again_meanwhile_is_not_folded(
         states.count()
 
 
+def test_a_file_that_a_fold_looks_into_is_no_state_of_a_stream(
+    spark: Any, source: Path, tmp_path: Path
+) -> None:
+    """Workers name it."""
+    shutil.copytree(source.with_name("archive"), tmp_path / "archive")
+    file = tmp_path / "archive/templates.parquet"
+    file.write_bytes(file.read_bytes()[::-1])
+    with pytest.raises(IntegrityError, match=r"archive: templates\.parquet: "), plain_errors():
+        fold(spark, tmp_path / "archive").count()
+
+
 def test_other_faults_of_spark_are_one_line(spark: Any, source: Path) -> None:
     """Spark's own error is the cause."""
     states = fold(spark, source.with_name("archive"))

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from postledger.definitions.definitions import Definitions
-from postledger.errors import IntegrityError, LedgerError
+from postledger.errors import IntegrityError, LedgerError, of_medium
 from postledger.lake.folder import Folder, arrow
 from postledger.lake.layout import (
     ENVELOPES,
@@ -54,10 +54,10 @@ class Interned:
         found = {}
         for number, digest, skeleton, pieces in self._files.rows(TEMPLATES):
             if pieces is None or None in pieces:
-                raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is damaged"))
+                raise self._files.damaged(TEMPLATES, f"template {number} is damaged")
             template = Template(tuple(pieces))
             if template.digest != digest:
-                raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is damaged"))
+                raise self._files.damaged(TEMPLATES, f"template {number} is damaged")
             found[number] = template, skeleton
         return found
 
@@ -66,7 +66,7 @@ class Interned:
         try:
             return {number: envelope_of(said) for number, *said in self._files.rows(ENVELOPES)}
         except (ValueError, TypeError) as error:
-            raise IntegrityError(self._files.says(ENVELOPES, str(error))) from None
+            raise self._files.damaged(ENVELOPES, str(error)) from None
 
     def template(self, number: int) -> Template:
         """A template by its number; raises ``IntegrityError`` if it is missing."""
@@ -75,13 +75,13 @@ class Interned:
     def known(self, number: int) -> tuple[Template, bytes]:
         """A template by its number, and what it is known by without fixed words; likewise."""
         if number not in self._templates:
-            raise IntegrityError(self._files.says(TEMPLATES, f"template {number} is missing"))
+            raise self._files.damaged(TEMPLATES, f"template {number} is missing")
         return self._templates[number]
 
     def envelope(self, number: int) -> Envelope:
         """An envelope by its number; raises ``IntegrityError`` if it is missing."""
         if number not in self._envelopes:
-            raise IntegrityError(self._files.says(ENVELOPES, f"envelope {number} is missing"))
+            raise self._files.damaged(ENVELOPES, f"envelope {number} is missing")
         return self._envelopes[number]
 
 
@@ -99,18 +99,22 @@ class Files:
 
     def says(self, name: str, reason: str) -> str:
         """What is wrong with a file, in one line."""
-        return f"{self.folder.name}: {name}: {reason}"
+        return f"{self.name}: {name}: {reason}"
+
+    def damaged(self, name: str, reason: str) -> IntegrityError:
+        """The error for a file that is not as it was written."""
+        return of_medium(IntegrityError(self.says(name, reason)))
 
     def require_size(self, name: str) -> File:
         """What is known of a file; raises ``IntegrityError`` where it is missing or of another size."""
         known = self.manifest.files.get(name)
         if known is None:
-            raise IntegrityError(self.says(name, "it is not in the manifest"))
+            raise self.damaged(name, "it is not in the manifest")
         size = self.folder.size_of(name)
         if size < 0:
-            raise IntegrityError(self.says(name, "it is missing"))
+            raise self.damaged(name, "it is missing")
         if size != known.bytes:
-            raise IntegrityError(self.says(name, f"expected {known.bytes} bytes, got {size}"))
+            raise self.damaged(name, f"expected {known.bytes} bytes, got {size}")
         return known
 
     @contextmanager
@@ -123,21 +127,20 @@ class Files:
         try:
             # guard: files of an archive compared with their hashes
             if is_new and self.folder.digest_of(name) != known.sha256:
-                raise IntegrityError(self.says(name, "its SHA-256 is not that of the manifest"))
+                raise self.damaged(name, "its SHA-256 is not that of the manifest")
             with self.folder.open(name) as source, arrow("parquet").ParquetFile(source) as file:
                 if file.metadata.num_rows != known.rows:
                     found = file.metadata.num_rows
-                    raise IntegrityError(
-                        self.says(name, f"expected {known.rows} rows, got {found}")
-                    )
+                    raise self.damaged(name, f"expected {known.rows} rows, got {found}")
                 if not file.schema_arrow.equals(schema_of(kind_of(name))):
-                    raise IntegrityError(self.says(name, "it has other columns than an archive"))
+                    raise self.damaged(name, "it has other columns or types than an archive")
                 yield file
         except PermissionError:
-            raise LedgerError(self.says(name, "it can't be read: Permission denied")) from None
+            said = self.says(name, "it can't be read: Permission denied")
+            raise of_medium(LedgerError(said)) from None
         except (arrow().ArrowException, OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
-            raise IntegrityError(self.says(name, f"it is damaged: {reason}")) from None
+            raise self.damaged(name, f"it is damaged: {reason}") from None
 
     def groups(self, name: str, columns: list[str] | None = None) -> Iterator[Any]:
         """The row groups of a file."""
@@ -172,7 +175,7 @@ class Files:
                 expected += len(page)
                 yield page
         if expected != self.size:
-            raise IntegrityError(f"{self.folder.name}: expected {self.size} events, got {expected}")
+            raise self.damaged(EVENTS, f"expected {self.size} events, got {expected}")
 
     def part(self, name: str, part: int, parts: int) -> Iterator[list[Raw]]:
         """The events of one of so many parts of a file, which have about as many row groups each.
@@ -199,10 +202,10 @@ class Files:
     def _require_next(self, name: str, page: list[Raw], expected: int) -> None:
         for raw in page:
             if None in (raw.received_at, raw.salt, raw.leaf) or None in (raw.texts or ()):
-                raise IntegrityError(self.says(name, f"position {raw.position} is damaged"))
+                raise self.damaged(name, f"position {raw.position} is damaged")
         for at, raw in enumerate(page, expected):
             if raw.position != at:
-                raise IntegrityError(self.says(name, f"expected position {at}, got {raw.position}"))
+                raise self.damaged(name, f"expected position {at}, got {raw.position}")
 
     def stored(self, raw: Raw) -> Stored:
         """The event of a row; raises ``IntegrityError`` where it is damaged."""
@@ -240,12 +243,12 @@ class Files:
         """The events from ``first`` up to ``until``, or fewer: those of one row group."""
         number = bisect_right(self._groups, first, key=itemgetter(0)) - 1
         if number < 0 or not 0 <= first < self.size:
-            raise IntegrityError(f"{self.folder.name}: position {first} is missing")
+            raise self.damaged(EVENTS, f"position {first} is missing")
         begins, name, group = self._groups[number]
         table = self._group(name, group).slice(first - begins, until - first + 1)
         page = list(map(Raw._make, rows_of(table)))
         if not page:
-            raise IntegrityError(self.says(name, f"position {first} is missing"))
+            raise self.damaged(name, f"position {first} is missing")
         self._require_next(name, page, first)
         return list(map(self.stored, page))
 
@@ -303,7 +306,7 @@ class Files:
             space, chart, key, *_, position, _ = (table[column][0].as_py() for column in ORDER)
             there = bucket_of((space, chart, key), position, self.buckets)
             if there != bucket:
-                raise IntegrityError(self.says(name, f"it has a stream of bucket {there}"))
+                raise self.damaged(name, f"expected streams of bucket {bucket}, got one of {there}")
             yield table
 
     def _pieces(self, name: str) -> Iterator[Any]:

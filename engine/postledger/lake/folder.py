@@ -17,7 +17,7 @@ import attrs
 
 from postledger.address import hidden
 from postledger.arguments import FilePath
-from postledger.errors import LedgerError, PostledgerError, requires
+from postledger.errors import LedgerError, PostledgerError, of_medium, requires
 from postledger.lock import Lock
 
 _SCRATCH = ".scratch"
@@ -42,7 +42,7 @@ def telling(name: str, what: str) -> Iterator[None]:
     except OSError as error:
         # PyArrow's own text tells an inner path, and the reason twice.
         reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
-        raise LedgerError(hidden(f"{name}: it can't be {what}: {reason}")) from None
+        raise of_medium(LedgerError(hidden(f"{name}: it can't be {what}: {reason}"))) from None
 
 
 class Written:

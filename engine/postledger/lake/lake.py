@@ -72,6 +72,10 @@ class Lake:
         """The definitions that all are read by; raises ``DefinitionsDiffer``."""
         return _alike(self.files)
 
+    def require_alike(self) -> None:
+        """Raise ``DefinitionsDiffer`` unless all are read by the same definitions."""
+        _alike(self.files)
+
     def is_read_by(self, definitions: Definitions) -> bool:
         """Whether the statements of all are what those definitions read."""
         wanted = vocabularies_of(definitions)
@@ -184,7 +188,8 @@ def _alike(files: Sequence[Files]) -> Definitions:
         if other.definitions.hash != first.definitions.hash:
             said = unshared((first.name, first.definitions), (other.name, other.definitions))
             raise DefinitionsDiffer(
-                f"all must be read by the same definitions: {said}. Name the definitions to fold by, or"
-                " adopt the same in each ledger and archive it again"
+                f"the archives were read by different definitions: {said}. To fold them, name those"
+                " that take the place of all (on the command line with --builtin and --out); to"
+                " compare or audit them, adopt the same in each ledger and archive it again"
             )
     return first.definitions

@@ -120,10 +120,11 @@ class Archive:
         several archives no position.
 
         ``statements`` are those of the archive, or some of them, in their order, as another engine reads
-        them: a table or a stream of Arrow, such as DuckDB and Polars have. ``engine`` is ``"plain"``
-        (stream after stream) or ``"columnar"`` (many at once; by default, where NumPy is installed): of
-        both the states are the same. ``progress`` is called with the number of events that were read, and
-        folded.
+        them: a table or a stream of Arrow, such as DuckDB and Polars have. Only the first and the last of
+        each table are compared with the events, which finds statements of another archive. ``engine``
+        is ``"plain"`` (stream after stream) or ``"columnar"`` (many at once; by default, where NumPy is
+        installed): of both the states are the same. ``progress`` is called with the number of events
+        that were read, and folded.
 
         Raises ``IntegrityError`` where a file is missing, damaged or out of order: it names the file;
         ``ValueError`` for statements with other columns, or that other vocabularies are to read;
@@ -260,12 +261,15 @@ class Archive:
     ) -> AuditReport:
         """The audit report, as ``Ledger.audit`` makes it, or ``Ledgers.audit`` of several archives.
 
-        The ledgers are made again in a temporary folder for it: it takes as much room as they do.
+        The ledgers are made again in a temporary folder for it: it takes as much room as they do. Raises
+        ``DefinitionsDiffer`` where several were read by different definitions, and what those raise.
 
         >>> report = Archive("archive").audit()
         >>> report.integrity.anchor == str(ledger.head())
         True
         """
+        # Before any is made again.
+        self._lake.require_alike()
         with TemporaryDirectory(prefix="postledger-") as folder:
             paths = []
             for number, files in enumerate(self._lake.files):

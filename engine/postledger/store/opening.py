@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from postledger.address import Address, Location
-from postledger.errors import requires
+from postledger.errors import LedgerError, requires
 from postledger.store import sqlite
 from postledger.store.store import Opened, Store
 
@@ -89,9 +89,21 @@ def is_of_medium(error: BaseException) -> bool:
 
     Such an error fails the whole transaction, wherever it shows.
     """
+    # guard: a damaged archive is no state of its streams
+    if _is_of_archive(error):
+        return True
     # psycopg's errors come only where it was loaded.
     refusals = sys.modules.get("postledger.store.refusals")
     return sqlite.is_of_medium(error) or (refusals is not None and refusals.is_of_medium(error))
+
+
+def _is_of_archive(error: BaseException | None) -> bool:
+    """Whether a file of an archive is damaged or can't be read, or that is the cause."""
+    while error is not None:
+        if isinstance(error, LedgerError) and error.is_of_medium:
+            return True
+        error = error.__cause__
+    return False
 
 
 def is_of_disk(error: BaseException) -> bool:

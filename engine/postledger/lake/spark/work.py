@@ -109,8 +109,8 @@ def differences(
     """
     lake = _opened(archive)
     work = _Work.of(lake, definitions, EVERYTHING, engine)
-    # Where several have no definitions in common, that is said here rather than by a worker.
-    work.own()
+    # Said here rather than by a worker.
+    lake.require_alike()
     if lake.is_one and work.is_as_stated(lake):
         frame, step = _numbers(spark, lake.buckets), _differences_of_buckets
     else:
