@@ -13,9 +13,10 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,12 @@ from postledger import (
     UnknownKey,
 )
 from postledger.model import Timeline
+from postledger.projections.index import Index
 from postledger.store.sqlite import FORMAT
 from tests.conftest import FIXTURES
 from tests.faults import traffic
 from tests.guards import guards
+from tests.samples import first_outcome_stands
 from tests.states import states
 
 FLIPS = int(os.environ.get("POSTLEDGER_FLIPS", "40"))
@@ -155,6 +158,23 @@ def test_a_flipped_byte_anywhere_is_found_or_harmless(path: Path, made: Path) ->
 def test_many_flipped_bytes_are_found_or_harmless(path: Path, made: Path) -> None:
     """The same at length."""
     _check_flips(path, made, 12 * FLIPS, 23)
+
+
+def test_a_stream_that_a_scan_alone_finds_is_said_to_be_missing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is where its key in the index is damaged: the replay is refused in one line."""
+    whole = Index.rows_of_all
+
+    def searched(self: Index, streams: Sequence[int], *bounds: Any) -> dict[int, Any]:
+        return {one: rows for one, rows in whole(self, streams, *bounds).items() if one != 14}
+
+    monkeypatch.setattr(Index, "rows_of_all", searched)
+    with (
+        Ledger(path) as ledger,
+        pytest.raises(IntegrityError, match=r"stream 14 is missing; run replay --index$"),
+    ):
+        ledger.replay(first_outcome_stands())
 
 
 def _timelines(ledger: Ledger, keys: Iterable[str]) -> dict[str, Timeline | None]:

@@ -116,13 +116,19 @@ class Reader(Folding):
         until: int = LARGEST,
         bounds: Bounds = EVERYTHING,
     ) -> Iterator[Folded]:
-        """The rows of all streams after ``after`` up to ``until``, in the order of their numbers."""
+        """The rows of all streams after ``after`` up to ``until``, in the order of their numbers.
+
+        Raises ``IntegrityError`` where the index has a stream by one of its ways alone.
+        """
         planned = self.plans.row_of_outline
         outlines = self.index.outlines(after, until, bounds)
         while page := list(islice(outlines, _PAGE)):
             rows = [planned(*one) for one in page]
             others = [one[0] for one, row in zip(page, rows, strict=True) if row is None]
             whole = self.index.rows_of_all(others, bounds)
+            # By a key that is damaged a scan finds what a search does not.
+            for lost in (one for one in others if not whole.get(one)):
+                raise IntegrityError(f"stream {lost} is missing; run replay --index")
             for (stream, chart, events), row in zip(page, rows, strict=True):
                 yield stream, chart, len(events), row or self.row(stream, chart, whole[stream])
 
