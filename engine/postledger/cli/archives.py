@@ -18,12 +18,12 @@ from postledger.lake.folding import ENGINES, Engine
 from postledger.ledger.archive import Archive
 from postledger.model import Anchor, Verification
 
-_TIMES = 3
+_PASSES = 3
 """So often a verification counts an event: checked, read, and folded."""
 
 
 @attrs.frozen
-class Apart:
+class ArchiveOptions:
     """What a replay of archives takes and that of a ledger doesn't."""
 
     out: str | None
@@ -32,13 +32,13 @@ class Apart:
     as_of: datetime | int | None
     occurred_by: datetime | None
 
-    def require_none(self) -> None:
+    def require_unset(self) -> None:
         """A usage error where any of it is given, since the argument is a ledger."""
         for option, given in self._given().items():
             if given:
                 raise click.UsageError(f"{option} requires an archive, got a ledger.")
 
-    def require_sense(self) -> None:
+    def require_consistent(self) -> None:
         """A usage error for what means nothing without ``--out``, or with ``--with``."""
         for option in ("--as-of", "--occurred-by"):
             if self.out is None and self._given()[option]:
@@ -58,13 +58,13 @@ class Apart:
         }
 
 
-def apart_options(command: Command) -> Command:
-    """What ``Apart`` has, as options; the command gets them as ``apart``."""
+def archive_options(command: Command) -> Command:
+    """What ``ArchiveOptions`` has, as options; the command gets them as ``options``."""
 
     @wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
-        own = {field.name: kwargs.pop(field.name) for field in attrs.fields(Apart)}
-        return command(*args, apart=Apart(**own), **kwargs)
+        own = {field.name: kwargs.pop(field.name) for field in attrs.fields(ArchiveOptions)}
+        return command(*args, options=ArchiveOptions(**own), **kwargs)
 
     made = click.option(
         "--with",
@@ -102,7 +102,7 @@ def require_ledger(option: str, given: object) -> None:
 
 def verified(place: ArchiveAt, anchor: Anchor | None) -> Verification:
     """Verify an archive."""
-    with opened(place) as archive, progress("verify", _TIMES * archive.size) as advance:
+    with opened(place) as archive, progress("verify", _PASSES * archive.size) as advance:
         return archive.verify(anchor, progress=advance)
 
 
@@ -118,18 +118,18 @@ def definitions_of(*places: ArchiveAt) -> list[Definitions]:
     return [Archive(one.place).definitions for one in places]
 
 
-def replayed(archive: Archive, definitions: Definitions, apart: Apart) -> int:
+def replayed(archive: Archive, definitions: Definitions, options: ArchiveOptions) -> int:
     """Fold an archive to a folder; returns how many states it has."""
-    assert apart.out is not None
-    bounds: dict[str, Any] = {"as_of": apart.as_of, "occurred_by": apart.occurred_by}
-    if apart.engine == "spark":
+    assert options.out is not None
+    bounds: dict[str, Any] = {"as_of": options.as_of, "occurred_by": options.occurred_by}
+    if options.engine == "spark":
         from postledger.lake import spark
 
         with spark.session() as session:
-            return spark.replay(session, archive, apart.out, definitions, **bounds)
-    engine = apart.engine
+            return spark.replay(session, archive, options.out, definitions, **bounds)
+    engine = options.engine
     with progress("replay", times(archive, definitions)) as told:
-        return archive.replay(apart.out, definitions, engine=engine, progress=told, **bounds)
+        return archive.replay(options.out, definitions, engine=engine, progress=told, **bounds)
 
 
 def times(archive: Archive, definitions: Definitions) -> int:

@@ -13,7 +13,13 @@ import attrs
 import click
 
 from postledger.address import Location
-from postledger.cli.archives import Apart, apart_options, definitions_of, replayed, require_ledger
+from postledger.cli.archives import (
+    ArchiveOptions,
+    archive_options,
+    definitions_of,
+    replayed,
+    require_ledger,
+)
 from postledger.cli.archives import opened as opened_archive
 from postledger.cli.common import (
     definition_options,
@@ -27,8 +33,7 @@ from postledger.cli.common import (
 from postledger.cli.forms import Form, Record, output_options, shown, write_records, write_table
 from postledger.cli.layout import cell, counted, paragraph
 from postledger.cli.params import ArchiveAt
-from postledger.definitions.definitions import Definitions, builtin
-from postledger.definitions.definitions import apart as apart_of
+from postledger.definitions.definitions import Definitions, apart, builtin
 from postledger.definitions.vocabulary import Reads
 from postledger.errors import DefinitionError, LedgerError
 from postledger.ledger.ledger import Ledger
@@ -65,6 +70,7 @@ Examples:
   postledger replay deliveries.db --builtin --adopt
   postledger replay 2026-11 --chart my-delivery.toml
   postledger replay 2026-11 --provider smpp --out by-smpp
+  postledger replay 2026-11 --with lyon/2026-11 --builtin --out states
   postledger replay 2026-11 --engine spark --out states"""
 )
 @ledger_argument(archives=True)
@@ -81,7 +87,7 @@ Examples:
 )
 @click.option("--adopt", is_flag=True, help="Count what changes, then read by them from now on.")
 @click.option("--index", is_flag=True, help="Read the log itself again, not its index.")
-@apart_options
+@archive_options
 @output_options(pages=False)
 def replay(
     ledger: Location | ArchiveAt,
@@ -92,7 +98,7 @@ def replay(
     shipped: bool,  # noqa: FBT001
     adopt: bool,  # noqa: FBT001
     index: bool,  # noqa: FBT001
-    apart: Apart,
+    options: ArchiveOptions,
     form: Form,
 ) -> None:
     """Fold the states again, next to the live ones, and switch to them.
@@ -103,7 +109,9 @@ def replay(
     is named is added to the definitions in force, and takes the place of what has the same name.
 
     LEDGER may be an archive, a folder or the address of one, which stays as it is: with --out its
-    states are folded, by what is named or by its own definitions, to another folder as Parquet.
+    states are folded, by what is named or by its own definitions, to another folder as Parquet. Only
+    that takes --as-of, --occurred-by and --engine spark. Archives that were read by different
+    definitions fold with --builtin, whose definitions take the place of all.
     """
     named = _Named(charts, words, names, only, shipped)
     if adopt and not named.given:
@@ -113,9 +121,9 @@ def replay(
     if isinstance(ledger, ArchiveAt):
         require_ledger("--adopt", adopt)
         require_ledger("--index", index)
-        _replay_archive(ledger, named, apart, form)
+        _replay_archive(ledger, named, options, form)
         return
-    apart.require_none()
+    options.require_unset()
     if index and named.given and not adopt:
         raise click.UsageError("--index requires --adopt when comparing.")
     if named.given and not adopt:
@@ -166,23 +174,23 @@ def _replay(ledger: Location, named: _Named | None, index: bool, form: Form) -> 
         write_records([{"position": last, "definitions": label, **said}], form, {})
 
 
-def _replay_archive(place: ArchiveAt, named: _Named, apart: Apart, form: Form) -> None:
+def _replay_archive(place: ArchiveAt, named: _Named, options: ArchiveOptions, form: Form) -> None:
     """Fold an archive to a folder, or show what would change."""
-    apart.require_sense()
-    if apart.out is None and not named.given:
+    options.require_consistent()
+    if options.out is None and not named.given:
         raise click.UsageError(
             "An archive is folded with --out, or compared with --chart, --vocabulary, --provider"
             " or --builtin."
         )
-    with opened_archive(place, apart.beside) as archive:
-        owns = definitions_of(place, *apart.beside) if named.shipped else [archive.definitions]
-        definitions = named.with_those_of(*owns)
-        if apart.out is None:
-            engine = None if apart.engine == "spark" else apart.engine
+    with opened_archive(place, options.beside) as archive:
+        before = definitions_of(place, *options.beside) if named.shipped else [archive.definitions]
+        definitions = named.with_those_of(*before)
+        if options.out is None:
+            engine = None if options.engine == "spark" else options.engine
             differing = partial(archive.differences, engine=engine)
             _compare(differing, archive.size, archive.definitions, definitions, form)
             return
-        states = replayed(archive, definitions, apart)
+        states = replayed(archive, definitions, options)
     if form.for_people:
         click.echo(paragraph(f"wrote {counted(states, 'state')} by {definitions.label}"))
     else:
@@ -220,7 +228,7 @@ def _advice(fault: str, base: Definitions) -> str:
 
 def _announced(ledger: Ledger, definitions: Definitions) -> Changes:
     """Say what other definitions change, before they are adopted."""
-    dropped, added = apart_of(ledger.definitions.without_muted(), definitions.without_muted())
+    dropped, added = apart(ledger.definitions.without_muted(), definitions.without_muted())
     for verb, labels in (("adding", added), ("dropping", dropped)):
         if labels:
             remark(f"{verb} {labels}")
@@ -285,7 +293,7 @@ def _compare(
     count = turns.total()
     if form.for_people and count > len(listed):
         remark(f"the first {len(listed)} of {count}; --json, --nl or --csv give all")
-    ours, others = apart_of(own.without_muted(), definitions.without_muted())
+    ours, others = apart(own.without_muted(), definitions.without_muted())
     by = f"with {others}" if others else f"without {ours}" if ours else "with the same definitions"
     remark(f"{counted(count, 'state')} would change {by}; nothing was written")
 
