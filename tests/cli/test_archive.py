@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,6 @@ from postledger import Archive, Ledger
 from postledger.lake.folding import ENGINES
 from postledger.lake.layout import schema_of
 from tests.cli import Run
-from tests.faults import traffic
-from tests.faults.test_media import IN_TMPFS, mounted
 from tests.samples import first_outcome_stands
 
 
@@ -29,7 +28,7 @@ def test_a_ledger_is_archived(run: Run, samples: Path, tmp_path: Path) -> None:
         assert archive.verify(head).ok
     again = run("archive", samples, tmp_path / "archive")
     assert (again.exit_code, again.stdout) == (1, "")
-    assert again.stderr.endswith("archive: an archive is there; name another folder\n")
+    assert again.stderr.endswith("archive: an archive is there already; name another folder\n")
     done = run("archive", samples, tmp_path / "other", "--rows", 5, "--json")
     assert json.loads(done.stdout) == {"anchor": str(head), "files": 12, "kept": 0}
 
@@ -160,28 +159,12 @@ def test_an_archive_is_folded_to_a_folder(run: Run, archived: Path, tmp_path: Pa
     assert done.stdout.startswith("wrote 4 states"), done.stderr
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_states_go_where_a_link_leads(
-    run: Run, archived: Path, tmp_path: Path, there: bool
-) -> None:
-    """Whether a folder is there already or not; the link stays."""
-    if there:
-        (tmp_path / "real").mkdir()
+def test_states_go_where_a_link_leads(run: Run, archived: Path, tmp_path: Path) -> None:
+    """The folder is made there; the link stays."""
     (tmp_path / "link").symlink_to("real")
     assert run("replay", archived, "--out", tmp_path / "link").stdout.startswith("wrote 4 states")
     assert (tmp_path / "link").is_symlink()
     assert [one.name for one in (tmp_path / "real").iterdir()] == ["00000.parquet"]
-
-
-@mounted
-def test_states_do_not_replace_a_mounted_folder(archived: Path, tmp_path: Path) -> None:
-    """That is said before anything is folded."""
-    process = traffic.python(
-        *("-m", "postledger", "replay", archived, "--out", tmp_path / "full"),
-        prefix=("unshare", "-rm", "sh", "-c", IN_TMPFS, "sh", str(tmp_path / "full")),
-    )
-    said = f"Error: {tmp_path / 'full'}: a file system is mounted there; name a folder within it\n"
-    assert traffic.finish(process) == (1, "", said)
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
@@ -242,7 +225,8 @@ def test_a_folder_that_is_no_archive_says_so(run: Run, tmp_path: Path) -> None:
     for command in ("verify", "replay"):
         words = ["--builtin"] if command == "replay" else []
         done = run(command, tmp_path, *words)
-        assert (done.exit_code, done.stderr) == (1, f"Error: {tmp_path}: no archive is there\n")
+        said = f"Error: {tmp_path}: not an archive: manifest.json is missing\n"
+        assert (done.exit_code, done.stderr) == (1, said)
         done = run(command, "nonsense://key:secret@bucket/folder", *words)
         assert (done.exit_code, "secret" in done.output) == (1, False)
         assert run(command, tmp_path / "nothing", *words).exit_code == 2
@@ -292,3 +276,76 @@ def test_secrets_of_an_address_are_hidden(run: Run) -> None:
     assert "SECRET" not in done.stdout + done.stderr
     done = run("verify", "s3://")
     assert done.stderr == "Error: s3://: not the address of a folder: it names none\n"
+
+
+@pytest.mark.parametrize("way", ["itself", "link", "loop"])
+def test_states_take_the_place_of_no_folder(
+    run: Run, archived: Path, tmp_path: Path, way: str
+) -> None:
+    """Not of an empty one either, nor where a link leads: nothing there changes."""
+    folder, out = tmp_path / "private", tmp_path / way
+    folder.mkdir(0o700)
+    before = folder.stat()
+    if way == "itself":
+        out = folder
+    else:
+        out.symlink_to(folder if way == "link" else out)
+    done = run("replay", archived, "--out", out)
+    said = f"Error: {out}: the folder is there already; name a new one\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", said)
+    after = folder.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("place", ["states", "deliveries/states", "deep/er"])
+def test_states_are_not_written_within_an_archive(run: Run, archived: Path, place: str) -> None:
+    """It would have files that are not its own."""
+    done = run("replay", archived, "--out", archived / place)
+    said = f"Error: {archived / place}: it is within an archive; name a folder elsewhere\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", said)
+    assert run("verify", archived).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["archive", "{ledger}", ""],
+        ["replay", "{archive}", "--out", ""],
+        ["verify", ""],
+        ["replay", ""],
+    ],
+)
+def test_an_empty_name_is_wrong_usage(
+    run: Run, samples: Path, archived: Path, words: list[str]
+) -> None:
+    """As it is where a ledger is named."""
+    done = run(*(word.format(archive=archived, ledger=samples) for word in words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert re.search(
+        r"Error: Invalid value for .*: (path|folder) must name a f.*, got ''", done.stderr
+    )
+
+
+def test_a_name_that_is_not_utf_8_says_so(run: Run, samples: Path) -> None:
+    """In one line, of the name and nothing else."""
+    done = run("archive", samples, "x\udcff")
+    said = "Error: x\\udcff: the name of a folder must be UTF-8\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_a_store_that_can_not_be_asked_is_one_line(run: Run, samples: Path) -> None:
+    """Azure's too, without its secret."""
+    address = "abfs://c:{}@127.0.0.1:9/x?credential_kind=environment"
+    done = run("archive", samples, address.format("SECRET"))
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"Error: {address.format('***')}: it can't be read: ")
+
+
+def test_a_file_system_says_what_it_lacks(run: Run, samples: Path) -> None:
+    """In the words of fsspec, which is there."""
+    if find_spec("paramiko") is not None:
+        pytest.skip("paramiko is installed")
+    done = run("archive", samples, "fsspec+sftp://user:pw@127.0.0.1/x")
+    said = 'x: SFTPFileSystem requires "paramiko" to be installed\n'
+    assert (done.exit_code, done.stderr) == (1, f"Error: fsspec+sftp://user:***@127.0.0.1/{said}")

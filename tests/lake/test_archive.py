@@ -538,7 +538,7 @@ def test_a_manifest_that_was_altered_is_found(archived: Path) -> None:
         with pytest.raises(LedgerError, match=r"manifest|expected postledger archive 1"):
             Archive(archived)
     (archived / "manifest.json").unlink()
-    with pytest.raises(LedgerError, match="no archive is there"):
+    with pytest.raises(LedgerError, match=r"not an archive: manifest\.json is missing"):
         Archive(archived)
 
 
@@ -689,7 +689,7 @@ def test_nothing_else_is_written_over(source: Path, archived: Path, tmp_path: Pa
         for place, said in (
             (source, "a file is there; name a folder"),
             (tmp_path / "mine", "the folder is not empty"),
-            (archived, "an archive is there"),
+            (archived, "an archive is there already; name another folder"),
             ("nonsense://a/b", "not the address of a folder"),
         ):
             with pytest.raises(LedgerError, match=said):
@@ -722,13 +722,13 @@ def test_what_is_no_file_of_it_is_named(archived: Path) -> None:
     """SQL over a folder would count it, whether the manifest lists it or not."""
     shutil.copy(archived / "deliveries/00000.parquet", archived / "deliveries/copy.parquet")
     (problem,) = Archive(archived).verify().problems
-    assert problem.endswith("deliveries/copy.parquet: the archive has no such file")
+    assert problem.endswith("deliveries/copy.parquet: not a file of this archive")
     (archived / "deliveries/copy.parquet").rename(archived / "deliveries/00099.parquet")
     manifest = json.loads((archived / "manifest.json").read_text())
     manifest["files"]["deliveries/00099.parquet"] = manifest["files"]["deliveries/00000.parquet"]
     (archived / "manifest.json").write_text(json.dumps(manifest))
     (problem,) = Archive(archived).verify().problems
-    assert problem.endswith("deliveries/00099.parquet: the archive has no such file")
+    assert problem.endswith("deliveries/00099.parquet: not a file of this archive")
 
 
 @pytest.mark.parametrize("buckets", [-1, 0, 10**12, 1e999, True, None, "3", 1.5])
@@ -878,4 +878,71 @@ def test_without_pyarrow_one_line_says_what_to_install(
     with Ledger(source) as ledger, pytest.raises(PostledgerError, match=said):
         ledger.archive(archived.with_name("new"))
     with pytest.raises(PostledgerError, match=said):
+        Archive(archived)
+
+
+@pytest.mark.parametrize("name", ["deliveries/.x.parquet", ".x.parquet", "changes/.lock"])
+def test_a_hidden_file_is_named_too(archived: Path, name: str) -> None:
+    """SQL over a folder counts it."""
+    shutil.copy(archived / "deliveries/00000.parquet", archived / name)
+    (problem,) = Archive(archived).verify().problems
+    assert problem.endswith(f"{name}: not a file of this archive")
+
+
+def test_a_run_goes_on_that_was_killed_before_anything_was_whole(
+    source: Path, tmp_path: Path
+) -> None:
+    """What it left is no reason to refuse the folder."""
+    place = tmp_path / "archive"
+    place.mkdir()
+    (place / ".lock").touch()
+    (place / "begun.json.partial").write_text('{"format": ')
+    with Ledger(source, readonly=True) as ledger:
+        ledger.archive(place, rows=ROWS)
+        assert Archive(place).verify(ledger.head()).problems == ()
+    assert not list(place.glob("*.partial"))
+
+
+def test_an_archive_is_whole_once_its_manifest_is_there(archived: Path) -> None:
+    """What the run began with may be there still, where it was killed in the end."""
+    shutil.copy(archived / "manifest.json", archived / "begun.json")
+    assert Archive(archived).verify().problems == ()
+
+
+def test_a_run_that_ends_leaves_no_scratch_of_one_that_was_killed(
+    source: Path, archived: Path
+) -> None:
+    """Though it has nothing to write but the manifest."""
+    (archived / "manifest.json").rename(archived / "begun.json")
+    (archived / ".scratch").mkdir()
+    (archived / ".scratch/leaves").write_bytes(b"1234")
+    with Ledger(source, readonly=True) as ledger:
+        made = ledger.archive(archived, rows=ROWS)
+    assert made.kept == made.files
+    assert not list(archived.glob(".*"))
+
+
+@pytest.mark.parametrize("address", ["{}", "fsspec+file://{}"])
+def test_states_are_not_mixed_with_those_of_a_run_that_was_quicker(
+    archived: Path, tmp_path: Path, address: str
+) -> None:
+    """What came to a place while a run folded stays as it is."""
+    out = tmp_path / "states"
+
+    def quicker(_: int) -> None:
+        out.mkdir(exist_ok=True)
+        (out / "theirs.parquet").write_bytes(b"theirs")
+
+    said = "states: the folder is (there already; name a new|not empty; name another) one"
+    with Archive(archived) as archive, pytest.raises(LedgerError, match=said):
+        archive.replay(address.format(out), progress=quicker)
+    assert whole(out) == ["theirs.parquet"]
+
+
+@pytest.mark.parametrize("version", [True, 1.0, "1", None])
+def test_a_version_is_a_whole_number(archived: Path, version: object) -> None:
+    """What Python takes for one is none."""
+    manifest = json.loads((archived / "manifest.json").read_text())
+    (archived / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+    with pytest.raises(LedgerError, match=rf"expected postledger archive 1, got .* {version}$"):
         Archive(archived)

@@ -8,6 +8,7 @@ from postledger.address import Location
 from postledger.cli.common import ledger_argument, progress, reading
 from postledger.cli.forms import json_option, write_json
 from postledger.cli.layout import counted
+from postledger.cli.params import FolderText
 from postledger.lake.layout import ROWS
 
 _TIMES = 3
@@ -21,13 +22,14 @@ Examples:
   postledger archive deliveries.db s3://bucket/2026-11 --rows 1000000"""
 )
 @ledger_argument()
-@click.argument("folder")
+@click.argument("folder", type=FolderText())
 @click.option(
     "--rows",
     type=click.IntRange(1),
     default=ROWS,
     show_default=True,
-    help="About how many rows to hold in memory at once; of more than 1 kB one counts as several.",
+    help="About how many rows to hold in memory at once; of more than 1 kB one counts as several. Three"
+    " files are made for each so many events: few rows make many files.",
 )
 @json_option
 def archive(ledger: Location, folder: str, rows: int, as_json: bool) -> None:  # noqa: FBT001

@@ -12,7 +12,7 @@ import attrs
 import click
 
 from postledger.cli.common import Command, bounds_options, progress
-from postledger.cli.params import ArchiveAt, LedgerOrArchive
+from postledger.cli.params import ArchiveAt, FolderText, LedgerOrArchive
 from postledger.definitions.definitions import Definitions
 from postledger.lake.folding import ENGINES, Engine
 from postledger.ledger.archive import Archive
@@ -82,8 +82,9 @@ def archive_options(command: Command) -> Command:
     )(made)
     return click.option(  # type: ignore[return-value]
         "--out",
+        type=FolderText(),
         metavar="FOLDER",
-        help="Of an archive: fold it, and write the states to this new folder as Parquet.",
+        help="Of an archive: fold it, and write the states as Parquet to this folder, not there yet.",
     )(made)
 
 

@@ -72,9 +72,21 @@ class LedgerOrArchive(LedgerPath):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The place of an archive for a folder, or its address; of a ledger for all else."""
         text = str(value)
-        if not is_address(text) and ("://" in text or Path(text).is_dir()):
+        if text and not is_address(text) and ("://" in text or Path(text).is_dir()):
             return ArchiveAt(text)
         return super().convert(value, param, ctx)
+
+
+class FolderText(click.ParamType):  # type: ignore[type-arg]
+    """Where a folder is to be: a path, or the address of one in a file system."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text; a usage error where there is none."""
+        if not value:
+            self.fail(f"folder must name a folder, got {value!r}", param, ctx)
+        return value
 
 
 _ZONE = "postledger.zone"

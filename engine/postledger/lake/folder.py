@@ -18,11 +18,15 @@ import attrs
 from postledger.address import hidden
 from postledger.arguments import FilePath
 from postledger.errors import LedgerError, PostledgerError, of_medium, requires
+from postledger.export.files import is_archive
 from postledger.lock import Lock
 
-_SCRATCH = ".scratch"
-_LOCK = ".lock"
-_PARTIAL = ".partial"
+SCRATCH, LOCK = ".scratch", ".lock"
+"""What a run has in a folder while it is at work."""
+
+PARTIAL = ".partial"
+"""What the name of a file ends in until it is whole."""
+
 _PIECE = 1 << 20
 
 
@@ -39,9 +43,13 @@ def telling(name: str, what: str) -> Iterator[None]:
     """Say of a folder in one line why it can't be ``what``, written or read: a ``LedgerError``."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        # Of Azure, PyArrow raises what all its errors are, and no error of the system.
+        if not isinstance(error, OSError) and type(error) is not arrow().ArrowException:
+            raise
         # PyArrow's own text tells an inner path, and the reason twice.
-        reason = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error).partition("\n")[0]
         raise of_medium(LedgerError(hidden(f"{name}: it can't be {what}: {reason}"))) from None
 
 
@@ -81,6 +89,22 @@ class Written:
         return self._hash.hexdigest()
 
 
+def _require_utf8(text: str) -> None:
+    """Raise ``LedgerError`` for a name that PyArrow can't take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = hidden(text.encode(errors="backslashreplace").decode())
+        raise LedgerError(f"{shown}: the name of a folder must be UTF-8") from None
+
+
+def _bounded(address: str) -> str:
+    """An address of Google's with a bound: its client tries for a quarter of an hour, deaf to signals."""
+    if not address.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in address:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds=60"
+
+
 @attrs.frozen
 class Folder:
     """A folder of a file system; ``name`` is what people call it, ``local`` its path if it is here."""
@@ -101,13 +125,17 @@ class Folder:
         text = str(place)
         if not text or "\0" in text:
             raise ValueError(f"folder must name a folder, got {text!r}")
+        _require_utf8(text)
         if "://" not in text:
             path = Path(place).absolute()
             return cls(text, systems.LocalFileSystem(), str(path), path)
         try:
             with telling(text, "reached"):
-                system, root = systems.FileSystem.from_uri(text)
+                system, root = systems.FileSystem.from_uri(_bounded(text))
         except ImportError as error:
+            if error.name is None and error.__cause__ is not None:
+                # fsspec itself is there, and says what this file system of it lacks.
+                raise PostledgerError(hidden(f"{text}: {error}")) from None
             package = error.name or "fsspec"
             raise requires(hidden(f"{text} requires {package}"), package) from None
         except (arrow().ArrowException, ValueError) as error:
@@ -133,17 +161,17 @@ class Folder:
         """Whether a file is in the place of the folder."""
         return bool(self._info(self.root).is_file)
 
-    def is_empty(self) -> bool:
-        """Whether nothing is there, or no folder."""
+    def is_empty(self, *apart: str) -> bool:
+        """Whether nothing is there, or no folder; what is named apart doesn't count."""
         found = self._info(arrow("fs").FileSelector(self.root, allow_not_found=True))
-        return all(info.base_name == _LOCK for info in found)
+        return all(info.base_name in apart for info in found)
 
     def names(self) -> Iterator[str]:
-        """All files of it and of the folders in it, but those that are hidden."""
+        """All files of it and of the folders in it, but those of a run that is at work."""
         selector = arrow("fs").FileSelector(self.root, recursive=True)
         for info in self._info(selector):
             name = info.path.removeprefix(self.root).lstrip("/")
-            if info.is_file and not any(part.startswith(".") for part in name.split("/")):
+            if info.is_file and name != LOCK and not name.startswith(f"{SCRATCH}/"):
                 yield name
 
     @contextmanager
@@ -153,7 +181,7 @@ class Folder:
             yield
             return
         self.system.create_dir(str(self.local), recursive=True)
-        path = self.local / _LOCK
+        path = self.local / LOCK
         try:
             # guard: one run writes an archive
             lock = Lock(path, f"{self.name}: another run writes there", "archive as its owner")
@@ -168,12 +196,33 @@ class Folder:
                 path.unlink()
             lock.close()
 
-    def require_free(self) -> None:
-        """Raise ``LedgerError`` unless it is empty, or not there."""
+    def require_free(self, *apart: str) -> None:
+        """Raise ``LedgerError`` unless it is not there, or empty but for what is named apart."""
         if self.is_file():
             raise LedgerError(f"{self.name}: a file is there; name a folder")
-        if not self.is_empty():
+        if not self.is_empty(*apart):
             raise LedgerError(f"{self.name}: the folder is not empty; name another one")
+
+    def require_new(self) -> None:
+        """Raise ``LedgerError`` unless nothing is there, and no archive around it.
+
+        Elsewhere than here an empty folder is nothing.
+        """
+        if (target := self._target) is not None and not self.is_file():
+            # It would be replaced, with its mode, and under whoever works in it.
+            if os.path.lexists(target):
+                raise LedgerError(f"{self.name}: the folder is there already; name a new one")
+            with telling(self.name, "written"):
+                if any(map(is_archive, target.parents)):
+                    raise LedgerError(
+                        f"{self.name}: it is within an archive; name a folder elsewhere"
+                    )
+        self.require_free()
+
+    @property
+    def _target(self) -> Path | None:
+        # A link stays one: what it leads to is what is made. One that leads to itself is there.
+        return None if self.local is None else Path(os.path.realpath(self.local))
 
     def open(self, name: str) -> Any:
         """A file to read from any place of it; raises ``OSError`` where it is missing."""
@@ -202,15 +251,15 @@ class Folder:
         """A file to write, which takes its name once it is whole; if that fails nothing changes there."""
         path = self._path(name)
         self.system.create_dir(path.rpartition("/")[0], recursive=True)
-        file = Written(self.system.open_output_stream(f"{path}{_PARTIAL}"))
+        file = Written(self.system.open_output_stream(f"{path}{PARTIAL}"))
         try:
             yield file
         except BaseException:
             file.close()
-            self.system.delete_file(f"{path}{_PARTIAL}")
+            self.system.delete_file(f"{path}{PARTIAL}")
             raise
         file.close()
-        self.system.move(f"{path}{_PARTIAL}", path)
+        self.system.move(f"{path}{PARTIAL}", path)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, in place of one of that name."""
@@ -228,20 +277,15 @@ class Folder:
 
     @contextmanager
     def whole(self) -> Iterator[Folder]:
-        """A folder to write to, which takes this one's place once it is whole; else nothing changes.
+        """A folder to write to, which takes this one's name once it is whole; else nothing changes.
 
         Elsewhere than here its files come one after the other then. Raises ``LedgerError`` where
-        something is there already.
+        something is there, before or by then.
         """
-        self.require_free()
+        self.require_new()
         with telling(self.name, "written"):
-            # A link stays one: what it leads to is what is made.
-            target = None if self.local is None else self.local.resolve()
+            target = self._target
             parent = None if target is None else target.parent
-            if target is not None and target.is_mount():
-                raise LedgerError(
-                    f"{self.name}: a file system is mounted there; name a folder within it"
-                )
             if parent is not None:
                 if parent.exists() and not parent.is_dir():
                     raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
@@ -253,6 +297,8 @@ class Folder:
                 made.mkdir()
                 systems = arrow("fs")
                 yield Folder(self.name, systems.LocalFileSystem(), str(made), made)
+                # Another run may have been quicker.
+                self.require_new()
                 if target is not None:
                     made.rename(target)
                 else:
@@ -261,13 +307,12 @@ class Folder:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder here for what is needed meanwhile; what a killed run left of one is removed."""
+        """A folder here for what is needed meanwhile."""
         if self.local is None:
             with TemporaryDirectory(prefix="postledger-") as made:
                 yield Path(made)
             return
-        folder = self.local / _SCRATCH
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self.local / SCRATCH
         folder.mkdir(parents=True)
         try:
             yield folder

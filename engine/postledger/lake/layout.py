@@ -236,15 +236,20 @@ def manifest_of(folder: Folder, name: str = MANIFEST) -> Manifest:
     """The manifest of an archive; raises ``LedgerError`` where there is none, or not a whole one."""
     if not folder.has(name):
         begun = folder.has(BEGUN) and name == MANIFEST
-        why = "the archive is unfinished; run archive again" if begun else "no archive is there"
+        why = (
+            "the archive is unfinished; run archive again"
+            if begun
+            else f"not an archive: {name} is missing"
+        )
         raise LedgerError(f"{folder.name}: {why}")
     where = f"{folder.name}: {name} is damaged"
     try:
         said = json.loads(folder.read(name))
-        if (said["format"], said["version"]) != (_FORMAT, VERSION):
+        version = said["version"]
+        # In Python True is 1.
+        if (said["format"], version) != (_FORMAT, VERSION) or type(version) is not int:
             raise LedgerError(
-                f"{folder.name}: expected {_FORMAT} {VERSION},"
-                f" got {said['format']} {said['version']}"
+                f"{folder.name}: expected {_FORMAT} {VERSION}, got {said['format']} {version}"
             )
         definitions = from_sources((one, text) for one, text in said["definitions"]["sources"])
         manifest = Manifest(

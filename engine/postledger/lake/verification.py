@@ -17,6 +17,7 @@ from postledger.lake.changes import Changing
 from postledger.lake.files import Files
 from postledger.lake.folding import event_rows
 from postledger.lake.layout import (
+    BEGUN,
     CHANGES,
     DELIVERIES,
     DERIVED,
@@ -72,10 +73,16 @@ def _of_files(files: Files) -> Iterator[str]:
     wanted = {file_name(kind, n) for kind in DERIVED for n in buckets}
     for name in sorted(wanted - files.manifest.files.keys()):
         yield files.says(name, "it is not in the manifest")
-    known = {MANIFEST, *(n for n in files.manifest.files if kind_of(n) not in DERIVED), *wanted}
+    # What a run begins with stays where it is killed in the end, and says what the manifest does.
+    known = {
+        MANIFEST,
+        BEGUN,
+        *(n for n in files.manifest.files if kind_of(n) not in DERIVED),
+        *wanted,
+    }
     # guard: files that an archive doesn't have are named
     for name in sorted({*files.folder.names(), *files.manifest.files} - known):
-        yield files.says(name, "the archive has no such file")
+        yield files.says(name, "not a file of this archive")
     if EVENTS not in kinds:
         yield f"{files.folder.name}: the manifest names no events"
     for name in files.manifest.files:

@@ -17,7 +17,7 @@ from postledger.definitions.definitions import Definitions
 from postledger.errors import IntegrityError, LedgerError
 from postledger.lake.changes import Changing
 from postledger.lake.files import Files
-from postledger.lake.folder import Folder, arrow, telling
+from postledger.lake.folder import LOCK, PARTIAL, SCRATCH, Folder, arrow, telling
 from postledger.lake.folding import Engine, folded, states
 from postledger.lake.lake import Lake
 from postledger.lake.layout import (
@@ -62,6 +62,9 @@ from postledger.wire import Limits
 _PAGE = 2_000
 """How many events are read at once."""
 
+_LEFT = (LOCK, f"{BEGUN}{PARTIAL}")
+"""What a run leaves that was killed before anything was whole."""
+
 
 @attrs.frozen
 class Archiving:
@@ -93,6 +96,8 @@ def write(work: Archiving, folder: Folder, progress: Progress) -> Archived:
     """Write an archive, or the rest of one; raises ``LedgerError`` where something else is there."""
     with telling(folder.name, "written"), _alone(folder):
         manifest = _begin(work, folder)
+        # Where nothing derived is left to write, no scratch is made in its place.
+        folder.drop(SCRATCH)
         writer = _Writer(folder, manifest)
         _write_events(work, writer, progress)
         _write_interned(work, writer)
@@ -108,9 +113,9 @@ def write(work: Archiving, folder: Folder, progress: Progress) -> Archived:
 def _alone(folder: Folder) -> Iterator[None]:
     """Keep other runs out, of a folder where something may be written."""
     if folder.has(MANIFEST):
-        raise LedgerError(f"{folder.name}: an archive is there; name another folder")
+        raise LedgerError(f"{folder.name}: an archive is there already; name another folder")
     if not folder.has(BEGUN):
-        folder.require_free()
+        folder.require_free(*_LEFT)
     with folder.alone():
         yield
 
@@ -122,7 +127,7 @@ def _begin(work: Archiving, folder: Folder) -> Manifest:
     if folder.has(BEGUN):
         folder.drop(EVENTS, *DERIVED, TEMPLATES, ENVELOPES)
     else:
-        folder.require_free()
+        folder.require_free(*_LEFT)
     begun = _manifest(work, work.anchor)
     folder.write(BEGUN, begun.to_json())
     return begun

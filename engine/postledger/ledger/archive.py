@@ -173,9 +173,9 @@ class Archive:
         """Fold every stream, as ``fold`` does, and write the states to a new folder as Parquet.
 
         The columns are those of the deliveries of an archive. ``folder`` is a path, or an address as
-        that of an archive; it must be new or empty, and is there once it is whole. Returns how many
-        states there are. Raises ``LedgerError`` where something else is in the folder, or it can't be
-        written, and what ``fold`` raises.
+        that of an archive; it must be new, and not within an archive, and is there once it is whole.
+        Returns how many states there are. Raises ``LedgerError`` where something is there already, or it
+        can't be written, and what ``fold`` raises.
 
         >>> Archive("archive").replay("deliveries") == sum(1 for _ in Archive("archive").fold())
         True

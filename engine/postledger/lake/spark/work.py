@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from functools import lru_cache, partial
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from postledger.arguments import FilePath
 from postledger.definitions.definitions import Definitions, from_sources, sources
 from postledger.errors import IntegrityError, LedgerError, requires
 from postledger.lake.files import Files
-from postledger.lake.folder import Folder, arrow, telling
+from postledger.lake.folder import PARTIAL, Folder, arrow, telling
 from postledger.lake.folding import Engine, differing, engine_of, states
 from postledger.lake.lake import Lake
 from postledger.lake.layout import (
@@ -60,8 +61,6 @@ except ImportError:
 
 _SHARE = 50_000
 """About so many events a task reads again."""
-
-_PARTIAL = ".partial"
 
 _DIFFERENCE = ("space", "chart", "key", "before", "after", "why")
 _SIDE = "side"
@@ -136,12 +135,12 @@ def replay(
     """
     lake, place = _opened(archive), Folder.of(folder)
     work = _Work.of(lake, definitions, lake.bounds(as_of, occurred_by), engine)
-    with _shared(place) as (made, root):
+    with _shared(place) as (target, made):
         with plain_errors():
             frame, step = _deliveries(spark, work)
             wrote = partial(_batches, partial(_wrote, step, made), work)
             told = frame.mapInArrow(wrote, "name string, rows bigint").collect()
-        _settle(made, root, {name for name, _ in told})
+        _settle(target, made, {name for name, _ in told})
     return sum(rows for _, rows in told)
 
 
@@ -282,27 +281,30 @@ def _differences_of_buckets(work: _Work, batches: Iterator[Any]) -> Iterator[Any
 
 
 @contextmanager
-def _shared(place: Folder) -> Iterator[tuple[Folder, str]]:
-    """A folder that all nodes reach, for files of tasks, and where these belong in the end."""
-    if place.local is not None:
-        with place.whole() as made:
-            yield made, made.root
-        return
-    place.require_free()
-    try:
-        yield attrs.evolve(place, root=f"{place.root}/{_PARTIAL}"), place.root
-    finally:
-        place.drop(_PARTIAL)
+def _shared(place: Folder) -> Iterator[tuple[Folder, Folder]]:
+    """A folder that all nodes reach, and one in it for the files of this run's tasks meanwhile."""
+    partial = f"{PARTIAL}-{token_hex(8)}"
+    with place.whole() if place.local is not None else nullcontext(place) as target:
+        target.require_free()
+        try:
+            yield target, attrs.evolve(target, root=f"{target.root}/{partial}")
+        finally:
+            target.drop(partial)
 
 
-def _settle(made: Folder, root: str, names: set[str]) -> None:
-    """Give the files of tasks their names; those of attempts that came to nothing go."""
-    for info in made.system.get_file_info(arrow("fs").FileSelector(made.root)):
-        if info.base_name in names:
-            number = info.base_name.partition("-")[0]
-            made.system.move(info.path, f"{root}/{number}.parquet")
-        else:
-            made.system.delete_file(info.path)
+def _settle(target: Folder, made: Folder, names: set[str]) -> None:
+    """Give the files of tasks their names; those of attempts that came to nothing stay where they are.
+
+    Raises ``LedgerError`` where another run writes there too.
+    """
+    with telling(target.name, "written"):
+        target.require_free(made.root.rpartition("/")[2])
+        found = made.system.get_file_info(arrow("fs").FileSelector(made.root, allow_not_found=True))
+        paths = {info.base_name: info.path for info in found}
+        if lost := names - paths.keys():
+            raise LedgerError(f"{target.name}: {len(lost)} files of it were removed meanwhile")
+        for name in sorted(names):
+            made.system.move(paths[name], f"{target.root}/{name.partition('-')[0]}.parquet")
 
 
 def _wrote(step: Step, made: Folder, work: _Work, batches: Iterator[Any]) -> Iterator[Any]:
