@@ -946,3 +946,18 @@ def test_a_version_is_a_whole_number(archived: Path, version: object) -> None:
     (archived / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
     with pytest.raises(LedgerError, match=rf"expected postledger archive 1, got .* {version}$"):
         Archive(archived)
+
+
+@pytest.mark.parametrize(
+    ("address", "bounded"),
+    [
+        ("gs://bucket/x", "gs://bucket/x?retry_limit_seconds=60"),
+        ("gs://bucket/x?scheme=http", "gs://bucket/x?scheme=http&retry_limit_seconds=60"),
+        ("gs://bucket/x?retry_limit_seconds=7", "gs://bucket/x?retry_limit_seconds=7"),
+    ],
+)
+def test_a_store_of_google_is_tried_for_a_minute(address: str, bounded: str) -> None:
+    """Unless its address has another bound."""
+    found, endless = Folder.of(address).system, fs.FileSystem.from_uri("gs://bucket/x")[0]
+    assert found.equals(fs.FileSystem.from_uri(bounded)[0])
+    assert not found.equals(endless)
