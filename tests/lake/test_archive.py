@@ -314,7 +314,9 @@ def test_archives_of_several_ledgers_fold_as_their_union(tmp_path: Path) -> None
         Archive(folders[0], tmp_path / "again")
     with Ledger(paths[0], limits=Limits(depth=9)) as ledger:
         ledger.archive(tmp_path / "narrow")
-    with pytest.raises(LedgerError, match=r"other limits, Limits\(.*\) and Limits\(.*depth=9.*\);"):
+    with pytest.raises(
+        LedgerError, match=r"different limits, Limits\(.*\) and Limits\(.*depth=9.*\);"
+    ):
         Archive(folders[1], tmp_path / "narrow")
 
 

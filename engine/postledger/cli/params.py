@@ -83,7 +83,7 @@ class FolderText(click.ParamType):  # type: ignore[type-arg]
     name = "folder"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text; a usage error where there is none."""
+        """Return the text; an empty one is a usage error."""
         if not value:
             self.fail(f"folder must name a folder, got {value!r}", param, ctx)
         return value

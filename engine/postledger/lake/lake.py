@@ -53,7 +53,7 @@ class Lake:
     """Archives of several ledgers as one; positions of each begin where those of the one before end.
 
     One archive alone is as it stands. Raises ``LedgerError`` where two are of the same ledger, or were
-    made with other limits.
+    made with different limits.
     """
 
     def __init__(self, files: Sequence[Files]) -> None:
@@ -175,7 +175,7 @@ def _limits(files: Sequence[Files]) -> Limits:
         if other.limits != first.limits:
             # By either's, bodies of the other would be read that were not, or the reverse.
             raise LedgerError(
-                f"{first.name} and {other.name} were made with other limits, {first.limits} and"
+                f"{first.name} and {other.name} were made with different limits, {first.limits} and"
                 f" {other.limits}; archive one of the ledgers again with those of the other"
             )
     return first.limits
